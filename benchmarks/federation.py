@@ -1,0 +1,77 @@
+"""What Flower costs: a federation in this process beside the same training without any federation.
+
+Both train the same networks on the same cases for the same steps, two centers side by side on one
+thread each. The peer never exchanges weights, so the difference is Flower: messages, checks,
+averaging, and weights in and out of the network. Cases are prepared before the clock starts.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
+
+from pedseg.federation.apps import center_folders, client_app, federate, round_seed
+from pedseg.federation.in_process import InProcessGrid
+from pedseg.learning.network import build
+from pedseg.learning.plans import Plan, fingerprint, make_plan, merge
+from pedseg.learning.training import load_cases, train
+from pedseg.patients.centers import CENTERS, make_dataset
+from pedseg.patients.datasets import DataSet, read_dataset
+
+ROUNDS, STEPS, SEED = 3, 20, 0  # the lesson trains more steps a round, over which the exchange is spread thinner
+REPEATS = 3
+
+
+def local_loops(datasets: list[DataSet], plan: Plan) -> None:
+    """Each center for itself: one network, all steps, nothing exchanged."""
+
+    def learn(index: int) -> None:
+        network = build(plan, SEED)
+        cases = load_cases(datasets[index], datasets[index].split("train"), plan)
+        for round_ in range(ROUNDS):
+            seed = round_seed(SEED, round_ + 1, index)
+            for _ in train(
+                network, cases, plan, steps=STEPS, total_steps=ROUNDS * STEPS, first_step=round_ * STEPS, seed=seed
+            ):
+                pass
+
+    with ThreadPoolExecutor(len(datasets)) as pool:
+        list(pool.map(learn, range(len(datasets))))
+
+
+def federation(data: Path) -> None:
+    """The same training as a federation."""
+    config = {"data": str(data), "rounds": ROUNDS, "steps-per-round": STEPS, "seed": SEED}
+    nodes = [{} for _ in center_folders(data)]
+    for _ in federate(InProcessGrid(client_app, nodes, config, workers=len(nodes)), config):
+        pass
+
+
+def cpu_seconds(work, *arguments) -> float:
+    """CPU seconds of this process, all threads."""
+    start = time.process_time()
+    work(*arguments)
+    return time.process_time() - start
+
+
+def measure() -> list[dict]:
+    """One row: CPU seconds of the federation, of the bare loops, and their ratio (median of pairs)."""
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder)
+        for number, center in enumerate(CENTERS.values(), start=901):
+            list(make_dataset(center, data / f"Dataset{number}_{center.name}", train=2, validation=1, test=1))
+        datasets = [read_dataset(place) for place in center_folders(data)]
+        plan = make_plan(merge([fingerprint(one, one.split("train")) for one in datasets]), "lesson")
+        local_loops(datasets, plan)  # prepares the cases and warms up torch
+        pairs = [(cpu_seconds(federation, data), cpu_seconds(local_loops, datasets, plan)) for _ in range(REPEATS)]
+    ours, peer = (median(pair[place] for pair in pairs) for place in (0, 1))
+    ratio = median(ours / peer for ours, peer in pairs)
+    name = f"in-process Flower beside bare loops, {len(datasets)} centers, {ROUNDS} x {STEPS} steps"
+    return [{"name": name, "ours": ours, "peer": peer, "ratio": ratio, "unit": "CPU s"}]
+
+
+if __name__ == "__main__":
+    print(measure())

@@ -1,0 +1,227 @@
+# %% [markdown]
+# # 01 · Reading a child's CT
+#
+# *25 minutes · students, clinicians, lecturers · reading along needs no programming*
+#
+# **You will be able to**
+# - say what a gray value in a CT means, and choose a window for what you want to see,
+# - tell the three planes and the sides of a picture apart,
+# - turn voxels into millimeters and milliliters,
+# - say why two hospitals' pictures of the same organ differ.
+
+# %%
+from pedseg.workbook import charts, figures, lesson
+
+lesson.setup()
+
+# %% [markdown]
+# ## A scan is a box of numbers
+#
+# A CT scanner sends X-rays through the child from all sides and computes, for every little box of tissue, how
+# strongly it weakens them. Such a box is a **voxel**. We open one scan of the hospital *Polder*. It comes as a file
+# in the NIfTI format (`.nii.gz`): the numbers, plus a note that says where in the child each number lies.
+
+# %% slide
+from pedseg.patients.datasets import load_image, load_labels
+
+polder, neckar = lesson.samples()
+child = polder.cases[0]
+ct = load_image(child)
+print(f"{child.name}, {child.age_months / 12:.1f} years: {ct.shape} voxels")
+
+# %% [markdown]
+# ## Hounsfield units: the gray value means something
+#
+# In a photograph a bright pixel is just bright. In a CT the number is a measurement, in **Hounsfield units** (HU):
+#
+# | | HU |
+# |---|---|
+# | air | -1000 |
+# | lung | about -800 |
+# | fat | about -100 |
+# | water | 0 |
+# | soft tissue | about 30 to 70 |
+# | organs with contrast agent | about 100 to 200 |
+# | bone | 200 and far above |
+#
+# Water is 0 and air is -1000 *by definition*, on every scanner in the world. That is a gift: a network trained on HU
+# may hope to be understood elsewhere. Let us see which HU occur in this child, in the whole scan and in two organs.
+# For that we also open the **label map**: an array of the same shape in which every voxel carries the number of the
+# organ it belongs to, 0 for none.
+
+# %%
+from pedseg.organs import organ
+
+organs = load_labels(polder, child).voxels
+liver = organs == organ("Liver").id
+lung = organs == organ("Lung_R").id
+
+# %% slide
+voxels = {"whole scan": ct.voxels, "right lung": ct.voxels[lung], "liver": ct.voxels[liver]}
+chart = charts.histogram(voxels, windows=["soft tissue", "lung"])
+figures.show(chart, "How often each HU occurs: peaks for air, lung, fat and soft tissue.")
+
+# %% [markdown]
+# The whole scan has a tall peak of air (around the child), and a group of peaks between fat and soft tissue. The
+# liver is a narrow hill. It is not a single line: the scanner's **noise** spreads it.
+#
+# ## Windows: which part of the scale do you want to see?
+#
+# The scale runs over several thousand HU, but a screen shows some 250 shades and the eye tells apart fewer. So a
+# radiologist stretches a part of the scale over all shades: a **window**, given by its center and its width. What
+# lies below the window is black, what lies above is white. Here is the same slice three times.
+
+# %% slide
+z = figures.fullest(organs)
+names = ("soft tissue", "lung", "bone")
+picture = figures.slices_figure({name: (ct, {"window": name}) for name in names}, index=z)
+figures.show(picture, "The same axial slice in soft-tissue, lung and bone window.")
+
+# %% [markdown]
+# **Question.** The soft-tissue window has its center at 40 HU and a width of 400 HU. Which is the *lowest* HU that is
+# not yet plain black?
+
+# %% exercise
+center, width = 40, 400
+lowest_hu = center - width / 2  # answer
+lowest_hu = lesson.check("darkest shade", lowest_hu, center=center, width=width)
+
+# %% [markdown] answer
+# Half of the window lies below its center. So lung, far below, is as black as the air around the child: in this
+# window you cannot see a thing inside the lungs. Fat lies inside the window, but near its lower end: dark gray.
+
+# %% [markdown]
+# ## Three planes, and whose right is right
+#
+# The box can be cut in three directions. **Axial** slices lie across the body, **coronal** slices show the child from
+# the front, **sagittal** slices from the side. The letters at the rim say where you are: **R**ight, **L**eft,
+# **A**nterior (front), **P**osterior (back), **S**uperior (towards the head), **I**nferior (towards the feet).
+
+# %% slide
+import numpy as np
+
+x, y, _ = (int(where.mean()) for where in np.nonzero(organs == organ("Liver").id))
+wanted = ["Liver", "Spleen", "Kidney_L", "Kidney_R"]
+picture = figures.planes_figure(ct, at=(x, y, z), truth=organs, organs=wanted)
+figures.show(picture, "Three planes through the liver, four organs outlined.")
+
+# %% [markdown]
+# **Question.** Look for the liver in the axial or the coronal slice. On which side *of the child* does it lie,
+# `"left"` or `"right"`?
+
+# %% exercise
+side = "right"  # answer
+side = lesson.check("side of the liver", side)
+
+# %% [markdown] answer
+# The child faces you: as when you stand at the foot of the bed, the child's right is on the left of the picture. This
+# is the *radiological convention*. It matters more than it seems. A program that mixes up left and right will draw
+# beautiful kidneys with the wrong names, and the dose plan will spare the wrong one. That is why this workbook never
+# trains with mirrored children.
+
+# %% [markdown]
+# A file says in its **affine**, a small matrix, how voxel numbers turn into millimeters and sides. Files on disk come
+# in all orders; this library brings every scan into one, `RAS`: the first index grows to the child's **R**ight, the
+# second to **A**nterior, the third to **S**uperior.
+
+# %%
+print(ct.orientation)
+print(ct.affine.round(1))
+
+# %% [markdown]
+# ## Spacing: a voxel is not a cube
+#
+# The first three diagonal numbers above are the **spacing**, the distance of neighboring voxels in mm. Slices are
+# often thicker than pixels are wide. Draw the voxels as they are and it shows:
+
+# %%
+from pedseg.scan import Scan
+
+print("spacing in mm:", ct.spacing_mm)
+cubes = Scan(ct.voxels, ct.spacing_mm[0] * np.eye(4))
+pictures = {"true to scale": (ct, {}), "each voxel as a cube": (cubes, {})}
+picture = figures.slices_figure(pictures, plane="coronal", index=y)
+figures.show(picture, "A coronal slice true to scale, and squashed: each voxel as a cube.")
+
+# %% [markdown]
+# A network that does not know the spacing sees the squashed child. Keep this in mind for notebook 03.
+#
+# **Question.** How many **milliliters** does one voxel hold? A milliliter is a cube of 10 mm edge.
+
+# %% exercise
+width_mm, depth_mm, height_mm = ct.spacing_mm
+voxel_ml = width_mm * depth_mm * height_mm / 1000  # answer
+voxel_ml = lesson.check("voxel volume", voxel_ml, spacing_mm=ct.spacing_mm)
+
+# %% [markdown] answer
+# A milliliter is 10 × 10 × 10 = 1000 mm³. With the volume of one voxel, counting is measuring: the volume of an organ
+# is the number of its voxels times this.
+
+# %%
+found = [organ(name) for name in figures.present(organs)]
+volumes = {one.plain: np.count_nonzero(organs == one.id) * voxel_ml for one in found}
+picture = charts.bars(volumes, x="volume in mL")
+figures.show(picture, "Volumes of all organs in milliliters.")
+
+# %% [markdown]
+# From the largest organ to the smallest lies a factor of hundreds. A network that draws only the large ones is right
+# about most voxels and useless for the adrenal glands: chapter 04 will return to that.
+#
+# ## The hospital next door
+#
+# The second hospital, *Neckar*, scans children too. We measure how bright the kidneys are in every sample child of
+# both.
+
+# %%
+def kidney_hu(center, child):
+    labels = load_labels(center, child).voxels
+    kidneys = np.isin(labels, [organ("Kidney_L").id, organ("Kidney_R").id])
+    return load_image(child).voxels[kidneys].mean()
+
+
+both = [(center, child) for center in (polder, neckar) for child in center.cases]
+brightness = {child.name: kidney_hu(center, child) for center, child in both}
+picture = charts.bars(brightness, x="mean HU in the kidneys")
+figures.show(picture, "Kidney brightness, child by child.")
+
+# %% [markdown]
+# Now look: the child from Polder beside the one from Neckar with the darkest kidneys. What else differs?
+
+# %% slide
+neighbor = min(neckar.cases, key=lambda case: brightness[case.name])
+other, other_organs = load_image(neighbor), load_labels(neckar, neighbor).voxels
+kidneys = ["Kidney_L", "Kidney_R"]
+z_other = figures.fullest(other_organs, organs=kidneys)
+pictures = {
+    "Polder": (ct, {"index": z, "truth": organs}),
+    "Neckar": (other, {"index": z_other, "truth": other_organs}),
+}
+picture = figures.slices_figure(pictures, organs=kidneys)
+figures.show(picture, "An axial slice from each hospital, kidneys outlined.")
+
+# %% [markdown]
+# Children differ, of course: in age, size and build. But the hospitals differ as well. One mostly scans a minute
+# after an injection of **contrast agent**, when kidneys and vessels light up; the other mostly scans without. The
+# tables the children lie on, the thickness of the slices and the sharpness of the picture are not the same either. To
+# you a kidney is a kidney in both. A network that has only ever seen one of these hospitals may well disagree, and
+# notebook 05 will let it.
+#
+# ## Leaf through it yourself
+#
+# Choose planes, slices and windows, and switch organs on and off.
+
+# %%
+from pedseg.workbook.viewer import view
+
+view(ct, organs)
+
+# %% [markdown]
+# ## What to remember
+#
+# - HU are measurements. The window decides what you can see of them.
+# - The patient's right is on the left of the picture.
+# - Spacing turns voxels into millimeters; without it shapes and volumes are wrong.
+# - Hospitals have handwritings. Scans carry them.
+
+# %%
+lesson.finish()

@@ -1,0 +1,201 @@
+# %% [markdown]
+# # 03 · From scan to tensor
+#
+# *35 minutes · students, researchers*
+#
+# **You will be able to**
+# - say what a *fingerprint* of a data set is, and why two hospitals may exchange theirs,
+# - follow a *plan* from it: voxel size, intensities, patch,
+# - resample, normalize and crop a scan, and bring contours back onto its own grid,
+# - say what augmentation is for, and why we never mirror.
+
+# %%
+from pedseg.workbook import charts, figures, lesson
+
+lesson.setup()
+
+# %% [markdown]
+# ## What a network is picky about
+#
+# A convolutional network looks at neighboring voxels. It counts in voxels, not in millimeters; it has no idea that a
+# slice is 5 mm thick here and 4 mm there. And it starts from numbers around zero, not around -1000. So every scan is
+# first brought into one form. Which form? Not by taste: the rules that we use were published with **nnU-Net**
+# (Isensee and colleagues, 2021), which won so many competitions because it derives the form from the data.
+#
+# ## The fingerprint: a data set in numbers
+#
+# First, each hospital describes its scans: sizes, spacings, how often each HU occurs inside the organs, how large the
+# organs are.
+
+# %%
+from pedseg.learning.plans import fingerprint, make_plan, merge
+
+polder, neckar = lesson.samples()
+prints = {center.center: fingerprint(center, center.cases) for center in (polder, neckar)}
+for name, print_ in prints.items():
+    spacings = sorted({grid.spacing_mm for grid in print_.grids})
+    print(f"{name}: {print_.cases} scans, spacings {spacings} mm")
+
+# %% [markdown]
+# Look at what a fingerprint is as a file: one line of numbers. No voxel, no name, no date. That is why hospitals can
+# send each other their fingerprints when they cannot send scans. And fingerprints **merge**: the merged one equals,
+# to the last digit, the fingerprint that you would have got from all scans in one place.
+
+# %%
+merged = merge(list(prints.values()))
+files = [case.image_file for center in (polder, neckar) for case in center.cases]
+size = sum(file.stat().st_size for file in files)
+print(f"all scans together: {size / 1000:.0f} kB (compressed)")
+print(f"merged fingerprint: {len(merged.to_json()) / 1000:.0f} kB")
+
+# %%
+organs = {name: count.mean_ml for name, count in merged.organs.items()}
+picture = charts.bars(organs, x="mean volume in mL")
+figures.show(picture, "Mean volume of each organ over all sample children.")
+
+# %% [markdown]
+# ## The plan: what everybody does alike
+#
+# From the merged fingerprint follows one **plan** for all hospitals. It must be the same everywhere: networks that
+# were fed differently cannot be averaged. Our plan is for a lesson: two processor cores, minutes. The same function
+# with `"clinic"` follows nnU-Net's rules for a graphics card.
+
+# %%
+plan = make_plan(merged, "lesson")
+print(f"voxels of {plan.spacing_mm} mm, patch of {plan.patch} voxels")
+print(f"clip to {plan.clip_hu} HU")
+print(f"subtract {plan.mean_hu:.0f}, divide by {plan.sd_hu:.0f}")
+print(f"{len(plan.organs)} organs")
+
+# %% [markdown]
+# ## Resample: one voxel size for all
+#
+# Here is a scan from Neckar before and after. The child stays as large as it was, in millimeters; only the grid
+# changes.
+
+# %%
+from pedseg.patients.datasets import load_image, load_labels
+from pedseg.scan import resample
+
+child = neckar.cases[0]
+ct, truth = load_image(child), load_labels(neckar, child)
+coarse = resample(ct, plan.spacing_mm)
+picture = charts.grids(ct, coarse)
+figures.show(picture, "A coronal slice on its own grid and on the plan's grid.")
+
+# %% [markdown]
+# **Question.** How many voxels does the new grid have along each axis? You have the old number of voxels and both
+# spacings. (`np.round` rounds; arrays are multiplied and divided element by element.)
+
+# %% exercise
+import numpy as np
+
+shape, old_mm = np.array(ct.shape), np.array(ct.spacing_mm)
+new_mm = np.array(plan.spacing_mm)
+new_shape = np.round(shape * old_mm / new_mm)  # answer
+given = {"shape": shape, "spacing_mm": old_mm, "new_mm": new_mm}
+new_shape = lesson.check("size after resampling", new_shape, **given)
+
+# %% [markdown] answer
+# Number times spacing is the child's size in millimeters, and that must not change. Images are interpolated linearly.
+# Label maps must not be: halfway between liver (1) and pancreas (3) there is no spleen (2)! Labels take the nearest
+# voxel's number.
+
+# %% [markdown]
+# ## Clip and normalize: numbers around zero
+#
+# Metal and dense bone have thousands of HU, but nothing that we look for lies there. So values are clipped to the
+# range in which the organs lie. Then the plan's mean is subtracted, and the rest divided by its standard deviation.
+#
+# **Question.** Air has -1000 HU. Which number does the network see?
+
+# %% exercise
+low, high = plan.clip_hu
+air = (max(-1000, low) - plan.mean_hu) / plan.sd_hu  # answer
+given = {"hu": -1000, "clip_hu": (low, high), "mean_hu": plan.mean_hu}
+air = lesson.check("normalized", air, sd_hu=plan.sd_hu, **given)
+
+# %% [markdown] answer
+# The order matters: clip, shift, scale. For CT the same mean and standard deviation serve *all* scans, because HU are
+# measurements: 60 HU mean the same everywhere. (In MR, where gray values mean nothing by themselves, each scan is
+# normalized by its own.)
+
+# %% [markdown]
+# ## All of it at once, and back again
+#
+# `prepare` does these steps, and one more: it cuts the box down to the body, since air around the child costs time
+# and teaches nothing.
+
+# %%
+from pedseg.learning.preprocessing import prepare, restore
+
+tensor = prepare(ct, plan, truth)
+print(f"the scan: {ct.shape}, on the plan's grid: {coarse.shape}")
+print(f"cut to the body: {tensor.image.shape}")
+level = figures.fullest(tensor.labels)
+picture = charts.strip({"what the network sees": tensor.image}, plan.spacing_mm, index=level)
+figures.show(picture, "An axial slice of the prepared scan.")
+
+# %% [markdown]
+# The network will answer on *this* grid, but a physician needs contours on the scan's own. `restore` brings them
+# back. What is lost on the way? Let us pretend that a network answers perfectly, send the true labels to the coarse
+# grid and back, and measure. The **Dice coefficient** (DSC) is 1 for two equal contours and 0 for two that do not
+# touch; notebook 05 makes you compute it.
+
+# %%
+from pedseg.metrics import score_case
+
+perfect = np.eye(len(plan.organs) + 1, dtype=np.float32)[tensor.labels]
+returned = restore(np.moveaxis(perfect, -1, 0), tensor, ct, plan)
+marks = score_case(truth.voxels, returned, ct.spacing_mm, plan.organs)
+ceiling = {mark.organ: mark.dsc for mark in marks if mark.present}
+picture = charts.bars(ceiling, x="DSC of a perfect answer")
+figures.show(picture, "DSC after going to the coarse grid and back.")
+
+# %% [markdown]
+# This is a ceiling: with this plan no network can do better on this child. Large organs lose next to nothing. Thin
+# ones, the adrenal glands or the portal vein, lose some of their few voxels. If you ever wonder why a small organ
+# scores badly, look at the ceiling first.
+#
+# ## Augmentation: other children from the same child
+#
+# Twenty children are few. So in training each scan may be changed at random into one that *could* have been: turned a
+# little, turned onto its side as some children are scanned, noisier, blurred. Here is one child and four possible
+# ones.
+
+# %%
+from pedseg.learning.augment import augment
+
+clinic = make_plan(merged, "clinic")
+pictures = {"as scanned": tensor.image}
+for seed in (1, 2, 3, 4):
+    pictures[f"variant {seed}"], _ = augment(tensor.image, tensor.labels, clinic, seed=seed)
+picture = charts.strip(pictures, plan.spacing_mm, index=level)
+figures.show(picture, "One slice and four augmented variants of it.")
+
+# %% [markdown]
+# Two remarks.
+#
+# **The lesson trains without augmentation.** It learns a lot faster that way, and we have minutes. The price: such a
+# network has never seen a child on its side, and fails there. Chapter 08 is about that.
+#
+# **Nobody mirrors.** In photographs a mirrored cat is a cat. Here is the mirrored child:
+
+# %%
+pictures = {"as scanned": tensor.image, "mirrored": tensor.image[::-1]}
+picture = charts.strip(pictures, plan.spacing_mm, index=level)
+figures.show(picture, "A slice and its mirror image: the liver is on the wrong side.")
+
+# %% [markdown]
+# The liver is on the left, the heart points to the right, and the kidney that is labeled "left" is where the right
+# one ought to be. A network trained with such pictures learns that left and right do not matter. For us they do.
+#
+# ## What to remember
+#
+# - Fingerprints describe, merge and travel; scans stay.
+# - One plan for all: spacing, clip, normalization, patch.
+# - Resample images linearly, labels by the nearest voxel; know the ceiling.
+# - Augment with what could have been. A mirrored child could not.
+
+# %%
+lesson.finish()

@@ -1,0 +1,193 @@
+# %% [markdown]
+# # 05 · One hospital learns alone
+#
+# *40 minutes · students, lecturers, researchers · the computer works for about three of them*
+#
+# **You will be able to**
+# - train a network on one hospital's scans and read its learning curve,
+# - compute the Dice coefficient,
+# - test a network at home and next door, and say what the difference means,
+# - name a cause for it.
+
+# %%
+from pedseg.workbook import charts, exam, figures, lesson, scores
+
+lesson.setup()
+
+# %% [markdown]
+# ## The hospital and its children
+#
+# *Polder* and *Neckar* are invented hospitals; their children are grown by a program, each with organs in their
+# places and of the size of their age, some after the removal of a kidney. The first time, growing them takes a minute
+# or so. Each hospital keeps its children in three groups: for **training**, for **validation** (to look at while one
+# works) and for the **test**, which nobody looks at before the end.
+
+# %%
+polder, neckar = lesson.centers()
+for center in (polder, neckar):
+    counts = {split: len(center.split(split)) for split in ("train", "validation", "test")}
+    print(center.center, counts)
+
+# %% [markdown]
+# ## A plan and a network
+#
+# The plan (notebook 03) follows from the merged fingerprints of both hospitals: the same voxels for both, so that
+# only what the network has *learned* is put to the test. Then `build` makes a network, a small U-Net. Its weights are
+# random numbers from a seed.
+
+# %%
+from pedseg.learning.network import build, get_weights
+from pedseg.learning.plans import fingerprint, make_plan, merge
+
+prints = [fingerprint(center, center.split("train")) for center in (polder, neckar)]
+plan = make_plan(merge(prints))
+network = build(plan, seed=0)
+numbers = sum(weights.size for weights in get_weights(network).values())
+print(f"{numbers:,} weights to be learned")
+
+# %% [markdown]
+# ## Training
+#
+# One **step**: take one child, let the network draw, compare with the true contours (the *loss* says how wrong it
+# was), and nudge every weight a little in the direction that would have been less wrong. That is all; the rest is
+# repetition.
+
+# %%
+from pedseg.learning.training import load_cases, train
+
+steps = lesson.budget(700, test=6)
+children = load_cases(polder, polder.split("train"), plan)
+training = train(network, children, plan, steps=steps, total_steps=steps, seed=0)
+losses = [(step.number, step.loss) for step in lesson.progress(training, steps, "training")]
+
+# %% slide
+chart = charts.learning_curves({"Polder alone": losses}, smooth=20)
+figures.show(chart, "Polder's training loss falls fast at first, then slowly.")
+
+# %% [markdown]
+# Each step sees another child, and some children are harder: hence the trembling (already smoothed here). The curve
+# says that the network gets better *on the children it practices with*. Whether it has understood anything, only
+# others can tell.
+#
+# ## A child the network has never seen
+
+# %%
+from pedseg.learning.training import predict
+from pedseg.patients.datasets import load_image, load_labels
+
+child = polder.split("test")[0]
+ct, truth = load_image(child), load_labels(polder, child).voxels
+drawn = predict(network, ct, plan)
+
+# %% slide
+shown = ["Liver", "Spleen", "Kidney_L", "Kidney_R", "Bowel^Stomach"]
+z = figures.fullest(truth, organs=shown)
+picture = figures.slice_figure(ct, index=z, truth=truth, prediction=drawn, organs=shown)
+figures.show(picture, "True contours (solid) and drawn ones (dashed), Polder.")
+
+# %% [markdown]
+# ## How good is that? Dice
+#
+# The **Dice similarity coefficient** (DSC) compares two regions: *twice the shared volume, divided by the sum of both
+# volumes*. Two equal regions give 1, two that do not touch give 0.
+#
+# **Question.** Compute it for the liver. `true_liver` and `drawn_liver` are arrays of true and false; `&` gives what
+# is true in both, and `np.count_nonzero` counts.
+
+# %% exercise
+import numpy as np
+
+true_liver, drawn_liver = truth == 1, drawn == 1
+shared = np.count_nonzero(true_liver & drawn_liver)
+dsc = 2 * shared / (np.count_nonzero(true_liver) + np.count_nonzero(drawn_liver))  # answer
+dsc = lesson.check("dice", dsc, truth=true_liver, prediction=drawn_liver)
+
+# %% [markdown] answer
+# Dice rewards overlap and knows nothing of distances: a thin organ that is one voxel off loses half of it, a liver
+# that is one voxel off loses next to nothing. Chapter 04 is about what follows from that.
+
+# %% [markdown]
+# ## The examination: at home and away
+#
+# Now all test children of Polder, and then all of Neckar. Nobody has told the network that the second group comes
+# from another hospital.
+
+# %%
+rows = exam.examine(network, plan, [polder, neckar], model="local", trained_on="Polder")
+means = scores.means(rows)["Polder alone"]
+print(f"home (Polder): {means['Polder']:.3f}   away (Neckar): {means['Neckar']:.3f}")
+
+# %% [markdown]
+# These are means over the nine evaluated organs; each organ counts the same, however small it is.
+#
+# **Question.** How large is the drop from home to away?
+
+# %% exercise
+drop = means["Polder"] - means["Neckar"]  # answer
+drop = lesson.check("drop", drop, home=means["Polder"], away=means["Neckar"])
+
+# %% [markdown] answer
+# A few hundredths of Dice may seem little. But it is a mean over organs: look below which of them pay for it.
+
+# %%
+homes = {"at home (Polder)": "Polder", "away (Neckar)": "Neckar"}
+organs = {text: scores.by_organ(rows, name)["Polder alone"] for text, name in homes.items()}
+chart = charts.dots(organs, x="mean DSC with 95 % interval")
+figures.show(chart, "DSC by organ for Polder's network at home and at Neckar.")
+
+# %% [markdown]
+# ## Chance or not?
+#
+# Twenty children are few, and children differ. Could the drop be the luck of the draw? For each organ, a **rank
+# test** asks how often groups as different as these two would come about by chance, if the hospital did not matter.
+# Nine organs are nine questions, and who asks often enough gets a "significant" answer by luck; **Holm**'s rule
+# corrects for it.
+
+# %%
+from pedseg.evaluation.statistics import story
+
+drops = story(rows)["drops"]
+for line in drops:
+    worse = line["worse_than_at_home"]
+    print(f"{line['trained_on']}'s network in {line['tested_on']}:")
+    print(f"significantly worse in {len(worse)} of {line['organs']} organs: {worse}")
+
+# %% [markdown]
+# ## Why?
+#
+# Look at the child from Neckar in whom this network did worst, with the contours it drew.
+
+# %%
+marks = [row for row in rows if row["tested_on"] == "Neckar" and row["organ"] == "Kidney_R"]
+worst = min((row for row in marks if row["present"]), key=lambda row: row["dsc"])
+case = next(case for case in neckar.cases if case.name == worst["case"])
+away, away_truth = load_image(case), load_labels(neckar, case).voxels
+away_drawn = predict(network, away, plan)
+
+# %% slide
+z_away = figures.fullest(away_truth, organs=["Kidney_R"])
+pictures = {
+    "home": (ct, {"index": z, "truth": truth, "prediction": drawn}),
+    "away": (away, {"index": z_away, "truth": away_truth, "prediction": away_drawn}),
+}
+picture = figures.slices_figure(pictures, organs=shown)
+figures.show(picture, "Contours at home and away: solid true, dashed drawn.")
+
+# %% [markdown]
+# Most of Polder's children were scanned after an injection of contrast agent, when kidneys are brighter than
+# everything around them. "Bright" is the easiest thing a network can learn about a kidney, and at home it works. Most
+# of Neckar's children were scanned without. There are further causes: thicker slices, a sharper picture, a flat
+# table, other ages, and another kidney that is usually gone. In the workbook's own trials contrast did most of the
+# harm; each cause can be switched on alone in `pedseg.patients.centers`.
+#
+# > The size of this drop is a property of two invented hospitals. That there *is* one is what real studies find, too.
+#
+# ## What to remember
+#
+# - A learning curve tells about practice, a test about understanding, a test next door about medicine.
+# - Report organ by organ; say how many were tested and correct for it.
+# - Find the cause before the cure. One cure would be to gather all scans in one place. The next two notebooks are about
+#   another.
+
+# %%
+lesson.finish()

@@ -1,0 +1,215 @@
+# %% [markdown]
+# # 06 · Averaging by hand
+#
+# *40 minutes · students, researchers · the computer works for about two of them*
+#
+# **You will be able to**
+# - write federated averaging (FedAvg) in ten lines,
+# - say why networks must start from the same weights to be averaged,
+# - say why each hospital counts by its number of children,
+# - show that your ten lines and Flower, a grown-up framework, give the same network, to the last bit.
+
+# %%
+from pedseg.workbook import charts, figures, lesson
+
+lesson.setup()
+
+# %% [markdown]
+# ## Two hospitals, one number
+#
+# Before we average networks, let us average one number. Two hospitals have each learned a weight `w`; one from 30
+# children, the other from 10. What should the common weight be? If all 40 children had been in one place, each child
+# would have counted once. So each hospital should count by its **share** of the children.
+#
+# **Question.** Which shares do the two hospitals have?
+
+# %% exercise
+import numpy as np
+
+cases = [30, 10]
+shares = np.array(cases) / sum(cases)  # answer
+shares = lesson.check("shares", shares, cases=cases)
+
+# %% [markdown] answer
+# Shares add up to one. It is an easy slip to count something else, for example training *batches* in place of
+# children; published examples do it. Then a hospital that chops its data into smaller batches gets more say.
+
+# %% [markdown]
+# A network is a dictionary: names, each with an array of weights. Here are two tiny ones.
+#
+# **Question.** Fill in the weighted mean of the two, array by array.
+
+# %% exercise
+updates = [
+    {"kernel": np.array([1.0, 2.0, 3.0]), "bias": np.array([0.5])},
+    {"kernel": np.array([5.0, 2.0, -1.0]), "bias": np.array([0.1])},
+]
+mean = {n: shares[0] * updates[0][n] + shares[1] * updates[1][n] for n in updates[0]}  # answer
+mean = lesson.check("weighted mean", mean, updates=updates, cases=cases)
+print(mean)
+
+# %% [markdown] answer
+# That is already the heart of federated learning. McMahan and colleagues called it *federated averaging*, **FedAvg**,
+# in
+# 2017. Everything else is transport, bookkeeping and care.
+
+# %% [markdown]
+# ## Two real networks
+#
+# Now with the hospitals Polder and Neckar. Both get *the same* network to start with, and each trains it on its own
+# children for a while. The plan comes from their merged fingerprints (notebook 03).
+
+# %%
+from pedseg.learning.network import build, get_weights, set_weights, sha256_of
+from pedseg.learning.plans import fingerprint, make_plan, merge
+from pedseg.learning.training import load_cases, mean_dice, train
+
+centers = lesson.centers()
+plan = make_plan(merge([fingerprint(center, center.split("train")) for center in centers]))
+children = [load_cases(center, center.split("train"), plan) for center in centers]
+start = get_weights(build(plan, seed=0))
+
+# %%
+steps = lesson.budget(150, test=3)
+
+
+def learn(weights, which, seed=0, **schedule):
+    network = build(plan)
+    set_weights(network, weights)
+    schedule = {"steps": steps, "total_steps": steps, **schedule}
+    for _ in train(network, children[which], plan, seed=seed, **schedule):
+        pass
+    return get_weights(network)
+
+
+# %%
+stranger_start = get_weights(build(plan, seed=1))
+pupils = {"Polder": (start, 0), "Neckar": (start, 1), "stranger": (stranger_start, 1)}
+trained = {}
+for name, (weights, which) in lesson.progress(pupils.items(), len(pupils), "training"):
+    trained[name] = learn(weights, which)
+
+# %% [markdown]
+# Three networks were trained. *Polder* and *Neckar* started from the same random weights. The *stranger* learned from
+# Neckar's children too, but started from other random weights.
+#
+# ## Walking from one network to the other
+#
+# Mix two networks: a share `a` of one, `1 - a` of the other, for shares from 0 to 1. In the middle lies the mean. For
+# every mixture, we let it draw some validation children and look at its mean Dice. Guess before you run: what will
+# happen in the middle, for the pair with the same start, and for the pair with different ones?
+
+# %%
+watched = [case for c in centers for case in load_cases(c, c.split("validation")[:2], plan)]
+
+
+def dice_along(one, other):
+    network, points = build(plan), []
+    for a in np.linspace(0, 1, lesson.budget(7, test=3)):
+        set_weights(network, {name: (1 - a) * one[name] + a * other[name] for name in one})
+        points.append((a, mean_dice(network, watched, plan)))
+    return points
+
+
+# %%
+polder = trained["Polder"]
+walks = {
+    "Polder to Neckar (same start)": dice_along(polder, trained["Neckar"]),
+    "Polder to stranger (different starts)": dice_along(polder, trained["stranger"]),
+}
+x = "share of the second network"
+chart = charts.learning_curves(walks, x=x, y="mean DSC", markers=True)
+figures.show(chart, "Mean DSC of mixtures of two networks, by share of the second.")
+
+# %% [markdown]
+# Two networks with different starts may both be good and still ruin each other in the middle: what one keeps in its
+# third kernel, the other keeps in its seventh, and the mean of both is neither. Networks that started together have
+# kept their kernels in the same places, and their mean makes sense, often better sense than either.
+#
+# So three rules follow: **everybody starts from the same weights**; everybody follows **the same plan**; and nobody
+# walks too far alone before the next averaging. That is why a federation works in **rounds**.
+#
+# ## FedAvg in ten lines
+#
+# Here it is: out to the hospitals, train, back, average, again. The `first_step` keeps the learning rate on one
+# schedule over all rounds; `round_seed` gives every hospital and round a random seed of its own, which will matter in
+# a moment.
+
+# %%
+from pedseg.federation.apps import round_seed
+
+rounds, steps_a_round = 2, lesson.budget(25, test=2)
+shares = [len(each) / sum(map(len, children)) for each in children]
+weights = start
+for number in range(1, rounds + 1):
+    schedule = {"steps": steps_a_round, "total_steps": rounds * steps_a_round}
+    schedule["first_step"] = (number - 1) * steps_a_round
+    seeds = [round_seed(0, number, which) for which in (0, 1)]
+    updates = [learn(weights, which, seeds[which], **schedule) for which in (0, 1)]
+    weights = {n: shares[0] * updates[0][n] + shares[1] * updates[1][n] for n in start}
+mine = sha256_of(weights)
+
+# %% [markdown]
+# ## The same with Flower
+#
+# [Flower](https://flower.ai) is a framework for federated learning: it carries messages between a server and
+# hospitals, on one laptop or across the world. The same program, `client_app`, runs at each hospital in the real
+# case; here an in-process *grid* plays the network cable. We run two rounds with the same seed.
+
+# %%
+from pedseg.federation.apps import client_app, federate
+from pedseg.federation.in_process import InProcessGrid
+
+run_config = {"rounds": rounds, "steps-per-round": steps_a_round, "seed": 0}
+nodes = [{"data-dir": str(center.folder)} for center in centers]
+grid = InProcessGrid(client_app, nodes, run_config, workers=1)
+for round_ in lesson.progress(federate(grid, run_config), rounds, "Flower's rounds"):
+    print(f"round {round_.number}: training loss {round_.train_loss:.3f}")
+
+# %% [markdown]
+# Now compare. A **SHA-256** is a fingerprint of bytes: if one weight of several hundred thousand differed in its last
+# bit, the two lines below would have nothing in common.
+
+# %%
+print("mine:  ", mine)
+print("Flower:", round_.sha256)
+print("the same network, to the last bit" if mine == round_.sha256 else "they differ!")
+
+# %% [markdown]
+# Why is that worth the trouble? Because "about the same" hides mistakes. A hospital counted twice, a seed forgotten,
+# an update that came too late: all of them give networks that are *about* the same.
+#
+# It takes care, too. Computers round, so `(a + b) + c` need not equal `a + (b + c)`:
+
+# %%
+a, b, c = np.float32(1e8), np.float32(-1e8), np.float32(1)
+print((a + b) + c, a + (b + c))
+
+# %% [markdown]
+# If the server added updates in the order in which they arrive, the fastest hospital would change the result. So this
+# workbook's strategy (`OrderedFedAvg`) puts them into a fixed order first.
+#
+# ## What does it cost to send networks around?
+#
+# **Question.** Each weight takes four bytes. In every round, every hospital receives the network and sends it back.
+# How many **megabytes** travel in a federation of two hospitals and ten rounds?
+
+# %% exercise
+size = sum(array.size for array in start.values())
+megabytes = size * 4 * 2 * 2 * 10 / 1e6  # answer
+megabytes = lesson.check("traffic", megabytes, weights=size, centers=2, rounds=10)
+
+# %% [markdown] answer
+# Weights × 4 bytes × 2 ways × 2 hospitals × 10 rounds. A single CT scan in full resolution is larger than one of our
+# small networks. The networks of the clinic are a hundred times larger, and even so the way is short compared with
+# the time that training takes.
+
+# %% [markdown]
+# ## What to remember
+#
+# - FedAvg is a mean, weighted by the number of children.
+# - The same start, the same plan, rounds that are not too long.
+# - "The same" can be tested to the last bit, if order and seeds are fixed.
+
+# %%
+lesson.finish()

@@ -1,0 +1,201 @@
+# %% [markdown]
+# # 07 · A federation of centers
+#
+# *45 minutes · students, lecturers, researchers · the computer works for about three of them*
+#
+# **You will be able to**
+# - run a federation of two hospitals with Flower and follow it round by round,
+# - say what leaves a hospital, and what does not,
+# - read the table with four columns: alone, next door, federated, all scans in one place,
+# - say when "as good as" is a finding and when it is only a failure to find a difference.
+
+# %%
+from pedseg.workbook import charts, exam, figures, lesson, scores
+
+lesson.setup()
+
+# %% [markdown]
+# ## Who does what
+#
+# A **coordinator** holds the common network. It never sees a scan. At each hospital runs the same small program, the
+# **client app**. It answers three questions:
+#
+# | question | the hospital's answer |
+# |---|---|
+# | Describe your scans. | the fingerprint of notebook 03, and the number of children |
+# | Train this network for a while. | the trained weights, the number of children, the mean loss |
+# | Try this network on your validation children. | one number |
+#
+# In this notebook both hospitals and the coordinator live in one program, and each hospital works in a thread of its
+# own. The apps would be the same, line by line, if they were in Utrecht and Heidelberg.
+
+# %%
+centers = lesson.centers()
+for center in centers:
+    print(center.center, "trains with", len(center.split("train")), "children")
+
+# %% [markdown]
+# ## The federation runs
+#
+# Each round: the network goes out, every hospital trains it for some steps, the updates come back and are averaged as
+# you did by hand in notebook 06. The picture grows with each round. You can stop it (the square button above): what
+# is done is done.
+
+# %%
+from pedseg.federation.apps import client_app, federate
+from pedseg.federation.in_process import InProcessGrid
+
+rounds = lesson.budget(8, test=2)
+run_config = {"rounds": rounds, "steps-per-round": lesson.budget(70, test=2), "seed": 0}
+nodes = [{"data-dir": str(center.folder)} for center in centers]
+federation = federate(InProcessGrid(client_app, nodes, run_config), run_config)
+
+# %% slide
+picture, curves = figures.Live(), {center.center: [] for center in centers}
+for round_ in lesson.progress(federation, rounds, "rounds"):
+    for name, loss in round_.losses.items():
+        curves[name].append((round_.number, loss))
+    chart = charts.learning_curves(curves, x="round", markers=True)
+    picture.show(chart, "Mean training loss of each hospital, round by round.")
+
+# %% [markdown]
+# Both curves fall, and they fall *together*, although neither hospital has seen one scan of the other.
+#
+# ## What left the hospitals?
+#
+# Here is a complete list of what one hospital's answer held in the last round.
+
+# %%
+weights = round_.weights
+print(len(weights), "arrays, for example:")
+for name in list(weights)[:3]:
+    print(f"  {name}: {weights[name].shape}")
+print("two numbers: children, mean loss")
+
+# %% [markdown]
+# **Question.** How many **megabytes** did the whole federation send? Each weight takes four bytes; two hospitals; the
+# network travels to each and back, in each round.
+
+# %% exercise
+size = sum(array.size for array in weights.values())
+megabytes = size * 4 * 2 * 2 * rounds / 1e6  # answer
+megabytes = lesson.check("traffic", megabytes, weights=size, centers=2, rounds=rounds)
+
+# %% [markdown] answer
+# It is little, and it does not grow with the number of scans. But do not confuse "no scan leaves" with "nothing
+# leaves": weights were shaped by the children, and something of them can be read out of weights by a determined
+# reader. Chapter 12 is about that.
+
+# %% [markdown]
+# ## The examination
+#
+# The network that both hospitals own together meets the test children of both.
+
+# %%
+from pedseg.learning.network import build, set_weights
+
+network = build(round_.plan)
+set_weights(network, weights)
+live = exam.examine(network, round_.plan, centers, model="federated", trained_on="both")
+for center, mean in scores.means(live)["federated"].items():
+    print(f"tested in {center}: mean DSC {mean:.3f}")
+
+# %% [markdown]
+# Is that good? A number alone says nothing. We need the competitors: each hospital's own network, the neighbor's
+# network, and the ideal that nobody is allowed to have: one network trained with all scans in one place. To train all
+# of them takes longer than a lesson, so we open a **recorded study**. It was made by `python3 run.py study`, with the
+# same apps.
+
+# %%
+from pedseg.evaluation.results import read_rows
+
+rows = read_rows(lesson.study() / "cases.csv")
+means = scores.means(rows)
+columns = [f"tested in {center}" for center in ("Polder", "Neckar")]
+
+# %% [markdown]
+# ## The table with four columns
+#
+# (Four models, to be exact; each tested in both hospitals.)
+
+# %% slide
+chart = charts.table(means, title="mean DSC over nine organs")
+figures.show(chart, "Mean DSC of each model (rows) in each hospital (columns).")
+
+# %% [markdown]
+# Read it like this. First, look at each hospital alone: high at home, low next door. Then at the federated row: is it
+# as good as home *in both columns*? Last, at the centralized row, the ideal. How near does the federation come?
+#
+# **Question.** Look at Neckar's column. Polder's network loses something there compared with Neckar's own. Which
+# *part* of this drop does the federation win back? (1 would be all of it; more than 1 means better than Neckar's
+# own.)
+
+# %% exercise
+home = means["Neckar alone"]["Neckar"]
+away = means["Polder alone"]["Neckar"]
+federated = means["federated"]["Neckar"]
+recovered = (federated - away) / (home - away)  # answer
+recovered = lesson.check("recovered", recovered, home=home, away=away, federated=federated)
+print(f"{recovered:.2f} of the drop is won back")
+
+# %% [markdown] answer
+# The denominator is the whole drop, the numerator the gain. Such a ratio is easy to say and easy to misuse: when the
+# drop is small, it jumps about. So always give the two numbers it is made of, too.
+
+# %% [markdown]
+# ## Organ by organ
+#
+# Means hide who pays. Here are the nine organs in Neckar's test children, with the interval in which the mean would
+# probably lie if we drew other children from the same hospital.
+
+# %%
+chart = charts.dots(scores.by_organ(rows, "Neckar"), x="mean DSC with 95 % interval")
+figures.show(chart, "DSC by organ for all models in Neckar's test children.")
+
+# %% [markdown]
+# ## Better, worse, or as good as?
+#
+# For each organ, two models have drawn *the same* children. So we compare child by child (Wilcoxon's signed-rank
+# test) and correct for asking about nine organs (Holm).
+#
+# "Not significantly different" is **not** "as good as": with three children nothing is ever significant. Who claims
+# *as good as* must state how much worse would still be fine, a **margin**, and show that the difference lies within.
+# That is an **equivalence test**.
+
+# %%
+from pedseg.evaluation.statistics import story
+
+told = story(rows)
+for line in told["drops"]:
+    worse = len(line["worse_than_the_local_model_there"])
+    print(f"{line['trained_on']} alone, in {line['tested_on']}: worse in {worse} of 9 organs")
+for line in told["home"]:
+    as_good, better = len(line["equivalent"]), len(line["significantly_better"])
+    print(f"federated, in {line['tested_on']}: as good in {as_good}, better in {better} of 9")
+
+# %% [markdown]
+# ## The kidney that is gone
+#
+# One more thing that no Dice shows. Some of these children have lost a kidney. Where there is none, none should be
+# drawn; yet networks like symmetry. How many milliliters of kidney did each model draw where there was none?
+
+# %%
+scores.shown(scores.false_kidneys(rows)[:8], "The largest false kidneys")
+
+# %% [markdown]
+# A hospital where mostly *left* kidneys are removed has taught its network little about missing right ones. Together
+# the hospitals have seen both. Whether that is enough, the list tells you, child by child.
+#
+# > Remember what these numbers are: two invented hospitals, a few minutes of training. In the real studies the
+# > network is a hundred times larger, the gain in Dice over the better local network is a few thousandths, and the
+# > statistics that you have just read are the whole point.
+#
+# ## What to remember
+#
+# - Networks travel, scans stay. What leaves: weights, a few counts, a fingerprint.
+# - Compare with alone, next door and the ideal; organ by organ; the same children.
+# - "As good as" needs a margin.
+# - Presence comes before quality: look for what should not be there.
+
+# %%
+lesson.finish()

@@ -1,0 +1,1 @@
+"""What was learned: the study, its statistics and its failures."""

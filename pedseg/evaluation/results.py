@@ -1,0 +1,157 @@
+"""The rows of cases.csv, patient by patient: means with intervals, and contrasts of two models.
+
+The unit is the patient: repeated scans are averaged first, then seeds. Models on the same test
+center are compared patient by patient; one local model at home and away meets different patients
+and is compared without pairs. Holm corrects within one measure over the evaluated organs. A missed
+organ counts with its worst value; an absent one has no quality and is counted by its false volume.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from pedseg.evaluation.comparisons import (
+    RESAMPLES,
+    Comparison,
+    compare_paired,
+    compare_unpaired,
+    holm,
+    percentile_interval,
+)
+from pedseg.organs import EVALUATED, NAMES
+
+MEASURES = ("dsc", "hd95_mm", "msd_mm")
+MARGINS = {"dsc": 0.02, "hd95_mm": 1.0, "msd_mm": 0.5}  # within these, two models count as equally good
+NUMBERS = ("dsc", "hd95_mm", "msd_mm", "volume_ml", "predicted_ml")
+PRESENT = {"1": True, "0": False, "True": True, "False": False, "true": True, "false": False}
+
+
+@dataclass(frozen=True, order=True)
+class Arm:
+    """A model by its kind (local, federated, centralized) and the centers it learned from."""
+
+    model: str
+    trained_on: str
+
+    def role(self, tested_on: str) -> str:
+        """`home` or `away` for a local model, else the model's kind."""
+        if self.model != "local":
+            return self.model
+        return "home" if self.trained_on == tested_on else "away"
+
+
+def read_rows(file: Path) -> list[dict[str, str]]:
+    """The rows of a cases.csv as text, one an organ, case, model and seed."""
+    with Path(file).open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+class Results:
+    """All scores of a study, looked up by model, test center and organ; rows as in cases.csv."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        self.cells: dict[tuple[Arm, str, str], list[dict[str, Any]]] = defaultdict(list)
+        for row in rows:
+            numbers = {key: None if row[key] in ("", None) else float(row[key]) for key in NUMBERS}
+            kept = {"seed": int(row["seed"]), "patient": str(row["patient"]), "present": PRESENT[str(row["present"])]}
+            arm = Arm(str(row["model"]), str(row["trained_on"]))
+            self.cells[arm, str(row["tested_on"]), str(row["organ"])].append({**kept, **numbers})
+        self.arms = sorted({arm for arm, _, _ in self.cells})
+        self.centers = sorted({center for _, center, _ in self.cells})
+        found = {organ for _, _, organ in self.cells}
+        self.organs = [name for name in NAMES if name in found]
+        self.evaluated = [name for name in EVALUATED if name in found]
+        self.seeds = sorted({row["seed"] for rows in self.cells.values() for row in rows})
+
+    def rows(self, arm: Arm, center: str, organ: str) -> list[dict[str, Any]]:
+        """What was scored of one organ: one model, one test center, every case and seed."""
+        return self.cells.get((arm, center, organ), [])
+
+    def per_patient(
+        self, arm: Arm, center: str, organ: str, measure: str, *, present: bool = True, seed: int | None = None
+    ) -> dict[str, float]:
+        """One number a patient: the mean over the patient's scans, then over seeds (or in one `seed`)."""
+        scans: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for row in self.rows(arm, center, organ):
+            if row["present"] is present and row[measure] is not None and seed in (None, row["seed"]):
+                scans[row["patient"]][row["seed"]].append(row[measure])
+        return {p: fmean(fmean(values) for values in seeds.values()) for p, seeds in sorted(scans.items())}
+
+    def local(self, center: str) -> Arm | None:
+        """The model that learned from this center alone."""
+        return next((arm for arm in self.arms if arm.model == "local" and arm.trained_on == center), None)
+
+    def kind(self, model: str) -> Arm | None:
+        """The only model of a kind, as `federated`."""
+        return next((arm for arm in self.arms if arm.model == model), None)
+
+
+def organ_mean(results: Results, arm: Arm, center: str, measure: str, organs: list[str]) -> dict[str, Any]:
+    """Mean over organs of the mean over patients, each organ weighing the same.
+
+    `low` and `high` bound the 95 % bootstrap interval over patients; `seed_sd` is the standard
+    deviation of the same mean over seeds (None for one seed).
+    """
+    table = _table(results, arm, center, measure, organs)
+    out: dict[str, Any] = {"mean": None, "low": None, "high": None, "seed_sd": None, "patients": len(table)}
+    if not len(table):
+        return out
+    out["mean"] = float(_mean_of_means(table[None])[0])
+    if len(table) > 1:
+        drawn = np.random.default_rng(0).integers(len(table), size=(RESAMPLES, len(table)))
+        out["low"], out["high"] = percentile_interval(_mean_of_means(table[drawn]))
+    if len(results.seeds) > 1:
+        tables = [_table(results, arm, center, measure, organs, seed=seed) for seed in results.seeds]
+        means = [float(_mean_of_means(t[None])[0]) for t in tables if len(t)]
+        out["seed_sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else None
+    return out
+
+
+def _table(
+    results: Results, arm: Arm, center: str, measure: str, organs: list[str], seed: int | None = None
+) -> np.ndarray:
+    """Values by (patient, organ), nan where the organ is absent."""
+    columns = [results.per_patient(arm, center, organ, measure, seed=seed) for organ in organs]
+    patients = sorted({patient for column in columns for patient in column})
+    return np.array([[column.get(p, np.nan) for column in columns] for p in patients])
+
+
+def _mean_of_means(tables: np.ndarray) -> np.ndarray:
+    """(draws, patients, organs) with nan for absent organs -> (draws,): over patients, then over organs."""
+    counts = (~np.isnan(tables)).sum(axis=1)  # (draws, organs)
+    sums = np.nansum(tables, axis=1)
+    means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
+    return means.sum(axis=1) / (counts > 0).sum(axis=1)
+
+
+def contrast(results: Results, first: tuple[Arm, str], second: tuple[Arm, str], measure: str) -> dict[str, Any]:
+    """First minus second on every evaluated organ, with Holm over the organs.
+
+    Each side is a model and a test center: one center compares pairs of patients, two centers
+    compare two groups. Equivalence is asked within `MARGINS`, of pairs only.
+    """
+    paired = first[1] == second[1]
+    found: list[Comparison] = []
+    for organ in results.evaluated:
+        a, b = (results.per_patient(arm, center, organ, measure) for arm, center in (first, second))
+        both = sorted(a.keys() & b.keys())
+        if paired:
+            found.append(compare_paired([a[p] for p in both], [b[p] for p in both], MARGINS[measure]))
+        else:
+            found.append(compare_unpaired(list(a.values()), list(b.values())))
+    p_holm = holm([comparison.p for comparison in found])
+    equal_holm = holm([comparison.p_equivalence for comparison in found])
+    sides = [{"model": arm.model, "trained_on": arm.trained_on, "tested_on": center} for arm, center in (first, second)]
+    organs = [
+        {"organ": organ, **asdict(comparison), "p_holm": p, "p_equivalence_holm": equal}
+        for organ, comparison, p, equal in zip(results.evaluated, found, p_holm, equal_holm, strict=True)
+    ]
+    return {"measure": measure, "paired": paired, "first": sides[0], "second": sides[1], "organs": organs}

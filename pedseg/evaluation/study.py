@@ -1,0 +1,332 @@
+"""The study: every center alone, next door, in the federation, and with all data in one place.
+
+For each seed it trains one local model a center, a centralized model on the pooled cases and
+the federated model, all by one plan and with the same number of gradient steps a center, and
+tests each of them on the test patients of every center. What is finished is on disk; the same
+call goes on from there.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import platform
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from pedseg import __version__, organs
+from pedseg.evaluation.jobs import Clock, Job, Progress, side_by_side
+from pedseg.evaluation.statistics import story
+from pedseg.federation.apps import client_app, federate
+from pedseg.federation.in_process import InProcessGrid
+from pedseg.findings import Finding, PedsegInputError, refuse
+from pedseg.learning import network, plans, training
+from pedseg.learning.preprocessing import Prepared
+from pedseg.metrics import score_case
+from pedseg.patients.centers import CENTERS, make_dataset
+from pedseg.patients.datasets import Case, DataSet, load_image, load_labels, read_centers
+from pedseg.scan import Scan, write_nifti, write_whole
+
+COLUMNS = (
+    "seed", "model", "trained_on", "tested_on", "patient", "case", "organ", "present",
+    "dsc", "hd95_mm", "msd_mm", "volume_ml", "predicted_ml",
+)  # fmt: skip
+VIRTUAL_DATA = Path("runs/data")
+VIRTUAL_CASES = {"train": 20, "validation": 4, "test": 20}
+CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as long as so many training steps
+DEFAULTS = {"lesson": (10, 100), "clinic": (200, 1250)}  # rounds; steps a round and center
+PACKAGES = ("torch", "monai", "flwr", "numpy", "scipy", "nibabel")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is run: profile, seeds, rounds of the federation, training steps a round and center."""
+
+    profile: str = "lesson"
+    seeds: tuple[int, ...] = (0,)
+    rounds: int = DEFAULTS["lesson"][0]
+    steps: int = DEFAULTS["lesson"][1]
+
+    @classmethod
+    def of(cls, profile: str, *, seeds: int = 1, rounds: int | None = None, steps: int | None = None) -> Settings:
+        """The profile's settings, where nothing else is asked for."""
+        usual = DEFAULTS[profile]
+        return cls(profile, tuple(range(seeds)), rounds or usual[0], steps or usual[1])
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of the study: its kind (local, centralized, federated), whom it learns from, its seed."""
+
+    kind: str
+    trained_on: tuple[str, ...]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """File name without suffix, for example `seed0_local_Polder`."""
+        return f"seed{self.seed}_{self.kind}" + (f"_{self.trained_on[0]}" if self.kind == "local" else "")
+
+    @property
+    def stage(self) -> str:
+        """What a progress bar calls its training."""
+        return f"training: {self.kind}" + (f" {self.trained_on[0]}" if self.kind == "local" else "")
+
+
+def virtual_centers(folder: Path = VIRTUAL_DATA) -> Iterator[int]:
+    """Write the data sets of the virtual centers, one tick a case; what is there is kept."""
+    for number, center in enumerate(CENTERS.values(), start=901):
+        for _ in make_dataset(center, folder / f"Dataset{number}_{center.name}", **VIRTUAL_CASES):
+            yield CHILD_UNITS
+
+
+def run_study(data: Path | None, out: Path, settings: Settings) -> Iterator[Progress]:
+    """Run or resume the study; leaves cases.csv, summary.json, weights/ and predictions/ in `out`.
+
+    `data` is a folder of data sets, one a center; None takes the virtual centers. Raises
+    `PedsegInputError` with every finding before anything is trained.
+    """
+    clock, done = Clock(), 0
+    children = sum(VIRTUAL_CASES.values()) * len(CENTERS) * CHILD_UNITS if data is None else 0
+    if data is None:
+        data = VIRTUAL_DATA
+        for units in clock.watch("virtual children", virtual_centers(data)):
+            done += units
+            yield Progress("virtual children", done, children * 20)
+    yield Progress("reading the scans", done, children * 20 or 1)
+    study = Study(_two_or_more(data), Path(out), settings, clock)
+    total = children + study.units
+    for stage, units in study.run():
+        done = min(done + units, total)
+        yield Progress(stage, done, total)
+    study.finish()
+    yield Progress("done", total, total)
+
+
+def _two_or_more(data: Path) -> list[DataSet]:
+    datasets = read_centers(data)
+    if len(datasets) < 2:
+        raise refuse(
+            "E-TOO-FEW-CENTERS",
+            data,
+            f"{len(datasets)} data set found.",
+            "A federation needs two: one subfolder a center.",
+        )
+    empty = [(d, split) for d in datasets for split in ("train", "test") if not d.split(split)]
+    if empty:
+        remedy = "Change the column `split` of its cases.tsv, or remove the table: cases are then divided by patient."
+        raise PedsegInputError(
+            [Finding("E-SPLIT-EMPTY", str(d.folder), f"no case is for {split}.", remedy) for d, split in empty]
+        )
+    return datasets
+
+
+class Study:
+    """One run over given data sets: its models, where they stand on disk, and what they leave."""
+
+    def __init__(self, datasets: Sequence[DataSet], out: Path, settings: Settings, clock: Clock) -> None:
+        self.datasets, self.out, self.settings, self.clock = list(datasets), out, settings, clock
+        self.centers = tuple(dataset.center for dataset in datasets)
+        prints = [plans.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
+        self.plan = plans.make_plan(plans.merge(prints), settings.profile)
+        self.work = out / "work" / self._identity()
+        kinds = [("centralized", self.centers), *(("local", (c,)) for c in self.centers), ("federated", self.centers)]
+        self.models = [Model(kind, trained_on, seed) for seed in settings.seeds for kind, trained_on in kinds]
+
+    def _identity(self) -> str:
+        """A name for this data, plan and these settings: with other ones the work starts anew."""
+        files = [file for d in self.datasets for c in d.cases for file in (c.image_file, c.label_file) if file]
+        stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+        kept = {key: value for key, value in asdict(self.settings).items() if key != "seeds"}
+        return hashlib.sha256(json.dumps([stats, self.plan.to_json(), kept]).encode()).hexdigest()[:12]
+
+    @property
+    def units(self) -> int:
+        """The size of the whole run in units of about one training step."""
+        test = sum(len(dataset.split("test")) for dataset in self.datasets)
+        return sum(self._steps(m) * self.settings.rounds + test * TEST_UNITS for m in self.models)
+
+    def _steps(self, model: Model) -> int:
+        return self.settings.steps * len(model.trained_on)
+
+    def run(self) -> Iterator[tuple[str, int]]:
+        """Train and test every model; yields (stage, units)."""
+        for seed in self.settings.seeds:
+            models = [model for model in self.models if model.seed == seed]
+            alone = [self._job(m.stage, self._train_alone(m), own_thread=True) for m in models if m.kind != "federated"]
+            yield from side_by_side(alone)
+            yield from side_by_side(
+                [self._job(m.stage, self._train_together(m)) for m in models if m.kind == "federated"]
+            )
+            yield from side_by_side([self._job("testing", self._test(m), own_thread=True) for m in models])
+
+    def _job(self, stage: str, ticks: Iterator[int], *, own_thread: bool = False) -> Job:
+        return stage, self.clock.watch(stage, ticks, own_thread=own_thread)
+
+    def _cases(self, model: Model, split: str) -> list[Prepared]:
+        chosen = [dataset for dataset in self.datasets if dataset.center in model.trained_on]
+        return [case for d in chosen for case in training.load_cases(d, d.split(split), self.plan)]
+
+    def _state(self, model: Model) -> Path:
+        return self.work / f"{model.name}.safetensors"
+
+    def _train_alone(self, model: Model) -> Iterator[int]:
+        """Train on the cases of one center, or on all pooled, in as many rounds as the federation has."""
+        net = network.build(self.plan, model.seed).to(training.fastest_device())
+        file, steps = self._state(model), self._steps(model)
+        curve: list[dict] = []
+        if file.exists():
+            weights, _, metadata = training.load_weights(file)
+            network.set_weights(net, weights)
+            curve = json.loads(metadata["curve"])
+            yield steps * len(curve)
+        for round_ in range(len(curve), self.settings.rounds):
+            losses = []
+            for step in training.train(
+                net, self._cases(model, "train"), self.plan, steps=steps, first_step=round_ * steps,
+                total_steps=self.settings.rounds * steps, seed=model.seed,
+            ):  # fmt: skip
+                losses.append(step.loss)
+                yield 1
+            dice = training.mean_dice(net, self._cases(model, "validation"), self.plan)
+            curve.append(_point((round_ + 1) * steps, float(np.mean(losses)), dice))
+            training.save_weights(file, network.get_weights(net), self.plan, curve=json.dumps(curve))
+
+    def _train_together(self, model: Model) -> Iterator[int]:
+        """Train by Flower in this process; rounds that are on disk are not trained again."""
+        file = self._state(model)
+        if file.exists():
+            yield self._steps(model) * self.settings.rounds
+            return
+        run_config: dict[str, bool | float | int | str] = {
+            "data": str(self.datasets[0].folder.parent), "profile": self.settings.profile,
+            "rounds": self.settings.rounds,
+            "steps-per-round": self.settings.steps, "seed": model.seed, "out": str(self.work / model.name),
+            "evaluate-every": 1,
+        }  # fmt: skip
+        nodes: list[dict[str, bool | float | int | str]] = [
+            {"data-dir": str(dataset.folder), "partition-id": i} for i, dataset in enumerate(self.datasets)
+        ]
+        curve: list[dict] = []
+        weights: network.Weights = {}
+        for round_ in federate(InProcessGrid(client_app, nodes, run_config), run_config):
+            curve.append(_point(round_.number * self.settings.steps, round_.train_loss, round_.validation_dsc))
+            weights = round_.weights
+            yield self._steps(model)
+        training.save_weights(file, weights, self.plan, curve=json.dumps(curve))
+
+    def _test(self, model: Model) -> Iterator[int]:
+        """Score one model on the test patients of every center."""
+        net = network.build(self.plan, model.seed).to(training.fastest_device())
+        network.set_weights(net, training.load_weights(self._state(model))[0])
+        for dataset in self.datasets:
+            rows: list[dict] = []
+            file = self.work / f"{model.name}_on_{dataset.center}.csv"
+            for number, case in enumerate(dataset.split("test")):
+                if not file.exists():
+                    rows += self._score(net, model, dataset, case, keep=number == 0 and model.seed == 0)
+                yield TEST_UNITS
+            if rows:
+                write_whole(file, _as_csv(rows))
+
+    def _score(self, net, model: Model, dataset: DataSet, case: Case, *, keep: bool) -> list[dict]:
+        """The rows of one test case, one an annotated organ; `keep` also keeps the contours."""
+        scan, truth = load_image(case), load_labels(dataset, case)
+        predicted = training.predict(net, scan, self.plan)
+        if keep:
+            kind = model.name.removeprefix(f"seed{model.seed}_")
+            for name, voxels in {"image": scan.voxels, "truth": truth.voxels, kind: predicted}.items():
+                write_nifti(
+                    self.out / "predictions" / dataset.center / case.name / f"{name}.nii.gz", Scan(voxels, scan.affine)
+                )
+        known = [name for name in self.plan.organs if name in case.annotated]
+        who = {
+            "seed": model.seed, "model": model.kind, "trained_on": "+".join(model.trained_on),
+            "tested_on": dataset.center, "patient": case.patient, "case": case.name,
+        }  # fmt: skip
+        scores = score_case(truth.voxels, predicted, scan.spacing_mm, known)
+        return [{**who, **{key: getattr(score, key) for key in COLUMNS[6:]}} for score in scores]
+
+    def finish(self) -> None:
+        """Write cases.csv, the weights and summary.json from what the jobs have left."""
+        parts = [self.work / f"{m.name}_on_{c}.csv" for m in self.models for c in self.centers]
+        tables = [part.read_text(encoding="utf-8").split("\n", 1) for part in parts]
+        text = tables[0][0] + "\n" + "".join(body for _, body in tables)
+        write_whole(self.out / "cases.csv", text.encode())
+        for model in self.models:
+            target = self.out / "weights" / f"{model.name}.safetensors"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._state(model), target)
+        summary = self._summary(list(csv.DictReader(io.StringIO(text))))
+        write_whole(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+
+    def _summary(self, rows: list[dict]) -> dict:
+        files = {model.name: self._state(model) for model in self.models}
+        loaded = {name: training.load_weights(file) for name, file in files.items()}
+        return {
+            "versions": {
+                "pedseg": __version__,
+                "python": platform.python_version(),
+                **{name: version(name) for name in PACKAGES},
+            },
+            "settings": asdict(self.settings),
+            "data": {d.center: {s: len(d.split(s)) for s in ("train", "validation", "test")} for d in self.datasets},
+            "plan": json.loads(self.plan.to_json()),
+            "left_out": self._left_out(),
+            "seconds": {"total": self.clock.totals(), **self.clock.seconds},
+            "peak_memory_mib": Clock.peak_memory_mib(),
+            "machine": {"cpu": platform.processor() or platform.machine(), "system": platform.system()},
+            "sha256": {name: network.sha256_of(weights) for name, (weights, _, _) in loaded.items()},
+            "curves": {name: json.loads(metadata["curve"]) for name, (_, _, metadata) in loaded.items()},
+            "story": story(rows),
+        }
+
+    def _left_out(self) -> list[str]:
+        """Organs of the table that no center annotated."""
+        return [name for name in organs.NAMES if name not in self.plan.organs]
+
+
+def _point(step: int, loss: float, dsc: float | None) -> dict:
+    """One point of a learning curve: steps so far, mean loss of the round, mean DSC on the validation cases."""
+    return {"step": step, "loss": round(loss, 5), "dsc": None if dsc is None or math.isnan(dsc) else round(dsc, 5)}
+
+
+def table(out: Path) -> str:
+    """The study's main table as plain text: mean DSC of each kind of model on the test patients of each center."""
+    told = json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))
+    story_ = told["story"]
+    present = {line["role"] for line in story_["table"]}
+    roles = [role for role in ("home", "away", "federated", "centralized") if role in present]
+    head = f"{'mean DSC, nine organs (all ' + str(len(story_['organs'])) + ')':<30}" + "".join(
+        f"{role:>20}" for role in roles
+    )
+    lines = [head]
+    for center in story_["centers"]:
+        cells = {line["role"]: line for line in story_["table"] if line["tested_on"] == center}
+        values = [
+            f"{cells[r]['dsc']['mean']:.3f} ({cells[r]['dsc_all']['mean']:.3f})" if r in cells else "" for r in roles
+        ]
+        lines.append(f"{'patients of ' + center:<30}" + "".join(f"{value:>20}" for value in values))
+    if told["left_out"]:
+        lines.append(f"nobody annotated: {', '.join(told['left_out'])}")
+    return "\n".join(lines)
+
+
+def _as_csv(rows: Sequence[dict]) -> bytes:
+    """Rows as CSV: undefined values empty, numbers with six digits."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(
+            {k: f"{v:.6g}" if isinstance(v, float) else int(v) if isinstance(v, bool) else v for k, v in row.items()}
+        )
+    return stream.getvalue().encode()

@@ -1,0 +1,1 @@
+"""Many hospitals: Flower apps, and the ways that messages travel between them."""

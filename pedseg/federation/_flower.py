@@ -1,0 +1,35 @@
+"""The few parts of Flower that are not public, in one place; read in flwr 1.41.
+
+`Message(...)` asks the process for its identity, a message's id is given by whoever carries
+it, and `Grid.run` describes the run. A new Flower release that moves them is mended here.
+"""
+
+from __future__ import annotations
+
+from flwr.app import Message, RecordDict
+from flwr.supercore.run import Run
+from flwr.supercore.task_identity import TaskIdentity
+
+SERVER_NODE = 1  # the id of the server among the nodes, as Flower numbers it
+RUN_ID = 1
+APP_RAISED = 2  # ErrorCode.CLIENT_APP_RAISED_EXCEPTION
+
+
+def identify_server() -> None:
+    """Tell Flower that this process speaks for the server of the run; messages cannot be made before."""
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = RUN_ID, SERVER_NODE, 1
+
+
+def number_message(message: Message, message_id: str) -> None:
+    """Give a message the id that its answer will refer to."""
+    message.metadata.__dict__["_message_id"] = message_id
+
+
+def with_content(message: Message, content: RecordDict) -> Message:
+    """A message with the same sender, receiver and ids, and other content."""
+    return Message(content, metadata=message.metadata)  # type: ignore[call-overload]
+
+
+def empty_run() -> Run:
+    """The description of a run without a SuperLink: its id and nothing else."""
+    return Run.create_empty(RUN_ID)

@@ -1,0 +1,75 @@
+"""The state of a federation on disk, one file a round, so that stopping it costs one round at most.
+
+A checkpoint holds the global weights and the story of its round. It counts only if it is whole
+and belongs to the same settings, centers and cases.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pedseg.findings import Finding, PedsegInputError
+from pedseg.learning.network import Weights, sha256_of
+from pedseg.learning.plans import Plan
+from pedseg.learning.training import load_weights, save_weights
+
+
+@dataclass(frozen=True)
+class Round:
+    """A finished round: the global weights, the mean training loss and what was refused.
+
+    `losses` by center name; `validation_dsc` where the round was evaluated; `restored` if the
+    round was read from a checkpoint of an earlier run.
+    """
+
+    number: int
+    weights: Weights = field(repr=False)
+    plan: Plan = field(repr=False)
+    train_loss: float
+    losses: dict[str, float]
+    validation_dsc: float | None = None
+    refused: tuple[Finding, ...] = ()
+    restored: bool = False
+
+    @property
+    def sha256(self) -> str:
+        """The fingerprint of the global weights."""
+        return sha256_of(self.weights)
+
+
+def checkpoint_file(folder: Path, number: int) -> Path:
+    """Where the global weights after a round lie."""
+    return folder / f"round_{number:03d}.safetensors"
+
+
+def keep(folder: Path, round_: Round, identity: str, copies: int) -> None:
+    """Write a round's checkpoint, then drop those beyond the number to keep."""
+    story = {key: getattr(round_, key) for key in ("number", "train_loss", "losses", "validation_dsc")}
+    story["refused"] = [asdict(finding) for finding in round_.refused]
+    file = checkpoint_file(folder, round_.number)
+    save_weights(file, round_.weights, round_.plan, settings=identity, sha256=round_.sha256, story=json.dumps(story))
+    if copies:
+        checkpoint_file(folder, round_.number - copies).unlink(missing_ok=True)
+
+
+def read_checkpoint(file: Path, identity: str | None = None) -> Round | None:
+    """A round from its checkpoint, or None if the file is missing, damaged or of a run with other settings."""
+    try:
+        weights, plan, metadata = load_weights(file)
+        story = json.loads(metadata["story"])
+        sound = metadata["sha256"] == sha256_of(weights) and identity in (None, metadata["settings"])
+    except (PedsegInputError, OSError, KeyError, ValueError):
+        return None
+    refused = tuple(Finding(**finding) for finding in story.pop("refused"))
+    return Round(weights=weights, plan=plan, refused=refused, restored=True, **story) if sound else None
+
+
+def restore(folder: Path | None, identity: str, rounds: int) -> Iterator[Round]:
+    """The rounds of an earlier run with the same settings, from the oldest kept to the newest valid one."""
+    if folder:
+        for number in range(1, rounds + 1):
+            if round_ := read_checkpoint(checkpoint_file(folder, number), identity):
+                yield round_

@@ -1,0 +1,170 @@
+"""All hospitals of a federation inside this one program, for lessons and tests: no network, no server.
+
+A Flower Grid carries questions from the server to the centers and answers back. This one calls
+the ClientApp directly, one thread a center, and otherwise keeps the manners of the real ones:
+every message is copied, every center keeps a memory of its own, and a center that fails
+answers with an error while the others go on.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from flwr.app import (
+    Array,
+    ArrayRecord,
+    ConfigRecord,
+    Context,
+    Error,
+    Message,
+    MetricRecord,
+    RecordDict,
+    UserConfigValue,
+)
+from flwr.clientapp import ClientApp
+from flwr.serverapp import Grid
+
+from pedseg.federation import _flower
+
+stop_requested = threading.Event()  # set when the reader interrupts a round; training loops look at it after each step
+
+
+class InProcessGrid(Grid):
+    """Carries messages between a server and its centers in this process.
+
+    `node_configs` describes one center each, for example `{"data-dir": "/data/a"}`; the key
+    `partition-id` defaults to the center's place in the list. `run_config` is what every center
+    reads as `context.run_config`. `workers` centers work at a time (default: the cores this
+    process may use); results do not depend on it. Exceptions of a center become error replies.
+    """
+
+    def __init__(
+        self,
+        client_app: ClientApp,
+        node_configs: Sequence[Mapping[str, UserConfigValue]],
+        run_config: Mapping[str, UserConfigValue],
+        workers: int | None = None,
+    ) -> None:
+        self.client_app = client_app
+        self.workers = max(1, min(workers or available_cores(), len(node_configs)))
+        self.contexts = {
+            node_id: Context(
+                run_id=_flower.RUN_ID,
+                node_id=node_id,
+                node_config={"partition-id": place, "num-partitions": len(node_configs), **config},
+                state=RecordDict(),
+                run_config=dict(run_config),
+            )
+            for place, (node_id, config) in enumerate(enumerate(node_configs, start=_flower.SERVER_NODE + 1))
+        }
+        self._sent = 0
+        self._waiting: dict[str, Message] = {}
+        _flower.identify_server()
+
+    def get_node_ids(self) -> Iterable[int]:
+        """One number a center, in the order of `node_configs`."""
+        return list(self.contexts)
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Take questions; they are delivered when their answers are asked for."""
+        ids = []
+        for message in messages:
+            self._sent += 1
+            question = _flower.with_content(message, copy_records(message.content))
+            _flower.number_message(question, f"message-{self._sent}")
+            self._waiting[question.metadata.message_id] = question
+            ids.append(question.metadata.message_id)
+        return ids
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Let the centers answer these questions; answers come in the order of the questions."""
+        questions = [self._waiting.pop(message_id) for message_id in message_ids if message_id in self._waiting]
+        with untouched_randomness():
+            return _in_parallel(self._deliver, questions, self.workers)
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Questions to the centers, answers back. Nothing can get lost here, so `timeout` has no effect."""
+        return self.pull_messages(self.push_messages(messages))
+
+    def _deliver(self, question: Message) -> Message:
+        """One center's answer, copied, with an id; what goes wrong there becomes an error reply, as at a SuperNode."""
+        try:
+            answer = self.client_app(question, self.contexts[question.metadata.dst_node_id])
+            if answer.has_content():
+                answer = _flower.with_content(answer, copy_records(answer.content))
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            answer = Message(Error(_flower.APP_RAISED, reason), reply_to=question)
+        _flower.number_message(answer, f"{question.metadata.message_id}-answer")
+        return answer
+
+    def set_run(self, run: Any) -> None:
+        """Nothing to set: this grid carries one run."""
+
+    @property
+    def run(self) -> Any:
+        """Flower's description of the run."""
+        return _flower.empty_run()
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Flower's old way to make a message; write `Message(...)` instead."""
+        return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
+
+
+def available_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def copy_records(records: RecordDict) -> RecordDict:
+    """Records of one's own: the containers are new, the bytes of arrays (which cannot change) are shared."""
+    return RecordDict({name: _copy_record(record) for name, record in records.items()})
+
+
+def _copy_record(record: ArrayRecord | MetricRecord | ConfigRecord) -> ArrayRecord | MetricRecord | ConfigRecord:
+    if isinstance(record, ArrayRecord):
+        return ArrayRecord({name: Array(a.dtype, tuple(a.shape), a.stype, a.data) for name, a in record.items()})
+    values: dict[str, Any] = {name: list(value) if isinstance(value, list) else value for name, value in record.items()}
+    return MetricRecord(values) if isinstance(record, MetricRecord) else ConfigRecord(values)
+
+
+@contextmanager
+def untouched_randomness() -> Iterator[None]:
+    """Give Python's, NumPy's and torch's global random generators back as they were found."""
+    torch = sys.modules.get("torch")
+    python, numpy, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state() if torch else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        if torch:
+            torch.set_rng_state(torch_state)
+
+
+def _in_parallel(deliver: Any, questions: list[Message], workers: int) -> list[Message]:
+    """Answers in the order of the questions; an interrupt asks the running centers to stop and waits for that."""
+    stop_requested.clear()
+    if workers == 1 or len(questions) < 2:
+        return [deliver(question) for question in questions]
+    with ThreadPoolExecutor(workers, thread_name_prefix="center") as pool:
+        answers: list[Future[Message]] = [pool.submit(deliver, question) for question in questions]
+        try:
+            pending: set[Future[Message]] = set(answers)
+            while pending:  # in short waits, so that Ctrl-C is heard on every system
+                _, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+        except BaseException:
+            stop_requested.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+        return [answer.result() for answer in answers]

@@ -1,0 +1,1 @@
+"""One hospital: from scans to a plan, a network, its training and its predictions."""

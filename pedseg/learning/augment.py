@@ -1,0 +1,68 @@
+"""Making a training case look like another patient, another posture or another scanner.
+
+The `clinic` profile follows nnU-Net's default set with MONAI's transforms, with the axial
+rotation of the pediatric study (patients on their side) and without mirroring: a mirrored
+left kidney is no right kidney. The `lesson` profile trains on the cases as they are; what a
+mild rotation costs there is measured in the notebooks.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from monai.transforms import (
+    Compose,
+    OneOf,
+    RandAdjustContrastd,
+    RandAffined,
+    RandGaussianNoised,
+    RandGaussianSmoothd,
+    RandScaleIntensityd,
+    RandSimulateLowResolutiond,
+)
+from numpy.typing import NDArray
+
+from pedseg.learning.plans import Plan
+
+RIGHT_ANGLE = np.pi / 2
+
+
+@cache
+def transform() -> Compose:
+    """nnU-Net's default augmentation as a MONAI dictionary transform over `image` and `label`, (1, x, y, z) each.
+
+    Probabilities and ranges: Isensee et al. 2021, supplement 4; the axial angles (-120° to -60°
+    or ±30°, half of the cases) are those of the pediatric study's public code.
+    """
+    keys, modes = ["image", "label"], ["bilinear", "nearest"]
+    tilt = np.deg2rad(30)
+
+    def turn(low: float, high: float) -> RandAffined:
+        angles = [(-tilt, tilt), (-tilt, tilt), (np.deg2rad(low), np.deg2rad(high))]
+        return RandAffined(keys, prob=1.0, rotate_range=angles, mode=modes, padding_mode="border")
+
+    return Compose(
+        [
+            OneOf([turn(-120, -60), turn(-30, 30), Compose([])], weights=[0.25, 0.25, 0.5]),
+            RandAffined(keys, prob=0.2, scale_range=(-0.3, 0.4), mode=modes, padding_mode="border"),
+            RandGaussianNoised("image", prob=0.1, mean=0.0, std=0.3),
+            RandGaussianSmoothd("image", prob=0.2, sigma_x=(0.5, 1.0), sigma_y=(0.5, 1.0), sigma_z=(0.5, 1.0)),
+            RandScaleIntensityd("image", prob=0.15, factors=0.25),
+            RandSimulateLowResolutiond("image", prob=0.25, zoom_range=(0.5, 1.0)),
+            RandAdjustContrastd("image", prob=0.3, gamma=(0.7, 1.5), retain_stats=True),
+        ]
+    )
+
+
+def augment(
+    image: NDArray[np.float32], labels: NDArray[np.uint8], plan: Plan, *, seed: int
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """An image and its labels, (x, y, z) each, changed as the plan's profile does it; the seed decides how."""
+    if plan.profile == "lesson":
+        return image, labels
+    compose = transform()
+    compose.set_random_state(seed)
+    out = compose({"image": torch.from_numpy(image)[None], "label": torch.from_numpy(labels.astype(np.float32))[None]})
+    return np.asarray(out["image"])[0].astype(np.float32), np.asarray(out["label"])[0].astype(np.uint8)

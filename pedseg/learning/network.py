@@ -1,0 +1,143 @@
+"""The network that a plan asks for, and its weights as plain arrays.
+
+`compact` is a small U-Net for two CPU cores: a space-to-depth stem folds 2×2×2 voxels into
+channels (Shi et al. 2016), so that all convolutions run on an eighth of the voxels, and three
+channels tell each place where it lies in the body. `dynunet` is MONAI's DynUNet as nnU-Net
+plans it (Isensee et al. 2021).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from monai.networks.nets import DynUNet
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pedseg.learning.plans import Plan
+
+Weights = dict[str, NDArray]
+FOLD = 2  # voxels along each axis that the stem folds into channels
+
+
+def build(plan: Plan, seed: int = 0) -> nn.Module:
+    """The plan's network with initial weights that depend on the seed alone.
+
+    Input (batch, 1, x, y, z) normalized intensities. Output logits: `compact` gives
+    (batch, organs + 1, 8, x/2, y/2, z/2), see `fold`; `dynunet` (batch, organs + 1, x, y, z),
+    in training mode (batch, heads, organs + 1, x, y, z).
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        channels = len(plan.organs) + 1
+        if plan.network["kind"] == "compact":
+            return CompactUNet(channels, tuple(plan.network["widths"]))
+        return _dynunet(channels, plan.network)
+
+
+def _dynunet(channels: int, network: dict) -> nn.Module:
+    strides = [tuple(stride) for stride in network["strides"]]
+    return DynUNet(
+        spatial_dims=3,
+        in_channels=1,
+        out_channels=channels,
+        kernel_size=[tuple(kernel) for kernel in network["kernels"]],
+        strides=strides,
+        upsample_kernel_size=strides[1:],
+        filters=network["filters"],
+        norm_name=("INSTANCE", {"affine": True}),
+        deep_supervision=True,
+        deep_supr_num=max(1, len(strides) - 3),
+    )
+
+
+def fold(volume: Tensor) -> Tensor:
+    """Space to depth: (batch, c, x, y, z) → (batch, c, 8, x/2, y/2, z/2), nothing lost."""
+    batch, channels, *space = volume.shape
+    x, y, z = (n // FOLD for n in space)
+    volume = volume.reshape(batch, channels, x, FOLD, y, FOLD, z, FOLD)
+    return volume.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, channels, FOLD**3, x, y, z)
+
+
+def unfold(volume: Tensor) -> Tensor:
+    """Depth to space, the inverse of `fold`."""
+    batch, channels, _, x, y, z = volume.shape
+    volume = volume.reshape(batch, channels, FOLD, FOLD, FOLD, x, y, z)
+    return volume.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(batch, channels, x * FOLD, y * FOLD, z * FOLD)
+
+
+class CompactUNet(nn.Module):
+    """A small 3-D U-Net on folded voxels with body-centered coordinates."""
+
+    def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.channels = channels
+        inputs = FOLD**3 + 3
+        self.down = nn.ModuleList(
+            _Block(inputs if level == 0 else widths[level - 1], width, stride=1 if level == 0 else 2)
+            for level, width in enumerate(widths)
+        )
+        self.up = nn.ModuleList(
+            nn.ConvTranspose3d(widths[level + 1], widths[level], 2, 2) for level in reversed(range(len(widths) - 1))
+        )
+        self.merge = nn.ModuleList(
+            _Block(2 * widths[level], widths[level]) for level in reversed(range(len(widths) - 1))
+        )
+        self.head = nn.Conv3d(widths[0], channels * FOLD**3, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Logits (batch, channels, 8, x/2, y/2, z/2) of an image (batch, 1, x, y, z); sizes are multiples of 8."""
+        features = torch.cat([fold(image)[:, 0], _coordinates(image)], dim=1)
+        skips = []
+        for block in self.down:
+            features = block(features)
+            skips.append(features)
+        for grow, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
+            features = merge(torch.cat([grow(features), skip], dim=1))
+        logits = self.head(features)
+        return logits.reshape(logits.shape[0], self.channels, FOLD**3, *logits.shape[2:])
+
+
+class _Block(nn.Sequential):
+    """Two convolutions with instance norm (each scan for itself) and leaky ReLU."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(
+            nn.Conv3d(inputs, outputs, 3, stride, 1, bias=False),
+            nn.InstanceNorm3d(outputs, affine=True),
+            nn.LeakyReLU(0.01, inplace=True),
+            nn.Conv3d(outputs, outputs, 3, 1, 1, bias=False),
+            nn.InstanceNorm3d(outputs, affine=True),
+            nn.LeakyReLU(0.01, inplace=True),
+        )
+
+
+def _coordinates(image: Tensor) -> Tensor:
+    """Where each folded voxel lies in the body box, -1 to 1 along x, y, z: (batch, 3, x/2, y/2, z/2)."""
+    sizes = [n // FOLD for n in image.shape[2:]]
+    axes = [torch.linspace(-1, 1, n, dtype=image.dtype, device=image.device) for n in sizes]
+    grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+    return grid.expand(image.shape[0], -1, -1, -1, -1)
+
+
+def get_weights(network: nn.Module) -> Weights:
+    """The network's weights by name, as float32 arrays of their own."""
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
+
+
+def set_weights(network: nn.Module, weights: Mapping[str, NDArray]) -> None:
+    """Load weights by name; every name and shape must fit."""
+    network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()}, strict=True)
+
+
+def sha256_of(weights: Mapping[str, NDArray]) -> str:
+    """A fingerprint of weights: SHA-256 over names, shapes and bytes in the order of the names."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        array = np.ascontiguousarray(weights[name])
+        digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

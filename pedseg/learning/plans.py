@@ -1,0 +1,221 @@
+"""How the size of voxels, patch and network follow from what the scans are like.
+
+One plan for all hospitals of a federation, from their merged fingerprint. Profile `clinic` is
+nnU-Net's plan (Isensee et al. 2021; rules read in the default planner of nnunetv2 2.8,
+configuration `3d_fullres`, for 8 GB of GPU memory); profile `lesson` is a whole body in one
+small patch, for two CPU cores.
+
+What `clinic` does differently from nnunetv2, and why:
+- Intensities come from a histogram of whole HU over [-1024, 3071], where each case has the same
+  weight: it merges without a voxel leaving a hospital. nnunetv2 draws as many voxels from each
+  case, with replacement, and keeps values beyond that range.
+- Axes are written (x, y, z). nnunetv2 reads (z, y, x) and puts the coarsest axis first.
+- The cases counted for the rule that a batch holds at most 5 % of all voxels are those given to
+  `fingerprint`, not all that lie in `imagesTr`.
+"""
+
+from __future__ import annotations
+
+import json
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pedseg import organs as organ_table
+from pedseg.findings import refuse
+from pedseg.learning.fingerprints import Fingerprint, Grid, OrganCount, body_box, fingerprint, merge
+from pedseg.scan import Spacing
+
+__all__ = ["Fingerprint", "Grid", "OrganCount", "Plan", "body_box", "fingerprint", "make_plan", "merge"]
+
+PROFILES = ("lesson", "clinic")
+
+LESSON_SPACING_MM = (3.0, 3.0, 4.0)
+LESSON_VOXELS = 400_000  # of a body box; coarser voxels where the median body needs more
+LESSON_PATCH_VOXELS = 600_000  # of a patch, which must hold larger bodies than the median
+LESSON_COARSEST = 2.0  # times the lesson's spacing; beyond that the patch is cut along z
+LESSON_MULTIPLE = 8
+LESSON_NETWORK: dict = {"kind": "compact", "widths": [16, 32, 64]}
+
+ANISOTROPIC = 3  # times the other axes' spacing: the slices are thick
+START_VOXELS = 256**3  # first patch, before it shrinks
+SMALLEST_EDGE = 4  # of a feature map, in voxels
+FEWEST_STAGES = 3  # that MONAI's DynUNet can be built of
+FIRST_FILTERS, MOST_FILTERS = 32, 320
+REFERENCE_VALUES = 560_000_000  # feature map values that fit 8 GB of GPU memory with a batch of two
+SMALLEST_BATCH = 2
+LARGEST_SHARE = 0.05  # of all voxels in one batch
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every hospital of a federation does alike.
+
+    `organs` names in table order (channels 1, 2, … of the network); `spacing_mm` and `patch`
+    (voxels) along x, y, z; intensities are clipped to `clip_hu`, then (HU - `mean_hu`) / `sd_hu`;
+    `network` is what `pedseg.learning.network.build` needs.
+    """
+
+    profile: str
+    organs: tuple[str, ...]
+    spacing_mm: Spacing
+    patch: tuple[int, int, int]
+    batch: int
+    clip_hu: tuple[float, float]
+    mean_hu: float
+    sd_hu: float
+    network: dict
+
+    def to_json(self) -> str:
+        """As text, one line."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """The inverse of `to_json`; `TypeError` or `ValueError` for any other text."""
+        content = json.loads(text)
+        fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
+        return cls(**fields)
+
+
+def make_plan(merged: Fingerprint, profile: str = "lesson") -> Plan:
+    """The plan for scans with this fingerprint; profile `lesson` or `clinic`.
+
+    Raises `PedsegInputError` if no case holds an annotated organ voxel, or if the scans are too
+    small for the clinic's network.
+    """
+    if profile not in PROFILES:
+        raise ValueError(f"There is no profile {profile!r}; choose one of {', '.join(PROFILES)}.")
+    names = tuple(name for name in organ_table.NAMES if name in merged.organs)
+    if not names or not any(merged.hu_parts):
+        raise refuse("E-NO-LABELS", profile, "no case holds an annotated organ.", "Give at least one labeled case.")
+    sizes = _lesson(merged) if profile == "lesson" else _clinic(merged, classes=len(names) + 1)
+    spacing_mm, patch, batch, network = sizes
+    return Plan(
+        profile=profile,
+        organs=names,
+        spacing_mm=spacing_mm,
+        patch=patch,
+        batch=batch,
+        clip_hu=(merged.percentile_hu(0.5), merged.percentile_hu(99.5)),
+        mean_hu=round(merged.mean_hu, 3),
+        sd_hu=round(max(merged.sd_hu, 1.0), 3),
+        network=network,
+    )
+
+
+Sizes = tuple[Spacing, tuple[int, int, int], int, dict]  # spacing, patch, batch, network
+
+
+def _lesson(merged: Fingerprint) -> Sizes:
+    """Voxels so coarse that the median body fits the budget, and a patch that holds 95 % of the bodies.
+
+    Never finer than the scans: along each axis at least their median (of two middle ones the finer,
+    so that one center's scans keep their slices).
+    """
+    bodies_mm = np.array([grid.body_mm for grid in merged.grids])
+    native_mm = np.percentile([grid.spacing_mm for grid in merged.grids], 50, axis=0, method="lower")
+    for factor in np.geomspace(1, LESSON_COARSEST, 36):
+        spacing_mm = np.maximum(np.multiply(LESSON_SPACING_MM, factor), native_mm)
+        if np.prod(np.median(bodies_mm, axis=0) / spacing_mm) <= LESSON_VOXELS:
+            break
+    spacing_mm = np.round(spacing_mm, 3)
+    edges = np.percentile(bodies_mm, 95, axis=0) / spacing_mm
+    x, y, z = (int(np.ceil(edge / LESSON_MULTIPLE)) * LESSON_MULTIPLE for edge in edges)
+    z = max(LESSON_MULTIPLE, min(z, LESSON_PATCH_VOXELS // (x * y) // LESSON_MULTIPLE * LESSON_MULTIPLE))
+    return tuple(spacing_mm.tolist()), (x, y, z), 1, deepcopy(LESSON_NETWORK)
+
+
+def _clinic(merged: Fingerprint, classes: int) -> Sizes:
+    """nnU-Net's spacing, patch, batch and network, computed in its axis order (z, y, x, the coarsest first)."""
+    spacings = np.array([grid.spacing_mm for grid in merged.grids])
+    shapes = np.array([grid.shape for grid in merged.grids])
+    target = _target_spacing(spacings, shapes)
+    order = sorted((2, 1, 0), key=lambda axis: axis != max((2, 1, 0), key=lambda a: target[a]))
+    median_shape = np.median(np.rint(spacings / target * shapes), axis=0)
+    patch, strides, kernels, filters, batch = _fit(target[order], median_shape[order], merged.cases, classes)
+    if len(strides) < FEWEST_STAGES:
+        found = f"the median scan has {' × '.join(f'{n:g}' for n in median_shape)} voxels."
+        raise refuse("E-TOO-SMALL", "clinic", found, "Use the profile lesson, or scans of at least 16 voxels a side.")
+    back = np.argsort(order)
+    network = {
+        "kind": "dynunet",
+        "filters": filters,
+        "kernels": [kernel[back].tolist() for kernel in kernels],
+        "strides": [stride[back].tolist() for stride in strides],
+    }
+    return tuple(target.tolist()), tuple(patch[back].tolist()), batch, network
+
+
+def _target_spacing(spacings: NDArray, shapes: NDArray) -> NDArray:
+    """The median spacing; along thick slices that are few as well, the 10th percentile. Rows are cases."""
+    target = np.median(spacings, axis=0)
+    coarsest = int(np.argmax(target))
+    others = [axis for axis in range(3) if axis != coarsest]
+    size = np.median(shapes, axis=0)
+    widest = target[others].max()
+    if target[coarsest] > ANISOTROPIC * widest and ANISOTROPIC * size[coarsest] < size[others].min():
+        tenth = np.percentile(spacings[:, coarsest], 10)
+        target[coarsest] = tenth if tenth >= widest else widest + 1e-5
+    return target
+
+
+def _fit(
+    spacing_mm: NDArray, median_shape: NDArray, cases: int, classes: int
+) -> tuple[NDArray, list[NDArray], list[NDArray], list[int], int]:
+    """The largest patch whose feature maps fit the GPU; gives patch, strides, kernels, filters and batch.
+
+    It starts with 256³ voxels, as long as wide in mm, and shrinks along the axis that covers most of
+    the median case.
+    """
+    start = np.rint((START_VOXELS * np.prod(spacing_mm)) ** (1 / 3) / spacing_mm)
+    strides, kernels, patch = _topology(spacing_mm, np.minimum(start, median_shape))
+    while (values := _feature_values(patch, strides, classes)) > REFERENCE_VALUES:
+        axis = int(np.argsort(patch / median_shape, kind="stable")[-1])
+        smaller = patch.copy()
+        smaller[axis] -= np.prod(strides, axis=0)[axis]
+        smaller[axis] = patch[axis] - np.prod(_topology(spacing_mm, smaller)[0], axis=0)[axis]
+        strides, kernels, patch = _topology(spacing_mm, smaller)
+    batch = round(REFERENCE_VALUES / values * SMALLEST_BATCH)
+    seen = round(float(np.prod(median_shape)) * cases * LARGEST_SHARE / float(np.prod(patch)))
+    return patch, strides, kernels, _filters(len(strides)), max(min(batch, seen), SMALLEST_BATCH)
+
+
+def _topology(spacing_mm: NDArray, size: NDArray) -> tuple[list[NDArray], list[NDArray], NDArray]:
+    """Strides and kernels stage by stage, and the size rounded up to what they divide.
+
+    An axis is halved while its feature map keeps 4 voxels and its spacing is below twice the
+    finest; its kernel grows from 1 to 3 when its spacing first comes below twice the finest.
+    """
+    spacing, edge = np.array(spacing_mm, dtype=float), np.array(size, dtype=float)
+    strides, kernels = [np.ones(3, dtype=int)], []
+    kernel = np.ones(3, dtype=int)
+    while True:
+        long_enough = edge >= 2 * SMALLEST_EDGE
+        halved = long_enough & (spacing / np.min(spacing[long_enough], initial=np.inf) < 2)
+        if not halved.any() or (halved.sum() == 1 and edge[halved][0] < 3 * SMALLEST_EDGE):
+            break
+        kernel = np.where(spacing / spacing.min() < 2, 3, kernel)
+        kernels.append(kernel)
+        strides.append(np.where(halved, 2, 1))
+        spacing, edge = np.where(halved, 2 * spacing, spacing), np.where(halved, np.ceil(edge / 2), edge)
+    multiple = np.prod(strides, axis=0)
+    return strides, [*kernels, np.full(3, 3)], (np.ceil(np.asarray(size) / multiple) * multiple).astype(int)
+
+
+def _filters(stages: int) -> list[int]:
+    return [min(MOST_FILTERS, FIRST_FILTERS * 2**stage) for stage in range(stages)]
+
+
+def _feature_values(patch: NDArray, strides: list[NDArray], classes: int) -> int:
+    """Values in all feature maps of one patch, nnU-Net's measure of GPU memory.
+
+    Each stage has two convolutions on the way down and, but for the deepest, an upsampling and
+    two convolutions on the way up; then one map per class at full size.
+    """
+    voxels = np.prod(patch // np.cumprod(strides, axis=0), axis=1)
+    filters = np.array(_filters(len(strides)))
+    return int(2 * voxels @ filters + 3 * voxels[:-1] @ filters[:-1] + classes * voxels[0])

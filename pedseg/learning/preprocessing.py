@@ -1,0 +1,109 @@
+"""From a scan to the array that a network sees, and from its answer back to the scan's own grid.
+
+The steps are nnU-Net's: reorient, resample to the plan's spacing, crop, clip and normalize.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pedseg import organs
+from pedseg.learning.plans import Plan, body_box
+from pedseg.scan import Scan, resample
+
+MULTIPLE = 8  # every side of a prepared image; the networks halve it up to three times
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One case as the network sees it.
+
+    `image` (x, y, z) float32, normalized; `labels` (x, y, z) uint8 channel numbers (0 background,
+    then the plan's organs in order) or None; `unknown` the channels nobody annotated in this
+    case; `affine` places the first voxel of `image` in mm.
+    """
+
+    name: str
+    image: NDArray[np.float32]
+    labels: NDArray[np.uint8] | None
+    unknown: tuple[int, ...]
+    affine: NDArray[np.float64]
+
+
+def prepare(
+    scan: Scan, plan: Plan, labels: Scan | None = None, *, annotated: tuple[str, ...] | None = None, name: str = ""
+) -> Prepared:
+    """Resample, crop to the body, clip and normalize a scan in RAS; labels go the same way, nearest neighbor.
+
+    Images are resampled linearly, for the clinic by cubic splines as in nnU-Net.
+    """
+    coarse = resample(scan, plan.spacing_mm, order=3 if plan.profile == "clinic" else 1)
+    box = body_box(coarse)
+    image = (np.clip(coarse.voxels[box], *plan.clip_hu) - plan.mean_hu) / plan.sd_hu
+    padding = [(0, -n % MULTIPLE) for n in image.shape]
+    air = (plan.clip_hu[0] - plan.mean_hu) / plan.sd_hu
+    affine = coarse.affine.copy()
+    affine[:3, 3] += coarse.affine[:3, :3] @ [edge.start for edge in box]
+    channels = None
+    if labels is not None:
+        nearest = resample(labels, plan.spacing_mm, order=0).voxels[box]
+        channels = np.pad(_to_channels(plan)[nearest], padding)
+    known = plan.organs if annotated is None else annotated
+    return Prepared(
+        name=name,
+        image=np.pad(image.astype(np.float32), padding, constant_values=np.float32(air)),
+        labels=channels,
+        unknown=tuple(1 + i for i, organ in enumerate(plan.organs) if organ not in known),
+        affine=affine,
+    )
+
+
+def _to_channels(plan: Plan) -> NDArray[np.uint8]:
+    """A look-up from organ id to the plan's channel; organs outside the plan are background."""
+    table = np.zeros(256, dtype=np.uint8)
+    for channel, name in enumerate(plan.organs, start=1):
+        table[organs.organ(name).id] = channel
+    return table
+
+
+def restore(probabilities: NDArray, prepared: Prepared, scan: Scan, plan: Plan) -> NDArray[np.uint8]:
+    """The label map (organ ids) on the grid of `scan`, in RAS, from class probabilities (class, x, y, z).
+
+    Probabilities are interpolated linearly before the largest wins, as nnU-Net does.
+    """
+    ids = np.array([0] + [organs.organ(name).id for name in plan.organs], dtype=np.uint8)
+    ratio = np.asarray(scan.spacing_mm) / np.asarray(plan_spacing(prepared))
+    start = np.linalg.solve(prepared.affine[:3, :3], scan.affine[:3, 3] - prepared.affine[:3, 3])
+    places = [start[axis] + ratio[axis] * np.arange(scan.shape[axis]) for axis in range(3)]
+    inside = [np.flatnonzero((p > -0.5) & (p < n - 0.5)) for p, n in zip(places, probabilities.shape[1:], strict=True)]
+    if all(np.allclose(p, np.round(p), atol=1e-3) for p in places):
+        exact = [np.round(p[i]).astype(int) for p, i in zip(places, inside, strict=True)]
+        classes = probabilities.argmax(axis=0)[np.ix_(*exact)]
+    else:
+        values = probabilities
+        for axis in range(3):
+            values = _interpolate(values, axis + 1, places[axis][inside[axis]])
+        classes = values.argmax(axis=0)
+    label_map = np.zeros(scan.shape, dtype=np.uint8)
+    label_map[np.ix_(*inside)] = ids[classes]
+    return label_map
+
+
+def plan_spacing(prepared: Prepared) -> tuple[float, ...]:
+    """Voxel spacing of a prepared image in mm."""
+    return tuple(np.linalg.norm(prepared.affine[:3, :3], axis=0))
+
+
+def _interpolate(values: NDArray, axis: int, places: NDArray) -> NDArray:
+    """Linear interpolation along one axis at fractional indices, constant beyond the ends."""
+    places = np.clip(places, 0, values.shape[axis] - 1)
+    low = (
+        np.minimum(places.astype(int), values.shape[axis] - 2) if values.shape[axis] > 1 else np.zeros(len(places), int)
+    )
+    share = (places - low).astype(values.dtype)
+    share = share.reshape([-1 if i == axis else 1 for i in range(values.ndim)])
+    high = np.minimum(low + 1, values.shape[axis] - 1)
+    return values.take(low, axis) * (1 - share) + values.take(high, axis) * share

@@ -1,0 +1,1 @@
+"""Where scans come from: synthetic children, virtual centers, data sets on disk."""

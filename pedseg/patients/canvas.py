@@ -1,0 +1,224 @@
+"""The drawing board for a synthetic child: voxels whose coordinates are those of one standard 5-year-old.
+
+Every voxel knows where it would lie in the standard child (x right, y anterior, z superior, in mm, origin in the
+middle of the body at the second lumbar vertebra). Shapes are drawn there once, and age, build, posture and a smooth
+random deformation come from the coordinates alone. An organ is drawn by `fill`: of all free voxels it takes those
+nearest to its shape until its volume is reached, so organs press against each other instead of overlapping.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import ndimage
+
+Box = tuple[slice, ...]  # three slices
+Point = tuple[float, float, float]
+DOMAIN_MM = np.array([[-180.0, -160.0, -260.0], [180.0, 160.0, 260.0]])
+KNOT_MM = 52.0
+PAD_MM = 8.0  # how far the random deformation may carry a voxel, in mm of the standard child
+
+
+def bspline(t: NDArray) -> NDArray:
+    """The cubic B-spline of unit knot distance."""
+    t = np.abs(t)
+    return np.where(t < 1, 2 / 3 - t**2 + t**3 / 2, np.where(t < 2, (2 - t) ** 3 / 6, 0.0)).astype(np.float32)
+
+
+def basis(values: NDArray, axis: int) -> NDArray:
+    """Weights (values, knots) of the B-spline knots along one axis of the standard child."""
+    knots = np.arange(DOMAIN_MM[0, axis], DOMAIN_MM[1, axis] + 1, KNOT_MM)
+    return bspline((np.asarray(values).reshape(-1, 1) - knots) / KNOT_MM)
+
+
+def curve_through(points: NDArray, step_mm: float) -> NDArray:
+    """A smooth curve (Catmull-Rom) through rows of (x, y, z, radius), sampled about every `step_mm`."""
+    points = np.asarray(points, dtype=np.float32)
+    padded = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
+    pieces = []
+    for p0, p1, p2, p3 in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
+        n = max(1, round(float(np.linalg.norm((p2 - p1)[:3])) / step_mm))
+        t = (np.arange(n) / n)[:, None]
+        pieces.append(
+            0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+        )
+    return np.vstack([*pieces, points[-1:]]).astype(np.float32)
+
+
+def turned(angles_deg: ArrayLike) -> NDArray:
+    """Rotation matrix: about x, then y, then z, in degrees."""
+    out = np.eye(3)
+    for axis, angle in enumerate(np.deg2rad(angles_deg)):
+        i, j = (axis + 1) % 3, (axis + 2) % 3
+        turn = np.eye(3)
+        turn[i, i] = turn[j, j] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        out = turn @ out
+    return out
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A field over a box of voxels that is small inside an organ and grows outward; `along` follows a tube."""
+
+    box: Box
+    field: NDArray
+    along: NDArray = dataclasses.field(default_factory=lambda: np.zeros(0))
+
+
+class Canvas:
+    """Voxels of one child: standard coordinates `x, y, z`, height above the couch `up`, `labels` and `tissues`."""
+
+    def __init__(
+        self, scale: NDArray, roll_deg: float, extent_mm: NDArray, spacing_mm: Point, rng: np.random.Generator
+    ) -> None:
+        """`extent_mm` (2, 3): lower and upper end of the field of view around the origin, in mm of the room."""
+        spacing = np.asarray(spacing_mm, dtype=float)
+        shape = np.ceil((extent_mm[1] - extent_mm[0]) / spacing).astype(int)
+        first = extent_mm.mean(axis=0) - spacing * (shape - 1) / 2
+        self.affine = np.diag([*spacing, 1.0])
+        self.affine[:3, 3] = first
+        self.spacing, self.scale, self.shape, self.first = spacing, scale, tuple(shape), first
+        self.voxel_ml = float(spacing.prod()) / 1000
+        self.turn = turned((0.0, 0.0, roll_deg))
+        room_x, room_y, room_z = (first[a] + spacing[a] * np.arange(shape[a]) for a in range(3))
+        flat = np.stack(np.meshgrid(room_x, room_y, indexing="ij"), -1) @ self.turn[:2, :2] / scale[:2]  # room -> body
+        self.plain = flat.astype(np.float32), (room_z / scale[2]).astype(np.float32)
+        self.up = np.broadcast_to(room_y.astype(np.float32)[None, :, None], self.shape)
+        self.plane = (basis(flat[..., 0], 0)[:, :, None] * basis(flat[..., 1], 1)[:, None, :]).reshape(
+            len(room_x) * len(room_y), -1
+        )
+        self.height = basis(self.plain[1], 2)
+        self.x, self.y, self.z = (
+            p + np.clip(self.random_field(rng, 3.8), -PAD_MM, PAD_MM)
+            for p in (flat[..., 0:1].astype(np.float32), flat[..., 1:2].astype(np.float32), self.plain[1])
+        )
+        self.labels = np.zeros(self.shape, np.uint8)
+        self.tissues = np.zeros(self.shape, np.uint8)
+        self.free = np.zeros(self.shape, bool)
+
+    def random_field(self, rng: np.random.Generator, sd: float) -> NDArray:
+        """A smooth random field over the voxels that moves with the body; `sd` is that of its knots."""
+        knots = rng.normal(0.0, sd, (self.plane.shape[1], self.height.shape[1])).astype(np.float32)
+        return (self.plane @ knots @ self.height.T).reshape(self.shape)
+
+    def box(self, low: ArrayLike, high: ArrayLike) -> Box:
+        """The voxels that can hold the standard child's box from `low` to `high` (mm)."""
+        start_mm, stop_mm = (np.asarray(low) - PAD_MM) * self.scale, (np.asarray(high) + PAD_MM) * self.scale
+        corners = np.array(list(product(*zip(start_mm, stop_mm, strict=True))))
+        index = (corners @ self.turn.T - self.first) / self.spacing
+        start = np.clip(np.floor(index.min(axis=0)).astype(int), 0, self.shape)
+        stop = np.clip(np.ceil(index.max(axis=0)).astype(int) + 1, start, self.shape)
+        return slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2])
+
+    def offsets(self, box: Box, middle: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+        """How far the voxels of a box lie from a point, along x, y and z."""
+        return self.x[box] - middle[0], self.y[box] - middle[1], self.z[box] - middle[2]
+
+    def ellipsoid(
+        self, center: ArrayLike, half_axes: ArrayLike, angles_deg: ArrayLike = (0.0, 0.0, 0.0), reach: float = 1.5
+    ) -> Shape:
+        """Distance from a center in units of the half axes (1 on the surface), out to `reach`."""
+        turn = turned(angles_deg)
+        half = np.sqrt((turn**2) @ np.square(half_axes)) * reach
+        middle = np.asarray(center, dtype=np.float32)
+        box = self.box(middle - half, middle + half)
+        rows = (turn.T / np.asarray(half_axes)[:, None]).astype(np.float32)
+        offsets = [c[box] - m for c, m in zip((self.x, self.y, self.z), middle, strict=True)]
+        field = np.float32(0)
+        for row in rows:
+            part = sum(weight * offset for weight, offset in zip(row, offsets, strict=True) if abs(weight) > 1e-6)
+            field = field + part * part
+        return Shape(box, np.sqrt(field))
+
+    def tube(self, points: ArrayLike, reach_mm: float = 6.0, step_mm: float = 9.0) -> Shape:
+        """Distance from a bent tube's surface in mm (negative inside); `points` are rows (x, y, z, radius)."""
+        curve = curve_through(np.asarray(points), step_mm)
+        radius = curve[:, 3:]
+        box = self.box((curve[:, :3] - radius - reach_mm).min(axis=0), (curve[:, :3] + radius + reach_mm).max(axis=0))
+        field = np.full([s.stop - s.start for s in box], np.inf, np.float32)
+        along = np.zeros_like(field)
+        for i, (a, b) in enumerate(pairwise(curve)):
+            low, high = np.minimum(a, b)[:3], np.maximum(a, b)[:3]
+            reach = max(a[3], b[3]) + reach_mm
+            part = self.box(low - reach, high + reach)
+            part = tuple(slice(max(s.start, o.start), min(s.stop, o.stop)) for s, o in zip(part, box, strict=True))
+            if any(s.stop <= s.start for s in part):
+                continue
+            local = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(part, box, strict=True))
+            distance, t = self._to_segment(part, a, b)
+            nearer = distance < field[local]
+            field[local][nearer] = distance[nearer]
+            along[local][nearer] = t[nearer] + i
+        return Shape(box, field, along / max(1, len(curve) - 1))
+
+    def _to_segment(self, box: Box, a: NDArray, b: NDArray) -> tuple[NDArray, NDArray]:
+        """Distance (mm) of voxels from one cone-shaped piece of a tube, and where along it they lie (0 to 1)."""
+        direction = (b - a)[:3]
+        px, py, pz = self.x[box] - a[0], self.y[box] - a[1], self.z[box] - a[2]
+        t = np.clip(
+            (px * direction[0] + py * direction[1] + pz * direction[2]) / max(1e-6, float(direction @ direction)), 0, 1
+        )
+        px -= t * direction[0]
+        py -= t * direction[1]
+        pz -= t * direction[2]
+        return np.sqrt(px * px + py * py + pz * pz) - (a[3] + t * (b[3] - a[3])), t
+
+    def fill(
+        self,
+        shape: Shape,
+        tissue: int,
+        organ: int = 0,
+        *,
+        volume_ml: float | None = None,
+        level: float = 0.0,
+        where: NDArray | None = None,
+        whole: bool = False,
+    ) -> NDArray:
+        """Give free voxels to an organ: the innermost ones up to its volume, or all below `level`; returns the mask.
+
+        `where` (over the whole canvas) narrows what is allowed; `whole` keeps the largest connected piece only.
+        """
+        box = shape.box
+        allowed = self.free[box] & np.isfinite(shape.field)
+        if where is not None:
+            allowed &= where[box]
+        if volume_ml is not None:
+            values = shape.field[allowed]
+            count = round(volume_ml / self.voxel_ml)
+            level = float(np.partition(values, count)[count]) if count < values.size else np.inf
+        mask = allowed & (shape.field < level)
+        if whole:
+            mask = largest_piece(mask)
+        self.paint(box, mask, tissue, organ)
+        return mask
+
+    def paint(self, box: Box, mask: NDArray, tissue: int, organ: int = 0) -> None:
+        """Write tissue and label into the voxels of a box and mark them as taken."""
+        self.tissues[box][mask] = tissue
+        self.labels[box][mask] = organ
+        self.free[box][mask] = False
+
+
+def union(a: Shape, b: Shape) -> Shape:
+    """Two shapes as one: the smaller value wins."""
+    box = tuple(slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a.box, b.box, strict=True))
+    field = np.full([s.stop - s.start for s in box], np.inf, np.float32)
+    for part in (a, b):
+        local = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(part.box, box, strict=True))
+        field[local] = np.minimum(field[local], part.field)
+    return Shape(box, field)
+
+
+def largest_piece(mask: NDArray) -> NDArray:
+    """The largest connected piece of a mask (6 neighbors)."""
+    pieces, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return pieces == sizes.argmax()

@@ -1,0 +1,84 @@
+"""One scan with its contours: whose it is, what it is used for, and which organs somebody drew.
+
+"Not annotated" and "annotated and absent" differ. Where nobody drew the heart, background there
+means "unknown"; where a kidney was removed, background means "none", and a contour is an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from pedseg.organs import NAMES
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One CT scan of one patient and where its files lie.
+
+    `split` is `train`, `validation` or `test`, or `unlabeled` for a scan that nobody contoured.
+    `label_file` is a label map, or a folder of one mask per organ, or None. `annotated` are the
+    organs that somebody looked for; `absent` are those of them that the scan does not hold.
+    """
+
+    name: str
+    patient: str
+    center: str
+    split: str
+    image_file: Path
+    label_file: Path | None
+    annotated: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    age_months: int | None = None
+    sex: str = ""
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The cases of one center. `labels` says which organ a number in its label maps means.
+
+    An empty name in `labels` is a structure that the data set's owner chose to ignore.
+    """
+
+    folder: Path
+    center: str
+    cases: tuple[Case, ...]
+    labels: dict[int, str] = field(hash=False)
+
+    def split(self, name: str) -> list[Case]:
+        """The cases of one split, in the order of their names."""
+        return [case for case in self.cases if case.split == name]
+
+    @property
+    def organs(self) -> tuple[str, ...]:
+        """Organs that are annotated in at least one case, in the order of the organ table."""
+        drawn = {name for case in self.cases for name in case.annotated}
+        return tuple(name for name in NAMES if name in drawn)
+
+
+def assign_splits(cases: Iterable[Case]) -> list[Case]:
+    """Give every case a split where the data's owner gave none; one patient is never in two.
+
+    Without a labeled test case, a quarter of the patients (at least 1) become test; without a
+    validation case, a tenth of the rest (at least 1 of 5 or more). Who it is follows from a hash
+    of the patient's name: the same on every machine, and independent of order and of results.
+    """
+    cases = list(cases)
+    given = {case.split for case in cases}
+    open_splits = {""} if "test" in given else {"", "train"}
+    patients = sorted({case.patient for case in cases if case.split in open_splits}, key=_shuffle_key)
+    n_test = 0 if "test" in given else min(len(patients), max(1, int(0.25 * len(patients) + 0.5)))
+    rest = len(patients) - n_test
+    n_validation = 0 if rest < 5 or "validation" in given else max(1, int(0.1 * rest + 0.5))
+    chosen = dict.fromkeys(patients, "train")
+    chosen |= dict.fromkeys(patients[:n_test], "test")
+    chosen |= dict.fromkeys(patients[n_test : n_test + n_validation], "validation")
+    return [replace(case, split=chosen[case.patient]) if case.split in open_splits else case for case in cases]
+
+
+def _shuffle_key(patient: str) -> str:
+    return hashlib.sha256(patient.encode()).hexdigest()

@@ -1,0 +1,244 @@
+"""A scan in millimeters: voxels, where they lie in the patient, and the way to disk and back.
+
+Arrays are indexed (x, y, z) and, after `to_ras`, run to the patient's Right, Anterior and
+Superior side as their index grows. The 4×4 affine maps a voxel index to millimeters (RAS+,
+the NIfTI convention). Values of a CT are Hounsfield units (HU), air -1000, water 0.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pedseg.findings import PedsegInputError, refuse
+
+GZIP = b"\x1f\x8b"  # how compressed files begin
+
+Spacing = tuple[float, float, float]
+
+# Window centers and widths in HU, as a radiologist sets them.
+WINDOWS = {"soft tissue": (40.0, 400.0), "lung": (-600.0, 1500.0), "bone": (400.0, 1800.0)}
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Voxels and the affine that places them: `voxels` (x, y, z), `affine` 4×4 in mm, RAS+."""
+
+    voxels: NDArray
+    affine: NDArray[np.float64]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Number of voxels along x, y and z."""
+        return self.voxels.shape  # type: ignore[return-value]
+
+    @property
+    def spacing_mm(self) -> Spacing:
+        """Distance between neighboring voxel centers along each axis, in mm."""
+        return tuple(float(s) for s in np.linalg.norm(self.affine[:3, :3], axis=0))  # type: ignore[return-value]
+
+    @property
+    def orientation(self) -> str:
+        """Where the three axes point, for example `RAS` or `LPS`."""
+        import nibabel
+
+        return "".join(nibabel.orientations.aff2axcodes(self.affine))
+
+    @property
+    def voxel_ml(self) -> float:
+        """Volume of one voxel in milliliters."""
+        return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
+
+
+def read_nifti(file: Path) -> Scan:
+    """Read a NIfTI file as it lies on disk; every byte is read, and every doubt is an error.
+
+    Raises `PedsegInputError` for files that are no NIfTI, are cut off or damaged, hold more
+    or fewer than three dimensions, or do not say where their voxels lie in millimeters.
+    """
+    import nibabel
+
+    file = Path(file)
+    content = _unpack(file)
+    kind = nibabel.Nifti2Header if content[4:8] == b"n+2\0" else nibabel.Nifti1Header
+    try:
+        header = kind.from_fileobj(io.BytesIO(content), check=False)  # as written: nothing is repaired in silence
+        _check_size(file, header, content)
+        if header["pixdim"][0] == 0:
+            header["pixdim"][0] = 1  # what the NIfTI standard says of a missing qfac
+        _check_affine(file, header, header.get_data_shape())
+        voxels = np.asanyarray(nibabel.arrayproxy.ArrayProxy(io.BytesIO(content), header))
+        affine = np.asarray(header.get_best_affine(), dtype=np.float64)
+    except PedsegInputError:
+        raise
+    except (nibabel.spatialimages.HeaderDataError, ValueError, KeyError) as error:
+        remedy = "Convert the source again to .nii.gz, for example with dcm2niix."
+        raise refuse("E-NOT-NIFTI", file, f"the header cannot be read ({error}).", remedy) from error
+    native = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
+    return Scan(native.reshape(voxels.shape[:3]), affine)
+
+
+def _unpack(file: Path) -> bytes:
+    """All bytes of a NIfTI file, decompressed, with the gzip checksum compared."""
+    try:
+        content = file.read_bytes()
+        packed = content.startswith(GZIP)
+        if packed and file.name.endswith(".gz"):
+            content = gzip.decompress(content)
+    except FileNotFoundError as error:
+        raise refuse("E-FILE-MISSING", file, "there is no such file.", "Check the name and the folder.") from error
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        finding = f"the compressed data is cut off or damaged ({error})."
+        raise refuse("E-NIFTI-DAMAGED", file, finding, "Copy the file again from its source.") from error
+    except OSError as error:
+        raise refuse(
+            "E-FILE", file, f"it cannot be read ({error}).", "Check that it is a file that you may read."
+        ) from error
+    is_nifti = content[344:348] == b"n+1\0" or content[4:8] == b"n+2\0"
+    if not is_nifti or packed != file.name.endswith(".gz"):
+        finding = f"this is not a single-file NIfTI{_resemblance(content)}."
+        raise refuse("E-NOT-NIFTI", file, finding, "Convert the source to .nii.gz, for example with dcm2niix.")
+    return content
+
+
+def _resemblance(content: bytes) -> str:
+    """What bytes that are no NIfTI look like, for an error message."""
+    looks = (
+        (not content, "it is empty"),
+        (content.startswith(b"version https://git-lfs"), "it is a Git LFS pointer: run `git lfs pull`"),
+        (content.lstrip()[:1] == b"<", "it looks like a web page"),
+        (content[128:132] == b"DICM", "it is DICOM"),
+        (content[344:347] == b"ni1", "it is half of a pair of .hdr and .img files"),
+        (content.startswith(GZIP), "it is compressed, but its name does not end in .gz"),
+        (content[344:348] == b"n+1\0", "it is not compressed, but its name ends in .gz"),
+    )
+    return next((f" ({words})" for true, words in looks if true), "")
+
+
+def _check_size(file: Path, header, content: bytes) -> None:
+    """Refuse what is not one gray-value volume whose voxels are all there."""
+    shape = tuple(int(n) for n in header.get_data_shape())
+    if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
+        raise refuse("E-NOT-3D", file, f"the image has the shape {shape}.", "Give one three-dimensional volume.")
+    dtype = header.get_data_dtype()
+    if dtype.fields or dtype.kind == "c":
+        raise refuse("E-NOT-GRAY", file, "the voxels are colors or complex numbers.", "Export the gray values (HU).")
+    offset = int(header["vox_offset"])
+    if offset < header.single_vox_offset:
+        finding = f"the voxels are said to begin at byte {offset}, inside the header."
+        raise refuse("E-NOT-NIFTI", file, finding, "Convert the source again with dcm2niix.")
+    expected = offset + math.prod(shape) * dtype.itemsize
+    if len(content) < expected:
+        finding = f"the header promises {expected} bytes, the file holds {len(content)}."
+        raise refuse("E-NIFTI-TRUNCATED", file, finding, "Copy the file again from its source.")
+
+
+def _check_affine(file: Path, header, shape: tuple[int, ...]) -> None:
+    """Refuse doubts about where the voxels lie, which readers elsewhere settle in silence."""
+    again = "Convert the source again with dcm2niix."
+    spacing = np.asarray(header["pixdim"][1:4], dtype=float)
+    if not np.all(np.isfinite(spacing)) or np.any(spacing <= 0):
+        raise refuse("E-SPACING", file, f"the voxel spacing is {spacing.tolist()} mm.", again)
+    if header.get_xyzt_units()[0] not in ("mm", "unknown"):
+        raise refuse("E-UNITS", file, f"lengths are given in {header.get_xyzt_units()[0]}.", "Store millimeters.")
+    has_s, has_q = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
+    if not has_s and not has_q:
+        raise refuse("E-NO-AFFINE", file, "neither sform nor qform say where the voxels lie.", again)
+    affine = header.get_best_affine()
+    if not np.all(np.isfinite(affine)) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
+        raise refuse("E-AFFINE", file, "the affine is not invertible.", again)
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if np.max(np.abs(axes.T @ axes - np.eye(3))) > 1e-3:
+        remedy = "Undo the gantry tilt first (dcm2niix writes a _Tilt file)."
+        raise refuse("E-AFFINE-SHEAR", file, "the axes are not at right angles.", remedy)
+    if has_s and has_q:
+        corners = np.array([(*corner, 1) for corner in np.ndindex(2, 2, 2)]) * [*(np.array(shape[:3]) - 1), 1]
+        drift = np.abs(corners @ (header.get_sform() - header.get_qform()).T).max()
+        if drift > 1.0:
+            remedy = "Decide which of the two is right and store it as both."
+            raise refuse("E-AFFINE-CONFLICT", file, f"sform and qform differ by {drift:.1f} mm.", remedy)
+
+
+def write_nifti(file: Path, scan: Scan) -> None:
+    """Write a compressed NIfTI file: under a temporary name, then renamed, so never half a file."""
+    import nibabel
+
+    image = nibabel.nifti1.Nifti1Image(scan.voxels, scan.affine, dtype=scan.voxels.dtype)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(scan.affine, code=1)
+    image.set_qform(scan.affine, code=1)
+    write_whole(Path(file), gzip.compress(image.to_bytes(), compresslevel=5, mtime=0))
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never a half."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(part, file)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def to_ras(scan: Scan) -> Scan:
+    """The same scan with its axes flipped and swapped to run Right, Anterior, Superior; exact."""
+    import nibabel
+
+    axes = nibabel.orientations.io_orientation(scan.affine)
+    voxels = np.ascontiguousarray(nibabel.orientations.apply_orientation(scan.voxels, axes))
+    return Scan(voxels, scan.affine @ nibabel.orientations.inv_ornt_aff(axes, scan.shape))
+
+
+def like(voxels: NDArray, original: Scan) -> Scan:
+    """Bring voxels on the grid of `to_ras(original)` back to the axes of `original`; exact."""
+    import nibabel
+
+    there = nibabel.orientations.io_orientation(original.affine)
+    back = nibabel.orientations.ornt_transform(nibabel.orientations.axcodes2ornt("RAS"), there)
+    return Scan(np.ascontiguousarray(nibabel.orientations.apply_orientation(voxels, back)), original.affine)
+
+
+def resample(scan: Scan, spacing_mm: Spacing, *, order: int = 1) -> Scan:
+    """The scan on a grid of another spacing over the same field of view.
+
+    The grid is centered on the old one. `order` 1 is linear (images), 0 nearest (labels).
+    Coarsening by more than half a voxel averages first, as partial volume does.
+    """
+    from scipy import ndimage
+
+    old = np.asarray(scan.spacing_mm)
+    new = np.asarray(spacing_mm, dtype=float)
+    shape = np.maximum(1, np.round(np.asarray(scan.shape) * old / new)).astype(int)
+    ratio = new / old
+    offset = (np.asarray(scan.shape) - 1) / 2 - ratio * (shape - 1) / 2  # index of the new first voxel on the old grid
+    affine = scan.affine.copy()
+    affine[:3, :3] = scan.affine[:3, :3] * ratio
+    affine[:3, 3] = scan.affine[:3, :3] @ offset + scan.affine[:3, 3]
+    if np.allclose(ratio, 1.0) and tuple(shape) == scan.shape:
+        return scan
+    voxels = scan.voxels
+    if order > 0:
+        voxels = voxels.astype(np.float32)
+        sigma = np.where(ratio > 1.5, 0.3 * ratio, 0.0)
+        if sigma.any():
+            voxels = ndimage.gaussian_filter(voxels, sigma, mode="nearest")
+    out = ndimage.affine_transform(voxels, ratio, offset, output_shape=tuple(shape), order=order, mode="nearest")
+    return Scan(out, affine)
+
+
+def window(voxels: NDArray, name: str = "soft tissue") -> NDArray[np.float32]:
+    """Gray values between 0 and 1 through one of the `WINDOWS`."""
+    center, width = WINDOWS[name]
+    return np.clip((voxels.astype(np.float32) - center) / width + 0.5, 0.0, 1.0)

@@ -1,0 +1,109 @@
+"""Rows of scores as the tables and charts of a notebook want them.
+
+Rows have the columns of cases.csv, fresh from `exam.examine` or read back from a study. Models
+are called by what a reader would say: `Polder alone`, `federated`, `centralized`.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pedseg.evaluation.results import Arm, Results, organ_mean
+from pedseg.organs import EVALUATED, organ
+
+Rows = Iterable[Mapping[str, Any]]
+ORDER = ("local", "federated", "centralized")
+
+
+def title(arm: Arm) -> str:
+    """What a model is called: `Polder alone`, `federated`, `centralized`."""
+    return f"{arm.trained_on} alone" if arm.model == "local" else arm.model
+
+
+def arms(results: Results) -> list[Arm]:
+    """The models of some results, those of single hospitals first."""
+    place = {kind: index for index, kind in enumerate(ORDER)}
+    return sorted(results.arms, key=lambda arm: (place.get(arm.model, len(place)), arm.trained_on))
+
+
+def means(rows: Rows, measure: str = "dsc") -> dict[str, dict[str, float]]:
+    """Mean over the evaluated organs: `means[model][center tested]`; each organ weighs the same."""
+    results = Results(rows)
+    found = {
+        title(arm): {c: organ_mean(results, arm, c, measure, results.evaluated)["mean"] for c in results.centers}
+        for arm in arms(results)
+    }
+    return {name: {c: value for c, value in line.items() if value is not None} for name, line in found.items()}
+
+
+def by_organ(rows: Rows, center: str, measure: str = "dsc") -> dict[str, dict[str, tuple[float, float, float]]]:
+    """Mean and 95 % interval of each evaluated organ in one center's test children, by model, for `charts.dots`."""
+    results = Results(rows)
+    found: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for arm in arms(results):
+        lines = {name: organ_mean(results, arm, center, measure, [name]) for name in results.evaluated}
+        found[title(arm)] = {name: interval(line) for name, line in lines.items() if line["mean"] is not None}
+    return found
+
+
+def interval(line: Mapping[str, Any]) -> tuple[float, float, float]:
+    """Mean, low and high; a single patient has no interval but the mean itself."""
+    mean = line["mean"]
+    return (mean, mean if line["low"] is None else line["low"], mean if line["high"] is None else line["high"])
+
+
+def false_kidneys(rows: Rows) -> list[dict[str, Any]]:
+    """What each model drew where a kidney had been removed, one line a child, the largest first."""
+    gone = [row for row in rows if row["organ"] in ("Kidney_L", "Kidney_R") and str(row["present"]) in ("0", "False")]
+    lines = [
+        {
+            "child": row["case"],
+            "removed": organ(row["organ"]).plain,
+            "model": title(Arm(row["model"], row["trained_on"])),
+            "drawn all the same (mL)": round(float(row["predicted_ml"]), 1),
+        }
+        for row in gone
+        if int(row["seed"]) == 0
+    ]
+    return sorted(lines, key=lambda line: -line["drawn all the same (mL)"])
+
+
+def worst(rows: Rows, count: int = 10, model: str = "federated") -> list[dict[str, Any]]:
+    """The contours that went most wrong: evaluated organs with the lowest DSC, the first seed only."""
+    scored = [row for row in rows if row["model"] == model and row["dsc"] not in ("", None) and int(row["seed"]) == 0]
+    chosen = sorted((row for row in scored if row["organ"] in EVALUATED), key=lambda row: float(row["dsc"]))
+    return [
+        {
+            "child": row["case"],
+            "organ": organ(row["organ"]).plain,
+            "DSC": round(float(row["dsc"]), 2),
+            "HD95 (mm)": round(float(row["hd95_mm"]), 1),
+            "true (mL)": round(float(row["volume_ml"]), 1),
+            "drawn (mL)": round(float(row["predicted_ml"]), 1),
+        }
+        for row in chosen[:count]
+    ]
+
+
+def shown(lines: Sequence[Mapping[str, Any]], caption: str = ""):
+    """Lines as a table in the notebook; numbers to the right, a caption above."""
+    from IPython.display import HTML
+
+    return HTML(as_html(lines, caption))
+
+
+def as_html(lines: Sequence[Mapping[str, Any]], caption: str = "") -> str:
+    """Lines with the same keys as an HTML table with a header row; says so if there is none."""
+    if not lines:
+        return f"<p>{html.escape(caption)}: none.</p>"
+    head = "".join(f'<th scope="col" style="text-align:left">{html.escape(str(key))}</th>' for key in lines[0])
+    body = "".join("<tr>" + "".join(_cell(value) for value in line.values()) + "</tr>" for line in lines)
+    top = f'<caption style="text-align:left;caption-side:top">{html.escape(caption)}</caption>' if caption else ""
+    return f"<table>{top}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _cell(value: Any) -> str:
+    side = "right" if isinstance(value, int | float) else "left"
+    return f'<td style="text-align:{side}">{html.escape(str(value))}</td>'

@@ -1,0 +1,207 @@
+"""The tables of the report as HTML, from what `pedseg.evaluation.statistics.story` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from pedseg.organs import organ
+
+ROLES = {
+    "home": "own local model",
+    "away": "other center’s local model",
+    "federated": "federated",
+    "centralized": "centralized",
+}
+DIGITS = {"dsc": 3, "dsc_all": 3, "hd95_mm": 1, "msd_mm": 2}
+Story = Mapping[str, Any]
+
+
+def html_table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], note: str = "") -> str:
+    """A table with a caption, column and row headers with their scope; cells are HTML already."""
+    top = "".join(f'<th scope="col">{cell}</th>' for cell in head)
+    body = "".join(
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
+    )
+    table = f"<table><caption>{caption}</caption><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>"
+    note = f'<p class="note">{note}</p>' if note else ""
+    return f'<div class="wide" role="region" tabindex="0" aria-label="{caption}">{table}</div>{note}'
+
+
+def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
+    """A number for people: a real minus sign, an en dash where it is undefined."""
+    if value is None:
+        return "–"
+    return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+
+
+def percent(share: float | None) -> str:
+    """A share in percent, held together by a space that does not break."""
+    return "–" if share is None else f"{100 * share:.0f}\u00a0%"
+
+
+def by_role(line: Mapping[str, Any]) -> int:
+    """Where a model stands in a row of four: own, other, federated, centralized, then any further."""
+    return list(ROLES).index(line["role"]) if line["role"] in ROLES else len(ROLES)
+
+
+def mean(cell: Mapping[str, Any], digits: int, *, interval: bool = True) -> str:
+    """A mean with its 95 % interval and, after several seeds, their spread."""
+    out = number(cell["mean"], digits)
+    if interval and cell["low"] is not None:
+        out += f" <small>{number(cell['low'], digits)} to {number(cell['high'], digits)}</small>"
+    if interval and cell["seed_sd"] is not None:
+        out += f" <small>seeds ±{number(cell['seed_sd'], digits)}</small>"
+    return out
+
+
+def four_columns(story: Story, measure: str = "dsc", title: str = "") -> str:
+    """The table of the study: a row a test center, a column a role; several neighbors stand below each other."""
+    rows = []
+    for center in story["centers"]:
+        cells = []
+        for role in ROLES:
+            found = [line for line in story["table"] if line["tested_on"] == center and line["role"] == role]
+            named = [
+                (f"<small>{escape(line['trained_on'])}:</small> " if role == "away" else "", line) for line in found
+            ]
+            cells.append("<br>".join(who + mean(line[measure], DIGITS[measure]) for who, line in named) or "–")
+        rows.append([f"patients of {escape(center)}", *cells])
+    return html_table(title, ["tested on", *ROLES.values()], rows)
+
+
+def center_table(story: Story, center: str) -> str:
+    """All measures of all models on one test center."""
+    lines = [line for role in ROLES for line in story["table"] if line["tested_on"] == center and line["role"] == role]
+    rows = [
+        [model_name(line), *(mean(line[m], DIGITS[m]) for m in ("dsc", "dsc_all", "hd95_mm", "msd_mm"))]
+        for line in lines
+    ]
+    nine, all_ = len(story["evaluated"]), len(story["organs"])
+    patients = max((line["dsc_all"]["patients"] for line in lines), default=0)
+    head = [
+        "model",
+        f"DSC, {nine} evaluated organs",
+        f"DSC, all {all_} organs",
+        "HD95, mm",
+        "mean surface distance, mm",
+    ]
+    caption = f"All models on the {patients} test patients of {escape(center)}"
+    return html_table(
+        caption, head, rows, f"Distances: mean over the {nine} evaluated organs. Small: 95 % interval over patients."
+    )
+
+
+def model_name(line: Mapping[str, Any]) -> str:
+    """A model as people call it."""
+    return f"local, {escape(line['trained_on'])}" if line["model"] == "local" else escape(line["model"])
+
+
+def organ_rows(story: Story, center: str) -> dict[str, list[dict]]:
+    """The lines of the organ table of one center, by organ."""
+    lines = [line for line in story["organ_table"] if line["tested_on"] == center]
+    return {name: [line for line in lines if line["organ"] == name] for name in story["organs"]}
+
+
+def organ_table(story: Story, center: str) -> str:
+    """DSC organ by organ; an arrow where a model is significantly better or worse than the own local one."""
+    marks = _marks(story, center)
+    roles = [role for role in ROLES if any(line["role"] == role for line in story["organ_table"])]
+    rows = []
+    for name, lines in organ_rows(story, center).items():
+        cells = []
+        for role in roles:
+            values = [
+                number(line["dsc"]["mean"]) + marks.get((line["model"], line["trained_on"], name), "")
+                for line in lines
+                if line["role"] == role
+            ]
+            cells.append("<br>".join(values) or "–")
+        counts = f"{lines[0]['patients']}" + (
+            f" <small>({lines[0]['absent']} without)</small>" if lines[0]["absent"] else ""
+        )
+        star = "" if name in story["evaluated"] else ' <small title="not among the evaluated organs">◦</small>'
+        rows.append([escape(organ(name).plain) + star, counts, *cells])
+    note = (
+        "▼ significantly worse, ▲ significantly better than the own local model on the same patients "
+        "(Wilcoxon signed-rank, Holm over the evaluated organs, p &lt; 0.05). "
+        "◦ not among the evaluated organs, not tested."
+    )
+    head = ["organ", "patients", *(ROLES[role] for role in roles)]
+    return html_table(f"DSC by organ, patients of {escape(center)}", head, rows, note)
+
+
+def _marks(story: Story, center: str) -> dict[tuple[str, str, str], str]:
+    """Arrows by (model, trained_on, organ): each model beside the local model of the center."""
+    marks = {}
+    for found in story["contrasts"]:
+        if found["measure"] == "dsc" and found["name"] in ("other local - home local", "federated - home local"):
+            if found["first"]["tested_on"] == center:
+                for line in found["organs"]:
+                    if line["p_holm"] is not None and line["p_holm"] < story["rules"]["alpha"]:
+                        word, arrow = ("better", "▲") if line["hodges_lehmann"] > 0 else ("worse", "▼")
+                        key = (found["first"]["model"], found["first"]["trained_on"], line["organ"])
+                        marks[key] = f' <span role="img" aria-label="significantly {word}">{arrow}</span>'
+    return marks
+
+
+def kidney_table(story: Story) -> str:
+    """What was drawn where a kidney had been removed, beside the kidneys that are there."""
+    lines = [line for line in story["kidneys"] if line["kidney"] == "both" and line["removed"]]
+    if not lines:
+        return "<p>No test patient had lost a kidney.</p>"
+    rows = [
+        [
+            escape(line["tested_on"]),
+            model_name(line),
+            str(line["removed"]),
+            number(line["median_false_ml"], 1),
+            percent(line["share_false"]),
+            str(line["present"]),
+            percent(line["sensitivity"]),
+            number(line["dsc"]),
+        ]
+        for line in sorted(lines, key=lambda line: (line["tested_on"], by_role(line)))
+    ]
+    head = [
+        "tested on",
+        "model",
+        "removed",
+        "median drawn, mL",
+        "more than 1 mL drawn",
+        "present",
+        "found",
+        "their DSC",
+    ]
+    note = "Found: drawn with a DSC of at least 0.5. A model that is blind draws no false kidney and finds no true one."
+    return html_table("Removed kidneys: false volume beside sensitivity", head, rows, note)
+
+
+def contrast_table(found: Mapping[str, Any]) -> str:
+    """One comparison organ by organ, with everything that was computed."""
+    first, second = ({**found[side], "role": ""} for side in ("first", "second"))
+    digits = DIGITS[found["measure"]]
+    rows = []
+    for line in found["organs"]:
+        n = str(line["n"][0]) if found["paired"] else f"{line['n'][0]} and {line['n'][1]}"
+        low, high = line["interval"] or (None, None)
+        shift = number(line["median_difference"], digits, sign=True)
+        shift += f" <small>{number(low, digits)} to {number(high, digits)}</small>"
+        rest = [number(line["hodges_lehmann"], digits, sign=True), number(line["rank_biserial"], 2, sign=True)]
+        p_values = [_p(line[key]) for key in ("p", "p_holm", *(("p_equivalence_holm",) if found["paired"] else ()))]
+        rows.append([escape(organ(line["organ"]).plain), n, shift, *rest, *p_values])
+    head = ["organ", "patients", "median difference", "Hodges–Lehmann", "rank-biserial", "p", "p, Holm"]
+    head += ["p equivalence, Holm"] if found["paired"] else []
+    sides = " minus ".join(f"{model_name(side)} on {escape(side['tested_on'])}" for side in (first, second))
+    test = "Wilcoxon signed-rank" if found["paired"] else "Mann–Whitney, different patients"
+    return html_table(f"{MEASURE_NAMES[found['measure']]}: {sides} ({test})", head, rows)
+
+
+MEASURE_NAMES = {"dsc": "DSC", "hd95_mm": "HD95, mm", "msd_mm": "Mean surface distance, mm"}
+
+
+def _p(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return "&lt; 0.001" if p < 0.001 else f"{p:.3f}"

@@ -1,0 +1,136 @@
+"""Federated averaging beside NumPy, and what is not let in."""
+
+from __future__ import annotations
+
+import io
+import itertools
+
+import numpy as np
+import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRecord, RecordDict
+from flwr.serverapp.strategy import FedAvg
+
+from pedseg.federation import _flower
+from pedseg.federation.averaging import OrderedFedAvg, flaw, to_arrays, to_weights
+from pedseg.learning.network import sha256_of
+
+CASES = (20, 7, 13)
+
+
+def reply_of(content: RecordDict | Error, node: int = 2) -> Message:
+    """An answer as it arrives from a center."""
+    _flower.identify_server()
+    question = Message(RecordDict(), dst_node_id=node, message_type="train")
+    return Message(content, reply_to=question)
+
+
+def update(weights: dict, index: int = 0, cases: float = 20, loss: float = 0.5) -> RecordDict:
+    metrics = MetricRecord({"num-examples": cases, "train-loss": loss, "center-index": index})
+    return RecordDict({"arrays": to_arrays(weights), "metrics": metrics})
+
+
+@pytest.fixture
+def models() -> list[dict]:
+    rng = np.random.default_rng(3)
+    return [{"w": rng.normal(size=(40, 5)).astype(np.float32)} for _ in range(3)]
+
+
+@pytest.fixture
+def replies(models: list[dict]) -> list[Message]:
+    return [reply_of(update(w, i, CASES[i], float(i)), node=9 - i) for i, w in enumerate(models)]
+
+
+def test_equals_the_weighted_mean_by_hand_to_the_last_bit(models: list[dict], replies: list[Message]) -> None:
+    arrays, metrics = OrderedFedAvg().aggregate_train(1, replies)
+    by_hand = sum(model["w"] * (cases / 40) for model, cases in zip(models, CASES, strict=True))
+    assert np.array_equal(to_weights(arrays)["w"], by_hand)
+    exact = np.average([model["w"].astype(np.float64) for model in models], axis=0, weights=CASES)
+    assert np.allclose(to_weights(arrays)["w"], exact, atol=1e-6)
+    assert metrics["train-loss"] == pytest.approx((0 * 20 + 1 * 7 + 2 * 13) / 40)
+
+
+def test_the_order_of_arrival_does_not_matter(replies: list[Message]) -> None:
+    def digests(strategy: FedAvg) -> set[str]:
+        orders = itertools.permutations(replies)
+        return {sha256_of(to_weights(strategy.aggregate_train(1, list(order))[0])) for order in orders}
+
+    assert len(digests(OrderedFedAvg())) == 1
+    assert len(digests(FedAvg())) > 1  # what the sorting is for
+
+
+def test_evaluation_is_averaged_in_the_same_way() -> None:
+    contents = [
+        MetricRecord({"num-examples": n, "validation-dsc": d, "center-index": i})
+        for i, (n, d) in enumerate([(4, 0.5), (1, 1.0)])
+    ]
+    answers = [reply_of(RecordDict({"metrics": metrics})) for metrics in contents]
+    assert OrderedFedAvg().aggregate_evaluate(1, answers[::-1])["validation-dsc"] == pytest.approx(0.6)
+
+
+def raw(data: bytes, shape: tuple[int, ...] = (2, 3), dtype: str = "float32") -> RecordDict:
+    content = update({})
+    content["arrays"] = ArrayRecord({"w": Array(dtype, shape, "numpy.ndarray", data)})
+    return content
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def pickled() -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, np.full((2, 3), None, dtype=object), allow_pickle=True)
+    return stream.getvalue()
+
+
+GOOD = {"w": np.ones((2, 3), dtype=np.float32)}
+UNSOUND = {
+    "E-CENTER-ERROR": Error(2, "out of memory"),
+    "E-UPDATE-RECORDS": RecordDict({"metrics": MetricRecord({"num-examples": 20})}),
+    "E-UPDATE-METRICS": update(GOOD, loss=float("nan")),
+    "E-UPDATE-CENTER": update(GOOD, index=1),
+    "E-UPDATE-CASES": update(GOOD, cases=1e9),
+    "E-UPDATE-NAMES": update({"v": GOOD["w"]}),
+    "E-UPDATE-SHAPE": update({"w": np.ones((3, 2), dtype=np.float32)}),
+    "E-UPDATE-TYPE": update({"w": np.ones((2, 3))}),
+    "E-UPDATE-NOT-FINITE": update({"w": np.array([[1, 2, np.inf], [0, 0, 0]], dtype=np.float32)}),
+    "E-UPDATE-ARRAY": raw(b"\x93NUMPY nonsense"),
+    "E-UPDATE-SIZE": raw(npy_header((2, 3)) + b"\0" * 20),
+}
+
+
+def test_a_sound_update_has_no_flaw() -> None:
+    assert flaw(reply_of(update(GOOD)), GOOD, center="Aa", index=0, cases=20) is None
+    extra = update(GOOD)
+    extra["log"] = ConfigRecord({"seconds": 3})
+    assert flaw(reply_of(extra), GOOD, center="Aa", index=0, cases=20) is None
+
+
+@pytest.mark.parametrize("code", UNSOUND)
+def test_an_unsound_update_is_refused_by_the_name_of_its_center(code: str) -> None:
+    finding = flaw(reply_of(UNSOUND[code]), GOOD, center="Aa", index=0, cases=20)
+    assert finding is not None and (finding.code, finding.file) == (code, "Aa")
+
+
+def test_no_answer_is_named_too() -> None:
+    finding = flaw(None, GOOD, center="Aa", index=0, cases=20)
+    assert finding is not None and finding.code == "E-CENTER-SILENT"
+
+
+@pytest.mark.parametrize("cases", [-20, 0, 19])
+def test_a_center_cannot_change_its_weight(cases: int) -> None:
+    finding = flaw(reply_of(update(GOOD, cases=cases)), GOOD, center="Aa", index=0, cases=20)
+    assert finding is not None and finding.code == "E-UPDATE-CASES"
+
+
+def test_a_huge_claim_is_refused_before_memory_is_taken() -> None:
+    liar = raw(npy_header((10**9, 10**3)) + b"\0" * 24)  # 4 TB, though the record says 2 x 3
+    finding = flaw(reply_of(liar), GOOD, center="Aa", index=0, cases=20)
+    assert finding is not None and finding.code == "E-UPDATE-SHAPE"
+
+
+def test_pickled_objects_are_never_loaded() -> None:
+    finding = flaw(reply_of(raw(pickled())), GOOD, center="Aa", index=0, cases=20)
+    assert finding is not None and finding.code == "E-UPDATE-TYPE"

@@ -1,0 +1,87 @@
+"""The same weights on every transport."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from pedseg.federation import transports
+from pedseg.findings import PedsegInputError
+from pedseg.learning.network import sha256_of
+from pedseg.learning.training import load_weights
+
+SHORT = {"rounds": 2, "steps": 2, "seed": 7}
+
+
+def test_in_process_yields_rounds_and_leaves_the_model(hospitals: Path, tmp_path: Path) -> None:
+    rounds = list(transports.federate(hospitals, tmp_path, **SHORT))
+    assert [r.number for r in rounds] == [1, 2]
+    assert sha256_of(load_weights(tmp_path / "federated.safetensors")[0]) == rounds[-1].sha256
+
+
+@pytest.mark.slow
+def test_ray_gives_the_same_bits(hospitals: Path, tmp_path: Path) -> None:
+    here = list(transports.federate(hospitals, tmp_path / "here", **SHORT))
+    there = list(transports.federate(hospitals, tmp_path / "there", transport="ray", **SHORT))
+    assert [r.sha256 for r in there] == [r.sha256 for r in here]
+    assert sha256_of(load_weights(tmp_path / "there" / "federated.safetensors")[0]) == here[-1].sha256
+
+
+@pytest.fixture
+def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """A SuperLink that is none: `flwr ls` tells the states of this list, one a call."""
+    states: list[str] = []
+
+    @contextmanager
+    def no_superlink(home: Path) -> Iterator[dict[str, str]]:
+        yield {}
+
+    def flwr(arguments: list[str], env: dict[str, str]) -> dict:
+        if arguments[0] == "run":
+            return {"success": True, "run-id": "5"}
+        return {"success": True, "runs": [{"run-id": "5", "status": states.pop(0)}]}
+
+    def log(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess:
+        slow = " ".join(states)  # another attempt follows only if one is left
+        return subprocess.CompletedProcess([], 0, f"{transports.SLOW_START if slow else ''}\n\x1b[91mthe reason\n", "")
+
+    monkeypatch.setattr(transports, "_call_flwr", log)
+    monkeypatch.setattr(transports, "ASK_SECONDS", -1)
+    monkeypatch.setattr(transports, "_superlink", no_superlink)
+    monkeypatch.setattr(transports, "_flwr", flwr)
+    monkeypatch.setattr(transports.time, "sleep", lambda _: None)
+    return states
+
+
+def test_a_failed_run_is_told_with_the_end_of_its_log(hospitals: Path, tmp_path: Path, pretended: list[str]) -> None:
+    pretended += ["pending", "running", "finished:failed"]
+    with pytest.raises(PedsegInputError, match="the reason"):
+        transports.run_on_ray(hospitals, {}, tmp_path)
+
+
+def test_ray_gets_another_chance_when_it_was_too_slow_to_start(
+    hospitals: Path, tmp_path: Path, pretended: list[str]
+) -> None:
+    pretended += ["running", "finished:failed", "running", "finished:completed"]
+    assert list(transports.ray_rounds(hospitals, {}, tmp_path)) == [] and pretended == []
+
+
+def test_rounds_of_an_earlier_run_are_not_taken_for_new_ones(
+    hospitals: Path, tmp_path: Path, pretended: list[str]
+) -> None:
+    list(transports.federate(hospitals, tmp_path, **SHORT))
+    pretended += ["running", "running", "finished:completed"]
+    rounds = transports.ray_rounds(hospitals, {"rounds": 2}, tmp_path)
+    assert [r.number for r in rounds] == [1, 2] and pretended == []  # not before the run has ended
+
+
+def test_without_ray_the_way_to_get_it_is_told(
+    hospitals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transports.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(PedsegInputError, match=r"pedseg\[ray\]"):
+        transports.run_on_ray(hospitals, {}, tmp_path)

@@ -1,0 +1,52 @@
+"""Networks: folding loses nothing, weights travel whole, the seed decides."""
+
+import numpy as np
+import pytest
+import torch
+
+from pedseg.learning import network
+
+
+def test_fold_is_inverted_by_unfold_and_keeps_neighbors_together():
+    volume = torch.arange(4 * 4 * 2, dtype=torch.float32).reshape(1, 1, 4, 4, 2)
+    folded = network.fold(volume)
+    assert folded.shape == (1, 1, 8, 2, 2, 1)
+    torch.testing.assert_close(network.unfold(folded), volume)
+    assert set(folded[0, 0, :, 0, 0, 0].tolist()) == set(volume[0, 0, :2, :2, :2].flatten().tolist())
+
+
+@pytest.mark.parametrize(("profile", "shape"), [("lesson", (1, 4, 8, 12, 12, 8)), ("clinic", (1, 4, 24, 24, 16))])
+def test_output_shapes(make_plan, profile, shape):
+    net = network.build(make_plan(profile)).eval()
+    with torch.no_grad():
+        assert net(torch.zeros(1, 1, 24, 24, 16)).shape == shape
+
+
+def test_initial_weights_depend_on_the_seed_alone(make_plan):
+    plan = make_plan()
+    torch.manual_seed(1)
+    first = network.get_weights(network.build(plan, 7))
+    torch.manual_seed(2)
+    before = torch.random.get_rng_state()
+    again = network.get_weights(network.build(plan, 7))
+    assert torch.equal(before, torch.random.get_rng_state()), "building must not disturb the caller's random numbers"
+    assert network.sha256_of(first) == network.sha256_of(again)
+    assert network.sha256_of(first) != network.sha256_of(network.get_weights(network.build(plan, 8)))
+
+
+def test_weights_travel_whole_and_as_copies(make_plan):
+    plan = make_plan()
+    source, target = network.build(plan, 1), network.build(plan, 2)
+    weights = network.get_weights(source)
+    network.set_weights(target, weights)
+    assert network.sha256_of(network.get_weights(target)) == network.sha256_of(weights)
+    name = next(iter(weights))
+    weights[name] += 1
+    assert not np.array_equal(weights[name], network.get_weights(source)[name])
+
+
+def test_sha256_sees_names_and_shapes():
+    a = {"a": np.zeros((2, 3), np.float32)}
+    assert network.sha256_of(a) != network.sha256_of({"b": a["a"]})
+    assert network.sha256_of(a) != network.sha256_of({"a": a["a"].reshape(3, 2)})
+    assert network.sha256_of({"a": a["a"], "b": a["a"]}) == network.sha256_of({"b": a["a"], "a": a["a"]})

@@ -1,0 +1,53 @@
+"""From a scan to the network's grid and back: values, places and organs stay right."""
+
+import numpy as np
+
+from pedseg import organs
+from pedseg.learning.preprocessing import prepare, restore
+from pedseg.scan import Scan
+
+
+def one_hot(labels, classes):
+    return np.stack([labels == c for c in range(classes)]).astype(np.float32)
+
+
+def test_values_are_clipped_and_normalized_and_sides_are_multiples_of_eight(patient, plan):
+    image, labels = patient
+    prepared = prepare(image, plan, labels)
+    assert all(n % 8 == 0 for n in prepared.image.shape)
+    kidney = prepared.image[prepared.labels == 1 + plan.organs.index("Kidney_L")]
+    assert abs(np.median(kidney) - (250 + 50) / 300) < 0.05
+    assert prepared.image.min() == np.float32((-1000 + 50) / 300)
+
+
+def test_labels_come_back_exactly_on_the_same_grid(patient, plan):
+    image, labels = patient
+    prepared = prepare(image, plan, labels)
+    back = restore(one_hot(prepared.labels, 4), prepared, image, plan)
+    np.testing.assert_array_equal(back, labels.voxels)
+
+
+def test_labels_come_back_in_place_from_another_spacing(patient, make_plan):
+    image, labels = patient
+    plan = make_plan(spacing_mm=(3.1, 3.3, 4.7))
+    prepared = prepare(image, plan, labels)
+    back = restore(one_hot(prepared.labels, 4), prepared, image, plan)
+    for name in plan.organs:
+        truth, found = (np.argwhere(a == organs.organ(name).id) for a in (labels.voxels, back))
+        assert np.abs(truth.mean(0) - found.mean(0)).max() < 0.5, name
+        assert 0.6 < len(found) / len(truth) < 1.5, name
+
+
+def test_organs_outside_the_plan_are_background_and_unannotated_ones_unknown(patient, make_plan):
+    image, labels = patient
+    plan = make_plan(organs=("Liver", "Pancreas"))
+    prepared = prepare(image, plan, labels, annotated=("Liver",))
+    assert set(np.unique(prepared.labels)) == {0, 1}
+    assert prepared.unknown == (2,)
+
+
+def test_a_couch_and_the_air_around_are_cut_away(patient, plan):
+    image, _ = patient
+    wide = np.pad(image.voxels, ((10, 10), (10, 10), (0, 0)), constant_values=-1000)
+    wide[4:-4, 4, :] = 200  # a thin plate below the back
+    assert prepare(Scan(wide, image.affine), plan).image.shape[0] <= 32

@@ -1,0 +1,102 @@
+"""Training: it learns, it repeats, it can be cut anywhere; predictions land on the scan's own grid."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from pedseg.findings import PedsegInputError
+from pedseg.learning import network, training
+from pedseg.learning.preprocessing import prepare
+from pedseg.scan import Scan
+
+
+@pytest.fixture
+def prepared(patient, plan):
+    return [prepare(*[patient[0], plan, patient[1]], name="one")]
+
+
+def weights_after(plan, prepared, steps, *, first_step=0, start=None, seed=0):
+    net = network.build(plan, 3)
+    if start:
+        network.set_weights(net, start)
+    list(training.train(net, prepared, plan, steps=steps, first_step=first_step, total_steps=40, seed=seed))
+    return network.get_weights(net)
+
+
+def test_a_tiny_network_learns_one_patient_and_predicts_on_the_scans_own_grid(patient, make_plan):
+    plan = make_plan(network={"kind": "compact", "widths": [16, 16]})
+    prepared = [prepare(patient[0], plan, patient[1])]
+    net = network.build(plan, 0)
+    losses = [step.loss for step in training.train(net, prepared, plan, steps=200, total_steps=200)]
+    assert losses[-1] < 0.4 * losses[0]
+    assert training.mean_dice(net, prepared, plan) > 0.9
+    labels = training.predict(net, patient[0], plan)
+    assert labels.shape == patient[0].shape
+    assert labels.dtype == np.uint8
+    truth = patient[1].voxels
+    assert (
+        2 * np.count_nonzero((labels == truth) & (truth > 0)) / (np.count_nonzero(labels) + np.count_nonzero(truth))
+        > 0.8
+    )
+
+
+def test_the_same_seed_gives_the_same_weights_to_the_last_bit(plan, prepared):
+    first, again = (weights_after(plan, prepared * 3, 4) for _ in range(2))
+    assert network.sha256_of(first) == network.sha256_of(again)
+
+
+def test_another_seed_gives_another_order_of_cases(plan, prepared, patient):
+    other = prepare(Scan(patient[0].voxels + np.int16(30), patient[0].affine), plan, patient[1])
+    cases = [*prepared, other]
+    digests = {network.sha256_of(weights_after(plan, cases, 1, seed=seed)) for seed in range(6)}
+    assert len(digests) == 2
+
+
+@pytest.mark.parametrize("profile", ["lesson", "clinic"])
+def test_learning_rate_follows_the_steps_of_the_whole_run(make_plan, profile):
+    rates = [training.learning_rate(make_plan(profile), number, 100) for number in range(1, 101)]
+    assert max(rates) <= 1e-2
+    assert rates[-1] < 0.1 * max(rates)
+    if profile == "clinic":
+        assert rates[50] == pytest.approx(1e-2 * 0.5**0.9)
+
+
+def test_clinic_profile_trains_patches_with_deep_supervision(make_plan, patient):
+    plan = make_plan("clinic", patch=(16, 16, 16), batch=2)
+    net = network.build(plan, 0)
+    cases = [prepare(patient[0], plan, patient[1])]
+    steps = list(training.train(net, cases, plan, steps=3, total_steps=3))
+    assert [step.number for step in steps] == [1, 2, 3]
+    assert training.predict(net, patient[0], plan).shape == patient[0].shape
+
+
+def test_no_cases_is_an_error_before_anything_happens(plan):
+    with pytest.raises(PedsegInputError, match="no training case"):
+        next(training.train(network.build(plan), [], plan, steps=1, total_steps=1))
+
+
+def test_a_loss_that_is_no_number_stops_the_training(plan, prepared):
+    net = network.build(plan)
+    with torch.no_grad():
+        next(net.parameters()).fill_(math.nan)
+    with pytest.raises(PedsegInputError, match="loss is nan"):
+        list(training.train(net, prepared, plan, steps=1, total_steps=1))
+
+
+def test_weights_and_plan_come_back_from_disk(tmp_path, plan):
+    weights = network.get_weights(network.build(plan))
+    training.save_weights(tmp_path / "w.safetensors", weights, plan, model="local", round=3)
+    again, same_plan, metadata = training.load_weights(tmp_path / "w.safetensors")
+    assert network.sha256_of(again) == network.sha256_of(weights)
+    assert same_plan == plan
+    assert metadata == {"model": "local", "round": "3"}
+
+
+@pytest.mark.parametrize("content", [b"", b"rubbish", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "])
+def test_a_file_that_holds_no_weights_is_named(tmp_path, content):
+    file = tmp_path / "w.safetensors"
+    file.write_bytes(content)
+    with pytest.raises(PedsegInputError, match=r"w\.safetensors"):
+        training.load_weights(file)

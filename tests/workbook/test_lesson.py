@@ -1,0 +1,140 @@
+"""How a notebook answers its reader: not yet, not quite, right; and what it finds where."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pedseg.workbook import lesson
+from pedseg.workbook.questions import QUESTIONS, same
+
+UPDATES = [{"a": np.array([1.0, 2.0]), "b": np.array(4.0)}, {"a": np.array([5.0, 6.0]), "b": np.array(0.0)}]
+MASK, OTHER = np.array([1, 1, 1, 0], bool), np.array([0, 1, 1, 1], bool)
+# Question: what it is given, the answer worked out by hand.
+BY_HAND = {
+    "number of organs": ({}, 19),
+    "darkest shade": ({"center": 40, "width": 400}, -160),
+    "voxel volume": ({"spacing_mm": (2.0, 2.0, 5.0)}, 0.02),
+    "side of the liver": ({}, "right"),
+    "size after resampling": ({"shape": (10, 20, 7), "spacing_mm": (1, 1, 5), "new_mm": (3, 3, 4)}, [3, 7, 9]),
+    "normalized": ({"hu": -1000, "clip_hu": (-900, 600), "mean_hu": -100, "sd_hu": 200}, -4.0),
+    "dice": ({"truth": MASK, "prediction": OTHER}, 4 / 6),
+    "drop": ({"home": 0.9, "away": 0.8}, 0.1),
+    "weighted mean": ({"updates": UPDATES, "cases": [3, 1]}, {"a": np.array([2.0, 3.0]), "b": np.array(3.0)}),
+    "shares": ({"cases": [3, 1]}, [0.75, 0.25]),
+    "traffic": ({"weights": 1_000_000, "centers": 2, "rounds": 10}, 160.0),
+    "recovered": ({"home": 0.9, "away": 0.7, "federated": 0.85}, 0.75),
+}
+
+
+@pytest.fixture(autouse=True)
+def gentle(monkeypatch):
+    monkeypatch.delenv("PEDSEG_STRICT", raising=False)
+
+
+def test_every_question_is_worked_out_by_hand_here():
+    assert set(BY_HAND) == set(QUESTIONS)
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_the_right_answer_is_right(name, capsys):
+    given, answer = BY_HAND[name]
+    assert lesson.check(name, answer, **given) is answer
+    assert capsys.readouterr().out == "Right.\n"
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_an_open_line_is_not_yet_answered_and_the_lesson_goes_on(name, capsys):
+    given, answer = BY_HAND[name]
+    assert same(lesson.check(name, ..., **given), answer)
+    assert capsys.readouterr().out == f"Not yet. {QUESTIONS[name].nudge}\n"
+
+
+@pytest.mark.parametrize(("name", "sentence"), [(name, s) for name, q in QUESTIONS.items() for s in q.slips])
+def test_every_usual_slip_gets_its_own_sentence(name, sentence, capsys):
+    given, answer = BY_HAND[name]
+    wrong = QUESTIONS[name].slips[sentence](**given)
+    assert same(lesson.check(name, wrong, **given), answer)
+    assert capsys.readouterr().out == f"Not quite. {sentence}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "said"),
+    [
+        ("darkest shade", -100, "too large"),
+        ("darkest shade", -1000, "too small"),
+        ("darkest shade", "black", "A number is asked for"),
+        ("darkest shade", [1, 2], "The shape is (2,)"),
+        ("darkest shade", None, "A number is asked for"),
+        ("side of the liver", 3, "A word in quotation marks"),
+        ("side of the liver", "top", "Look at the picture"),
+        ("shares", [0.75, 0.5], "1 of 2 numbers differ"),
+        ("weighted mean", 3, "A dictionary of arrays"),
+        ("weighted mean", {"a": np.array([2.0, 3.0]), "b": np.array(9.0)}, "1 of 2 arrays differ, the first is b"),
+        ("weighted mean", {"a": np.array([2.0, 3.0])}, "1 of 2 arrays differ, the first is b"),
+    ],
+)
+def test_any_other_answer_is_met_with_what_can_be_said(name, answer, said, capsys):
+    given, right = BY_HAND[name]
+    assert same(lesson.check(name, answer, **given), right)
+    assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("answer", [..., -100])
+def test_strict_mode_raises(answer, monkeypatch):
+    monkeypatch.setenv("PEDSEG_STRICT", "1")
+    with pytest.raises(lesson.NotSolved, match="darkest shade"):
+        lesson.check("darkest shade", answer, center=40, width=400)
+    assert lesson.check("darkest shade", -160, center=40, width=400) == -160
+
+
+def test_set_up_says_its_versions_and_keeps_to_one_thread(monkeypatch, capsys):
+    monkeypatch.delenv("PEDSEG_BUDGET", raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    lesson.setup()
+    said = capsys.readouterr().out
+    assert said.startswith("Python 3.") and "torch 2." in said and said.count("\n") == 1
+    assert lesson.os.environ["OMP_NUM_THREADS"] == "1"
+
+
+def test_the_budget_is_said_and_kept(monkeypatch, capsys):
+    monkeypatch.setenv("PEDSEG_BUDGET", "test")
+    lesson.setup()
+    assert "Short run" in capsys.readouterr().out
+    assert lesson.budget(600, test=20) == 20
+    monkeypatch.setenv("PEDSEG_BUDGET", "full")
+    assert lesson.budget(600, test=20) == 600
+
+
+@pytest.mark.parametrize("place", [".", "notebooks", "notebooks/source"])
+def test_the_project_is_found_from_wherever_a_notebook_runs(place, tmp_path, monkeypatch):
+    for folder in ("notebooks/source", "pedseg"):
+        (tmp_path / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / place)
+    monkeypatch.delenv("PEDSEG_RUNS", raising=False)
+    assert lesson.root() == tmp_path and lesson.runs() == tmp_path / "runs"
+
+
+def test_what_is_made_goes_where_it_is_told(tmp_path, monkeypatch):
+    monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path))
+    assert lesson.runs() == tmp_path
+
+
+def test_recorded_results_are_found_or_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(lesson, "root", lambda: tmp_path)
+    assert lesson.recorded() is None
+    (tmp_path / "data_samples/results/study").mkdir(parents=True)
+    (tmp_path / "data_samples/results/study/cases.csv").write_text("seed\n")
+    assert lesson.recorded() == tmp_path / "data_samples/results/study"
+
+
+def test_progress_hands_everything_on(monkeypatch):
+    monkeypatch.setenv("PEDSEG_BUDGET", "test")
+    assert list(lesson.progress(iter("abc"), 3, "letters")) == ["a", "b", "c"]
+
+
+def test_the_last_line_tells_time_and_memory(capsys):
+    lesson.setup()
+    lesson.finish()
+    assert "0.0 min" in capsys.readouterr().out
+    assert 20 < lesson.peak_memory_mib() < 50_000

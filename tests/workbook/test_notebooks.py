@@ -1,0 +1,148 @@
+"""The notebooks: woven from their sources, thin, readable, and alive from top to bottom for whoever runs them."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from pathlib import Path
+from statistics import median
+
+import nbformat
+import pytest
+
+from pedseg.workbook import questions
+from pedseg.workbook.weave import weave
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "notebooks"
+NAMES = sorted(source.stem for source in (FOLDER / "source").glob("[0-9][0-9]_*.py"))
+WITH_QUESTIONS = ("01", "03", "05", "06", "07")
+
+
+@pytest.fixture(scope="session")
+def woven(tmp_path_factory) -> dict[str, Path]:
+    """Folders of freshly woven notebooks: as the student gets them, and solved."""
+    folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("student", "solved")}
+    for kind, folder in folders.items():
+        weave(FOLDER / "source", folder, solved=kind == "solved")
+    return folders
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory) -> Path:
+    """One folder for what all notebooks make, so that the children are grown once."""
+    return tmp_path_factory.mktemp("runs")
+
+
+def read(name: str):
+    return nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+
+
+def code(name: str) -> list[str]:
+    return [cell.source for cell in read(name).cells if cell.cell_type == "code"]
+
+
+def prose(name: str) -> list[str]:
+    return [cell.source for cell in read(name).cells if cell.cell_type == "markdown"]
+
+
+def test_the_committed_notebooks_are_those_of_the_sources(woven):
+    fresh = {file.name: file.read_bytes() for file in woven["student"].iterdir()}
+    assert {file.name: file.read_bytes() for file in FOLDER.glob("*.ipynb")} == fresh
+
+
+def test_a_second_weave_gives_the_same_bytes(woven, tmp_path):
+    for file in weave(FOLDER / "source", tmp_path):
+        assert file.read_bytes() == (woven["student"] / file.name).read_bytes()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_file_is_valid_and_bare(name):
+    notebook = read(name)
+    nbformat.validate(notebook)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in cells)
+    assert "widgets" not in notebook.metadata
+    assert len({cell.id for cell in notebook.cells}) == len(notebook.cells)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_notebook_is_thin(name):
+    cells = code(name)
+    lengths = [len([line for line in cell.splitlines() if line.strip()]) for cell in cells]
+    assert len(cells) <= 20 and max(lengths) <= 15 and median(lengths) <= 6
+    assert sum(cell.count("def ") for cell in cells) <= 2
+    assert max(len(line) for cell in cells for line in cell.splitlines()) <= 96
+    assert len(prose(name)) >= len(cells) * 0.6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_plotting_no_paths_no_installing(name):
+    banned = {"matplotlib", "os", "pathlib", "sys", "torch", "subprocess"}
+    for cell in code(name):
+        for node in ast.walk(ast.parse(cell)):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+                assert not {module.partition(".")[0] for module in modules} & banned
+        assert not re.search(r"^[%!]", cell, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_title_cell_says_how_long_for_whom_and_what_for(name):
+    texts = prose(name)
+    assert re.match(rf"# {name[:2]} · .+\n\n\*\d+ minutes · .+\*\n\n\*\*You will be able to\*\*\n- ", texts[0])
+    headings = [line for text in texts for line in text.splitlines() if re.match(r"#+ ", line)]
+    assert [line for line in headings if line.startswith("# ")] == headings[:1]
+    assert not any(line.startswith("###") for line in headings)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_begins_with_the_set_up_and_ends_with_the_bill(name):
+    cells = code(name)
+    assert "lesson.setup()" in cells[0] and cells[-1] == "lesson.finish()"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(WITH_QUESTIONS)])
+def test_there_are_questions_and_each_is_known(name):
+    asked = re.findall(r'lesson\.check\(\s*"([^"]+)"', "\n".join(code(name)))
+    assert asked and set(asked) <= set(questions.QUESTIONS)
+
+
+def test_every_question_is_asked():
+    asked = {q for name in NAMES for q in re.findall(r'lesson\.check\(\s*"([^"]+)"', "\n".join(code(name)))}
+    assert asked == set(questions.QUESTIONS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_between_notebooks_lead_somewhere(name):
+    for target in re.findall(r"\]\(([^)]+\.ipynb)\)", "\n".join(prose(name))):
+        assert (FOLDER / target).is_file()
+
+
+def test_the_reading_room_shows_no_code():
+    cells = [cell for cell in read("09_reading_room").cells if cell.cell_type == "code"]
+    assert all(cell.metadata["jupyter"]["source_hidden"] for cell in cells)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["student", "solved"])
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning")
+def test_it_runs_from_top_to_bottom(name, kind, woven, runs, monkeypatch):
+    """Solved: strictly, every answer must be right. As a student gets it: open answers must not stop "Run All"."""
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("PEDSEG_BUDGET", "test")
+    monkeypatch.setenv("PEDSEG_RUNS", str(runs))
+    monkeypatch.setenv("PEDSEG_STRICT", "1" if kind == "solved" else "0")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    notebook = nbformat.read(woven[kind] / f"{name}.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}).execute()
+    outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
+    said = "".join(out.text for out in outputs if out.output_type == "stream" and out.name == "stdout")
+    questions_here = "\n".join(code(name)).count("lesson.check(")
+    assert said.count("Not yet.") == (questions_here if kind == "student" else 0)
+    assert "Kernel → Shut Down" in said
+    pictures = [out for out in outputs if "image/png" in out.get("data", {})]
+    assert all(out.metadata["image/png"]["alt"] for out in pictures) and (pictures or name.startswith("04"))

@@ -1,0 +1,218 @@
+"""The report stands alone, says what the rows say, and can be read by everybody."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pedseg.evaluation.statistics import read_rows, story
+from pedseg.findings import PedsegInputError
+from pedseg.organs import EVALUATED
+from pedseg.scan import Scan, write_nifti
+from pedseg.workbook.figures import png
+from pedseg.workbook.pictures import draw_pictures
+from pedseg.workbook.report import write_report
+from pedseg.workbook.svg import dot_chart, line_chart, ticks
+
+COLUMNS = "seed model trained_on tested_on patient case organ present dsc hd95_mm msd_mm volume_ml predicted_ml".split()
+CENTERS = ("Neckar", "Polder & <Dijk>")  # a name that would break a page that does not escape
+DSC = {"home": 0.9, "away": 0.7, "federated": 0.85, "centralized": 0.88}
+SUMMARY = {
+    "versions": {"python": "3.11.9", "torch": "2.13.0"},
+    "settings": {"profile": "lesson", "seeds": [0], "rounds": 10, "steps": 100},
+    "seconds": {"total": {"wall": 301.5, "cpu": 560.25}},
+    "peak_memory_mib": 1234.4,
+    "sha256": {"seed0_federated": "c0ffee" * 10},
+    "curves": {
+        "seed0_federated": [{"step": 100, "loss": 1.5, "dsc": 0.3}, {"step": 200, "loss": 1.0, "dsc": 0.6}],
+        "seed0_local_Neckar": [{"step": 100, "loss": 1.4, "dsc": None}],
+    },
+}
+
+
+class Page(HTMLParser):
+    """Reads a page: its text, and every tag with its attributes; unclosed tags are an error."""
+
+    EMPTY = ("meta", "img", "br", "path", "polyline")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data if self.open[-1:] != ["style"] else ""
+
+    def all(self, tag: str) -> list[dict]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished study of two centers, six patients each, four models, the nine organs."""
+    folder = tmp_path_factory.mktemp("study")
+    lines = [",".join(COLUMNS)]
+    arms = [
+        ("local", CENTERS[0]),
+        ("local", CENTERS[1]),
+        ("federated", "+".join(CENTERS)),
+        ("centralized", "+".join(CENTERS)),
+    ]
+    for center in CENTERS:
+        for k in range(6):
+            for model, trained_on in arms:
+                role = model if model != "local" else "home" if trained_on == center else "away"
+                for organ in EVALUATED:
+                    start = ["0", model, trained_on, center, f"p{k}", f"c{k}", organ]
+                    gone = organ == "Kidney_R" and k == 0
+                    quality = (
+                        ["0", "", "", "", "0", "2.5"]
+                        if gone
+                        else ["1", f"{DSC[role] + k / 1000}", "4", "1", "90", "91"]
+                    )
+                    lines.append(",".join(start + quality))
+    (folder / "cases.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    summary = {**SUMMARY, "story": story(read_rows(folder / "cases.csv"))}
+    (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(folder) -> Page:
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+def test_the_page_needs_nothing_but_itself(page):
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "object")
+        for key in ("src", "href", "srcset"):
+            assert attributes.get(key, "data:").startswith("data:")
+
+
+def test_the_table_holds_the_four_columns_for_both_centers(page):
+    for center in CENTERS:
+        row = page.text[page.text.index(f"patients of {center}0") :]  # the row header, then its cells
+        means = [float(n) for n in re.findall(r"(?<!to )0\.\d{3}(?! to)", row)[:4]]
+        assert means == pytest.approx([DSC[r] + 0.0025 for r in ("home", "away", "federated", "centralized")], abs=6e-4)
+
+
+def test_the_sentences_carry_the_numbers_of_the_story(folder, page):
+    told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["story"]
+    drop = told["drops"][0]
+    assert f"{drop['home']:.3f} at home and {drop['away']:.3f} on patients of" in page.text
+    assert "differs by −0.050 DSC" in page.text
+    assert f"{100 * told['centralized'][0]['ratio']:.1f}\u00a0% of the centralized model" in page.text
+
+
+def test_settings_versions_time_memory_and_fingerprints_are_told(page):
+    for told in ("lesson", "torch 2.13.0", "301.5", "560.2", "1234 MiB", "c0ffee" * 10, "DSC ±0.02"):
+        assert told in page.text
+    assert "not the values of a clinic" in page.text
+
+
+def test_removed_kidneys_stand_beside_present_ones(page):
+    row = page.text[page.text.index("Removed kidneys: false volume beside sensitivity") :]
+    assert "Neckarlocal, Neckar12.5100\u00a0%11100\u00a0%" in row  # 1 removed, 2.5 mL, all false, 11 present, all found
+
+
+def test_every_header_has_a_scope_every_picture_a_text(page):
+    assert {cell["scope"] for cell in page.all("th")} == {"col", "row"}
+    assert len(page.all("table")) == len(page.all("caption")) > 8
+    assert page.all("svg") and all(len(svg["aria-label"]) > 30 and svg["role"] == "img" for svg in page.all("svg"))
+    assert page.all("html")[0]["lang"] == "en"
+    assert "width=device-width" in page.all("meta")[1]["content"]
+
+
+def test_the_same_study_gives_the_same_bytes(folder):
+    first = write_report(folder).read_bytes()
+    assert write_report(folder).read_bytes() == first
+
+
+def test_pictures_that_the_summary_names_are_embedded_with_their_text(folder, tmp_path):
+    from matplotlib.figure import Figure
+
+    for name in ("cases.csv", "summary.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(png(Figure(figsize=(1, 1))))
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    summary["pictures"] = {"pictures/a.png": 'A liver, "drawn" twice', "gone.png": "not there"}
+    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    (image,) = Page(write_report(tmp_path).read_text(encoding="utf-8")).all("img")
+    assert image["alt"] == 'A liver, "drawn" twice'
+    assert image["src"].startswith("data:image/png;base64,iVBOR")
+
+
+def test_contours_are_drawn_from_kept_predictions(tmp_path, toy):
+    image, labels = toy
+    case = tmp_path / "predictions" / "Polder" / "Polder_7"
+    kept = {"image": image.voxels.astype(np.int16), "truth": labels, "local_Neckar": labels, "federated": labels}
+    for name, voxels in kept.items():
+        write_nifti(case / f"{name}.nii.gz", Scan(voxels, image.affine))
+    (tmp_path / "predictions" / "Neckar" / "without_image").mkdir(parents=True)
+    ((file, alt),) = list(draw_pictures(tmp_path))
+    assert file == tmp_path / "pictures" / "contours_Polder.png" and file.read_bytes()[:4] == b"\x89PNG"
+    assert "Polder_7" in alt and "local, Neckar; federated" in alt
+
+
+def test_a_summary_with_nothing_in_it_still_gives_a_report(folder, tmp_path):
+    (tmp_path / "cases.csv").write_bytes((folder / "cases.csv").read_bytes())
+    (tmp_path / "summary.json").write_text("{}", encoding="utf-8")
+    page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    assert "Learning curves" not in page.text and "Contours" not in page.text
+    assert "The table" in page.text
+
+
+@pytest.mark.parametrize("missing", ["cases.csv", "summary.json"])
+def test_a_folder_without_a_study_is_refused(folder, tmp_path, missing):
+    for name in {"cases.csv", "summary.json"} - {missing}:
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    with pytest.raises(PedsegInputError, match=f"E-NO-STUDY.*{missing}"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "want"),
+    [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0.71, 0.88, [0.7, 0.75, 0.8, 0.85, 0.9]),
+     (0, 2000, [0, 500, 1000, 1500, 2000]), (-0.3, 0.1, [-0.3, -0.2, -0.1, 0, 0.1])],
+)  # fmt: skip
+def test_ticks_are_round_and_enclose(low, high, want):
+    assert ticks(low, high) == pytest.approx(want)
+
+
+@pytest.mark.parametrize("value", [0.0, 0.5, -3.0])
+def test_ticks_of_a_single_value_still_span(value):
+    found = ticks(value, value)
+    assert found[0] <= value <= found[-1] and found[0] < found[-1]
+
+
+def test_charts_place_points_in_scale_and_say_more_than_color():
+    chart = line_chart({"a": [[(0, 0.0), (10, 1.0)]], "b": [[(0, 1.0), (10, 0.5)]]}, title="T", x="steps")
+    lines = re.findall(r'<polyline class="(s\d)" points="([^"]+)" stroke-dasharray="([^"]*)"', chart)
+    assert [line[0] for line in lines] == ["s0", "s1"] and lines[0][2] != lines[1][2]
+    (x0, y0), (x1, y1) = (tuple(map(float, point.split(","))) for point in lines[0][1].split())
+    assert x0 < x1 and y0 > y1  # up the page is a smaller y
+    half = float(lines[1][1].split()[1].split(",")[1])
+    assert half == pytest.approx((y0 + y1) / 2, abs=0.1)
+    dots = dot_chart({"a": {"liver": (0.8, 0.7, 0.9)}, "b": {"liver": (0.6, None, None)}}, title="T", x="DSC")
+    assert dots.count('class="s0"') == 2 and dots.count('class="s1"') == 1  # key and interval; key only
+    assert line_chart({"a": []}, title="T", x="x") == "" == dot_chart({}, title="T", x="x")
