@@ -11,6 +11,7 @@ import gzip
 import io
 import math
 import os
+import threading
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +182,7 @@ def write_nifti(file: Path, scan: Scan) -> None:
 def write_whole(file: Path, content: bytes) -> None:
     """Write a file so that a crash leaves the old one or the new one, never a half."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.part")
     try:
         with part.open("wb") as stream:
             stream.write(content)

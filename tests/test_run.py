@@ -277,6 +277,7 @@ def test_help_needs_no_set_up(clone):
 
 def test_exit_codes_and_arguments_pass_through(clone):
     (clone / "pedseg").mkdir()
+    (clone / "pedseg" / "__init__.py").touch()
     (clone / "pedseg" / "__main__.py").write_text("import sys\nprint(sys.argv[1:])\nsys.exit(7)\n")
     code = (
         "import sys, pathlib, run\n"

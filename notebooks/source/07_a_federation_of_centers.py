@@ -70,7 +70,7 @@ weights = round_.weights
 print(len(weights), "arrays, for example:")
 for name in list(weights)[:3]:
     print(f"  {name}: {weights[name].shape}")
-print("two numbers: children, mean loss")
+print("and three numbers: place in the list, children, mean loss")
 
 # %% [markdown]
 # **Question.** How many **megabytes** did the whole federation send? Each weight takes four bytes; two hospitals; the
@@ -111,7 +111,6 @@ from pedseg.evaluation.results import read_rows
 
 rows = read_rows(lesson.study() / "cases.csv")
 means = scores.means(rows)
-columns = [f"tested in {center}" for center in ("Polder", "Neckar")]
 
 # %% [markdown]
 # ## The table with four columns

@@ -6,7 +6,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 WORKERS = 2
@@ -40,8 +40,8 @@ def side_by_side(jobs: Sequence[Job], workers: int = WORKERS) -> Iterator[tuple[
                 stage, units = waiting.get_nowait()
                 for unit in units:
                     ticks.put((stage, unit))
-                    if stop.is_set():
-                        break
+                    if stop.is_set() and isinstance(units, Generator):
+                        units.close()
         except queue.Empty:
             pass
         except BaseException as error:
@@ -62,10 +62,13 @@ def side_by_side(jobs: Sequence[Job], workers: int = WORKERS) -> Iterator[tuple[
                 raise tick
             else:
                 yield tick
+    except KeyboardInterrupt:
+        threads.clear()  # the user waits: the program ends without them
+        raise
     finally:
         stop.set()
-    for thread in threads:
-        thread.join()
+        for thread in threads:
+            thread.join()
 
 
 class Clock:

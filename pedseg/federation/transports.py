@@ -10,16 +10,16 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from flwr.app import UserConfigValue
 
 import pedseg
@@ -172,6 +172,7 @@ def _environment(home: Path) -> dict[str, str]:
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
         "FLWR_LOG_LEVEL": "INFO",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
         "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")])),
     }
@@ -214,19 +215,23 @@ def _await_port(server: subprocess.Popen, port: int, home: Path) -> None:
 
 
 def _end(server: subprocess.Popen) -> None:
-    """End the SuperLink and what it started: first by request, after ten seconds for good."""
-    for patience_s, number in ((10, signal.SIGTERM), (5, getattr(signal, "SIGKILL", signal.SIGTERM))):
-        if hasattr(os, "killpg"):
-            try:
-                os.killpg(server.pid, number)  # the session that start_new_session made: nobody else is in it
-            except ProcessLookupError:
-                return
-        else:
-            server.terminate()
-        try:
-            server.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            continue
+    """End the SuperLink and everything it started, first by request, after ten seconds for good.
+
+    Its helpers open sessions of their own, so the family is taken from the process tree.
+    """
+    try:
+        top = psutil.Process(server.pid)
+        family = [*reversed(top.children(recursive=True)), top]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)
 
 
 def _submit(home: Path, env: dict[str, str], config: Mapping[str, UserConfigValue], centers: int) -> str:

@@ -9,6 +9,7 @@ plans it (Isensee et al. 2021).
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,7 +21,10 @@ from torch import Tensor, nn
 from pedseg.learning.plans import Plan
 
 Weights = dict[str, NDArray]
+SOFT_TISSUE_HU = (50.0, 60.0)  # center and scale of a second view of the same scan, as a reader's window
+SOFT_TISSUE_EDGE = 2.5  # where that view is clipped, in units of the scale
 FOLD = 2  # voxels along each axis that the stem folds into channels
+_random_numbers = threading.Lock()  # torch draws initial weights from one generator for all threads
 
 
 def build(plan: Plan, seed: int = 0) -> nn.Module:
@@ -30,11 +34,12 @@ def build(plan: Plan, seed: int = 0) -> nn.Module:
     (batch, organs + 1, 8, x/2, y/2, z/2), see `fold`; `dynunet` (batch, organs + 1, x, y, z),
     in training mode (batch, heads, organs + 1, x, y, z).
     """
-    with torch.random.fork_rng(devices=[]):
+    with _random_numbers, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         channels = len(plan.organs) + 1
         if plan.network["kind"] == "compact":
-            return CompactUNet(channels, tuple(plan.network["widths"]))
+            soft = ((SOFT_TISSUE_HU[0] - plan.mean_hu) / plan.sd_hu, plan.sd_hu / SOFT_TISSUE_HU[1])
+            return CompactUNet(channels, tuple(plan.network["widths"]), soft)
         return _dynunet(channels, plan.network)
 
 
@@ -70,12 +75,15 @@ def unfold(volume: Tensor) -> Tensor:
 
 
 class CompactUNet(nn.Module):
-    """A small 3-D U-Net on folded voxels with body-centered coordinates."""
+    """A small 3-D U-Net on folded voxels with body-centered coordinates.
 
-    def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
+    `soft` is (center, gain) of the soft-tissue window in normalized intensities.
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, ...], soft: tuple[float, float]) -> None:
         super().__init__()
-        self.channels = channels
-        inputs = FOLD**3 + 3
+        self.channels, self.soft = channels, soft
+        inputs = 2 * FOLD**3 + 3
         self.down = nn.ModuleList(
             _Block(inputs if level == 0 else widths[level - 1], width, stride=1 if level == 0 else 2)
             for level, width in enumerate(widths)
@@ -90,7 +98,9 @@ class CompactUNet(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (batch, channels, 8, x/2, y/2, z/2) of an image (batch, 1, x, y, z); sizes are multiples of 8."""
-        features = torch.cat([fold(image)[:, 0], _coordinates(image)], dim=1)
+        center, gain = self.soft
+        window = ((image - center) * gain).clamp(-SOFT_TISSUE_EDGE, SOFT_TISSUE_EDGE)
+        features = torch.cat([fold(image)[:, 0], fold(window)[:, 0], _coordinates(image)], dim=1)
         skips = []
         for block in self.down:
             features = block(features)

@@ -45,23 +45,25 @@ def colon(s: Setting) -> None:
     """The frame of the colon with its haustra, stool and gas."""
     c = s.canvas
     path = s.at(14, after_operation("colon", COLON, s.left, s.right))
+    sunk = path[:, 1] < s.at(14, COLON)[:, 1] - 3.0  # pieces in the bed of a removed kidney, where gas collects
     path[:, :3] += s.rng.normal(0, 3.0, (len(path), 3))
     path[:, 3] *= s.rng.uniform(0.8, 1.15, len(path))
     tube = c.tube(path, 3.0)
     haustra = 1.6 * np.cos(2 * np.pi * tube.along * (len(path) - 1) * 2.0)
     shape = Shape(tube.box, tube.field - haustra.astype(np.float32), tube.along)
     mask = c.fill(shape, Tissue.BOWEL_WALL, ids(BOWEL), where=s.body.below | (c.z < 0) & s.body.cavity)
-    _stool_and_gas(s, shape, mask & (shape.field < -2.4), path)
+    _stool_and_gas(s, shape, mask & (shape.field < -2.4), path, sunk)
 
 
-def _stool_and_gas(s: Setting, tube: Shape, inside: NDArray, path: NDArray) -> None:
+def _stool_and_gas(s: Setting, tube: Shape, inside: NDArray, path: NDArray, sunk: NDArray) -> None:
     """Gas in every piece of the colon down to a level of its own, deeper where the colon lies high."""
     c = s.canvas
     room = (path[:, :3] * c.scale) @ c.turn.T
     steps = np.linspace(0, 1, len(path))
     middle = np.interp(tube.along, steps, room[:, 1]).astype(np.float32)  # height of the tube's center line
     high = (room[:, 1] - room[:, 1].mean()) / max(1.0, float(room[:, 1].std()))
-    level = np.interp(tube.along, steps, np.clip(s.rng.normal(0.25, 0.5, len(path)) - 0.45 * high, -0.9, 1.2))
+    share = np.clip(s.rng.normal(0.25, 0.5, len(path)) - 0.45 * high, -0.9, 1.2)  # of the radius
+    level = np.interp(tube.along, steps, np.where(sunk, np.minimum(share, -0.4), share))
     radius = np.interp(tube.along, steps, path[:, 3]) * c.scale[1]
     c.tissues[tube.box][inside] = Tissue.STOOL
     c.tissues[tube.box][inside & (c.up[tube.box] - middle > level * radius)] = Tissue.GAS
@@ -70,12 +72,13 @@ def _stool_and_gas(s: Setting, tube: Shape, inside: NDArray, path: NDArray) -> N
 def small_bowel(s: Setting) -> None:
     """The bag of the small bowel: all that is left in front of the back wall, filled with loops."""
     c = s.canvas
-    bag = s.body.below & c.free & (c.z > -120) & (c.z < 58 + 14 * (c.x < -15))
+    bag = s.body.below & c.free & (c.z > -120) & (c.z < 58 + 22 * (c.x < -15))
     aside = np.clip((np.abs(c.x + 2) - 22) / 20, 0, 1)
     back = -13 - 26 * aside * np.clip((-30 - c.z) / 25, 0, 1) - 26 * np.clip((-75 - c.z) / 20, 0, 1)
-    beds = 14 * s.left * np.clip((-18 - c.x) / 12, 0, 1) + 18 * s.right * np.clip((c.x - 24) / 12, 0, 1)
+    beds = 10 * s.left * np.clip((-18 - c.x) / 12, 0, 1) + 10 * s.right * np.clip((c.x - 24) / 12, 0, 1)
     back = back - beds * np.clip((46 - np.abs(c.z)) / 14, 0, 1)  # loops sink into the bed of a removed kidney
     field = np.where(c.y > back, ((c.x + 4) / 92) ** 2 + ((c.y - 14) / 68) ** 2 + ((c.z + 42) / 106) ** 2, 9.0)
+    field -= 0.5 * np.clip((c.z - 30) / 20, 0, 1) * np.clip((-20 - c.x) / 15, 0, 1)  # up under the left dome
     field += 0.6 * np.clip((c.z - 10) / 30, 0, 1) * np.clip((28 - c.y) / 20, 0, 1) * np.clip((c.x + 42) / 16, 0, 1)
     bag &= field < 1.0
     bowel = bag | (c.labels == ids(BOWEL))
@@ -84,10 +87,10 @@ def small_bowel(s: Setting) -> None:
         Shape((slice(None),) * 3, field.astype(np.float32)), Tissue.MESENTERY, ids(BOWEL), level=1.0, where=bag
     )
     loops = _loops(s, mask)
-    gas = (c.random_field(s.rng, 1.1) + 0.007 * c.up / c.scale[1])[mask]
+    gas = (c.random_field(s.rng, 1.1) + 0.013 * c.up / c.scale[1])[mask]
     tissue = np.where(loops > 0.15, Tissue.BOWEL_WALL, Tissue.MESENTERY)
     tissue[loops > 0.42] = Tissue.BOWEL_FLUID
-    tissue[(loops > 0.85) & (gas > 0.7)] = Tissue.GAS
+    tissue[(loops > 0.85) & (gas > 0.8)] = Tissue.GAS
     c.tissues[mask] = tissue
 
 

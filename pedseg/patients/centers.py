@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -35,25 +35,18 @@ class Center:
     build_mm: tuple[float, float, float] = (3.0, 3.0, 2.0)  # voxels the child is built of before the scan
 
 
-PLAIN_4 = CtProtocol("plain, 4 mm, soft", "none", slice_mm=4.0, kernel_mm=3.5, noise_hu=10.0, couch="curved")
-PORTAL_4 = replace(PLAIN_4, name="portal venous, 4 mm, soft", phase="portal venous")
-PLAIN_5 = CtProtocol(
-    "plain, 5 mm, sharp", "none", slice_mm=5.0, kernel_mm=1.5, noise_hu=14.0, noise_grain_mm=2.0, couch="flat"
-)
-PORTAL_5 = replace(PLAIN_5, name="portal venous, 5 mm, sharp", phase="portal venous", kvp=100)
-
 POLDER = Center(
     name="Polder",
-    protocols=((0.9, PORTAL_4), (0.1, PLAIN_4)),
+    protocols=(
+        (1.0, CtProtocol("portal venous, 4 mm, soft", "portal venous", slice_mm=4.0, kernel_mm=3.5, noise_hu=10.0)),
+    ),
     age_years=(1.0, 4.0, 10.0),
     left_share=0.8,
 )
-NECKAR = Center(
-    name="Neckar",
-    protocols=((0.9, PLAIN_5), (0.1, PORTAL_5)),
-    age_years=(2.0, 6.0, 12.0),
-    left_share=0.2,
+NECKAR_PLAIN = CtProtocol(
+    "plain, 5 mm, sharp", "none", slice_mm=5.0, kernel_mm=1.8, noise_hu=13.0, noise_grain_mm=2.0, couch="flat"
 )
+NECKAR = Center(name="Neckar", protocols=((1.0, NECKAR_PLAIN),), age_years=(2.0, 6.0, 12.0), left_share=0.2)
 CENTERS = {center.name: center for center in (POLDER, NECKAR)}
 
 

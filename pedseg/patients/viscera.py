@@ -130,7 +130,9 @@ def liver(s: Setting) -> None:
     """Right lobe, left lobe across the midline, caudate lobe, a slanted lower face; vessels inside."""
     c, sink = s.canvas, s.right
     box = c.box((-75, -75, -75), (100, 80, 100))
-    x, y, z = c.offsets(box, s.moved[12])
+    volume_ml = s.size.volume_ml["Liver"]
+    high = 70 * (1 - (volume_ml / (543.0 * float(c.scale.prod()))) ** (1 / 3))  # a small liver hangs from the dome
+    x, y, z = c.offsets(box, s.moved[12] + np.array([0.0, 0.0, min(high, 12.0)]))
     right = ((x - 46) / 52) ** 2 + ((y + 2 + 5 * sink) / 66) ** 2 + ((z - 28 + 5 * sink) / 66) ** 2
     left = ((x + 4) / 52) ** 2 + ((y - 34) / 28) ** 2 + ((z - 52) / 30) ** 2
     caudate = ((x - 12) / 24) ** 2 + ((y - 2) / 22) ** 2 + ((z - 54) / 26) ** 2
@@ -139,7 +141,7 @@ def liver(s: Setting) -> None:
     behind = np.maximum(y + 38, 0) / (18 - 6 * sink)  # the bed of the right kidney reaches back to the muscles
     bed = 0.9 * np.exp(-(((x - 36) / 20) ** 2 + behind**2 + ((z + 6) / (40 - 12 * sink)) ** 2))
     field = field + np.maximum(under, 0) * 1.3 + bed
-    s.organ(Shape(box, field.astype(np.float32)), Tissue.LIVER, "Liver", s.size.volume_ml["Liver"])
+    s.organ(Shape(box, field.astype(np.float32)), Tissue.LIVER, "Liver", volume_ml)
     for path in LIVER_VESSELS:
         vein = c.tube(s.at(12, path), 0.5, 8.0)
         c.tissues[vein.box][(c.labels[vein.box] == ids("Liver")) & (vein.field < 0)] = Tissue.PORTAL

@@ -1,46 +1,10 @@
-"""Two tiny hospitals on disk, and ways to let them talk."""
+"""The shortest federation of the two tiny hospitals."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-
-from pedseg.organs import organ
-from pedseg.patients.datasets import write_case, write_index
-from pedseg.scan import Scan
-
-ORGANS = ("Liver", "Spleen", "Kidney_L")
-
-
-def tiny_case(seed: int, contrast_hu: float) -> tuple[Scan, Scan]:
-    """A body of 24³ voxels of 6 mm with three boxes for organs; the contrast differs by hospital."""
-    rng = np.random.default_rng(seed)
-    voxels = np.full((24, 24, 24), -1000.0)
-    labels = np.zeros(voxels.shape, dtype=np.uint8)
-    voxels[3:21, 3:21, 1:23] = 20
-    for place, name in zip(((4, 8, 8), (12, 8, 8), (12, 14, 4)), ORGANS, strict=True):
-        low = np.array(place) + rng.integers(0, 3, 3)
-        box = tuple(slice(a, a + 5) for a in low)
-        labels[box], voxels[box] = organ(name).id, contrast_hu + 30 * ORGANS.index(name)
-    voxels += rng.normal(0, 10, voxels.shape)
-    affine = np.diag([6.0, 6.0, 6.0, 1.0])
-    return Scan(voxels.astype(np.int16), affine), Scan(labels, affine)
-
-
-@pytest.fixture(scope="session")
-def hospitals(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the data sets of Aa (3 training cases) and Bb (2), one validation and one test case each."""
-    data = tmp_path_factory.mktemp("hospitals")
-    for number, (center, train, contrast_hu) in enumerate((("Aa", 3, 60.0), ("Bb", 2, 140.0))):
-        folder = data / f"Dataset90{number}_{center}"
-        for place, split in enumerate([*["train"] * train, "validation", "test"]):
-            image, labels = tiny_case(100 * number + place, contrast_hu)
-            name = f"{center}-{place}"
-            write_case(folder, name, image, labels, patient=name, center=center, split=split, manual=ORGANS)
-        write_index(folder, center=center)
-    return data
 
 
 @pytest.fixture

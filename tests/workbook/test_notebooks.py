@@ -138,7 +138,9 @@ def test_it_runs_from_top_to_bottom(name, kind, woven, runs, monkeypatch):
     monkeypatch.setenv("PEDSEG_STRICT", "1" if kind == "solved" else "0")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     notebook = nbformat.read(woven[kind] / f"{name}.ipynb", as_version=4)
-    NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}).execute()
+    NotebookClient(
+        notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
+    ).execute()
     outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
     said = "".join(out.text for out in outputs if out.output_type == "stream" and out.name == "stdout")
     questions_here = "\n".join(code(name)).count("lesson.check(")

@@ -1,0 +1,112 @@
+"""The study on two tiny hospitals: what it leaves, that it goes on where it stopped, what it refuses."""
+
+import csv
+import json
+
+import pytest
+
+from pedseg.evaluation import study as room
+from pedseg.evaluation.study import COLUMNS, Settings, run_study
+from pedseg.findings import PedsegInputError
+from pedseg.learning import network, training
+from pedseg.patients.datasets import write_case, write_index
+
+ORGANS = ("Liver", "Spleen", "Kidney_L")
+SETTINGS = Settings("lesson", (0, 1), rounds=2, steps=2)
+
+
+def rows_of(out):
+    with (out / "cases.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def finished(hospitals, tmp_path_factory):
+    out = tmp_path_factory.mktemp("study")
+    progress = list(run_study(hospitals, out, SETTINGS))
+    return out, progress
+
+
+def test_cases_csv_holds_every_model_on_every_test_patient_of_every_center(finished):
+    rows = rows_of(finished[0])
+    assert tuple(rows[0]) == COLUMNS
+    models = {(row["seed"], row["model"], row["trained_on"]) for row in rows}
+    kinds = [("local", "Aa"), ("local", "Bb"), ("federated", "Aa+Bb"), ("centralized", "Aa+Bb")]
+    assert models == {(seed, *kind) for seed in "01" for kind in kinds}
+    assert len(rows) == 2 * 4 * 2 * 3  # seeds, models, test cases, organs
+    assert {row["present"] for row in rows} == {"1"}
+    assert all(0 <= float(row["dsc"]) <= 1 for row in rows)
+
+
+def test_summary_tells_how_it_came_about(finished):
+    summary = json.loads((finished[0] / "summary.json").read_text())
+    assert summary["settings"] == {"profile": "lesson", "seeds": [0, 1], "rounds": 2, "steps": 2}
+    assert len(summary["left_out"]) == 16
+    assert len(summary["sha256"]) == 8
+    for name, digest in summary["sha256"].items():
+        weights, _, _ = training.load_weights(finished[0] / "weights" / f"{name}.safetensors")
+        assert network.sha256_of(weights) == digest
+    assert [point["step"] for point in summary["curves"]["seed0_local_Aa"]] == [2, 4]
+    assert all(point["dsc"] is not None for curve in summary["curves"].values() for point in curve)
+    assert summary["peak_memory_mib"] > 50
+    assert "nine organs" in room.table(finished[0])
+
+
+def test_progress_never_goes_back_and_ends_at_the_end(finished):
+    done = [step.done for step in finished[1]]
+    assert done == sorted(done)
+    assert finished[1][-1].done == finished[1][-1].total
+
+
+def test_a_stopped_study_goes_on_and_ends_alike(hospitals, tmp_path, finished):
+    stream = run_study(hospitals, tmp_path, SETTINGS)
+    for _, step in zip(range(12), stream, strict=False):
+        assert step.stage
+    stream.close()
+    list(run_study(hospitals, tmp_path, SETTINGS))
+    assert rows_of(tmp_path) == rows_of(finished[0])
+    summaries = [json.loads((out / "summary.json").read_text()) for out in (tmp_path, finished[0])]
+    assert summaries[0]["sha256"] == summaries[1]["sha256"]
+
+
+def test_a_finished_study_trains_nothing_again(hospitals, finished, monkeypatch):
+    def fail(*arguments, **options):
+        raise AssertionError("trained again")
+
+    monkeypatch.setattr(training, "train", fail)
+    monkeypatch.setattr(room, "federate", fail)
+    before = rows_of(finished[0])
+    list(run_study(hospitals, finished[0], SETTINGS))
+    assert rows_of(finished[0]) == before
+
+
+def test_the_federated_model_is_the_federations_own(hospitals, tmp_path, finished):
+    from pedseg.federation import transports
+
+    *_, last = transports.federate(hospitals, tmp_path, rounds=2, steps=2, seed=1)
+    summary = json.loads((finished[0] / "summary.json").read_text())
+    assert last.sha256 == summary["sha256"]["seed1_federated"]
+
+
+def test_one_data_set_is_no_federation(tmp_path, tiny_case):
+    folder = tmp_path / "data" / "Dataset901_Aa"
+    for place, split in enumerate(("train", "train", "validation", "test")):
+        image, labels = tiny_case(place, 60.0)
+        write_case(folder, f"a-{place}", image, labels, patient=f"a{place}", center="Aa", split=split, manual=ORGANS)
+    write_index(folder, center="Aa")
+    with pytest.raises(PedsegInputError, match="needs two"):
+        list(run_study(tmp_path / "data", tmp_path / "out", SETTINGS))
+
+
+def test_a_center_without_training_cases_is_named_before_training(tmp_path, tiny_case):
+    for number, (center, split) in enumerate((("Aa", "train"), ("Bb", "test"))):
+        folder = tmp_path / "data" / f"Dataset90{number}_{center}"
+        for place in range(4):
+            image, labels = tiny_case(10 * number + place, 60.0)
+            own = "test" if place == 3 else split
+            name = f"{center}-{place}"
+            write_case(folder, name, image, labels, patient=name, center=center, split=own, manual=ORGANS)
+        write_index(folder, center=center)
+    with pytest.raises(PedsegInputError, match=r"Bb.*no case is for train"):
+        list(run_study(tmp_path / "data", tmp_path / "out", SETTINGS))
+    assert not (tmp_path / "out").exists()

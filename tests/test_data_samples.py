@@ -1,0 +1,28 @@
+"""The sample children: nothing changed by accident, readable by the strict reader, small."""
+
+import hashlib
+import json
+
+from pedseg.patients.datasets import check_dataset, read_dataset
+
+
+def test_manifest_tells_every_file(root):
+    folder = root / "data_samples"
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    listed = {name: digest for case in manifest["cases"] for name, digest in case["sha256"].items()}
+    images = {str(file.relative_to(folder).as_posix()) for file in folder.glob("Dataset*/**/*.nii.gz")}
+    assert set(listed) == images
+    assert len(manifest["cases"]) == 6
+    for name, digest in listed.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
+    assert all({"age_years", "protocol", "license", "removed_kidney"} <= set(case) for case in manifest["cases"])
+
+
+def test_both_centers_pass_every_check_and_show_a_removed_kidney(root):
+    for folder in sorted((root / "data_samples").glob("Dataset*")):
+        assert check_dataset(folder) == []
+        assert any(case.absent for case in read_dataset(folder).cases)
+
+
+def test_samples_are_few_megabytes(root):
+    assert sum(file.stat().st_size for file in (root / "data_samples").rglob("*") if file.is_file()) < 20e6

@@ -1,0 +1,88 @@
+"""Rows of scores become the tables and charts that a notebook shows."""
+
+from __future__ import annotations
+
+import pytest
+
+from pedseg.evaluation.results import Arm
+from pedseg.workbook import scores
+
+
+def row(model, trained_on, tested_on, child, organ, dsc, *, seed=0, predicted_ml=10.0) -> dict:
+    """One line as in cases.csv; `dsc` None for an organ that is not there."""
+    quality = (
+        {"dsc": dsc, "hd95_mm": 3.0, "msd_mm": 1.0}
+        if dsc is not None
+        else dict.fromkeys(("dsc", "hd95_mm", "msd_mm"), "")
+    )
+    who = {
+        "seed": seed,
+        "model": model,
+        "trained_on": trained_on,
+        "tested_on": tested_on,
+        "patient": child,
+        "case": child,
+    }
+    return {
+        **who,
+        "organ": organ,
+        "present": int(dsc is not None),
+        **quality,
+        "volume_ml": 12.0,
+        "predicted_ml": predicted_ml,
+    }
+
+
+ROWS = [
+    row("local", "Polder", "Polder", "p1", "Liver", 0.9),
+    row("local", "Polder", "Polder", "p2", "Liver", 0.8),
+    row("local", "Polder", "Polder", "p1", "Spleen", 0.6),
+    row("local", "Polder", "Neckar", "n1", "Liver", 0.5),
+    row("federated", "Neckar+Polder", "Neckar", "n1", "Liver", 0.7),
+    row("federated", "Neckar+Polder", "Neckar", "n1", "Gallbladder", 0.1),
+    row("federated", "Neckar+Polder", "Neckar", "n1", "Kidney_L", None, predicted_ml=4.26),
+    row("federated", "Neckar+Polder", "Neckar", "n2", "Kidney_R", None, predicted_ml=0.0),
+    row("federated", "Neckar+Polder", "Neckar", "n2", "Liver", 0.2),
+    row("federated", "Neckar+Polder", "Neckar", "n2", "Liver", 0.0, seed=1),
+]
+
+
+def test_models_are_called_by_what_they_learned_from():
+    assert scores.title(Arm("local", "Polder")) == "Polder alone"
+    assert scores.title(Arm("federated", "Neckar+Polder")) == "federated"
+    assert list(scores.means(ROWS)) == ["Polder alone", "federated"]
+
+
+def test_means_give_each_organ_the_same_weight():
+    """Polder at home: liver (0.9 + 0.8) / 2, spleen 0.6; the gallbladder is not among the evaluated."""
+    means = scores.means(ROWS)
+    assert means["Polder alone"] == {"Neckar": pytest.approx(0.5), "Polder": pytest.approx((0.85 + 0.6) / 2)}
+    assert means["federated"] == {"Neckar": pytest.approx((0.7 + 0.1) / 2)}
+
+
+def test_by_organ_has_intervals_and_leaves_out_what_was_not_tested():
+    found = scores.by_organ(ROWS, "Polder")
+    mean, low, high = found["Polder alone"]["Liver"]
+    assert mean == pytest.approx(0.85) and low == pytest.approx(0.8) and high == pytest.approx(0.9)
+    assert found["Polder alone"]["Spleen"] == (0.6, 0.6, 0.6)
+    assert found["federated"] == {}
+
+
+def test_false_kidneys_come_largest_first():
+    lines = scores.false_kidneys(ROWS)
+    assert [(line["child"], line["removed"], line["drawn all the same (mL)"]) for line in lines] == [
+        ("n1", "left kidney", 4.3),
+        ("n2", "right kidney", 0.0),
+    ]
+
+
+def test_the_worst_contours_are_those_of_one_seed_and_of_evaluated_organs():
+    assert [(line["child"], line["DSC"]) for line in scores.worst(ROWS)] == [("n2", 0.2), ("n1", 0.7)]
+    assert len(scores.worst(ROWS, count=1)) == 1
+
+
+def test_a_table_escapes_its_text_and_aligns_its_numbers():
+    text = scores.as_html([{"organ": "a < b", "DSC": 0.5}], "caption & more")
+    assert '<td style="text-align:left">a &lt; b</td><td style="text-align:right">0.5</td>' in text
+    assert "caption &amp; more" in text and '<th scope="col"' in text
+    assert scores.as_html([], "Nothing") == "<p>Nothing: none.</p>"
