@@ -17,6 +17,7 @@ from pedseg.findings import Finding, PedsegInputError, as_table, refuse
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+PASSED_ON = ("lab", "test")  # verbs whose other arguments go to JupyterLab and pytest
 FIRST_NOTEBOOK = NOTEBOOKS / "00_start_here.ipynb"
 
 
@@ -111,7 +112,7 @@ def _targets(source: Path, out: Path) -> list[tuple[Path, Path]]:
 
 
 def lab(options: argparse.Namespace) -> int:
-    """Open JupyterLab at the first notebook."""
+    """Open JupyterLab at the first notebook; other arguments go to it."""
     command = [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(ROOT), str(FIRST_NOTEBOOK), *options.rest]
     return subprocess.call(command)
 
@@ -126,7 +127,7 @@ def weave(options: argparse.Namespace) -> int:
 
 
 def test(options: argparse.Namespace) -> int:
-    """Run the linters and the tests; arguments go to pytest."""
+    """Run the linters and the tests; other arguments go to pytest."""
     if not options.rest:
         for tool in (["ruff", "check", "."], ["mypy", "pedseg"]):
             code = subprocess.call([sys.executable, "-m", *tool], cwd=ROOT)
@@ -176,11 +177,11 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("scan", type=Path, help="a NIfTI file, or a folder of them")
     own.add_argument("--model", type=Path, required=True, help="weights, a .safetensors file")
     own.add_argument("--out", type=Path, required=True, help="label map (.nii.gz), or a folder")
-    verb(lab).add_argument("rest", nargs=argparse.REMAINDER)
+    verb(lab)
     own = verb(weave)
     own.add_argument("--out", type=Path, default=NOTEBOOKS)
     own.add_argument("--without-solutions", action="store_true", help="for lecturers: leave the folded answers out")
-    verb(test).add_argument("rest", nargs=argparse.REMAINDER, metavar="pytest arguments")
+    verb(test)
     verb(bench).add_argument("--json", action="store_true")
     return top
 
@@ -194,7 +195,11 @@ def _at_least_one(text: str) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run the verb, and turn what goes wrong into an exit code."""
-    options = parser().parse_args(arguments)
+    top = parser()
+    options, rest = top.parse_known_args(arguments)
+    options.rest = rest
+    if options.rest and options.verb not in PASSED_ON:
+        top.error(f"unrecognized arguments: {' '.join(options.rest)}")
     try:
         return options.function(options)
     except PedsegInputError as error:

@@ -35,6 +35,15 @@ def test_wrong_usage_is_2(arguments, capsys):
     assert "usage" in capsys.readouterr().err
 
 
+def test_pytest_gets_its_own_arguments():
+    options = ["-q", "--co", "-k", "test_wrong_usage_is_2", "tests/test_main.py"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pedseg", "test", *options], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "4/13 tests collected" in ended.stdout
+
+
 def test_a_clean_data_set_is_0_and_a_broken_one_1_with_a_table(hospitals, tmp_path, capsys):
     clean = sorted(hospitals.iterdir())[0]
     assert main(["check", str(clean)]) == 0

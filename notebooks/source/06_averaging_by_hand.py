@@ -122,9 +122,10 @@ chart = charts.learning_curves(walks, x=x, y="mean DSC", markers=True)
 figures.show(chart, "Mean DSC of mixtures of two networks, by share of the second.")
 
 # %% [markdown]
-# Two networks with different starts may both be good and still ruin each other in the middle: what one keeps in its
-# third kernel, the other keeps in its seventh, and the mean of both is neither. Networks that started together have
-# kept their kernels in the same places, and their mean makes sense, often better sense than either.
+# In the middle between networks with different starts lies next to nothing: what one keeps in its third kernel, the
+# other keeps in its seventh, and the mean of both is neither. Networks that started together have kept their kernels
+# in the same places. There is a valley between them, too, but the mean is still a network that draws organs, and a
+# good place to go on from. The longer they had walked apart, the deeper the valley would be.
 #
 # So three rules follow: **everybody starts from the same weights**; everybody follows **the same plan**; and nobody
 # walks too far alone before the next averaging. That is why a federation works in **rounds**.

@@ -8,42 +8,34 @@ call goes on from there.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
-import platform
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from pedseg import __version__, organs
+from pedseg import organs
 from pedseg.evaluation.jobs import Clock, Job, Progress, side_by_side
-from pedseg.evaluation.statistics import story
+from pedseg.evaluation.records import COLUMNS, as_csv, join, summarize, table
 from pedseg.federation.apps import client_app, federate
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.learning import network, plans, training
 from pedseg.learning.preprocessing import Prepared
 from pedseg.metrics import score_case
-from pedseg.patients.centers import CENTERS, make_dataset
+from pedseg.patients.centers import CENTERS, COHORT, make_dataset
 from pedseg.patients.datasets import Case, DataSet, load_image, load_labels, read_centers
 from pedseg.scan import Scan, write_nifti, write_whole
 
-COLUMNS = (
-    "seed", "model", "trained_on", "tested_on", "patient", "case", "organ", "present",
-    "dsc", "hd95_mm", "msd_mm", "volume_ml", "predicted_ml",
-)  # fmt: skip
+__all__ = ["Model", "Progress", "Settings", "Study", "run_study", "table", "virtual_centers"]
+
 VIRTUAL_DATA = Path("runs/data")
-VIRTUAL_CASES = {"train": 20, "validation": 4, "test": 20}
 CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as long as so many training steps
-DEFAULTS = {"lesson": (10, 100), "clinic": (200, 1250)}  # rounds; steps a round and center
-PACKAGES = ("torch", "monai", "flwr", "numpy", "scipy", "nibabel")
+DEFAULTS = {"lesson": (10, 90), "clinic": (200, 1250)}  # rounds; steps a round and center
 
 
 @dataclass(frozen=True)
@@ -84,7 +76,7 @@ class Model:
 def virtual_centers(folder: Path = VIRTUAL_DATA) -> Iterator[int]:
     """Write the data sets of the virtual centers, one tick a case; what is there is kept."""
     for number, center in enumerate(CENTERS.values(), start=901):
-        for _ in make_dataset(center, folder / f"Dataset{number}_{center.name}", **VIRTUAL_CASES):
+        for _ in make_dataset(center, folder / f"Dataset{number}_{center.name}", **COHORT):
             yield CHILD_UNITS
 
 
@@ -94,21 +86,32 @@ def run_study(data: Path | None, out: Path, settings: Settings) -> Iterator[Prog
     `data` is a folder of data sets, one a center; None takes the virtual centers. Raises
     `PedsegInputError` with every finding before anything is trained.
     """
-    clock, done = Clock(), 0
-    children = sum(VIRTUAL_CASES.values()) * len(CENTERS) * CHILD_UNITS if data is None else 0
+    clock, done, children = Clock(), 0, 0
     if data is None:
-        data = VIRTUAL_DATA
+        data, children = VIRTUAL_DATA, sum(COHORT.values()) * len(CENTERS) * CHILD_UNITS
+        total = children + units_of(settings, len(CENTERS), COHORT["test"] * len(CENTERS))
         for units in clock.watch("virtual children", virtual_centers(data)):
             done += units
-            yield Progress("virtual children", done, children * 20)
-    yield Progress("reading the scans", done, children * 20 or 1)
+            yield Progress("virtual children", done, total)
+    yield Progress("reading the scans", done, max(done, 1))
     study = Study(_two_or_more(data), Path(out), settings, clock)
-    total = children + study.units
+    tests = sum(len(dataset.split("test")) for dataset in study.datasets)
+    total = children + units_of(settings, len(study.datasets), tests)
     for stage, units in study.run():
         done = min(done + units, total)
         yield Progress(stage, done, total)
     study.finish()
     yield Progress("done", total, total)
+
+
+def units_of(settings: Settings, centers: int, tests: int) -> int:
+    """The size of training and testing in units of about one training step.
+
+    Each center trains its local model, its share of the pooled one and its share of the federation;
+    one local model a center and the two common ones are tested on all test cases.
+    """
+    trained = 3 * centers * settings.rounds * settings.steps
+    return len(settings.seeds) * (trained + (centers + 2) * tests * TEST_UNITS)
 
 
 def _two_or_more(data: Path) -> list[DataSet]:
@@ -148,12 +151,6 @@ class Study:
         kept = {key: value for key, value in asdict(self.settings).items() if key != "seeds"}
         return hashlib.sha256(json.dumps([stats, self.plan.to_json(), kept]).encode()).hexdigest()[:12]
 
-    @property
-    def units(self) -> int:
-        """The size of the whole run in units of about one training step."""
-        test = sum(len(dataset.split("test")) for dataset in self.datasets)
-        return sum(self._steps(m) * self.settings.rounds + test * TEST_UNITS for m in self.models)
-
     def _steps(self, model: Model) -> int:
         return self.settings.steps * len(model.trained_on)
 
@@ -162,7 +159,7 @@ class Study:
         for seed in self.settings.seeds:
             models = [model for model in self.models if model.seed == seed]
             alone = [self._job(m.stage, self._train_alone(m), own_thread=True) for m in models if m.kind != "federated"]
-            yield from side_by_side(alone)
+            yield from side_by_side(alone, 2 if self.settings.profile == "lesson" else 1)  # the clinic takes all cores
             yield from side_by_side(
                 [self._job(m.stage, self._train_together(m)) for m in models if m.kind == "federated"]
             )
@@ -235,7 +232,7 @@ class Study:
                     rows += self._score(net, model, dataset, case, keep=number == 0 and model.seed == 0)
                 yield TEST_UNITS
             if rows:
-                write_whole(file, _as_csv(rows))
+                write_whole(file, as_csv(rows))
 
     def _score(self, net, model: Model, dataset: DataSet, case: Case, *, keep: bool) -> list[dict]:
         """The rows of one test case, one an annotated organ; `keep` also keeps the contours."""
@@ -257,76 +254,25 @@ class Study:
 
     def finish(self) -> None:
         """Write cases.csv, the weights and summary.json from what the jobs have left."""
-        parts = [self.work / f"{m.name}_on_{c}.csv" for m in self.models for c in self.centers]
-        tables = [part.read_text(encoding="utf-8").split("\n", 1) for part in parts]
-        text = tables[0][0] + "\n" + "".join(body for _, body in tables)
-        write_whole(self.out / "cases.csv", text.encode())
+        text = join([self.work / f"{m.name}_on_{c}.csv" for m in self.models for c in self.centers])
         for model in self.models:
             target = self.out / "weights" / f"{model.name}.safetensors"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self._state(model), target)
-        summary = self._summary(list(csv.DictReader(io.StringIO(text))))
+        summary = summarize(
+            text,
+            {model.name: self._state(model) for model in self.models},
+            settings=asdict(self.settings),
+            data={d.center: {s: len(d.split(s)) for s in ("train", "validation", "test")} for d in self.datasets},
+            plan=json.loads(self.plan.to_json()),
+            left_out=[name for name in organs.NAMES if name not in self.plan.organs],
+            seconds={"total": self.clock.totals(), **self.clock.seconds},
+            peak_memory_mib=Clock.peak_memory_mib(),
+        )
+        write_whole(self.out / "cases.csv", text.encode())
         write_whole(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
-
-    def _summary(self, rows: list[dict]) -> dict:
-        files = {model.name: self._state(model) for model in self.models}
-        loaded = {name: training.load_weights(file) for name, file in files.items()}
-        return {
-            "versions": {
-                "pedseg": __version__,
-                "python": platform.python_version(),
-                **{name: version(name) for name in PACKAGES},
-            },
-            "settings": asdict(self.settings),
-            "data": {d.center: {s: len(d.split(s)) for s in ("train", "validation", "test")} for d in self.datasets},
-            "plan": json.loads(self.plan.to_json()),
-            "left_out": self._left_out(),
-            "seconds": {"total": self.clock.totals(), **self.clock.seconds},
-            "peak_memory_mib": Clock.peak_memory_mib(),
-            "machine": {"cpu": platform.processor() or platform.machine(), "system": platform.system()},
-            "sha256": {name: network.sha256_of(weights) for name, (weights, _, _) in loaded.items()},
-            "curves": {name: json.loads(metadata["curve"]) for name, (_, _, metadata) in loaded.items()},
-            "story": story(rows),
-        }
-
-    def _left_out(self) -> list[str]:
-        """Organs of the table that no center annotated."""
-        return [name for name in organs.NAMES if name not in self.plan.organs]
 
 
 def _point(step: int, loss: float, dsc: float | None) -> dict:
     """One point of a learning curve: steps so far, mean loss of the round, mean DSC on the validation cases."""
     return {"step": step, "loss": round(loss, 5), "dsc": None if dsc is None or math.isnan(dsc) else round(dsc, 5)}
-
-
-def table(out: Path) -> str:
-    """The study's main table as plain text: mean DSC of each kind of model on the test patients of each center."""
-    told = json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))
-    story_ = told["story"]
-    present = {line["role"] for line in story_["table"]}
-    roles = [role for role in ("home", "away", "federated", "centralized") if role in present]
-    head = f"{'mean DSC, nine organs (all ' + str(len(story_['organs'])) + ')':<30}" + "".join(
-        f"{role:>20}" for role in roles
-    )
-    lines = [head]
-    for center in story_["centers"]:
-        cells = {line["role"]: line for line in story_["table"] if line["tested_on"] == center}
-        values = [
-            f"{cells[r]['dsc']['mean']:.3f} ({cells[r]['dsc_all']['mean']:.3f})" if r in cells else "" for r in roles
-        ]
-        lines.append(f"{'patients of ' + center:<30}" + "".join(f"{value:>20}" for value in values))
-    if told["left_out"]:
-        lines.append(f"nobody annotated: {', '.join(told['left_out'])}")
-    return "\n".join(lines)
-
-
-def _as_csv(rows: Sequence[dict]) -> bytes:
-    """Rows as CSV: undefined values empty, numbers with six digits."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow(
-            {k: f"{v:.6g}" if isinstance(v, float) else int(v) if isinstance(v, bool) else v for k, v in row.items()}
-        )
-    return stream.getvalue().encode()

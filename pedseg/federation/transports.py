@@ -232,6 +232,8 @@ def _end(server: subprocess.Popen) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     psutil.wait_procs(alive, timeout=5)
+    with suppress(subprocess.TimeoutExpired):
+        server.wait(1)
 
 
 def _submit(home: Path, env: dict[str, str], config: Mapping[str, UserConfigValue], centers: int) -> str:

@@ -57,7 +57,7 @@ def _load_case(dataset: DataSet, case: Case, plan: Plan) -> Prepared:
         labels = load_labels(dataset, case)
         _PREPARED[key] = prepare(load_image(case), plan, labels, annotated=case.annotated, name=case.name)
         if len(_PREPARED) > CACHED_CASES:
-            _PREPARED.pop(next(iter(_PREPARED)))
+            _PREPARED.pop(next(iter(list(_PREPARED))), None)
     return _PREPARED[key]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -35,19 +35,24 @@ class Center:
     build_mm: tuple[float, float, float] = (3.0, 3.0, 2.0)  # voxels the child is built of before the scan
 
 
+POLDER_PORTAL = CtProtocol("portal venous, soft", "portal venous", slice_mm=4.0, kernel_mm=3.5, noise_hu=10.0)
+NECKAR_PLAIN = CtProtocol(
+    "plain, sharp", "none", slice_mm=4.0, kernel_mm=2.5, noise_hu=12.0, noise_grain_mm=2.0, couch="flat"
+)
 POLDER = Center(
     name="Polder",
-    protocols=(
-        (1.0, CtProtocol("portal venous, 4 mm, soft", "portal venous", slice_mm=4.0, kernel_mm=3.5, noise_hu=10.0)),
-    ),
+    protocols=((0.9, POLDER_PORTAL), (0.1, replace(POLDER_PORTAL, name="plain, soft", phase="none"))),
     age_years=(1.0, 4.0, 10.0),
     left_share=0.8,
 )
-NECKAR_PLAIN = CtProtocol(
-    "plain, 5 mm, sharp", "none", slice_mm=5.0, kernel_mm=1.8, noise_hu=13.0, noise_grain_mm=2.0, couch="flat"
+NECKAR = Center(
+    name="Neckar",
+    protocols=((0.9, NECKAR_PLAIN), (0.1, replace(NECKAR_PLAIN, name="portal venous, sharp", phase="portal venous"))),
+    age_years=(2.0, 6.0, 12.0),
+    left_share=0.2,
 )
-NECKAR = Center(name="Neckar", protocols=((1.0, NECKAR_PLAIN),), age_years=(2.0, 6.0, 12.0), left_share=0.2)
 CENTERS = {center.name: center for center in (POLDER, NECKAR)}
+COHORT = {"train": 30, "validation": 5, "test": 25}  # patients of each center in the study
 
 
 def draw_patient(center: Center, seed: int, index: int) -> tuple[Child, CtProtocol]:

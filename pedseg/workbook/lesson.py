@@ -20,14 +20,14 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pedseg.patients.centers import CENTERS, make_dataset
+from pedseg.patients.centers import CENTERS, COHORT, make_dataset
 from pedseg.patients.datasets import DataSet, read_dataset
 from pedseg.workbook.questions import QUESTIONS, judge
 
 PACKAGES = ("pedseg", "torch", "monai", "flwr", "nibabel", "matplotlib", "ipywidgets")
 MEMORY_LIMIT_MIB, MINUTES_LIMIT = 900, 4
 SIZES = {
-    "full": {"train": 20, "validation": 4, "test": 20},
+    "full": COHORT,
     "test": {"train": 3, "validation": 1, "test": 2},
 }
 T = TypeVar("T")

@@ -67,8 +67,8 @@ class SliceViewer(widgets.VBox):
 
     def _make_controls(self) -> None:
         self.case = widgets.Dropdown(options=list(self.cases), description="Child")
-        self.plane = widgets.ToggleButtons(options=list(PLANES), description="Plane", style={"button_width": "84px"})
-        self.index = widgets.IntSlider(description="Slice", layout=widgets.Layout(width="440px"))
+        self.plane = widgets.ToggleButtons(options=list(PLANES), style={"button_width": "84px"}, tooltips=list(PLANES))
+        self.index = widgets.IntSlider(description="Slice", layout=widgets.Layout(width=f"{PIXELS}px"))
         self.window = widgets.Dropdown(options=list(WINDOWS), description="Window")
         self.model = widgets.Dropdown(options=[NOTHING], description="Drawn by")
         self.truth = widgets.Checkbox(value=True, description="truth (solid)", indent=False)
@@ -78,13 +78,14 @@ class SliceViewer(widgets.VBox):
                 value=one.name in EVALUATED,
                 description=one.plain,
                 indent=False,
-                layout=widgets.Layout(width="170px", height="22px"),
+                layout=widgets.Layout(width="170px", height="24px"),
             )
             for one in ORGANS
         }
-        groups = dict.fromkeys(one.group for one in ORGANS)
+        wide = widgets.Layout(width="210px", min_height="26px")
         self.groups = {
-            name: widgets.Button(description=f"{name}: all / none", tooltip=f"{name}: all or none") for name in groups
+            name: widgets.Button(description=f"{name}: all / none", tooltip=f"{name}: all or none", layout=wide)
+            for name in dict.fromkeys(one.group for one in ORGANS)
         }
         for name, button in self.groups.items():
             button.on_click(lambda _, group=name: self.toggle(group))
@@ -94,16 +95,17 @@ class SliceViewer(widgets.VBox):
             control.observe(lambda _: self.draw(), "value")
 
     def _arrange(self) -> list[widgets.Widget]:
-        keys = []
+        line = widgets.Layout(overflow="hidden", min_height="26px")
+        keys: list[widgets.Widget] = [self.truth, self.prediction]
         for group, button in self.groups.items():
-            rows = [widgets.HBox([widgets.HTML(swatch(o)), self.organs[o.name]]) for o in ORGANS if o.group == group]
+            members = [one for one in ORGANS if one.group == group]
+            rows = [widgets.HBox([widgets.HTML(swatch(o)), self.organs[o.name]], layout=line) for o in members]
             keys += [button, *rows]
-        side = widgets.VBox(keys, layout=widgets.Layout(width="240px", height=f"{PIXELS}px", overflow="auto"))
-        top = [widgets.HBox([self.case, self.model])] if len(self.cases) > 1 else [self.model]
+        side = widgets.VBox(keys, layout=widgets.Layout(width="260px", height=f"{PIXELS}px", overflow="hidden auto"))
         return [
-            *top,
+            widgets.HBox([self.case, self.model]),
             widgets.HBox([self.plane, self.window]),
-            widgets.HBox([self.index, self.truth, self.prediction]),
+            self.index,
             widgets.HBox([self.picture, side]),
             self.words,
         ]
@@ -130,6 +132,9 @@ class SliceViewer(widgets.VBox):
         """Load the chosen case and keep plane, window, organs and, where it exists, the model."""
         self.sight = self.cases[self.case.value]()
         models, before = [*self.sight.predictions, NOTHING], self.model.value
+        for control, needed in ((self.case, len(self.cases) > 1), (self.model, len(models) > 1)):
+            control.layout.display = None if needed else "none"
+        self.prediction.layout.display = self.model.layout.display
         with self._together():
             self.model.options = models
             self.model.value = before if before in models and before != NOTHING else models[0]
