@@ -35,15 +35,14 @@ class _DiceCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, truth: Tensor, hidden: tuple[int, ...]) -> Tensor:
-        p = logits.float()
-        p = (p - p.amax(dim=0)).exp_()
-        p /= p.sum(dim=0)  # softmax
-        classes = len(p)
-        behind = [0, *hidden]
-        p_true = p.gather(0, truth[None])[0]
-        at_background = truth == 0
+        p = torch.empty_like(logits, dtype=torch.float32)
+        for part in _parts(truth):  # softmax, a cache full at a time
+            raised = logits[:, part].to(torch.float32, copy=True)
+            raised.sub_(raised.amax(dim=0)).exp_()
+            torch.div(raised, raised.sum(dim=0), out=p[:, part])
+        classes, behind = len(p), [0, *hidden]
         p_background = p[0] if not hidden else p[behind].sum(dim=0)
-        p_true = torch.where(at_background, p_background, p_true)
+        p_true = torch.where(truth == 0, p_background, p.gather(0, truth[None])[0])
         overlap = p_true.new_zeros(classes).index_add_(0, truth, p_true)
         size = p.sum(dim=1) + torch.bincount(truth, minlength=classes) + SMOOTH
         dice = (2 * overlap + SMOOTH) / size
@@ -61,11 +60,20 @@ class _DiceCrossEntropy(torch.autograd.Function):
         per_volume, per_overlap = per_volume * gradient, per_overlap * gradient
         # d loss / d p = per_volume[c] everywhere, less per_overlap[true class] at the true class
         at_truth = per_overlap[truth] * p_true
-        slope = per_volume @ p - at_truth  # sum over classes of p · d loss / d p, one value a voxel
-        out = (per_volume[:, None] - (slope - share)).mul_(p)
+        lift = share - (per_volume @ p - at_truth)  # less the sum over classes of p · d loss / d p, one value a voxel
         organ = truth > 0
-        out.scatter_add_(0, truth[None], torch.where(organ, -at_truth - share, 0.0)[None])
         behind = torch.where(organ, 0.0, share / p_background.clamp_min(1e-30))
-        for channel in ctx.behind:
-            out[channel] -= p[channel] * behind
-        return out.to(ctx.dtype), None, None
+        out = torch.empty_like(p, dtype=ctx.dtype)
+        for channel, (p_channel, constant) in enumerate(zip(p, per_volume, strict=True)):
+            slope = lift + constant
+            if channel in ctx.behind:
+                slope -= behind
+            out[channel] = slope.mul_(p_channel)
+        at_organ = p_true * (lift + per_volume[truth]) - at_truth - share
+        out.scatter_(0, truth[None], torch.where(organ, at_organ.to(ctx.dtype), out[0])[None])
+        return out, None, None
+
+
+def _parts(truth: Tensor, size: int = 16384) -> list[slice]:
+    """The voxels in parts whose classes fit a processor's cache."""
+    return [slice(start, start + size) for start in range(0, truth.numel(), size)]

@@ -106,18 +106,9 @@ def _grow(folder: Path, **cases: int) -> list[DataSet]:
     found = []
     for number, center in enumerate(CENTERS.values(), start=901):
         target = folder / f"Dataset{number}_{center.name}"
-        if not _complete(target, cases):
-            list(progress(make_dataset(center, target, **cases), sum(cases.values()), f"children of {center.name}"))
+        list(progress(make_dataset(center, target, **cases), sum(cases.values()), f"children of {center.name}"))
         found.append(read_dataset(target))
     return found
-
-
-def _complete(folder: Path, cases: dict[str, int]) -> bool:
-    """Whether a data set is finished and holds as many cases as wanted."""
-    if not (folder / "dataset.json").is_file():
-        return False
-    dataset = read_dataset(folder)
-    return all(len(dataset.split(split)) == number for split, number in cases.items())
 
 
 def recorded(name: str = "study") -> Path | None:
