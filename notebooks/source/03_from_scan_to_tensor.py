@@ -170,9 +170,9 @@ figures.show(picture, "DSC by organ after going to the grid and back, for two gr
 #
 # ## Augmentation: other children from the same child
 #
-# Twenty children are few. So in training each scan may be changed at random into one that *could* have been: turned a
-# little, turned onto its side as some children are scanned, noisier, blurred. Here is one child and four possible
-# ones.
+# A few dozen children are not many. So in training each scan may be changed at random into one that *could* have
+# been: turned a little, turned onto its side as some children are scanned, noisier, blurred. Here is one child and
+# four possible ones.
 
 # %%
 from pedseg.learning.augment import augment

@@ -138,10 +138,10 @@ figures.show(chart, "DSC by organ for Polder's network at home and at Neckar.")
 # %% [markdown]
 # ## Chance or not?
 #
-# Twenty children are few, and children differ. Could the drop be the luck of the draw? For each organ, a **rank
-# test** asks how often groups as different as these two would come about by chance, if the hospital did not matter.
-# Nine organs are nine questions, and who asks often enough gets a "significant" answer by luck; **Holm**'s rule
-# corrects for it.
+# A few dozen children are not many, and children differ. Could the drop be the luck of the draw? For each organ, a
+# **rank test** asks how often groups as different as these two would come about by chance, if the hospital did not
+# matter. Nine organs are nine questions, and who asks often enough gets a "significant" answer by luck; **Holm**'s
+# rule corrects for it.
 
 # %%
 from pedseg.evaluation.statistics import story
@@ -151,9 +151,9 @@ worse = line["worse_than_at_home"]
 print(f"significantly worse away in {len(worse)} of {line['organs']} organs", *worse)
 
 # %% [markdown]
-# If the list is shorter than the picture above made you expect: twenty children here against twenty *other* children
-# there is a blunt comparison, since children differ more than hospitals do. "Not significant" means "not shown", not
-# "not there". Notebook 07 uses a sharper one: different networks on *the same* children.
+# If the list is shorter than the picture above made you expect: a few dozen children here against as many *other*
+# children there is a blunt comparison, since children differ more than hospitals do. "Not significant" means "not
+# shown", not "not there". Notebook 07 uses a sharper one: different networks on *the same* children.
 #
 # ## Why?
 #
@@ -179,7 +179,7 @@ figures.show(picture, "Contours at home and away: solid true, dashed drawn.")
 # %% [markdown]
 # Most of Polder's children were scanned after an injection of contrast agent, when kidneys are brighter than
 # everything around them. "Bright" is the easiest thing a network can learn about a kidney, and at home it works. Most
-# of Neckar's children were scanned without. There are further differences: thicker slices, a sharper picture, a flat
+# of Neckar's children were scanned without. There are further differences: a sharper and noisier picture, a flat
 # table, other ages, and another kidney that is usually gone. Which of them does the harm? Looking at one child cannot
 # tell. Changing one cause at a time can, and here it is possible: each is one field of a center in
 # `pedseg.patients.centers`. With real hospitals one can only guess.

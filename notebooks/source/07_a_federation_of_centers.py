@@ -47,7 +47,7 @@ from pedseg.federation.apps import client_app, federate
 from pedseg.federation.in_process import InProcessGrid
 
 rounds = lesson.budget(8, test=2)
-run_config = {"rounds": rounds, "steps-per-round": lesson.budget(70, test=2), "seed": 0}
+run_config = {"rounds": rounds, "steps-per-round": lesson.budget(50, test=2), "seed": 0}
 nodes = [{"data-dir": str(center.folder)} for center in centers]
 grid = InProcessGrid(client_app, nodes, run_config, workers=1)
 federation = federate(grid, run_config)

@@ -9,24 +9,16 @@ fast because it knows where organs lie in a child on its back, and would not sur
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from monai.transforms import (
-    Compose,
-    OneOf,
-    RandAdjustContrastd,
-    RandAffined,
-    RandGaussianNoised,
-    RandGaussianSmoothd,
-    RandScaleIntensityd,
-    RandSimulateLowResolutiond,
-)
 from numpy.typing import NDArray
 
 from pedseg.learning.plans import Plan
 
-RIGHT_ANGLE = np.pi / 2
+if TYPE_CHECKING:
+    from monai.transforms import Compose
 
 
 @cache
@@ -36,6 +28,17 @@ def transform() -> Compose:
     Probabilities and ranges: Isensee et al. 2021, supplement 4; the axial angles (-120° to -60°
     or ±30°, half of the cases) are those of the pediatric study's public code.
     """
+    from monai.transforms import (
+        Compose,
+        OneOf,
+        RandAdjustContrastd,
+        RandAffined,
+        RandGaussianNoised,
+        RandGaussianSmoothd,
+        RandScaleIntensityd,
+        RandSimulateLowResolutiond,
+    )
+
     keys, modes = ["image", "label"], ["bilinear", "nearest"]
     tilt = np.deg2rad(30)
 

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
-from monai.networks.nets import DynUNet
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -44,6 +43,8 @@ def build(plan: Plan, seed: int = 0) -> nn.Module:
 
 
 def _dynunet(channels: int, network: dict) -> nn.Module:
+    from monai.networks.nets import DynUNet  # 190 MiB that the lesson profile does not need
+
     strides = [tuple(stride) for stride in network["strides"]]
     return DynUNet(
         spatial_dims=3,

@@ -83,10 +83,7 @@ def restore(probabilities: NDArray, prepared: Prepared, scan: Scan, plan: Plan) 
         exact = [np.round(p[i]).astype(int) for p, i in zip(places, inside, strict=True)]
         classes = probabilities.argmax(axis=0)[np.ix_(*exact)]
     else:
-        values = probabilities
-        for axis in range(3):
-            values = _interpolate(values, axis + 1, places[axis][inside[axis]])
-        classes = values.argmax(axis=0)
+        classes = _largest(probabilities, [p[i] for p, i in zip(places, inside, strict=True)])
     label_map = np.zeros(scan.shape, dtype=np.uint8)
     label_map[np.ix_(*inside)] = ids[classes]
     return label_map
@@ -95,6 +92,18 @@ def restore(probabilities: NDArray, prepared: Prepared, scan: Scan, plan: Plan) 
 def plan_spacing(prepared: Prepared) -> tuple[float, ...]:
     """Voxel spacing of a prepared image in mm."""
     return tuple(np.linalg.norm(prepared.affine[:3, :3], axis=0))
+
+
+def _largest(probabilities: NDArray, places: list[NDArray]) -> NDArray[np.intp]:
+    """The likeliest class at fractional indices along x, y, z; one class in memory at a time."""
+    shape = tuple(map(len, places))
+    best, classes = np.full(shape, -np.inf, dtype=probabilities.dtype), np.zeros(shape, dtype=np.intp)
+    for number, values in enumerate(probabilities):
+        for axis in range(3):
+            values = _interpolate(values, axis, places[axis])
+        better = values > best
+        best[better], classes[better] = values[better], number
+    return classes
 
 
 def _interpolate(values: NDArray, axis: int, places: NDArray) -> NDArray:

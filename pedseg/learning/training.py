@@ -19,7 +19,6 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 import torch
-from monai.inferers import sliding_window_inference
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -223,6 +222,8 @@ def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) ->
 
     if plan.profile == "lesson" and all(n <= size for n, size in zip(image.shape, plan.patch, strict=True)):
         return window(volume)[0].cpu().numpy()
+    from monai.inferers import sliding_window_inference
+
     out = sliding_window_inference(
         volume, plan.patch, 1, window, overlap=0.5, mode="gaussian", padding_mode="replicate"
     )
