@@ -39,7 +39,7 @@ class _DiceCrossEntropy(torch.autograd.Function):
         for part in _parts(truth):  # softmax, a cache full at a time
             raised = logits[:, part].to(torch.float32, copy=True)
             raised.sub_(raised.amax(dim=0)).exp_()
-            torch.div(raised, raised.sum(dim=0), out=p[:, part])
+            p[:, part] = raised.mul_(raised.sum(dim=0).reciprocal_())
         classes, behind = len(p), [0, *hidden]
         p_background = p[0] if not hidden else p[behind].sum(dim=0)
         p_true = torch.where(truth == 0, p_background, p.gather(0, truth[None])[0])
@@ -70,7 +70,8 @@ class _DiceCrossEntropy(torch.autograd.Function):
                 slope -= behind
             out[channel] = slope.mul_(p_channel)
         at_organ = p_true * (lift + per_volume[truth]) - at_truth - share
-        out.scatter_(0, truth[None], torch.where(organ, at_organ.to(ctx.dtype), out[0])[None])
+        places = truth * truth.numel() + torch.arange(truth.numel(), device=truth.device)
+        out.view(-1).index_copy_(0, places, torch.where(organ, at_organ.to(ctx.dtype), out[0]))
         return out, None, None
 
 

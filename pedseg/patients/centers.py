@@ -20,7 +20,7 @@ from pedseg.patients.phantom import Child, grow
 from pedseg.patients.scanner import CtProtocol, scan_ct
 
 LICENSE = "Apache-2.0"
-ODD_STEPS = (0.6180339887, 0.7548776662, 0.5698402910, 0.4503)  # multiples of these spread evenly over 0 to 1
+BLOCK = 20  # patients
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,16 @@ POLDER_PORTAL = CtProtocol("portal venous, soft", "portal venous", slice_mm=4.0,
 NECKAR_PLAIN = CtProtocol(
     "plain, sharp", "none", slice_mm=4.0, kernel_mm=2.5, noise_hu=12.0, noise_grain_mm=2.0, couch="flat"
 )
+# One patient in twenty is scanned in the other phase: that share sets how much a local model fears the other center.
 POLDER = Center(
     name="Polder",
-    protocols=((0.9, POLDER_PORTAL), (0.1, replace(POLDER_PORTAL, name="plain, soft", phase="none"))),
+    protocols=((0.95, POLDER_PORTAL), (0.05, replace(POLDER_PORTAL, name="plain, soft", phase="none"))),
     age_years=(1.0, 4.0, 10.0),
     left_share=0.8,
 )
 NECKAR = Center(
     name="Neckar",
-    protocols=((0.9, NECKAR_PLAIN), (0.1, replace(NECKAR_PLAIN, name="portal venous, sharp", phase="portal venous"))),
+    protocols=((0.95, NECKAR_PLAIN), (0.05, replace(NECKAR_PLAIN, name="portal venous, sharp", phase="portal venous"))),
     age_years=(2.0, 6.0, 12.0),
     left_share=0.2,
 )
@@ -58,18 +59,25 @@ COHORT = {"train": 30, "validation": 5, "test": 25}  # patients of each center i
 def draw_patient(center: Center, seed: int, index: int) -> tuple[Child, CtProtocol]:
     """Patient number `index` of a center and the protocol of the scan.
 
-    Operations, ages and protocols are spread evenly, so that even ten patients show a center's habits.
+    Operations, ages and protocols are dealt like cards, so that any twenty patients in a row, counted from a multiple
+    of twenty, show the center's habits.
     """
-    start = np.random.default_rng((seed, *center.name.encode(), 31)).random(len(ODD_STEPS))
-    operation, age, protocol, sex = (start + index * np.asarray(ODD_STEPS)) % 1.0
+    operation, protocol, age, sex = (_dealt(center, seed, index, deck) for deck in range(4))
+    own = np.random.default_rng((seed, *center.name.encode(), index))
     removed: Literal["", "left", "right"] = ""
     if operation < center.removed_share:
         removed = "left" if operation < center.removed_share * center.left_share else "right"
-    years = float(np.interp(age, (0.0, 0.5, 1.0), center.age_years))
+    years = float(np.interp(age + own.uniform(-0.5, 0.5) / BLOCK, (0.0, 0.5, 1.0), center.age_years))
     shares = np.cumsum([share for share, _ in center.protocols])
-    chosen = center.protocols[min(int(np.searchsorted(shares, protocol * shares[-1])), len(shares) - 1)][1]
-    own = int(np.random.default_rng((seed, *center.name.encode(), index)).integers(2**31))
-    return Child(round(years, 2), "F" if sex < 0.5 else "M", removed, seed=own), chosen
+    chosen = center.protocols[int(np.searchsorted(shares[:-1], protocol * shares[-1], side="right"))][1]
+    return Child(round(years, 2), "F" if sex < 0.5 else "M", removed, seed=int(own.integers(2**31))), chosen
+
+
+def _dealt(center: Center, seed: int, index: int, deck: int) -> float:
+    """A number from 0 to 1; each block of twenty patients gets twenty evenly spread numbers in random order."""
+    block, place = divmod(index, BLOCK)
+    order = np.random.default_rng((seed, *center.name.encode(), 31, deck, block)).permutation(BLOCK)
+    return (float(order[place]) + 0.5) / BLOCK
 
 
 def make_dataset(

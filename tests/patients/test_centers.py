@@ -39,9 +39,14 @@ def test_patients_show_the_habits_of_their_center(center):
 
 @pytest.mark.parametrize("center", CENTERS.values(), ids=lambda c: c.name)
 @pytest.mark.parametrize("seed", range(3))
-def test_twenty_patients_hold_removals_on_both_sides(center, seed):
-    removed = {draw_patient(center, seed, index)[0].removed_kidney for index in range(20)}
-    assert removed == {"", "left", "right"}
+@pytest.mark.parametrize("first", [0, 20])
+def test_every_twenty_patients_show_the_habits_exactly(center, seed, first):
+    patients = [draw_patient(center, seed, index) for index in range(first, first + 20)]
+    removed = [child.removed_kidney for child, _ in patients]
+    mostly, rarely = ("left", "right") if center.left_share > 0.5 else ("right", "left")
+    assert (removed.count(mostly), removed.count(rarely)) == (6, 2)
+    assert sum(protocol == center.protocols[0][1] for _, protocol in patients) == 19
+    assert sum(child.sex == "F" for child, _ in patients) == 10
 
 
 def test_the_centers_remove_opposite_kidneys_and_scan_in_opposite_phases():
