@@ -242,10 +242,12 @@ def mean_dice(network: nn.Module, prepared: Sequence[Prepared], plan: Plan) -> f
     values = []
     for case in prepared:
         assert case.labels is not None
-        answer = probabilities(network, case.image, plan).argmax(axis=0)
-        for channel in np.unique(case.labels)[1:]:
-            truth, guess = case.labels == channel, answer == channel
-            values.append(2 * np.count_nonzero(truth & guess) / (np.count_nonzero(truth) + np.count_nonzero(guess)))
+        answer, classes = probabilities(network, case.image, plan).argmax(axis=0), len(plan.organs) + 1
+        both = np.bincount((case.labels * np.intp(classes) + answer).ravel(), minlength=classes**2)
+        both = both.reshape(classes, classes)  # voxels by truth and answer
+        truth, guess = both.sum(axis=1), both.sum(axis=0)
+        present = truth[1:] > 0
+        values += list((2 * both.diagonal() / np.maximum(1, truth + guess))[1:][present])
     return float(np.mean(values)) if values else math.nan
 
 

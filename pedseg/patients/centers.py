@@ -20,7 +20,7 @@ from pedseg.patients.phantom import Child, grow
 from pedseg.patients.scanner import CtProtocol, scan_ct
 
 LICENSE = "Apache-2.0"
-BLOCK = 20  # patients
+BLOCK = 30  # patients
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,16 @@ POLDER_PORTAL = CtProtocol("portal venous, soft", "portal venous", slice_mm=4.0,
 NECKAR_PLAIN = CtProtocol(
     "plain, sharp", "none", slice_mm=4.0, kernel_mm=2.5, noise_hu=12.0, noise_grain_mm=2.0, couch="flat"
 )
-# One patient in twenty is scanned in the other phase: that share sets how much a local model fears the other center.
+# One patient in thirty is scanned in the other phase: that share sets how much a local model fears the other center.
 POLDER = Center(
     name="Polder",
-    protocols=((0.95, POLDER_PORTAL), (0.05, replace(POLDER_PORTAL, name="plain, soft", phase="none"))),
+    protocols=((29, POLDER_PORTAL), (1, replace(POLDER_PORTAL, name="plain, soft", phase="none"))),
     age_years=(1.0, 4.0, 10.0),
     left_share=0.8,
 )
 NECKAR = Center(
     name="Neckar",
-    protocols=((0.95, NECKAR_PLAIN), (0.05, replace(NECKAR_PLAIN, name="portal venous, sharp", phase="portal venous"))),
+    protocols=((29, NECKAR_PLAIN), (1, replace(NECKAR_PLAIN, name="portal venous, sharp", phase="portal venous"))),
     age_years=(2.0, 6.0, 12.0),
     left_share=0.2,
 )
@@ -59,8 +59,8 @@ COHORT = {"train": 30, "validation": 5, "test": 25}  # patients of each center i
 def draw_patient(center: Center, seed: int, index: int) -> tuple[Child, CtProtocol]:
     """Patient number `index` of a center and the protocol of the scan.
 
-    Operations, ages and protocols are dealt like cards, so that any twenty patients in a row, counted from a multiple
-    of twenty, show the center's habits.
+    Operations, ages and protocols are dealt like cards, so that any thirty patients in a row, counted from a multiple
+    of thirty, show the center's habits.
     """
     operation, protocol, age, sex = (_dealt(center, seed, index, deck) for deck in range(4))
     own = np.random.default_rng((seed, *center.name.encode(), index))
@@ -74,7 +74,7 @@ def draw_patient(center: Center, seed: int, index: int) -> tuple[Child, CtProtoc
 
 
 def _dealt(center: Center, seed: int, index: int, deck: int) -> float:
-    """A number from 0 to 1; each block of twenty patients gets twenty evenly spread numbers in random order."""
+    """A number from 0 to 1; each block of thirty patients gets thirty evenly spread numbers in random order."""
     block, place = divmod(index, BLOCK)
     order = np.random.default_rng((seed, *center.name.encode(), 31, deck, block)).permutation(BLOCK)
     return (float(order[place]) + 0.5) / BLOCK
