@@ -127,7 +127,8 @@ drop = means["Polder"] - means["Neckar"]  # answer
 drop = lesson.check("drop", drop, home=means["Polder"], away=means["Neckar"])
 
 # %% [markdown] answer
-# A few hundredths of Dice may seem little. But it is a mean over organs: look below which of them pay for it.
+# How much is that? A mean over nine organs hides who pays: an organ that is lost altogether takes 0.11 from it, and
+# so do nine organs that each lose a little. Look below which it is here.
 
 # %%
 homes = {"at home (Polder)": "Polder", "away (Neckar)": "Neckar"}

@@ -50,8 +50,7 @@ print(mean)
 
 # %% [markdown] answer
 # That is already the heart of federated learning. McMahan and colleagues called it *federated averaging*, **FedAvg**,
-# in
-# 2017. Everything else is transport, bookkeeping and care.
+# in 2017. Everything else is transport, bookkeeping and care.
 
 # %% [markdown]
 # ## Two real networks

@@ -35,7 +35,7 @@ __all__ = ["Model", "Progress", "Settings", "Study", "run_study", "table", "virt
 
 VIRTUAL_DATA = Path("runs/data")
 CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as long as so many training steps
-DEFAULTS = {"lesson": (10, 90), "clinic": (200, 1250)}  # rounds; steps a round and center
+DEFAULTS = {"lesson": (10, 95), "clinic": (200, 1250)}  # rounds; steps a round and center
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ DEFAULTS: dict[str, UserConfigValue] = {
     "data": "runs/data",  # folder of data sets, one subfolder a center
     "profile": "lesson",
     "rounds": 10,
-    "steps-per-round": 90,
+    "steps-per-round": 95,
     "seed": 0,
     "out": "",  # folder of the weights and checkpoints; empty: nothing is written
     "centers": 0,  # wait for this many; 0: those that are there

@@ -35,6 +35,7 @@ LESSON_RATE = 1e-2
 CLINIC_RATE = 1e-2
 WARM_UP = 0.1  # share of the steps in which the lesson's learning rate rises
 GRADIENT_NORM = 5.0
+DICE_WEIGHT = 2.0  # of the lesson's loss beside cross entropy: better than 1 on the validation patients
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(plan, number, total_steps)
         image, labels, unknown = _batch(prepared, plan, number, seed, device)
-        loss = _loss(network, image, labels, unknown)
+        loss = _loss(network, image, labels, unknown, DICE_WEIGHT if plan.profile == "lesson" else 1.0)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM if plan.profile == "lesson" else 12.0)
@@ -195,16 +196,20 @@ def _focus(labels: NDArray, rng: np.random.Generator) -> NDArray | None:
     return places[rng.integers(len(places))]
 
 
-def _loss(network: nn.Module, image: Tensor, labels: Tensor, unknown: Sequence[tuple[int, ...]]) -> Tensor:
+def _loss(
+    network: nn.Module, image: Tensor, labels: Tensor, unknown: Sequence[tuple[int, ...]], dice_weight: float
+) -> Tensor:
     with torch.autocast(image.device.type, torch.bfloat16, enabled=has_bfloat16(image.device)):
         logits = network(image)
     if logits.ndim == 6 and hasattr(network, "deep_supervision"):  # (batch, heads, classes, x, y, z)
         weights = [0.5**head for head in range(logits.shape[1])]
-        losses = [dice_cross_entropy(logits[:, h], labels, unknown) for h in range(logits.shape[1])]
+        losses = [
+            dice_cross_entropy(logits[:, h], labels, unknown, dice_weight=dice_weight) for h in range(logits.shape[1])
+        ]
         return sum((w * loss for w, loss in zip(weights, losses, strict=True)), torch.zeros(())) / sum(weights)
     if logits.ndim == 6:  # folded: (batch, classes, 8, x/2, y/2, z/2)
         labels = fold(labels[:, None])[:, 0]
-    return dice_cross_entropy(logits, labels, unknown)
+    return dice_cross_entropy(logits, labels, unknown, dice_weight=dice_weight)
 
 
 @torch.inference_mode()

@@ -37,7 +37,7 @@ class Center:
 
 POLDER_PORTAL = CtProtocol("portal venous, soft", "portal venous", slice_mm=4.0, kernel_mm=3.5, noise_hu=10.0)
 NECKAR_PLAIN = CtProtocol(
-    "plain, sharp", "none", slice_mm=4.0, kernel_mm=2.5, noise_hu=12.0, noise_grain_mm=2.0, couch="flat"
+    "plain, sharp", "none", slice_mm=4.0, kernel_mm=2.5, noise_hu=10.0, noise_grain_mm=2.0, couch="flat"
 )
 # One patient in thirty is scanned in the other phase: that share sets how much a local model fears the other center.
 POLDER = Center(
@@ -49,7 +49,7 @@ POLDER = Center(
 NECKAR = Center(
     name="Neckar",
     protocols=((29, NECKAR_PLAIN), (1, replace(NECKAR_PLAIN, name="portal venous, sharp", phase="portal venous"))),
-    age_years=(2.0, 6.0, 12.0),
+    age_years=(2.0, 6.0, 11.0),
     left_share=0.2,
 )
 CENTERS = {center.name: center for center in (POLDER, NECKAR)}

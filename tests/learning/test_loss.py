@@ -30,10 +30,13 @@ def by_autograd(logits, labels, hidden):
     return torch.stack(losses).mean()
 
 
-def test_equals_monai_in_value_and_gradient():
+@pytest.mark.parametrize("weight", [1.0, 2.0])
+def test_equals_monai_in_value_and_gradient(weight):
     logits, labels = cube()
-    twin = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, smooth_nr=1e-5, smooth_dr=1e-5)
-    theirs, ours = twin(logits, labels[:, None]), dice_cross_entropy(logits, labels, [(), ()])
+    smooth = {"smooth_nr": 1e-5, "smooth_dr": 1e-5}
+    twin = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, lambda_dice=weight, **smooth)
+    theirs = twin(logits, labels[:, None])
+    ours = dice_cross_entropy(logits, labels, [(), ()], dice_weight=weight)
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(torch.autograd.grad(ours, logits), torch.autograd.grad(theirs, logits))
 
@@ -46,6 +49,16 @@ def test_gradient_equals_autograd_with_organs_nobody_drew(hidden):
     theirs, ours = by_autograd(logits, labels, hidden), dice_cross_entropy(logits, labels, [hidden, hidden])
     torch.testing.assert_close(ours, theirs)
     torch.testing.assert_close(torch.autograd.grad(ours, logits), torch.autograd.grad(theirs, logits))
+
+
+def test_bfloat16_changes_the_gradient_by_its_rounding_only():
+    logits, labels = cube(2)
+    coarse = logits.detach().bfloat16().requires_grad_()
+    fine = coarse.detach().float().requires_grad_()
+    theirs, ours = (dice_cross_entropy(one, labels, [(), ()]) for one in (fine, coarse))
+    torch.testing.assert_close(ours, theirs)
+    exact, rounded = torch.autograd.grad(theirs, fine)[0], torch.autograd.grad(ours, coarse)[0].float()
+    torch.testing.assert_close(rounded, exact, rtol=0.02, atol=2e-4)
 
 
 def test_an_organ_nobody_drew_may_be_predicted_in_the_background_at_no_cost():
