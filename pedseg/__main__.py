@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pedseg import __version__
+from pedseg import __version__, memory
 from pedseg.findings import Finding, PedsegInputError, as_table, refuse
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -198,6 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top = parser()
     options, rest = top.parse_known_args(arguments)
     options.rest = rest
+    memory.keep_low()
     if options.rest and options.verb not in PASSED_ON:
         top.error(f"unrecognized arguments: {' '.join(options.rest)}")
     try:

@@ -1,9 +1,8 @@
-"""Long work side by side: generators in threads, their progress in one stream, their time and memory."""
+"""Long work side by side: generators in threads, their progress in one stream, and their time."""
 
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -72,7 +71,7 @@ def side_by_side(jobs: Sequence[Job], workers: int = WORKERS) -> Iterator[tuple[
 
 
 class Clock:
-    """Seconds by stage, wall and CPU, and the peak memory of this process."""
+    """Seconds by stage, wall and CPU."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter(), time.process_time()
@@ -92,14 +91,3 @@ class Clock:
     def totals(self) -> dict[str, float]:
         """Wall and CPU seconds since the start."""
         return {"wall": time.perf_counter() - self.started[0], "cpu": time.process_time() - self.started[1]}
-
-    @staticmethod
-    def peak_memory_mib() -> float:
-        """Largest resident memory of this process, in MiB."""
-        try:
-            import resource
-        except ImportError:  # Windows
-            import psutil
-
-            return psutil.Process().memory_info().peak_wset / 2**20
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pedseg import organs
+from pedseg import memory, organs
 from pedseg.evaluation.jobs import Clock, Job, Progress, side_by_side
 from pedseg.evaluation.records import COLUMNS, as_csv, join, summarize, table
 from pedseg.federation.apps import client_app, federate
@@ -267,7 +267,7 @@ class Study:
             plan=json.loads(self.plan.to_json()),
             left_out=[name for name in organs.NAMES if name not in self.plan.organs],
             seconds={"total": self.clock.totals(), **self.clock.seconds},
-            peak_memory_mib=Clock.peak_memory_mib(),
+            peak_memory_mib=memory.peak_mib(),
         )
         write_whole(self.out / "cases.csv", text.encode())
         write_whole(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())

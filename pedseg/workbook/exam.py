@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from pedseg import memory
 from pedseg.evaluation.results import Arm
 from pedseg.learning.network import build, set_weights
 from pedseg.learning.plans import Plan
@@ -27,7 +28,7 @@ def examine(
     children = [(dataset, case) for dataset in datasets for case in dataset.split("test")]
     who = {"seed": seed, "model": model, "trained_on": trained_on}
     for dataset, case in lesson.progress(children, len(children), f"testing {scores.title(Arm(model, trained_on))}"):
-        lesson.give_back_memory()
+        memory.give_back()
         scan, truth = load_image(case), load_labels(dataset, case)
         known = [name for name in plan.organs if name in case.annotated]
         child = {"tested_on": dataset.center, "patient": case.patient, "case": case.name}

@@ -7,19 +7,17 @@ what notebooks make; `runs` beside the notebooks otherwise.
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import os
 import platform
 import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pedseg import memory
 from pedseg.patients.centers import CENTERS, COHORT, make_dataset
 from pedseg.patients.datasets import DataSet, read_dataset
 from pedseg.workbook.questions import QUESTIONS, judge
@@ -42,6 +40,7 @@ def setup() -> None:
     """Make the machine predictable and say what runs here; the first line of every notebook."""
     global _started
     _started = time.perf_counter()
+    memory.keep_low()
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # one thread is the only speed that can be promised
         os.environ.setdefault(variable, "1")
     if "torch" in sys.modules:
@@ -172,9 +171,9 @@ def check(question: str, answer: Any, **given: Any) -> Any:
 
 def finish() -> None:
     """Say what the notebook took; the last line of every notebook."""
-    seconds, memory = time.perf_counter() - _started, peak_memory_mib()
-    say(f"This notebook took {seconds / 60:.1f} min and at most {memory:.0f} MiB of memory.")
-    if memory > MEMORY_LIMIT_MIB or seconds > 60 * MINUTES_LIMIT:
+    seconds, held_mib = time.perf_counter() - _started, memory.peak_mib()
+    say(f"This notebook took {seconds / 60:.1f} min and at most {held_mib:.0f} MiB of memory.")
+    if held_mib > MEMORY_LIMIT_MIB or seconds > 60 * MINUTES_LIMIT:
         say(f"That is more than planned ({MINUTES_LIMIT} min, {MEMORY_LIMIT_MIB} MiB); is something else running?")
     say("Before you open the next one: Kernel → Shut Down gives the memory back.")
 
@@ -210,22 +209,3 @@ def _free_memory_gib() -> float | None:
     except ImportError:
         return None
     return psutil.virtual_memory().available / 2**30
-
-
-def give_back_memory() -> None:
-    """Return freed memory to the system; Linux keeps hundreds of MiB otherwise. Elsewhere nothing happens."""
-    gc.collect()
-    if sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # another C library than glibc
-            ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-def peak_memory_mib() -> float:
-    """The most memory this process ever held, in MiB."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        import psutil
-
-        return psutil.Process().memory_info().peak_wset / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

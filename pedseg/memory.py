@@ -1,0 +1,43 @@
+"""How much memory this process holds, and how it holds less."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+from contextlib import suppress
+
+LARGE_BYTES = 4 * 2**20
+_MMAP_THRESHOLD = -3  # glibc's number of the setting (malloc.h)
+
+
+def keep_low() -> None:
+    """Give every large array's memory back to the system as soon as the array is gone; on Linux, else nothing happens.
+
+    glibc raises its limit for that to 32 MiB by itself, and then keeps torch's freed arrays in pieces: a fixed limit
+    takes a quarter off the peak of a study. Huge pages, asked for in `pedseg/__init__.py`, pay for the extra work.
+    """
+    _glibc("mallopt", _MMAP_THRESHOLD, LARGE_BYTES)
+
+
+def give_back() -> None:
+    """Return freed memory to the system; Linux keeps hundreds of MiB otherwise. Elsewhere nothing happens."""
+    gc.collect()
+    _glibc("malloc_trim", 0)
+
+
+def _glibc(function: str, *arguments: int) -> None:
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library than glibc
+            getattr(ctypes.CDLL("libc.so.6"), function)(*arguments)
+
+
+def peak_mib() -> float:
+    """The most memory this process ever held, in MiB."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        import psutil
+
+        return psutil.Process().memory_info().peak_wset / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)

@@ -1,0 +1,50 @@
+"""What a process holds: asked of the C library itself, in a process of its own."""
+
+import subprocess
+import sys
+
+import numpy as np
+
+from pedseg import memory
+
+PROGRAM = """
+import ctypes, sys
+import numpy as np
+from pedseg import memory
+
+class Info(ctypes.Structure):  # struct mallinfo2
+    _fields_ = [(name, ctypes.c_size_t) for name in "arena ordblks smblks hblks hblkhd a b uordblks fordblks c".split()]
+
+def mapped_bytes():
+    c = ctypes.CDLL("libc.so.6")
+    c.mallinfo2.restype = Info
+    return c.mallinfo2().hblkhd
+
+if sys.argv[1] == "low":
+    memory.keep_low()
+array = np.ones(30 * 2**20, np.uint8)
+del array  # from now on glibc keeps arrays up to this size in its heap, unless told otherwise
+before = mapped_bytes()
+kept = np.ones(8 * 2**20, np.uint8)
+print(mapped_bytes() - before)
+"""
+
+
+def mapped(mode):
+    return int(subprocess.run([sys.executable, "-c", PROGRAM, mode], check=True, capture_output=True, text=True).stdout)
+
+
+def test_large_arrays_get_memory_of_their_own_that_goes_back():
+    if sys.platform == "linux":
+        assert mapped("low") >= 8 * 2**20
+        assert mapped("default") == 0
+    else:
+        memory.keep_low()  # does nothing and does not fail
+
+
+def test_the_peak_covers_what_was_held():
+    held = np.ones(64 * 2**20, np.uint8)
+    assert 64 < memory.peak_mib() < 100_000
+    del held
+    memory.give_back()
+    assert memory.peak_mib() > 64
