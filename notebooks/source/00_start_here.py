@@ -86,12 +86,13 @@ lesson.check("number of organs", number_of_organs)
 # | **student** | to understand it by doing | all, in order |
 # | **clinician** | to look at contours and failures, no code | 01, then 09 |
 # | **lecturer** | 90 minutes in front of a class | 01, 05, 07, 09 |
-# | **researcher** | to take it to real hospitals | 03, 06, 07, then the README |
+# | **researcher** | to take it to real hospitals | 03, 04, 06, 07, then the README |
 #
 # | notebook | you will | minutes |
 # |---|---|---|
 # | [01 Reading a child's CT](01_reading_a_childs_ct.ipynb) | read gray values, windows, planes, spacing | 25 |
 # | [03 From scan to tensor](03_from_scan_to_tensor.ipynb) | prepare a scan for a network | 35 |
+# | [04 How good is a contour?](04_how_good_is_a_contour.ipynb) | compute distances, and see through two traps | 40 |
 # | [05 One hospital learns alone](05_one_hospital_learns_alone.ipynb) | train a network and send it next door | 40 |
 # | [06 Averaging by hand](06_averaging_by_hand.ipynb) | write federated averaging in ten lines | 40 |
 # | [07 A federation of centers](07_a_federation_of_centers.ipynb) | run a federation and read its table | 45 |

@@ -172,6 +172,7 @@ figures.show(picture, "Volumes of all organs in milliliters.")
 # The second hospital, *Neckar*, scans children too. We measure how bright the kidneys are in every sample child of
 # both.
 
+
 # %%
 def kidney_hu(center, child):
     labels = load_labels(center, child).voxels

@@ -212,4 +212,46 @@ QUESTIONS: dict[str, Question] = {
             "This is the gain itself; set it in relation to the drop.": lambda home, away, federated: federated - away,
         },
     ),
+    "hd95": Question(
+        answer=lambda there, back: max(np.percentile(there, 95), np.percentile(back, 95)),
+        nudge="One percentile for each direction, then the larger one.",
+        slips={
+            "Both directions in one pot: that is another definition, and mostly smaller.": lambda there, back: (
+                np.percentile(np.concatenate([there, back]), 95)
+            ),
+            "That is the Hausdorff distance itself, without the 95th percentile.": lambda there, back: max(
+                there.max(), back.max()
+            ),
+        },
+    ),
+    "surface dice": Question(
+        answer=lambda there, back, tolerance_mm: np.mean(np.concatenate([there, back]) <= tolerance_mm),
+        nudge="Put both directions together; comparing gives true and false, and the mean of those is a share.",
+        slips={
+            "This is the share of the true surface only; the drawn one counts.": lambda there, back, tolerance_mm: (
+                np.mean(there <= tolerance_mm)
+            ),
+            "This is the share that lies outside the tolerance.": lambda there, back, tolerance_mm: np.mean(
+                np.concatenate([there, back]) > tolerance_mm
+            ),
+        },
+    ),
+    "false volume": Question(
+        answer=lambda voxels, spacing_mm: voxels * np.prod(spacing_mm) / 1000,
+        nudge="The number of voxels times the volume of one; 1000 cubic millimeters are a milliliter.",
+        slips={
+            "These are cubic millimeters.": lambda voxels, spacing_mm: voxels * np.prod(spacing_mm),
+            "These are voxels. How large is one?": lambda voxels, spacing_mm: voxels,
+        },
+    ),
+    "diagonal": Question(
+        answer=lambda shape, spacing_mm: np.linalg.norm(np.multiply(shape, spacing_mm)),
+        nudge="First each edge in millimeters; then Pythagoras, in three dimensions.",
+        slips={
+            "That is in voxels: multiply by the spacing first.": lambda shape, spacing_mm: np.linalg.norm(shape),
+            "These are the edges added up; the diagonal is shorter.": lambda shape, spacing_mm: np.sum(
+                np.multiply(shape, spacing_mm)
+            ),
+        },
+    ),
 }

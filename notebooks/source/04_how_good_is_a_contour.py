@@ -1,0 +1,202 @@
+# %% [markdown]
+# # 04 · How good is a contour?
+#
+# *40 minutes · students, clinicians, researchers · the computer works for seconds only*
+#
+# **You will be able to**
+# - say what Dice, HD95, mean surface distance and surface Dice each see, and what each overlooks,
+# - compute HD95 and surface Dice from surface distances,
+# - name two traps that make a bad network look good: the organ that is gone and the organ that was missed.
+
+# %%
+from pedseg.workbook import charts, figures, lesson, scores
+
+lesson.setup()
+
+# %% [markdown]
+# ## Four faults, made on purpose
+#
+# To learn what a number sees, we need contours whose faults we know. So we take a child's true contours and spoil them
+# in four ways: all organs **shifted** by one voxel (3 mm) towards the child's right; all organs **thinned** by
+# one voxel all round; the lowest fifth of the liver **leaking** 15 mm into its neighbors; and a **speck**:
+# everything right, but a milliliter of the bladder is called liver.
+
+# %%
+import numpy as np
+from scipy import ndimage
+
+from pedseg.organs import EVALUATED, organ
+from pedseg.patients.datasets import load_image, load_labels
+
+polder, neckar = lesson.samples()
+child = polder.cases[0]
+ct, truth = load_image(child), load_labels(polder, child).voxels
+liver, bladder = organ("Liver").id, organ("Bladder").id
+
+# %%
+cross = ndimage.generate_binary_structure(3, 1)  # a voxel and its six neighbors
+inner = ndimage.minimum_filter(truth, footprint=cross) == ndimage.maximum_filter(truth, footprint=cross)
+middle = np.median(np.argwhere(truth == bladder), axis=0).astype(int)
+speck = truth.copy()
+speck[tuple(slice(m - 1, m + 2) for m in middle)] = liver
+leak = ndimage.binary_dilation(truth == liver, cross, iterations=5)
+height = np.flatnonzero((truth == liver).any(axis=(0, 1)))  # slices with liver, from its lower end
+leak[:, :, height[len(height) // 5] :] = False
+leaking = np.where(leak, liver, truth)
+shifted, thinned = np.roll(truth, 1, axis=0), np.where(inner, truth, 0)
+faults = {"shifted": shifted, "thinned": thinned, "leaking": leaking, "speck": speck}
+
+# %% slide
+seen = {"truth": truth, "organs": ["Liver"], "index": figures.fullest(truth, organs=["Liver"])}
+pictures = {name: (ct, {**seen, "prediction": faults[name]}) for name in ("shifted", "thinned")}
+picture = figures.slices_figure(pictures)
+figures.show(picture, "The liver's true contour (solid), and shifted or thinned by a voxel (dashed).")
+
+# %% [markdown]
+# Both look harmless on the screen. Here is what four measures say about the liver, fault by fault.
+
+# %%
+from pedseg.metrics import score_case
+
+lines = []
+for name, drawn in faults.items():
+    (score,) = score_case(truth, drawn, ct.spacing_mm, ["Liver"])
+    distances = {"HD95 (mm)": round(score.hd95_mm, 1), "mean distance (mm)": round(score.msd_mm, 2)}
+    lines.append({"fault": name, "DSC": round(score.dsc, 3), **distances, "surface Dice": round(score.nsd, 3)})
+scores.shown(lines, "The liver, four faults")
+
+# %% [markdown]
+# Look at the last line. A piece of "liver" far down in the pelvis would make every colleague laugh, and three of the
+# four measures hardly notice: a few voxels among thousands. Each of them is a *mean* or a *share* of something. The
+# mean distance notices a little, because the speck is so far away. No number replaces looking.
+#
+# ## Dice depends on size
+#
+# The shift was the same for every organ: one voxel. Is the Dice coefficient the same, too?
+
+# %%
+scored = score_case(truth, faults["shifted"], ct.spacing_mm, [*EVALUATED, "Glnd_Adrenal_R", "V_Portal"])
+scored = sorted((score for score in scored if score.present), key=lambda score: -score.volume_ml)
+values = {f"{organ(score.organ).plain} ({score.volume_ml:.0f} mL)": score.dsc for score in scored}
+picture = charts.bars(values, x="DSC after the same shift of one voxel")
+figures.show(picture, "DSC of organs after the same shift: the smaller or thinner, the lower.")
+
+# %% [markdown]
+# The same fault of 3 mm costs a lung next to nothing and an adrenal gland most of its Dice. A Dice of 0.6 can be a
+# careful contour of a tiny organ, and one of 0.93 a careless liver. So Dice compares *networks on the same organ*, and
+# must never compare organs. Children's organs are small: for the same fault, they get less Dice than adults.
+#
+# ## Distances between surfaces
+#
+# A planner asks: how many **millimeters** is the contour off? For every surface voxel of the true organ, measure the
+# way to the nearest surface voxel of the drawn one; then the same the other way round. Here for the leaking liver:
+
+# %%
+from pedseg.metrics import surface_distances_mm
+
+there, back = surface_distances_mm(truth, faults["leaking"], ct.spacing_mm, [liver])[liver]
+print(f"{there.size} true surface voxels, at most {there.max():.1f} mm off; {back.size} drawn, {back.max():.1f} mm")
+
+# %% [markdown]
+# The largest of all distances is the **Hausdorff distance**. One wrong voxel decides it, so most people take the 95th
+# percentile of each direction and then the larger of the two: **HD95**.
+#
+# **Question.** Compute HD95. `np.percentile(values, 95)` is the value that 95 of 100 stay below.
+
+# %% exercise
+hd95_mm = max(np.percentile(there, 95), np.percentile(back, 95))  # answer
+hd95_mm = lesson.check("hd95", hd95_mm, there=there, back=back)
+
+# %% [markdown] answer
+# Some programs throw both directions into one pot before they take the percentile, and some measure in voxels and call
+# it millimeters. Eleven open tools were compared in 2024, and their Hausdorff distances for *the same* contours
+# differed by more than 100 mm. So say which definition you used; ours stands at the top of `pedseg/metrics.py`.
+
+# %% [markdown]
+# **Surface Dice** (also NSD) asks what a person asks: which share of the surface would I leave as it is? It needs a
+# **tolerance** in millimeters: how far apart two careful people draw the same organ.
+#
+# **Question.** Be strict: which share of *all* surface voxels, true and drawn, is at most 2 mm off?
+
+# %% exercise
+tolerance_mm = 2
+nsd = np.mean(np.concatenate([there, back]) <= tolerance_mm)  # answer
+nsd = lesson.check("surface dice", nsd, there=there, back=back, tolerance_mm=tolerance_mm)
+
+# %% [markdown] answer
+# The table above said more: there the tolerance of a liver was 5 mm, and the first voxels of the leak are forgiven. For
+# the *shifted* liver it even said 1: a shift of 3 mm is no fault at all. Neither is wrong. A tolerance below the size
+# of a voxel asks for what the scan cannot show, a generous one forgives everything; so state it, organ by organ.
+
+# %% [markdown]
+# ## Trap one: the organ that is gone
+#
+# Some of these children have lost a kidney to a tumor. Networks like symmetry, and may draw one where there is none.
+# We play such a network: it mirrors the kidney that is left.
+
+# %%
+patients = [(center, case) for center in (polder, neckar) for case in center.cases]
+home, patient = next((one, case) for one, case in patients if "Kidney_L" in case.absent)
+scan, drawn = load_image(patient), load_labels(home, patient).voxels
+left, right = organ("Kidney_L").id, organ("Kidney_R").id
+symmetric = np.where(np.flip(drawn == right, axis=0), left, drawn)
+
+# %% slide
+options = {"index": figures.fullest(symmetric, organs=["Kidney_L"]), "organs": ["Kidney_L", "Kidney_R"]}
+picture = figures.slice_figure(scan, truth=drawn, prediction=symmetric, **options)
+figures.show(picture, "A dashed left kidney is drawn where only the right one, solid, exists.")
+
+# %% [markdown]
+# What is the Dice coefficient of a kidney that is not there? The formula divides nothing by something, or nothing by
+# nothing. One program enters 0, another 1, a third leaves the child out, and then the false kidney is **invisible** in
+# the mean. So we ask two questions and never mix them: *Is the organ there, and how much was drawn of one that is not?*
+# And only where it is there: *how well was it drawn?*
+#
+# **Question.** How many milliliters of false kidney did this network draw?
+
+# %% exercise
+voxels = np.count_nonzero(symmetric == left)
+false_ml = voxels * np.prod(scan.spacing_mm) / 1000  # answer
+false_ml = lesson.check("false volume", false_ml, voxels=voxels, spacing_mm=scan.spacing_mm)
+
+# %% [markdown] answer
+# A planning program would take this for a kidney and try to spare it, perhaps at the cost of the tumor bed. In the
+# study's table, false kidneys have a table of their own, in milliliters, beside how many *present* kidneys were found:
+# a network that never draws a left kidney has no false ones, either.
+
+# %% [markdown]
+# ## Trap two: the organ that was missed
+#
+# Suppose a network misses the pancreas of one child in three. Its HD95 values are 4 mm, 6 mm and ... there is no
+# surface to measure to. Many programs return "not a number", and the mean of the rest is a proud 5 mm. **The worse the
+# miss, the better the mean.** So a missed organ must take the worst value that is possible: the diagonal of the image.
+#
+# **Question.** How long is it, in millimeters? You have the number of voxels along each axis, and their spacing.
+
+# %% exercise
+shape, spacing_mm = np.array(ct.shape), np.array(ct.spacing_mm)
+diagonal_mm = np.sqrt(np.sum((shape * spacing_mm) ** 2))  # answer
+diagonal_mm = lesson.check("diagonal", diagonal_mm, shape=shape, spacing_mm=spacing_mm)
+
+# %% [markdown] answer
+# `np.linalg.norm(shape * spacing_mm)` says the same. No distance inside the image can be longer. Now the same three
+# children, with the miss counted:
+
+# %%
+print(f"mean HD95 without the miss: {np.mean([4, 6]):.0f} mm")
+print(f"mean HD95 with the miss:   {np.mean([4, 6, diagonal_mm]):.0f} mm")
+print(f"median HD95 with the miss: {np.median([4, 6, diagonal_mm]):.0f} mm")
+
+# %% [markdown]
+# The median is calmer than the mean, which now tells of the image more than of the pancreas. Give both, and the number
+# of misses.
+#
+# ## What to remember
+#
+# - Dice sees volume and forgives large organs; distances see millimeters; surface Dice needs an honest tolerance.
+# - Means overlook specks. Look at pictures, worst cases first.
+# - Presence before quality: false milliliters for organs that are gone, worst values for organs that were missed.
+# - Say which definitions you used. Chapter 05 uses them to examine a network.
+
+# %%
+lesson.finish()
