@@ -10,6 +10,7 @@ from pedseg.workbook.questions import QUESTIONS, same
 
 UPDATES = [{"a": np.array([1.0, 2.0]), "b": np.array(4.0)}, {"a": np.array([5.0, 6.0]), "b": np.array(0.0)}]
 MASK, OTHER = np.array([1, 1, 1, 0], bool), np.array([0, 1, 1, 1], bool)
+THERE, BACK = np.arange(21.0), np.zeros(21)  # 95th percentiles 19 and 0
 # Question: what it is given, the answer worked out by hand.
 BY_HAND = {
     "number of organs": ({}, 19),
@@ -24,6 +25,10 @@ BY_HAND = {
     "shares": ({"cases": [3, 1]}, [0.75, 0.25]),
     "traffic": ({"weights": 1_000_000, "centers": 2, "rounds": 10}, 160.0),
     "recovered": ({"home": 0.9, "away": 0.7, "federated": 0.85}, 0.75),
+    "hd95": ({"there": THERE, "back": BACK}, 19.0),
+    "surface dice": ({"there": THERE, "back": BACK, "tolerance_mm": 2}, 24 / 42),
+    "false volume": ({"voxels": 1000, "spacing_mm": (3, 3, 4)}, 36.0),
+    "diagonal": ({"shape": (3, 4, 6), "spacing_mm": (1, 1, 2)}, 13.0),
 }
 
 
