@@ -3,6 +3,10 @@
 import hashlib
 import json
 
+from pedseg.evaluation.results import read_rows
+from pedseg.evaluation.statistics import story
+from pedseg.learning.network import sha256_of
+from pedseg.learning.training import load_weights
 from pedseg.patients.datasets import check_dataset, read_dataset
 
 
@@ -26,3 +30,22 @@ def test_both_centers_pass_every_check_and_show_a_removed_kidney(root):
 
 def test_samples_are_few_megabytes(root):
     assert sum(file.stat().st_size for file in (root / "data_samples").rglob("*") if file.is_file()) < 20e6
+
+
+def test_recorded_study_is_whole(root):
+    folder = root / "data_samples" / "results" / "study"
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    rows = read_rows(folder / "cases.csv")
+    assert {int(row["seed"]) for row in rows} == set(summary["settings"]["seeds"]) == {0, 1, 2}
+    assert {row["model"] for row in rows} == {"local", "federated", "centralized"}
+    for file in folder.glob("*.safetensors"):
+        assert sha256_of(load_weights(file)[0]) == summary["sha256"][file.stem], file.name
+    assert len(list(folder.glob("seed0_*.safetensors"))) == 4
+
+
+def test_recorded_story_follows_from_its_rows(root):
+    folder = root / "data_samples" / "results" / "study"
+    recorded = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["story"]
+    told = json.loads(json.dumps(story(read_rows(folder / "cases.csv"))))
+    assert told["table"] == recorded["table"]
+    assert told["kidneys"] == recorded["kidneys"]
