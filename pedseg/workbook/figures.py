@@ -87,11 +87,11 @@ def size_mm(shape: Sequence[int], spacing_mm: Sequence[float], plane: str) -> tu
 
 
 def fullest(labels: NDArray, plane: str = "axial", organs: Iterable[str] = ()) -> int:
-    """The slice that shows most organs (most labeled voxels among equals)."""
+    """The slice that shows most of the organs, each measured by its largest cut: a mere tip counts little."""
     wanted = [organ(name).id for name in organs] or [o.id for o in ORGANS]
     slices = np.moveaxis(labels, PLANES[plane][0], 0).reshape(labels.shape[PLANES[plane][0]], -1)
-    score = [sum(np.any(piece == id_) for id_ in wanted) + np.isin(piece, wanted).mean() for piece in slices]
-    return int(np.argmax(score))
+    areas = np.array([np.bincount(piece, minlength=256)[wanted] for piece in slices])  # (slice, organ)
+    return int(np.argmax((areas / np.maximum(1, areas.max(axis=0))).sum(axis=1)))
 
 
 def contours(labels_slice: NDArray, organs: Sequence[Organ], spacing_mm: tuple[float, float]) -> list[list[NDArray]]:
