@@ -21,7 +21,7 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 from monai.transforms import RandCropByPosNegLabeld, SpatialPadd
 
-from pedseg.learning import network, training
+from pedseg.learning import network, prediction, training
 from pedseg.learning.plans import Plan, fingerprint, make_plan
 from pedseg.learning.preprocessing import Prepared
 from pedseg.patients.centers import POLDER, make_dataset
@@ -65,7 +65,7 @@ def tutorial(cases: list[Prepared], plan: Plan) -> Iterator[torch.nn.Module]:
 
 @torch.inference_mode()
 def tutorial_dice(net: torch.nn.Module, cases: list[Prepared]) -> float:
-    """Mean DSC by sliding window, counted as `training.mean_dice` counts."""
+    """Mean DSC by sliding window, counted as `prediction.mean_dice` counts."""
     net.eval()
     values = []
     for case in cases:
@@ -100,7 +100,7 @@ def measure() -> list[dict]:
         dataset = read_dataset(Path(folder) / POLDER.name)
         plan = make_plan(fingerprint(dataset, dataset.split("train")), "lesson")
         train, look = (training.load_cases(dataset, dataset.split(split), plan) for split in ("train", "validation"))
-    ours = seconds_to_goal(lesson(train, plan), lambda net: training.mean_dice(net, look, plan), every=20)
+    ours = seconds_to_goal(lesson(train, plan), lambda net: prediction.mean_dice(net, look, plan), every=20)
     peer = seconds_to_goal(tutorial(train, plan), lambda net: tutorial_dice(net, look), every=20)
     name = f"training to DSC {GOAL}, 19 organs, 20 cases (peer: MONAI tutorial recipe)"
     return [{"name": name, "ours": ours, "peer": peer, "ratio": peer / ours, "unit": "CPU s"}]

@@ -81,17 +81,17 @@ def predict(options: argparse.Namespace) -> int:
     """Draw contours on one scan, or on every NIfTI scan of a folder."""
     from tqdm import tqdm
 
-    from pedseg.learning import network, training
+    from pedseg.learning import devices, network, prediction, training
     from pedseg.scan import Scan, like, read_nifti, to_ras, write_nifti
 
     weights, plan, _ = training.load_weights(options.model)
     net = network.build(plan)
     network.set_weights(net, weights)
-    net.to(training.fastest_device())
+    net.to(devices.fastest_device())
     for source, target in tqdm(_targets(options.scan, options.out), unit="scan", disable=None):
         original = read_nifti(source)
         ras = to_ras(original)
-        labels = training.predict(net, Scan(ras.voxels, ras.affine), plan)
+        labels = prediction.predict(net, Scan(ras.voxels, ras.affine), plan)
         write_nifti(target, like(labels, original))
     print(f"contours of {len(plan.organs)} organs: {options.out}")
     return 0

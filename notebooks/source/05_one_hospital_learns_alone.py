@@ -72,7 +72,7 @@ figures.show(chart, "Polder's training loss falls fast at first, then slowly.")
 # ## A child the network has never seen
 
 # %%
-from pedseg.learning.training import predict
+from pedseg.learning.prediction import predict
 from pedseg.patients.datasets import load_image, load_labels
 
 child = polder.split("test")[0]

@@ -61,7 +61,8 @@ print(mean)
 # %%
 from pedseg.learning.network import build, get_weights, set_weights, sha256_of
 from pedseg.learning.plans import fingerprint, make_plan, merge
-from pedseg.learning.training import load_cases, mean_dice, train
+from pedseg.learning.prediction import mean_dice
+from pedseg.learning.training import load_cases, train
 
 centers = lesson.centers()
 plan = make_plan(merge([fingerprint(center, center.split("train")) for center in centers]))

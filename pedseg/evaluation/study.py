@@ -24,7 +24,7 @@ from pedseg.evaluation.records import COLUMNS, as_csv, join, summarize, table
 from pedseg.federation.apps import client_app, federate
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.findings import Finding, PedsegInputError, refuse
-from pedseg.learning import network, plans, training
+from pedseg.learning import devices, network, plans, prediction, training
 from pedseg.learning.preprocessing import Prepared
 from pedseg.metrics import score_case
 from pedseg.patients.centers import CENTERS, COHORT, make_dataset
@@ -177,7 +177,7 @@ class Study:
 
     def _train_alone(self, model: Model) -> Iterator[int]:
         """Train on the cases of one center, or on all pooled, in as many rounds as the federation has."""
-        net = network.build(self.plan, model.seed).to(training.fastest_device())
+        net = network.build(self.plan, model.seed).to(devices.fastest_device())
         file, steps = self._state(model), self._steps(model)
         curve: list[dict] = []
         if file.exists():
@@ -193,7 +193,7 @@ class Study:
             ):  # fmt: skip
                 losses.append(step.loss)
                 yield 1
-            dice = training.mean_dice(net, self._cases(model, "validation"), self.plan)
+            dice = prediction.mean_dice(net, self._cases(model, "validation"), self.plan)
             curve.append(_point((round_ + 1) * steps, float(np.mean(losses)), dice))
             training.save_weights(file, network.get_weights(net), self.plan, curve=json.dumps(curve))
 
@@ -222,7 +222,7 @@ class Study:
 
     def _test(self, model: Model) -> Iterator[int]:
         """Score one model on the test patients of every center."""
-        net = network.build(self.plan, model.seed).to(training.fastest_device())
+        net = network.build(self.plan, model.seed).to(devices.fastest_device())
         network.set_weights(net, training.load_weights(self._state(model))[0])
         for dataset in self.datasets:
             rows: list[dict] = []
@@ -237,7 +237,7 @@ class Study:
     def _score(self, net, model: Model, dataset: DataSet, case: Case, *, keep: bool) -> list[dict]:
         """The rows of one test case, one an annotated organ; `keep` also keeps the contours."""
         scan, truth = load_image(case), load_labels(dataset, case)
-        predicted = training.predict(net, scan, self.plan)
+        predicted = prediction.predict(net, scan, self.plan)
         if keep:
             kind = model.name.removeprefix(f"seed{model.seed}_")
             for name, voxels in {"image": scan.voxels, "truth": truth.voxels, kind: predicted}.items():

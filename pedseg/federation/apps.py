@@ -24,9 +24,11 @@ from pedseg.federation.checkpoints import Round
 from pedseg.federation.in_process import stop_requested
 from pedseg.federation.rounds import DEFAULTS, federate
 from pedseg.findings import refuse
+from pedseg.learning.devices import fastest_device
 from pedseg.learning.network import build, get_weights, set_weights
 from pedseg.learning.plans import Plan, fingerprint
-from pedseg.learning.training import fastest_device, load_cases, mean_dice, save_weights, train
+from pedseg.learning.prediction import mean_dice
+from pedseg.learning.training import load_cases, save_weights, train
 from pedseg.patients.datasets import DataSet, read_dataset
 
 __all__ = ["RESULT", "OrderedFedAvg", "Round", "client_app", "federate", "round_seed", "save_result", "server_app"]

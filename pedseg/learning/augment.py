@@ -3,11 +3,13 @@
 The `clinic` profile follows nnU-Net's default set with MONAI's transforms, with the axial
 rotation of the pediatric study (patients on their side) and without mirroring: a mirrored
 left kidney is no right kidney. The `lesson` profile trains on the cases as they are: it learns
-fast because it knows where organs lie in a child on its back, and would not survive a turn.
+fast because it knows where organs lie in a child on its back, and turns others onto theirs first.
+Only where its plan says `rotated` does it learn every turn itself.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,9 @@ import torch
 from numpy.typing import NDArray
 
 from pedseg.learning.plans import Plan
+from pedseg.learning.posture import turn
+from pedseg.learning.preprocessing import MULTIPLE, Prepared
+from pedseg.scan import Scan
 
 if TYPE_CHECKING:
     from monai.transforms import Compose
@@ -56,6 +61,25 @@ def transform() -> Compose:
             RandSimulateLowResolutiond("image", prob=0.25, zoom_range=(0.5, 1.0)),
             RandAdjustContrastd("image", prob=0.3, gamma=(0.7, 1.5), retain_stats=True),
         ]
+    )
+
+
+def rotated(case: Prepared, plan: Plan, rng: np.random.Generator) -> Prepared:
+    """A whole prepared body rotated about its long axis, in the shares and angles of the pediatric study."""
+    chance = rng.random()
+    if chance < 0.5:
+        return case
+    angle = float(rng.uniform(-120, -60) if chance < 0.75 else rng.uniform(-30, 30))
+    place = np.diag([*plan.spacing_mm, 1.0])
+    image = turn(Scan(case.image, place), angle).voxels
+    assert case.labels is not None
+    labels = turn(Scan(case.labels, place), angle, order=0).voxels
+    body = image > image.min() + 0.1
+    edges = [np.flatnonzero(body.any(axis=other)) for other in ((1, 2), (0, 2))]
+    box = tuple(slice(edge[0], edge[-1] + 1) for edge in edges)
+    padding = [(0, -n % MULTIPLE) for n in image[box].shape]
+    return replace(
+        case, image=np.pad(image[box], padding, constant_values=image.min()), labels=np.pad(labels[box], padding)
     )
 
 

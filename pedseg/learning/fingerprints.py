@@ -13,13 +13,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from pedseg import organs as organ_table
+from pedseg.learning.posture import body_box, on_its_back
 from pedseg.patients.datasets import Case, DataSet, load_image, load_labels
-from pedseg.scan import Scan, Spacing
-
-Box = tuple[slice, slice, slice]
+from pedseg.scan import Spacing
 
 HU_LOW, HU_HIGH = -1024, 3071  # the range of a 12-bit CT
 PARTS = 10**9  # each case's histogram adds up to this, so that cases weigh the same and sums are exact
@@ -123,7 +121,8 @@ def _fingerprint_case(dataset: DataSet, case: Case) -> Fingerprint:
     scan = load_image(case)
     edges = [np.flatnonzero(np.any(scan.voxels, axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
     x, y, z = (int(edge[-1] - edge[0] + 1) if len(edge) else 1 for edge in edges)
-    body = [(edge.stop - edge.start) * mm for edge, mm in zip(body_box(scan), scan.spacing_mm, strict=True)]
+    supine, _ = on_its_back(scan)
+    body = [(edge.stop - edge.start) * mm for edge, mm in zip(body_box(supine), scan.spacing_mm, strict=True)]
     grid = Grid(_rounded(scan.spacing_mm), (x, y, z), _rounded(body))
     if case.label_file is None:
         return Fingerprint((grid,), (0,) * len(_HU), {})
@@ -146,45 +145,3 @@ def _histogram(values_hu: NDArray) -> tuple[int, ...]:
     whole = np.clip(np.rint(values_hu), HU_LOW, HU_HIGH).astype(np.int64) - HU_LOW
     counts = np.bincount(whole, minlength=len(_HU))
     return tuple(np.rint(counts * (PARTS / max(1, counts.sum()))).astype(np.int64).tolist())
-
-
-def body_box(scan: Scan, *, margin_mm: float = 6.0) -> Box:
-    """The box around the patient, without the couch: slices along x, y, z of a CT.
-
-    Seen at about 6 mm, what is denser than -300 HU and survives an erosion is body or couch; the
-    largest piece is the patient, as the shells of couches, tubes and blankets are too thin. Then
-    lungs within its surroundings are filled slice by slice, which brings thin chest walls back.
-    The whole scan if nothing is left.
-    """
-    step = [max(1, round(6.0 / mm)) for mm in scan.spacing_mm]
-    dense = scan.voxels[:: step[0], :: step[1], :: step[2]] > -300
-    core = _largest_opened(dense)
-    if core is None:
-        return tuple(slice(0, n) for n in scan.shape)  # type: ignore[return-value]
-    near = tuple(slice(max(0, edge.start - 2), edge.stop + 2) for edge in _bounds(core)[:2])  # a chest wall beyond
-    whole = np.zeros_like(dense)
-    whole[near] = ndimage.binary_fill_holes(dense[near], structure=_IN_PLANE)
-    body = _largest_opened(whole)
-    assert body is not None  # it holds the core
-    box = []
-    for edge, every, mm, voxels in zip(_bounds(body), step, scan.spacing_mm, scan.shape, strict=True):
-        margin = int(np.ceil(margin_mm / mm))
-        box.append(slice(max(0, edge.start * every - margin), min(voxels, edge.stop * every + margin)))
-    return tuple(box)  # type: ignore[return-value]
-
-
-_IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])
-
-
-def _largest_opened(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """The largest connected piece after erosion by one voxel, grown back; None if nothing survives."""
-    pieces, number = ndimage.label(ndimage.binary_erosion(mask, border_value=1))
-    if number == 0:
-        return None
-    largest = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
-    return ndimage.binary_dilation(largest) & mask
-
-
-def _bounds(mask: NDArray[np.bool_]) -> Box:
-    """The box around a mask that is not empty."""
-    return ndimage.find_objects(mask.astype(np.uint8))[0]

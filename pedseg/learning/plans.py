@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -26,12 +26,14 @@ from numpy.typing import NDArray
 
 from pedseg import organs as organ_table
 from pedseg.findings import refuse
-from pedseg.learning.fingerprints import Fingerprint, Grid, OrganCount, body_box, fingerprint, merge
+from pedseg.learning.fingerprints import Fingerprint, Grid, OrganCount, fingerprint, merge
 from pedseg.scan import Spacing
 
-__all__ = ["Fingerprint", "Grid", "OrganCount", "Plan", "body_box", "fingerprint", "make_plan", "merge"]
+__all__ = ["Fingerprint", "Grid", "OrganCount", "Plan", "fingerprint", "make_plan", "merge"]
 
 PROFILES = ("lesson", "clinic")
+POSTURES = ("ignored", "rotated", "turned")
+SMALLEST_PIECE = 0.1  # of an organ's mean volume
 
 LESSON_SPACING_MM = (3.0, 3.0, 4.0)
 LESSON_VOXELS = 400_000  # of a body box; coarser voxels where the median body needs more
@@ -56,7 +58,9 @@ class Plan:
 
     `organs` names in table order (channels 1, 2, … of the network); `spacing_mm` and `patch`
     (voxels) along x, y, z; intensities are clipped to `clip_hu`, then (HU - `mean_hu`) / `sd_hu`;
-    `network` is what `pedseg.learning.network.build` needs.
+    `network` is what `pedseg.learning.network.build` needs. `posture` is how patients on their side are
+    met: `ignored`; `rotated`, scans are rotated at random in training; `turned`, every scan is turned
+    onto its back first. Pieces smaller than `smallest_ml` of an organ are taken out of what is drawn.
     """
 
     profile: str
@@ -68,6 +72,8 @@ class Plan:
     mean_hu: float
     sd_hu: float
     network: dict
+    posture: str = "ignored"
+    smallest_ml: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """As text, one line."""
@@ -81,19 +87,25 @@ class Plan:
         return cls(**fields)
 
 
-def make_plan(merged: Fingerprint, profile: str = "lesson") -> Plan:
+def make_plan(merged: Fingerprint, profile: str = "lesson", posture: str = "") -> Plan:
     """The plan for scans with this fingerprint; profile `lesson` or `clinic`.
 
-    Raises `PedsegInputError` if no case holds an annotated organ voxel, or if the scans are too
-    small for the clinic's network.
+    `posture` is the profile's own if not given: `turned` for the lesson, `rotated`, as in the
+    pediatric study, for the clinic. Raises `PedsegInputError` if no case holds an annotated organ
+    voxel, or if the scans are too small for the clinic's network.
     """
     if profile not in PROFILES:
         raise ValueError(f"There is no profile {profile!r}; choose one of {', '.join(PROFILES)}.")
+    if posture not in ("", *POSTURES):
+        raise ValueError(f"There is no posture {posture!r}; choose one of {', '.join(POSTURES)}.")
     names = tuple(name for name in organ_table.NAMES if name in merged.organs)
     if not names or not any(merged.hu_parts):
         raise refuse("E-NO-LABELS", profile, "no case holds an annotated organ.", "Give at least one labeled case.")
     sizes = _lesson(merged) if profile == "lesson" else _clinic(merged, classes=len(names) + 1)
     spacing_mm, patch, batch, network = sizes
+    posture = posture or {"lesson": "turned", "clinic": "rotated"}[profile]
+    if profile == "lesson" and posture == "rotated":  # room for a body in every turn
+        patch = (max(patch[:2]), max(patch[:2]), patch[2])
     return Plan(
         profile=profile,
         organs=names,
@@ -104,6 +116,8 @@ def make_plan(merged: Fingerprint, profile: str = "lesson") -> Plan:
         mean_hu=round(merged.mean_hu, 3),
         sd_hu=round(max(merged.sd_hu, 1.0), 3),
         network=network,
+        posture=posture,
+        smallest_ml={name: round(SMALLEST_PIECE * merged.organs[name].mean_ml, 3) for name in names},
     )
 
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from pedseg import organs
-from pedseg.learning.plans import Plan, body_box
+from pedseg.learning.plans import Plan
+from pedseg.learning.posture import body_box, on_its_back
 from pedseg.scan import Scan, resample
 
 MULTIPLE = 8  # every side of a prepared image; the networks halve it up to three times
@@ -38,8 +40,11 @@ def prepare(
 ) -> Prepared:
     """Resample, crop to the body, clip and normalize a scan in RAS; labels go the same way, nearest neighbor.
 
-    Images are resampled linearly, for the clinic by cubic splines as in nnU-Net.
+    Images are resampled linearly, for the clinic by cubic splines as in nnU-Net. Where the plan turns
+    patients onto their back, the prepared grid is turned in the room, and `affine` says so.
     """
+    if plan.posture == "turned":
+        scan, labels = on_its_back(scan, labels)
     coarse = resample(scan, plan.spacing_mm, order=3 if plan.profile == "clinic" else 1)
     box = body_box(coarse)
     image = (np.clip(coarse.voxels[box], *plan.clip_hu) - plan.mean_hu) / plan.sd_hu
@@ -75,8 +80,10 @@ def restore(probabilities: NDArray, prepared: Prepared, scan: Scan, plan: Plan) 
     Probabilities are interpolated linearly before the largest wins, as nnU-Net does.
     """
     ids = np.array([0] + [organs.organ(name).id for name in plan.organs], dtype=np.uint8)
-    ratio = np.asarray(scan.spacing_mm) / np.asarray(plan_spacing(prepared))
-    start = np.linalg.solve(prepared.affine[:3, :3], scan.affine[:3, 3] - prepared.affine[:3, 3])
+    to_prepared = np.linalg.solve(prepared.affine, scan.affine)  # from an index of the scan to one of the prepared
+    if not np.allclose(to_prepared[:3, :3], np.diag(np.diag(to_prepared)[:3]), atol=1e-6):
+        return ids[_largest_turned(probabilities, to_prepared, scan.shape)]
+    ratio, start = np.diag(to_prepared)[:3], to_prepared[:3, 3]
     places = [start[axis] + ratio[axis] * np.arange(scan.shape[axis]) for axis in range(3)]
     inside = [np.flatnonzero((p > -0.5) & (p < n - 0.5)) for p, n in zip(places, probabilities.shape[1:], strict=True)]
     if all(np.allclose(p, np.round(p), atol=1e-3) for p in places):
@@ -89,9 +96,16 @@ def restore(probabilities: NDArray, prepared: Prepared, scan: Scan, plan: Plan) 
     return label_map
 
 
-def plan_spacing(prepared: Prepared) -> tuple[float, ...]:
-    """Voxel spacing of a prepared image in mm."""
-    return tuple(np.linalg.norm(prepared.affine[:3, :3], axis=0))
+def _largest_turned(probabilities: NDArray, to_prepared: NDArray, shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """The likeliest class on a grid that is turned against that of the probabilities; background beyond them."""
+    best, classes = np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.intp)
+    for number, values in enumerate(probabilities):
+        values = ndimage.affine_transform(
+            values.astype(np.float32), to_prepared[:3, :3], to_prepared[:3, 3], output_shape=shape, order=1
+        )
+        better = values > best
+        best[better], classes[better] = values[better], number
+    return classes
 
 
 def _largest(probabilities: NDArray, places: list[NDArray]) -> NDArray[np.intp]:

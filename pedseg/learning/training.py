@@ -1,4 +1,4 @@
-"""How one hospital trains a network, predicts with it and keeps its weights.
+"""How one hospital trains a network and keeps its weights.
 
 The `lesson` profile trains a whole body crop a step with AdamW and a one-cycle learning rate;
 `clinic` follows nnU-Net: patches, SGD with Nesterov momentum 0.99, polynomial learning rate,
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +22,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pedseg.findings import refuse
-from pedseg.learning.augment import augment
+from pedseg.learning.augment import augment, rotated
+from pedseg.learning.devices import device_of, has_bfloat16, use_threads
 from pedseg.learning.loss import dice_cross_entropy
-from pedseg.learning.network import Weights, fold, unfold
+from pedseg.learning.network import Weights, fold
 from pedseg.learning.plans import Plan
-from pedseg.learning.preprocessing import Prepared, prepare, restore
+from pedseg.learning.preprocessing import Prepared, prepare
 from pedseg.patients.datasets import Case, DataSet, load_image, load_labels
-from pedseg.scan import Scan, write_whole
+from pedseg.scan import write_whole
 
 LESSON_RATE = 1e-2
 CLINIC_RATE = 1e-2
@@ -63,32 +63,6 @@ def _load_case(dataset: DataSet, case: Case, plan: Plan) -> Prepared:
 
 CACHED_CASES = 256
 _PREPARED: dict[tuple, Prepared] = {}
-
-
-def device_of(network: nn.Module) -> torch.device:
-    """Where the network's weights lie."""
-    return next(network.parameters()).device
-
-
-def fastest_device() -> torch.device:
-    """A CUDA GPU where there is one, else the CPU."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def use_threads(plan: Plan) -> None:
-    """Set the number of threads: one for the lesson, so that results do not depend on the machine's cores."""
-    torch.set_flush_denormal(True)  # for this thread; products of small probabilities are slow otherwise
-    threads = 1 if plan.profile == "lesson" else os.cpu_count() or 1
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether convolutions in bfloat16 are native here; else the CPU computes in float32."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def train(
@@ -161,6 +135,8 @@ def _batch(
         epoch, index = divmod(place, len(prepared))
         case = prepared[np.random.default_rng((seed, epoch)).permutation(len(prepared))[index]]
         rng = np.random.default_rng((seed, number, place))
+        if plan.profile == "lesson" and plan.posture == "rotated":
+            case = rotated(case, plan, rng)
         image, labels = _fit(case, plan, rng, exact=size > 1 or plan.profile != "lesson")
         pairs.append(augment(image, labels, plan, seed=int(rng.integers(2**31))))
         unknown.append(case.unknown)
@@ -210,50 +186,6 @@ def _loss(
     if logits.ndim == 6:  # folded: (batch, classes, 8, x/2, y/2, z/2)
         labels = fold(labels[:, None])[:, 0]
     return dice_cross_entropy(logits, labels, unknown, dice_weight=dice_weight)
-
-
-@torch.inference_mode()
-def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) -> NDArray[np.float32]:
-    """Class probabilities (class, x, y, z) of a prepared image, by sliding window where it exceeds the patch."""
-    use_threads(plan)
-    network.eval()
-    device = device_of(network)
-    volume = torch.from_numpy(image)[None, None].to(device)
-
-    def window(part: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
-            logits = network(part)
-        return torch.softmax((unfold(logits) if logits.ndim == 6 else logits).float(), dim=1)
-
-    if plan.profile == "lesson" and all(n <= size for n, size in zip(image.shape, plan.patch, strict=True)):
-        return window(volume)[0].cpu().numpy()
-    from monai.inferers import sliding_window_inference
-
-    out = sliding_window_inference(
-        volume, plan.patch, 1, window, overlap=0.5, mode="gaussian", padding_mode="replicate"
-    )
-    assert isinstance(out, Tensor)
-    return out[0].cpu().numpy()
-
-
-def predict(network: nn.Module, scan: Scan, plan: Plan) -> NDArray[np.uint8]:
-    """The label map (organ ids) of a scan in RAS, on the scan's own grid."""
-    prepared = prepare(scan, plan)
-    return restore(probabilities(network, prepared.image, plan), prepared, scan, plan)
-
-
-def mean_dice(network: nn.Module, prepared: Sequence[Prepared], plan: Plan) -> float:
-    """Mean DSC over cases and their organs, on the network's own grid; for choosing, not for reporting."""
-    values = []
-    for case in prepared:
-        assert case.labels is not None
-        answer, classes = probabilities(network, case.image, plan).argmax(axis=0), len(plan.organs) + 1
-        both = np.bincount((case.labels * np.intp(classes) + answer).ravel(), minlength=classes**2)
-        both = both.reshape(classes, classes)  # voxels by truth and answer
-        truth, guess = both.sum(axis=1), both.sum(axis=0)
-        present = truth[1:] > 0
-        values += list((2 * both.diagonal() / np.maximum(1, truth + guess))[1:][present])
-    return float(np.mean(values)) if values else math.nan
 
 
 def save_weights(file: Path, weights: Mapping[str, NDArray], plan: Plan, **metadata: str | int | float) -> None:

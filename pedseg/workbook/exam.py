@@ -12,7 +12,8 @@ from pedseg import memory
 from pedseg.evaluation.results import Arm
 from pedseg.learning.network import build, set_weights
 from pedseg.learning.plans import Plan
-from pedseg.learning.training import load_weights, predict
+from pedseg.learning.prediction import predict
+from pedseg.learning.training import load_weights
 from pedseg.metrics import score_case
 from pedseg.patients.datasets import Case, DataSet, load_image, load_labels
 from pedseg.scan import Scan

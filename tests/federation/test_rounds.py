@@ -19,7 +19,8 @@ from pedseg.federation.in_process import InProcessGrid
 from pedseg.findings import PedsegInputError
 from pedseg.learning.network import build, get_weights, set_weights
 from pedseg.learning.plans import fingerprint, make_plan, merge
-from pedseg.learning.training import load_cases, mean_dice, train
+from pedseg.learning.prediction import mean_dice
+from pedseg.learning.training import load_cases, train
 from pedseg.patients.datasets import read_dataset
 
 

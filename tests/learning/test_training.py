@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pedseg.findings import PedsegInputError
-from pedseg.learning import network, training
+from pedseg.learning import network, prediction, training
 from pedseg.learning.preprocessing import prepare
 from pedseg.scan import Scan
 
@@ -31,8 +31,8 @@ def test_a_tiny_network_learns_one_patient_and_predicts_on_the_scans_own_grid(pa
     net = network.build(plan, 0)
     losses = [step.loss for step in training.train(net, prepared, plan, steps=200, total_steps=200)]
     assert losses[-1] < 0.4 * losses[0]
-    assert training.mean_dice(net, prepared, plan) > 0.9
-    labels = training.predict(net, patient[0], plan)
+    assert prediction.mean_dice(net, prepared, plan) > 0.9
+    labels = prediction.predict(net, patient[0], plan)
     assert labels.shape == patient[0].shape
     assert labels.dtype == np.uint8
     truth = patient[1].voxels
@@ -69,7 +69,7 @@ def test_clinic_profile_trains_patches_with_deep_supervision(make_plan, patient)
     cases = [prepare(patient[0], plan, patient[1])]
     steps = list(training.train(net, cases, plan, steps=3, total_steps=3))
     assert [step.number for step in steps] == [1, 2, 3]
-    assert training.predict(net, patient[0], plan).shape == patient[0].shape
+    assert prediction.predict(net, patient[0], plan).shape == patient[0].shape
 
 
 def test_no_cases_is_an_error_before_anything_happens(plan):

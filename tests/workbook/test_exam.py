@@ -11,7 +11,8 @@ from pedseg.evaluation.results import Results
 from pedseg.evaluation.study import COLUMNS
 from pedseg.learning.network import build, get_weights
 from pedseg.learning.plans import fingerprint, make_plan
-from pedseg.learning.training import predict, save_weights
+from pedseg.learning.prediction import predict
+from pedseg.learning.training import save_weights
 from pedseg.patients.centers import POLDER, make_dataset
 from pedseg.patients.datasets import load_image, read_dataset
 from pedseg.workbook import exam

@@ -1,0 +1,127 @@
+"""How a patient lies, seen from the scan alone, and the same scan turned onto its back.
+
+Small networks that know where organs lie in the body are fast learners and blind to posture; turning
+the scan first gives them sight again. The long axis of the body's silhouette says how far a patient is
+turned, the bones of the back say which way round. Angles are in degrees about the body's long axis, as
+in `Child.roll_deg`: 0 supine, -90 on the right side, 90 on the left, ±180 prone.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from pedseg.scan import Scan
+
+Box = tuple[slice, slice, slice]
+
+BONE_HU = 250.0
+AT_LEAST_DEG = 15.0  # a patient less turned than this lies as patients on their back do
+
+
+def roll_deg(scan: Scan) -> float:
+    """How far the patient of a CT in RAS is turned, -180 to 180; 0 where no body is seen.
+
+    Principal axes of the body's outline, all slices on top of each other. A trunk is wider than deep, so
+    the longer one runs from side to side; of its two normals the one away from the bones is the front.
+    """
+    mask, step = body(scan)
+    if not mask.any():
+        return 0.0
+    dense = scan.voxels[:: step[0], :: step[1], :: step[2]]
+    places = [np.arange(n) * every * mm for n, every, mm in zip(mask.shape[:2], step, scan.spacing_mm, strict=False)]
+    x, y = np.meshgrid(*places, indexing="ij")
+    outline, bones = mask.sum(axis=2), (mask & (dense > BONE_HU)).sum(axis=2)
+    points = np.stack([x.ravel(), y.ravel()])
+    middle = np.average(points, axis=1, weights=outline.ravel())
+    _, axes = np.linalg.eigh(np.cov(points, aweights=outline.ravel()))
+    front = axes[:, 0]  # the shorter axis
+    if bones.any():
+        back = np.average(points, axis=1, weights=bones.ravel()) - middle
+        front = front if front @ back < 0 else -front
+    return float(np.rad2deg(np.arctan2(-front[0], front[1])))
+
+
+def turn(scan: Scan, degrees: float, *, order: int = 1) -> Scan:
+    """The scan on a grid turned by `degrees` in the axial plane; it holds the whole old one.
+
+    Where the patient lies in the room stays as it was: the grid is turned, and its affine says so. `order` 1 is
+    linear (images), 0 nearest (labels); beyond the old grid is air, or background.
+    """
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    spacing = np.asarray(scan.spacing_mm)
+    directions = scan.affine[:3, :3] / spacing
+    to_old = directions @ np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])  # turned axes in mm
+    affine = np.eye(4)
+    affine[:3, :3] = to_old * spacing
+    inverse = np.linalg.inv(scan.affine)
+    matrix = (inverse @ affine)[:3, :3]
+    corners = np.array([(i, j) for i in (0, scan.shape[0] - 1) for j in (0, scan.shape[1] - 1)], dtype=float)
+    spread = np.ptp(corners @ np.linalg.inv(matrix[:2, :2]).T, axis=0)
+    shape = (*np.ceil(spread - 1e-6).astype(int) + 1, scan.shape[2])
+    first = (np.array(scan.shape) - 1) / 2 - matrix @ ((np.array(shape) - 1) / 2)  # both grids share their middle
+    affine[:3, 3] = scan.affine[:3, :3] @ first + scan.affine[:3, 3]
+    outside = float(scan.voxels.min()) if order else 0.0
+    voxels = scan.voxels.astype(np.float32) if order else scan.voxels
+    out = ndimage.affine_transform(
+        voxels, matrix, first, output_shape=shape, order=order, mode="grid-constant", cval=outside
+    )
+    return Scan(out, affine)
+
+
+def on_its_back(scan: Scan, labels: Scan | None = None) -> tuple[Scan, Scan | None]:
+    """The scan, with its labels, turned so that the patient lies supine; unchanged where it nearly does."""
+    roll = roll_deg(scan)
+    if abs(roll) < AT_LEAST_DEG:
+        return scan, labels
+    return turn(scan, roll), None if labels is None else turn(labels, roll, order=0)
+
+
+def body(scan: Scan) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
+    """The patient without the couch, as a mask over every so many voxels along x, y, z; empty if nobody is seen.
+
+    Seen at about 6 mm, what is denser than -300 HU and survives an erosion is body or couch; the
+    largest piece is the patient, as the shells of couches, tubes and blankets are too thin. Then
+    lungs within its surroundings are filled slice by slice, which brings thin chest walls back.
+    """
+    x, y, z = (max(1, round(6.0 / mm)) for mm in scan.spacing_mm)
+    dense = scan.voxels[::x, ::y, ::z] > -300
+    core = _largest_opened(dense)
+    if core is None:
+        return np.zeros_like(dense), (x, y, z)
+    near = tuple(slice(max(0, edge.start - 2), edge.stop + 2) for edge in _bounds(core)[:2])  # a chest wall beyond
+    whole = np.zeros_like(dense)
+    whole[near] = ndimage.binary_fill_holes(dense[near], structure=_IN_PLANE)
+    filled = _largest_opened(whole)
+    assert filled is not None  # it holds the core
+    return filled, (x, y, z)
+
+
+def body_box(scan: Scan, *, margin_mm: float = 6.0) -> Box:
+    """The box around the patient, without the couch: slices along x, y, z of a CT; the whole scan if it is empty."""
+    mask, step = body(scan)
+    if not mask.any():
+        return tuple(slice(0, n) for n in scan.shape)  # type: ignore[return-value]
+    box = []
+    for edge, every, mm, voxels in zip(_bounds(mask), step, scan.spacing_mm, scan.shape, strict=True):
+        margin = int(np.ceil(margin_mm / mm))
+        box.append(slice(max(0, edge.start * every - margin), min(voxels, edge.stop * every + margin)))
+    return tuple(box)  # type: ignore[return-value]
+
+
+_IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])
+
+
+def _largest_opened(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """The largest connected piece after erosion by one voxel, grown back; None if nothing survives."""
+    pieces, number = ndimage.label(ndimage.binary_erosion(mask, border_value=1))
+    if number == 0:
+        return None
+    largest = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    return ndimage.binary_dilation(largest) & mask
+
+
+def _bounds(mask: NDArray[np.bool_]) -> Box:
+    """The box around a mask that is not empty."""
+    return ndimage.find_objects(mask.astype(np.uint8))[0]

@@ -1,0 +1,69 @@
+"""How a patient lies, and turning the scan: angles that were drawn come back, and voxels return to their places."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pedseg.learning import posture
+from pedseg.patients.phantom import Child, grow
+from pedseg.patients.scanner import CtProtocol, scan_ct
+from pedseg.scan import Scan
+
+PROTOCOL = CtProtocol("plain", "none")
+
+
+def scanned(roll: float, **protocol) -> tuple[Scan, Scan]:
+    child = Child(5.0, "F", roll_deg=roll, seed=3)
+    return scan_ct(grow(child, (4.0, 4.0, 4.0)), CtProtocol("test", pixel_mm=4.0, **protocol), 5)
+
+
+@pytest.mark.parametrize("roll", [0.0, -60.0, -90.0, -120.0, 75.0, 150.0])
+@pytest.mark.parametrize("phase", ["none", "arterial"])
+def test_the_angle_is_that_of_the_child(roll, phase):
+    found = posture.roll_deg(scanned(roll, phase=phase)[0])
+    assert abs((found - roll + 180) % 360 - 180) < 6
+
+
+def test_prone_is_half_a_turn():
+    assert abs(abs(posture.roll_deg(scanned(180.0, phase="none")[0])) - 180) < 6
+
+
+def test_nobody_is_not_turned():
+    air = Scan(np.full((20, 20, 10), -1000, np.int16), np.diag([3.0, 3.0, 4.0, 1.0]))
+    assert posture.roll_deg(air) == 0.0
+    assert posture.on_its_back(air)[0] is air
+
+
+def test_a_supine_patient_stays_untouched():
+    image, labels = scanned(0.0, phase="none")
+    same, same_labels = posture.on_its_back(image, labels)
+    assert same is image
+    assert same_labels is labels
+
+
+@pytest.mark.parametrize("shape", [(7, 5, 3), (6, 9, 2)])
+def test_a_quarter_turn_moves_whole_voxels(shape):
+    voxels = np.arange(np.prod(shape), dtype=np.int16).reshape(shape)
+    scan = Scan(voxels, np.array([[2.0, 0, 0, 10], [0, 2, 0, -4], [0, 0, 5, 7], [0, 0, 0, 1]]))
+    turned = posture.turn(scan, 90.0)
+    # New first axis points along the old second one, new second axis against the old first one.
+    np.testing.assert_allclose(turned.voxels, np.flip(voxels.transpose(1, 0, 2), axis=1), atol=1e-3)
+
+
+def test_every_voxel_keeps_its_place_in_the_room():
+    image, labels = scanned(-80.0, phase="none")
+    turned = posture.turn(labels, -80.0, order=0)
+    for organ in (1, 4, 5):
+        here, there = (s.affine @ np.append(np.argwhere(s.voxels == organ).mean(axis=0), 1) for s in (labels, turned))
+        np.testing.assert_allclose(here, there, atol=1.0)
+    assert np.isclose((turned.voxels > 0).sum(), (labels.voxels > 0).sum(), rtol=0.01)
+    assert posture.turn(image, 30.0).voxels.min() >= image.voxels.min()
+
+
+def test_there_and_back_is_where_it_was():
+    labels = scanned(0.0, phase="none")[1]
+    back = posture.turn(posture.turn(labels, 40.0, order=0), -40.0, order=0)
+    np.testing.assert_allclose(back.affine[:3, :3], labels.affine[:3, :3], atol=1e-9)
+    middle = [s.affine @ np.append(np.argwhere(s.voxels == 1).mean(axis=0), 1) for s in (labels, back)]
+    np.testing.assert_allclose(*middle, atol=1.0)
