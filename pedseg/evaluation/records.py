@@ -46,7 +46,7 @@ def summarize(text: str, weight_files: Mapping[str, Path], **told: Any) -> dict[
     """What summary.json holds: versions, fingerprints and learning curves of the models, and the story of the rows."""
     loaded = {name: training.load_weights(file) for name, file in weight_files.items()}
     return {
-        "command": " ".join(["pedseg", *sys.argv[1:]]),
+        "command": " ".join(["pedseg", *(_without_home(word) for word in sys.argv[1:])]),
         "versions": {
             "pedseg": __version__,
             "python": platform.python_version(),
@@ -58,6 +58,11 @@ def summarize(text: str, weight_files: Mapping[str, Path], **told: Any) -> dict[
         "curves": {name: json.loads(metadata["curve"]) for name, (_, _, metadata) in loaded.items()},
         "story": story(list(csv.DictReader(io.StringIO(text)))),
     }
+
+
+def _without_home(word: str) -> str:
+    """A word of a command line; of a full path the last part only, because summaries are passed on."""
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 def table(out: Path) -> str:
