@@ -30,10 +30,10 @@ for age in (1, 5, 10, 15):
     scans[f"age {age}"] = scan_ct(grow(Child(age_years=age, seed=3)), POLDER_PORTAL, seed=3)
 
 # %% slide
-shown = ["Liver", "Spleen", "Kidney_L", "Kidney_R", "Heart"]
+shown = ["Kidney_L", "Kidney_R", "Liver", "Spleen"]
 pictures = {}
 for name, (ct, labels) in scans.items():
-    level = figures.fullest(labels.voxels, "coronal", shown)
+    level = figures.fullest(labels.voxels, "coronal", shown[:2])  # through both kidneys
     pictures[name] = (ct, {"truth": labels.voxels, "index": level})
 picture = figures.slices_figure(pictures, plane="coronal", organs=shown)
 figures.show(picture, "Coronal slices of four children from 1 to 15 years, all to the same scale.")
@@ -59,8 +59,8 @@ factor = lesson.check("growth factor", factor, young_ml=young_ml, old_ml=old_ml)
 
 # %% [markdown] answer
 # In the same nine years the body goes from 10 to 32 kg: a factor of 3.2. So the liver grows *less* than the child. Of
-# a one-year-old it is a thirtieth, of a ten-year-old about a fortieth. The youngest have large livers for their size,
-# and the liver fills more of their belly: look at the picture again.
+# a one-year-old it is a thirtieth, of a ten-year-old about a fortieth. The youngest have large livers for their size:
+# a one-year-old is not a ten-year-old made smaller.
 
 # %% [markdown]
 # Now three organs over the whole of childhood: lines for the table, dots for children that we have drawn, one for each
@@ -209,8 +209,9 @@ share = 1 - (edge - 2) ** 3 / edge**3  # answer
 share = lesson.check("share on the surface", share, edge=edge)
 
 # %% [markdown] answer
-# Only 2 × 2 × 2 = 8 voxels have no side open. And a cube is kind: an adrenal gland is a thin, folded leaf, and may
-# have no inside at all. A cube of 40 voxels along the edge, a liver say, has 14 % of its voxels on the surface.
+# Only 2 × 2 × 2 = 8 voxels have no side open. And a cube is kind: a real adrenal gland is a thin, folded leaf (thinner
+# than those we draw) and may have no inside at all. A large organ, a cube of 40 voxels along each edge say, has 14 % of
+# its voxels on the surface.
 
 # %% [markdown]
 # Let us see one. We draw a one-year-old and a ten-year-old on a fine grid, and give their organs to coarser grids: each
@@ -233,7 +234,7 @@ maps = {
     "3 × 3 × 4 mm": resample(baby, (3, 3, 4), order=0),
     "5 mm": resample(baby, coarse_mm, order=0),
 }
-picture = charts.label_grids(maps, "Glnd_Adrenal_L")
+picture = charts.label_grids(maps, "Glnd_Adrenal_R")
 figures.show(picture, "An adrenal gland on a fine grid and on two coarser ones: less and less is left.")
 
 # %% [markdown]
@@ -243,7 +244,7 @@ figures.show(picture, "An adrenal gland on a fine grid and on two coarser ones: 
 # %%
 from pedseg.metrics import score_case
 
-wanted = ["Liver", "Spleen", "Kidney_R", "Pancreas", "Gallbladder", "V_Portal", "Glnd_Adrenal_L"]
+wanted = ["Liver", "Spleen", "Kidney_R", "Pancreas", "Gallbladder", "V_Portal", "Glnd_Adrenal_R"]
 kept = {}
 for name, there in fine.items():
     back = resample(resample(there, coarse_mm, order=0), fine_mm, order=0)
@@ -253,7 +254,7 @@ picture = charts.dots(kept, x="DSC after 5 mm and back")
 figures.show(picture, "DSC by organ after a coarse grid, for a one- and a ten-year-old.")
 
 # %% [markdown]
-# Nobody has made a mistake here, no network was asked. The grid alone takes this much: little from the liver, much from
+# Nobody has made a mistake here, no network was asked. The grid alone takes this much: least from the liver, most from
 # what is small or thin, and nearly everywhere more from the one-year-old. Chapter 03 is about choosing a grid.
 #
 # ## What follows for learning
