@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from pedseg.organs import organ
@@ -98,8 +99,10 @@ def growth(
             axes.plot(*np.transpose(dots[name]), marker, color=color, markersize=5, markerfacecolor="none")
         axes.annotate(name, points[-1], (6, 0), textcoords="offset points", va="center", fontsize=9, color=color)
     axes.set(xlabel=x, ylabel=y, yscale="log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.grid(axis="y", which="both", color="#e6e6e6")
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.grid(axis="y", color="#dddddd")
     return figure
 
 
