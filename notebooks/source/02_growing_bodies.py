@@ -36,13 +36,14 @@ for name, (ct, labels) in scans.items():
     level = figures.fullest(labels.voxels, "coronal", shown[:2])  # through both kidneys
     pictures[name] = (ct, {"truth": labels.voxels, "index": level})
 picture = figures.slices_figure(pictures, plane="coronal", organs=shown)
-figures.show(picture, "Coronal slices of four children from 1 to 15 years, all to the same scale.")
+figures.show(picture, "Coronal slices of four children, 1 to 15 years, all to one scale.")
 
 # %% [markdown]
 # > **Where these children come from.** A program draws them. It takes the size of every organ from a table by age, the
-# > reference values of the International Commission on Radiological Protection (ICRP Publication 89), and adds chance,
-# > since no child is the average. So whatever you see here was in the table before. It can teach you what the table
-# > says. It proves nothing about real children.
+# > reference values of the International Commission on Radiological Protection (ICRP Publication 89; the rows of some
+# > small organs, the adrenal glands among them, still have to be checked against the report). It adds chance, since no
+# > child is the average. So whatever you see here was in the table before. It can teach you what the table says. It
+# > proves nothing about real children.
 #
 # ## By how much does a liver grow?
 #
@@ -87,7 +88,7 @@ for age in lesson.progress(range(1, 16), 15, "children"):
 ages = np.linspace(0, 15, 61)
 curves = {row: [(age, at_age(VOLUME_ML[row], age)) for age in ages] for row in parts}
 picture = charts.growth(curves, drawn)
-figures.show(picture, "Volumes of liver, kidneys and adrenals by age: table and drawn children.")
+figures.show(picture, "Volumes of liver, kidneys and adrenals by age, with dots for children.")
 
 # %% [markdown]
 # Three things to see. Liver and kidneys climb most steeply at the left end: in its first year a child changes more than
@@ -235,7 +236,7 @@ maps = {
     "5 mm": resample(baby, coarse_mm, order=0),
 }
 picture = charts.label_grids(maps, "Glnd_Adrenal_R")
-figures.show(picture, "An adrenal gland on a fine grid and on two coarser ones: less and less is left.")
+figures.show(picture, "An adrenal gland on a fine grid and on two coarser ones.")
 
 # %% [markdown]
 # What does that cost? Send all contours to the grid of 5 mm and back, and compare with what they were. The **Dice
@@ -244,7 +245,7 @@ figures.show(picture, "An adrenal gland on a fine grid and on two coarser ones: 
 # %%
 from pedseg.metrics import score_case
 
-wanted = ["Liver", "Spleen", "Kidney_R", "Pancreas", "Gallbladder", "V_Portal", "Glnd_Adrenal_R"]
+wanted = ["Liver", "Spleen", "Kidney_R", "Pancreas", "V_Portal", "Glnd_Adrenal_R"]
 kept = {}
 for name, there in fine.items():
     back = resample(resample(there, coarse_mm, order=0), fine_mm, order=0)
