@@ -216,7 +216,8 @@ share = lesson.check("share on the surface", share, edge=edge)
 
 # %% [markdown]
 # Let us see one. We draw a one-year-old and a ten-year-old on a fine grid, and give their organs to coarser grids: each
-# voxel takes the organ at its center.
+# voxel takes the organ at its center. Filled squares are the gland's voxels in one slice; the white line is its contour
+# on the fine grid.
 
 # %%
 from pedseg.scan import Scan, resample
