@@ -91,6 +91,7 @@ lesson.check("number of organs", number_of_organs)
 # | notebook | you will | minutes |
 # |---|---|---|
 # | [01 Reading a child's CT](01_reading_a_childs_ct.ipynb) | read gray values, windows, planes, spacing | 25 |
+# | [02 Growing bodies](02_growing_bodies.ipynb) | see organs grow, and small ones vanish on a grid | 25 |
 # | [03 From scan to tensor](03_from_scan_to_tensor.ipynb) | prepare a scan for a network | 35 |
 # | [04 How good is a contour?](04_how_good_is_a_contour.ipynb) | compute distances, and see through two traps | 40 |
 # | [05 One hospital learns alone](05_one_hospital_learns_alone.ipynb) | train a network and send it next door | 40 |

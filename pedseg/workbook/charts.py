@@ -1,4 +1,4 @@
-"""Charts of numbers: histograms, learning curves, the four-column table, organs with intervals.
+"""Charts of numbers: histograms, learning and growth curves, the four-column table, organs with intervals, grids.
 
 Every chart says its message twice: by color and by line style, marker or printed number.
 `figures.show(figure, alt=...)` puts it into a notebook.
@@ -10,12 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from pedseg.organs import organ
 from pedseg.scan import WINDOWS, Scan, window
-from pedseg.workbook.figures import BLUE, ORANGE, PLANES, cut, prepare_axes, size_mm
+from pedseg.workbook.figures import BLUE, ORANGE, PLANES, contours, cut, fullest, halo, prepare_axes, size_mm
 
 # Marker, line and color by order of appearance (Okabe-Ito; readable in gray through the markers).
 STYLES = [
@@ -78,6 +81,28 @@ def learning_curves(
     axes.grid(axis="y", color="#dddddd")
     if len(curves) > 1:
         axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def growth(
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    dots: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    x: str = "age in years",
+    y: str = "volume in mL",
+) -> Figure:
+    """Lines of (x, y) points by name, and dots by the same names, on a scale where equal steps are equal factors."""
+    figure, axes = _figure(7.0, 4.2)
+    for (name, points), (color, line, marker) in zip(curves.items(), _styles(curves), strict=True):
+        axes.plot(*np.transpose(points), color=color, linestyle=line)
+        if name in dots:
+            axes.plot(*np.transpose(dots[name]), marker, color=color, markersize=5, markerfacecolor="none")
+        axes.annotate(name, points[-1], (6, 0), textcoords="offset points", va="center", fontsize=9, color=color)
+    axes.set(xlabel=x, ylabel=y, yscale="log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.grid(axis="y", color="#dddddd")
     return figure
 
 
@@ -203,3 +228,43 @@ def grids(image: Scan, coarse: Scan, plane: str = "coronal") -> Figure:
         spacing = " × ".join(f"{mm:g}" for mm in np.round(one.spacing_mm, 2))
         axes.set_title(f"{title}: {spacing} mm", fontsize=10)
     return figure
+
+
+def label_grids(maps: Mapping[str, Scan], name: str, *, plane: str = "coronal", margin_mm: float = 6.0) -> Figure:
+    """One organ on several grids, voxel by voxel, all to the same scale; over each, the contour of the first in white.
+
+    `maps` holds label maps in RAS by title; the organ must be in the first, and the slice is the one that shows most
+    of it there. Each title is followed by the organ's number of voxels.
+    """
+    first, (axis, across, up, _) = next(iter(maps.values())), PLANES[plane]
+    level = fullest(first.voxels, plane, [name])
+    level_mm, pixel = edges_mm(first, axis)[level : level + 2].mean(), (first.spacing_mm[across], first.spacing_mm[up])
+    (lines,) = contours(cut(first.voxels, plane, level), [organ(name)], pixel)
+    points = np.concatenate(lines)  # (points, 2), mm from the rim of the first map
+    low, high = points.min(axis=0) - margin_mm, points.max(axis=0) + margin_mm
+    rim = np.array([edges_mm(first, across)[0], edges_mm(first, up)[0]])
+    wide, tall = high - low
+    figure = Figure(figsize=(9.0, 9.0 / len(maps) * tall / wide + 0.5), layout="constrained")
+    for axes, (title, one) in zip(figure.subplots(1, len(maps), squeeze=False)[0], maps.items(), strict=True):
+        _label_voxels(axes, one, name, plane, level_mm, rim + low)
+        outline = LineCollection([line - low for line in lines], colors="white", linewidths=1.6)
+        outline.set_path_effects([halo("white")])
+        axes.add_collection(outline, autolim=False)
+        prepare_axes(axes, wide, tall, plane)
+        axes.set_title(f"{title}\n{np.count_nonzero(one.voxels == organ(name).id)} voxels", fontsize=10)
+    return figure
+
+
+def edges_mm(scan: Scan, axis: int) -> NDArray[np.float64]:
+    """Where the voxels of a scan in RAS begin and end along one axis, in mm: one number more than voxels."""
+    return scan.affine[axis, 3] + scan.spacing_mm[axis] * (np.arange(scan.shape[axis] + 1) - 0.5)
+
+
+def _label_voxels(axes: Axes, labels: Scan, name: str, plane: str, level_mm: float, origin_mm: NDArray) -> None:
+    """The voxels of a slice with their edges, those of one organ in its color; `origin_mm` becomes (0, 0)."""
+    axis, across, up, _ = PLANES[plane]
+    index = int(np.searchsorted(edges_mm(labels, axis), level_mm)) - 1
+    x, y = edges_mm(labels, across) - origin_mm[0], edges_mm(labels, up) - origin_mm[1]
+    inside = cut(labels.voxels, plane, index) == organ(name).id
+    colors = ListedColormap(["#222222", organ(name).color])
+    axes.pcolormesh(x, y, inside, cmap=colors, vmin=0, vmax=1, edgecolors="#777777", linewidth=0.4)

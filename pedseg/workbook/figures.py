@@ -115,7 +115,8 @@ def prepare_axes(axes: Axes, width_mm: float, height_mm: float, plane: str) -> N
     axes.set_xticks([])
     axes.set_yticks([])
     for letter, x, y in zip(PLANES[plane][3], (0.03, 0.97, 0.5, 0.5), (0.5, 0.5, 0.97, 0.03), strict=True):
-        axes.text(x, y, letter, transform=axes.transAxes, color="white", ha="center", va="center", fontsize=9)
+        text = axes.text(x, y, letter, transform=axes.transAxes, color="white", ha="center", va="center", fontsize=9)
+        text.set_path_effects([withStroke(linewidth=2, foreground=(0, 0, 0, 0.8))])  # readable on bone, too
 
 
 def draw_slice(

@@ -20,7 +20,8 @@ from typing import Any, TypeVar
 from pedseg import memory
 from pedseg.patients.centers import CENTERS, COHORT, make_dataset
 from pedseg.patients.datasets import DataSet, read_dataset
-from pedseg.workbook.questions import QUESTIONS, judge
+from pedseg.workbook.judging import judge
+from pedseg.workbook.questions import QUESTIONS
 
 PACKAGES = ("pedseg", "torch", "monai", "flwr", "nibabel", "matplotlib", "ipywidgets")
 MEMORY_LIMIT_MIB, MINUTES_LIMIT = 900, 4

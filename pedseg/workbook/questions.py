@@ -1,85 +1,15 @@
 """What the notebooks ask: for each question the right answer, the usual slips and what to say to them.
 
 An answer is computed from what the notebook gives with it, so that questions stay true when data
-or sizes change. `lesson.check` does the talking.
+or sizes change. `judging` compares, `lesson.check` does the talking.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 
 from pedseg.organs import EVALUATED, ORGANS
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question: how the answer follows from what is given, and what each usual slip betrays.
-
-    `slips` maps a sentence to the wrong value that earns it; both functions take what `check`
-    was given by name. `nudge` is said while the line is still open.
-    """
-
-    answer: Callable[..., Any]
-    nudge: str
-    slips: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    rtol: float = 1e-3
-
-
-def same(answer: Any, reference: Any, rtol: float = 1e-3) -> bool:
-    """Whether two answers agree: text without regard to case, numbers and arrays within `rtol`."""
-    if isinstance(reference, Mapping):
-        return (
-            isinstance(answer, Mapping)
-            and set(answer) == set(reference)
-            and all(same(answer[key], reference[key], rtol) for key in reference)
-        )
-    if isinstance(reference, str):
-        return isinstance(answer, str) and answer.strip().casefold() == reference.casefold()
-    try:
-        got, want = np.asarray(answer, dtype=float), np.asarray(reference, dtype=float)
-    except (TypeError, ValueError):
-        return False
-    return got.shape == want.shape and bool(np.allclose(got, want, rtol=rtol, atol=1e-9))
-
-
-def judge(question: Question, answer: Any, given: Mapping[str, Any]) -> tuple[Any, str]:
-    """The right answer, and what is wrong with the one given; an empty text if it is right."""
-    reference = question.answer(**given)
-    if same(answer, reference, question.rtol):
-        return reference, ""
-    for sentence, slip in question.slips.items():
-        if same(answer, slip(**given), question.rtol):
-            return reference, sentence
-    return reference, _difference(answer, reference)
-
-
-def _difference(answer: Any, reference: Any) -> str:
-    """What can be said without knowing the slip: kind, shape, or direction."""
-    if isinstance(reference, Mapping):
-        if not isinstance(answer, Mapping):
-            return "A dictionary of arrays, one for each name, is asked for."
-        wrong = [name for name in reference if name not in answer or not same(answer[name], reference[name])]
-        return f"{len(wrong)} of {len(reference)} arrays differ, the first is {wrong[0] if wrong else 'one too many'}."
-    if isinstance(reference, str):
-        return (
-            "Look at the picture once more." if isinstance(answer, str) else "A word in quotation marks is asked for."
-        )
-    try:
-        got = np.asarray(answer, dtype=float)
-    except (TypeError, ValueError):
-        got = np.asarray(np.nan)
-    want = np.asarray(reference, dtype=float)
-    if np.isnan(got).any():
-        return "A number is asked for." if np.ndim(reference) == 0 else "Numbers are asked for."
-    if got.shape != want.shape:
-        return f"The shape is {got.shape or 'a single number'}; {want.shape or 'a single number'} is asked for."
-    if want.ndim:
-        return f"{int((~np.isclose(got, want, rtol=1e-3)).sum())} of {want.size} numbers differ."
-    return f"{float(got):g} is too {'large' if got > want else 'small'}."
+from pedseg.workbook.judging import Question
 
 
 def _resampled(shape, spacing_mm, new_mm):
@@ -251,6 +181,64 @@ QUESTIONS: dict[str, Question] = {
             "That is in voxels: multiply by the spacing first.": lambda shape, spacing_mm: np.linalg.norm(shape),
             "These are the edges added up; the diagonal is shorter.": lambda shape, spacing_mm: np.sum(
                 np.multiply(shape, spacing_mm)
+            ),
+        },
+    ),
+    "growth factor": Question(
+        answer=lambda young_ml, old_ml: old_ml / young_ml,
+        nudge="A factor is what you multiply the small volume by to get the large one.",
+        slips={
+            "The wrong way round: a growing organ has a factor above one.": lambda young_ml, old_ml: young_ml / old_ml,
+            "These are the milliliters it gained; the factor is a ratio.": lambda young_ml, old_ml: old_ml - young_ml,
+            "This is the gain in relation to the start; the factor counts the start, too.": lambda young_ml, old_ml: (
+                (old_ml - young_ml) / young_ml
+            ),
+        },
+    ),
+    "kidney length": Question(
+        answer=lambda height_cm: 0.051 * height_cm + 2.102,
+        nudge="The height times 0.051, and then 2.102 added; all in centimeters.",
+        slips={
+            "The last part is missing: add 2.102.": lambda height_cm: 0.051 * height_cm,
+            "First multiply the height, then add.": lambda height_cm: 0.051 * (height_cm + 2.102),
+            "The formula wants the height in centimeters, not in millimeters.": lambda height_cm: (
+                0.51 * height_cm + 2.102
+            ),
+        },
+    ),
+    "all three axes": Question(
+        answer=lambda length_factor: length_factor**3,
+        nudge="Length, width and depth each take the factor, and a volume is the product of the three.",
+        slips={
+            "This would be right if it grew in length alone.": lambda length_factor: length_factor,
+            "That is how an area grows; a volume has one axis more.": lambda length_factor: length_factor**2,
+            "The three factors must be multiplied, not added.": lambda length_factor: 3 * length_factor,
+            "Gains do not add up: each factor works on what the others made.": lambda length_factor: (
+                1 + 3 * (length_factor - 1)
+            ),
+        },
+    ),
+    "voxels of a gland": Question(
+        answer=lambda volume_ml, spacing_mm: volume_ml * 1000 / np.prod(spacing_mm),
+        nudge="How many cubic millimeters has the gland, and how many has one voxel?",
+        slips={
+            "A milliliter has 1000 cubic millimeters.": lambda volume_ml, spacing_mm: volume_ml / np.prod(spacing_mm),
+            "The edges of a voxel must be multiplied, not added.": lambda volume_ml, spacing_mm: (
+                volume_ml * 1000 / np.sum(spacing_mm)
+            ),
+            "Divide by the volume of a voxel; larger voxels must become fewer.": lambda volume_ml, spacing_mm: (
+                volume_ml * 1000 * np.prod(spacing_mm)
+            ),
+        },
+    ),
+    "share on the surface": Question(
+        answer=lambda edge: 1 - (edge - 2) ** 3 / edge**3,
+        nudge="Peel the cube: what is left inside has an edge that is shorter by two voxels.",
+        slips={
+            "This is the share inside.": lambda edge: (edge - 2) ** 3 / edge**3,
+            "The peel lies on both sides: the edge becomes shorter by two.": lambda edge: 1 - (edge - 1) ** 3 / edge**3,
+            "Six sides, but voxels on edges and corners belong to several of them and count once.": lambda edge: (
+                6 * edge**2 / edge**3
             ),
         },
     ),

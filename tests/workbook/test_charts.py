@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from pedseg.scan import resample
+from pedseg.organs import organ
+from pedseg.scan import Scan, resample
 from pedseg.workbook import charts
 from pedseg.workbook.figures import png
 
@@ -39,6 +41,42 @@ def test_a_histogram_finds_the_peak_of_each_tissue(toy):
     )
     hu, share = figure.axes[0].lines[0].get_data()
     assert abs(hu[np.argmax(share)] - 60) < 15 and share.max() == 1
+
+
+def test_growth_curves_stand_on_a_scale_of_factors_with_their_names_at_the_end():
+    figure = charts.growth({"Liver": [(1, 300.0), (10, 800.0)], "Spleen": [(1, 30.0)]}, {"Liver": [(5, 500.0)]})
+    axes = figure.axes[0]
+    assert axes.get_yscale() == "log" and [text.get_text() for text in axes.texts] == ["Liver", "Spleen"]
+    curve, dots, other = axes.lines
+    assert curve.get_xydata().tolist() == [[1, 300], [10, 800]] and dots.get_xydata().tolist() == [[5, 500]]
+    assert dots.get_linestyle() == "None" and curve.get_linestyle() != other.get_linestyle()
+
+
+def bead() -> Scan:
+    """A spleen of 3 × 3 × 3 voxels of 1 mm in the middle of 9 × 9 × 9, the first voxel's center at (10, 20, 30) mm."""
+    voxels, affine = np.zeros((9, 9, 9), np.uint8), np.eye(4)
+    voxels[3:6, 3:6, 3:6], affine[:3, 3] = organ("Spleen").id, (10, 20, 30)
+    return Scan(voxels, affine)
+
+
+def test_the_edges_of_voxels_lie_half_a_voxel_from_their_centers():
+    assert charts.edges_mm(resample(bead(), (3, 3, 3), order=0), 2).tolist() == [29.5, 32.5, 35.5, 38.5]
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_an_organ_fills_the_voxels_of_a_coarse_grid_inside_its_own_contour(plane):
+    fine = bead()
+    figure = charts.label_grids({"fine": fine, "coarse": resample(fine, (3, 3, 3), order=0)}, "Spleen", plane=plane)
+    assert [axes.get_title() for axes in figure.axes] == ["fine\n27 voxels", "coarse\n1 voxels"]
+    for axes, filled in zip(figure.axes, (9, 1), strict=True):
+        mesh, outline = axes.collections
+        inside = np.argwhere(mesh.get_array())
+        assert len(inside) == filled
+        corners = [mesh.get_coordinates()[tuple(where)] for where in (inside.min(axis=0), inside.max(axis=0) + 1)]
+        assert np.allclose(corners, [[6, 6], [9, 9]])  # a margin of 6 mm, then the organ
+        points = np.concatenate([path.vertices for path in outline.get_paths()])
+        assert np.isclose(points.min(), 6) and np.isclose(points.max(), 9)
+        assert np.allclose([axes.get_xlim(), axes.get_ylim()], [(15, 0), (0, 15)])
 
 
 def test_all_charts_can_be_drawn(toy):

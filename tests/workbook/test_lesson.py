@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from pedseg.workbook import lesson
-from pedseg.workbook.questions import QUESTIONS, same
+from pedseg.workbook.judging import same
+from pedseg.workbook.questions import QUESTIONS
 
 UPDATES = [{"a": np.array([1.0, 2.0]), "b": np.array(4.0)}, {"a": np.array([5.0, 6.0]), "b": np.array(0.0)}]
 MASK, OTHER = np.array([1, 1, 1, 0], bool), np.array([0, 1, 1, 1], bool)
@@ -29,6 +30,11 @@ BY_HAND = {
     "surface dice": ({"there": THERE, "back": BACK, "tolerance_mm": 2}, 24 / 42),
     "false volume": ({"voxels": 1000, "spacing_mm": (3, 3, 4)}, 36.0),
     "diagonal": ({"shape": (3, 4, 6), "spacing_mm": (1, 1, 2)}, 13.0),
+    "growth factor": ({"young_ml": 200.0, "old_ml": 500.0}, 2.5),
+    "kidney length": ({"height_cm": 100.0}, 7.202),
+    "all three axes": ({"length_factor": 1.5}, 3.375),
+    "voxels of a gland": ({"volume_ml": 3.0, "spacing_mm": (2, 3, 5)}, 100.0),
+    "share on the surface": ({"edge": 5}, 98 / 125),
 }
 
 

@@ -1,0 +1,290 @@
+# %% [markdown]
+# # 02 · Growing bodies
+#
+# *25 minutes · students, clinicians · reading along needs no programming*
+#
+# **You will be able to**
+# - say by how much a child's organs grow, and that they do not all grow alike,
+# - work out how long a kidney should be, and say when a longer one is no surprise,
+# - say what changes in a belly from which a kidney was taken,
+# - tell from the size of an organ whether a voxel grid can still hold it.
+
+# %%
+from pedseg.workbook import charts, figures, lesson
+
+lesson.setup()
+
+# %% [markdown]
+# ## Four children, one scale
+#
+# "Children are not small adults" is what every pediatrician says. Are they small versions of each other? Here are four
+# of them, at 1, 5, 10 and 15 years, seen from the front.
+
+# %%
+from pedseg.patients.centers import POLDER_PORTAL
+from pedseg.patients.phantom import Child, grow
+from pedseg.patients.scanner import scan_ct
+
+scans = {}
+for age in (1, 5, 10, 15):
+    scans[f"age {age}"] = scan_ct(grow(Child(age_years=age, seed=3)), POLDER_PORTAL, seed=3)
+
+# %% slide
+shown = ["Kidney_L", "Kidney_R", "Liver", "Spleen"]
+pictures = {}
+for name, (ct, labels) in scans.items():
+    level = figures.fullest(labels.voxels, "coronal", shown[:2])  # through both kidneys
+    pictures[name] = (ct, {"truth": labels.voxels, "index": level})
+picture = figures.slices_figure(pictures, plane="coronal", organs=shown)
+figures.show(picture, "Coronal slices of four children, 1 to 15 years, all to one scale.")
+
+# %% [markdown]
+# > **Where these children come from.** A program draws them. It takes the size of every organ from a table by age, the
+# > reference values of the International Commission on Radiological Protection (ICRP Publication 89; the rows of some
+# > small organs, the adrenal glands among them, still have to be checked against the report). It adds chance, since no
+# > child is the average. So whatever you see here was in the table before. It can teach you what the table says. It
+# > proves nothing about real children.
+#
+# ## By how much does a liver grow?
+#
+# **Question.** Here are the table's volumes for the liver at 1 and at 10 years. By which factor does it grow in
+# between?
+
+# %% exercise
+from pedseg.patients.anatomy import HEIGHT_CM, VOLUME_ML, at_age
+
+young_ml, old_ml = at_age(VOLUME_ML["Liver"], 1), at_age(VOLUME_ML["Liver"], 10)
+print(f"liver at 1 year: {young_ml:.0f} mL, at 10 years: {old_ml:.0f} mL")
+factor = old_ml / young_ml  # answer
+factor = lesson.check("growth factor", factor, young_ml=young_ml, old_ml=old_ml)
+
+# %% [markdown] answer
+# In the same nine years the body goes from 10 to 32 kg: a factor of 3.2. So the liver grows *less* than the child. Of
+# a one-year-old it is a thirtieth, of a ten-year-old about a fortieth. The youngest have large livers for their size:
+# a one-year-old is not a ten-year-old made smaller.
+
+# %% [markdown]
+# Now three organs over the whole of childhood: lines for the table, dots for children that we have drawn, one for each
+# year. A step upwards means the same *factor* wherever you stand, so lines that run in parallel grow alike.
+
+# %%
+import numpy as np
+
+from pedseg.organs import organ
+
+parts = {
+    "Liver": ["Liver"],
+    "Kidneys": ["Kidney_L", "Kidney_R"],
+    "Adrenals": ["Glnd_Adrenal_L", "Glnd_Adrenal_R"],
+}
+drawn = {row: [] for row in parts}
+for age in lesson.progress(range(1, 16), 15, "children"):
+    child = grow(Child(age_years=age, seed=age))
+    for row, names in parts.items():
+        voxels = np.isin(child.labels, [organ(name).id for name in names]).sum()
+        drawn[row].append((age, voxels * np.prod(child.spacing_mm) / 1000))
+
+# %% slide
+ages = np.linspace(0, 15, 61)
+curves = {row: [(age, at_age(VOLUME_ML[row], age)) for age in ages] for row in parts}
+picture = charts.growth(curves, drawn)
+figures.show(picture, "Volumes of liver, kidneys and adrenals by age, with dots for children.")
+
+# %% [markdown]
+# Three things to see. Liver and kidneys climb most steeply at the left end: in its first year a child changes more than
+# in the next four. The dots lie around their lines, not on them: chance makes one child's liver larger, another's
+# smaller. And the adrenal glands are an exception. They are large at birth, shrink, and grow slowly after that.
+#
+# ## How long should a kidney be?
+#
+# Growth follows height more closely than age. From ultrasound of 437 healthy Korean children below 13 years comes a
+# rule that you can work out in your head, almost: *length of the right kidney in cm = 0.051 × height in cm + 2.102*
+# (PMC4901001).
+#
+# **Question.** How long is the right kidney of a five-year-old of average height?
+
+# %% exercise
+height_cm = at_age(HEIGHT_CM["F"], 5)
+print(f"average height at 5 years: {height_cm:.0f} cm")
+length_cm = 0.051 * height_cm + 2.102  # answer
+length_cm = lesson.check("kidney length", length_cm, height_cm=height_cm)
+
+# %% [markdown] answer
+# For the left kidney the same study adds 2.280 instead of 2.102: it is a little longer. Other countries have rules of
+# their own. Do ours obey? Let us measure as on the screen, from pole to pole: the longest distance within the organ.
+
+# %%
+from scipy.spatial import ConvexHull
+from scipy.spatial.distance import pdist
+
+
+def kidney_cm(child, name="Kidney_R"):
+    points = np.argwhere(child.labels == organ(name).id) * child.spacing_mm
+    return pdist(points[ConvexHull(points).vertices]).max() / 10
+
+
+both = grow(Child(age_years=5, seed=12))
+print(f"expected: {length_cm:.1f} cm, drawn: {kidney_cm(both):.1f} cm")
+
+# %% [markdown]
+# ## What an operation changes
+#
+# Many of the children whom this workbook is about had a tumor of the kidney, and the kidney was taken out with it.
+# What fills the empty place, the **fossa**? Here is this very child, before the left kidney was removed and after.
+
+# %%
+one = grow(Child(age_years=5, seed=12, removed_kidney="left"))
+before, labels_before = scan_ct(both, POLDER_PORTAL, seed=12)
+after, labels_after = scan_ct(one, POLDER_PORTAL, seed=12)
+
+# %% slide
+level = figures.fullest(labels_before.voxels, organs=["Kidney_L", "Kidney_R", "Spleen"])
+pictures = {
+    "before": (before, {"truth": labels_before.voxels}),
+    "after": (after, {"truth": labels_after.voxels}),
+}
+shown = ["Kidney_L", "Kidney_R", "Spleen", "Pancreas", "Bowel^Stomach", "Liver"]
+picture = figures.slices_figure(pictures, index=level, organs=shown)
+figures.show(picture, "The same axial slice before and after the left kidney was removed.")
+
+# %% [markdown]
+# The fossa does not stay empty. Fat and bowel move in, the spleen and the tail of the pancreas sink back. A network
+# that has learned "the thing beside the spine, under the spleen, is a kidney" will look there and find *something*.
+#
+# And the other kidney? It takes over the work of both, and grows. In 34 children, two years and more after such an
+# operation, it measured 128 ± 11 % of the length that was expected (Med Pediatr Oncol 1996;26:325).
+#
+# **Question.** Suppose width and depth grow by the same factor as the length. By which factor does the *volume* grow?
+
+# %% exercise
+length_factor = 1.28
+volume_factor = length_factor**3  # answer
+volume_factor = lesson.check("all three axes", volume_factor, length_factor=length_factor)
+
+# %% [markdown] answer
+# 28 % more length is twice the volume: as much kidney as both had together. If only the length grew, the factor would
+# be 1.28; the study found that the volume grew much more than the length. What looks harmless on a ruler is large in
+# milliliters.
+
+# %% [markdown]
+# How much has it grown in the child above? Real children differ in this, and so do ours: the program draws anything
+# from no growth at all to about what the study measured.
+
+# %%
+for name, child in {"before": both, "after": one}.items():
+    voxels = np.count_nonzero(child.labels == organ("Kidney_R").id)
+    volume_ml = voxels * np.prod(child.spacing_mm) / 1000
+    print(f"{name}: right kidney {kidney_cm(child):.1f} cm, {volume_ml:.0f} mL")
+
+# %% [markdown]
+# So after an operation size no longer tells the age, and what is drawn on one side says nothing about the other. In
+# chapter 04 you will meet a network that draws the missing kidney all the same.
+#
+# ## Why small organs vanish
+#
+# Now for the small ones. One adrenal gland of a one-year-old has about 2 mL, less than half a teaspoon. The networks
+# in this workbook look at voxels of 3 × 3 × 4 mm.
+#
+# **Question.** How many such voxels has the gland?
+
+# %% exercise
+gland_ml, spacing_mm = 2.0, (3, 3, 4)
+voxels = gland_ml * 1000 / np.prod(spacing_mm)  # answer
+voxels = lesson.check("voxels of a gland", voxels, volume_ml=gland_ml, spacing_mm=spacing_mm)
+
+# %% [markdown] answer
+# On the grid of a planning CT, with 1 × 1 × 2 mm, it has a thousand. With voxels of 4 mm in every direction it has
+# about 31, with 5 mm 16. Doubling the edge leaves an eighth.
+
+# %% [markdown]
+# So few voxels have a second fault: hardly one of them is *inside*. A voxel on the surface holds some gland and some of
+# the fat around it, and its gray value is the mean of both: **partial volume**. Half gland with 85 HU and half fat
+# with -98 HU looks like water.
+#
+# **Question.** Think of a small organ as a cube, 4 voxels along each edge: 64 voxels. Which share of them lies on the
+# surface?
+
+# %% exercise
+edge = 4
+share = 1 - (edge - 2) ** 3 / edge**3  # answer
+share = lesson.check("share on the surface", share, edge=edge)
+
+# %% [markdown] answer
+# Only 2 × 2 × 2 = 8 voxels have no side open. And a cube is kind: a real adrenal gland is a thin, folded leaf (thinner
+# than those we draw) and may have no inside at all. A large organ, a cube of 40 voxels along each edge say, has 14 % of
+# its voxels on the surface.
+
+# %% [markdown]
+# Let us see one. We draw a one-year-old and a ten-year-old on a fine grid, and give their organs to coarser grids: each
+# voxel takes the organ at its center. Filled squares are the gland's voxels in one slice; the white line is its contour
+# on the fine grid.
+
+# %%
+from pedseg.scan import Scan, resample
+
+fine_mm, coarse_mm = (5 / 3, 5 / 3, 5 / 3), (5, 5, 5)
+fine = {}
+for age in (1, 10):
+    child = grow(Child(age_years=age, seed=3), fine_mm)
+    whole = tuple(slice(n - n % 3) for n in child.labels.shape)  # 3 fine voxels, 1 coarse
+    fine[f"age {age}"] = Scan(child.labels[whole], child.affine)
+
+# %% slide
+baby = fine["age 1"]
+maps = {
+    "1.7 mm": baby,
+    "3 × 3 × 4 mm": resample(baby, (3, 3, 4), order=0),
+    "5 mm": resample(baby, coarse_mm, order=0),
+}
+picture = charts.label_grids(maps, "Glnd_Adrenal_R")
+figures.show(picture, "An adrenal gland on a fine grid and on two coarser ones.")
+
+# %% [markdown]
+# What does that cost? Send all contours to the grid of 5 mm and back, and compare with what they were. The **Dice
+# coefficient** (DSC) is 1 for two equal contours and 0 for two that do not touch; chapters 04 and 05 take it apart.
+
+# %%
+from pedseg.metrics import score_case
+
+wanted = ["Liver", "Spleen", "Kidney_R", "Pancreas", "V_Portal", "Glnd_Adrenal_R"]
+kept = {}
+for name, there in fine.items():
+    back = resample(resample(there, coarse_mm, order=0), fine_mm, order=0)
+    marks = score_case(there.voxels, back.voxels, fine_mm, wanted)
+    kept[name] = {mark.organ: (mark.dsc, mark.dsc, mark.dsc) for mark in marks}
+picture = charts.dots(kept, x="DSC after 5 mm and back")
+figures.show(picture, "DSC by organ after a coarse grid, for a one- and a ten-year-old.")
+
+# %% [markdown]
+# Nobody has made a mistake here, no network was asked. The grid alone takes this much: least from the liver, most from
+# what is small or thin, and nearly everywhere more from the one-year-old. Chapter 03 is about choosing a grid.
+#
+# ## What follows for learning
+#
+# One hospital treats few such children, and the youngest are a small part of the few. Here are the 30 children that
+# each of our two hospitals trains with.
+
+# %%
+from pedseg.patients.centers import CENTERS, draw_patient
+
+for name, center in CENTERS.items():
+    years = [draw_patient(center, 0, index)[0].age_years for index in range(30)]
+    infants = sum(age < 2 for age in years)
+    print(f"{name}: {infants} of 30 below two years, median {np.median(years):.1f} years")
+
+# %% [markdown]
+# A network learns the sizes that it is shown. Where hardly any child below two is among them, it has to guess, and it
+# guesses on organs that the grid holds worst anyway. A Dutch study on real children found just that: among sex, age,
+# contrast agent and kind of tumor, only age made a significant difference, in the left lung and the pancreas, and the
+# group from 0 to 2 years did worst (arXiv 2411.00594). Another hospital that treats younger children has what this one
+# lacks. Its scans must not travel. From chapter 06 on, what was learned from them will.
+#
+# ## What to remember
+#
+# - Organs grow by different factors; the young have large livers and small bodies.
+# - Lengths deceive: 28 % longer can be twice the volume.
+# - After an operation neighbors move in and the other kidney grows.
+# - Count voxels before you blame a network: a small organ on a coarse grid is all surface, or gone.
+
+# %%
+lesson.finish()
