@@ -35,12 +35,14 @@ liver, bladder = organ("Liver").id, organ("Bladder").id
 
 # %%
 cross = ndimage.generate_binary_structure(3, 1)  # a voxel and its six neighbors
-inner = ndimage.minimum_filter(truth, footprint=cross) == ndimage.maximum_filter(truth, footprint=cross)
+filters = ndimage.minimum_filter, ndimage.maximum_filter
+lowest, highest = (f(truth, footprint=cross) for f in filters)
+inner = lowest == highest  # all neighbors belong to the same organ
 middle = np.median(np.argwhere(truth == bladder), axis=0).astype(int)
 speck = truth.copy()
 speck[tuple(slice(m - 1, m + 2) for m in middle)] = liver
 leak = ndimage.binary_dilation(truth == liver, cross, iterations=5)
-height = np.flatnonzero((truth == liver).any(axis=(0, 1)))  # slices with liver, from its lower end
+height = np.flatnonzero((truth == liver).any(axis=(0, 1)))  # its slices, from the lowest
 leak[:, :, height[len(height) // 5] :] = False
 leaking = np.where(leak, liver, truth)
 shifted, thinned = np.roll(truth, 1, axis=0), np.where(inner, truth, 0)
@@ -50,7 +52,7 @@ faults = {"shifted": shifted, "thinned": thinned, "leaking": leaking, "speck": s
 seen = {"truth": truth, "organs": ["Liver"], "index": figures.fullest(truth, organs=["Liver"])}
 pictures = {name: (ct, {**seen, "prediction": faults[name]}) for name in ("shifted", "thinned")}
 picture = figures.slices_figure(pictures)
-figures.show(picture, "The liver's true contour (solid), and shifted or thinned by a voxel (dashed).")
+figures.show(picture, "The liver's true contour, solid; shifted or thinned by a voxel, dashed.")
 
 # %% [markdown]
 # Both look harmless on the screen. Here is what four measures say about the liver, fault by fault.
@@ -61,8 +63,9 @@ from pedseg.metrics import score_case
 lines = []
 for name, drawn in faults.items():
     (score,) = score_case(truth, drawn, ct.spacing_mm, ["Liver"])
-    distances = {"HD95 (mm)": round(score.hd95_mm, 1), "mean distance (mm)": round(score.msd_mm, 2)}
-    lines.append({"fault": name, "DSC": round(score.dsc, 3), **distances, "surface Dice": round(score.nsd, 3)})
+    line = {"fault": name, "DSC": f"{score.dsc:.3f}", "HD95 (mm)": f"{score.hd95_mm:.1f}"}
+    line |= {"mean distance (mm)": f"{score.msd_mm:.2f}", "surface Dice": f"{score.nsd:.3f}"}
+    lines.append(line)
 scores.shown(lines, "The liver, four faults")
 
 # %% [markdown]
@@ -75,9 +78,10 @@ scores.shown(lines, "The liver, four faults")
 # The shift was the same for every organ: one voxel. Is the Dice coefficient the same, too?
 
 # %%
-scored = score_case(truth, faults["shifted"], ct.spacing_mm, [*EVALUATED, "Glnd_Adrenal_R", "V_Portal"])
-scored = sorted((score for score in scored if score.present), key=lambda score: -score.volume_ml)
-values = {f"{organ(score.organ).plain} ({score.volume_ml:.0f} mL)": score.dsc for score in scored}
+chosen = [*EVALUATED, "Glnd_Adrenal_R", "V_Portal"]
+scored = [s for s in score_case(truth, shifted, ct.spacing_mm, chosen) if s.present]
+scored.sort(key=lambda score: -score.volume_ml)
+values = {f"{organ(s.organ).plain} ({s.volume_ml:.0f} mL)": s.dsc for s in scored}
 picture = charts.bars(values, x="DSC after the same shift of one voxel")
 figures.show(picture, "DSC of organs after the same shift: the smaller or thinner, the lower.")
 
@@ -95,7 +99,8 @@ figures.show(picture, "DSC of organs after the same shift: the smaller or thinne
 from pedseg.metrics import surface_distances_mm
 
 there, back = surface_distances_mm(truth, faults["leaking"], ct.spacing_mm, [liver])[liver]
-print(f"{there.size} true surface voxels, at most {there.max():.1f} mm off; {back.size} drawn, {back.max():.1f} mm")
+print(f"{there.size} true surface voxels, at most {there.max():.1f} mm off")
+print(f"{back.size} drawn surface voxels, at most {back.max():.1f} mm off")
 
 # %% [markdown]
 # The largest of all distances is the **Hausdorff distance**. One wrong voxel decides it, so most people take the 95th
@@ -142,7 +147,8 @@ left, right = organ("Kidney_L").id, organ("Kidney_R").id
 symmetric = np.where(np.flip(drawn == right, axis=0), left, drawn)
 
 # %% slide
-options = {"index": figures.fullest(symmetric, organs=["Kidney_L"]), "organs": ["Kidney_L", "Kidney_R"]}
+level = figures.fullest(symmetric, organs=["Kidney_L"])
+options = {"index": level, "organs": ["Kidney_L", "Kidney_R"]}
 picture = figures.slice_figure(scan, truth=drawn, prediction=symmetric, **options)
 figures.show(picture, "A dashed left kidney is drawn where only the right one, solid, exists.")
 

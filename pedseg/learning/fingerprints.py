@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import organs as organ_table
-from pedseg.learning.posture import body_box, on_its_back
+from pedseg.learning.posture import body_box
 from pedseg.patients.datasets import Case, DataSet, load_image, load_labels
 from pedseg.scan import Spacing
 
@@ -121,8 +121,7 @@ def _fingerprint_case(dataset: DataSet, case: Case) -> Fingerprint:
     scan = load_image(case)
     edges = [np.flatnonzero(np.any(scan.voxels, axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
     x, y, z = (int(edge[-1] - edge[0] + 1) if len(edge) else 1 for edge in edges)
-    supine, _ = on_its_back(scan)
-    body = [(edge.stop - edge.start) * mm for edge, mm in zip(body_box(supine), scan.spacing_mm, strict=True)]
+    body = [(edge.stop - edge.start) * mm for edge, mm in zip(body_box(scan), scan.spacing_mm, strict=True)]
     grid = Grid(_rounded(scan.spacing_mm), (x, y, z), _rounded(body))
     if case.label_file is None:
         return Fingerprint((grid,), (0,) * len(_HU), {})

@@ -71,11 +71,26 @@ def turn(scan: Scan, degrees: float, *, order: int = 1) -> Scan:
 
 
 def on_its_back(scan: Scan, labels: Scan | None = None) -> tuple[Scan, Scan | None]:
-    """The scan, with its labels, turned so that the patient lies supine; unchanged where it nearly does."""
+    """The scan, with its labels, turned so that the patient lies supine; unchanged where it nearly does.
+
+    A turned scan loses its couch: no network has met one at a patient's side, and lungs were seen in it.
+    """
     roll = roll_deg(scan)
     if abs(roll) < AT_LEAST_DEG:
         return scan, labels
-    return turn(scan, roll), None if labels is None else turn(labels, roll, order=0)
+    return turn(without_couch(scan), roll), None if labels is None else turn(labels, roll, order=0)
+
+
+def without_couch(scan: Scan) -> Scan:
+    """The scan with air wherever more than about 6 mm lie between a voxel and the patient."""
+    mask, step = body(scan)
+    if not mask.any():
+        return scan
+    near = ndimage.binary_dilation(mask)
+    for axis, every in enumerate(step):
+        near = near.repeat(every, axis)
+    near = near[tuple(slice(0, n) for n in scan.shape)]
+    return Scan(np.where(near, scan.voxels, scan.voxels.min()), scan.affine)
 
 
 def body(scan: Scan) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:

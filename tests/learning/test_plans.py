@@ -16,7 +16,8 @@ from pedseg import organs
 from pedseg.findings import PedsegInputError
 from pedseg.learning import plans
 from pedseg.learning.network import build
-from pedseg.learning.plans import Fingerprint, Grid, OrganCount, Plan, body_box, fingerprint, make_plan, merge
+from pedseg.learning.plans import Fingerprint, Grid, OrganCount, Plan, fingerprint, make_plan, merge
+from pedseg.learning.posture import body_box
 from pedseg.patients.datasets import load_image, read_dataset, write_case, write_index
 from pedseg.scan import Scan, write_nifti
 
@@ -299,3 +300,15 @@ def test_plan_without_labels_or_of_an_unknown_profile_is_refused() -> None:
         make_plan(replace(one(), hu_parts=(0,) * 4096))
     with pytest.raises(ValueError, match="lesson, clinic"):
         make_plan(one(), "night")
+
+
+def test_posture_and_smallest_pieces_follow_from_profile_and_mean_volumes() -> None:
+    merged = one(4, body=(300.0, 200.0, 300.0), spacing=(3.0, 3.0, 4.0))
+    lesson = make_plan(merged, "lesson")
+    assert (lesson.posture, make_plan(one(4), "clinic").posture) == ("turned", "rotated")
+    assert lesson.smallest_ml == dict.fromkeys(organs.NAMES, 0.1)  # a tenth of 1 mL
+    rotated = make_plan(merged, "lesson", "rotated")
+    assert rotated.patch[0] == rotated.patch[1] == max(lesson.patch[:2])
+    assert Plan.from_json(rotated.to_json()) == rotated
+    with pytest.raises(ValueError, match="no posture"):
+        make_plan(merged, "lesson", "prone")

@@ -67,3 +67,19 @@ def test_there_and_back_is_where_it_was():
     np.testing.assert_allclose(back.affine[:3, :3], labels.affine[:3, :3], atol=1e-9)
     middle = [s.affine @ np.append(np.argwhere(s.voxels == 1).mean(axis=0), 1) for s in (labels, back)]
     np.testing.assert_allclose(*middle, atol=1.0)
+
+
+def test_couch_goes_and_body_stays():
+    image, labels = scanned(-90.0, phase="none", couch="flat")
+    alone = posture.without_couch(image)
+    air = scanned(-90.0, phase="none", couch="")[0]
+    organs = labels.voxels > 0
+    assert np.array_equal(alone.voxels[organs], image.voxels[organs])
+    couch, left = ((some.voxels > -300).sum() - (air.voxels > -300).sum() for some in (image, alone))
+    assert couch > 0
+    assert left < 0.2 * couch
+
+
+def test_a_scan_of_nobody_keeps_all():
+    air = Scan(np.full((20, 20, 10), -1000, np.int16), np.diag([3.0, 3.0, 4.0, 1.0]))
+    assert posture.without_couch(air) is air
