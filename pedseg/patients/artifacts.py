@@ -13,8 +13,8 @@ from pedseg.patients.anatomy import Tissue
 from pedseg.patients.phantom import Phantom
 
 AIR_HU = -1000.0
-STREAK_HU = 150.0  # beside a clip; the rays fade to a third of it within `STREAK_MM`
-STREAK_MM = 22.0
+STREAK_HU = 110.0  # beside a clip; the rays fade to a third of it within `STREAK_MM`
+STREAK_MM = 20.0
 CUSHION_MM = 40.0  # thickness under the flanks
 
 
