@@ -36,7 +36,7 @@ class Center:
     age_years: tuple[float, float, float]  # youngest, median, oldest
     renal_share: float = 105 / 272  # patients with one kidney removed for a renal tumor; the others: neuroblastoma
     left_share: float = 0.5  # of the removed kidneys, the left one
-    clip_share: float = 0.25  # patients with clips of metal, which cast streaks
+    clip_share: float = 0.2  # patients with clips of metal, which cast streaks
     repeat_share: float = 38 / 272  # patients with a second scan some months later
     lateral_share: float = 0.0  # patients who lie on a side, turned by 60 to 120 degrees
     roll_sd_deg: float = 0.0  # how much the others are turned

@@ -19,8 +19,8 @@ from pedseg.patients.child import Child
 from pedseg.patients.landmarks import CLIP_PLACES, SCARS, mirrored
 
 MOST_GROWTH = 0.28  # of the length of the kidney that is left
-GROWTH_MONTHS = (0.0, 1.0, 3.0, 6.0, 12.0, 24.0)
-GROWTH_SHARE = (0.0, 0.15, 0.36, 0.58, 0.82, 1.0)  # of `MOST_GROWTH`: fast at first
+GROWTH_MONTHS = (0.0, 1.0, 3.0, 6.0, 12.0, 18.0, 24.0)
+GROWTH_SHARE = (0.0, 0.15, 0.36, 0.58, 0.82, 0.94, 1.0)  # of `MOST_GROWTH`: fast at first
 ADRENAL_GONE = 0.8  # of the children after a neuroblastoma
 SHRUNKEN = 0.25  # of the children after a neuroblastoma: the kidney beside the bed has lost a part of its volume
 CLIP_MM = 5.0  # length of a clip in mm of the room

@@ -205,7 +205,7 @@ UNWRITABLE = [
 
 
 @pytest.mark.parametrize(
-    ("code", "wrong"), UNWRITABLE, ids=lambda value: value if isinstance(value, str) else [*value][0]
+    ("code", "wrong"), UNWRITABLE, ids=lambda value: value if isinstance(value, str) else next(iter(value))
 )
 def test_an_unwritable_value_is_refused_before_a_byte_is_written(tmp_path, code, wrong):
     image, labels = small_child(0)
