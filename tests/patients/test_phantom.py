@@ -27,7 +27,7 @@ TABLE_ORGANS = {
     "Adrenals": ("Glnd_Adrenal_L", "Glnd_Adrenal_R"),
     "Bladder": ("Bladder",),
 }
-WIDE = {"Gallbladder": 0.3, "Bladder": 0.45}  # organs that are filled: their spread in `measure`; others have 0.13
+WIDE = {"Gallbladder": 0.3, "Bladder": 0.45}  # spread of organs that are filled
 
 
 def volume_ml(phantom: Phantom, *names: str) -> float:
@@ -77,7 +77,7 @@ def test_median_volumes_follow_the_table(cohort, age, name):
     expected = at_age(VOLUME_ML[name], age)
     if age == 15.0:  # the table's last columns are those of boys
         expected *= 0.97
-    # Three standard errors of a median of six, and 5 % for build: 0.2 for firm organs, more for those that are filled.
+    # Firm organs within 20 %; filled ones within three standard errors of a median of six (1.25 sd / sqrt(6)) and 5 %.
     allowed = 0.05 + 3 * 1.25 * WIDE.get(name, 0.1) / 6**0.5
     assert abs(np.log(median / expected)) < allowed
 

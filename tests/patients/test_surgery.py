@@ -100,6 +100,17 @@ def test_clips_are_a_few_voxels_in_the_bed_and_in_no_organ(spacing_mm):
     assert np.all(np.hypot(away[:, 0], away[:, 1]) < 45.0)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_scar_is_left_where_the_kidney_was(side):
+    early = replace(RENAL, removed_kidney=side, months_since_surgery=1.0)
+    child, whole = grow(early, (3.0, 3.0, 2.0)), grow(replace(early, removed_kidney="", tumor=""), (3.0, 3.0, 2.0))
+    scar = child.tissues == Tissue.SCAR
+    assert 0.5 < scar.sum() * 0.018 < 8.0  # mL
+    bed = mask_of(whole, f"Kidney_{side[0].upper()}")
+    assert np.linalg.norm(middle_mm(child, scar) - middle_mm(whole, bed)) < 25.0
+    assert np.mean(child.tissues[bed] == Tissue.FAT) > 0.2
+
+
 def test_a_child_without_surgery_has_neither_scar_nor_clip():
     tissues = grow(Child(5.0, seed=3), COARSE).tissues
     assert not np.any(np.isin(tissues, (Tissue.SCAR, Tissue.CLIP)))
