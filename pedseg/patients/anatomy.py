@@ -73,6 +73,9 @@ class Tissue(IntEnum):
     THYMUS = 25
     LUNG_VESSEL = 26
     MESENTERY = 27
+    CSF = 28  # fluid and nerve roots around the cord; as gray as the cord on CT
+    SCAR = 29  # soft tissue where a tumor was removed
+    CLIP = 30  # metal that the surgeon left
 
 
 @dataclass(frozen=True)

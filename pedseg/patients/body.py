@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from pedseg import organs
 from pedseg.patients.anatomy import Measures, Tissue
 from pedseg.patients.canvas import Canvas, Shape
+from pedseg.patients.surgery import Aftermath
 
 LOWER_MM, UPPER_MM = -172.0, 146.0  # field of view: bladder to the top of the heart
 OUTLINE_Z = (-200.0, -150.0, -100.0, -50.0, 0.0, 50.0, 100.0, 160.0)
@@ -114,6 +115,7 @@ class Setting:
     left: float  # 0 where the left kidney is in place, up to 1 where it was removed
     right: float
     moved: NDArray  # (16, 3) a small displacement in mm for each organ
+    after: Aftermath
 
     def at(self, number: int, points: ArrayLike) -> NDArray:
         """Points or rows (x, y, z, radius) displaced by this child's displacement of that number."""
@@ -126,9 +128,8 @@ class Setting:
         return self.canvas.fill(shape, tissue, ids(name), volume_ml=volume_ml, where=self.body.below, whole=True)
 
 
-def settle(canvas: Canvas, body: Body, size: Measures, removed_kidney: str, rng: np.random.Generator) -> Setting:
+def settle(canvas: Canvas, body: Body, size: Measures, after: Aftermath, rng: np.random.Generator) -> Setting:
     """Draw chance for one child: small displacements, and how far its organs have sunk into an empty fossa."""
     moved, retreat = rng.normal(0.0, 2.5, (16, 3)), rng.uniform(0.6, 1.0)
-    return Setting(
-        canvas, body, size, rng, retreat * (removed_kidney == "left"), retreat * (removed_kidney == "right"), moved
-    )
+    left, right = (retreat * (after.child.removed_kidney == side) for side in ("left", "right"))
+    return Setting(canvas, body, size, rng, left, right, moved, after)

@@ -14,6 +14,9 @@ from pathlib import Path
 from pedseg.organs import NAMES
 
 SPLITS = ("train", "validation", "test")
+TUMORS = ("renal", "neuroblastoma")
+POSTURES = ("supine", "left side", "right side", "prone")  # on what the patient lies
+PHASES = ("none", "arterial", "portal venous")  # of the contrast medium
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,8 @@ class Case:
     `split` is `train`, `validation` or `test`, or `unlabeled` for a scan that nobody contoured.
     `label_file` is a label map, or a folder of one mask per organ, or None. `annotated` are the
     organs that somebody looked for; `absent` are those of them that the scan does not hold.
+    `tumor`, `posture` and `phase` are words of `TUMORS`, `POSTURES` and `PHASES`, or "" where
+    nobody said.
     """
 
     name: str
@@ -35,6 +40,10 @@ class Case:
     absent: tuple[str, ...] = ()
     age_months: int | None = None
     sex: str = ""
+    tumor: str = ""
+    months_since_surgery: float | None = None
+    posture: str = ""
+    phase: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
 """Two invented hospitals, Polder and Neckar: whom they treat, how they scan, and their scans on disk.
 
 They differ in causes that have names: contrast phase, slice thickness, kernel, noise, table, ages, and which kidney
-is mostly gone. Each is one field, so `dataclasses.replace` switches one of them at a time.
+is mostly gone. Each is one field, so `dataclasses.replace` switches one of them at a time; posture, contouring habits,
+cushion and field of view are there too, and off in both hospitals. All children had surgery, for a renal tumor or a
+neuroblastoma in the proportion 105 to 167, and 38 of 272 have a second scan (arXiv 2605.06820).
 """
 
 from __future__ import annotations
@@ -10,17 +12,19 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from pedseg.findings import refuse
+from pedseg.patients.child import Child, Side
+from pedseg.patients.contouring import DRAWN_WHOLE, ContouringHabits, contour
 from pedseg.patients.datasets import write_case, write_index, written_cases
-from pedseg.patients.phantom import Child, grow
+from pedseg.patients.phantom import grow
 from pedseg.patients.scanner import CtProtocol, scan_ct
 
 LICENSE = "Apache-2.0"
 BLOCK = 30  # patients
+LONGEST_MONTHS = 60  # since surgery
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,13 @@ class Center:
     name: str
     protocols: tuple[tuple[float, CtProtocol], ...]
     age_years: tuple[float, float, float]  # youngest, median, oldest
-    removed_share: float = 0.4  # patients with one kidney removed
-    left_share: float = 0.5  # of those, the left one
+    renal_share: float = 105 / 272  # patients with one kidney removed for a renal tumor; the others: neuroblastoma
+    left_share: float = 0.5  # of the removed kidneys, the left one
+    clip_share: float = 0.2  # patients with clips of metal, which cast streaks
+    repeat_share: float = 38 / 272  # patients with a second scan some months later
+    lateral_share: float = 0.0  # patients who lie on a side, turned by 60 to 120 degrees
+    roll_sd_deg: float = 0.0  # how much the others are turned
+    habits: ContouringHabits = DRAWN_WHOLE
     build_mm: tuple[float, float, float] = (3.0, 3.0, 2.0)  # voxels the child is built of before the scan
 
 
@@ -57,20 +66,62 @@ COHORT = {"train": 30, "validation": 5, "test": 25}  # patients of each center i
 
 
 def draw_patient(center: Center, seed: int, index: int) -> tuple[Child, CtProtocol]:
-    """Patient number `index` of a center and the protocol of the scan.
+    """Patient number `index` of a center, as at the first scan, and the protocol of the scan.
 
     Operations, ages and protocols are dealt like cards, so that any thirty patients in a row, counted from a multiple
     of thirty, show the center's habits.
     """
-    operation, protocol, age, sex = (_dealt(center, seed, index, deck) for deck in range(4))
+    operation, protocol, age, sex, months, clips, lateral = (
+        _dealt(center, seed, index, deck) for deck in (0, 1, 2, 3, 4, 6, 7)
+    )
     own = np.random.default_rng((seed, *center.name.encode(), index))
-    removed: Literal["", "left", "right"] = ""
-    if operation < center.removed_share:
-        removed = "left" if operation < center.removed_share * center.left_share else "right"
-    years = float(np.interp(age + own.uniform(-0.5, 0.5) / BLOCK, (0.0, 0.5, 1.0), center.age_years))
+    years = round(float(np.interp(age + own.uniform(-0.5, 0.5) / BLOCK, (0.0, 0.5, 1.0), center.age_years)), 2)
+    renal, side = _operation(center, operation)
+    longest = min(LONGEST_MONTHS, 12 * years - 1)  # no child is operated on before its birth
     shares = np.cumsum([share for share, _ in center.protocols])
     chosen = center.protocols[int(np.searchsorted(shares[:-1], protocol * shares[-1], side="right"))][1]
-    return Child(round(years, 2), "F" if sex < 0.5 else "M", removed, seed=int(own.integers(2**31))), chosen
+    child = Child(
+        years,
+        "F" if sex < 0.5 else "M",
+        side if renal else "",
+        seed=int(own.integers(2**31)),
+        tumor="renal" if renal else "neuroblastoma",
+        side=side,
+        months_since_surgery=round(max(0.5, 1 + (longest - 1) * months), 1),
+        clips=int(own.integers(2, 6)) if clips < center.clip_share else 0,
+    )
+    return replace(child, roll_deg=_roll_deg(center, own, lateral < center.lateral_share)), chosen
+
+
+def _operation(center: Center, card: float) -> tuple[bool, Side]:
+    """Whether the tumor was renal, and its side, from one of `BLOCK` cards: whole numbers of patients in each group."""
+    place, renal = int(card * BLOCK), round(center.renal_share * BLOCK)
+    if place < renal:
+        return True, "left" if place < round(renal * center.left_share) else "right"
+    return False, "left" if (place - renal) % 2 == 0 else "right"
+
+
+def _roll_deg(center: Center, rng: np.random.Generator, lateral: bool) -> float:
+    """How a patient is turned on the table: on a side, or nearly supine."""
+    if lateral:
+        return round(float(rng.choice((-1, 1)) * rng.uniform(60.0, 120.0)), 1)
+    return round(float(rng.normal(0.0, 1.0)) * center.roll_sd_deg, 1) + 0.0  # no -0.0
+
+
+def second_visit(center: Center, seed: int, index: int) -> Child | None:
+    """The same patient 3 to 12 months later, or None for the most, who are scanned once."""
+    if _dealt(center, seed, index, 5) >= center.repeat_share:
+        return None
+    child, _ = draw_patient(center, seed, index)
+    rng = np.random.default_rng((seed, *center.name.encode(), index, 1))
+    later, supine = rng.uniform(3.0, 12.0), _roll_deg(center, rng, False)
+    return replace(
+        child,
+        age_years=min(18.0, round(child.age_years + later / 12, 2)),
+        months_since_surgery=round(child.months_since_surgery + later, 1),
+        roll_deg=supine if child.posture == "supine" else child.roll_deg,
+        visit=1,
+    )
 
 
 def _dealt(center: Center, seed: int, index: int, deck: int) -> float:
@@ -80,45 +131,98 @@ def _dealt(center: Center, seed: int, index: int, deck: int) -> float:
     return (float(order[place]) + 0.5) / BLOCK
 
 
+@dataclass(frozen=True)
+class Appointment:
+    """One scan that a center makes: of whom, how, and what it is used for. A patient may have two, in one split."""
+
+    name: str
+    patient: str
+    split: str
+    child: Child
+    protocol: CtProtocol
+
+
+def appointments(
+    center: Center, *, train: int = 20, validation: int = 4, test: int = 20, seed: int = 0
+) -> list[Appointment]:
+    """All scans of a data set in the order of their names; the numbers count patients, not scans.
+
+    Second scans are in the training and test splits; they are named like `polder-007b`.
+    """
+    planned = []
+    for index, split in enumerate(["train"] * train + ["validation"] * validation + ["test"] * test):
+        name, patient = f"{center.name.lower()}-{index + 1:03d}", f"{center.name[0]}{index + 1:03d}"
+        child, protocol = draw_patient(center, seed, index)
+        planned.append(Appointment(name, patient, split, child, protocol))
+        later = None if split == "validation" else second_visit(center, seed, index)
+        if later is not None:
+            planned.append(Appointment(f"{name}b", patient, split, later, protocol))
+    return planned
+
+
 def make_dataset(
     center: Center, folder: Path, *, train: int = 20, validation: int = 4, test: int = 20, seed: int = 0
 ) -> Iterator[str]:
     """Write a center's scans as a data set; yields each case's name when it is finished.
 
-    Cases that a former call with the same center and seed has finished are kept; those of another seed are
-    written anew. Raises `PedsegInputError` if the folder holds cases of other names.
+    The numbers count patients; about one in seven has a second scan (`appointments` tells all names before). Cases
+    that a former call with the same center and seed has finished are kept; those of another seed are written anew.
+    Raises `PedsegInputError` if the folder holds cases of other names.
     """
     folder = Path(folder)
     source = f"pedseg phantom, seed {seed}, {hashlib.sha256(repr(center).encode()).hexdigest()[:12]}"
-    splits = ["train"] * train + ["validation"] * validation + ["test"] * test
-    names = [f"{center.name.lower()}-{index + 1:03d}" for index in range(len(splits))]
+    planned = appointments(center, train=train, validation=validation, test=test, seed=seed)
     rows = written_cases(folder)
-    strangers = sorted(set(rows) - set(names))
+    strangers = sorted(set(rows) - {scan.name for scan in planned})
     if strangers:
         text = f"it holds cases of another data set: {', '.join(strangers[:4])}."
         raise refuse("E-OTHER-CASES", folder, text, "Delete the folder or name another.")
-    for index, (name, split) in enumerate(zip(names, splits, strict=True)):
-        if name not in rows or (rows[name]["source"], rows[name]["split"]) != (source, split):
-            write_patient(center, folder, name, split, seed, index, source)
-        yield name
+    for scan in planned:
+        if scan.name not in rows or (rows[scan.name]["source"], rows[scan.name]["split"]) != (source, scan.split):
+            write_appointment(center, folder, scan, source)
+        yield scan.name
     write_index(folder, center=center.name)
 
 
-def write_patient(center: Center, folder: Path, name: str, split: str, seed: int, index: int, source: str) -> None:
-    """Grow, scan and write one patient."""
-    child, protocol = draw_patient(center, seed, index)
+def write_appointment(center: Center, folder: Path, scan: Appointment, source: str) -> None:
+    """Grow, contour, scan and write one case."""
+    child, protocol = scan.child, scan.protocol
     spacing = (center.build_mm[0], center.build_mm[1], min(center.build_mm[2], protocol.slice_mm))
-    image, labels = scan_ct(grow(child, spacing), protocol, child.seed)
+    phantom = contour(grow(child, spacing), center.habits)
+    image, labels = scan_ct(phantom, protocol, child.seed + child.visit)
     write_case(
         folder,
-        name,
+        scan.name,
         image,
         labels,
-        patient=f"{center.name[0]}{index + 1:03d}",
+        patient=scan.patient,
         center=center.name,
-        split=split,
+        split=scan.split,
         age_months=round(child.age_years * 12),
         sex=child.sex,
         source=source,
         license=LICENSE,
+        tumor=child.tumor,
+        months_since_surgery=child.months_since_surgery,
+        posture=child.posture,
+        phase=protocol.phase,
     )
+
+
+def in_clinic_detail(center: Center) -> Center:
+    """The same hospital with scans of 1 x 1 x 2 mm, as the clinic profile plans them: finer, sharper, noisier."""
+    protocols = tuple(
+        (
+            share,
+            replace(
+                p,
+                pixel_mm=1.0,
+                slice_mm=2.0,
+                kernel_mm=0.5 * p.kernel_mm,
+                noise_hu=1.2 * p.noise_hu,
+                noise_grain_mm=0.6 * p.noise_grain_mm,
+            ),
+        )
+        for share, p in center.protocols
+    )
+    return replace(center, protocols=protocols, build_mm=(1.0, 1.0, 2.0))

@@ -7,32 +7,21 @@ other so that they press against each other. Phantoms show patterns; they say no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.patients import bowel, thorax, viscera
+from pedseg.patients import bowel, surgery, thorax, viscera
 from pedseg.patients.anatomy import Tissue, measure
 from pedseg.patients.body import Body, Setting, outline_mm, settle
 from pedseg.patients.canvas import Canvas, turned
+from pedseg.patients.child import Child
 from pedseg.patients.skeleton import skeleton
 
 __all__ = ["Child", "Phantom", "Tissue", "grow"]
 
 MARGIN_MM = np.array([[12.0, 26.0, 0.0], [12.0, 12.0, 0.0]])  # air around the skin; below it there is room for a couch
-
-
-@dataclass(frozen=True)
-class Child:
-    """Who is scanned: age, sex, which kidney was removed, and how the child lies (0 supine, -90 on its right side)."""
-
-    age_years: float
-    sex: Literal["F", "M"] = "F"
-    removed_kidney: Literal["", "left", "right"] = ""
-    roll_deg: float = 0.0
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,21 +42,16 @@ class Phantom:
 def grow(child: Child, spacing_mm: tuple[float, float, float] = (3.0, 3.0, 4.0)) -> Phantom:
     """Grow one child; the same `Child` gives the same anatomy in every posture and at every spacing.
 
-    Raises `ValueError` for ages outside 0 to 18 years and for unknown sides or sexes.
+    Raises `ValueError` for ages outside 0 to 18 years, unknown words, and surgery that contradicts itself.
     """
-    if (
-        not 0 <= child.age_years <= 18
-        or child.sex not in ("F", "M")
-        or child.removed_kidney not in ("", "left", "right")
-    ):
-        raise ValueError(f"no such child: {child}")
+    child.refuse_impossible()
     rng = np.random.default_rng((child.seed, 19))
     size = measure(child.age_years, child.sex, rng)
     extent = outline_mm(size.scale, turned((0.0, 0.0, child.roll_deg))) + MARGIN_MM * [[-1.0], [1.0]]
     canvas = Canvas(size.scale, child.roll_deg, extent, spacing_mm, rng)
     body = Body(canvas, size.fat_mm)
     skeleton(body)
-    place_organs(settle(canvas, body, size, child.removed_kidney, rng))
+    place_organs(settle(canvas, body, size, surgery.aftermath(child), rng))
     return Phantom(canvas.labels, canvas.tissues, canvas.affine, child)
 
 
@@ -79,10 +63,25 @@ def place_organs(setting: Setting) -> None:
     viscera.kidneys(setting)
     viscera.portal_system(setting)
     viscera.gallbladder_and_pancreas(setting)
+    surgery.draw_scar(setting.canvas, setting.after)
     viscera.spleen(setting)
     viscera.liver(setting)
+    setting = refilled(setting)
     viscera.bladder(setting)
     bowel.stomach_and_duodenum(setting)
     bowel.colon(setting)
     bowel.small_bowel(setting)
     bowel.one_piece(setting, bowel.BOWEL)
+    surgery.draw_clips(setting.canvas, setting.after)
+
+
+def refilled(setting: Setting) -> Setting:
+    """At a later visit: stomach, bowel and bladder are filled anew, everything else is as it was."""
+    child = setting.after.child
+    if not child.visit:
+        return setting
+    rng = np.random.default_rng((child.seed, 19, child.visit))
+    factors = np.exp(rng.normal(0.0, (0.2, 0.3)))
+    volume_ml = setting.size.volume_ml
+    filled = {organ: volume_ml[organ] * float(f) for organ, f in zip(("Stomach", "Bladder"), factors, strict=True)}
+    return replace(setting, rng=rng, size=replace(setting.size, volume_ml=volume_ml | filled))

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pedseg.patients import artifacts
 from pedseg.patients.anatomy import Tissue
+from pedseg.patients.cases import PHASES
 from pedseg.patients.phantom import Phantom
 from pedseg.scan import Scan
 
-AIR_HU = -1000.0
 Phase = Literal["none", "arterial", "portal venous"]
 
 # Tissue: HU without contrast, in the arterial phase, in the portal venous phase, grain of the texture in HU.
@@ -51,8 +52,10 @@ GRAY: dict[Tissue, tuple[float, float, float, float]] = {
     Tissue.THYMUS: (48, 60, 75, 6),
     Tissue.LUNG_VESSEL: (0, 120, 60, 20),
     Tissue.MESENTERY: (-80, -75, -70, 20),
+    Tissue.SCAR: (28, 32, 42, 8),
+    Tissue.CLIP: (7000, 7000, 7000, 0),
 }
-PHASES: tuple[Phase, ...] = ("none", "arterial", "portal venous")
+SURGICAL = (Tissue.SCAR, Tissue.CLIP)  # drawn by no child without surgery: no chance is spent on their gray
 
 
 @dataclass(frozen=True)
@@ -69,29 +72,48 @@ class CtProtocol:
     kvp: int = 120
     couch: Literal["", "flat", "curved"] = "curved"
     oral_contrast: bool = False
+    cushion: bool = False  # a vacuum cushion between the child and the table, raised at its sides
+    field_mm: float | None = None  # diameter of the round field that is reconstructed; None shows all
+    padding_hu: int = -1024  # what stands outside of that field
 
 
 def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int) -> tuple[Scan, Scan]:
     """Scan a child: image (int16 HU) and labels (uint8 organ ids) on the protocol's grid, same affine."""
     rng = np.random.default_rng((seed, 23))
-    fine = np.asarray(phantom.spacing_mm)
-    spacing = np.array([protocol.pixel_mm, protocol.pixel_mm, protocol.slice_mm])
-    shape = np.maximum(1, np.floor(np.asarray(phantom.tissues.shape) * fine / spacing + 1e-6)).astype(int)
-    first = phantom.affine[:3, 3] + (np.asarray(phantom.tissues.shape) - 1) * fine / 2 - (shape - 1) * spacing / 2
-    affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = first
-
+    affine, shape = _grid(phantom, protocol)
     image = _paint(phantom.tissues, gray_values(protocol, rng), rng)
-    sigma = protocol.kernel_mm / 2.355 / fine[:2]
+    sigma = protocol.kernel_mm / 2.355 / np.asarray(phantom.spacing_mm[:2])
     image = ndimage.gaussian_filter(image, (*sigma, 0.0), mode="nearest", truncate=2.5)
-    start = (first - spacing / 2) - (phantom.affine[:3, 3] - fine / 2)
     for axis in range(3):
-        image = _average(image, axis, fine[axis], spacing[axis], start[axis], shape[axis])
-    labels = _nearest(phantom.labels, fine, spacing, start, shape)
+        image = _average(image, axis, phantom, affine, shape[axis])
+    labels = _nearest(phantom.labels, phantom, affine, shape)
     image += _noise(image.shape, protocol, rng)
+    artifacts.add_streaks(image, affine, phantom, seed)
     if protocol.couch:
-        _add_couch(image, phantom, affine, protocol.couch)
-    return Scan(np.clip(np.round(image), -1024, 3071).astype(np.int16), affine), Scan(labels, affine)
+        artifacts.add_couch(image, phantom, affine, protocol.couch)
+    if protocol.cushion:
+        artifacts.add_cushion(image, _nearest(phantom.tissues, phantom, affine, shape) == Tissue.AIR, affine)
+    image = np.clip(np.round(image), -1024, 3071).astype(np.int16)
+    if protocol.field_mm is not None:
+        outside = artifacts.outside_field(image.shape, protocol.pixel_mm, protocol.field_mm)
+        image[outside], labels[outside] = protocol.padding_hu, 0
+    return Scan(image, affine), Scan(labels, affine)
+
+
+def _grid(phantom: Phantom, protocol: CtProtocol) -> tuple[NDArray[np.float64], tuple[int, ...]]:
+    """Affine and shape of the scan: as many whole voxels of the protocol as the child's grid holds, in its middle."""
+    fine, n_fine = np.asarray(phantom.spacing_mm), np.asarray(phantom.tissues.shape)
+    spacing = np.array([protocol.pixel_mm, protocol.pixel_mm, protocol.slice_mm])
+    shape = np.maximum(1, np.floor(n_fine * fine / spacing + 1e-6)).astype(int)
+    affine = np.diag([*spacing, 1.0])
+    affine[:3, 3] = phantom.affine[:3, 3] + (n_fine - 1) * fine / 2 - (shape - 1) * spacing / 2
+    return affine, tuple(int(n) for n in shape)
+
+
+def _start_mm(phantom: Phantom, affine: NDArray, axis: int) -> float:
+    """How far the scan's first voxel begins behind the beginning of the child's grid."""
+    lower = affine[axis, 3] - affine[axis, axis] / 2
+    return float(lower - (phantom.affine[axis, 3] - phantom.affine[axis, axis] / 2))
 
 
 def gray_values(protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -102,10 +124,11 @@ def gray_values(protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.fl
     for tissue, row in GRAY.items():
         own = (
             0.0
-            if tissue in (Tissue.AIR, Tissue.GAS)
+            if tissue in (Tissue.AIR, Tissue.GAS, *SURGICAL)
             else rng.normal(0.0, 4.0 if abs(row[0]) < 150 else 0.03 * abs(row[0]))
         )
         values[tissue] = row[0] + own + strength * (row[column] - row[0])
+    values[Tissue.CSF] = values[Tissue.CORD]
     if protocol.oral_contrast:
         values[Tissue.BOWEL_FLUID] = rng.uniform(150, 350)
     return values
@@ -116,6 +139,7 @@ def _paint(tissues: NDArray, values: NDArray, rng: np.random.Generator) -> NDArr
     grain = np.zeros_like(values)
     for tissue, row in GRAY.items():
         grain[tissue] = row[3]
+    grain[Tissue.CSF] = grain[Tissue.CORD]
     rough = ndimage.gaussian_filter(rng.standard_normal(tissues.shape, dtype=np.float32), 1.2, truncate=2.5)
     return values[tissues] + grain[tissues] * (rough / rough.std())
 
@@ -129,21 +153,21 @@ def _weights(fine_mm: float, coarse_mm: float, start_mm: float, n_fine: int, n_c
     return (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _average(
-    image: NDArray, axis: int, fine_mm: float, coarse_mm: float, start_mm: float, n: int
-) -> NDArray[np.float32]:
+def _average(image: NDArray, axis: int, phantom: Phantom, affine: NDArray, n: int) -> NDArray[np.float32]:
+    """The mean of the fine voxels in every voxel of the scan, along one axis."""
+    fine_mm, coarse_mm, start_mm = phantom.spacing_mm[axis], affine[axis, axis], _start_mm(phantom, affine, axis)
     if np.isclose(fine_mm, coarse_mm) and abs(start_mm) < 1e-6:
         return image
     weights = _weights(fine_mm, coarse_mm, start_mm, image.shape[axis], n)
     return np.moveaxis(np.tensordot(weights, image, axes=(1, axis)), 0, axis)
 
 
-def _nearest(labels: NDArray, fine: NDArray, spacing: NDArray, start: NDArray, shape: NDArray) -> NDArray[np.uint8]:
+def _nearest(labels: NDArray, phantom: Phantom, affine: NDArray, shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """The label at the center of every voxel."""
-    index = [
-        np.clip(((start[a] + spacing[a] * (np.arange(shape[a]) + 0.5)) / fine[a]).astype(int), 0, labels.shape[a] - 1)
-        for a in range(3)
-    ]
+    index = []
+    for axis, n in enumerate(shape):
+        middle = _start_mm(phantom, affine, axis) + affine[axis, axis] * (np.arange(n) + 0.5)
+        index.append(np.clip((middle / phantom.spacing_mm[axis]).astype(int), 0, labels.shape[axis] - 1))
     return np.ascontiguousarray(labels[np.ix_(*index)])
 
 
@@ -154,18 +178,3 @@ def _noise(shape: tuple[int, ...], protocol: CtProtocol, rng: np.random.Generato
     if sigma > 0.1:
         noise = ndimage.gaussian_filter(noise, (sigma, sigma, 0.0), truncate=2.5)
     return noise * (protocol.noise_hu / noise.std())
-
-
-def _add_couch(image: NDArray, phantom: Phantom, affine: NDArray, shape: str) -> None:
-    """The table under the child: a flat board, or a curved shell, of carbon fiber around foam."""
-    body = np.nonzero((phantom.tissues != Tissue.AIR).any(axis=(0, 2)))[0]
-    back_mm = phantom.affine[1, 3] + (body[0] - 0.5) * phantom.spacing_mm[1]
-    x = affine[0, 3] + affine[0, 0] * np.arange(image.shape[0])[:, None]
-    y = affine[1, 3] + affine[1, 1] * np.arange(image.shape[1])[None, :]
-    sag = 0.0 if shape == "flat" else np.square(x) / 900.0 - 1.0
-    depth = back_mm - 1.5 - y + sag  # mm under the table's surface
-    skin, foam = (np.abs(depth - 2) < 2) | (np.abs(depth - 17) < 2), (depth > 4) & (depth < 15)
-    layer = np.where(skin, -60.0, np.where(foam, -920.0, AIR_HU)).astype(np.float32)[:, :, None]
-    air = image < -700
-    outside = air & (depth[:, :, None] > 0)
-    np.copyto(image, image + (layer - AIR_HU), where=outside)

@@ -15,6 +15,7 @@ from pedseg.patients.landmarks import HIP_BARS, mirrored
 
 VERTEBRA_MM = 20.5  # from one vertebra to the next; the second lumbar vertebra lies at z = 0
 SPINE_Y = -28.0
+CONUS_Z = 10.0  # the cord ends between the first and the second lumbar vertebra
 
 
 def sagittal_curve(z: NDArray) -> NDArray:
@@ -93,7 +94,9 @@ def _spine(c: Canvas) -> None:
     c.paint(box, vertebra, Tissue.CARTILAGE)
     c.paint(box, bone, Tissue.SPONGIOSA, ids("VBs"))
     c.paint(box, bone & edge, Tissue.CORTEX, ids("VBs"))
-    c.paint(box, (ring < 1.0) & (z > -112), Tissue.CORD, ids("SpinalCanal"))
+    canal = (ring < 1.0) & (z > -112)
+    c.paint(box, canal, Tissue.CSF, ids("SpinalCanal"))
+    c.paint(box, (ring < 0.55) & (z > CONUS_Z), Tissue.CORD, ids("SpinalCanal"))
 
 
 def _arch(x: NDArray, y: NDArray, z: NDArray, offset: NDArray, ring: NDArray) -> NDArray:

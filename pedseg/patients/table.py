@@ -7,13 +7,14 @@ splits; a column that is not known is refused, because a misspelt `patient` woul
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
 from pedseg.findings import PedsegInputError, refuse
 from pedseg.organs import NAMES, suggest
-from pedseg.patients.cases import SPLITS, Case
+from pedseg.patients.cases import PHASES, POSTURES, SPLITS, TUMORS, Case
 from pedseg.patients.survey import Survey, center_name
 
 COLUMNS = (
@@ -33,7 +34,12 @@ COLUMNS = (
     "orientation",
     "repairs",
     "sha256_image",
+    "tumor",
+    "months_since_surgery",
+    "posture",
+    "phase",
 )
+WORDS = {"sex": ("F", "M"), "tumor": TUMORS, "posture": POSTURES, "phase": PHASES}  # what a column may say
 PENDING = ".rows"  # one small JSON a finished case, until write_index gathers them in cases.tsv
 Files = tuple[Path, Path | None, bool]  # image, label map, whether they lie in the test folders
 Organs = tuple[str, ...]
@@ -97,9 +103,11 @@ def read_case(folder: Path, name: str, files: Files, row: dict[str, str], drawn:
         found.note(
             "E-CASES-TABLE", table, f"the case {name} has age_months {age!r}.", "Write whole months, or nothing."
         )
-    sex = row.get("sex") or ""
-    if sex not in ("", "F", "M"):
-        found.note("E-CASES-TABLE", table, f"the case {name} has sex {sex!r}.", "Write F, M or nothing.")
+    for column, known in WORDS.items():
+        word = row.get(column) or ""
+        if word not in ("", *known):
+            remedy = f"Write {', '.join(known)} or nothing."
+            found.note("E-CASES-TABLE", table, f"the case {name} has {column} {word!r}.", remedy)
     return Case(
         name=name,
         patient=row.get("patient") or name,
@@ -110,8 +118,23 @@ def read_case(folder: Path, name: str, files: Files, row: dict[str, str], drawn:
         annotated=annotated if label else (),
         absent=_organs(row.get("absent") or "", name, table, found),
         age_months=int(age) if age and age.isdecimal() else None,
-        sex=sex,
+        sex=row.get("sex") or "",
+        tumor=row.get("tumor") or "",
+        months_since_surgery=_months(row.get("months_since_surgery") or "", name, table, found),
+        posture=row.get("posture") or "",
+        phase=row.get("phase") or "",
     )
+
+
+def _months(stated: str, name: str, table: Path, found: Survey) -> float | None:
+    """Months since surgery, whole or with a decimal point."""
+    if not stated:
+        return None
+    if re.fullmatch(r"\d{1,4}(\.\d+)?", stated, re.ASCII):
+        return float(stated)
+    finding = f"the case {name} has months_since_surgery {stated!r}."
+    found.note("E-CASES-TABLE", table, finding, "Write months as 7 or 7.5, or nothing.")
+    return None
 
 
 def _split(stated: str, name: str, no_label: bool, held_out: bool, table: Path, found: Survey) -> str:

@@ -28,6 +28,8 @@ from pedseg.patients.landmarks import (
 )
 from pedseg.patients.skeleton import SPINE_Y, sagittal_curve
 
+VOLUME_OF_LENGTH = 2.5  # a kidney longer by a factor holds that factor to this power of the volume
+
 
 def great_vessels(s: Setting) -> None:
     """Aorta, inferior vena cava, iliac vessels and the crura of the diaphragm."""
@@ -55,27 +57,34 @@ def muscles(s: Setting) -> None:
 
 
 def kidneys(s: Setting) -> None:
-    """Kidneys and adrenals; the kidney that is left after an operation has grown (in length by up to a quarter)."""
-    volume_ml = s.size.volume_ml["Kidneys"]
-    growth = s.rng.uniform(1.0, 1.24) ** 3
+    """Kidneys and adrenals; the kidney that is left after an operation has grown, most of all in length."""
+    after = s.after
+    growth = 1.0 + (after.growth - 1.0) * s.rng.uniform(0.85, 1.0)
     share = s.rng.normal(0.5, 0.02)
     drift, tilt = s.rng.normal(0, 4, 2), s.rng.normal(0, 4, (2, 3))
     gone_too = s.rng.random() < 0.5  # the adrenal is taken with the kidney in every second child
     for i, (side, letter, gone, other) in enumerate(((-1, "L", s.left, s.right), (1, "R", s.right, s.left))):
+        beside_bed = after.child.tumor == "neuroblastoma" and side == after.child.operated_side
         middle = np.array([side * (45.0 + 4 * other), -30.0 + 3 * other, -5.0 * side + drift[i]])
-        middle += s.moved[4 + i] * [1, 0.6, 1]
+        middle += s.moved[4 + i] * [1, 0.6, 1] + (after.kidney_shift_mm if beside_bed else np.zeros(3))
         angles = np.array([-9.0, side * 13.0, side * -28.0]) + tilt[i]
+        longer = growth if other else 1.0
+        own_ml = s.size.volume_ml["Kidneys"] * (share if side < 0 else 1 - share) * longer**VOLUME_OF_LENGTH
         if not gone:
-            own_ml = volume_ml * (share if side < 0 else 1 - share) * (growth if other else 1.0)
-            _kidney(s, f"Kidney_{letter}", middle, angles, side, own_ml)
-        if not (gone and gone_too):
+            _kidney(
+                s, f"Kidney_{letter}", middle, angles, side, own_ml * (after.kidney_share if beside_bed else 1), longer
+            )
+        if not ((gone and gone_too) or (beside_bed and after.adrenal_gone)):
             _adrenal(s, f"Glnd_Adrenal_{letter}", np.array([side * 22.0, -19.0, 40.0 - side]) + s.moved[6 + i], side)
 
 
-def _kidney(s: Setting, organ: str, middle: NDArray, angles: NDArray, side: int, volume_ml: float) -> None:
+def _kidney(
+    s: Setting, organ: str, middle: NDArray, angles: NDArray, side: int, volume_ml: float, longer: float
+) -> None:
     """A bean of cortex, medulla and a sinus that opens toward the spine."""
     c = s.canvas
-    bean = c.ellipsoid(middle, (18.5, 17.0, 38.5), angles, reach=1.5)
+    wider = longer ** ((VOLUME_OF_LENGTH - 1) / 2)
+    bean = c.ellipsoid(middle, (18.5 * wider, 17.0 * wider, 38.5 * longer), angles, reach=1.5)
     x, y, z = c.offsets(bean.box, middle + np.array([-side * 15.0, 5.0, 0.0]))
     notch = np.exp(-(x * x / 130 + y * y / 90 + z * z / 170))
     field = bean.field + 0.75 * notch

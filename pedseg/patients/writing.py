@@ -27,7 +27,7 @@ from pedseg.findings import refuse
 from pedseg.organs import NAMES, ORGANS
 from pedseg.patients.cases import SPLITS
 from pedseg.patients.loading import count_labels, describe, same_grid
-from pedseg.patients.table import COLUMNS, PENDING, read_table
+from pedseg.patients.table import COLUMNS, PENDING, WORDS, read_table
 from pedseg.scan import Scan, to_ras, write_nifti, write_whole
 
 
@@ -47,6 +47,10 @@ def write_case(
     source: str = "",
     license: str = "",
     repairs: Iterable[str] = (),
+    tumor: str = "",
+    months_since_surgery: float | None = None,
+    posture: str = "",
+    phase: str = "",
 ) -> dict[str, str]:
     """Write one case: image (int16 HU), label map (uint8 organ ids), then its row for the table.
 
@@ -56,7 +60,8 @@ def write_case(
     """
     folder, image, labels = Path(folder), to_ras(image), to_ras(labels)
     manual, silver = tuple(manual), tuple(silver)
-    _check_person(name, split, age_months, sex)
+    about = {"sex": sex, "tumor": tumor, "posture": posture, "phase": phase}
+    _check_person(name, split, about, age_months, months_since_surgery)
     drawn = _check_case(name, image, labels, [*manual, *silver])
     image_file, label_file = _files(folder, name, split)
     _forget(folder, name)
@@ -69,7 +74,6 @@ def write_case(
         "center": center,
         "split": split,
         "age_months": "" if age_months is None else str(int(age_months)),
-        "sex": sex,
         "source": source,
         "license": license,
         "manual": ";".join(manual),
@@ -80,21 +84,27 @@ def write_case(
         "orientation": "RAS",
         "repairs": ";".join(repairs),
         "sha256_image": hashlib.sha256(image_file.read_bytes()).hexdigest(),
-    }
+        "months_since_surgery": "" if months_since_surgery is None else str(round(float(months_since_surgery), 2)),
+    } | about
     write_whole(folder / PENDING / f"{name}.json", json.dumps(row).encode())
     return row
 
 
-def _check_person(name: str, split: str, age_months: int | None, sex: str) -> None:
+def _check_person(
+    name: str, split: str, about: Mapping[str, str], age_months: int | None, months_since_surgery: float | None
+) -> None:
     """Refuse what could not be read back from the table or from the name of a file."""
     if not re.fullmatch(r"[A-Za-z0-9-]{1,32}", name):
         raise refuse("E-CASE-NAME", name, "a case name holds 1 to 32 letters, digits or hyphens.", "Rename the case.")
     if split not in SPLITS:
         raise refuse("E-SPLIT", name, f"there is no split {split!r}.", f"Use one of {', '.join(SPLITS)}.")
-    if sex not in ("", "F", "M") or (age_months is not None and age_months < 0):
-        raise refuse(
-            "E-CASES-TABLE", name, f"sex {sex!r}, age {age_months} months.", "Give F, M or nothing; age from 0."
-        )
+    for column, word in about.items():
+        if word not in ("", *WORDS[column]):
+            remedy = f"Give {', '.join(WORDS[column])} or nothing."
+            raise refuse("E-CASES-TABLE", name, f"{column} {word!r}.", remedy)
+    if any(months is not None and not 0 <= months < 10_000 for months in (age_months, months_since_surgery)):
+        finding = f"age {age_months} months, {months_since_surgery} months since surgery."
+        raise refuse("E-CASES-TABLE", name, finding, "Give months from 0, or None.")
 
 
 def _check_case(name: str, image: Scan, labels: Scan, drawn: Sequence[str]) -> list[str]:

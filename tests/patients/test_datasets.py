@@ -187,25 +187,87 @@ def test_a_data_set_can_be_extended_and_a_case_moved_to_another_split(tmp_path):
     assert check_dataset(folder) == []
 
 
-UNWRITABLE = {
-    "E-CASE-NAME": {"name": "../x"},
-    "E-SPLIT": {"split": "exam"},
-    "E-CASES-TABLE": {"sex": "girl"},
-    "E-ORGAN-UNKNOWN": {"manual": ["Liver", "liver"]},
-    "E-NOT-ANNOTATED": {"manual": ["Liver"]},
-    "E-LABEL-VALUES": {"labels": Scan(np.full(SHAPE, 20, np.uint8), AFFINE)},
-    "E-NOT-FINITE": {"image": Scan(np.full(SHAPE, np.nan), AFFINE)},
-    "E-GEOMETRY": {"labels": Scan(np.zeros(SHAPE, np.uint8), AFFINE + np.eye(4)[3] * [[1], [0], [0], [0]])},
-}
+UNWRITABLE = [
+    ("E-CASE-NAME", {"name": "../x"}),
+    ("E-SPLIT", {"split": "exam"}),
+    ("E-CASES-TABLE", {"sex": "girl"}),
+    ("E-CASES-TABLE", {"tumor": "lymphoma"}),
+    ("E-CASES-TABLE", {"posture": "asleep"}),
+    ("E-CASES-TABLE", {"phase": "venous"}),
+    ("E-CASES-TABLE", {"months_since_surgery": -1.0}),
+    ("E-CASES-TABLE", {"months_since_surgery": float("nan")}),
+    ("E-ORGAN-UNKNOWN", {"manual": ["Liver", "liver"]}),
+    ("E-NOT-ANNOTATED", {"manual": ["Liver"]}),
+    ("E-LABEL-VALUES", {"labels": Scan(np.full(SHAPE, 20, np.uint8), AFFINE)}),
+    ("E-NOT-FINITE", {"image": Scan(np.full(SHAPE, np.nan), AFFINE)}),
+    ("E-GEOMETRY", {"labels": Scan(np.zeros(SHAPE, np.uint8), AFFINE + np.eye(4)[3] * [[1], [0], [0], [0]])}),
+]
 
 
-@pytest.mark.parametrize("code", UNWRITABLE)
-def test_an_unwritable_value_is_refused_before_a_byte_is_written(tmp_path, code):
+@pytest.mark.parametrize(
+    ("code", "wrong"), UNWRITABLE, ids=lambda value: value if isinstance(value, str) else next(iter(value))
+)
+def test_an_unwritable_value_is_refused_before_a_byte_is_written(tmp_path, code, wrong):
     image, labels = small_child(0)
     given = {"name": "a", "image": image, "labels": labels, "patient": "a", "center": "A", "split": "train"}
     with pytest.raises(PedsegInputError, match=code):
-        write_case(tmp_path / "set", **(given | UNWRITABLE[code]))
+        write_case(tmp_path / "set", **(given | wrong))
     assert list(tmp_path.iterdir()) == []
+
+
+# --- what is known of a case ------------------------------------------------------------------------
+
+KNOWN = {"tumor": "renal", "months_since_surgery": 7.5, "posture": "right side", "phase": "portal venous"}
+
+
+def test_what_is_known_of_a_case_travels_with_it(tmp_path):
+    for number, known in enumerate((KNOWN, {}, {"months_since_surgery": 12})):
+        image, labels = small_child(number)
+        given = {"patient": f"p{number}", "center": "A", "split": ("train", "validation", "test")[number]}
+        write_case(tmp_path / "set", f"a-{number}", image, labels, manual=BLOCKS, **given, **known)
+    write_index(tmp_path / "set", center="A")
+    assert check_dataset(tmp_path / "set") == []
+    first, second, third = read_dataset(tmp_path / "set").cases
+    assert {name: getattr(first, name) for name in KNOWN} == KNOWN
+    assert (second.tumor, second.months_since_surgery, second.posture, second.phase) == ("", None, "", "")
+    assert third.months_since_surgery == 12.0
+
+
+def rewritten(folder: Path, change) -> None:
+    """Change the rows of cases.tsv; the first is the header."""
+    file = folder / "cases.tsv"
+    rows = [line.split("\t") for line in file.read_text(encoding="utf-8").splitlines()]
+    file.write_text("".join("\t".join(row) + "\n" for row in change(rows)), encoding="utf-8")
+
+
+def test_tables_of_before_have_fewer_columns(polder, tmp_path):
+    folder = shutil.copytree(polder, tmp_path / "set")
+    rewritten(folder, lambda rows: [row[: rows[0].index("sha256_image") + 1] for row in rows])
+    assert check_dataset(folder) == []
+    assert all(case.tumor == case.posture == case.phase == "" for case in read_dataset(folder).cases)
+
+
+@pytest.mark.parametrize(
+    ("column", "word"),
+    [
+        ("tumor", "Wilms"),
+        ("posture", "left"),
+        ("phase", "portal"),
+        ("months_since_surgery", "2 years"),
+        ("months_since_surgery", "-3"),
+        ("months_since_surgery", "nan"),
+    ],
+)
+def test_an_unknown_word_about_a_case_is_a_finding(polder, tmp_path, column, word):
+    folder = shutil.copytree(polder, tmp_path / "set")
+
+    def change(rows):
+        rows[1][rows[0].index(column)] = word
+        return rows
+
+    rewritten(folder, change)
+    (finding,) = check_dataset(folder)
+    assert finding.code == "E-CASES-TABLE" and column in finding.finding and repr(word) in finding.finding
 
 
 def test_an_index_without_a_case_is_refused(tmp_path):

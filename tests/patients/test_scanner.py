@@ -136,3 +136,9 @@ def test_oral_contrast_fills_the_bowel_only(children):
     assert drunk[Tissue.BOWEL_FLUID] >= 150 > sober[Tissue.BOWEL_FLUID]
     changed = np.flatnonzero(np.abs(drunk - sober) > 1e-3)
     assert changed.tolist() == [Tissue.BOWEL_FLUID]
+
+
+def test_the_cord_is_as_gray_as_the_fluid_around_it_and_metal_brighter_than_all():
+    values = gray_values(CtProtocol("p"), np.random.default_rng(3))
+    assert values[Tissue.CSF] == values[Tissue.CORD]
+    assert values[Tissue.CLIP] > 3071 and 25 < values[Tissue.SCAR] < 60
