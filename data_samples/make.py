@@ -6,6 +6,7 @@ of every file, age, protocol and license.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -25,14 +26,16 @@ def main() -> None:
     for number, center in enumerate(CENTERS.values(), start=901):
         folder = HERE / f"Dataset{number}_{center.name}"
         shutil.rmtree(folder, ignore_errors=True)
-        list(make_dataset(center, folder, train=0, validation=0, test=CASES, seed=SEED))
+        once = dataclasses.replace(center, repeat_share=0.0)  # one scan a child
+        list(make_dataset(once, folder, train=0, validation=0, test=CASES, seed=SEED))
         for index, case in enumerate(read_dataset(folder).cases):
             child, protocol = draw_patient(center, SEED, index)
             files = {str(f.relative_to(HERE).as_posix()): _sha256(f) for f in (case.image_file, case.label_file) if f}
             entries.append(
                 {
                     "case": case.name, "center": center.name, "age_years": child.age_years, "sex": child.sex,
-                    "removed_kidney": child.removed_kidney or "none", "protocol": protocol.name,
+                    "tumor": child.tumor, "removed_kidney": child.removed_kidney or "none",
+                    "months_since_surgery": child.months_since_surgery, "protocol": protocol.name,
                     "license": "Apache-2.0", "source": "pedseg phantom; no patient was scanned", "sha256": files,
                 }
             )  # fmt: skip

@@ -40,6 +40,22 @@ def study(options: argparse.Namespace) -> int:
     return 0
 
 
+def sweep(options: argparse.Namespace) -> int:
+    """Test a study's models on one cause at a time: contrast phase, table, age, posture …"""
+    from tqdm import tqdm
+
+    from pedseg.evaluation import causes
+
+    out = options.out or options.study
+    bar = tqdm(total=1, desc="one cause at a time", unit="scan")
+    for done, total in causes.sweep(options.study, out, patients=options.patients, names=options.cause):
+        bar.total = total
+        bar.update(done - bar.n)
+    bar.close()
+    print(causes.table(out))
+    return 0
+
+
 def federate(options: argparse.Namespace) -> int:
     """Run the federation alone and print the fingerprint of its weights."""
     from tqdm import tqdm
@@ -166,6 +182,11 @@ def parser() -> argparse.ArgumentParser:
     learning(own)
     own.add_argument("--seeds", type=_at_least_one, default=1, metavar="N", help="repeat with seeds 0 to N-1")
     own.add_argument("--out", type=Path, default=Path("runs/study"))
+    own = verb(sweep)
+    own.add_argument("--study", type=Path, default=Path("runs/study"), help="folder of a finished study")
+    own.add_argument("--patients", type=_at_least_one, default=25, metavar="N", help="of each center")
+    own.add_argument("--cause", action="append", default=[], help="only this one (may be given more than once)")
+    own.add_argument("--out", type=Path, help="default: the study's folder")
     own = verb(federate)
     learning(own)
     own.add_argument("--transport", choices=["in-process", "ray"], default="in-process")

@@ -24,10 +24,10 @@ PACKAGES = ("torch", "monai", "flwr", "numpy", "scipy", "nibabel")
 ROLES = ("home", "away", "federated", "centralized")
 
 
-def as_csv(rows: Sequence[dict]) -> bytes:
+def as_csv(rows: Sequence[dict], columns: Sequence[str] = COLUMNS) -> bytes:
     """Rows as CSV: undefined values empty, numbers with six digits."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow(

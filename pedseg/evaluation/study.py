@@ -27,7 +27,7 @@ from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.learning import devices, network, plans, prediction, training
 from pedseg.learning.preprocessing import Prepared
 from pedseg.metrics import score_case
-from pedseg.patients.centers import CENTERS, COHORT, make_dataset
+from pedseg.patients.centers import CENTERS, COHORT, appointments, make_dataset
 from pedseg.patients.datasets import Case, DataSet, load_image, load_labels, read_centers
 from pedseg.scan import Scan, write_nifti, write_whole
 
@@ -88,8 +88,9 @@ def run_study(data: Path | None, out: Path, settings: Settings) -> Iterator[Prog
     """
     clock, done, children = Clock(), 0, 0
     if data is None:
-        data, children = VIRTUAL_DATA, sum(COHORT.values()) * len(CENTERS) * CHILD_UNITS
-        total = children + units_of(settings, len(CENTERS), COHORT["test"] * len(CENTERS))
+        scans = [scan for center in CENTERS.values() for scan in appointments(center, **COHORT)]
+        data, children = VIRTUAL_DATA, len(scans) * CHILD_UNITS
+        total = children + units_of(settings, len(CENTERS), sum(scan.split == "test" for scan in scans))
         for units in clock.watch("virtual children", virtual_centers(data)):
             done += units
             yield Progress("virtual children", done, total)

@@ -21,6 +21,7 @@ from pedseg.patients.contouring import DRAWN_WHOLE, ContouringHabits, contour
 from pedseg.patients.datasets import write_case, write_index, written_cases
 from pedseg.patients.phantom import grow
 from pedseg.patients.scanner import CtProtocol, scan_ct
+from pedseg.scan import Scan
 
 LICENSE = "Apache-2.0"
 BLOCK = 30  # patients
@@ -184,12 +185,17 @@ def make_dataset(
     write_index(folder, center=center.name)
 
 
+def keep_appointment(center: Center, scan: Appointment) -> tuple[Scan, Scan]:
+    """Grow, contour and scan one patient: image (int16 HU) and labels (uint8 organ ids)."""
+    spacing = (center.build_mm[0], center.build_mm[1], min(center.build_mm[2], scan.protocol.slice_mm))
+    phantom = contour(grow(scan.child, spacing), center.habits)
+    return scan_ct(phantom, scan.protocol, scan.child.seed + scan.child.visit)
+
+
 def write_appointment(center: Center, folder: Path, scan: Appointment, source: str) -> None:
-    """Grow, contour, scan and write one case."""
+    """Keep one appointment and write its case."""
     child, protocol = scan.child, scan.protocol
-    spacing = (center.build_mm[0], center.build_mm[1], min(center.build_mm[2], protocol.slice_mm))
-    phantom = contour(grow(child, spacing), center.habits)
-    image, labels = scan_ct(phantom, protocol, child.seed + child.visit)
+    image, labels = keep_appointment(center, scan)
     write_case(
         folder,
         scan.name,

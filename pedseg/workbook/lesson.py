@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pedseg import memory
-from pedseg.patients.centers import CENTERS, COHORT, make_dataset
+from pedseg.patients.centers import CENTERS, COHORT, appointments, make_dataset
 from pedseg.patients.datasets import DataSet, read_dataset
 from pedseg.workbook.judging import judge
 from pedseg.workbook.questions import QUESTIONS
@@ -106,7 +106,8 @@ def _grow(folder: Path, **cases: int) -> list[DataSet]:
     found = []
     for number, center in enumerate(CENTERS.values(), start=901):
         target = folder / f"Dataset{number}_{center.name}"
-        list(progress(make_dataset(center, target, **cases), sum(cases.values()), f"children of {center.name}"))
+        scans = len(appointments(center, **cases))
+        list(progress(make_dataset(center, target, **cases), scans, f"children of {center.name}"))
         found.append(read_dataset(target))
     return found
 

@@ -22,7 +22,7 @@ from pedseg.workbook import exam
 def polder(tmp_path_factory):
     """Three test children of Polder."""
     folder = tmp_path_factory.mktemp("data") / "Dataset901_Polder"
-    list(make_dataset(POLDER, folder, train=0, validation=0, test=3))
+    list(make_dataset(dataclasses.replace(POLDER, repeat_share=0.0), folder, train=0, validation=0, test=3))
     return read_dataset(folder)
 
 

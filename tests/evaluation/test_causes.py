@@ -1,0 +1,126 @@
+"""One cause at a time: each changes what it says and nothing else; costs by hand; what is done is not done again."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import fields, replace
+
+import pytest
+
+from pedseg.evaluation import causes
+from pedseg.evaluation.causes import CAUSES, NOTHING, costs_of, usual, with_protocol
+from pedseg.findings import PedsegInputError
+from pedseg.learning import network, training
+from pedseg.learning.plans import Plan
+from pedseg.organs import NAMES
+from pedseg.patients.centers import NECKAR, POLDER
+
+BY_NAME = {cause.name: cause for cause in CAUSES}
+CHANGED = {
+    "contrast phase": {"phase"},
+    "kernel and noise grain": {"kernel_mm", "noise_grain_mm"},
+    "table": {"couch"},
+    "ages": {"age_years"},
+    "side of the removed kidney": {"left_share"},
+    "slices of 8 mm": {"slice_mm"},
+    "twice the noise": {"noise_hu"},
+    "80 kV": {"kvp"},
+    "oral contrast": {"oral_contrast"},
+    "vacuum cushion": {"cushion"},
+    "clips in every patient": {"clip_share"},
+    "other contouring habits": {"habits"},
+    "on the side; turned first": {"lateral_share"},
+    "on the side; as they lie": {"lateral_share"},
+    "nothing": set(),
+}
+
+
+def differences(first, second) -> set[str]:
+    return {f.name for f in fields(first) if getattr(first, f.name) != getattr(second, f.name)}
+
+
+@pytest.mark.parametrize(("home", "other"), [(POLDER, NECKAR), (NECKAR, POLDER)])
+@pytest.mark.parametrize("cause", CAUSES, ids=lambda cause: cause.name)
+def test_each_cause_changes_what_it_says_and_nothing_else(cause, home, other):
+    changed, plain = cause.change(home, other), with_protocol(home)
+    found = differences(usual(changed), usual(plain)) | differences(
+        changed, replace(plain, protocols=changed.protocols)
+    )
+    assert found == CHANGED[cause.name]
+    assert len(changed.protocols) == 1
+    assert "," not in cause.name  # it is a field of a CSV file
+
+
+@pytest.mark.parametrize("cause", [c for c in CAUSES if c.paired], ids=lambda cause: cause.name)
+def test_paired_causes_leave_the_patients_as_they_are(cause):
+    usual_children, others = (
+        [replace(scan.child, roll_deg=0.0, clips=0) for scan in causes._scans(POLDER, c, 6)] for c in (NOTHING, cause)
+    )
+    assert usual_children == others
+
+
+def row(cause: str, patient: str, dsc: float, organ: str = "Liver", **more) -> dict[str, str]:
+    named = {"cause": cause, "model": "local", "tested_on": "Polder", "patient": patient, "organ": organ}
+    return {**named, "dsc": str(dsc), **more}
+
+
+def test_costs_by_hand():
+    rows = [
+        *(row("nothing", p, d) for p, d in (("a", 0.9), ("b", 0.8))),
+        row("nothing", "a", 0.7, "Spleen"),
+        row("nothing", "a", 0.1, "Bladder"),  # none of the nine
+        row("nothing", "c", 0.0) | {"dsc": ""},  # undefined by rule
+        *(row("contrast phase", p, d) for p, d in (("a", 0.5), ("b", 0.6))),
+        *(row("ages", p, d) for p, d in (("a", 0.7), ("d", 0.5))),
+    ]
+    costs = {line["cause"]: line for line in costs_of(rows)}
+    assert costs["nothing"]["cost"] == 0
+    assert costs["contrast phase"]["cost"] == pytest.approx(((0.8 - 0.5) + (0.8 - 0.6)) / 2)
+    assert costs["contrast phase"]["interval"] == pytest.approx((0.2, 0.3))
+    assert costs["ages"]["cost"] == pytest.approx(0.8 - 0.6)
+    assert costs["ages"]["patients"] == 2
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A finished study of untrained networks."""
+    plan = Plan(
+        "lesson", NAMES, (6.0, 6.0, 8.0), (56, 40, 48), 1, (-900.0, 600.0), 0.0, 200.0,
+        {"kind": "compact", "widths": [2, 2, 2]}, posture="turned",
+    )  # fmt: skip
+    for name in ("seed0_local_Polder", "seed0_local_Neckar", "seed0_federated"):
+        training.save_weights(
+            tmp_path / "weights" / f"{name}.safetensors", network.get_weights(network.build(plan)), plan
+        )
+    return tmp_path
+
+
+def test_a_sweep_leaves_rows_and_costs_and_goes_on_where_it_stopped(study):
+    wanted = ["contrast phase", "on the side; turned first"]
+    ticks = list(causes.sweep(study, study, patients=1, names=wanted))
+    assert ticks[-1][0] == ticks[-1][1] == len(ticks)
+    rows = list(csv.DictReader((study / "causes.csv").read_text().splitlines()))
+    assert {r["cause"] for r in rows} == {"nothing", *wanted}
+    assert {(r["model"], r["trained_on"], r["tested_on"]) for r in rows} == {
+        ("local", "Polder", "Polder"), ("local", "Neckar", "Neckar"),
+        ("federated", "Polder+Neckar", "Polder"), ("federated", "Polder+Neckar", "Neckar"),
+    }  # fmt: skip
+    told = json.loads((study / "causes.json").read_text())
+    assert len(told["costs"]) == 3 * 4
+    assert "contrast phase" in causes.table(study)
+    first = (study / "causes.csv").read_bytes()
+    done = {file: file.stat().st_mtime_ns for file in (study / "work" / "causes").iterdir()}
+    list(causes.sweep(study, study, patients=1, names=wanted))
+    assert (study / "causes.csv").read_bytes() == first
+    assert {file: file.stat().st_mtime_ns for file in (study / "work" / "causes").iterdir()} == done
+
+
+def test_a_folder_without_weights_is_refused(tmp_path):
+    with pytest.raises(PedsegInputError, match="E-NO-WEIGHTS"):
+        list(causes.sweep(tmp_path, tmp_path))
+
+
+def test_an_unknown_cause_is_refused(study):
+    with pytest.raises(PedsegInputError, match="E-CAUSE"):
+        list(causes.sweep(study, study, names=["moon"]))
