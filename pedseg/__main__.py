@@ -44,15 +44,15 @@ def sweep(options: argparse.Namespace) -> int:
     """Test a study's models on one cause at a time: contrast phase, table, age, posture …"""
     from tqdm import tqdm
 
-    from pedseg.evaluation import causes
+    from pedseg.evaluation import sweep as room
 
     out = options.out or options.study
     bar = tqdm(total=1, desc="one cause at a time", unit="scan")
-    for done, total in causes.sweep(options.study, out, patients=options.patients, names=options.cause):
+    for done, total in room.sweep(options.study, out, patients=options.patients, names=options.cause):
         bar.total = total
         bar.update(done - bar.n)
     bar.close()
-    print(causes.table(out))
+    print(room.table(out))
     return 0
 
 

@@ -8,8 +8,8 @@ from dataclasses import fields, replace
 
 import pytest
 
-from pedseg.evaluation import causes
-from pedseg.evaluation.causes import CAUSES, NOTHING, costs_of, usual, with_protocol
+from pedseg.evaluation import sweep
+from pedseg.evaluation.sweep import CAUSES, NOTHING, costs_of, usual, with_protocol
 from pedseg.findings import PedsegInputError
 from pedseg.learning import network, training
 from pedseg.learning.plans import Plan
@@ -55,7 +55,7 @@ def test_each_cause_changes_what_it_says_and_nothing_else(cause, home, other):
 @pytest.mark.parametrize("cause", [c for c in CAUSES if c.paired], ids=lambda cause: cause.name)
 def test_paired_causes_leave_the_patients_as_they_are(cause):
     usual_children, others = (
-        [replace(scan.child, roll_deg=0.0, clips=0) for scan in causes._scans(POLDER, c, 6)] for c in (NOTHING, cause)
+        [replace(scan.child, roll_deg=0.0, clips=0) for scan in sweep._scans(POLDER, c, 6)] for c in (NOTHING, cause)
     )
     assert usual_children == others
 
@@ -98,7 +98,7 @@ def study(tmp_path):
 
 def test_a_sweep_leaves_rows_and_costs_and_goes_on_where_it_stopped(study):
     wanted = ["contrast phase", "on the side; turned first"]
-    ticks = list(causes.sweep(study, study, patients=1, names=wanted))
+    ticks = list(sweep.sweep(study, study, patients=1, names=wanted))
     assert ticks[-1][0] == ticks[-1][1] == len(ticks)
     rows = list(csv.DictReader((study / "causes.csv").read_text().splitlines()))
     assert {r["cause"] for r in rows} == {"nothing", *wanted}
@@ -108,19 +108,19 @@ def test_a_sweep_leaves_rows_and_costs_and_goes_on_where_it_stopped(study):
     }  # fmt: skip
     told = json.loads((study / "causes.json").read_text())
     assert len(told["costs"]) == 3 * 4
-    assert "contrast phase" in causes.table(study)
+    assert "contrast phase" in sweep.table(study)
     first = (study / "causes.csv").read_bytes()
     done = {file: file.stat().st_mtime_ns for file in (study / "work" / "causes").iterdir()}
-    list(causes.sweep(study, study, patients=1, names=wanted))
+    list(sweep.sweep(study, study, patients=1, names=wanted))
     assert (study / "causes.csv").read_bytes() == first
     assert {file: file.stat().st_mtime_ns for file in (study / "work" / "causes").iterdir()} == done
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):
     with pytest.raises(PedsegInputError, match="E-NO-WEIGHTS"):
-        list(causes.sweep(tmp_path, tmp_path))
+        list(sweep.sweep(tmp_path, tmp_path))
 
 
 def test_an_unknown_cause_is_refused(study):
     with pytest.raises(PedsegInputError, match="E-CAUSE"):
-        list(causes.sweep(study, study, names=["moon"]))
+        list(sweep.sweep(study, study, names=["moon"]))
