@@ -18,7 +18,7 @@ from pedseg.learning import network, training
 
 COLUMNS = (
     "seed", "model", "trained_on", "tested_on", "patient", "case", "organ", "present",
-    "dsc", "hd95_mm", "msd_mm", "volume_ml", "predicted_ml",
+    "dsc", "hd95_mm", "msd_mm", "volume_ml", "predicted_ml", "nsd",
 )  # fmt: skip
 PACKAGES = ("torch", "monai", "flwr", "numpy", "scipy", "nibabel")
 ROLES = ("home", "away", "federated", "centralized")
