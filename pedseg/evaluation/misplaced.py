@@ -75,8 +75,8 @@ def from_contours(
         for kind, amount, unit, severity, voxel, what in _of_one_organ(pair, name):
             i = organ(name).id
             why = explain(
-                kind, name, case, model, tested_on=center, volume_ml=pair.ml(pair.counts[i].sum()), cut=_cut(pair, i, voxel),
-                usual_phase=usual_phase,
+                kind, name, case, model, tested_on=center, volume_ml=pair.ml(pair.counts[i].sum()),
+                cut=_cut(pair, i, voxel), usual_phase=usual_phase,
             )  # fmt: skip
             failures.append(
                 Failure(
@@ -129,7 +129,7 @@ def _swapped(pair: _Pair, name: str, box: Box) -> Iterator[Found]:
         return
     i, j = organ(name).id, organ(other).id
     drawn, there = pair.counts[:, i].sum(), pair.counts[j, i]
-    if 0 < pair.counts[i].sum() and pair.counts[i, i] < there or there > SWAPPED_SHARE * drawn:
+    if (0 < pair.counts[i].sum() and pair.counts[i, i] < there) or there > SWAPPED_SHARE * drawn:
         share = there / drawn
         what = f"puts {100 * share:.0f} % of the {organ(name).plain} it draws into the true {organ(other).plain}"
         voxel = _absolute(_center((pair.truth[box] == j) & (pair.drawn[box] == i)), box)

@@ -35,14 +35,8 @@ def is_finished(file: Path) -> bool:
 
 
 def score_center(
-    net,
-    plan: Plan,
-    dataset: DataSet,
-    arm: Arm,
-    seed: int,
-    file: Path,
-    kept: Path | None,
-    usual_phase: Mapping[str, str],
+    net, plan: Plan, dataset: DataSet, arm: Arm, seed: int, file: Path, *,
+    kept: Path | None = None, usual_phase: Mapping[str, str] | None = None,
 ) -> Iterator[Case]:  # fmt: skip
     """Let one model contour all test cases of a center, and write the rows to `file`; yields each case when scored.
 
