@@ -108,6 +108,16 @@ def percentile_interval(estimates: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def share_interval(hits: int, of: int) -> tuple[float, float] | None:
+    """Wilson's interval of a share (1927), right for few patients and shares near 0 and 1; None of nobody."""
+    from scipy.stats import binomtest
+
+    if not of:
+        return None
+    interval = binomtest(hits, of).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
 def _interval_of_two(a: NDArray, b: NDArray, seed: int = 0) -> tuple[float, float] | None:
     """Bootstrap interval of median(a) - median(b), both groups drawn again."""
     if min(a.size, b.size) < FEWEST:

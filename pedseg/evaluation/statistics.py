@@ -10,7 +10,7 @@ from itertools import permutations
 from statistics import fmean, median, stdev
 from typing import Any
 
-from pedseg.evaluation.comparisons import ALPHA, LEVEL
+from pedseg.evaluation.comparisons import ALPHA, LEVEL, share_interval
 from pedseg.evaluation.power import power_lines
 from pedseg.evaluation.results import (
     HIGHER_IS_BETTER,
@@ -217,6 +217,11 @@ def _centralized(results: Results) -> list[dict[str, Any]]:
     return lines
 
 
+def _share(name: str, hits: list[bool]) -> dict[str, Any]:
+    """The share of patients of whom something is true, with its interval."""
+    return {name: fmean(hits) if hits else None, f"{name}_interval": share_interval(sum(hits), len(hits))}
+
+
 def _kidneys(results: Results, arm: Arm, center: str) -> list[dict[str, Any]]:
     """False volume where a kidney is gone, beside how many present ones are found; a blind model has neither."""
     gone, there = {}, {}
@@ -230,9 +235,9 @@ def _kidneys(results: Results, arm: Arm, center: str) -> list[dict[str, Any]]:
             "kidney": kidney,
             "removed": len(gone[kidney]),
             "median_false_ml": median(gone[kidney]) if gone[kidney] else None,
-            "share_false": fmean(v > FALSE_VOLUME_ML for v in gone[kidney]) if gone[kidney] else None,
+            **_share("share_false", [v > FALSE_VOLUME_ML for v in gone[kidney]]),
             "present": len(there[kidney]),
-            "sensitivity": fmean(v >= FOUND_DSC for v in there[kidney]) if there[kidney] else None,
+            **_share("sensitivity", [v >= FOUND_DSC for v in there[kidney]]),
             "dsc": fmean(there[kidney]) if there[kidney] else None,
         }
         for kidney in (*KIDNEYS, "both")

@@ -65,7 +65,7 @@ def score_center(
             looks[case.name] = {name: [*one.voxel, one.cut] for name, one in look(truth, predicted, known).items()}
         yield case
     if kept is not None:
-        told = {"model": arm.model, "trained_on": arm.trained_on, "tested_on": dataset.center}
+        told: Json = {"model": arm.model, "trained_on": arm.trained_on, "tested_on": dataset.center}
         told |= {"failures": failures, "looks": looks}
         write_whole(_beside(file), json.dumps(told, ensure_ascii=False).encode())
     write_whole(file, as_csv(rows))

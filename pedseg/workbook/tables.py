@@ -164,9 +164,9 @@ def kidney_table(story: Story) -> str:
             model_name(line),
             str(line["removed"]),
             number(line["median_false_ml"], 1),
-            percent(line["share_false"]),
+            _share(line, "share_false"),
             str(line["present"]),
-            percent(line["sensitivity"]),
+            _share(line, "sensitivity"),
             number(line["dsc"]),
         ]
         for line in sorted(lines, key=lambda line: (line["tested_on"], by_role(line)))
@@ -181,8 +181,17 @@ def kidney_table(story: Story) -> str:
         "found",
         "their DSC",
     ]
-    note = "Found: drawn with a DSC of at least 0.5. A model that is blind draws no false kidney and finds no true one."
+    note = (
+        "Found: drawn with a DSC of at least 0.5. A model that is blind draws no false kidney and finds no true one. "
+        "Small: 95 % Wilson interval of the share."
+    )
     return html_table("Removed kidneys: false volume beside sensitivity", head, rows, note)
+
+
+def _share(line: Mapping[str, Any], key: str) -> str:
+    """A share in percent with its interval, where there is one."""
+    low, high = line.get(f"{key}_interval") or (None, None)
+    return percent(line[key]) + ("" if low is None else f" <small>{percent(low)} to {percent(high)}</small>")
 
 
 def power_table(told: Mapping[str, Any]) -> str:
@@ -204,9 +213,7 @@ def power_table(told: Mapping[str, Any]) -> str:
         f"chance to prove equality within ±{told['margin']:g}",
         "smallest margin within which equality is proven",
     ]
-    caption = (
-        f"Patients of {escape(told['tested_on'])}: federated minus own local model, power {percent(told['power'])}"
-    )
+    caption = f"Patients of {escape(told['tested_on'])}: federated minus own local model"
     return html_table(caption, head, rows)
 
 

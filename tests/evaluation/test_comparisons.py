@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from pedseg.evaluation.comparisons import (
     bootstrap_interval,
     compare_paired,
     compare_unpaired,
     holm,
+    share_interval,
 )
 
 
@@ -91,3 +93,9 @@ def test_five_patients_have_no_interval_of_their_median(patients, known):
     paired, unpaired = compare_paired(values, np.zeros(patients)), compare_unpaired(values, np.arange(9.0))
     assert (paired.interval is not None, paired.shift_interval is not None) == (known, known)
     assert (unpaired.interval is not None) == known and unpaired.p is not None
+
+
+@pytest.mark.parametrize(("hits", "of"), [(0, 10), (3, 10), (25, 25)])
+def test_intervals_of_shares_equal_statsmodels(hits, of):
+    assert share_interval(hits, of) == pytest.approx(proportion_confint(hits, of, method="wilson"))
+    assert share_interval(0, 0) is None

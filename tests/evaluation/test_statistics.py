@@ -199,6 +199,8 @@ def test_without_a_difference_nothing_is_significant():
 def test_false_kidneys_stand_beside_sensitivity(told):
     away = line(told["kidneys"], role="away", tested_on="Polder", kidney="Kidney_L")
     assert (away["removed"], away["present"], away["sensitivity"]) == (5, 15, 1.0)
+    low, high = away["share_false_interval"]
+    assert 0.37 < low < 0.4 and 0.95 < high < 1  # 4 of 5 patients say little
     assert (away["median_false_ml"], away["share_false"]) == (pytest.approx(30.0), pytest.approx(4 / 5))
     home = line(told["kidneys"], role="home", tested_on="Polder", kidney="Kidney_L")
     assert (home["median_false_ml"], home["share_false"]) == (pytest.approx(0.2), 0.0)
