@@ -75,7 +75,10 @@ def _limits(d: NDArray[np.float64], alpha: float, seed: int) -> NDArray[np.float
 
 
 def power_lines(results: Results, measure: str = "dsc") -> Iterator[dict[str, Any]]:
-    """For every center: what its test patients can tell of the federated model beside its own local one."""
+    """For every center: what its test patients can tell of the federated model beside its own local one.
+
+    `expected_equivalent` is how many organs would pass the equivalence test if the models were equal on all.
+    """
     federated = results.kind("federated")
     for center in results.centers:
         local = results.local(center)
@@ -86,7 +89,8 @@ def power_lines(results: Results, measure: str = "dsc") -> Iterator[dict[str, An
         if asked:
             alpha = ALPHA / len(asked)
             found = [{"organ": o, **asdict(power_of(d, MARGINS[measure], alpha=alpha))} for o, d in asked.items()]
-            yield {**_told(federated, center, measure, alpha), "organs": found}
+            expected = sum(line["equivalence_power"] or 0.0 for line in found)
+            yield {**_told(federated, center, measure, alpha), "expected_equivalent": expected, "organs": found}
 
 
 def _told(federated: Arm, center: str, measure: str, alpha: float) -> dict[str, Any]:

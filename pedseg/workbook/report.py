@@ -77,7 +77,7 @@ def page(
         "Organ by organ": f'<div class="charts">{"".join(_organs(told, center) for center in told["centers"])}</div>'
         + "".join(tables.organ_table(told, center) for center in told["centers"]),
         "Removed kidneys": tables.kidney_table(told),
-        "Where it fails": tables.failure_table(failures) + tables.failure_counts(failures) if failures else "",
+        "Where it fails": tables.failure_list(failures) + tables.failure_counts(failures) if failures else "",
         "Contours": "".join(_picture(*one) for one in shown),
         "Learning curves": curves(summary),
         "Every comparison that was made": '<p class="note">Open a line to read it; what is open is printed.</p>'

@@ -183,7 +183,7 @@ def kidney_table(story: Story) -> str:
     ]
     note = (
         "Found: drawn with a DSC of at least 0.5. A model that is blind draws no false kidney and finds no true one. "
-        "Small: 95 % Wilson interval of the share."
+        "Small: 95 % Wilson interval of the share, kidneys counted one by one."
     )
     return html_table("Removed kidneys: false volume beside sensitivity", head, rows, note)
 
@@ -214,7 +214,11 @@ def power_table(told: Mapping[str, Any]) -> str:
         "smallest margin within which equality is proven",
     ]
     caption = f"Patients of {escape(told['tested_on'])}: federated minus own local model"
-    return html_table(caption, head, rows)
+    note = (
+        f"If both models were equal on every organ, {number(told['expected_equivalent'], 1)} of {len(rows)} organs "
+        "would be expected to pass the equivalence test."
+    )
+    return html_table(caption, head, rows, note)
 
 
 def amount(failure: Failure) -> str:
@@ -224,24 +228,19 @@ def amount(failure: Failure) -> str:
     return f"{number(failure.amount, 0 if failure.unit in ('%', 'mm') else 1)}\u00a0{failure.unit}"
 
 
-def failure_table(failures: Sequence[Failure], count: int = 12) -> str:
-    """The worst failures in words."""
-    rows = [
-        [
-            f"{place}. {escape(f.case)}",
-            escape(organ(f.organ).plain),
-            KINDS[f.kind],
-            amount(f),
-            escape(f.sentence),
-        ]
-        for place, f in enumerate(worst(failures, count), start=1)
-    ]
-    note = (
-        "Each contour stands here once, each kind of failure at most three times, each organ at most twice. "
-        "Causes are likely ones: nothing here proves them."
+def failure_list(failures: Sequence[Failure], count: int = 12) -> str:
+    """The worst failures in words, the worst first."""
+    chosen = worst(failures, count)
+    items = "".join(
+        f"<li><strong>{escape(f.case)}, {escape(organ(f.organ).plain)}: {KINDS[f.kind]}, {amount(f)}.</strong> "
+        f"{escape(f.sentence)}</li>"
+        for f in chosen
     )
-    head = ["case", "organ", "what", "how bad", "in words"]
-    return html_table(f"The {len(rows)} worst contours of the first seed", head, rows, note)
+    return (
+        f"<p>The {len(chosen)} worst contours of the first seed: evaluated organs first, each contour once, each kind "
+        "of failure at most three times, each organ at most twice. Causes are likely ones; nothing here proves them."
+        f"</p><ol>{items}</ol>"
+    )
 
 
 def failure_counts(failures: Sequence[Failure]) -> str:

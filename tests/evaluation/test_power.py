@@ -63,5 +63,6 @@ def test_every_center_is_told_organ_by_organ():
     assert [line["tested_on"] for line in lines] == ["A", "B"]
     assert [organ["organ"] for organ in lines[0]["organs"]] == ["Liver", "Spleen"]  # the bladder is not evaluated
     assert lines[0]["alpha"] == pytest.approx(0.05 / 2) and lines[0]["margin"] == 0.01
+    assert lines[0]["expected_equivalent"] == pytest.approx(sum(o["equivalence_power"] for o in lines[0]["organs"]))
     assert {organ["n"] for organ in lines[0]["organs"]} == {12}
     assert list(power_lines(Results([row for row in rows if row["model"] == "local"]))) == []
