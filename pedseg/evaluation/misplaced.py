@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pedseg.evaluation.causes import Failure, Look, Voxel, called, explain, ml
 from pedseg.evaluation.results import Arm
+from pedseg.metrics import ROUNDING_MM
 from pedseg.organs import NAMES, organ
 from pedseg.patients.cases import Case
 from pedseg.scan import Spacing
@@ -176,13 +177,11 @@ def _is_large(pair: _Pair, sizes: NDArray) -> NDArray[np.bool_]:
 
 def _leaking(pair: _Pair, name: str, box: Box, true: NDArray, drawn: NDArray) -> Iterator[Found]:
     """More than a rim lies beyond the true border."""
-    from scipy.ndimage import distance_transform_edt
-
     beyond = drawn & ~true
     enough = max(LEAK_ML, LEAK_SHARE * pair.ml(true.sum()))
     if pair.ml(beyond.sum()) < enough:
         return
-    beyond &= distance_transform_edt(~true, sampling=pair.spacing_mm) > pair.rim_mm(name)
+    beyond = _farther(beyond, true, pair.rim_mm(name), pair.spacing_mm)
     volume_ml = pair.ml(beyond.sum())
     if volume_ml >= enough:
         where = _where(pair, box, beyond)
@@ -192,6 +191,21 @@ def _leaking(pair: _Pair, name: str, box: Box, true: NDArray, drawn: NDArray) ->
         )
         severity = float(beyond.sum() / (true.sum() + beyond.sum()))
         yield "leaking", volume_ml, "mL", severity, _absolute(_center(_largest(beyond)), box), what
+
+
+def _farther(
+    voxels: NDArray[np.bool_], than: NDArray[np.bool_], rim_mm: float, spacing_mm: Spacing
+) -> NDArray[np.bool_]:
+    """Those of some voxels that lie farther than the rim from an organ, centers counted."""
+    from scipy.ndimage import binary_erosion
+    from scipy.spatial import cKDTree
+
+    surface, places = np.argwhere(than & ~binary_erosion(than)), np.argwhere(voxels)
+    tree = cKDTree(surface * spacing_mm, balanced_tree=False)
+    distances, _ = tree.query(places * spacing_mm, distance_upper_bound=rim_mm + ROUNDING_MM)  # inf beyond it
+    far = np.zeros_like(voxels)
+    far[tuple(places[np.isinf(distances)].T)] = True
+    return far
 
 
 def _where(pair: _Pair, box: Box, voxels: NDArray[np.bool_]) -> str:
@@ -205,9 +219,7 @@ def _components(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.
     from scipy.ndimage import label
 
     labels, number = label(mask, structure=np.ones((3, 3, 3), dtype=bool))
-    sizes = np.bincount(labels.ravel(), minlength=number + 1)
-    sizes[0] = 0
-    return labels, sizes
+    return labels, np.bincount(labels[mask], minlength=number + 1)
 
 
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -77,7 +77,8 @@ def _limits(d: NDArray[np.float64], alpha: float, seed: int) -> NDArray[np.float
 def power_lines(results: Results, measure: str = "dsc") -> Iterator[dict[str, Any]]:
     """For every center: what its test patients can tell of the federated model beside its own local one.
 
-    `expected_equivalent` is how many organs would pass the equivalence test if the models were equal on all.
+    `expected_equivalent` is how many organs would pass the equivalence test, at the least, if the models were equal
+    on all.
     """
     federated = results.kind("federated")
     for center in results.centers:

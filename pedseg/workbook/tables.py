@@ -215,8 +215,8 @@ def power_table(told: Mapping[str, Any]) -> str:
     ]
     caption = f"Patients of {escape(told['tested_on'])}: federated minus own local model"
     note = (
-        f"If both models were equal on every organ, {number(told['expected_equivalent'], 1)} of {len(rows)} organs "
-        "would be expected to pass the equivalence test."
+        f"If both models were equal on every organ, at least {number(told['expected_equivalent'], 1)} of {len(rows)} "
+        "organs would be expected to pass the equivalence test."
     )
     return html_table(caption, head, rows, note)
 
