@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from pedseg.evaluation.misplaced import from_contours, look
 from pedseg.evaluation.results import Arm
@@ -106,6 +107,17 @@ def test_leaking_into_a_neighbor():
     assert leak.severity == pytest.approx(192 / (512 + 192))
     assert "draws 24.0 mL of heart more than 10 mm beyond its border, most of it in the liver" in leak.sentence
     assert 14 <= leak.voxel[0] < 17
+
+
+def test_what_leaks_equals_scipys_distance_map():
+    """An irregular liver that has grown over a wall of irregular shape: how much lies farther than 5 mm and a voxel."""
+    fields = ndimage.gaussian_filter(np.random.default_rng(6).normal(size=(2, *SHAPE)), (0, 3, 3, 3))
+    true = (fields[0] > 0.01) & (np.indices(SHAPE)[0] < 24)
+    grown = true | ((fields[1] > 0) & (np.indices(SHAPE)[0] < 34) & (np.indices(SHAPE)[0] > 20))
+    liver = organ("Liver").id
+    leaks = [failure for failure in found(true * np.uint8(liver), grown * np.uint8(liver)) if failure.kind == "leaking"]
+    far = grown & (ndimage.distance_transform_edt(~true, sampling=SPACING) > 10.0)
+    assert [leak.amount for leak in leaks] == [pytest.approx(far.sum() * 0.125)]
 
 
 def test_displaced():
