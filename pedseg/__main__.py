@@ -29,7 +29,9 @@ def study(options: argparse.Namespace) -> int:
     from pedseg.workbook.report import write_report
 
     bar = tqdm(total=1, bar_format="{desc:<30.30} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left")
-    settings = room.Settings.of(options.profile, seeds=options.seeds, rounds=options.rounds, steps=options.steps)
+    settings = room.Settings.of(
+        options.profile, seeds=options.seeds, rounds=options.rounds, steps=options.steps, posture=options.posture
+    )
     for progress in room.run_study(options.data, options.out, settings):
         bar.total = progress.total
         bar.set_description(progress.stage, refresh=False)
@@ -181,6 +183,7 @@ def parser() -> argparse.ArgumentParser:
     own = verb(study)
     learning(own)
     own.add_argument("--seeds", type=_at_least_one, default=1, metavar="N", help="repeat with seeds 0 to N-1")
+    own.add_argument("--posture", choices=["ignored", "rotated", "turned"], default="", help="patients on their side")
     own.add_argument("--out", type=Path, default=Path("runs/study"))
     own = verb(sweep)
     own.add_argument("--study", type=Path, default=Path("runs/study"), help="folder of a finished study")

@@ -121,6 +121,15 @@ def test_nsd_counts_the_tolerance_itself():
     assert score_case(truth, prediction, (1.01, 1.0, 1.0), ["Liver"])[0].nsd == 0.0
 
 
+def test_nsd_counts_both_surfaces():
+    """One voxel against a row of five, tolerance 2 mm: {0} and {0, 1, 2, 3, 4} mm, four of six within."""
+    truth, prediction = np.zeros((2, 6, 1, 1), dtype=np.uint8)
+    truth[0] = organs.organ("Gallbladder").id
+    prediction[:5] = organs.organ("Gallbladder").id
+    (score,) = score_case(truth, prediction, (1.0, 1.0, 1.0), ["Gallbladder"])
+    assert score.nsd == pytest.approx(4 / 6)
+
+
 def test_absent_missed_false_and_single_voxel_organs():
     truth, prediction = np.zeros((2, 4, 3, 12), dtype=np.uint8)
     ids = {name: organs.organ(name).id for name in organs.NAMES}

@@ -4,9 +4,9 @@ Everything here takes plain numbers, one a patient. Paired: both models drew the
 Unpaired: two groups of different patients, as when one model meets its own hospital and then another.
 A difference is always first minus second, in the unit of the measure.
 
-Wilcoxon signed-rank (zero differences left out, as Wilcoxon did) or Mann-Whitney, Holm over organs,
-percentile bootstrap over patients, Hodges-Lehmann shift, rank-biserial correlation. "As good as" is
-a claim of its own: two one-sided signed-rank tests against a stated margin (TOST), never `p > 0.05`.
+Wilcoxon signed-rank (`signed_rank`) or Mann-Whitney, Holm over organs, percentile bootstrap over
+patients, Hodges-Lehmann shift, rank-biserial correlation. "As good as" is a claim of its own: two
+one-sided signed-rank tests against a stated margin (TOST), never `p > 0.05`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pedseg.evaluation.signed_rank import equivalence_p, hodges_lehmann, rank_biserial, shift_limits, wilcoxon_p
+
 LEVEL = 0.95  # of every interval
 ALPHA = 0.05
 RESAMPLES = 2000
+FEWEST = 6  # patients: the whole range of five holds their median in 94 % only, so no interval of 95 % exists
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What two models differ by on one organ; None where too few patients allow no statement.
 
-    `interval` is the bootstrap interval of `median_difference`; `rank_biserial` runs from -1 (second
-    always higher) to 1 (first always higher). `p_equivalence` is None without a margin.
+    `interval` is the bootstrap interval of `median_difference`, `shift_interval` the exact interval of the
+    Hodges-Lehmann shift (pairs only), each of 95 %; `rank_biserial` runs from -1 (second always higher) to 1
+    (first always higher). `p_equivalence` is None without a margin.
     """
 
     n: tuple[int, int]
@@ -37,6 +41,7 @@ class Comparison:
     rank_biserial: float | None
     p: float | None
     p_equivalence: float | None = None
+    shift_interval: tuple[float, float] | None = None
 
 
 def compare_paired(first: ArrayLike, second: ArrayLike, margin: float | None = None) -> Comparison:
@@ -45,14 +50,16 @@ def compare_paired(first: ArrayLike, second: ArrayLike, margin: float | None = N
     n = len(differences)
     if n == 0:
         return Comparison((0, 0), None, None, None, None, None)
+    limits = shift_limits(differences, (1 - LEVEL) / 2)
     return Comparison(
         n=(n, n),
         median_difference=float(np.median(differences)),
-        interval=bootstrap_interval(differences, np.median),
+        interval=bootstrap_interval(differences, np.median, fewest=FEWEST),
         hodges_lehmann=hodges_lehmann(differences),
         rank_biserial=rank_biserial(differences),
         p=wilcoxon_p(differences),
         p_equivalence=None if margin is None else equivalence_p(differences, margin),
+        shift_interval=None if limits is None else (float(limits[0]), float(limits[1])),
     )
 
 
@@ -74,24 +81,6 @@ def compare_unpaired(first: ArrayLike, second: ArrayLike) -> Comparison:
     )
 
 
-def wilcoxon_p(differences: ArrayLike, alternative: str = "two-sided") -> float:
-    """p value of the signed-rank test that the differences (n,) lie around zero; 1 if all are zero."""
-    from scipy.stats import wilcoxon
-
-    d = np.asarray(differences, dtype=float)
-    d = d[d != 0]
-    return float(wilcoxon(d, alternative=alternative).pvalue) if d.size else 1.0
-
-
-def equivalence_p(differences: ArrayLike, margin: float) -> float:
-    """p value of "the difference lies within ±`margin`": the larger of two one-sided signed-rank tests.
-
-    Smaller than 0.05: the models are as good as each other within the margin. Schuirmann 1987.
-    """
-    d = np.asarray(differences, dtype=float)
-    return max(wilcoxon_p(d + margin, "greater"), wilcoxon_p(d - margin, "less"))
-
-
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """p values corrected for how many were asked (Holm 1979); None stays None and does not count."""
     asked = sorted((p, k) for k, p in enumerate(p_values) if p is not None)
@@ -103,28 +92,11 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def rank_biserial(differences: ArrayLike) -> float:
-    """Matched-pairs rank-biserial correlation: (rank sum of gains - of losses) / both; 0 if nothing differs."""
-    from scipy.stats import rankdata
-
-    d = np.asarray(differences, dtype=float)
-    d = d[d != 0]
-    ranks = rankdata(np.abs(d))
-    return float((ranks * np.sign(d)).sum() / ranks.sum()) if d.size else 0.0
-
-
-def hodges_lehmann(differences: ArrayLike) -> float:
-    """The typical shift: the median of the means of all pairs of differences, each with itself too."""
-    d = np.asarray(differences, dtype=float)
-    i, j = np.triu_indices(len(d))
-    return float(np.median((d[i] + d[j]) / 2))
-
-
 def bootstrap_interval(
-    values: NDArray[np.float64], statistic: Callable[..., NDArray], *, seed: int = 0
+    values: NDArray[np.float64], statistic: Callable[..., NDArray], *, fewest: int = 2, seed: int = 0
 ) -> tuple[float, float] | None:
-    """Percentile interval of `statistic(…, axis=1)` when patients (n,) are drawn again; None for n < 2."""
-    if len(values) < 2:
+    """Percentile interval of `statistic(…, axis=1)` when patients (n,) are drawn again; None for n < `fewest`."""
+    if len(values) < fewest:
         return None
     drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
     return percentile_interval(statistic(values[drawn], axis=1))
@@ -136,9 +108,19 @@ def percentile_interval(estimates: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def share_interval(hits: int, of: int) -> tuple[float, float] | None:
+    """Wilson's interval of a share (1927), right for few patients and shares near 0 and 1; None of nobody."""
+    from scipy.stats import binomtest
+
+    if not of:
+        return None
+    interval = binomtest(hits, of).proportion_ci(LEVEL, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
 def _interval_of_two(a: NDArray, b: NDArray, seed: int = 0) -> tuple[float, float] | None:
     """Bootstrap interval of median(a) - median(b), both groups drawn again."""
-    if min(a.size, b.size) < 2:
+    if min(a.size, b.size) < FEWEST:
         return None
     rng = np.random.default_rng(seed)
     medians = [np.median(v[rng.integers(v.size, size=(RESAMPLES, v.size))], axis=1) for v in (a, b)]

@@ -18,7 +18,7 @@ from pedseg.learning import network, training
 
 COLUMNS = (
     "seed", "model", "trained_on", "tested_on", "patient", "case", "organ", "present",
-    "dsc", "hd95_mm", "msd_mm", "volume_ml", "predicted_ml",
+    "dsc", "hd95_mm", "msd_mm", "volume_ml", "predicted_ml", "nsd",
 )  # fmt: skip
 PACKAGES = ("torch", "monai", "flwr", "numpy", "scipy", "nibabel")
 ROLES = ("home", "away", "federated", "centralized")
@@ -27,7 +27,7 @@ ROLES = ("home", "away", "federated", "centralized")
 def as_csv(rows: Sequence[dict], columns: Sequence[str] = COLUMNS) -> bytes:
     """Rows as CSV: undefined values empty, numbers with six digits."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, columns, extrasaction="ignore", lineterminator="\n")
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
     writer.writeheader()
     for row in rows:
         writer.writerow(

@@ -28,9 +28,11 @@ from pedseg.evaluation.comparisons import (
 )
 from pedseg.organs import EVALUATED, NAMES
 
-MEASURES = ("dsc", "hd95_mm", "msd_mm")
-MARGINS = {"dsc": 0.02, "hd95_mm": 1.0, "msd_mm": 0.5}  # within these, two models count as equally good
-NUMBERS = ("dsc", "hd95_mm", "msd_mm", "volume_ml", "predicted_ml")
+MEASURES = ("dsc", "hd95_mm", "msd_mm", "nsd")
+HIGHER_IS_BETTER = ("dsc", "nsd")
+# Within these, two models count as equally good: set before any study was run, the same for every organ.
+MARGINS = {"dsc": 0.01, "hd95_mm": 1.0, "msd_mm": 0.5, "nsd": 0.02}
+NUMBERS = (*MEASURES, "volume_ml", "predicted_ml")
 PRESENT = {"1": True, "0": False, "True": True, "False": False, "true": True, "false": False}
 
 
@@ -60,8 +62,10 @@ class Results:
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
         self.cells: dict[tuple[Arm, str, str], list[dict[str, Any]]] = defaultdict(list)
         for row in rows:
-            numbers = {key: None if row[key] in ("", None) else float(row[key]) for key in NUMBERS}
-            kept = {"seed": int(row["seed"]), "patient": str(row["patient"]), "present": PRESENT[str(row["present"])]}
+            given = {key: row.get(key) if key == "nsd" else row[key] for key in NUMBERS}  # older tables have no NSD
+            numbers = {key: None if value in ("", None) else float(value) for key, value in given.items()}
+            kept = {"seed": int(row["seed"]), "patient": str(row["patient"]), "case": str(row["case"])}
+            kept["present"] = PRESENT[str(row["present"])]
             arm = Arm(str(row["model"]), str(row["trained_on"]))
             self.cells[arm, str(row["tested_on"]), str(row["organ"])].append({**kept, **numbers})
         self.arms = sorted({arm for arm, _, _ in self.cells})
@@ -69,7 +73,9 @@ class Results:
         found = {organ for _, _, organ in self.cells}
         self.organs = [name for name in NAMES if name in found]
         self.evaluated = [name for name in EVALUATED if name in found]
-        self.seeds = sorted({row["seed"] for rows in self.cells.values() for row in rows})
+        scored = [row for rows in self.cells.values() for row in rows]
+        self.seeds = sorted({row["seed"] for row in scored})
+        self.measures = [measure for measure in MEASURES if any(row[measure] is not None for row in scored)]
 
     def rows(self, arm: Arm, center: str, organ: str) -> list[dict[str, Any]]:
         """What was scored of one organ: one model, one test center, every case and seed."""
@@ -84,6 +90,24 @@ class Results:
             if row["present"] is present and row[measure] is not None and seed in (None, row["seed"]):
                 scans[row["patient"]][row["seed"]].append(row[measure])
         return {p: fmean(fmean(values) for values in seeds.values()) for p, seeds in sorted(scans.items())}
+
+    def pairs(self, first: Arm, second: Arm, center: str, organ: str, measure: str) -> tuple[list[float], list[float]]:
+        """What two models scored on the same patients of one center, patient by patient.
+
+        A scan counts with the seeds that both models have, so that a run that is missing on one side tilts
+        nothing; scans are averaged first, then seeds.
+        """
+        sides = [
+            {(row["patient"], row["seed"], row["case"]): row[measure] for row in self.rows(arm, center, organ)}
+            for arm in (first, second)
+        ]
+        shared = [key for key, value in sides[0].items() if value is not None and sides[1].get(key) is not None]
+        scans: dict[str, dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+        for patient, seed, case in sorted(shared):
+            scans[patient][seed].append((sides[0][patient, seed, case], sides[1][patient, seed, case]))
+        seeds = [[np.mean(pairs, axis=0) for pairs in by_seed.values()] for by_seed in scans.values()]
+        means = [np.mean(each, axis=0) for each in seeds]  # (2,) a patient
+        return [float(a) for a, _ in means], [float(b) for _, b in means]
 
     def local(self, center: str) -> Arm | None:
         """The model that learned from this center alone."""
@@ -109,10 +133,18 @@ def organ_mean(results: Results, arm: Arm, center: str, measure: str, organs: li
         drawn = np.random.default_rng(0).integers(len(table), size=(RESAMPLES, len(table)))
         out["low"], out["high"] = percentile_interval(_mean_of_means(table[drawn]))
     if len(results.seeds) > 1:
-        tables = [_table(results, arm, center, measure, organs, seed=seed) for seed in results.seeds]
-        means = [float(_mean_of_means(t[None])[0]) for t in tables if len(t)]
+        each = [organ_mean_of_seed(results, arm, center, seed, measure, organs) for seed in results.seeds]
+        means = [mean for mean in each if mean is not None]
         out["seed_sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else None
     return out
+
+
+def organ_mean_of_seed(
+    results: Results, arm: Arm, center: str, seed: int, measure: str = "dsc", organs: list[str] | None = None
+) -> float | None:
+    """The same mean of one seed alone, over the evaluated organs unless told; None without a value."""
+    table = _table(results, arm, center, measure, results.evaluated if organs is None else organs, seed=seed)
+    return float(_mean_of_means(table[None])[0]) if len(table) else None
 
 
 def _table(
@@ -141,11 +173,11 @@ def contrast(results: Results, first: tuple[Arm, str], second: tuple[Arm, str], 
     paired = first[1] == second[1]
     found: list[Comparison] = []
     for organ in results.evaluated:
-        a, b = (results.per_patient(arm, center, organ, measure) for arm, center in (first, second))
-        both = sorted(a.keys() & b.keys())
         if paired:
-            found.append(compare_paired([a[p] for p in both], [b[p] for p in both], MARGINS[measure]))
+            pairs = results.pairs(first[0], second[0], first[1], organ, measure)
+            found.append(compare_paired(*pairs, MARGINS[measure]))
         else:
+            a, b = (results.per_patient(arm, center, organ, measure) for arm, center in (first, second))
             found.append(compare_unpaired(list(a.values()), list(b.values())))
     p_holm = holm([comparison.p for comparison in found])
     equal_holm = holm([comparison.p_equivalence for comparison in found])

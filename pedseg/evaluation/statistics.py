@@ -7,11 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from itertools import permutations
-from statistics import fmean, median
+from statistics import fmean, median, stdev
 from typing import Any
 
-from pedseg.evaluation.comparisons import ALPHA, LEVEL
-from pedseg.evaluation.results import MARGINS, MEASURES, Arm, Results, contrast, organ_mean, read_rows
+from pedseg.evaluation.comparisons import ALPHA, LEVEL, share_interval
+from pedseg.evaluation.power import power_lines
+from pedseg.evaluation.results import (
+    HIGHER_IS_BETTER,
+    MARGINS,
+    MEASURES,
+    Arm,
+    Results,
+    contrast,
+    organ_mean,
+    organ_mean_of_seed,
+    read_rows,
+)
 
 __all__ = ["better", "equivalent", "read_rows", "story", "worse"]
 
@@ -25,10 +36,11 @@ def story(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
     `table` and `organ_table` hold means with intervals for every model and test center, `contrasts`
     every test that was made; `drops`, `cross`, `home` and `centralized` are the four sentences of
-    the study, `kidneys` what was drawn where a kidney is gone. None means undefined.
+    the study, `power` how small a difference the test patients could have shown, `kidneys` what was
+    drawn where a kidney is gone. None means undefined; a measure that no row has is not compared.
     """
     results = Results(rows)
-    contrasts = [c for measure in MEASURES for c in _contrasts(results, measure)]
+    contrasts = [c for measure in results.measures for c in _contrasts(results, measure)]
     return {
         "centers": results.centers,
         "seeds": results.seeds,
@@ -42,6 +54,7 @@ def story(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "cross": _cross(results, contrasts),
         "home": _home(results, contrasts),
         "centralized": _centralized(results),
+        "power": list(power_lines(results)),
         "kidneys": [line for c in results.centers for arm in results.arms for line in _kidneys(results, arm, c)],
     }
 
@@ -63,9 +76,10 @@ def equivalent(found: Mapping[str, Any]) -> list[str]:
 
 
 def _significant(found: Mapping[str, Any], direction: int) -> list[str]:
-    sign = direction if found["measure"] == "dsc" else -direction  # a higher DSC is better, a higher distance worse
+    sign = direction if found["measure"] in HIGHER_IS_BETTER else -direction  # a higher distance is worse
     tested = [line for line in found["organs"] if line["p_holm"] is not None]
-    return [line["organ"] for line in tested if line["p_holm"] < ALPHA and sign * line["hodges_lehmann"] > 0]
+    # The ranks tell the direction, not the shift: that is zero where most patients do not differ.
+    return [line["organ"] for line in tested if line["p_holm"] < ALPHA and sign * line["rank_biserial"] > 0]
 
 
 def _everything(results: Results) -> list[tuple[Arm, str, str]]:
@@ -77,7 +91,7 @@ def _who(arm: Arm, center: str) -> dict[str, str]:
 
 
 def _line(results: Results, arm: Arm, center: str) -> dict[str, Any]:
-    """One model on one test center: DSC over the evaluated and over all organs, distances over the evaluated."""
+    """One model on one test center: DSC over the evaluated and over all organs, the others over the evaluated."""
     means = {measure: organ_mean(results, arm, center, measure, results.evaluated) for measure in MEASURES}
     return {**_who(arm, center), "dsc_all": organ_mean(results, arm, center, "dsc", results.organs), **means}
 
@@ -173,6 +187,7 @@ def _home(results: Results, contrasts: list[dict[str, Any]]) -> list[dict[str, A
                     "home": means[1],
                     "federated": means[0],
                     "difference": means[0] - means[1],
+                    "difference_seed_sd": _seed_sd(results, found),
                     "margin": MARGINS["dsc"],
                     "organs": len(results.evaluated),
                     "equivalent": equivalent(found),
@@ -181,6 +196,14 @@ def _home(results: Results, contrasts: list[dict[str, Any]]) -> list[dict[str, A
                 }
             )
     return lines
+
+
+def _seed_sd(results: Results, found: Mapping[str, Any]) -> float | None:
+    """Standard deviation over seeds of the difference of both sides of a contrast; None for one seed."""
+    sides = [(Arm(side["model"], side["trained_on"]), side["tested_on"]) for side in (found["first"], found["second"])]
+    means = [[organ_mean_of_seed(results, *side, seed) for side in sides] for seed in results.seeds]
+    differences = [a - b for a, b in means if a is not None and b is not None]
+    return stdev(differences) if len(differences) > 1 else None
 
 
 def _centralized(results: Results) -> list[dict[str, Any]]:
@@ -192,6 +215,11 @@ def _centralized(results: Results) -> list[dict[str, Any]]:
         if ours is not None and ideal:
             lines.append({"tested_on": center, "federated": ours, "centralized": ideal, "ratio": ours / ideal})
     return lines
+
+
+def _share(name: str, hits: list[bool]) -> dict[str, Any]:
+    """The share of patients of whom something is true, with its interval."""
+    return {name: fmean(hits) if hits else None, f"{name}_interval": share_interval(sum(hits), len(hits))}
 
 
 def _kidneys(results: Results, arm: Arm, center: str) -> list[dict[str, Any]]:
@@ -207,9 +235,9 @@ def _kidneys(results: Results, arm: Arm, center: str) -> list[dict[str, Any]]:
             "kidney": kidney,
             "removed": len(gone[kidney]),
             "median_false_ml": median(gone[kidney]) if gone[kidney] else None,
-            "share_false": fmean(v > FALSE_VOLUME_ML for v in gone[kidney]) if gone[kidney] else None,
+            **_share("share_false", [v > FALSE_VOLUME_ML for v in gone[kidney]]),
             "present": len(there[kidney]),
-            "sensitivity": fmean(v >= FOUND_DSC for v in there[kidney]) if there[kidney] else None,
+            **_share("sensitivity", [v >= FOUND_DSC for v in there[kidney]]),
             "dsc": fmean(there[kidney]) if there[kidney] else None,
         }
         for kidney in (*KIDNEYS, "both")

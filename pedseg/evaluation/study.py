@@ -8,7 +8,9 @@ call goes on from there.
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 import math
 import shutil
@@ -19,19 +21,21 @@ from pathlib import Path
 import numpy as np
 
 from pedseg import memory, organs
+from pedseg.evaluation import testing
+from pedseg.evaluation.causes import habits
 from pedseg.evaluation.jobs import Clock, Job, Progress, side_by_side
-from pedseg.evaluation.records import COLUMNS, as_csv, join, summarize, table
+from pedseg.evaluation.records import COLUMNS, join, summarize, table
+from pedseg.evaluation.results import Arm
 from pedseg.federation.apps import client_app, federate
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.learning import devices, network, plans, prediction, training
 from pedseg.learning.preprocessing import Prepared
-from pedseg.metrics import score_case
 from pedseg.patients.centers import CENTERS, COHORT, appointments, make_dataset
-from pedseg.patients.datasets import Case, DataSet, load_image, load_labels, read_centers
-from pedseg.scan import Scan, write_nifti, write_whole
+from pedseg.patients.datasets import DataSet, read_centers
+from pedseg.scan import write_whole
 
-__all__ = ["Model", "Progress", "Settings", "Study", "run_study", "table", "virtual_centers"]
+__all__ = ["COLUMNS", "Model", "Progress", "Settings", "Study", "run_study", "table", "virtual_centers"]
 
 VIRTUAL_DATA = Path("runs/data")
 CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as long as so many training steps
@@ -40,18 +44,24 @@ DEFAULTS = {"lesson": (10, 95), "clinic": (200, 1250)}  # rounds; steps a round 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is run: profile, seeds, rounds of the federation, training steps a round and center."""
+    """What is run: profile, seeds, rounds of the federation, training steps a round and center.
+
+    `posture` as in `plans.make_plan`; "" is the profile's own.
+    """
 
     profile: str = "lesson"
     seeds: tuple[int, ...] = (0,)
     rounds: int = DEFAULTS["lesson"][0]
     steps: int = DEFAULTS["lesson"][1]
+    posture: str = ""
 
     @classmethod
-    def of(cls, profile: str, *, seeds: int = 1, rounds: int | None = None, steps: int | None = None) -> Settings:
+    def of(
+        cls, profile: str, *, seeds: int = 1, rounds: int | None = None, steps: int | None = None, posture: str = ""
+    ) -> Settings:
         """The profile's settings, where nothing else is asked for."""
         usual = DEFAULTS[profile]
-        return cls(profile, tuple(range(seeds)), rounds or usual[0], steps or usual[1])
+        return cls(profile, tuple(range(seeds)), rounds or usual[0], steps or usual[1], posture)
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,11 @@ class Model:
         """What a progress bar calls its training."""
         return f"training: {self.kind}" + (f" {self.trained_on[0]}" if self.kind == "local" else "")
 
+    @property
+    def arm(self) -> Arm:
+        """The model as the tables name it."""
+        return Arm(self.kind, "+".join(self.trained_on))
+
 
 def virtual_centers(folder: Path = VIRTUAL_DATA) -> Iterator[int]:
     """Write the data sets of the virtual centers, one tick a case; what is there is kept."""
@@ -81,7 +96,7 @@ def virtual_centers(folder: Path = VIRTUAL_DATA) -> Iterator[int]:
 
 
 def run_study(data: Path | None, out: Path, settings: Settings) -> Iterator[Progress]:
-    """Run or resume the study; leaves cases.csv, summary.json, weights/ and predictions/ in `out`.
+    """Run or resume the study; leaves cases.csv, failures.json, summary.json, weights/, predictions/ in `out`.
 
     `data` is a folder of data sets, one a center; None takes the virtual centers. Raises
     `PedsegInputError` with every finding before anything is trained.
@@ -140,7 +155,7 @@ class Study:
         self.datasets, self.out, self.settings, self.clock = list(datasets), out, settings, clock
         self.centers = tuple(dataset.center for dataset in datasets)
         prints = [plans.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
-        self.plan = plans.make_plan(plans.merge(prints), settings.profile)
+        self.plan = plans.make_plan(plans.merge(prints), settings.profile, settings.posture)
         self.work = out / "work" / self._identity()
         kinds = [("centralized", self.centers), *(("local", (c,)) for c in self.centers), ("federated", self.centers)]
         self.models = [Model(kind, trained_on, seed) for seed in settings.seeds for kind, trained_on in kinds]
@@ -208,7 +223,7 @@ class Study:
             "data": str(self.datasets[0].folder.parent), "profile": self.settings.profile,
             "rounds": self.settings.rounds,
             "steps-per-round": self.settings.steps, "seed": model.seed, "out": str(self.work / model.name),
-            "evaluate-every": 1,
+            "evaluate-every": 1, "posture": self.settings.posture,
         }  # fmt: skip
         nodes: list[dict[str, bool | float | int | str]] = [
             {"data-dir": str(dataset.folder), "partition-id": i} for i, dataset in enumerate(self.datasets)
@@ -225,37 +240,27 @@ class Study:
         """Score one model on the test patients of every center."""
         net = network.build(self.plan, model.seed).to(devices.fastest_device())
         network.set_weights(net, training.load_weights(self._state(model))[0])
+        usual_phase = habits(self.datasets)
         for dataset in self.datasets:
-            rows: list[dict] = []
-            file = self.work / f"{model.name}_on_{dataset.center}.csv"
-            for number, case in enumerate(dataset.split("test")):
-                if not file.exists():
-                    rows += self._score(net, model, dataset, case, keep=number == 0 and model.seed == 0)
+            file = self._scores(model, dataset.center)
+            if testing.is_finished(file):
+                yield TEST_UNITS * len(dataset.split("test"))
+                continue
+            kept = self.out / "predictions" if model.seed == 0 else None
+            for _ in testing.score_center(
+                net, self.plan, dataset, model.arm, model.seed, file, kept=kept, usual_phase=usual_phase
+            ):
                 yield TEST_UNITS
-            if rows:
-                write_whole(file, as_csv(rows))
 
-    def _score(self, net, model: Model, dataset: DataSet, case: Case, *, keep: bool) -> list[dict]:
-        """The rows of one test case, one an annotated organ; `keep` also keeps the contours."""
-        scan, truth = load_image(case), load_labels(dataset, case)
-        predicted = prediction.predict(net, scan, self.plan)
-        if keep:
-            kind = model.name.removeprefix(f"seed{model.seed}_")
-            for name, voxels in {"image": scan.voxels, "truth": truth.voxels, kind: predicted}.items():
-                write_nifti(
-                    self.out / "predictions" / dataset.center / case.name / f"{name}.nii.gz", Scan(voxels, scan.affine)
-                )
-        known = [name for name in self.plan.organs if name in case.annotated]
-        who = {
-            "seed": model.seed, "model": model.kind, "trained_on": "+".join(model.trained_on),
-            "tested_on": dataset.center, "patient": case.patient, "case": case.name,
-        }  # fmt: skip
-        scores = score_case(truth.voxels, predicted, scan.spacing_mm, known)
-        return [{**who, **{key: getattr(score, key) for key in COLUMNS[6:]}} for score in scores]
+    def _scores(self, model: Model, center: str) -> Path:
+        return self.work / f"{model.name}_on_{center}.csv"
 
     def finish(self) -> None:
-        """Write cases.csv, the weights and summary.json from what the jobs have left."""
-        text = join([self.work / f"{m.name}_on_{c}.csv" for m in self.models for c in self.centers])
+        """Write cases.csv, failures.json, the weights and summary.json from what the jobs have left."""
+        text = join([self._scores(m, c) for m in self.models for c in self.centers])
+        rows = [row for row in csv.DictReader(io.StringIO(text)) if row["seed"] == "0"]
+        parts = [self._scores(m, c) for m in self.models if m.seed == 0 for c in self.centers]
+        failures = testing.gather(parts, rows, self.datasets)
         for model in self.models:
             target = self.out / "weights" / f"{model.name}.safetensors"
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -271,6 +276,7 @@ class Study:
             peak_memory_mib=memory.peak_mib(),
         )
         write_whole(self.out / "cases.csv", text.encode())
+        write_whole(self.out / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False).encode())
         write_whole(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
 
 

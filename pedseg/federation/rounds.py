@@ -40,6 +40,7 @@ RunConfig = Mapping[str, UserConfigValue]
 DEFAULTS: dict[str, UserConfigValue] = {
     "data": "runs/data",  # folder of data sets, one subfolder a center
     "profile": "lesson",
+    "posture": "",  # the profile's own
     "rounds": 10,
     "steps-per-round": 95,
     "seed": 0,
@@ -75,7 +76,7 @@ def federate(grid: Grid, run_config: RunConfig, strategy: Strategy | None = None
     strategy = strategy or OrderedFedAvg()
     with untouched_randomness():
         centers = enroll(grid, config["centers"])
-        plan = make_plan(merge([center.fingerprint for center in centers]), config["profile"])
+        plan = make_plan(merge([center.fingerprint for center in centers]), config["profile"], config["posture"])
         weights = get_weights(build(plan, config["seed"]))
     folder = Path(str(config["out"])) / "rounds" if config["out"] else None
     identity = _identity(config, plan, centers, strategy)
@@ -218,7 +219,7 @@ def _evaluate(grid: Grid, strategy: Strategy, plan: Plan, weights: Weights, numb
 def _identity(config: Mapping[str, Any], plan: Plan, centers: Sequence[Center], strategy: Strategy) -> str:
     """What must be the same for a checkpoint to be taken up: settings, plan, centers, cases, strategy."""
     parts = [
-        {key: config[key] for key in ("profile", "rounds", "steps-per-round", "seed")},
+        {key: config[key] for key in ("profile", "posture", "rounds", "steps-per-round", "seed")},
         plan.to_json(),
         [(center.index, center.name, center.cases, center.fingerprint.to_json()) for center in centers],
         type(strategy).__name__,

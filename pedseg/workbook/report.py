@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from pedseg.evaluation.failures import Failure
 from pedseg.evaluation.statistics import read_rows, story
 from pedseg.findings import refuse
 from pedseg.organs import organ
@@ -22,7 +23,7 @@ from pedseg.scan import write_whole
 from pedseg.workbook import tables
 from pedseg.workbook.pictures import draw_pictures
 from pedseg.workbook.svg import dot_chart, line_chart
-from pedseg.workbook.tables import html_table, number
+from pedseg.workbook.tables import html_table, number, percent
 
 Summary = Mapping[str, Any]
 HONEST = (
@@ -47,11 +48,22 @@ def write_report(study_folder: Path) -> Path:
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     told = summary.get("story") or story(read_rows(folder / "cases.csv"))
     file = folder / "report.html"
-    write_whole(file, page(summary, told, pictures(folder, summary)).encode())
+    write_whole(file, page(summary, told, pictures(folder, summary), read_failures(folder)).encode())
     return file
 
 
-def page(summary: Summary, told: Mapping[str, Any], shown: Iterable[tuple[bytes, str]] = ()) -> str:
+def read_failures(folder: Path) -> list[Failure]:
+    """What went wrong in a study, the worst first; nothing for a study that did not look."""
+    file = folder / "failures.json"
+    return [Failure.from_json(line) for line in json.loads(file.read_text(encoding="utf-8"))] if file.is_file() else []
+
+
+def page(
+    summary: Summary,
+    told: Mapping[str, Any],
+    shown: Iterable[tuple[bytes, str]] = (),
+    failures: Sequence[Failure] = (),
+) -> str:
     """The whole page as text; `shown` are contour pictures as (PNG, alt text)."""
     style = files("pedseg.workbook").joinpath("report.css").read_text(encoding="utf-8")
     parts = {
@@ -60,10 +72,12 @@ def page(summary: Summary, told: Mapping[str, Any], shown: Iterable[tuple[bytes,
         "The table": tables.four_columns(told, title=f"Mean DSC over the {len(told['evaluated'])} evaluated organs")
         + _note(told),
         "What it says": sentences(told),
+        "What these patients can show": power(told),
         "All measures": "".join(tables.center_table(told, center) for center in told["centers"]),
         "Organ by organ": f'<div class="charts">{"".join(_organs(told, center) for center in told["centers"])}</div>'
         + "".join(tables.organ_table(told, center) for center in told["centers"]),
         "Removed kidneys": tables.kidney_table(told),
+        "Where it fails": tables.failure_list(failures) + tables.failure_counts(failures) if failures else "",
         "Contours": "".join(_picture(*one) for one in shown),
         "Learning curves": curves(summary),
         "Every comparison that was made": '<p class="note">Open a line to read it; what is open is printed.</p>'
@@ -111,8 +125,8 @@ def sentences(told: Mapping[str, Any]) -> str:
     ]
     lines += [
         f"Beside the own local model of <strong>{escape(home['tested_on'])}</strong> the federated one differs by "
-        f"{number(home['difference'], sign=True)} DSC. Within ±{home['margin']:g} they are equally good in "
-        f"{_of(home, 'equivalent')} (equivalence test); it is significantly better in "
+        f"{number(home['difference'], sign=True)} DSC{_seeds(home.get('difference_seed_sd'))}. Equivalence test with a "
+        f"margin of ±{home['margin']:g} DSC: equally good in {_of(home, 'equivalent')}. It is significantly better in "
         f"{_of(home, 'significantly_better')} and significantly worse in {_of(home, 'significantly_worse')}."
         for home in told["home"]
     ]
@@ -123,6 +137,24 @@ def sentences(told: Mapping[str, Any]) -> str:
         for ideal in told["centralized"]
     ]
     return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>" if lines else ""
+
+
+def _seeds(spread: float | None) -> str:
+    return "" if spread is None else f" (seeds ±{number(spread)})"
+
+
+def power(told: Mapping[str, Any]) -> str:
+    """How small a difference the test patients could have shown, and how likely an equivalence."""
+    lines = told.get("power") or []
+    if not lines:
+        return ""
+    text = (
+        "A test that finds nothing says little where it could not have found much. Simulated from the paired "
+        f"differences of this study ({percent(lines[0]['power'])} power, signed-rank tests at the strictest step of "
+        f"Holm, p &lt; {lines[0]['alpha']:.4f}): the smallest true difference that would be found, and how likely "
+        "two models that are truly equal would be proven so."
+    )
+    return f'<p class="note">{text}</p>' + "".join(map(tables.power_table, lines))
 
 
 def _of(line: Mapping[str, Any], key: str) -> str:
@@ -189,7 +221,8 @@ def _picture(png: bytes, alt: str) -> str:
 
 def _details(told: Mapping[str, Any], measure: str, name: str) -> str:
     """All comparisons in one measure, folded away."""
-    found = "".join(tables.contrast_table(c) for c in told["contrasts"] if c["measure"] == measure)
+    margin = told["rules"]["margins"].get(measure)
+    found = "".join(tables.contrast_table(c, margin) for c in told["contrasts"] if c["measure"] == measure)
     return f"<details><summary>{name}</summary>{found}</details>" if found else ""
 
 

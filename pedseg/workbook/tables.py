@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from pedseg.evaluation.failures import KINDS, Failure, worst
 from pedseg.organs import organ
 
 ROLES = {
@@ -14,7 +16,7 @@ ROLES = {
     "federated": "federated",
     "centralized": "centralized",
 }
-DIGITS = {"dsc": 3, "dsc_all": 3, "hd95_mm": 1, "msd_mm": 2}
+DIGITS = {"dsc": 3, "dsc_all": 3, "hd95_mm": 1, "msd_mm": 2, "nsd": 3}
 Story = Mapping[str, Any]
 
 
@@ -74,10 +76,9 @@ def four_columns(story: Story, measure: str = "dsc", title: str = "") -> str:
 def center_table(story: Story, center: str) -> str:
     """All measures of all models on one test center."""
     lines = [line for role in ROLES for line in story["table"] if line["tested_on"] == center and line["role"] == role]
-    rows = [
-        [model_name(line), *(mean(line[m], DIGITS[m]) for m in ("dsc", "dsc_all", "hd95_mm", "msd_mm"))]
-        for line in lines
-    ]
+    shown = ["dsc", "dsc_all", "hd95_mm", "msd_mm"]
+    shown += ["nsd"] if any(line.get("nsd", {}).get("mean") is not None for line in lines) else []  # not in old studies
+    rows = [[model_name(line), *(mean(line[m], DIGITS[m]) for m in shown)] for line in lines]
     nine, all_ = len(story["evaluated"]), len(story["organs"])
     patients = max((line["dsc_all"]["patients"] for line in lines), default=0)
     head = [
@@ -86,11 +87,17 @@ def center_table(story: Story, center: str) -> str:
         f"DSC, all {all_} organs",
         "HD95, mm",
         "mean surface distance, mm",
+        *(["NSD"] if "nsd" in shown else []),
     ]
     caption = f"All models on the {patients} test patients of {escape(center)}"
-    return html_table(
-        caption, head, rows, f"Distances: mean over the {nine} evaluated organs. Small: 95 % interval over patients."
-    )
+    note = f"Distances: mean over the {nine} evaluated organs. Small: 95 % interval over patients."
+    if "nsd" in shown:
+        tolerances = [organ(name).tolerance_mm for name in story["evaluated"]] or [0]
+        note += (
+            " NSD: share of both surfaces that lies within the tolerance of the organ "
+            f"({min(tolerances):g} to {max(tolerances):g} mm), over the same organs; 1 is perfect."
+        )
+    return html_table(caption, head, rows, note)
 
 
 def model_name(line: Mapping[str, Any]) -> str:
@@ -140,7 +147,7 @@ def _marks(story: Story, center: str) -> dict[tuple[str, str, str], str]:
             if found["first"]["tested_on"] == center:
                 for line in found["organs"]:
                     if line["p_holm"] is not None and line["p_holm"] < story["rules"]["alpha"]:
-                        word, arrow = ("better", "▲") if line["hodges_lehmann"] > 0 else ("worse", "▼")
+                        word, arrow = ("better", "▲") if line["rank_biserial"] > 0 else ("worse", "▼")
                         key = (found["first"]["model"], found["first"]["trained_on"], line["organ"])
                         marks[key] = f' <span role="img" aria-label="significantly {word}">{arrow}</span>'
     return marks
@@ -157,9 +164,9 @@ def kidney_table(story: Story) -> str:
             model_name(line),
             str(line["removed"]),
             number(line["median_false_ml"], 1),
-            percent(line["share_false"]),
+            _share(line, "share_false"),
             str(line["present"]),
-            percent(line["sensitivity"]),
+            _share(line, "sensitivity"),
             number(line["dsc"]),
         ]
         for line in sorted(lines, key=lambda line: (line["tested_on"], by_role(line)))
@@ -174,11 +181,77 @@ def kidney_table(story: Story) -> str:
         "found",
         "their DSC",
     ]
-    note = "Found: drawn with a DSC of at least 0.5. A model that is blind draws no false kidney and finds no true one."
+    note = (
+        "Found: drawn with a DSC of at least 0.5. A model that is blind draws no false kidney and finds no true one. "
+        "Small: 95 % Wilson interval of the share, kidneys counted one by one."
+    )
     return html_table("Removed kidneys: false volume beside sensitivity", head, rows, note)
 
 
-def contrast_table(found: Mapping[str, Any]) -> str:
+def _share(line: Mapping[str, Any], key: str) -> str:
+    """A share in percent with its interval, where there is one."""
+    low, high = line.get(f"{key}_interval") or (None, None)
+    return percent(line[key]) + ("" if low is None else f" <small>{percent(low)} to {percent(high)}</small>")
+
+
+def power_table(told: Mapping[str, Any]) -> str:
+    """What the test patients of one center could have shown, organ by organ; `told` is a line of `story["power"]`."""
+    rows = [
+        [
+            escape(organ(line["organ"]).plain),
+            str(line["n"]),
+            number(line["smallest_difference"]),
+            percent(line["equivalence_power"]),
+            number(line["smallest_margin"]),
+        ]
+        for line in told["organs"]
+    ]
+    head = [
+        "organ",
+        "patients",
+        "smallest DSC difference found",
+        f"chance to prove equality within ±{told['margin']:g}",
+        "smallest margin within which equality is proven",
+    ]
+    caption = f"Patients of {escape(told['tested_on'])}: federated minus own local model"
+    note = (
+        f"If both models were equal on every organ, at least {number(told['expected_equivalent'], 1)} of {len(rows)} "
+        "organs would be expected to pass the equivalence test."
+    )
+    return html_table(caption, head, rows, note)
+
+
+def amount(failure: Failure) -> str:
+    """How bad a failure is, with its unit."""
+    if failure.unit == "DSC":
+        return f"DSC {number(failure.amount, 2)}"
+    return f"{number(failure.amount, 0 if failure.unit in ('%', 'mm') else 1)}\u00a0{failure.unit}"
+
+
+def failure_list(failures: Sequence[Failure], count: int = 12) -> str:
+    """The worst failures in words, the worst first."""
+    chosen = worst(failures, count)
+    items = "".join(
+        f"<li><strong>{escape(f.case)}, {escape(organ(f.organ).plain)}: {KINDS[f.kind]}, {amount(f)}.</strong> "
+        f"{escape(f.sentence)}</li>"
+        for f in chosen
+    )
+    return (
+        f"<p>The {len(chosen)} worst contours of the first seed: evaluated organs first, each contour once, each kind "
+        "of failure at most three times, each organ at most twice. Causes are likely ones; nothing here proves them."
+        f"</p><ol>{items}</ol>"
+    )
+
+
+def failure_counts(failures: Sequence[Failure]) -> str:
+    """How often each kind of failure happened to each model."""
+    counts = Counter((f.kind, model_name({"model": f.model, "trained_on": f.trained_on})) for f in failures)
+    models = sorted({model for _, model in counts})
+    rows = [[words, *(str(counts[kind, model]) for model in models)] for kind, words in KINDS.items()]
+    return html_table("How often, all test cases of the first seed", ["what", *models], rows)
+
+
+def contrast_table(found: Mapping[str, Any], margin: float | None = None) -> str:
     """One comparison organ by organ, with everything that was computed."""
     first, second = ({**found[side], "role": ""} for side in ("first", "second"))
     digits = DIGITS[found["measure"]]
@@ -188,17 +261,22 @@ def contrast_table(found: Mapping[str, Any]) -> str:
         low, high = line["interval"] or (None, None)
         shift = number(line["median_difference"], digits, sign=True)
         shift += f" <small>{number(low, digits)} to {number(high, digits)}</small>"
-        rest = [number(line["hodges_lehmann"], digits, sign=True), number(line["rank_biserial"], 2, sign=True)]
+        typical = number(line["hodges_lehmann"], digits, sign=True)
+        if line.get("shift_interval"):
+            low, high = line["shift_interval"]
+            typical += f" <small>{number(low, digits)} to {number(high, digits)}</small>"
+        rest = [typical, number(line["rank_biserial"], 2, sign=True)]
         p_values = [_p(line[key]) for key in ("p", "p_holm", *(("p_equivalence_holm",) if found["paired"] else ()))]
         rows.append([escape(organ(line["organ"]).plain), n, shift, *rest, *p_values])
     head = ["organ", "patients", "median difference", "Hodges–Lehmann", "rank-biserial", "p", "p, Holm"]
-    head += ["p equivalence, Holm"] if found["paired"] else []
+    within = "" if margin is None else f" within ±{margin:g}"
+    head += [f"p equivalence{within}, Holm"] if found["paired"] else []
     sides = " minus ".join(f"{model_name(side)} on {escape(side['tested_on'])}" for side in (first, second))
     test = "Wilcoxon signed-rank" if found["paired"] else "Mann–Whitney, different patients"
     return html_table(f"{MEASURE_NAMES[found['measure']]}: {sides} ({test})", head, rows)
 
 
-MEASURE_NAMES = {"dsc": "DSC", "hd95_mm": "HD95, mm", "msd_mm": "Mean surface distance, mm"}
+MEASURE_NAMES = {"dsc": "DSC", "hd95_mm": "HD95, mm", "msd_mm": "Mean surface distance, mm", "nsd": "NSD"}
 
 
 def _p(p: float | None) -> str:

@@ -9,11 +9,11 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from pedseg.evaluation.records import COLUMNS
 from pedseg.evaluation.results import Arm, Results, contrast, organ_mean
-from pedseg.evaluation.statistics import read_rows, story
+from pedseg.evaluation.statistics import better, read_rows, story, worse
 from pedseg.organs import EVALUATED, NAMES
 
-COLUMNS = "seed model trained_on tested_on patient case organ present dsc hd95_mm msd_mm volume_ml predicted_ml".split()
 CENTERS = ("Neckar", "Polder")
 POOLED = "Neckar+Polder"
 
@@ -23,7 +23,7 @@ def row(organ: str = "Liver", dsc: float | None = 0.9, **changed) -> dict:
     usual = {
         "seed": 0, "model": "local", "trained_on": "Polder", "tested_on": "Polder", "patient": "p1", "case": "c1",
         "organ": organ, "present": 1, "dsc": dsc, "hd95_mm": 4.0, "msd_mm": 1.0,
-        "volume_ml": 100.0, "predicted_ml": 101.0,
+        "volume_ml": 100.0, "predicted_ml": 101.0, "nsd": 0.95,
     }  # fmt: skip
     return {key: "" if value is None else str(value) for key, value in {**usual, **changed}.items()}
 
@@ -42,10 +42,10 @@ def study(*, patients: int = 20, seeds: int = 2, organs: tuple[str, ...] = NAMES
                 false_ml = 30.0 if model == "local" and trained_on != center and k < 4 else 0.2
                 who = dict(seed=seed, model=model, trained_on=trained_on, tested_on=center, patient=f"{center}{k}")
                 if gone:
-                    absent = dict(present=0, hd95_mm=None, msd_mm=None, volume_ml=0.0, predicted_ml=false_ml)
+                    absent = dict(present=0, hd95_mm=None, msd_mm=None, nsd=None, volume_ml=0.0, predicted_ml=false_ml)
                     rows.append(row(organ, None, **who, **absent))
                 else:
-                    far = dict(hd95_mm=5 - 20 * shift + noise, msd_mm=1 - 10 * shift + noise)
+                    far = dict(hd95_mm=5 - 20 * shift + noise, msd_mm=1 - 10 * shift + noise, nsd=0.95 + shift + noise)
                     rows.append(row(organ, mine + shift + noise, **who, **far))
     return rows
 
@@ -109,9 +109,57 @@ def test_pairs_are_the_patients_that_both_models_have():
     assert found["organs"][0]["median_difference"] == pytest.approx(-0.1)
 
 
+def test_pairs_count_scans_and_seeds_that_both_models_have():
+    """Seed 1 lacks the federated model, seed 0 one scan of the local one: what is left is 0.9 beside 0.8."""
+    federated = dict(model="federated", trained_on=POOLED)
+    rows = [row(dsc=0.8, case="a"), row(dsc=0.2, case="a", seed=1)]
+    rows += [row(dsc=0.9, case="a", **federated), row(dsc=0.1, case="b", **federated)]
+    both = Results(rows).pairs(Arm("federated", POOLED), Arm("local", "Polder"), "Polder", "Liver", "dsc")
+    assert both == ([pytest.approx(0.9)], [pytest.approx(0.8)])
+
+
+def test_differences_are_averaged_over_scans_then_seeds():
+    """Seed 0: scans 0.1 and 0.3 apart, so 0.2; seed 1: 0.4; the patient counts 0.3."""
+    values = [("a", 0, 0.1), ("b", 0, 0.3), ("a", 1, 0.4)]
+    rows = [row(dsc=0.5, case=case, seed=seed) for case, seed, _ in values]
+    rows += [row(dsc=0.5 + d, case=case, seed=s, model="federated", trained_on=POOLED) for case, s, d in values]
+    found = contrast(Results(rows), (Arm("federated", POOLED), "Polder"), (Arm("local", "Polder"), "Polder"), "dsc")
+    assert found["organs"][0]["n"] == (1, 1)
+    assert found["organs"][0]["median_difference"] == pytest.approx(0.3)
+
+
+def test_a_difference_of_few_patients_keeps_its_direction():
+    """Six of 22 patients gain, 16 do not differ: the shift is zero, the ranks say better (p = 2 / 2^6)."""
+    rows = [row(dsc=0.8, patient=f"p{k}") for k in range(22)]
+    gains = [0.01 * max(0, k - 15) for k in range(22)]
+    rows += [row(dsc=0.8 + g, patient=f"p{k}", model="federated", trained_on=POOLED) for k, g in enumerate(gains)]
+    found = contrast(Results(rows), (Arm("federated", POOLED), "Polder"), (Arm("local", "Polder"), "Polder"), "dsc")
+    assert found["organs"][0]["hodges_lehmann"] == 0
+    assert better(found) == ["Liver"] and worse(found) == []
+
+
+def test_a_higher_nsd_is_better_and_a_higher_distance_worse(told):
+    for found in told["contrasts"]:
+        if found["name"] == "other local - home local":
+            assert worse(found) == list(EVALUATED) and better(found) == []
+
+
+def test_a_table_without_nsd_is_read_all_the_same():
+    rows = [{key: value for key, value in line.items() if key != "nsd"} for line in study(patients=7, seeds=1)]
+    told = story(rows)
+    assert {found["measure"] for found in told["contrasts"]} == {"dsc", "hd95_mm", "msd_mm"}
+    assert told["table"][0]["nsd"]["mean"] is None and told["table"][0]["dsc"]["mean"] > 0.5
+
+
+def test_power_stands_beside_what_was_found(told):
+    assert [line["tested_on"] for line in told["power"]] == list(CENTERS)
+    kidney = line(told["power"][0]["organs"], organ="Kidney_L")
+    assert kidney["n"] == 15 and 0 < kidney["smallest_difference"] < 0.01 and kidney["equivalence_power"] == 1.0
+
+
 def test_home_and_away_are_compared_without_pairs(told):
     unpaired = [c for c in told["contrasts"] if c["name"] == "away - home"]
-    assert len(unpaired) == 2 * 3 and not any(c["paired"] or c["organs"][0]["p_equivalence"] for c in unpaired)
+    assert len(unpaired) == 2 * 4 and not any(c["paired"] or c["organs"][0]["p_equivalence"] for c in unpaired)
     assert all(c["paired"] for c in told["contrasts"] if c["name"] != "away - home")
     kidney = line(unpaired[0]["organs"], organ="Kidney_L")
     assert kidney["n"] == (15, 15)  # of 20 a center, five lack it
@@ -131,7 +179,8 @@ def test_the_federation_wins_across_and_matches_home(told):
         assert cross["significantly_worse"] == []
     for home in told["home"]:
         assert home["difference"] == pytest.approx(-0.005, abs=0.002)
-        assert home["equivalent"] == list(EVALUATED)  # within 0.02, though significantly lower
+        assert home["equivalent"] == list(EVALUATED) and home["margin"] == 0.01  # though significantly lower
+        assert home["difference_seed_sd"] == pytest.approx(0, abs=0.001)
         assert set(home["significantly_worse"]) <= set(EVALUATED) and home["significantly_worse"]
     for ideal in told["centralized"]:
         assert ideal["ratio"] == pytest.approx(0.845 / 0.855, abs=0.003)
@@ -150,6 +199,8 @@ def test_without_a_difference_nothing_is_significant():
 def test_false_kidneys_stand_beside_sensitivity(told):
     away = line(told["kidneys"], role="away", tested_on="Polder", kidney="Kidney_L")
     assert (away["removed"], away["present"], away["sensitivity"]) == (5, 15, 1.0)
+    low, high = away["share_false_interval"]
+    assert 0.37 < low < 0.4 and 0.95 < high < 1  # 4 of 5 patients say little
     assert (away["median_false_ml"], away["share_false"]) == (pytest.approx(30.0), pytest.approx(4 / 5))
     home = line(told["kidneys"], role="home", tested_on="Polder", kidney="Kidney_L")
     assert (home["median_false_ml"], home["share_false"]) == (pytest.approx(0.2), 0.0)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import pytest
 
@@ -29,7 +30,7 @@ def finished(hospitals, tmp_path_factory):
 
 def test_cases_csv_holds_every_model_on_every_test_patient_of_every_center(finished):
     rows = rows_of(finished[0])
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == COLUMNS and all(0 <= float(row["nsd"]) <= 1 for row in rows)
     models = {(row["seed"], row["model"], row["trained_on"]) for row in rows}
     kinds = [("local", "Aa"), ("local", "Bb"), ("federated", "Aa+Bb"), ("centralized", "Aa+Bb")]
     assert models == {(seed, *kind) for seed in "01" for kind in kinds}
@@ -50,6 +51,18 @@ def test_summary_tells_how_it_came_about(finished):
     assert all(point["dsc"] is not None for curve in summary["curves"].values() for point in curve)
     assert summary["peak_memory_mib"] > 50
     assert "nine organs" in room.table(finished[0])
+
+
+def test_failures_of_the_first_seed_are_told_the_worst_first(finished):
+    failures = json.loads((finished[0] / "failures.json").read_text(encoding="utf-8"))
+    rows = {(row["case"], row["organ"]) for row in rows_of(finished[0])}
+    assert failures and all((line["case"], line["organ"]) in rows for line in failures)
+    assert {(line["model"], line["trained_on"]) for line in failures} <= {
+        ("local", "Aa"), ("local", "Bb"), ("federated", "Aa+Bb"), ("centralized", "Aa+Bb"),
+    }  # fmt: skip
+    severities = [line["severity"] for line in failures]
+    assert severities == sorted(severities, reverse=True)
+    assert all(len(line["voxel"]) == 3 and line["sentence"].endswith(".") for line in failures)
 
 
 def test_progress_never_goes_back_and_ends_at_the_end(finished):
@@ -78,6 +91,21 @@ def test_a_finished_study_trains_nothing_again(hospitals, finished, monkeypatch)
     before = rows_of(finished[0])
     list(run_study(hospitals, finished[0], SETTINGS))
     assert rows_of(finished[0]) == before
+
+
+def test_a_study_from_before_nsd_is_tested_again_and_not_trained(hospitals, finished, tmp_path, monkeypatch):
+    out = tmp_path / "old"
+    shutil.copytree(finished[0], out)
+    for file in out.rglob("*_on_*.csv"):
+        lines = file.read_text().splitlines()
+        file.write_text("".join(line.rsplit(",", 1)[0] + "\n" for line in lines))
+    for file in out.rglob("*failures.json"):
+        file.unlink()
+    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(room, "federate", None)
+    list(run_study(hospitals, out, SETTINGS))
+    assert rows_of(out) == rows_of(finished[0])
+    assert (out / "failures.json").read_bytes() == (finished[0] / "failures.json").read_bytes()
 
 
 def test_the_federated_model_is_the_federations_own(hospitals, tmp_path, finished):

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pedseg.evaluation.failures import Failure
+from pedseg.evaluation.records import COLUMNS
 from pedseg.evaluation.statistics import read_rows, story
 from pedseg.findings import PedsegInputError
 from pedseg.organs import EVALUATED
@@ -19,7 +21,6 @@ from pedseg.workbook.pictures import draw_pictures
 from pedseg.workbook.report import write_report
 from pedseg.workbook.svg import dot_chart, line_chart, ticks
 
-COLUMNS = "seed model trained_on tested_on patient case organ present dsc hd95_mm msd_mm volume_ml predicted_ml".split()
 CENTERS = ("Neckar", "Polder & <Dijk>")  # a name that would break a page that does not escape
 DSC = {"home": 0.9, "away": 0.7, "federated": 0.85, "centralized": 0.88}
 SUMMARY = {
@@ -85,9 +86,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     start = ["0", model, trained_on, center, f"p{k}", f"c{k}", organ]
                     gone = organ == "Kidney_R" and k == 0
                     quality = (
-                        ["0", "", "", "", "0", "2.5"]
+                        ["0", "", "", "", "0", "2.5", ""]
                         if gone
-                        else ["1", f"{DSC[role] + k / 1000}", "4", "1", "90", "91"]
+                        else ["1", f"{DSC[role] + k / 1000}", "4", "1", "90", "91", "0.875"]
                     )
                     lines.append(",".join(start + quality))
     (folder / "cases.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -124,14 +125,54 @@ def test_the_sentences_carry_the_numbers_of_the_story(folder, page):
 
 
 def test_settings_versions_time_memory_and_fingerprints_are_told(page):
-    for told in ("lesson", "torch 2.13.0", "301.5", "560.2", "1234 MiB", "c0ffee" * 10, "DSC ±0.02"):
+    for told in ("lesson", "torch 2.13.0", "301.5", "560.2", "1234 MiB", "c0ffee" * 10, "DSC ±0.01"):
         assert told in page.text
     assert "not the values of a clinic" in page.text
 
 
+def test_the_margin_stands_beside_every_equivalence(page):
+    assert "margin of ±0.01 DSC: equally good in" in page.text
+    for margin in ("±0.01", "±1", "±0.5", "±0.02"):
+        assert f"p equivalence within {margin}, Holm" in page.text
+
+
+def test_nsd_is_a_measure_like_the_others(page):
+    row = page.text[page.text.index("All models on the 6 test patients of Neckar") :]
+    assert "mean surface distance, mmNSDlocal, Neckar" in row
+    assert "0.875 0.875 to 0.875" in row
+    assert "NSD: share of both surfaces" in page.text
+
+
+def test_what_the_patients_can_show_is_told_even_where_it_is_nothing(folder, page):
+    assert "80\u00a0% power" in page.text and "p < 0.0056" in page.text
+    row = page.text[page.text.index("federated minus own local modelorgan") :]
+    assert "smallest margin within which equality is provenliver6–––" in row  # six patients cannot pass 0.05 / 9
+    assert "If both models were equal on every organ, at least 0.0 of 9 organs would be expected to pass" in row
+
+
+def test_failures_are_told_in_words_and_numbers(folder, tmp_path):
+    for name in ("cases.csv", "summary.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    who = ("c1", CENTERS[1], "Spleen", "local", CENTERS[0])
+    failures = [
+        Failure(*who, "leaking", 12.34, "mL", 0.4, (1, 2, 3), "The local model of <Neckar> draws too much."),
+        Failure("c2", *who[1:], "swapped", 34.5, "%", 0.3, None, "Left is right."),
+        Failure("c3", *who[1:], "worst", 0.456, "DSC", 0.2, None, "A third spleen."),
+    ]
+    (tmp_path / "failures.json").write_text(json.dumps([f.as_json() for f in failures]), encoding="utf-8")
+    page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
+    text = page.text[page.text.index("Where it fails") :]
+    assert "The 2 worst contours" in text  # an organ stands there twice at most
+    assert "c1, spleen: beyond its border, 12.3\u00a0mL. The local model of <Neckar> draws too much.c2" in text
+    assert "left and right swapped, 34\u00a0%. Left is right." in text
+    assert "left and right swapped1a part elsewhere0" in text  # how often
+
+
 def test_removed_kidneys_stand_beside_present_ones(page):
     row = page.text[page.text.index("Removed kidneys: false volume beside sensitivity") :]
-    assert "Neckarlocal, Neckar12.5100\u00a0%11100\u00a0%" in row  # 1 removed, 2.5 mL, all false, 11 present, all found
+    # 1 removed, 2.5 mL, all false, 11 present, all found; Wilson's intervals 1 / (1 + 1.96²) and 11 / (11 + 1.96²) to 1
+    all_of_one, all_of_eleven = (f"100\u00a0% {low}\u00a0% to 100\u00a0%" for low in (21, 74))
+    assert f"Neckarlocal, Neckar12.5{all_of_one}11{all_of_eleven}" in row
 
 
 def test_every_header_has_a_scope_every_picture_a_text(page):
@@ -178,8 +219,25 @@ def test_a_summary_with_nothing_in_it_still_gives_a_report(folder, tmp_path):
     (tmp_path / "cases.csv").write_bytes((folder / "cases.csv").read_bytes())
     (tmp_path / "summary.json").write_text("{}", encoding="utf-8")
     page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
-    assert "Learning curves" not in page.text and "Contours" not in page.text
+    assert all(title not in page.text for title in ("Learning curves", "Contours", "Where it fails"))
     assert "The table" in page.text
+
+
+def test_a_study_from_before_nsd_and_power_still_gives_a_report(folder, tmp_path):
+    (tmp_path / "cases.csv").write_bytes((folder / "cases.csv").read_bytes())
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    told = summary["story"]
+    told["contrasts"] = [found for found in told["contrasts"] if found["measure"] != "nsd"]
+    for line in [line for found in told["contrasts"] for line in found["organs"]]:
+        del line["shift_interval"]
+    for line in told["table"] + told["organ_table"]:
+        del line["nsd"]
+    del told["power"], told["rules"]["margins"]["nsd"]
+    for line in told["home"]:
+        del line["difference_seed_sd"]
+    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    text = Page(write_report(tmp_path).read_text(encoding="utf-8")).text
+    assert "NSD" not in text and "What these patients can show" not in text and "The table" in text
 
 
 @pytest.mark.parametrize("missing", ["cases.csv", "summary.json"])
