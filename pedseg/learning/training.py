@@ -34,6 +34,7 @@ from pedseg.scan import write_whole
 LESSON_RATE = 1e-2
 CLINIC_RATE = 1e-2
 WARM_UP = 0.1  # share of the steps in which the lesson's learning rate rises
+GENTLE_STEPS = 10  # of each call: a new optimizer knows no gradient yet, and its first steps would be wild
 GRADIENT_NORM = 5.0
 DICE_WEIGHT = 2.0  # of the lesson's loss beside cross entropy: better than 1 on the validation patients
 
@@ -91,7 +92,7 @@ def train(
     network.train()
     for number in range(first_step + 1, first_step + steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(plan, number, total_steps)
+            group["lr"] = learning_rate(plan, number, total_steps) * _gentle(plan, number - first_step)
         image, labels, unknown = _batch(prepared, plan, number, seed, device)
         loss = _loss(network, image, labels, unknown, DICE_WEIGHT if plan.profile == "lesson" else 1.0)
         optimizer.zero_grad(set_to_none=True)
@@ -107,6 +108,11 @@ def train(
                 "Check the images, or lower the learning rate.",
             )
         yield Step(number, value)
+
+
+def _gentle(plan: Plan, step: int) -> float:
+    """How much of the learning rate the lesson takes at a step of a call, from 1: AdamW starts anew in each round."""
+    return min(1.0, step / GENTLE_STEPS) if plan.profile == "lesson" else 1.0
 
 
 def _optimizer(network: nn.Module, plan: Plan) -> torch.optim.Optimizer:
