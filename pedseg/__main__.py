@@ -187,7 +187,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--out", type=Path, default=Path("runs/study"))
     own = verb(sweep)
     own.add_argument("--study", type=Path, default=Path("runs/study"), help="folder of a finished study")
-    own.add_argument("--patients", type=_at_least_one, default=25, metavar="N", help="of each center")
+    own.add_argument("--patients", type=_at_least_one, default=30, metavar="N", help="of each center")
     own.add_argument("--cause", action="append", default=[], help="only this one (may be given more than once)")
     own.add_argument("--out", type=Path, help="default: the study's folder")
     own = verb(federate)

@@ -63,7 +63,7 @@ NECKAR = Center(
     left_share=0.2,
 )
 CENTERS = {center.name: center for center in (POLDER, NECKAR)}
-COHORT = {"train": 30, "validation": 5, "test": 25}  # patients of each center in the study
+COHORT = {"train": 30, "validation": 5, "test": 30}  # patients of each center in the study
 
 
 def draw_patient(center: Center, seed: int, index: int) -> tuple[Child, CtProtocol]:
