@@ -1,11 +1,16 @@
 """Keep the results of a run for the notebooks: `python data_samples/record.py runs/study study`.
 
-Copies the rows, the summary and the first seed's weights to results/NAME, where the notebooks look first. The study
-is made by `python3 run.py study --seeds 3`.
+Copies the rows, the summary, what failed, what each cause costs, and the first seed's weights to results/NAME, where
+the notebooks look first. How each is made:
+
+    study     python3 run.py study --seeds 3; python3 run.py sweep
+    rotated   python3 run.py study --posture rotated --out runs/rotated
+              python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
 """
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import sys
 from pathlib import Path
@@ -18,8 +23,9 @@ def main(run: Path, name: str) -> None:
     target = HERE / "results" / name
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    kept = [run / "cases.csv", run / "summary.json", *sorted((run / "weights").glob("seed0_*.safetensors"))]
-    for file in kept:
+    tables = [run / table for table in ("cases.csv", "summary.json", "failures.json", "causes.json")]
+    (target / "causes.csv.gz").write_bytes(gzip.compress((run / "causes.csv").read_bytes(), mtime=0))
+    for file in [*tables, *sorted((run / "weights").glob("seed0_*.safetensors"))]:
         shutil.copyfile(file, target / file.name)
 
 

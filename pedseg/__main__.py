@@ -50,7 +50,9 @@ def sweep(options: argparse.Namespace) -> int:
 
     out = options.out or options.study
     bar = tqdm(total=1, desc="one cause at a time", unit="scan")
-    for done, total in room.sweep(options.study, out, patients=options.patients, names=options.cause):
+    for done, total in room.sweep(
+        options.study, out, patients=options.patients, seeds=options.seeds, names=options.cause
+    ):
         bar.total = total
         bar.update(done - bar.n)
     bar.close()
@@ -188,6 +190,7 @@ def parser() -> argparse.ArgumentParser:
     own = verb(sweep)
     own.add_argument("--study", type=Path, default=Path("runs/study"), help="folder of a finished study")
     own.add_argument("--patients", type=_at_least_one, default=30, metavar="N", help="of each center")
+    own.add_argument("--seeds", type=_at_least_one, default=1, metavar="N", help="the study's first N; default 1")
     own.add_argument("--cause", action="append", default=[], help="only this one (may be given more than once)")
     own.add_argument("--out", type=Path, help="default: the study's folder")
     own = verb(federate)

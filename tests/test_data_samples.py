@@ -1,10 +1,16 @@
 """The sample children: nothing changed by accident, readable by the strict reader, small."""
 
+import csv
+import gzip
 import hashlib
 import json
 
+import pytest
+
+from pedseg.evaluation.failures import KINDS, Failure
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import story
+from pedseg.evaluation.sweep import CAUSES, costs_of
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
 from pedseg.patients.datasets import check_dataset, read_dataset
@@ -49,3 +55,22 @@ def test_recorded_story_follows_from_its_rows(root):
     told = json.loads(json.dumps(story(read_rows(folder / "cases.csv"))))
     assert told["table"] == recorded["table"]
     assert told["kidneys"] == recorded["kidneys"]
+
+
+@pytest.mark.parametrize("name", ["study", "rotated"])
+def test_recorded_costs_follow_from_their_rows(root, name):
+    folder = root / "data_samples" / "results" / name
+    recorded = json.loads((folder / "causes.json").read_text(encoding="utf-8"))["costs"]
+    with gzip.open(folder / "causes.csv.gz", "rt", newline="", encoding="utf-8") as stream:
+        told = json.loads(json.dumps(costs_of(list(csv.DictReader(stream)))))
+    assert told == recorded
+    assert {line["cause"] for line in recorded} <= {cause.name for cause in CAUSES}
+
+
+def test_recorded_failures_are_of_the_recorded_cases(root):
+    folder = root / "data_samples" / "results" / "study"
+    failed = [Failure.from_json(one) for one in json.loads((folder / "failures.json").read_text(encoding="utf-8"))]
+    cases = {row["case"] for row in read_rows(folder / "cases.csv")}
+    assert failed
+    assert {one.case for one in failed} <= cases
+    assert {one.kind for one in failed} <= set(KINDS)

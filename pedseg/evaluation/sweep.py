@@ -31,6 +31,7 @@ from pedseg.patients.contouring import ContouringHabits
 from pedseg.patients.scanner import CtProtocol
 from pedseg.scan import Scan, write_whole
 
+MODELS = ("local", "federated")  # the centralized one has no hospital of its own to lose
 Change = Callable[[Center, Center], Center]
 
 
@@ -107,19 +108,20 @@ class Trained:
 
 
 def sweep(
-    study: Path, out: Path, *, patients: int = COHORT["test"], names: Iterable[str] = ()
+    study: Path, out: Path, *, patients: int = COHORT["test"], seeds: int = 1, names: Iterable[str] = ()
 ) -> Iterator[tuple[int, int]]:
     """Test a study's models on every cause (or on those named); yields (scans done, scans in all).
 
-    Each local model meets its own center's patients only, the others those of all centers. `patients` are
-    those of each center's test split, from its first. Leaves `causes.csv` (the columns of cases.csv behind
-    `cause`) and `causes.json` in `out`; a cause that was finished before the call is not run again.
+    Each local model meets its own center's patients only, the federated one those of all centers. `patients` are
+    those of each center's test split, from its first; `seeds` the first so many of the study's. Leaves `causes.csv`
+    (the columns of cases.csv behind `cause`) and `causes.json` in `out`; a cause that was finished before the call
+    is not run again.
     """
     unknown = sorted(set(names) - {cause.name for cause in CAUSES})
     if unknown:
         known = ", ".join(cause.name for cause in CAUSES)
         raise refuse("E-CAUSE", ", ".join(unknown), "there is no such cause.", f"Choose from: {known}.")
-    models = load_models(study)
+    models = [one for one in load_models(study) if one.seed < seeds and one.model in MODELS]
     chosen = [cause for cause in CAUSES if not tuple(names) or cause.name in (*names, NOTHING.name)]
     work = out / "work" / "causes"
     jobs = [(center, _run(cause, CENTERS[center], patients, models, work)) for cause in chosen for center in CENTERS]
@@ -132,7 +134,9 @@ def sweep(
     text = "".join([files[0].read_text("utf-8"), *(file.read_text("utf-8").split("\n", 1)[1] for file in files[1:])])
     write_whole(out / "causes.csv", text.encode())
     costs = costs_of(list(csv.DictReader(io.StringIO(text))))
-    write_whole(out / "causes.json", json.dumps({"patients": patients, "costs": costs}, indent=1).encode())
+    write_whole(
+        out / "causes.json", json.dumps({"patients": patients, "seeds": seeds, "costs": costs}, indent=1).encode()
+    )
 
 
 def load_models(study: Path) -> list[Trained]:
