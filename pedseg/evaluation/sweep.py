@@ -8,6 +8,7 @@ study contour them all. Where a cause leaves the patients as they are, each pati
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -123,7 +124,7 @@ def sweep(
         raise refuse("E-CAUSE", ", ".join(unknown), "there is no such cause.", f"Choose from: {known}.")
     models = [one for one in load_models(study) if one.seed < seeds and one.model in MODELS]
     chosen = [cause for cause in CAUSES if not tuple(names) or cause.name in (*names, NOTHING.name)]
-    work = out / "work" / "causes"
+    work = out / "work" / f"causes_{_identity(models, patients)}"
     jobs = [(center, _run(cause, CENTERS[center], patients, models, work)) for cause in chosen for center in CENTERS]
     total = sum(len(_scans(CENTERS[center], cause, patients)) for cause in chosen for center in CENTERS)
     done = 0
@@ -137,6 +138,13 @@ def sweep(
     write_whole(
         out / "causes.json", json.dumps({"patients": patients, "seeds": seeds, "costs": costs}, indent=1).encode()
     )
+
+
+def _identity(models: list[Trained], patients: int) -> str:
+    """A name for these models, patients and causes: with others the sweep starts anew."""
+    weights = [(one.model, one.trained_on, one.seed, network.sha256_of(network.get_weights(one.net))) for one in models]
+    scans = [_scans(center, cause, patients) for cause in CAUSES for center in CENTERS.values()]
+    return hashlib.sha256(repr((weights, scans, CENTERS)).encode()).hexdigest()[:12]
 
 
 def load_models(study: Path) -> list[Trained]:

@@ -110,10 +110,18 @@ def test_a_sweep_leaves_rows_and_costs_and_goes_on_where_it_stopped(study):
     assert len(told["costs"]) == 3 * 4
     assert "contrast phase" in sweep.table(study)
     first = (study / "causes.csv").read_bytes()
-    done = {file: file.stat().st_mtime_ns for file in (study / "work" / "causes").iterdir()}
+    done = {file: file.stat().st_mtime_ns for file in study.glob("work/causes_*/*")}
     list(sweep.sweep(study, study, patients=1, names=wanted))
     assert (study / "causes.csv").read_bytes() == first
-    assert {file: file.stat().st_mtime_ns for file in (study / "work" / "causes").iterdir()} == done
+    assert {file: file.stat().st_mtime_ns for file in study.glob("work/causes_*/*")} == done
+
+
+def test_other_patients_or_other_weights_start_anew(study):
+    models = sweep.load_models(study)
+    first = sweep._identity(models, 2)
+    assert sweep._identity(models, 3) != first
+    assert sweep._identity(models[1:], 2) != first
+    assert sweep._identity(sweep.load_models(study), 2) == first
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):
