@@ -183,7 +183,7 @@ figures.show(picture, "Contours at home and away: solid true, dashed drawn.")
 # of Neckar's children were scanned without. There are further differences: a sharper and noisier picture, a flat
 # table, other ages, and another kidney that is usually gone. Which of them does the harm? Looking at one child cannot
 # tell. Changing one cause at a time can, and here it is possible: each is one field of a center in
-# `pedseg.patients.centers`. With real hospitals one can only guess.
+# `pedseg.patients.centers`. Chapter 08 does it. With real hospitals one can only guess.
 #
 # > The size of this drop is a property of two invented hospitals. That there *is* one is what real studies find, too.
 #

@@ -172,7 +172,9 @@ for line in told["drops"]:
     print(f"{line['trained_on']} alone, in {line['tested_on']}: worse in {worse} of 9 organs")
 for line in told["home"]:
     as_good, better = len(line["equivalent"]), len(line["significantly_better"])
-    print(f"federated, in {line['tested_on']}: as good in {as_good}, better in {better} of 9")
+    worse = len(line["significantly_worse"])
+    print(f"federated, beside {line['tested_on']}'s own: as good within {line['margin']} DSC")
+    print(f"  in {as_good} of 9 organs, better in {better}, worse in {worse}")
 
 # %% [markdown]
 # ## The kidney that is gone
