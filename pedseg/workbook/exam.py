@@ -121,7 +121,7 @@ def costs(study: Path) -> list[dict[str, Any]]:
         out = lesson.runs() / f"causes-{study.name}-{lesson.size()}"
         if not (out / "causes.json").is_file():
             lesson.say("No recorded costs are here: a few causes are measured now, on a few children.")
-            measured = sweep(study, out, patients=lesson.budget(3, test=1), names=A_FEW)
+            measured = sweep(study, out, patients=lesson.budget(2, test=1), names=A_FEW)
             for _ in lesson.progress(measured, text="causes"):
                 memory.give_back()
         study = out

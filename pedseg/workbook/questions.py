@@ -282,9 +282,6 @@ QUESTIONS: dict[str, Question] = {
             "These are the pieces that go.": lambda volumes_ml, mean_ml: np.count_nonzero(volumes_ml < mean_ml / 10),
             "These are all pieces. Which of them are too small?": lambda volumes_ml, mean_ml: len(volumes_ml),
             "That is the other idea, to keep the largest piece; here the volume decides.": lambda **given: 1,
-            "The limit is a tenth of the mean kidney, not the whole.": lambda volumes_ml, mean_ml: np.count_nonzero(
-                volumes_ml >= mean_ml
-            ),
         },
     ),
     "kind of failure": Question(

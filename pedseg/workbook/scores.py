@@ -101,8 +101,8 @@ def _share(line: Mapping[str, Any], key: str) -> str:
     """A share in percent and, where it is known, the interval around it."""
     if line[key] is None:
         return "–"
-    low, high = line.get(f"{key}_interval") or (None, None)
-    around = "" if low is None else f" ({100 * low:.0f} to {100 * high:.0f} %)"
+    interval = line.get(f"{key}_interval")
+    around = f" ({100 * interval[0]:.0f} to {100 * interval[1]:.0f} %)" if interval else ""
     return f"{100 * line[key]:.0f} %{around}"
 
 
