@@ -174,8 +174,9 @@ chart = charts.dots(alone, x="mean DSC lost", zero=True)
 figures.show(chart, f"What each cause alone costs each model in the children of {center}.")
 
 # %% [markdown]
-# The federated network has its causes too, but it has seen both contrast phases and both tables. What either hospital
-# had in its scans costs it little. What neither had, nobody could teach it: a federation knows what its members know.
+# The federated network has seen both contrast phases and both tables. So what one of the hospitals had in its scans
+# should cost it less than it costs a hospital alone: look whether it does. What neither hospital had, nobody could
+# teach it. A federation knows what its members know.
 #
 # **Question.** Polder's network loses some DSC between its own children and Neckar's. *The contrast phase alone* costs
 # it something, too. Which share of the whole drop is that?

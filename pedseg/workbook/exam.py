@@ -119,11 +119,10 @@ def costs(study: Path) -> list[dict[str, Any]]:
     """What each cause costs each kind of model, as recorded; else a few causes, measured now on a few children."""
     if not (study / "causes.json").is_file():
         out = lesson.runs() / f"causes-{study.name}-{lesson.size()}"
-        if not (out / "causes.json").is_file():
-            lesson.say("No recorded costs are here: a few causes are measured now, on a few children.")
-            measured = sweep(study, out, patients=lesson.budget(2, test=1), names=A_FEW)
-            for _ in lesson.progress(measured, text="causes"):
-                memory.give_back()
+        lesson.say("No recorded costs are here: a few causes are measured now, on a few children.")
+        measured = sweep(study, out, patients=lesson.budget(2, test=1), names=A_FEW)  # what is finished is kept
+        for _ in lesson.progress(measured, text="causes"):
+            memory.give_back()
         study = out
     return json.loads((study / "causes.json").read_text("utf-8"))["costs"]
 
