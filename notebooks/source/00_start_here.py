@@ -84,9 +84,9 @@ lesson.check("number of organs", number_of_organs)
 # | door | what you want | your way |
 # |---|---|---|
 # | **student** | to understand it by doing | all, in order |
-# | **clinician** | to look at contours and failures, no code | 01, then 09 |
+# | **clinician** | to look at contours and failures, no code | 01, 02, then 09; 08 for the reasons |
 # | **lecturer** | 90 minutes in front of a class | 01, 05, 07, 09 |
-# | **researcher** | to take it to real hospitals | 03, 04, 06, 07, then the README |
+# | **researcher** | to take it to real hospitals | 03, 04, 06, 07, 08, then the README |
 #
 # | notebook | you will | minutes |
 # |---|---|---|
@@ -97,9 +97,10 @@ lesson.check("number of organs", number_of_organs)
 # | [05 One hospital learns alone](05_one_hospital_learns_alone.ipynb) | train a network and send it next door | 40 |
 # | [06 Averaging by hand](06_averaging_by_hand.ipynb) | write federated averaging in ten lines | 40 |
 # | [07 A federation of centers](07_a_federation_of_centers.ipynb) | run a federation and read its table | 45 |
+# | [08 On their side, one kidney](08_on_their_side_one_kidney.ipynb) | turn a child, find causes and failures | 40 |
 # | [09 The reading room](09_reading_room.ipynb) | look at contours, child by child | 20 |
 #
-# The numbers that are missing are chapters still to be written.
+# Chapters 10 to 13 are still to be written.
 
 # %%
 lesson.finish()

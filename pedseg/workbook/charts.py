@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
-from pedseg.organs import organ
+from pedseg.organs import NAMES, organ
 from pedseg.scan import WINDOWS, Scan, window
 from pedseg.workbook.figures import BLUE, ORANGE, PLANES, contours, cut, fullest, halo, prepare_axes, size_mm
 
@@ -150,8 +150,12 @@ def dots(
     *,
     x: str = "mean DSC",
     limits: tuple[float, float] | None = None,
+    zero: bool = False,
 ) -> Figure:
-    """One row an organ, one dot a model with its interval: `values[model][organ] = (value, low, high)`."""
+    """One row an organ, one dot a model with its interval: `values[model][organ] = (value, low, high)`.
+
+    Rows that are no organs keep their names. `zero` marks where a difference would be none.
+    """
     organs = list(dict.fromkeys(name for by_organ in values.values() for name in by_organ))
     figure, axes = _figure(7.0, 1.2 + 0.36 * len(organs))
     offsets = np.linspace(0.26, -0.26, len(values)) if len(values) > 1 else [0.0]
@@ -162,8 +166,10 @@ def dots(
         y, value, low, high = np.asarray(known, dtype=float).T
         error = np.abs([value - low, high - value])
         axes.errorbar(value, y - offset, xerr=error, fmt=marker, color=color, markersize=5, elinewidth=1.2, label=model)
-    axes.set_yticks(range(len(organs)), [organ(name).plain for name in organs])
-    axes.invert_yaxis()
+    if zero:
+        axes.axvline(0, color="#222222", linewidth=0.8)
+    axes.set_yticks(range(len(organs)), [organ(name).plain if name in NAMES else name for name in organs])
+    axes.set_ylim(len(organs) - 0.5, -0.5)
     axes.set(xlabel=x, xlim=limits)
     axes.grid(axis="x", color="#dddddd")
     figure.legend(loc="outside upper center", ncols=4, frameon=False, fontsize=8)

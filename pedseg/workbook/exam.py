@@ -1,7 +1,8 @@
-"""Trained networks meet children: scores for a table, contours for the reading room."""
+"""Trained networks meet children: scores for a table, contours for the reading room, failures and what causes cost."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pedseg import memory
+from pedseg.evaluation.failures import Failure, by_severity, from_contours
 from pedseg.evaluation.results import Arm
+from pedseg.evaluation.sweep import sweep
 from pedseg.learning.network import build, set_weights
 from pedseg.learning.plans import Plan
 from pedseg.learning.prediction import predict
@@ -19,6 +22,8 @@ from pedseg.patients.datasets import Case, DataSet, load_image, load_labels
 from pedseg.scan import Scan
 from pedseg.workbook import lesson, scores
 from pedseg.workbook.viewer import Sight
+
+A_FEW = ("contrast phase", "80 kV", "on the side; turned first", "on the side; as they lie")  # causes
 
 
 def examine(
@@ -64,11 +69,62 @@ def describe(dataset: DataSet, case: Case) -> str:
 def weight_files(study: Path) -> dict[str, Path]:
     """The weights of a study's first seed, by what their model is called; the federated one first."""
     files = sorted([*study.glob("seed0_*.safetensors"), *(study / "weights").glob("seed0_*.safetensors")])
-    arms = {}
-    for file in files:
-        kind, _, trained_on = file.stem.removeprefix("seed0_").partition("_")
-        arms[scores.title(Arm(kind, trained_on))] = file
+    arms = {scores.title(_arm(file)): file for file in files}
     return dict(sorted(arms.items(), key=lambda item: (item[0] != "federated", item[0])))
+
+
+def _arm(file: Path, centers: Sequence[str] = ()) -> Arm:
+    """The model of a file of weights; the common ones learned in `centers`."""
+    kind, _, trained_on = file.stem.removeprefix("seed0_").partition("_")
+    return Arm(kind, trained_on or "+".join(centers))
+
+
+def trained(file: Path) -> tuple[Any, Plan]:
+    """The network of a file of weights, ready to draw, and its plan."""
+    weights, plan, _ = load_weights(file)
+    network = build(plan)
+    set_weights(network, weights)
+    return network, plan
+
+
+def drawings(network, plan: Plan, datasets: Sequence[DataSet]) -> Iterator[tuple[Case, Scan, NDArray]]:
+    """What a network draws of the test children of some data sets: case, scan and label map of each."""
+    children = [case for dataset in datasets for case in dataset.split("test")]
+    for case in lesson.progress(children, len(children), "children"):
+        memory.give_back()
+        scan = load_image(case)
+        yield case, scan, predict(network, scan, plan)
+
+
+def failures(datasets: Sequence[DataSet], study: Path) -> list[Failure]:
+    """What is misplaced in the test children of some data sets, drawn now by each model of a study; the worst first."""
+    centers, models = [dataset.center for dataset in datasets], weight_files(study)
+    children = [(dataset, case) for dataset in datasets for case in dataset.split("test")]
+    found: list[Failure] = []
+    for dataset, case in lesson.progress(children, len(children), "children"):
+        memory.give_back()
+        scan, truth = load_image(case), load_labels(dataset, case).voxels
+        for name, drawn in Contours(scan, models).items():
+            found += from_contours(truth, drawn, scan.spacing_mm, case, _arm(models[name], centers))
+    return by_severity(found)
+
+
+def recorded_failures(study: Path) -> list[Failure]:
+    """What went wrong with the test children of a study, the worst first; empty where that was not recorded."""
+    file = study / "failures.json"
+    return [Failure.from_json(line) for line in json.loads(file.read_text("utf-8"))] if file.is_file() else []
+
+
+def costs(study: Path) -> list[dict[str, Any]]:
+    """What each cause costs each kind of model, as recorded; else a few causes, measured now on a few children."""
+    if not (study / "causes.json").is_file():
+        out = lesson.runs() / f"causes-{study.name}-{lesson.size()}"
+        lesson.say("No recorded costs are here: a few causes are measured now, on a few children.")
+        measured = sweep(study, out, patients=lesson.budget(2, test=1), names=A_FEW)  # what is finished is kept
+        for _ in lesson.progress(measured, text="causes"):
+            memory.give_back()
+        study = out
+    return json.loads((study / "causes.json").read_text("utf-8"))["costs"]
 
 
 class Contours(Mapping[str, NDArray]):
@@ -80,9 +136,7 @@ class Contours(Mapping[str, NDArray]):
 
     def __getitem__(self, name: str) -> NDArray:
         if name not in self._drawn:
-            weights, plan, _ = load_weights(self.models[name])
-            network = build(plan)
-            set_weights(network, weights)
+            network, plan = trained(self.models[name])
             self._drawn[name] = predict(network, self.scan, plan)
         return self._drawn[name]
 

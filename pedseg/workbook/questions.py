@@ -29,6 +29,12 @@ def _jaccard(truth, prediction):
     return np.count_nonzero(truth & prediction) / np.count_nonzero(truth | prediction)
 
 
+def _axis_deg(places_mm, *, column=1):
+    _, directions = np.linalg.eigh(np.cov(np.transpose(places_mm)))
+    x, y = directions[:, column]
+    return np.rad2deg(np.arctan2(y, x)) % 180
+
+
 QUESTIONS: dict[str, Question] = {
     "number of organs": Question(
         answer=lambda: len(ORGANS),
@@ -240,6 +246,53 @@ QUESTIONS: dict[str, Question] = {
             "Six sides, but voxels on edges and corners belong to several of them and count once.": lambda edge: (
                 6 * edge**2 / edge**3
             ),
+        },
+    ),
+    "long axis": Question(
+        answer=lambda places_mm: _axis_deg(places_mm),
+        nudge="Which of the two directions is the long one? `np.arctan2(y, x)` is its angle, in radians.",
+        slips={
+            "This is the short axis, from back to front. `eigh` puts the smaller spread first.": lambda places_mm: (
+                _axis_deg(places_mm, column=0)
+            ),
+            "These are radians; `np.rad2deg` makes degrees of them.": lambda places_mm: np.deg2rad(
+                _axis_deg(places_mm)
+            ),
+            "This is counted from the y axis: `np.arctan2` takes y first, then x.": lambda places_mm: (
+                (90 - _axis_deg(places_mm)) % 180
+            ),
+            "The same line, seen from its other end: `% 180` brings it between 0 and 180.": lambda places_mm: (
+                _axis_deg(places_mm) - 180
+            ),
+        },
+    ),
+    "explained share": Question(
+        answer=lambda cost, drop: cost / drop,
+        nudge="The part over the whole: what this cause costs, over the whole drop.",
+        slips={
+            "Upside down: the part over the whole.": lambda cost, drop: drop / cost,
+            "This is what the cause costs; set it in relation to the drop.": lambda cost, drop: cost,
+            "This is the share that is left for all other causes.": lambda cost, drop: 1 - cost / drop,
+        },
+    ),
+    "pieces that stay": Question(
+        answer=lambda volumes_ml, mean_ml: np.count_nonzero(volumes_ml >= mean_ml / 10),
+        nudge="The limit is a tenth of the mean volume. Count the pieces that reach it.",
+        slips={
+            "These are the pieces that go.": lambda volumes_ml, mean_ml: np.count_nonzero(volumes_ml < mean_ml / 10),
+            "These are all pieces. Which of them are too small?": lambda volumes_ml, mean_ml: len(volumes_ml),
+            "That is the other idea, to keep the largest piece; here the volume decides.": lambda **given: 1,
+        },
+    ),
+    "kind of failure": Question(
+        answer=lambda: "swapped",
+        nudge="Answer with a word of the column `kind`, in quotation marks.",
+        slips={
+            "There is a dashed line, so it was drawn.": lambda: "missed",
+            "There is a solid line, so the organ is there.": lambda: "false",
+            "The drawn kidney is in one piece; a part elsewhere would be one of two.": lambda: "part",
+            "A leak begins at the border of the true organ and spreads from there.": lambda: "leaking",
+            "True, but there is a better word: which organ lies inside the dashed line?": lambda: "displaced",
         },
     ),
 }

@@ -7,9 +7,11 @@ are called by what a reader would say: `Polder alone`, `federated`, `centralized
 from __future__ import annotations
 
 import html
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pedseg.evaluation.failures import KINDS, Failure
 from pedseg.evaluation.results import Arm, Results, organ_mean
 from pedseg.organs import EVALUATED, organ
 
@@ -24,8 +26,12 @@ def title(arm: Arm) -> str:
 
 def arms(results: Results) -> list[Arm]:
     """The models of some results, those of single hospitals first."""
-    place = {kind: index for index, kind in enumerate(ORDER)}
-    return sorted(results.arms, key=lambda arm: (place.get(arm.model, len(place)), arm.trained_on))
+    return sorted(results.arms, key=_place)
+
+
+def _place(arm: Arm) -> tuple[int, str]:
+    """Where a model stands in a list: single hospitals, federated, centralized, then any further."""
+    return (ORDER.index(arm.model) if arm.model in ORDER else len(ORDER), arm.trained_on)
 
 
 def means(rows: Rows, measure: str = "dsc") -> dict[str, dict[str, float]]:
@@ -68,6 +74,73 @@ def false_kidneys(rows: Rows) -> list[dict[str, Any]]:
         if int(row["seed"]) == 0
     ]
     return sorted(lines, key=lambda line: -line["drawn all the same (mL)"])
+
+
+def kidneys(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was drawn where a kidney is gone, beside how many present ones were found; one line a model and center.
+
+    `lines` are those of `story(rows)["kidneys"]`.
+    """
+    chosen = [line for line in lines if line["kidney"] == "both" and line["removed"]]
+    chosen.sort(key=lambda line: (line["tested_on"], _place(Arm(line["model"], line["trained_on"]))))
+    return [
+        {
+            "children of": line["tested_on"],
+            "drawn by": title(Arm(line["model"], line["trained_on"])),
+            "kidneys gone": line["removed"],
+            "median drawn there (mL)": round(line["median_false_ml"], 1),
+            "more than 1 mL drawn there": _share(line, "share_false"),
+            "kidneys present": line["present"],
+            "found": _share(line, "sensitivity"),
+        }
+        for line in chosen
+    ]
+
+
+def _share(line: Mapping[str, Any], key: str) -> str:
+    """A share in percent and, where it is known, the interval around it."""
+    if line[key] is None:
+        return "–"
+    interval = line.get(f"{key}_interval")
+    around = f" ({100 * interval[0]:.0f} to {100 * interval[1]:.0f} %)" if interval else ""
+    return f"{100 * line[key]:.0f} %{around}"
+
+
+def by_cause(
+    costs: Iterable[Mapping[str, Any]], center: str, *, only: str = "", without: str = ""
+) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """What each cause costs each model in one center's test children, with its interval, for `charts.dots`.
+
+    `costs` are the lines of causes.json. The cause that is dearest for the federated model comes first. `only` is how
+    the names of the wanted causes begin, `without` the name of one that is left out besides.
+    """
+    lines = [line for line in costs if line["tested_on"] == center and line["cause"] not in ("nothing", without)]
+    chosen = [line for line in lines if line["cause"].startswith(only)]
+    dear = {line["cause"]: line["cost"] for line in chosen if line["model"] == "federated"}
+    chosen.sort(key=lambda line: (_place(Arm(line["model"], center)), -dear.get(line["cause"], 0.0)))
+    found: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for line in chosen:
+        found.setdefault(title(Arm(line["model"], center)), {})[line["cause"]] = (line["cost"], *line["interval"])
+    return found
+
+
+def kinds(failures: Iterable[Failure]) -> list[dict[str, Any]]:
+    """How often each kind of failure happened to each model, one line a kind."""
+    failures = list(failures)
+    counts = Counter((failure.kind, failure.arm) for failure in failures)
+    models = sorted({failure.arm for failure in failures}, key=_place)
+    return [
+        {"kind": kind, "in words": words, **{title(arm): counts[kind, arm] for arm in models}}
+        for kind, words in KINDS.items()
+    ]
+
+
+def sentences(failures: Iterable[Failure]) -> list[dict[str, Any]]:
+    """Failures in words, one line a failure."""
+    return [
+        {"child": each.case, "organ": organ(each.organ).plain, "kind": each.kind, "what happened": each.sentence}
+        for each in failures
+    ]
 
 
 def worst(rows: Rows, count: int = 10, model: str = "federated") -> list[dict[str, Any]]:

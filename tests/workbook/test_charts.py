@@ -34,6 +34,14 @@ def test_dots_have_their_intervals():
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["liver", "spleen"]
 
 
+def test_rows_that_are_no_organs_keep_their_names_and_zero_is_marked_on_demand():
+    figure = charts.dots({"local": {"80 kV": (0.1, -0.1, 0.2)}}, zero=True)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["80 kV"]
+    assert [0, 0] in [list(line.get_xdata()) for line in figure.axes[0].lines]
+    plain = charts.dots({"local": {"80 kV": (0.1, -0.1, 0.2)}})
+    assert [0, 0] not in [list(line.get_xdata()) for line in plain.axes[0].lines]
+
+
 def test_a_histogram_finds_the_peak_of_each_tissue(toy):
     image, labels = toy
     figure = charts.histogram(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 
-from pedseg.evaluation.results import Results
+from pedseg.evaluation import sweep as sweeps
+from pedseg.evaluation.failures import Failure, from_contours
+from pedseg.evaluation.results import Arm, Results
 from pedseg.evaluation.study import COLUMNS
 from pedseg.learning.network import build, get_weights
 from pedseg.learning.plans import fingerprint, make_plan
 from pedseg.learning.prediction import predict
 from pedseg.learning.training import save_weights
 from pedseg.patients.centers import POLDER, make_dataset
-from pedseg.patients.datasets import load_image, read_dataset
+from pedseg.patients.datasets import load_image, load_labels, read_dataset
 from pedseg.workbook import exam
 
 
@@ -73,6 +76,65 @@ def test_a_network_draws_when_it_is_looked_at_and_only_once(polder, plan, study,
     first = sight.predictions["federated"]
     assert first is sight.predictions["federated"] and len(drawn) == 1
     assert np.array_equal(first, predict(build(plan, 1), load_image(polder.cases[0]), plan))
+
+
+def test_a_file_of_weights_becomes_a_network_that_draws(polder, plan, study):
+    network, read = exam.trained(study / "weights" / "seed0_local_Polder.safetensors")
+    assert read == plan
+    scan = load_image(polder.cases[0])
+    assert np.array_equal(predict(network, scan, plan), predict(build(plan, 0), scan, plan))
+
+
+def test_every_test_child_is_drawn(polder, plan, monkeypatch):
+    monkeypatch.setenv("PEDSEG_BUDGET", "test")
+    drawn = list(exam.drawings(build(plan, 0), plan, [polder]))
+    assert [case.name for case, _, _ in drawn] == [case.name for case in polder.cases]
+    assert all(label_map.shape == scan.shape for _, scan, label_map in drawn)
+    assert list(exam.drawings(build(plan, 0), plan, [])) == []
+
+
+def test_failures_are_those_of_the_rules_for_every_model(polder, plan, study, monkeypatch):
+    monkeypatch.setenv("PEDSEG_BUDGET", "test")
+    found = exam.failures([polder], study)
+    assert {failure.arm for failure in found} <= {Arm("local", "Polder"), Arm("federated", "Polder")}
+    assert [f.severity for f in found] == sorted((f.severity for f in found), reverse=True)
+    case = polder.cases[0]
+    scan, truth = load_image(case), load_labels(polder, case).voxels
+    drawn = predict(build(plan, 0), scan, plan)
+    theirs = from_contours(truth, drawn, scan.spacing_mm, case, Arm("local", "Polder"))
+    ours = [f for f in found if f.case == case.name and f.model == "local"]
+    assert {(f.organ, f.kind, f.voxel) for f in ours} == {(f.organ, f.kind, f.voxel) for f in theirs}
+
+
+def test_recorded_failures_are_read_where_they_are(tmp_path):
+    assert exam.recorded_failures(tmp_path) == []
+    one = Failure("p1", "Polder", "Liver", "local", "Polder", "part", 3.0, "mL", 0.5, (1, 2, 3), "In two pieces.")
+    (tmp_path / "failures.json").write_text(json.dumps([one.as_json()]))
+    assert exam.recorded_failures(tmp_path) == [one]
+
+
+def test_recorded_costs_are_read_and_others_are_measured(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PEDSEG_BUDGET", "test")
+    monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path / "runs"))
+    calls = []
+
+    def sweep(study, out, *, patients, names):
+        calls.append((study, patients, names))
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "causes.json").write_text('{"costs": [{"cause": "80 kV"}]}')
+        yield 1, 1
+
+    monkeypatch.setattr(exam, "sweep", sweep)
+    study = tmp_path / "study"
+    study.mkdir()
+    assert exam.costs(study) == [{"cause": "80 kV"}]
+    assert calls == [(study, 1, exam.A_FEW)] and "a few causes are measured" in capsys.readouterr().out
+    (study / "causes.json").write_text('{"costs": []}')
+    assert exam.costs(study) == [] and len(calls) == 1
+
+
+def test_the_few_causes_are_known():
+    assert set(exam.A_FEW) <= {cause.name for cause in sweeps.CAUSES}
 
 
 def test_a_child_is_described_for_a_list(polder):

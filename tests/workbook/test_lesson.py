@@ -12,6 +12,8 @@ from pedseg.workbook.questions import QUESTIONS
 UPDATES = [{"a": np.array([1.0, 2.0]), "b": np.array(4.0)}, {"a": np.array([5.0, 6.0]), "b": np.array(0.0)}]
 MASK, OTHER = np.array([1, 1, 1, 0], bool), np.array([0, 1, 1, 1], bool)
 THERE, BACK = np.arange(21.0), np.zeros(21)  # 95th percentiles 19 and 0
+ALONG, ACROSS = np.array([np.sqrt(3) / 2, 0.5]), np.array([-0.5, np.sqrt(3) / 2])  # turned by 30 degrees
+TILTED = np.stack([30 * ALONG, -30 * ALONG, 10 * ACROSS, -10 * ACROSS]) + 50.0
 # Question: what it is given, the answer worked out by hand.
 BY_HAND = {
     "number of organs": ({}, 19),
@@ -35,6 +37,10 @@ BY_HAND = {
     "all three axes": ({"length_factor": 1.5}, 3.375),
     "voxels of a gland": ({"volume_ml": 3.0, "spacing_mm": (2, 3, 5)}, 100.0),
     "share on the surface": ({"edge": 5}, 98 / 125),
+    "long axis": ({"places_mm": TILTED}, 30.0),
+    "explained share": ({"cost": 0.03, "drop": 0.12}, 0.25),
+    "pieces that stay": ({"volumes_ml": np.array([0.5, 6.5, 2.0, 20.0, 1.0]), "mean_ml": 64.0}, 2),
+    "kind of failure": ({}, "swapped"),
 }
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from pedseg.evaluation.failures import KINDS, Failure
 from pedseg.evaluation.results import Arm
+from pedseg.evaluation.statistics import story
 from pedseg.workbook import scores
 
 
@@ -73,6 +75,68 @@ def test_false_kidneys_come_largest_first():
     assert [(line["child"], line["removed"], line["drawn all the same (mL)"]) for line in lines] == [
         ("n1", "left kidney", 4.3),
         ("n2", "right kidney", 0.0),
+    ]
+
+
+def test_false_kidneys_stand_beside_the_true_ones_that_were_found():
+    """In Neckar one false kidney of 4.3 mL and one of 0; in Polder none was removed, so there is no line."""
+    there = row("federated", "Neckar+Polder", "Neckar", "n1", "Kidney_R", 0.4)
+    (line,) = scores.kidneys(story([*ROWS, there])["kidneys"])
+    assert (line["children of"], line["drawn by"], line["kidneys gone"]) == ("Neckar", "federated", 2)
+    assert line["median drawn there (mL)"] == 2.1 and line["more than 1 mL drawn there"].startswith("50 % (")
+    assert line["kidneys present"] == 1 and line["found"].startswith("0 % (")  # drawn with a DSC of 0.4 only
+
+
+def test_where_no_kidney_is_left_no_share_is_found():
+    (line,) = scores.kidneys(story(ROWS)["kidneys"])
+    assert line["kidneys present"] == 0 and line["found"] == "–"
+
+
+def cost(cause, model, center, value) -> dict:
+    return {"cause": cause, "model": model, "tested_on": center, "cost": value, "interval": [value - 1, value + 1]}
+
+
+COSTS = [
+    cost("nothing", "local", "Polder", 0),
+    cost("80 kV", "local", "Polder", 5),
+    cost("table", "local", "Polder", 1),
+    cost("80 kV", "federated", "Polder", 2),
+    cost("table", "federated", "Polder", 3),
+    cost("table", "federated", "Neckar", 9),
+]
+
+
+def test_causes_are_ordered_by_what_they_cost_the_federated_model():
+    found = scores.by_cause(COSTS, "Polder")
+    assert found == {
+        "Polder alone": {"table": (1, 0, 2), "80 kV": (5, 4, 6)},
+        "federated": {"table": (3, 2, 4), "80 kV": (2, 1, 3)},
+    }
+    assert [list(line) for line in found.values()] == [["table", "80 kV"]] * 2
+    assert list(scores.by_cause(COSTS, "Neckar")) == ["federated"]
+
+
+def test_causes_can_be_chosen_or_left_out():
+    assert list(scores.by_cause(COSTS, "Polder", only="80")["federated"]) == ["80 kV"]
+    assert list(scores.by_cause(COSTS, "Polder", without="80 kV")["Polder alone"]) == ["table"]
+    assert scores.by_cause([], "Polder") == {}
+
+
+def failure(kind, model="local", trained_on="Polder") -> Failure:
+    return Failure("p1", "Polder", "Kidney_L", model, trained_on, kind, 3.0, "mL", 0.5, (1, 2, 3), "It went wrong.")
+
+
+def test_failures_are_counted_by_kind_and_model():
+    lines = scores.kinds([failure("missed"), failure("missed"), failure("part", "federated", "Neckar+Polder")])
+    assert [line["kind"] for line in lines] == list(KINDS)
+    (missed,) = (line for line in lines if line["kind"] == "missed")
+    assert missed == {"kind": "missed", "in words": "not drawn", "Polder alone": 2, "federated": 0}
+    assert all(set(line) == {"kind", "in words"} for line in scores.kinds([]))
+
+
+def test_failures_are_told_in_words():
+    assert scores.sentences([failure("missed")]) == [
+        {"child": "p1", "organ": "left kidney", "kind": "missed", "what happened": "It went wrong."}
     ]
 
 
