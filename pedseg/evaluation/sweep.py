@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from pedseg.evaluation.comparisons import RESAMPLES, percentile_interval
-from pedseg.evaluation.jobs import side_by_side
+from pedseg.evaluation.jobs import WORKERS, side_by_side
 from pedseg.evaluation.records import COLUMNS, as_csv
 from pedseg.findings import refuse
 from pedseg.learning import devices, network, prediction, training
@@ -109,14 +109,20 @@ class Trained:
 
 
 def sweep(
-    study: Path, out: Path, *, patients: int = COHORT["test"], seeds: int = 1, names: Iterable[str] = ()
+    study: Path,
+    out: Path,
+    *,
+    patients: int = COHORT["test"],
+    seeds: int = 1,
+    names: Iterable[str] = (),
+    workers: int = WORKERS,
 ) -> Iterator[tuple[int, int]]:
     """Test a study's models on every cause (or on those named); yields (scans done, scans in all).
 
     Each local model meets its own center's patients only, the federated one those of all centers. `patients` are
-    those of each center's test split, from its first; `seeds` the first so many of the study's. Leaves `causes.csv`
-    (the columns of cases.csv behind `cause`) and `causes.json` in `out`; a cause that was finished before the call
-    is not run again.
+    those of each center's test split, from its first; `seeds` the first so many of the study's; `workers` how many
+    scans are drawn side by side, each in memory of its own. Leaves `causes.csv` (the columns of cases.csv behind
+    `cause`) and `causes.json` in `out`; a cause that was finished before the call is not run again.
     """
     unknown = sorted(set(names) - {cause.name for cause in CAUSES})
     if unknown:
@@ -128,7 +134,7 @@ def sweep(
     jobs = [(center, _run(cause, CENTERS[center], patients, models, work)) for cause in chosen for center in CENTERS]
     total = sum(len(_scans(CENTERS[center], cause, patients)) for cause in chosen for center in CENTERS)
     done = 0
-    for _, scans in side_by_side(jobs):
+    for _, scans in side_by_side(jobs, workers):
         done += scans
         yield done, total
     files = [work / _file_name(cause, center) for cause in chosen for center in CENTERS]

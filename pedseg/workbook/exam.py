@@ -120,7 +120,7 @@ def costs(study: Path) -> list[dict[str, Any]]:
     if not (study / "causes.json").is_file():
         out = lesson.runs() / f"causes-{study.name}-{lesson.size()}"
         lesson.say("No recorded costs are here: a few causes are measured now, on a few children.")
-        measured = sweep(study, out, patients=lesson.budget(2, test=1), names=A_FEW)  # what is finished is kept
+        measured = sweep(study, out, patients=lesson.budget(2, test=1), names=A_FEW, workers=1)
         for _ in lesson.progress(measured, text="causes"):
             memory.give_back()
         study = out
