@@ -118,7 +118,7 @@ def test_recorded_costs_are_read_and_others_are_measured(tmp_path, monkeypatch, 
     monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path / "runs"))
     calls = []
 
-    def sweep(study, out, *, patients, names):
+    def sweep(study, out, *, patients, names, workers):
         calls.append((study, patients, names))
         out.mkdir(parents=True, exist_ok=True)
         (out / "causes.json").write_text('{"costs": [{"cause": "80 kV"}]}')
