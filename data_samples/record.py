@@ -23,9 +23,11 @@ def main(run: Path, name: str) -> None:
     target = HERE / "results" / name
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    tables = [run / table for table in ("cases.csv", "summary.json", "failures.json", "causes.json")]
     (target / "causes.csv.gz").write_bytes(gzip.compress((run / "causes.csv").read_bytes(), mtime=0))
-    for file in [*tables, *sorted((run / "weights").glob("seed0_*.safetensors"))]:
+    kept = [run / "summary.json", run / "causes.json"]
+    if name != "rotated":  # of that one only the costs are shown
+        kept += [run / "cases.csv", run / "failures.json", *sorted((run / "weights").glob("seed0_*.safetensors"))]
+    for file in kept:
         shutil.copyfile(file, target / file.name)
 
 
