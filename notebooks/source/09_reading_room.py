@@ -45,14 +45,22 @@ SliceViewer(room)
 #
 # ## The worst contours of the study
 #
-# Over all test children of the study (most of them are not among those above), these went most wrong. HD95 is a
-# distance:
-# 95 % of the drawn outline is at most so far from the true one.
+# Rules have looked through all contours of the study's test children (most of them are not among those above). These
+# went most wrong, in words: what happened, and what is known of the child that makes it likely. Chapter 08 has the
+# rules.
 
 # %% hidden
+from pedseg.evaluation.failures import worst
 from pedseg.evaluation.results import read_rows
 
 rows = read_rows(study / "cases.csv")
+scores.shown(scores.sentences(worst(exam.recorded_failures(study), 12)), "The worst failures")
+
+# %% [markdown]
+# The lowest Dice of the federated network, whatever the reason. HD95 is a distance: 95 % of the drawn outline is at
+# most so far from the true one.
+
+# %% hidden
 scores.shown(scores.worst(rows), "Lowest Dice of the federated network")
 
 # %% [markdown]

@@ -37,15 +37,16 @@ BESIDE = {
     "Kidney_R": ("Kidney_R", "Glnd_Adrenal_R", "Liver", "Bowel^Stomach"),
 }
 # Which cause to name first for which kind of error; the others follow in the order of `known_facts`.
-FIRST = {
-    "false": ("gone", "bed", "posture"),
-    "missed": ("small", "cut", "young"),
-    "swapped": ("posture", "bed"),
-    "displaced": ("bed", "posture"),
-    "leaking": ("bed", "phase", "cut"),
-    "part": ("bed", "phase", "posture"),
-    "worst": ("small", "phase", "cut"),
+FIRST = {  # posture and another phase before all else: one cause at a time, they cost most (`sweep`)
+    "false": ("gone", "posture", "phase", "bed"),
+    "missed": ("posture", "phase", "small", "cut", "young"),
+    "swapped": ("posture", "phase", "bed"),
+    "displaced": ("posture", "phase", "bed"),
+    "leaking": ("posture", "phase", "bed", "cut"),
+    "part": ("posture", "phase", "bed"),
+    "worst": ("posture", "phase", "small", "cut"),
 }
+BY_THE_BED = ("Kidney_L", "Kidney_R", "Glnd_Adrenal_L", "Glnd_Adrenal_R")  # what surgery for the tumors moves
 
 
 @dataclass(frozen=True)
@@ -159,8 +160,9 @@ def _facts_of_the_case(name: str, case: Case | None) -> Iterator[tuple[str, str]
     if posture not in USUAL_POSTURE:
         yield "posture", f"the child does not lie on its back but {'' if posture == 'prone' else 'on the '}{posture}"
     tumor = str(getattr(case, "tumor", "") or "")
-    if tumor:
-        yield "tumor", f"the child had a tumor ({tumor})"
+    if tumor and name in BY_THE_BED:
+        named = "renal tumor" if tumor == "renal" else tumor
+        yield "tumor", f"surgery ({named}) has changed what lies around"
     if case.age_months is not None and case.age_months < YOUNG_MONTHS:
         yield "young", f"the child is {case.age_months} months old, and organs are small under two years"
 
@@ -173,7 +175,7 @@ def _facts_of_the_model(
     learned = sorted({usual.get(center, "") for center in teachers} - {""})
     if phase and learned and phase not in learned:
         known = " and ".join(map(in_words, learned))
-        yield "phase", f"the scan is {in_words(phase)}, and the model learned mostly from {known} ones"
+        yield "phase", f"the scan is {in_words(phase)}, and the model learned mostly from scans that are {known}"
     elif tested_on and tested_on not in teachers:
         yield "phase", f"the model has seen no scan of {tested_on}"
 

@@ -67,7 +67,7 @@ def test_what_is_known_of_the_case_and_where_to_look_come_in():
     (false,) = from_rows([row("c1", "Kidney_L", None)], {("Neckar", "c1"): case}, look)
     assert false.voxel == (1, 2, 3)
     assert (
-        "Likely because what fills the gap may look alike to a network. Also known: the child is 11 months"
+        "Likely because what fills the gap may look alike to a network. Also known: the model has seen no scan"
         in false.sentence
     )
     (elsewhere,) = from_rows([row("c1", "Kidney_L", None, tested_on="Polder")], {("Neckar", "c1"): case}, look)
