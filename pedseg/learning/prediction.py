@@ -22,10 +22,16 @@ from pedseg.learning.preprocessing import Prepared, prepare, restore
 from pedseg.organs import organ
 from pedseg.scan import Scan
 
+MOST_AT_ONCE = 4  # patches
+
 
 @torch.inference_mode()
 def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) -> NDArray[np.float32]:
-    """Class probabilities (class, x, y, z) of a prepared image, by sliding window where it exceeds the patch."""
+    """Class probabilities (class, x, y, z) of a prepared image.
+
+    The lesson's network sees a whole body at once, because it must know where in the body a voxel lies, even if it is
+    larger than the patch; the clinic's, and a scan far larger, go through a sliding window.
+    """
     use_threads(plan)
     network.eval()
     device = device_of(network)
@@ -36,7 +42,7 @@ def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) ->
             logits = network(part)
         return torch.softmax((unfold(logits) if logits.ndim == 6 else logits).float(), dim=1)
 
-    if plan.profile == "lesson" and all(n <= size for n, size in zip(image.shape, plan.patch, strict=True)):
+    if plan.profile == "lesson" and image.size <= MOST_AT_ONCE * math.prod(plan.patch):
         return window(volume)[0].cpu().numpy()
     from monai.inferers import sliding_window_inference
 
