@@ -101,13 +101,10 @@ def predict(options: argparse.Namespace) -> int:
     """Draw contours on one scan, or on every NIfTI scan of a folder."""
     from tqdm import tqdm
 
-    from pedseg.learning import devices, network, prediction, training
+    from pedseg.learning import prediction, training
     from pedseg.scan import Scan, like, read_nifti, to_ras, write_nifti
 
-    weights, plan, _ = training.load_weights(options.model)
-    net = network.build(plan)
-    network.set_weights(net, weights)
-    net.to(devices.fastest_device())
+    net, plan = training.load_network(options.model)
     for source, target in tqdm(_targets(options.scan, options.out), unit="scan", disable=None):
         original = read_nifti(source)
         ras = to_ras(original)

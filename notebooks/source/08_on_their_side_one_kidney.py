@@ -44,12 +44,13 @@ from dataclasses import replace
 import numpy as np
 
 from pedseg.learning.prediction import predict
+from pedseg.learning.training import load_network
 from pedseg.metrics import score_case
 from pedseg.organs import EVALUATED
 
 study = lesson.study()
 files = exam.weight_files(study)
-together, plan = exam.trained(files["federated"])
+together, plan = load_network(files["federated"])
 as_it_lies = replace(plan, posture="ignored")
 drawn = {name: predict(together, ct, as_it_lies) for name, (ct, _) in scans.items()}
 
@@ -225,7 +226,7 @@ from pedseg.patients.datasets import load_image, load_labels
 polder, neckar = lesson.samples()
 gone = next(case for case in neckar.cases if "Kidney_R" in case.absent)
 ct, truth = load_image(gone), load_labels(neckar, gone).voxels
-local, _ = exam.trained(files["Polder alone"])
+local, _ = load_network(files["Polder alone"])
 networks = {"federated": together, "Polder alone": local}
 bare = replace(plan, smallest_ml={})  # every piece stays
 raw = {name: predict(network, ct, bare) for name, network in networks.items()}

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pedseg import __version__
+from pedseg.evaluation.results import Arm
 from pedseg.evaluation.statistics import story
 from pedseg.learning import network, training
 
@@ -60,6 +61,15 @@ def summarize(text: str, weight_files: Mapping[str, Path], **told: Any) -> dict[
     }
 
 
+def weight_files(study: Path, centers: Sequence[str] = ()) -> dict[tuple[int, Arm], Path]:
+    """The weights in a study's folder by seed and model; the common models learned in `centers`."""
+    found = {}
+    for file in sorted([*study.glob("seed*.safetensors"), *study.glob("weights/seed*.safetensors")]):
+        seed, kind, *center = file.stem.split("_", 2)
+        found[int(seed.removeprefix("seed")), Arm(kind, *(center or ["+".join(centers)]))] = file
+    return found
+
+
 def _without_home(word: str) -> str:
     """A word of a command line; of a full path the last part only, because summaries are passed on."""
     return Path(word).name if Path(word).is_absolute() else word
@@ -70,7 +80,7 @@ def table(out: Path) -> str:
     told = json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))
     story_ = told["story"]
     present = {line["role"] for line in story_["table"]}
-    roles = [role for role in ("home", "away", "federated", "centralized") if role in present]
+    roles = [role for role in ROLES if role in present]
     head = f"{'mean DSC, nine organs (all ' + str(len(story_['organs'])) + ')':<30}" + "".join(
         f"{role:>20}" for role in roles
     )

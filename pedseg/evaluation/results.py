@@ -30,7 +30,7 @@ from pedseg.organs import EVALUATED, NAMES
 
 MEASURES = ("dsc", "hd95_mm", "msd_mm", "nsd")
 HIGHER_IS_BETTER = ("dsc", "nsd")
-# Within these, two models count as equally good: set before any study was run, the same for every organ.
+# Within these, two models count as equally good, the same for every organ.
 MARGINS = {"dsc": 0.01, "hd95_mm": 1.0, "msd_mm": 0.5, "nsd": 0.02}
 NUMBERS = (*MEASURES, "volume_ml", "predicted_ml")
 PRESENT = {"1": True, "0": False, "True": True, "False": False, "true": True, "false": False}
@@ -48,6 +48,11 @@ class Arm:
         if self.model != "local":
             return self.model
         return "home" if self.trained_on == tested_on else "away"
+
+    @property
+    def file_name(self) -> str:
+        """The model in the name of a file: `local_Polder`, `federated`."""
+        return f"{self.model}_{self.trained_on}" if self.model == "local" else self.model
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:
@@ -137,6 +142,13 @@ def organ_mean(results: Results, arm: Arm, center: str, measure: str, organs: li
         means = [mean for mean in each if mean is not None]
         out["seed_sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else None
     return out
+
+
+def patient_means(results: Results, arm: Arm, center: str, measure: str, organs: list[str]) -> dict[str, float]:
+    """One number a patient: the mean over the organs that the patient has."""
+    columns = [results.per_patient(arm, center, organ, measure) for organ in organs]
+    patients = sorted({patient for column in columns for patient in column})
+    return {patient: fmean(column[patient] for column in columns if patient in column) for patient in patients}
 
 
 def organ_mean_of_seed(

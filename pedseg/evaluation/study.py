@@ -75,7 +75,7 @@ class Model:
     @property
     def name(self) -> str:
         """File name without suffix, for example `seed0_local_Polder`."""
-        return f"seed{self.seed}_{self.kind}" + (f"_{self.trained_on[0]}" if self.kind == "local" else "")
+        return f"seed{self.seed}_{self.arm.file_name}"
 
     @property
     def stage(self) -> str:
@@ -238,8 +238,7 @@ class Study:
 
     def _test(self, model: Model) -> Iterator[int]:
         """Score one model on the test patients of every center."""
-        net = network.build(self.plan, model.seed).to(devices.fastest_device())
-        network.set_weights(net, training.load_weights(self._state(model))[0])
+        net, _ = training.load_network(self._state(model))
         usual_phase = habits(self.datasets)
         for dataset in self.datasets:
             file = self._scores(model, dataset.center)

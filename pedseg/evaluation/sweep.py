@@ -14,19 +14,18 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 
-from pedseg.evaluation.comparisons import RESAMPLES, percentile_interval
+from pedseg.evaluation.comparisons import RESAMPLES, bootstrap_interval, percentile_interval
 from pedseg.evaluation.jobs import WORKERS, side_by_side
-from pedseg.evaluation.records import COLUMNS, as_csv
+from pedseg.evaluation.records import COLUMNS, as_csv, join, weight_files
+from pedseg.evaluation.results import Arm, Results, patient_means
 from pedseg.findings import refuse
-from pedseg.learning import devices, network, prediction, training
+from pedseg.learning import network, prediction, training
 from pedseg.learning.plans import Plan
 from pedseg.metrics import score_case
-from pedseg.organs import EVALUATED
 from pedseg.patients.centers import CENTERS, COHORT, Appointment, Center, appointments, keep_appointment
 from pedseg.patients.contouring import ContouringHabits
 from pedseg.patients.scanner import CtProtocol
@@ -101,8 +100,7 @@ CAUSES = (
 class Trained:
     """A network of a finished study, ready to draw."""
 
-    model: str
-    trained_on: str
+    arm: Arm
     seed: int
     plan: Plan
     net: Any
@@ -128,19 +126,19 @@ def sweep(
     if unknown:
         known = ", ".join(cause.name for cause in CAUSES)
         raise refuse("E-CAUSE", ", ".join(unknown), "there is no such cause.", f"Choose from: {known}.")
-    models = [one for one in load_models(study) if one.seed < seeds and one.model in MODELS]
+    models = load_models(study, seeds)
     chosen = [cause for cause in CAUSES if not tuple(names) or cause.name in (*names, NOTHING.name)]
     work = out / "work" / f"causes_{_identity(models, patients)}"
-    jobs = [(center, _run(cause, CENTERS[center], patients, models, work)) for cause in chosen for center in CENTERS]
-    total = sum(len(_scans(CENTERS[center], cause, patients)) for cause in chosen for center in CENTERS)
+    jobs = [(center, _run(cause, center, patients, models, work)) for cause in chosen for center in CENTERS]
+    total = sum(len(_scans(_changed(center, cause), patients)) for cause in chosen for center in CENTERS)
     done = 0
     for _, scans in side_by_side(jobs, workers):
         done += scans
         yield done, total
     files = [work / _file_name(cause, center) for cause in chosen for center in CENTERS]
-    text = "".join([files[0].read_text("utf-8"), *(file.read_text("utf-8").split("\n", 1)[1] for file in files[1:])])
+    text = join(files)
     write_whole(out / "causes.csv", text.encode())
-    costs = costs_of(list(csv.DictReader(io.StringIO(text))))
+    costs = costs_of(csv.DictReader(io.StringIO(text)))
     write_whole(
         out / "causes.json", json.dumps({"patients": patients, "seeds": seeds, "costs": costs}, indent=1).encode()
     )
@@ -148,51 +146,51 @@ def sweep(
 
 def _identity(models: list[Trained], patients: int) -> str:
     """A name for these models, patients and causes: with others the sweep starts anew."""
-    weights = [(one.model, one.trained_on, one.seed, network.sha256_of(network.get_weights(one.net))) for one in models]
-    scans = [_scans(center, cause, patients) for cause in CAUSES for center in CENTERS.values()]
+    weights = [(one.arm, one.seed, network.sha256_of(network.get_weights(one.net))) for one in models]
+    scans = [_scans(_changed(center, cause), patients) for cause in CAUSES for center in CENTERS]
     return hashlib.sha256(repr((weights, scans, CENTERS)).encode()).hexdigest()[:12]
 
 
-def load_models(study: Path) -> list[Trained]:
-    """The trained networks of a study folder, of all seeds that are there."""
-    files = sorted(
-        {file.stem: file for file in [*study.glob("seed*.safetensors"), *study.glob("weights/seed*")]}.items()
-    )
+def load_models(study: Path, seeds: int) -> list[Trained]:
+    """The local and federated networks of a study of the virtual centers, of its first so many seeds."""
+    files = weight_files(study, tuple(CENTERS))
     if not files:
         raise refuse("E-NO-WEIGHTS", study, "no weights of a study are here.", "Run `python3 run.py study` first.")
-    models = []
-    for stem, file in files:
-        weights, plan, _ = training.load_weights(file)
-        net = network.build(plan).to(devices.fastest_device())
-        network.set_weights(net, weights)
-        seed, kind, *trained_on = stem.split("_")
-        models.append(Trained(kind, "+".join(trained_on or CENTERS), int(seed.removeprefix("seed")), plan, net))
-    return models
+    strangers = sorted({arm.trained_on for _, arm in files if arm.model == "local"} - set(CENTERS))
+    if strangers:
+        found = f"it is a study of {', '.join(strangers)}, whose patients cannot be scanned again."
+        raise refuse("E-OTHER-CENTERS", study, found, f"Give a study of {' and '.join(CENTERS)}.")
+    chosen = {which: file for which, file in files.items() if which[0] < seeds and which[1].model in MODELS}
+    loaded = {which: training.load_network(file) for which, file in chosen.items()}
+    return [Trained(arm, seed, plan, net) for (seed, arm), (net, plan) in loaded.items()]
 
 
-def _scans(home: Center, cause: Cause, patients: int) -> list[Appointment]:
+def _changed(center: str, cause: Cause) -> Center:
+    """A center under a cause, next to the other one."""
+    (other,) = [one for name, one in CENTERS.items() if name != center]
+    return cause.change(CENTERS[center], other)
+
+
+def _scans(changed: Center, patients: int) -> list[Appointment]:
     """The test appointments of a center under a cause; the numbers of the patients are those of the study."""
-    (other,) = [center for center in CENTERS.values() if center.name != home.name]
     before = {split: COHORT[split] for split in ("train", "validation")}
-    planned = appointments(cause.change(home, other), **before, test=patients)
-    return [scan for scan in planned if scan.split == "test"]
+    return [scan for scan in appointments(changed, **before, test=patients) if scan.split == "test"]
 
 
 def _file_name(cause: Cause, center: str) -> str:
     return f"{cause.name.replace(' ', '-').replace(';', '')}_{center}.csv"
 
 
-def _run(cause: Cause, home: Center, patients: int, models: list[Trained], work: Path) -> Iterator[int]:
+def _run(cause: Cause, center: str, patients: int, models: list[Trained], work: Path) -> Iterator[int]:
     """All scans of one center under one cause; one tick a scan."""
-    (other,) = [center for center in CENTERS.values() if center.name != home.name]
-    file, rows = work / _file_name(cause, home.name), []
-    changed = cause.change(home, other)
-    for scan in _scans(home, cause, patients):
+    changed, file = _changed(center, cause), work / _file_name(cause, center)
+    rows: list[dict] = []
+    met = [one for one in models if one.arm.role(center) != "away"]
+    for scan in _scans(changed, patients):
         if not file.exists():
             image, labels = keep_appointment(changed, scan)
-            for one in models:
-                if one.model != "local" or one.trained_on == home.name:
-                    rows += _rows(cause, one, home.name, scan, image, labels)
+            for one in met:
+                rows += _rows(cause, one, center, scan, image, labels)
         yield 1
     if rows:
         write_whole(file, as_csv(rows, ("cause", *COLUMNS)))
@@ -201,58 +199,48 @@ def _run(cause: Cause, home: Center, patients: int, models: list[Trained], work:
 def _rows(cause: Cause, one: Trained, center: str, scan: Appointment, image: Scan, labels: Scan) -> list[dict]:
     plan = replace(one.plan, posture=cause.posture) if cause.posture else one.plan
     drawn = prediction.predict(one.net, image, plan)
-    who = {"cause": cause.name, "seed": one.seed, "model": one.model, "trained_on": one.trained_on, "tested_on": center}
+    who = {"cause": cause.name, "seed": one.seed, **asdict(one.arm), "tested_on": center}
     scores = score_case(labels.voxels, drawn, image.spacing_mm, plan.organs)
     return [{**who, "patient": scan.patient, "case": scan.name, **asdict(score)} for score in scores]
 
 
-def costs_of(rows: list[Mapping[str, str]]) -> list[dict[str, Any]]:
-    """What each cause costs each kind of model on each center: mean DSC over the nine organs, without minus with.
+def costs_of(rows: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
+    """What each cause costs each model on each center: mean DSC over the evaluated organs, without minus with.
 
-    Patients are averaged over organs, scans and seeds first; the interval is a bootstrap over patients, paired
-    where the cause leaves the patients as they are.
+    One number a patient (scans first, then seeds, then organs); the interval is a bootstrap over patients, paired
+    where the cause leaves the patients as they are, None for a single one.
     """
-    means = _patient_means(rows)
-    costs = []
-    for (cause, model, center), with_ in means.items():
-        without = means[NOTHING.name, model, center]
-        paired = next(c for c in CAUSES if c.name == cause).paired
-        cost, interval = _difference(without, with_, paired)
-        costs.append(
-            {
-                "cause": cause,
-                "model": model,
-                "tested_on": center,
-                "patients": len(with_),
-                "cost": cost,
-                "interval": interval,
-            }
-        )
-    return costs
-
-
-def _patient_means(rows: Iterable[Mapping[str, str]]) -> dict[tuple[str, str, str], dict[str, float]]:
-    """Mean DSC of each patient over the evaluated organs that are present, by (cause, model, center)."""
-    values: dict[tuple[str, str, str], dict[str, list[float]]] = {}
+    by_cause: dict[str, list[Mapping[str, str]]] = {}
     for row in rows:
-        if row["organ"] in EVALUATED and row["dsc"] != "":
-            group = values.setdefault((row["cause"], row["model"], row["tested_on"]), {})
-            group.setdefault(row["patient"], []).append(float(row["dsc"]))
-    return {key: {patient: fmean(dsc) for patient, dsc in group.items()} for key, group in values.items()}
+        by_cause.setdefault(row["cause"], []).append(row)
+    means = {
+        (cause, arm, center): patient_means(results, arm, center, "dsc", results.evaluated)
+        for cause, results in ((cause, Results(group)) for cause, group in by_cause.items())
+        for center in results.centers
+        for arm in results.arms
+        if arm.role(center) != "away"
+    }
+    paired = {cause.name: cause.paired for cause in CAUSES}
+    costs = []
+    for (cause, arm, center), with_ in means.items():
+        cost, interval = _difference(means[NOTHING.name, arm, center], with_, paired[cause])
+        told = {"cause": cause, "model": arm.model, "tested_on": center, "patients": len(with_)}
+        costs.append({**told, "cost": cost, "interval": interval})
+    return costs
 
 
 def _difference(
     without: Mapping[str, float], with_: Mapping[str, float], paired: bool
-) -> tuple[float, tuple[float, float]]:
+) -> tuple[float, tuple[float, float] | None]:
     """Mean cost and its 95 % interval, patients drawn again."""
-    rng = np.random.default_rng(0)
     if paired:
         both = np.array([without[patient] - with_[patient] for patient in sorted(without.keys() & with_.keys())])
-        drawn = both[rng.integers(both.size, size=(RESAMPLES, both.size))].mean(axis=1)
-        return float(both.mean()), percentile_interval(drawn)
+        return float(both.mean()), bootstrap_interval(both, np.mean)
     a, b = (np.array([group[patient] for patient in sorted(group)]) for group in (without, with_))
+    rng = np.random.default_rng(0)
     means = [v[rng.integers(v.size, size=(RESAMPLES, v.size))].mean(axis=1) for v in (a, b)]
-    return float(a.mean() - b.mean()), percentile_interval(means[0] - means[1])
+    interval = percentile_interval(means[0] - means[1]) if min(a.size, b.size) > 1 else None
+    return float(a.mean() - b.mean()), interval
 
 
 def table(out: Path) -> str:
@@ -260,7 +248,7 @@ def table(out: Path) -> str:
     told = json.loads((Path(out) / "causes.json").read_text(encoding="utf-8"))
     lines = [f"{'mean DSC lost, nine organs':<30}{'model':<14}{'patients of':<14}{'cost':>8}   95 % interval"]
     for line in sorted(told["costs"], key=lambda line: (line["model"], line["tested_on"], -line["cost"])):
-        low, high = line["interval"]
         who = f"{line['cause']:<30}{line['model']:<14}{line['tested_on']:<14}"
-        lines.append(f"{who}{line['cost']:>8.3f}   {low:.3f} to {high:.3f}")
+        interval = "{:.3f} to {:.3f}".format(*line["interval"]) if line["interval"] else "–"
+        lines.append(f"{who}{line['cost']:>8.3f}   {interval}")
     return "\n".join(lines)

@@ -57,7 +57,7 @@ def score_center(
             rows.append({**who, **{key: getattr(score, key) for key in COLUMNS[6:]}})
         if kept is not None:
             if not looks:
-                _keep(kept / dataset.center / case.name, scan, {"truth": truth, called(arm): predicted})
+                _keep(kept / dataset.center / case.name, scan, {"truth": truth, arm.file_name: predicted})
             found = from_contours(
                 truth, predicted, scan.spacing_mm, case, arm, tested_on=dataset.center, usual_phase=usual_phase
             )
@@ -69,11 +69,6 @@ def score_center(
         told |= {"failures": failures, "looks": looks}
         write_whole(_beside(file), json.dumps(told, ensure_ascii=False).encode())
     write_whole(file, as_csv(rows))
-
-
-def called(arm: Arm) -> str:
-    """A model in the name of a file: `local_Polder`, `federated`."""
-    return f"{arm.model}_{arm.trained_on}" if arm.model == "local" else arm.model
 
 
 def _keep(folder: Path, scan: Scan, label_maps: Mapping[str, NDArray]) -> None:

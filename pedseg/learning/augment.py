@@ -65,7 +65,10 @@ def transform() -> Compose:
 
 
 def rotated(case: Prepared, plan: Plan, rng: np.random.Generator) -> Prepared:
-    """A whole prepared body rotated about its long axis, in the shares and angles of the pediatric study."""
+    """A whole prepared body rotated about its long axis, in the shares and angles of the pediatric study.
+
+    Those angles lay patients on one side only: what was trained so fails on the other.
+    """
     chance = rng.random()
     if chance < 0.5:
         return case

@@ -30,8 +30,7 @@ def roll_deg(scan: Scan) -> float:
     if not mask.any():
         return 0.0
     dense = scan.voxels[:: step[0], :: step[1], :: step[2]]
-    places = [np.arange(n) * every * mm for n, every, mm in zip(mask.shape[:2], step, scan.spacing_mm, strict=False)]
-    x, y = np.meshgrid(*places, indexing="ij")
+    x, y = np.meshgrid(*(np.arange(mask.shape[a]) * step[a] * scan.spacing_mm[a] for a in (0, 1)), indexing="ij")
     outline, bones = mask.sum(axis=2), (mask & (dense > BONE_HU)).sum(axis=2)
     points = np.stack([x.ravel(), y.ravel()])
     middle = np.average(points, axis=1, weights=outline.ravel())
@@ -55,8 +54,7 @@ def turn(scan: Scan, degrees: float, *, order: int = 1) -> Scan:
     to_old = directions @ np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])  # turned axes in mm
     affine = np.eye(4)
     affine[:3, :3] = to_old * spacing
-    inverse = np.linalg.inv(scan.affine)
-    matrix = (inverse @ affine)[:3, :3]
+    matrix = (np.linalg.inv(scan.affine) @ affine)[:3, :3]
     corners = np.array([(i, j) for i in (0, scan.shape[0] - 1) for j in (0, scan.shape[1] - 1)], dtype=float)
     spread = np.ptp(corners @ np.linalg.inv(matrix[:2, :2]).T, axis=0)
     shape = (*np.ceil(spread - 1e-6).astype(int) + 1, scan.shape[2])

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from pedseg.findings import refuse
 from pedseg.learning.augment import augment, rotated
-from pedseg.learning.devices import device_of, has_bfloat16, use_threads
+from pedseg.learning.devices import device_of, fastest_device, has_bfloat16, use_threads
 from pedseg.learning.loss import dice_cross_entropy
-from pedseg.learning.network import Weights, fold
+from pedseg.learning.network import Weights, build, fold, set_weights
 from pedseg.learning.plans import Plan
 from pedseg.learning.preprocessing import Prepared, prepare
 from pedseg.patients.datasets import Case, DataSet, load_image, load_labels
@@ -200,6 +200,14 @@ def save_weights(file: Path, weights: Mapping[str, NDArray], plan: Plan, **metad
     write_whole(
         Path(file), safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in weights.items()}, metadata=text)
     )
+
+
+def load_network(file: Path) -> tuple[nn.Module, Plan]:
+    """The network of a file of weights, where it computes fastest, and its plan."""
+    weights, plan, _ = load_weights(file)
+    network = build(plan).to(fastest_device())
+    set_weights(network, weights)
+    return network, plan
 
 
 def load_weights(file: Path) -> tuple[Weights, Plan, dict[str, str]]:

@@ -10,13 +10,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pedseg import memory
+from pedseg.evaluation import records
 from pedseg.evaluation.failures import Failure, by_severity, from_contours
 from pedseg.evaluation.results import Arm
 from pedseg.evaluation.sweep import sweep
-from pedseg.learning.network import build, set_weights
 from pedseg.learning.plans import Plan
 from pedseg.learning.prediction import predict
-from pedseg.learning.training import load_weights
+from pedseg.learning.training import load_network
 from pedseg.metrics import score_case
 from pedseg.patients.datasets import Case, DataSet, load_image, load_labels
 from pedseg.scan import Scan
@@ -68,23 +68,8 @@ def describe(dataset: DataSet, case: Case) -> str:
 
 def weight_files(study: Path) -> dict[str, Path]:
     """The weights of a study's first seed, by what their model is called; the federated one first."""
-    files = sorted([*study.glob("seed0_*.safetensors"), *(study / "weights").glob("seed0_*.safetensors")])
-    arms = {scores.title(_arm(file)): file for file in files}
+    arms = {scores.title(arm): file for (seed, arm), file in records.weight_files(study).items() if seed == 0}
     return dict(sorted(arms.items(), key=lambda item: (item[0] != "federated", item[0])))
-
-
-def _arm(file: Path, centers: Sequence[str] = ()) -> Arm:
-    """The model of a file of weights; the common ones learned in `centers`."""
-    kind, _, trained_on = file.stem.removeprefix("seed0_").partition("_")
-    return Arm(kind, trained_on or "+".join(centers))
-
-
-def trained(file: Path) -> tuple[Any, Plan]:
-    """The network of a file of weights, ready to draw, and its plan."""
-    weights, plan, _ = load_weights(file)
-    network = build(plan)
-    set_weights(network, weights)
-    return network, plan
 
 
 def drawings(network, plan: Plan, datasets: Sequence[DataSet]) -> Iterator[tuple[Case, Scan, NDArray]]:
@@ -98,14 +83,16 @@ def drawings(network, plan: Plan, datasets: Sequence[DataSet]) -> Iterator[tuple
 
 def failures(datasets: Sequence[DataSet], study: Path) -> list[Failure]:
     """What is misplaced in the test children of some data sets, drawn now by each model of a study; the worst first."""
-    centers, models = [dataset.center for dataset in datasets], weight_files(study)
+    files = records.weight_files(study, [dataset.center for dataset in datasets])
+    arms = {file: arm for (seed, arm), file in files.items() if seed == 0}
+    models = {file.stem: file for file in arms}
     children = [(dataset, case) for dataset in datasets for case in dataset.split("test")]
     found: list[Failure] = []
     for dataset, case in lesson.progress(children, len(children), "children"):
         memory.give_back()
         scan, truth = load_image(case), load_labels(dataset, case).voxels
         for name, drawn in Contours(scan, models).items():
-            found += from_contours(truth, drawn, scan.spacing_mm, case, _arm(models[name], centers))
+            found += from_contours(truth, drawn, scan.spacing_mm, case, arms[models[name]])
     return by_severity(found)
 
 
@@ -136,7 +123,7 @@ class Contours(Mapping[str, NDArray]):
 
     def __getitem__(self, name: str) -> NDArray:
         if name not in self._drawn:
-            network, plan = trained(self.models[name])
+            network, plan = load_network(self.models[name])
             self._drawn[name] = predict(network, self.scan, plan)
         return self._drawn[name]
 

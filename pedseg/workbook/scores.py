@@ -120,7 +120,8 @@ def by_cause(
     chosen.sort(key=lambda line: (_place(Arm(line["model"], center)), -dear.get(line["cause"], 0.0)))
     found: dict[str, dict[str, tuple[float, float, float]]] = {}
     for line in chosen:
-        found.setdefault(title(Arm(line["model"], center)), {})[line["cause"]] = (line["cost"], *line["interval"])
+        interval = line["interval"] or (line["cost"],) * 2  # one patient has none
+        found.setdefault(title(Arm(line["model"], center)), {})[line["cause"]] = (line["cost"], *interval)
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,17 +14,8 @@ from pedseg.patients.cases import Case, DataSet
 LOCAL, FEDERATED = Arm("local", "Polder"), Arm("federated", "Neckar+Polder")
 
 
-@dataclass(frozen=True)
-class Known(Case):
-    """A case with what some tables tell besides."""
-
-    tumor: str = ""
-    posture: str = ""
-    phase: str = ""
-
-
-def case(**known) -> Known:
-    return Known("c1", "p1", "Neckar", "test", Path("image"), None, ("Liver",), **known)
+def case(**known) -> Case:
+    return Case("c1", "p1", "Neckar", "test", Path("image"), None, ("Liver",), **known)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +69,8 @@ def test_the_phase_counts_where_it_is_not_what_the_model_learned_from():
 
 
 def test_habits_are_those_of_the_training_scans():
-    def one(name: str, split: str, phase: str) -> Known:
-        return Known(name, name, "Aa", split, Path("i"), None, phase=phase)
+    def one(name: str, split: str, phase: str) -> Case:
+        return Case(name, name, "Aa", split, Path("i"), None, phase=phase)
 
     cases = (one("a", "train", "none"), one("b", "train", "none"), one("c", "train", "arterial"))
     tests = tuple(one(f"t{k}", "test", "arterial") for k in range(5))

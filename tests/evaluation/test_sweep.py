@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 
 import pytest
 
+from pedseg.__main__ import main
 from pedseg.evaluation import sweep
 from pedseg.evaluation.sweep import CAUSES, NOTHING, costs_of, usual, with_protocol
 from pedseg.findings import PedsegInputError
@@ -55,14 +56,17 @@ def test_each_cause_changes_what_it_says_and_nothing_else(cause, home, other):
 @pytest.mark.parametrize("cause", [c for c in CAUSES if c.paired], ids=lambda cause: cause.name)
 def test_paired_causes_leave_the_patients_as_they_are(cause):
     usual_children, others = (
-        [replace(scan.child, roll_deg=0.0, clips=0) for scan in sweep._scans(POLDER, c, 6)] for c in (NOTHING, cause)
+        [replace(scan.child, roll_deg=0.0, clips=0) for scan in sweep._scans(sweep._changed("Polder", c), 6)]
+        for c in (NOTHING, cause)
     )
     assert usual_children == others
 
 
 def row(cause: str, patient: str, dsc: float, organ: str = "Liver", **more) -> dict[str, str]:
-    named = {"cause": cause, "model": "local", "tested_on": "Polder", "patient": patient, "organ": organ}
-    return {**named, "dsc": str(dsc), **more}
+    who = {"cause": cause, "seed": "0", "model": "local", "trained_on": "Polder", "tested_on": "Polder"}
+    numbers = {"hd95_mm": "", "msd_mm": "", "nsd": "", "volume_ml": "1", "predicted_ml": "1"}
+    what = {"patient": patient, "case": patient, "organ": organ, "present": "1"}
+    return {**who, **what, **numbers, "dsc": str(dsc), **more}
 
 
 def test_costs_by_hand():
@@ -70,7 +74,8 @@ def test_costs_by_hand():
         *(row("nothing", p, d) for p, d in (("a", 0.9), ("b", 0.8))),
         row("nothing", "a", 0.7, "Spleen"),
         row("nothing", "a", 0.1, "Bladder"),  # none of the nine
-        row("nothing", "c", 0.0) | {"dsc": ""},  # undefined by rule
+        row("nothing", "c", 0.0) | {"dsc": "", "present": "0"},  # undefined by rule
+        row("contrast phase", "a", 0.0, trained_on="Neckar"),  # not at home
         *(row("contrast phase", p, d) for p, d in (("a", 0.5), ("b", 0.6))),
         *(row("ages", p, d) for p, d in (("a", 0.7), ("d", 0.5))),
     ]
@@ -117,16 +122,31 @@ def test_a_sweep_leaves_rows_and_costs_and_goes_on_where_it_stopped(study):
 
 
 def test_other_patients_or_other_weights_start_anew(study):
-    models = sweep.load_models(study)
+    models = sweep.load_models(study, 1)
     first = sweep._identity(models, 2)
     assert sweep._identity(models, 3) != first
     assert sweep._identity(models[1:], 2) != first
-    assert sweep._identity(sweep.load_models(study), 2) == first
+    assert sweep._identity(sweep.load_models(study, 1), 2) == first
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):
     with pytest.raises(PedsegInputError, match="E-NO-WEIGHTS"):
         list(sweep.sweep(tmp_path, tmp_path))
+
+
+def test_a_study_of_other_hospitals_is_refused(study):
+    file = study / "weights" / "seed0_local_Polder.safetensors"
+    file.rename(file.with_name("seed0_local_St Mary_West.safetensors"))
+    with pytest.raises(PedsegInputError, match=r"(?s)E-OTHER-CENTERS.*St Mary_West"):
+        list(sweep.sweep(study, study))
+
+
+def test_the_command_line_sweeps(study, capsys):
+    assert main(["sweep", "--study", str(study), "--patients", "1", "--cause", "table", "--out", str(study / "o")]) == 0
+    assert "table" in capsys.readouterr().out
+    assert (study / "o" / "causes.csv").is_file()
+    assert main(["sweep", "--study", str(study), "--cause", "moon"]) == 1
+    assert "E-CAUSE" in capsys.readouterr().err
 
 
 def test_an_unknown_cause_is_refused(study):

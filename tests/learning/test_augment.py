@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pedseg.learning.augment import augment
+from pedseg.learning.augment import augment, rotated
+from pedseg.learning.preprocessing import MULTIPLE, Prepared, prepare
 
 
 def case(patient):
@@ -41,3 +42,26 @@ def test_image_and_labels_turn_together_and_are_never_mirrored(make_plan):
         assert means == sorted(means), "the image did not follow its labels"
         moved += not np.array_equal(new_labels, labels)
     assert moved > 3
+
+
+def test_a_rotated_body_keeps_its_organs_and_fits_the_network(patient, plan):
+    whole = prepare(patient[0], plan, patient[1])
+    turned = [rotated(whole, plan, np.random.default_rng(seed)) for seed in range(12)]
+    moved = [case for case in turned if case is not whole]
+    assert 3 <= len(moved) < 12  # about half
+    for case in moved:
+        assert case.image.shape == case.labels.shape
+        assert all(n % MULTIPLE == 0 for n in case.image.shape)
+        for channel in np.unique(whole.labels)[1:]:
+            before, after = (np.count_nonzero(labels == channel) for labels in (whole.labels, case.labels))
+            assert 0.8 < after / before < 1.2
+
+
+def test_a_flat_body_on_its_side_is_taller_than_wide(plan):
+    x, y, _ = np.meshgrid(np.linspace(-1, 1, 40), np.linspace(-1, 1, 16), np.arange(8), indexing="ij")
+    inside = x**2 + y**2 < 0.9
+    image, labels = np.where(inside, 0.3, -3.0).astype(np.float32), inside.astype(np.uint8)
+    flat = Prepared("flat", image, labels, (), np.eye(4))
+    shapes = [rotated(flat, plan, np.random.default_rng(seed)).image.shape for seed in range(20)]
+    assert sum(height > width for width, height, _ in shapes) >= 2  # about a quarter are turned by 60 degrees or more
+    assert sum(height == 16 for _, height, _ in shapes) >= 4  # about half stay

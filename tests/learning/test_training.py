@@ -1,6 +1,7 @@
 """Training: it learns, it repeats, it can be cut anywhere; predictions land on the scan's own grid."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,3 +101,19 @@ def test_a_file_that_holds_no_weights_is_named(tmp_path, content):
     file.write_bytes(content)
     with pytest.raises(PedsegInputError, match=r"w\.safetensors"):
         training.load_weights(file)
+
+
+def test_a_file_of_weights_becomes_a_network_that_draws(patient, plan, tmp_path):
+    net = network.build(plan, 4)
+    training.save_weights(tmp_path / "w.safetensors", network.get_weights(net), plan)
+    again, read = training.load_network(tmp_path / "w.safetensors")
+    assert read == plan
+    assert np.array_equal(prediction.predict(again, patient[0], plan), prediction.predict(net, patient[0], plan))
+
+
+def test_a_plan_that_rotates_trains_on_turned_bodies(plan, prepared):
+    turning = replace(plan, posture="rotated")
+    rotated, plain = weights_after(turning, prepared, 4), weights_after(plan, prepared, 4)
+    assert any(not np.array_equal(rotated[name], plain[name]) for name in plain)
+    again = weights_after(turning, prepared, 4)
+    assert all(np.array_equal(rotated[name], again[name]) for name in rotated)

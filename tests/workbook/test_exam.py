@@ -78,13 +78,6 @@ def test_a_network_draws_when_it_is_looked_at_and_only_once(polder, plan, study,
     assert np.array_equal(first, predict(build(plan, 1), load_image(polder.cases[0]), plan))
 
 
-def test_a_file_of_weights_becomes_a_network_that_draws(polder, plan, study):
-    network, read = exam.trained(study / "weights" / "seed0_local_Polder.safetensors")
-    assert read == plan
-    scan = load_image(polder.cases[0])
-    assert np.array_equal(predict(network, scan, plan), predict(build(plan, 0), scan, plan))
-
-
 def test_every_test_child_is_drawn(polder, plan, monkeypatch):
     monkeypatch.setenv("PEDSEG_BUDGET", "test")
     drawn = list(exam.drawings(build(plan, 0), plan, [polder]))
