@@ -36,7 +36,7 @@ BESIDE = {
     "Kidney_L": ("Kidney_L", "Glnd_Adrenal_L", "Spleen", "Pancreas", "Bowel^Stomach"),
     "Kidney_R": ("Kidney_R", "Glnd_Adrenal_R", "Liver", "Bowel^Stomach"),
 }
-# Which cause to name first for which kind of error; the others follow in the order of `known_facts`.
+# Which cause to name first for which kind of error; the others follow in the order of `explain`.
 FIRST = {  # posture and another phase before all else: one cause at a time, they cost most (`sweep`)
     "false": ("gone", "posture", "phase", "bed"),
     "missed": ("posture", "phase", "small", "cut", "young"),
@@ -106,7 +106,7 @@ def habits(datasets: Iterable[DataSet]) -> dict[str, str]:
     """The phase that most training scans of each center have, by center; empty where it is not on record."""
     usual = {}
     for dataset in datasets:
-        phases = Counter(str(getattr(case, "phase", "") or "") for case in dataset.split("train"))
+        phases = Counter(case.phase for case in dataset.split("train"))
         usual[dataset.center] = phases.most_common(1)[0][0] if phases else ""
     return usual
 
@@ -156,12 +156,11 @@ def _facts_of_the_case(name: str, case: Case | None) -> Iterator[tuple[str, str]
             yield "bed", f"the {organ(kidney).plain} is not there, and neighbors tend to move into the gap"
         if kidney in case.absent and name in BESIDE and name != kidney:
             yield "bed", f"the {organ(kidney).plain} is not there to compare with"
-    posture = str(getattr(case, "posture", "") or "")
-    if posture not in USUAL_POSTURE:
-        yield "posture", f"the child does not lie on its back but {'' if posture == 'prone' else 'on the '}{posture}"
-    tumor = str(getattr(case, "tumor", "") or "")
-    if tumor and name in BY_THE_BED:
-        named = "renal tumor" if tumor == "renal" else tumor
+    if case.posture not in USUAL_POSTURE:
+        lies = case.posture if case.posture == "prone" else f"on the {case.posture}"
+        yield "posture", f"the child does not lie on its back but {lies}"
+    if case.tumor and name in BY_THE_BED:
+        named = "renal tumor" if case.tumor == "renal" else case.tumor
         yield "tumor", f"surgery ({named}) has changed what lies around"
     if case.age_months is not None and case.age_months < YOUNG_MONTHS:
         yield "young", f"the child is {case.age_months} months old, and organs are small under two years"
@@ -171,7 +170,7 @@ def _facts_of_the_model(
     model: Arm, tested_on: str, case: Case | None, usual: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     teachers = [center for center in model.trained_on.split("+") if center]
-    phase = str(getattr(case, "phase", "") or "")
+    phase = case.phase if case else ""
     learned = sorted({usual.get(center, "") for center in teachers} - {""})
     if phase and learned and phase not in learned:
         known = " and ".join(map(in_words, learned))
