@@ -39,7 +39,7 @@ __all__ = ["COLUMNS", "Model", "Progress", "Settings", "Study", "run_study", "ta
 
 VIRTUAL_DATA = Path("runs/data")
 CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as long as so many training steps
-DEFAULTS = {"lesson": (10, 95), "clinic": (200, 1250)}  # rounds; steps a round and center
+DEFAULTS = {"lesson": (10, 85), "clinic": (200, 1250)}  # rounds; steps a round and center
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,7 @@ class Study:
         self.datasets, self.out, self.settings, self.clock = list(datasets), out, settings, clock
         self.centers = tuple(dataset.center for dataset in datasets)
         prints = [plans.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
+        memory.give_back()
         self.plan = plans.make_plan(plans.merge(prints), settings.profile, settings.posture)
         self.work = out / "work" / self._identity()
         kinds = [("centralized", self.centers), *(("local", (c,)) for c in self.centers), ("federated", self.centers)]
@@ -212,6 +213,7 @@ class Study:
             dice = prediction.mean_dice(net, self._cases(model, "validation"), self.plan)
             curve.append(_point((round_ + 1) * steps, float(np.mean(losses)), dice))
             training.save_weights(file, network.get_weights(net), self.plan, curve=json.dumps(curve))
+            memory.give_back()
 
     def _train_together(self, model: Model) -> Iterator[int]:
         """Train by Flower in this process; rounds that are on disk are not trained again."""
@@ -233,6 +235,7 @@ class Study:
         for round_ in federate(InProcessGrid(client_app, nodes, run_config), run_config):
             curve.append(_point(round_.number * self.settings.steps, round_.train_loss, round_.validation_dsc))
             weights = round_.weights
+            memory.give_back()
             yield self._steps(model)
         training.save_weights(file, weights, self.plan, curve=json.dumps(curve))
 
@@ -249,6 +252,7 @@ class Study:
             for _ in testing.score_center(
                 net, self.plan, dataset, model.arm, model.seed, file, kept=kept, usual_phase=usual_phase
             ):
+                memory.give_back()
                 yield TEST_UNITS
 
     def _scores(self, model: Model, center: str) -> Path:

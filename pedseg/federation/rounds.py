@@ -42,7 +42,7 @@ DEFAULTS: dict[str, UserConfigValue] = {
     "profile": "lesson",
     "posture": "",  # the profile's own
     "rounds": 10,
-    "steps-per-round": 95,
+    "steps-per-round": 85,
     "seed": 0,
     "out": "",  # folder of the weights and checkpoints; empty: nothing is written
     "centers": 0,  # wait for this many; 0: those that are there

@@ -17,6 +17,7 @@ What `clinic` does differently from nnunetv2, and why:
 from __future__ import annotations
 
 import json
+import math
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -40,6 +41,7 @@ LESSON_VOXELS = 400_000  # of a body box; coarser voxels where the median body n
 LESSON_PATCH_VOXELS = 600_000  # of a patch, which must hold larger bodies than the median
 LESSON_COARSEST = 2.0  # times the lesson's spacing; beyond that the patch is cut along z
 LESSON_MULTIPLE = 8
+LESSON_WHOLE = 2  # times the patch: a body up to this size is never cut
 LESSON_NETWORK: dict = {"kind": "compact", "widths": [16, 32, 64]}
 
 ANISOTROPIC = 3  # times the other axes' spacing: the slices are thick
@@ -74,6 +76,14 @@ class Plan:
     network: dict
     posture: str = "ignored"
     smallest_ml: dict[str, float] = field(default_factory=dict)
+
+    def takes_whole(self, shape: tuple[int, ...]) -> bool:
+        """Whether a prepared scan of this shape (voxels) goes through the network at once, in training and prediction.
+
+        The lesson's network must know where in the body a voxel lies, so a body that is somewhat larger than the patch
+        is not cut; the clinic's sees patches only.
+        """
+        return self.profile == "lesson" and math.prod(shape) <= LESSON_WHOLE * math.prod(self.patch)
 
     def to_json(self) -> str:
         """As text, one line."""

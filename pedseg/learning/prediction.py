@@ -22,8 +22,6 @@ from pedseg.learning.preprocessing import Prepared, prepare, restore
 from pedseg.organs import organ
 from pedseg.scan import Scan
 
-MOST_AT_ONCE = 4  # patches
-
 
 @torch.inference_mode()
 def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) -> NDArray[np.float32]:
@@ -42,7 +40,7 @@ def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) ->
             logits = network(part)
         return torch.softmax((unfold(logits) if logits.ndim == 6 else logits).float(), dim=1)
 
-    if plan.profile == "lesson" and image.size <= MOST_AT_ONCE * math.prod(plan.patch):
+    if plan.takes_whole(image.shape):
         return window(volume)[0].cpu().numpy()
     from monai.inferers import sliding_window_inference
 

@@ -136,24 +136,28 @@ def _batch(
 ) -> tuple[Tensor, Tensor, list[tuple[int, ...]]]:
     """The cases of one step: images (batch, 1, x, y, z), labels (batch, x, y, z), unknown channels per case."""
     size = max(plan.batch, 1 if has_bfloat16(device) else 2)  # float32 with batch 1 leaves oneDNN's fast path
-    pairs, unknown = [], []
+    pairs, seeds, unknown = [], [], []
     for place in range((number - 1) * size, number * size):
         epoch, index = divmod(place, len(prepared))
         case = prepared[np.random.default_rng((seed, epoch)).permutation(len(prepared))[index]]
         rng = np.random.default_rng((seed, number, place))
         if plan.profile == "lesson" and plan.posture == "rotated":
             case = rotated(case, plan, rng)
-        image, labels = _fit(case, plan, rng, exact=size > 1 or plan.profile != "lesson")
-        pairs.append(augment(image, labels, plan, seed=int(rng.integers(2**31))))
+        pairs.append(_cut(case, plan, rng))
+        seeds.append(int(rng.integers(2**31)))
         unknown.append(case.unknown)
+    common = plan.patch if plan.profile != "lesson" else tuple(np.max([image.shape for image, _ in pairs], axis=0))
+    pairs = [augment(*_pad(*pair, common), plan, seed=own) for pair, own in zip(pairs, seeds, strict=True)]
     images = torch.from_numpy(np.stack([image for image, _ in pairs]))[:, None].to(device)
     return images, torch.from_numpy(np.stack([labels for _, labels in pairs])).to(device).long(), unknown
 
 
-def _fit(case: Prepared, plan: Plan, rng: np.random.Generator, *, exact: bool) -> tuple[NDArray, NDArray]:
-    """Cut a random patch where the case is larger than the plan's patch; pad with air if the size must be exact."""
+def _cut(case: Prepared, plan: Plan, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """A case's image and labels; a random patch of them where the plan does not take the case as a whole."""
     assert case.labels is not None
     image, labels = case.image, case.labels
+    if plan.takes_whole(image.shape):
+        return image, labels
     focus = _focus(labels, rng) if plan.profile != "lesson" else None
     for axis, size in enumerate(plan.patch):
         spare = image.shape[axis] - size
@@ -161,11 +165,16 @@ def _fit(case: Prepared, plan: Plan, rng: np.random.Generator, *, exact: bool) -
             low = int(rng.integers(spare + 1)) if focus is None else int(np.clip(focus[axis] - size // 2, 0, spare))
             part = tuple(slice(low, low + size) if a == axis else slice(None) for a in range(3))
             image, labels = image[part], labels[part]
-        elif exact and spare < 0:
-            padding = [(-spare // 2, -spare - -spare // 2) if a == axis else (0, 0) for a in range(3)]
-            image = np.pad(image, padding, constant_values=image.min())
-            labels = np.pad(labels, padding)
     return image, labels
+
+
+def _pad(image: NDArray, labels: NDArray, shape: tuple[int, ...]) -> tuple[NDArray, NDArray]:
+    """Image and labels with air on all sides up to a shape (x, y, z)."""
+    spare = [size - have for size, have in zip(shape, image.shape, strict=True)]
+    if not any(spare):
+        return image, labels
+    padding = [(extra // 2, extra - extra // 2) for extra in spare]
+    return np.pad(image, padding, constant_values=image.min()), np.pad(labels, padding)
 
 
 def _focus(labels: NDArray, rng: np.random.Generator) -> NDArray | None:

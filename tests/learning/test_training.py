@@ -117,3 +117,23 @@ def test_a_plan_that_rotates_trains_on_turned_bodies(plan, prepared):
     assert any(not np.array_equal(rotated[name], plain[name]) for name in plain)
     again = weights_after(turning, prepared, 4)
     assert all(np.array_equal(rotated[name], again[name]) for name in rotated)
+
+
+@pytest.mark.parametrize("patch, cut", [((16, 16, 16), True), ((24, 16, 16), False), ((32, 32, 16), False)])
+def test_training_and_prediction_see_the_same_part_of_a_body(prepared, make_plan, patch, cut):
+    plan, seen = make_plan(patch=patch), set()
+    net = network.build(plan, 0)
+    net.register_forward_pre_hook(lambda _, inputs: seen.add(tuple(inputs[0].shape[2:])))
+    list(training.train(net, prepared, plan, steps=2, total_steps=2))
+    prediction.probabilities(net, prepared[0].image, plan)
+    assert plan.takes_whole(prepared[0].image.shape) != cut
+    assert seen == {patch if cut else prepared[0].image.shape}
+
+
+def test_cases_of_one_batch_are_padded_to_the_largest(prepared, make_plan):
+    plan, seen = make_plan(batch=2), set()
+    small = replace(prepared[0], image=prepared[0].image[:, :, 8:], labels=prepared[0].labels[:, :, 8:])
+    net = network.build(plan, 0)
+    net.register_forward_pre_hook(lambda _, inputs: seen.add(tuple(inputs[0].shape)))
+    list(training.train(net, [*prepared, small], plan, steps=1, total_steps=1))
+    assert seen == {(2, 1, *prepared[0].image.shape)}
