@@ -6,7 +6,7 @@ A difference is always first minus second, in the unit of the measure.
 
 Wilcoxon signed-rank (`signed_rank`) or Mann-Whitney, Holm over organs, percentile bootstrap over
 patients, Hodges-Lehmann shift, rank-biserial correlation. "As good as" is a claim of its own: two
-one-sided signed-rank tests against a stated margin (TOST), never `p > 0.05`.
+one-sided signed-rank tests against a stated margin (TOST), never `p > 0.05`; "not worse than" is one of the two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pedseg.evaluation.signed_rank import equivalence_p, hodges_lehmann, rank_biserial, shift_limits, wilcoxon_p
+from pedseg.evaluation.signed_rank import (
+    equivalence_p,
+    hodges_lehmann,
+    noninferiority_p,
+    rank_biserial,
+    shift_limits,
+    wilcoxon_p,
+)
 
 LEVEL = 0.95  # of every interval
 ALPHA = 0.05
@@ -31,7 +38,8 @@ class Comparison:
 
     `interval` is the bootstrap interval of `median_difference`, `shift_interval` the exact interval of the
     Hodges-Lehmann shift (pairs only), each of 95 %; `rank_biserial` runs from -1 (second always higher) to 1
-    (first always higher). `p_equivalence` is None without a margin.
+    (first always higher). `p_equivalence` and `p_noninferiority` (the first is not worse than the second by more than
+    the margin) are None without a margin.
     """
 
     n: tuple[int, int]
@@ -42,9 +50,12 @@ class Comparison:
     p: float | None
     p_equivalence: float | None = None
     shift_interval: tuple[float, float] | None = None
+    p_noninferiority: float | None = None
 
 
-def compare_paired(first: ArrayLike, second: ArrayLike, margin: float | None = None) -> Comparison:
+def compare_paired(
+    first: ArrayLike, second: ArrayLike, margin: float | None = None, *, higher_is_better: bool = True
+) -> Comparison:
     """Two models on the same patients: values (n,) and (n,), the same patient at the same place."""
     differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     n = len(differences)
@@ -60,6 +71,9 @@ def compare_paired(first: ArrayLike, second: ArrayLike, margin: float | None = N
         p=wilcoxon_p(differences),
         p_equivalence=None if margin is None else equivalence_p(differences, margin),
         shift_interval=None if limits is None else (float(limits[0]), float(limits[1])),
+        p_noninferiority=None
+        if margin is None
+        else noninferiority_p(differences if higher_is_better else -differences, margin),
     )
 
 

@@ -187,15 +187,24 @@ def contrast(results: Results, first: tuple[Arm, str], second: tuple[Arm, str], 
     for organ in results.evaluated:
         if paired:
             pairs = results.pairs(first[0], second[0], first[1], organ, measure)
-            found.append(compare_paired(*pairs, MARGINS[measure]))
+            found.append(compare_paired(*pairs, MARGINS[measure], higher_is_better=measure in HIGHER_IS_BETTER))
         else:
             a, b = (results.per_patient(arm, center, organ, measure) for arm, center in (first, second))
             found.append(compare_unpaired(list(a.values()), list(b.values())))
     p_holm = holm([comparison.p for comparison in found])
     equal_holm = holm([comparison.p_equivalence for comparison in found])
+    not_worse_holm = holm([comparison.p_noninferiority for comparison in found])
     sides = [{"model": arm.model, "trained_on": arm.trained_on, "tested_on": center} for arm, center in (first, second)]
     organs = [
-        {"organ": organ, **asdict(comparison), "p_holm": p, "p_equivalence_holm": equal}
-        for organ, comparison, p, equal in zip(results.evaluated, found, p_holm, equal_holm, strict=True)
+        {
+            "organ": organ,
+            **asdict(comparison),
+            "p_holm": p,
+            "p_equivalence_holm": equal,
+            "p_noninferiority_holm": not_worse,
+        }
+        for organ, comparison, p, equal, not_worse in zip(
+            results.evaluated, found, p_holm, equal_holm, not_worse_holm, strict=True
+        )
     ]
     return {"measure": measure, "paired": paired, "first": sides[0], "second": sides[1], "organs": organs}

@@ -56,6 +56,14 @@ def equivalence_p(differences: ArrayLike, margin: float) -> float:
     return max(wilcoxon_p(d + margin, "greater"), wilcoxon_p(d - margin, "less"))
 
 
+def noninferiority_p(gains: ArrayLike, margin: float) -> float:
+    """p value of "not worse by more than `margin`": a one-sided signed-rank test of gains (higher is better).
+
+    One half of the test of equivalence, for a claim that a clear gain does not refute.
+    """
+    return wilcoxon_p(np.asarray(gains, dtype=float) + margin, "greater")
+
+
 def rank_biserial(differences: ArrayLike) -> float:
     """Matched-pairs rank-biserial correlation: (rank sum of gains - of losses) / both; 0 if nothing differs."""
     ranks, gains = signed_ranks(differences)

@@ -24,7 +24,7 @@ from pedseg.evaluation.results import (
     read_rows,
 )
 
-__all__ = ["better", "equivalent", "read_rows", "story", "worse"]
+__all__ = ["better", "equivalent", "not_worse", "read_rows", "story", "worse"]
 
 FALSE_VOLUME_ML = 1.0  # of a removed kidney: drawing more than this is a false kidney
 FOUND_DSC = 0.5  # a kidney that is there and drawn at least so well is found
@@ -71,8 +71,16 @@ def better(found: Mapping[str, Any]) -> list[str]:
 
 def equivalent(found: Mapping[str, Any]) -> list[str]:
     """The organs on which both sides are as good as each other within the margin (TOST, Holm)."""
-    p_values = {line["organ"]: line["p_equivalence_holm"] for line in found["organs"]}
-    return [organ for organ, p in p_values.items() if p is not None and p < ALPHA]
+    return _shown(found, "p_equivalence_holm")
+
+
+def not_worse(found: Mapping[str, Any]) -> list[str]:
+    """The organs on which the first side is at most by the margin worse than the second (one-sided, Holm)."""
+    return _shown(found, "p_noninferiority_holm")
+
+
+def _shown(found: Mapping[str, Any], claim: str) -> list[str]:
+    return [line["organ"] for line in found["organs"] if line[claim] is not None and line[claim] < ALPHA]
 
 
 def _significant(found: Mapping[str, Any], direction: int) -> list[str]:
@@ -191,6 +199,7 @@ def _home(results: Results, contrasts: list[dict[str, Any]]) -> list[dict[str, A
                     "margin": MARGINS["dsc"],
                     "organs": len(results.evaluated),
                     "equivalent": equivalent(found),
+                    "not_worse": not_worse(found),
                     "significantly_better": better(found),
                     "significantly_worse": worse(found),
                 }

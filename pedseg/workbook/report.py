@@ -126,7 +126,8 @@ def sentences(told: Mapping[str, Any]) -> str:
     lines += [
         f"Beside the own local model of <strong>{escape(home['tested_on'])}</strong> the federated one differs by "
         f"{number(home['difference'], sign=True)} DSC{_seeds(home.get('difference_seed_sd'))}. Equivalence test with a "
-        f"margin of ±{home['margin']:g} DSC: equally good in {_of(home, 'equivalent')}. It is significantly better in "
+        f"margin of ±{home['margin']:g} DSC: equally good in {_of(home, 'equivalent')}; "
+        f"not worse by more than the margin in {_of(home, 'not_worse')}. It is significantly better in "
         f"{_of(home, 'significantly_better')} and significantly worse in {_of(home, 'significantly_worse')}."
         for home in told["home"]
     ]

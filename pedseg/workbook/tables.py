@@ -266,16 +266,17 @@ def contrast_table(found: Mapping[str, Any], margin: float | None = None) -> str
             low, high = line["shift_interval"]
             typical += f" <small>{number(low, digits)} to {number(high, digits)}</small>"
         rest = [typical, number(line["rank_biserial"], 2, sign=True)]
-        p_values = [_p(line[key]) for key in ("p", "p_holm", *(("p_equivalence_holm",) if found["paired"] else ()))]
+        p_values = [_p(line[key]) for key in ("p", "p_holm", *(CLAIMS if found["paired"] else ()))]
         rows.append([escape(organ(line["organ"]).plain), n, shift, *rest, *p_values])
     head = ["organ", "patients", "median difference", "Hodges–Lehmann", "rank-biserial", "p", "p, Holm"]
     within = "" if margin is None else f" within ±{margin:g}"
-    head += [f"p equivalence{within}, Holm"] if found["paired"] else []
+    head += [f"p equivalence{within}, Holm", "p not worse, Holm"] if found["paired"] else []
     sides = " minus ".join(f"{model_name(side)} on {escape(side['tested_on'])}" for side in (first, second))
     test = "Wilcoxon signed-rank" if found["paired"] else "Mann–Whitney, different patients"
     return html_table(f"{MEASURE_NAMES[found['measure']]}: {sides} ({test})", head, rows)
 
 
+CLAIMS = ("p_equivalence_holm", "p_noninferiority_holm")
 MEASURE_NAMES = {"dsc": "DSC", "hd95_mm": "HD95, mm", "msd_mm": "Mean surface distance, mm", "nsd": "NSD"}
 
 

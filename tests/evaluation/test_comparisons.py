@@ -65,6 +65,9 @@ def test_paired_comparison_has_its_sign_from_first_minus_second():
     assert comparison.rank_biserial == 1.0
     assert comparison.p is not None and comparison.p < 0.001
     assert comparison.p_equivalence is not None and comparison.p_equivalence > 0.9
+    assert comparison.p_noninferiority is not None and comparison.p_noninferiority < 0.001
+    distances = compare_paired(second + 0.05, second, margin=0.02, higher_is_better=False)
+    assert distances.p_noninferiority is not None and distances.p_noninferiority > 0.9
 
 
 def test_unpaired_comparison_equals_mann_whitney_and_hand_counts():

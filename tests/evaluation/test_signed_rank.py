@@ -14,6 +14,7 @@ from pedseg.evaluation.signed_rank import (
     critical_rank_sum,
     equivalence_p,
     hodges_lehmann,
+    noninferiority_p,
     rank_biserial,
     shift_limits,
     wilcoxon_p,
@@ -63,6 +64,14 @@ def test_equivalence_needs_small_differences_and_enough_patients():
     assert equivalence_p(small[:3], 0.02) > 0.05  # three patients prove nothing: 1 of 8 signs
     above, below = stats.wilcoxon(small + 0.02, alternative="greater"), stats.wilcoxon(small - 0.02, alternative="less")
     assert equivalence_p(small, 0.02) == pytest.approx(max(above.pvalue, below.pvalue))
+
+
+def test_a_gain_is_not_worse_and_a_loss_beyond_the_margin_is():
+    small = np.random.default_rng(3).normal(0, 0.004, 20)
+    assert noninferiority_p(small + 0.03, 0.02) < 0.001 < 0.9 < equivalence_p(small + 0.03, 0.02)
+    assert noninferiority_p(small - 0.03, 0.02) > 0.9
+    assert noninferiority_p([1, 2, 3, 4, 5], 0.5) == pytest.approx(1 / 32)  # by hand: all five above, 1 of 2^5 signs
+    assert noninferiority_p(small[:3], 0.02) > 0.05
 
 
 def test_rank_biserial_by_hand():

@@ -134,6 +134,7 @@ def test_the_margin_stands_beside_every_equivalence(page):
     assert "margin of ±0.01 DSC: equally good in" in page.text
     for margin in ("±0.01", "±1", "±0.5", "±0.02"):
         assert f"p equivalence within {margin}, Holm" in page.text
+    assert "not worse by more than the margin in" in page.text and "p not worse, Holm" in page.text
 
 
 def test_nsd_is_a_measure_like_the_others(page):
