@@ -1,11 +1,11 @@
 """Keep the results of a run for the notebooks: `python data_samples/record.py runs/study study`.
 
-Copies the rows, the summary, what failed, what each cause costs, and the first seed's weights to results/NAME, where
-the notebooks look first. How each is made:
+Copies what the notebooks open, weights of the first seed only, to results/NAME. How each is made:
 
-    study     python3 run.py study --seeds 3; python3 run.py sweep
-    rotated   python3 run.py study --posture rotated --out runs/rotated
-              python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
+    study      python3 run.py study --seeds 3; python3 run.py sweep
+    one_phase  python3 run.py study --one-phase --out runs/one_phase
+    rotated    python3 run.py study --posture rotated --out runs/rotated
+               python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
 """
 
 from __future__ import annotations
@@ -16,19 +16,27 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
+KEPT = {
+    "study": ("cases.csv", "summary.json", "failures.json", "causes.csv", "causes.json", "weights/seed0_*.safetensors"),
+    "one_phase": ("summary.json",),
+    "rotated": ("summary.json", "causes.csv", "causes.json"),
+}
 
 
 def main(run: Path, name: str) -> None:
     """Replace results/NAME by what the run has left."""
     target = HERE / "results" / name
+    files = [file for pattern in KEPT[name] for file in sorted(run.glob(pattern))]
+    missing = [pattern for pattern in KEPT[name] if not any(run.glob(pattern))]
+    if missing:
+        sys.exit(f"{run} holds no {', '.join(missing)}: make the run whole first.")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    (target / "causes.csv.gz").write_bytes(gzip.compress((run / "causes.csv").read_bytes(), mtime=0))
-    kept = [run / "summary.json", run / "causes.json"]
-    if name != "rotated":  # of that one only the costs are shown
-        kept += [run / "cases.csv", run / "failures.json", *sorted((run / "weights").glob("seed0_*.safetensors"))]
-    for file in kept:
-        shutil.copyfile(file, target / file.name)
+    for file in files:
+        if file.name == "causes.csv":
+            (target / "causes.csv.gz").write_bytes(gzip.compress(file.read_bytes(), mtime=0))
+        else:
+            shutil.copyfile(file, target / file.name)
 
 
 if __name__ == "__main__":

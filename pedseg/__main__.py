@@ -32,7 +32,7 @@ def study(options: argparse.Namespace) -> int:
     settings = room.Settings.of(
         options.profile, seeds=options.seeds, rounds=options.rounds, steps=options.steps, posture=options.posture
     )
-    for progress in room.run_study(options.data, options.out, settings):
+    for progress in room.run_study(options.data, options.out, settings, one_phase=options.one_phase):
         bar.total = progress.total
         bar.set_description(progress.stage, refresh=False)
         bar.update(progress.done - bar.n)
@@ -183,6 +183,7 @@ def parser() -> argparse.ArgumentParser:
     learning(own)
     own.add_argument("--seeds", type=_at_least_one, default=1, metavar="N", help="repeat with seeds 0 to N-1")
     own.add_argument("--posture", choices=["ignored", "rotated", "turned"], default="", help="patients on their side")
+    own.add_argument("--one-phase", action="store_true", help="virtual centers in their usual contrast phase only")
     own.add_argument("--out", type=Path, default=Path("runs/study"))
     own = verb(sweep)
     own.add_argument("--study", type=Path, default=Path("runs/study"), help="folder of a finished study")

@@ -31,13 +31,13 @@ from pedseg.federation.in_process import InProcessGrid
 from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.learning import devices, network, plans, prediction, training
 from pedseg.learning.preprocessing import Prepared
-from pedseg.patients.centers import CENTERS, COHORT, appointments, make_dataset
+from pedseg.patients.centers import CENTERS, COHORT, Center, appointments, in_one_phase, make_dataset
 from pedseg.patients.datasets import DataSet, read_centers
 from pedseg.scan import write_whole
 
 __all__ = ["COLUMNS", "Model", "Progress", "Settings", "Study", "run_study", "table", "virtual_centers"]
 
-VIRTUAL_DATA = Path("runs/data")
+VIRTUAL, VIRTUAL_DATA = tuple(CENTERS.values()), Path("runs/data")
 CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as long as so many training steps
 DEFAULTS = {"lesson": (10, 85), "clinic": (200, 1250)}  # rounds; steps a round and center
 
@@ -88,25 +88,27 @@ class Model:
         return Arm(self.kind, "+".join(self.trained_on))
 
 
-def virtual_centers(folder: Path = VIRTUAL_DATA) -> Iterator[int]:
+def virtual_centers(folder: Path = VIRTUAL_DATA, centers: Sequence[Center] = VIRTUAL) -> Iterator[int]:
     """Write the data sets of the virtual centers, one tick a case; what is there is kept."""
-    for number, center in enumerate(CENTERS.values(), start=901):
+    for number, center in enumerate(centers, start=901):
         for _ in make_dataset(center, folder / f"Dataset{number}_{center.name}", **COHORT):
             yield CHILD_UNITS
 
 
-def run_study(data: Path | None, out: Path, settings: Settings) -> Iterator[Progress]:
+def run_study(data: Path | None, out: Path, settings: Settings, *, one_phase: bool = False) -> Iterator[Progress]:
     """Run or resume the study; leaves cases.csv, failures.json, summary.json, weights/, predictions/ in `out`.
 
-    `data` is a folder of data sets, one a center; None takes the virtual centers. Raises
-    `PedsegInputError` with every finding before anything is trained.
+    `data` is a folder of data sets, one a center; None takes the virtual centers, with `one_phase` each in its own
+    contrast phase only. Raises `PedsegInputError` with every finding before anything is trained.
     """
     clock, done, children = Clock(), 0, 0
     if data is None:
-        scans = [scan for center in CENTERS.values() for scan in appointments(center, **COHORT)]
-        data, children = VIRTUAL_DATA, len(scans) * CHILD_UNITS
-        total = children + units_of(settings, len(CENTERS), sum(scan.split == "test" for scan in scans))
-        for units in clock.watch("virtual children", virtual_centers(data)):
+        centers = tuple(map(in_one_phase, VIRTUAL)) if one_phase else VIRTUAL
+        data = VIRTUAL_DATA.with_name("data_one_phase") if one_phase else VIRTUAL_DATA
+        scans = [scan for center in centers for scan in appointments(center, **COHORT)]
+        children = len(scans) * CHILD_UNITS
+        total = children + units_of(settings, len(centers), sum(scan.split == "test" for scan in scans))
+        for units in clock.watch("virtual children", virtual_centers(data, centers)):
             done += units
             yield Progress("virtual children", done, total)
     yield Progress("reading the scans", done, max(done, 1))

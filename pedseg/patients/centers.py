@@ -217,6 +217,11 @@ def write_appointment(center: Center, folder: Path, scan: Appointment, source: s
     )
 
 
+def in_one_phase(center: Center) -> Center:
+    """The same hospital if it scanned in its usual contrast phase only: no child bridges the gap to the other."""
+    return replace(center, protocols=center.protocols[:1])
+
+
 def in_clinic_detail(center: Center) -> Center:
     """The same hospital with scans of 1 x 1 x 2 mm, as the clinic profile plans them: finer, sharper, noisier."""
     protocols = tuple(

@@ -10,7 +10,7 @@ from pedseg.evaluation import study as room
 from pedseg.evaluation.study import COLUMNS, Settings, run_study
 from pedseg.findings import PedsegInputError
 from pedseg.learning import network, training
-from pedseg.patients.datasets import write_case, write_index
+from pedseg.patients.datasets import read_centers, write_case, write_index
 
 ORGANS = ("Liver", "Spleen", "Kidney_L")
 SETTINGS = Settings("lesson", (0, 1), rounds=2, steps=2)
@@ -138,3 +138,13 @@ def test_a_center_without_training_cases_is_named_before_training(tmp_path, tiny
     with pytest.raises(PedsegInputError, match=r"Bb.*no case is for train"):
         list(run_study(tmp_path / "data", tmp_path / "out", SETTINGS))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_hospitals_of_one_phase_have_a_folder_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(room, "COHORT", {"train": 4, "validation": 0, "test": 1})
+    list(run_study(None, tmp_path / "out", Settings(rounds=1, steps=1), one_phase=True))
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["data_one_phase"]
+    phases = {d.center: {case.phase for case in d.cases} for d in read_centers(tmp_path / "runs" / "data_one_phase")}
+    assert phases == {"Neckar": {"none"}, "Polder": {"portal venous"}}

@@ -17,6 +17,7 @@ from pedseg.patients.centers import (
     appointments,
     draw_patient,
     in_clinic_detail,
+    in_one_phase,
     make_dataset,
     second_visit,
 )
@@ -195,3 +196,10 @@ def test_cases_that_do_not_belong_are_refused(tmp_path):
     list(make_dataset(center, tmp_path, train=2, validation=0, test=0))
     with pytest.raises(PedsegInputError, match="polder-002"):
         list(make_dataset(center, tmp_path, train=1, validation=0, test=0))
+
+
+@pytest.mark.parametrize("center", CENTERS.values(), ids=lambda c: c.name)
+def test_in_one_phase_the_same_children_come_and_all_are_scanned_alike(center):
+    strict = [draw_patient(in_one_phase(center), 0, index) for index in range(60)]
+    assert [child for child, _ in strict] == [draw_patient(center, 0, index)[0] for index in range(60)]
+    assert {protocol for _, protocol in strict} == {center.protocols[0][1]}
