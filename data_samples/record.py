@@ -18,7 +18,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 KEPT = {
     "study": ("cases.csv", "summary.json", "failures.json", "causes.csv", "causes.json", "weights/seed0_*.safetensors"),
-    "one_phase": ("summary.json",),
+    "one_phase": ("cases.csv", "summary.json"),
     "rotated": ("summary.json", "causes.csv", "causes.json"),
 }
 

@@ -178,14 +178,15 @@ picture = figures.slices_figure(pictures, organs=shown)
 figures.show(picture, "Contours at home and away: solid true, dashed drawn.")
 
 # %% [markdown]
-# Most of Polder's children were scanned after an injection of contrast agent, when kidneys are brighter than
-# everything around them. "Bright" is the easiest thing a network can learn about a kidney, and at home it works. Most
-# of Neckar's children were scanned without. There are further differences: a sharper and noisier picture, a flat
-# table, other ages, and another kidney that is usually gone. Which of them does the harm? Looking at one child cannot
-# tell. Changing one cause at a time can, and here it is possible: each is one field of a center in
-# `pedseg.patients.centers`. Chapter 08 does it. With real hospitals one can only guess.
+# Three of four of Polder's children were scanned after an injection of contrast agent, when kidneys are brighter than
+# everything around them. "Bright" is the easiest thing a network can learn about a kidney, and at home it mostly works.
+# At Neckar it is one child in four. There are further differences: a sharper and noisier picture, a flat table, other
+# ages, and another kidney that is usually gone. Which of them does the harm? Looking at one child cannot tell. Changing
+# one cause at a time can, and here it is possible: each is one field of a center in `pedseg.patients.centers`. Chapter 08
+# does it. With real hospitals one can only guess.
 #
-# > The size of this drop is a property of two invented hospitals. That there *is* one is what real studies find, too.
+# > The size of this drop is a property of two invented hospitals. That there *is* one is what real studies find, too,
+# > and there it is small, as here: hospitals share more than they differ in. Chapter 08 shows two that share less.
 #
 # ## What to remember
 #

@@ -124,8 +124,9 @@ chart = charts.table(means, title="mean DSC over nine organs")
 figures.show(chart, "Mean DSC of each model (rows) in each hospital (columns).")
 
 # %% [markdown]
-# Read it like this. First, look at each hospital alone: high at home, low next door. Then at the federated row: is it
-# as good as home *in both columns*? Last, at the centralized row, the ideal. How near does the federation come?
+# Read it like this. First, look at each hospital alone: a little lower next door than the one that lives there. Then at
+# the federated row: is it as good as home *in both columns*? Last, at the centralized row, the ideal. How near does the
+# federation come?
 #
 # **Question.** Look at Neckar's column. Polder's network loses something there compared with Neckar's own. Which
 # *part* of this drop does the federation win back? (1 would be all of it; more than 1 means better than Neckar's
@@ -161,7 +162,8 @@ figures.show(chart, "DSC by organ for all models in Neckar's test children.")
 #
 # "Not significantly different" is **not** "as good as": with three children nothing is ever significant. Who claims
 # *as good as* must state how much worse would still be fine, a **margin**, and show that the difference lies within.
-# That is an **equivalence test**.
+# That is an **equivalence test**. It has two sides: a network that is *better* by more than the margin is not
+# equivalent either. Who only wants to be safe asks one side: **not worse** than the other by more than the margin.
 
 # %%
 from pedseg.evaluation.statistics import story
@@ -171,10 +173,9 @@ for line in told["drops"]:
     worse = len(line["worse_than_the_local_model_there"])
     print(f"{line['trained_on']} alone, in {line['tested_on']}: worse in {worse} of 9 organs")
 for line in told["home"]:
-    as_good, better = len(line["equivalent"]), len(line["significantly_better"])
-    worse = len(line["significantly_worse"])
-    print(f"federated, beside {line['tested_on']}'s own: as good within {line['margin']} DSC")
-    print(f"  in {as_good} of 9 organs, better in {better}, worse in {worse}")
+    counts = [len(line[key]) for key in ("equivalent", "not_worse", "significantly_better", "significantly_worse")]
+    print(f"federated, beside {line['tested_on']}'s own, of 9 organs; margin {line['margin']} DSC:")
+    print("  equivalent in {}, not worse in {}; better in {}, worse in {}".format(*counts))
 
 # %% [markdown]
 # ## The kidney that is gone

@@ -115,7 +115,7 @@ def _grow(folder: Path, **cases: int) -> list[DataSet]:
 def recorded(name: str = "study") -> Path | None:
     """The folder of a recorded result, or None where it is not shipped."""
     folder = root() / "data_samples" / "results" / name
-    return folder if (folder / "cases.csv").is_file() else None
+    return folder if (folder / "summary.json").is_file() else None
 
 
 def study() -> Path:
