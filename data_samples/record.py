@@ -4,6 +4,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
 
     study      python3 run.py study --seeds 3; python3 run.py sweep
     one_phase  python3 run.py study --one-phase --out runs/one_phase
+               python3 run.py sweep --study runs/one_phase --cause "contrast phase"
     rotated    python3 run.py study --posture rotated --out runs/rotated
                python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
 """
@@ -18,7 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 KEPT = {
     "study": ("cases.csv", "summary.json", "failures.json", "causes.csv", "causes.json", "weights/seed0_*.safetensors"),
-    "one_phase": ("cases.csv", "summary.json"),
+    "one_phase": ("cases.csv", "summary.json", "causes.json"),
     "rotated": ("summary.json", "causes.csv", "causes.json"),
 }
 

@@ -175,9 +175,27 @@ chart = charts.dots(alone, x="mean DSC lost", zero=True)
 figures.show(chart, f"What each cause alone costs each model in the children of {center}.")
 
 # %% [markdown]
-# The federated network has seen both contrast phases and both tables. So what one of the hospitals had in its scans
-# should cost it less than it costs a hospital alone: look whether it does. What neither hospital had, nobody could
-# teach it. A federation knows what its members know.
+# What a hospital has in its scans, its network learns, and be it in one child of four: both hospitals have both contrast
+# phases. What neither has, nobody can teach. A federation knows what its members know.
+#
+# Look at the contrast phase. The federated network has learned both phases from many children, and still it loses without
+# contrast (and gains with it, in the children of Neckar): there is less to see. What the local network loses *beyond* that
+# is what it never learned.
+#
+# So what a cause costs is no constant of nature. Here is the price of the contrast phase again, and beside it the price
+# in the same hospitals if each had scanned in its own phase only. (`study --one-phase` makes such hospitals.)
+
+# %%
+apart = lesson.recorded("one_phase")
+worlds = {"one child in four in the other phase": costs, "no child in the other phase": exam.costs(apart)}
+prices = {text: scores.by_cause(found, center) for text, found in worlds.items()}
+for text, models in prices.items():
+    print(text)
+    for model, causes in models.items():
+        print(f"  {model}: {causes['contrast phase'][0]:.3f}")
+
+# %% [markdown]
+# There the federation earns more: neither hospital alone knows what the other scans.
 #
 # **Question.** Polder's network loses some DSC between its own children and Neckar's. *The contrast phase alone* costs
 # it something, too. Which share of the whole drop is that?
@@ -195,8 +213,9 @@ share = lesson.check("explained share", share, cost=cost, drop=drop)
 print(f"{share:.2f} of the drop")
 
 # %% [markdown] answer
-# Do not expect all shares to add up to one. Causes can be worse together than one by one, or hide each other; and the
-# drop compares two groups of *different* children, the cost the same children twice. A share above one is possible.
+# A share above one is possible, and shares need not add up to one. The cost compares *all* children with contrast to *all*
+# without; the hospitals differ by half of that. The drop compares two groups of *different* children: those of Neckar
+# are older and larger, which helps. And causes can be worse together than one by one, or hide each other.
 
 # %% [markdown]
 # ## One kidney
@@ -212,8 +231,17 @@ kidneys = scores.kidneys(story(rows)["kidneys"])
 scores.shown(kidneys, "Where a kidney is gone, and where it is not")
 
 # %% [markdown]
-# **Before you choose the best network:** read the last column, too. Look for a network that draws few false kidneys
-# *and* misses true ones. It does not know that a kidney is gone. It does not see kidneys.
+# **Before you choose the best network:** read the last column, too. Here every network finds the kidneys that are there.
+# That is no matter of course. Suppose that each hospital scanned in its own contrast phase *only*: the same children,
+# the same training, and this table.
+
+# %%
+strict = story(read_rows(apart / "cases.csv"))
+scores.shown(scores.kidneys(strict["kidneys"]), "The same hospitals with no contrast phase in common")
+
+# %% [markdown]
+# Look for a network that draws few false kidneys *and* misses true ones. It does not know that a kidney is gone. It does
+# not see kidneys.
 #
 # ## Crumbs
 #
