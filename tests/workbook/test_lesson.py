@@ -141,7 +141,7 @@ def test_recorded_results_are_found_or_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(lesson, "root", lambda: tmp_path)
     assert lesson.recorded() is None
     (tmp_path / "data_samples/results/study").mkdir(parents=True)
-    (tmp_path / "data_samples/results/study/cases.csv").write_text("seed\n")
+    (tmp_path / "data_samples/results/study/summary.json").write_text("seed\n")
     assert lesson.recorded() == tmp_path / "data_samples/results/study"
 
 
