@@ -173,6 +173,10 @@ figures.show(chart, "What lying on the side costs each model, turned first and a
 alone = scores.by_cause(costs, center, without="on the side; as they lie")
 chart = charts.dots(alone, x="mean DSC lost", zero=True)
 figures.show(chart, f"What each cause alone costs each model in the children of {center}.")
+apart = lesson.recorded("one_phase")
+strict = scores.by_cause(exam.costs(apart), center)
+for model, causes in strict.items():
+    print(f"no phase in common: {model} loses {causes['contrast phase'][0]:.3f} by the contrast phase")
 
 # %% [markdown]
 # What a hospital has in its scans, its network learns, and be it in one child of four: both hospitals have both contrast
@@ -182,20 +186,9 @@ figures.show(chart, f"What each cause alone costs each model in the children of 
 # contrast (and gains with it, in the children of Neckar): there is less to see. What the local network loses *beyond* that
 # is what it never learned.
 #
-# So what a cause costs is no constant of nature. Here is the price of the contrast phase again, and beside it the price
-# in the same hospitals if each had scanned in its own phase only. (`study --one-phase` makes such hospitals.)
-
-# %%
-apart = lesson.recorded("one_phase")
-worlds = {"one child in four in the other phase": costs, "no child in the other phase": exam.costs(apart)}
-prices = {text: scores.by_cause(found, center) for text, found in worlds.items()}
-for text, models in prices.items():
-    print(text)
-    for model, causes in models.items():
-        print(f"  {model}: {causes['contrast phase'][0]:.3f}")
-
-# %% [markdown]
-# There the federation earns more: neither hospital alone knows what the other scans.
+# So what a cause costs is no constant of nature. The printed lines tell what the contrast phase costs in the same
+# hospitals if each scans in its own phase *only* (`study --one-phase` makes such hospitals). There the federation earns
+# more: neither hospital alone knows what the other scans.
 #
 # **Question.** Polder's network loses some DSC between its own children and Neckar's. *The contrast phase alone* costs
 # it something, too. Which share of the whole drop is that?
@@ -227,21 +220,15 @@ print(f"{share:.2f} of the drop")
 # %%
 from pedseg.evaluation.statistics import story
 
-kidneys = scores.kidneys(story(rows)["kidneys"])
-scores.shown(kidneys, "Where a kidney is gone, and where it is not")
+tables = {"in both phases": story(rows), "in its own phase": story(read_rows(apart / "cases.csv"))}
+lines = [{"each scans": s, **line} for s, told in tables.items() for line in scores.kidneys(told["kidneys"])]
+scores.shown(lines, "Where a kidney is gone, and where it is not")
 
 # %% [markdown]
-# **Before you choose the best network:** read the last column, too. Here every network finds the kidneys that are there.
-# That is no matter of course. Suppose that each hospital scanned in its own contrast phase *only*: the same children,
-# the same training, and this table.
-
-# %%
-strict = story(read_rows(apart / "cases.csv"))
-scores.shown(scores.kidneys(strict["kidneys"]), "The same hospitals with no contrast phase in common")
-
-# %% [markdown]
-# Look for a network that draws few false kidneys *and* misses true ones. It does not know that a kidney is gone. It does
-# not see kidneys.
+# **Before you choose the best network:** read the last column, too. In the upper half every network finds the kidneys
+# that are there. That is no matter of course. The lower half is of the same children and the same training, but each
+# hospital has scanned in its own contrast phase *only*. Look for a network that draws few false kidneys *and* misses true
+# ones. It does not know that a kidney is gone. It does not see kidneys.
 #
 # ## Crumbs
 #
