@@ -182,8 +182,8 @@ figures.show(picture, "Contours at home and away: solid true, dashed drawn.")
 # everything around them. "Bright" is the easiest thing a network can learn about a kidney, and at home it mostly works.
 # At Neckar it is one child in four. There are further differences: a sharper and noisier picture, a flat table, other
 # ages, and another kidney that is usually gone. Which of them does the harm? Looking at one child cannot tell. Changing
-# one cause at a time can, and here it is possible: each is one field of a center in `pedseg.patients.centers`. Chapter 08
-# does it. With real hospitals one can only guess.
+# one cause at a time can, and here it is possible: each is one field of a center in `pedseg.patients.centers`. Chapter
+# 08 does it. With real hospitals one can only guess.
 #
 # > The size of this drop is a property of two invented hospitals. That there *is* one is what real studies find, too,
 # > and there it is small, as here: hospitals share more than they differ in. Chapter 08 shows two that share less.

@@ -175,20 +175,19 @@ chart = charts.dots(alone, x="mean DSC lost", zero=True)
 figures.show(chart, f"What each cause alone costs each model in the children of {center}.")
 apart = lesson.recorded("one_phase")
 strict = scores.by_cause(exam.costs(apart), center)
-for model, causes in strict.items():
-    print(f"no phase in common: {model} loses {causes['contrast phase'][0]:.3f} by the contrast phase")
+print({model: round(causes["contrast phase"][0], 3) for model, causes in strict.items()})
 
 # %% [markdown]
-# What a hospital has in its scans, its network learns, and be it in one child of four: both hospitals have both contrast
-# phases. What neither has, nobody can teach. A federation knows what its members know.
+# What a hospital has in its scans, its network learns, and be it in one child of four: both hospitals have both
+# contrast phases. What neither has, nobody can teach. A federation knows what its members know.
 #
-# Look at the contrast phase. The federated network has learned both phases from many children, and still it loses without
-# contrast (and gains with it, in the children of Neckar): there is less to see. What the local network loses *beyond* that
-# is what it never learned.
+# Look at the contrast phase. The federated network has learned both phases from many children, and still it loses
+# without contrast (and gains with it, in the children of Neckar): there is less to see. What the local network loses
+# *beyond* that is what it never learned.
 #
-# So what a cause costs is no constant of nature. The printed lines tell what the contrast phase costs in the same
-# hospitals if each scans in its own phase *only* (`study --one-phase` makes such hospitals). There the federation earns
-# more: neither hospital alone knows what the other scans.
+# So what a cause costs is no constant of nature. The numbers beneath the chart tell what the contrast phase costs in
+# the same hospitals if each scans in its own phase *only* (`study --one-phase` makes such hospitals). There the
+# federation earns more: neither hospital alone knows what the other scans.
 #
 # **Question.** Polder's network loses some DSC between its own children and Neckar's. *The contrast phase alone* costs
 # it something, too. Which share of the whole drop is that?
@@ -206,9 +205,9 @@ share = lesson.check("explained share", share, cost=cost, drop=drop)
 print(f"{share:.2f} of the drop")
 
 # %% [markdown] answer
-# A share above one is possible, and shares need not add up to one. The cost compares *all* children with contrast to *all*
-# without; the hospitals differ by half of that. The drop compares two groups of *different* children: those of Neckar
-# are older and larger, which helps. And causes can be worse together than one by one, or hide each other.
+# A share above one is possible, and shares need not add up to one. The cost compares *all* children with contrast to
+# *all* without; the hospitals differ by half of that. The drop compares two groups of *different* children: those of
+# Neckar are older and larger, which helps. And causes can be worse together than one by one, or hide each other.
 
 # %% [markdown]
 # ## One kidney
@@ -227,8 +226,8 @@ scores.shown(lines, "Where a kidney is gone, and where it is not")
 # %% [markdown]
 # **Before you choose the best network:** read the last column, too. In the upper half every network finds the kidneys
 # that are there. That is no matter of course. The lower half is of the same children and the same training, but each
-# hospital has scanned in its own contrast phase *only*. Look for a network that draws few false kidneys *and* misses true
-# ones. It does not know that a kidney is gone. It does not see kidneys.
+# hospital has scanned in its own contrast phase *only*. Look for a network that draws few false kidneys *and* misses
+# true ones. It does not know that a kidney is gone. It does not see kidneys.
 #
 # ## Crumbs
 #
