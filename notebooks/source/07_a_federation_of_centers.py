@@ -173,9 +173,9 @@ for line in told["drops"]:
     worse = len(line["worse_than_the_local_model_there"])
     print(f"{line['trained_on']} alone, in {line['tested_on']}: worse in {worse} of 9 organs")
 for line in told["home"]:
-    print(f"federated in {line['tested_on']}, beside its own; of 9 organs, margin {line['margin']}")
+    print(f"federated, beside {line['tested_on']}'s own; margin {line['margin']}")
     for claim in ("equivalent", "not_worse", "significantly_better", "significantly_worse"):
-        print(f"  {claim.replace('_', ' ')}: {len(line[claim])}")
+        print(f"  {claim.replace('_', ' ')}: {len(line[claim])} of 9 organs")
 
 # %% [markdown]
 # ## The kidney that is gone
