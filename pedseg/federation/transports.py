@@ -24,6 +24,7 @@ from flwr.app import UserConfigValue
 
 import pedseg
 from pedseg.federation.apps import RESULT, center_folders, client_app, save_result
+from pedseg.federation.by_mailbox import federate_by_mailbox
 from pedseg.federation.checkpoints import Round, checkpoint_file, read_checkpoint
 from pedseg.federation.in_process import InProcessGrid, available_cores
 from pedseg.federation.rounds import DEFAULTS
@@ -50,7 +51,7 @@ def federate(
 ) -> Iterator[Round]:
     """Train one model over the data sets under `data`, one `Round` at a time; `out`/federated.safetensors at the end.
 
-    `transport` is `in-process` or `ray`. Taken up where an earlier call with the same settings stopped.
+    `transport` is `in-process`, `ray` or `mailbox`. Taken up where an earlier call with the same settings stopped.
     """
     config: dict[str, UserConfigValue] = {
         **DEFAULTS,
@@ -60,8 +61,8 @@ def federate(
         "seed": seed,
     }
     config |= {key: value for key, value in {"rounds": rounds, "steps-per-round": steps}.items() if value is not None}
-    if transport == "ray":
-        yield from ray_rounds(data, config, out)
+    if transport != "in-process":
+        yield from (ray_rounds(data, config, out) if transport == "ray" else federate_by_mailbox(data, out, config))
         return
     last = None
     for last in play(InProcessGrid(client_app, [{}] * len(center_folders(data)), config), config):
