@@ -22,13 +22,17 @@ KEPT_ROUNDS = 2  # rounds whose answers are kept, in case the coordinator lost i
 
 @dataclass(frozen=True)
 class Answer:
-    """A committed answer: its run, when that began (seconds since 1970), round, question, and its place in the row."""
+    """A committed answer: its run, when that began, round, question, its place in the row, and when it expires.
+
+    Times are seconds since 1970.
+    """
 
     run: str
     started: float
     round: int
     question: str
     number: int
+    expires: float
 
 
 class Answers:
@@ -48,8 +52,8 @@ class Answers:
         return self.all[-1] if self.all else None
 
     def find(self, run: str, question: str) -> Answer | None:
-        """The committed answer to a question."""
-        return next((one for one in self.all if (one.run, one.question) == (run, question)), None)
+        """The last committed answer to a question."""
+        return next((one for one in reversed(self.all) if (one.run, one.question) == (run, question)), None)
 
     def state(self, run: str) -> RecordDict:
         """What the center remembers from its last answer in this run."""

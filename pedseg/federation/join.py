@@ -17,7 +17,7 @@ from flwr.app import Context, Message, RecordDict, UserConfigValue
 from pedseg.federation import _flower
 from pedseg.federation.answers import Answer, Answers
 from pedseg.federation.apps import client_app
-from pedseg.federation.envelopes import DAY, Header, header_of, seal, unseal
+from pedseg.federation.envelopes import DAY, Header, seal, unseal
 from pedseg.federation.in_process import ask
 from pedseg.federation.keys import Member, OwnKeys
 from pedseg.federation.letters import (
@@ -97,7 +97,7 @@ class CenterMailbox:
         pauses, looks = in_turn(0.05, self.poll_seconds), 0
         while True:
             happened = False
-            for event in self._turn():
+            for event in self.turn():
                 happened = True
                 yield event
                 if event.what == "finished":
@@ -108,9 +108,14 @@ class CenterMailbox:
             time.sleep(next(pauses))
             looks += 1
             if looks % LOOKS_BETWEEN_REPAIRS == 0:
-                self._delivered.clear()
+                self.look_again()
 
-    def _turn(self) -> Iterator[Event]:
+    def look_again(self) -> None:
+        """Trust nothing that was seen before: what is missing in the mailbox is delivered again."""
+        self._delivered.clear()
+        self._bad_model = ("", "")
+
+    def turn(self) -> Iterator[Event]:
         """One look: refuse what is no good, deliver what was answered, answer the newest question."""
         waiting: list[Letter] = []
         for name, entry in sorted(self.place.names(self.to).items()):
@@ -149,7 +154,8 @@ class CenterMailbox:
     def _is_to_be_answered(self, letter: Letter, file: str) -> bool:
         """Whether there is something to do; refused if its run or round is over."""
         header, newest = letter.header, self.answers.newest
-        if done := self.answers.find(header.run, header.question):
+        done = self.answers.find(header.run, header.question)
+        if done and done.expires > time.time():
             self._deliver(done)
             return False
         if newest is None:
@@ -192,9 +198,10 @@ class CenterMailbox:
         back = Header(
             header.run, header.round, header.question, self.own.name, self.coordinator.name, now, now + EXPIRES_SECONDS
         )
+        self._delivered.discard(header.question)
         envelope = seal(answer_to_bytes(reply), back, self.own, self.coordinator)
         number = newest.number + 1 if newest else 0
-        answer = Answer(header.run, letter.question.started, header.round, header.question, number)
+        answer = Answer(header.run, letter.question.started, header.round, header.question, number, back.expires)
         self.answers.commit(answer, envelope, state)
         self._deliver(answer)
 
@@ -203,11 +210,8 @@ class CenterMailbox:
         if answer.question in self._delivered:
             return
         envelope = self.answers.envelope(answer)
-
-        def ours(raw: bytes) -> bool:
-            return raw == envelope or header_of(raw, self.own.member, file=self.back).question == answer.question
-
-        deliver(self.place, self.back, stem(answer.run, answer.round, answer.question), envelope, ours)
+        name = stem(answer.run, answer.round, answer.question)
+        deliver(self.place, self.back, name, envelope, envelope.__eq__)
         self._delivered.add(answer.question)
 
     def _with_model(self, question: Question) -> RecordDict | None:

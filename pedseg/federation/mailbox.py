@@ -134,7 +134,7 @@ class MailboxGrid(OneRunGrid):
             time.sleep(next(pauses))
             looks += 1
             if looks % LOOKS_BETWEEN_REPAIRS == 0:
-                self._repair(asked)
+                self.repair()
         for one in ids:
             self._waiting.pop(one, None)
         return answers
@@ -246,7 +246,7 @@ class MailboxGrid(OneRunGrid):
         _flower.number_message(answer, f"{sent.stem}-answer")
         return answer
 
-    def _repair(self, asked: Iterable[Sent]) -> None:
+    def repair(self) -> None:
         """Put back what the place has lost, or what somebody changed there."""
         model = self._model
         if model and model.name:
@@ -257,8 +257,8 @@ class MailboxGrid(OneRunGrid):
                 self._put_back(f"{WEIGHTS}/{model.name}", model.sealed())
             else:
                 model.stamp = entry.stamp
-        for sent in asked:
-            if sent.stem in self._waiting and self._differs(sent.name, sent.envelope):
+        for sent in self._waiting.values():
+            if self._differs(sent.name, sent.envelope):
                 self._put_back(sent.name, sent.envelope)
 
     def _differs(self, name: str, data: bytes) -> bool:

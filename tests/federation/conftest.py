@@ -27,7 +27,7 @@ def run_config(hospitals: Path) -> dict:
 
 @pytest.fixture(scope="session")
 def three_hospitals(tmp_path_factory: pytest.TempPathFactory, tiny_case) -> Path:
-    """A folder with the data sets of Aa (3 training cases), Bb (2) and Cc (2), one validation and one test case each."""
+    """Data sets of Aa (3 training cases), Bb (2) and Cc (2), with a validation and a test case each."""
     data = tmp_path_factory.mktemp("three")
     for number, (center, train, contrast_hu) in enumerate(zip(NAMES, (3, 2, 2), (60.0, 140.0, 100.0), strict=True)):
         folder = data / f"Dataset90{number}_{center}"
@@ -57,7 +57,7 @@ def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Programs:
-    """`pedseg coordinate` and `pedseg join` as processes of their own, on one mailbox; each can be killed and begun again."""
+    """`pedseg coordinate` and `pedseg join` as processes on one mailbox; each can be killed and begun again."""
 
     def __init__(self, url: str, data: Path, keys: Path, work: Path, options: tuple[str, ...] = ()) -> None:
         self.url, self.work = url, work
