@@ -29,6 +29,7 @@ from pedseg.findings import refuse
 PART = ".part"  # the end of the name of an object that is not whole yet
 USER, PASSWORD = "PEDSEG_MAILBOX_USER", "PEDSEG_MAILBOX_PASSWORD"
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between two attempts to reach a server that is away
+TIMEOUT_SECONDS = 120.0  # a server may need that long to file a large model
 T = TypeVar("T")
 log = logging.getLogger("flwr.pedseg.mailbox")
 _numbers = itertools.count()
@@ -146,15 +147,28 @@ class WebDavPlace(Place):
             )
         if parts.scheme == "http" and not local:
             raise refuse("E-MAILBOX-URL", url, "the password would travel in the open.", "Use https.")
+        self.url = url
         auth = (os.environ[USER], os.environ.get(PASSWORD, "")) if USER in os.environ else None
-        super().__init__(WebdavFileSystem(url, auth=auth), "")
+        super().__init__(WebdavFileSystem(url, auth=auth, timeout=TIMEOUT_SECONDS), "")
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder, and the one at the address itself, if they are not there."""
+        try:
+            super().make_folder(folder)
+        except FileNotFoundError as error:  # the server answers so for a folder within none
+            try:
+                self._insist(lambda: self.filesystem.client.mkdir(""))
+            except Exception:
+                raise refuse("E-MAILBOX-URL", self.url, "there is no such folder.", "Make it first.") from error
+            super().make_folder(folder)
 
     def _create(self, name: str, data: bytes) -> None:
         client = self.filesystem.client
-        part = f"{name}.{os.getpid()}-{next(_numbers)}{PART}"
+        final = self._path(name)
+        part = f"{final}.{os.getpid()}-{next(_numbers)}{PART}"
         try:
             client.upload_fileobj(io.BytesIO(data), part, overwrite=True, size=len(data))
-            client.move(part, name, overwrite=False)
+            client.move(part, final, overwrite=False)
         except Exception:
             with suppress(Exception):
                 client.remove(part)
@@ -167,7 +181,9 @@ class WebDavPlace(Place):
         status = getattr(error, "status_code", 0)
         if isinstance(error, dav.ResourceAlreadyExists):
             return FileExistsError(str(error))
-        if isinstance(error, dav.ResourceNotFound):
+        if (
+            isinstance(error, dav.ResourceNotFound | dav.ResourceConflict) or status == 409
+        ):  # 409: the folder is not there
             return FileNotFoundError(str(error))
         if isinstance(error, dav.ForbiddenOperation) or status in (401, 403):
             return _denied(self.root or "WebDAV", error)

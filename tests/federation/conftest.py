@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
 
 import pytest
 
 from pedseg.federation import transports
 from pedseg.federation.keys import COORDINATOR, make_keys, write_keys
+from pedseg.federation.storage import PASSWORD, USER
 from pedseg.patients.datasets import write_case, write_index
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("Aa", "Bb", "Cc")
 SHORT = {"rounds": 3, "steps": 2, "seed": 7}
+
+
+@pytest.fixture(scope="session")
+def servers() -> ModuleType:
+    """The file `servers.py` beside this one."""
+    spec = importlib.util.spec_from_file_location("servers", Path(__file__).with_name("servers.py"))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
@@ -59,8 +73,12 @@ def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Programs:
     """`pedseg coordinate` and `pedseg join` as processes on one mailbox; each can be killed and begun again."""
 
-    def __init__(self, url: str, data: Path, keys: Path, work: Path, options: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, url: str, data: Path, keys: Path, work: Path, options: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
         self.url, self.work = url, work
+        own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        self.environment = {**os.environ, **own, **environment}
         common = ["--keys", str(keys), "--poll", "0.3"]
         short = [word for key, value in SHORT.items() for word in (f"--{key}", str(value))]
         self.commands = {
@@ -74,12 +92,11 @@ class Programs:
 
     def start(self, *names: str) -> None:
         """Begin the named programs, or all."""
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         for name in names or self.commands:
             with (self.work / f"{name}.txt").open("ab") as output:
                 self.running[name] = subprocess.Popen(
                     [sys.executable, "-m", "pedseg", *self.commands[name]],
-                    stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment,
+                    stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=self.environment,
                 )  # fmt: skip
 
     def kill(self, name: str) -> None:
@@ -91,6 +108,16 @@ class Programs:
         """Wait until the named programs, or all, have ended well."""
         for name in names or list(self.running):
             assert self.running[name].wait(seconds) == 0, self.said(name)
+
+    def has_ended(self, name: str) -> bool:
+        """Whether a program ran to its end."""
+        code = self.running[name].poll()
+        assert code in (None, 0), self.said(name)
+        return code == 0
+
+    def rounds_done(self) -> int:
+        """How many rounds the coordinator has on disk."""
+        return len(list((self.work / COORDINATOR / "rounds").glob("round_*.safetensors")))
 
     def said(self, name: str) -> str:
         """Everything that a program printed."""
@@ -108,15 +135,41 @@ class Programs:
 
 @pytest.fixture
 def programs(three_hospitals: Path, key_folder: Path, tmp_path: Path) -> Iterator:
-    """A maker of `Programs`: (url, *options); what still runs is ended with the test."""
+    """A maker of `Programs`: (url, *options, environment=…); what still runs is ended with the test."""
     made: list[Programs] = []
 
-    def make(url: str | Path, *options: str) -> Programs:
+    def make(url: str | Path, *options: str, environment: Mapping[str, str] = MappingProxyType({})) -> Programs:
         work = tmp_path / f"work{len(made)}"
         work.mkdir()
-        made.append(Programs(str(url), three_hospitals, key_folder, work, options))
+        made.append(Programs(str(url), three_hospitals, key_folder, work, options, environment))
         return made[-1]
 
     yield make
     for one in made:
         one.end()
+
+
+@pytest.fixture
+def storage(servers: ModuleType, tmp_path: Path) -> Iterator:
+    """A maker of mailboxes: kind to address, what programs need in their environment, and the server or None."""
+    started: list = []
+
+    def make(kind: str) -> tuple[str, dict[str, str], Any]:
+        if kind == "folder":
+            return str(tmp_path / "box"), {}, None
+        if kind == "webdav":
+            server = servers.webdav(tmp_path, users={servers.USER: servers.PASSWORD})
+            environment = {USER: servers.USER, PASSWORD: servers.PASSWORD}
+            address = server.url
+        else:
+            server = servers.s3(tmp_path)
+            address, environment = "s3://box/federation", servers.s3_environment(server)
+        server.start()
+        started.append(server)
+        if kind == "s3":
+            servers.make_bucket(server, "box")
+        return address, environment, server
+
+    yield make
+    for server in started:
+        server.kill()
