@@ -36,6 +36,11 @@ def coordinate(options: argparse.Namespace) -> Iterator[str]:
     given = {"rounds": options.rounds, "steps-per-round": options.steps}
     config = {**DEFAULTS, **{key: value for key, value in given.items() if value is not None}}
     config |= {"profile": options.profile, "seed": options.seed, "evaluate-every": options.evaluate_every}
+    config |= {
+        "strategy": options.strategy,
+        "hostile-centers": options.hostile,
+        "largest-update": options.largest_update,
+    }
     played = by_mailbox.coordinate(
         options.url, options.out, config, keys=options.keys, centers=options.center,
         wait_seconds=3600 * options.wait, least=options.least, poll_seconds=options.poll,
@@ -58,6 +63,9 @@ def _coordinate(own: argparse.ArgumentParser) -> None:
     own.add_argument("--center", action="append", default=[], metavar="NAME", help="once for each, in their order")
     own.add_argument("--wait", type=float, default=math.inf, metavar="HOURS", help="a round waits; default: for ever")
     own.add_argument("--least", type=int, default=1, metavar="N", help="then it goes on with this many centers")
+    own.add_argument("--strategy", default="average", help="average, median, trimmed-mean or krum; default: average")
+    own.add_argument("--hostile", type=int, default=1, metavar="N", help="centers that a robust strategy shall stand")
+    own.add_argument("--largest-update", type=float, default=0.0, metavar="L2", help="refuse larger ones; 0: none")
     own.add_argument("--evaluate-every", type=int, default=0, metavar="K", help="rounds; 0: never")
     own.add_argument("--out", type=Path, default=Path("runs/coordinate"))
 

@@ -6,16 +6,22 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 from pedseg.federation import transports
+from pedseg.federation.join import CenterMailbox
 from pedseg.federation.keys import COORDINATOR, make_keys, write_keys
-from pedseg.federation.storage import PASSWORD, USER
+from pedseg.federation.letters import split, stem_of
+from pedseg.federation.mailbox import MailboxGrid
+from pedseg.federation.runs import take_up
+from pedseg.federation.storage import PASSWORD, USER, open_place
 from pedseg.patients.datasets import write_case, write_index
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,11 +51,11 @@ def three_hospitals(tmp_path_factory: pytest.TempPathFactory, tiny_case) -> Path
     data = tmp_path_factory.mktemp("three")
     for number, (center, train, contrast_hu) in enumerate(zip(NAMES, (3, 2, 2), (60.0, 140.0, 100.0), strict=True)):
         folder = data / f"Dataset90{number}_{center}"
-        for place, split in enumerate([*["train"] * train, "validation", "test"]):
+        for place, part in enumerate([*["train"] * train, "validation", "test"]):
             image, labels = tiny_case(100 * number + place, contrast_hu)
             name = f"{center}-{place}"
             manual = ("Liver", "Spleen", "Kidney_L")
-            write_case(folder, name, image, labels, patient=name, center=center, split=split, manual=manual)
+            write_case(folder, name, image, labels, patient=name, center=center, split=part, manual=manual)
         write_index(folder, center=center)
     return data
 
@@ -173,3 +179,86 @@ def storage(servers: ModuleType, tmp_path: Path) -> Iterator:
     yield make
     for server in started:
         server.kill()
+
+
+def add_place(message: Message, context: Context) -> Message:
+    """Training in one line: the model plus the center's place plus one; counts its calls in its memory."""
+    calls = int(context.state["calls"]["n"]) + 1 if "calls" in context.state else 1  # type: ignore[call-overload,arg-type]
+    context.state["calls"] = MetricRecord({"n": calls})
+    if message.metadata.message_type.startswith("query"):
+        return Message(
+            RecordDict({"who": ConfigRecord({"place": context.node_config["partition-id"]})}), reply_to=message
+        )
+    new = message.content.array_records["arrays"]["w"].numpy() + np.float32(
+        int(context.node_config["partition-id"]) + 1
+    )
+    metrics = MetricRecord({"calls": calls})
+    return Message(RecordDict({"arrays": ArrayRecord({"w": Array(new)}), "metrics": metrics}), reply_to=message)
+
+
+class Federation:
+    """A coordinator and two centers on one mailbox, turn by turn."""
+
+    def __init__(self, folder: Path, **options) -> None:
+        self.folder, self.box, self.options = folder, folder / "box", options
+        self.keys = {name: make_keys(name) for name in (COORDINATOR, "Aa", "Bb")}
+        self.grid = self.coordinator()
+        self.centers = {name: self.center(name) for name in ("Aa", "Bb")}
+
+    def coordinator(self) -> MailboxGrid:
+        members = [self.keys[name].member for name in ("Aa", "Bb")]
+        run = take_up(self.folder / "coordinator", "settings")
+        return MailboxGrid(
+            open_place(self.box), self.keys[COORDINATOR], members, run, poll_seconds=0.05, **self.options
+        )
+
+    def center(self, name: str) -> CenterMailbox:
+        state = self.folder / name
+        return CenterMailbox(open_place(self.box), self.keys[name], self.keys[COORDINATOR].member, {}, state, add_place)
+
+    def messages(self, round_: int, value: float = 0.0) -> list[Message]:
+        """The questions of a round, with a model of five equal weights."""
+        arrays = ArrayRecord({"w": Array(np.full(5, value, dtype=np.float32))})
+        content = RecordDict({"arrays": arrays, "config": ConfigRecord({"server-round": round_})})
+        return [Message(content, node, "train") for node in self.grid.get_node_ids()]
+
+    def push(self, round_: int, value: float = 0.0) -> list[str]:
+        """Put the questions of a round into the mailbox."""
+        return list(self.grid.push_messages(self.messages(round_, value)))
+
+    def turn(self, *names: str) -> list[str]:
+        """Let centers look once; what they refused, by code."""
+        events = [event for name in names or self.centers for event in self.centers[name].turn()]
+        return [event.finding.code for event in events if event.finding]
+
+    def read(self, ids: list[str]) -> dict[int, float]:
+        """The first weight of each answer that is there, by node."""
+        answers = self.grid.pull_messages(ids)
+        return {a.metadata.src_node_id: float(a.content.array_records["arrays"]["w"].numpy()[0]) for a in answers}
+
+    def refused(self) -> list[str]:
+        """What the coordinator refused, by code."""
+        return [finding.code for finding in self.grid.refused]
+
+    def files(self, folder: str, round_: int | None = None) -> list[Path]:
+        """The objects in a folder of the mailbox, all or those of a round."""
+        files = sorted((self.box / folder).iterdir())
+        return [file for file in files if round_ is None or split(stem_of(file.name))[1] == round_]  # type: ignore[index]
+
+    def play(self, round_: int, value: float = 0.0) -> dict[int, float]:
+        """A whole undisturbed round."""
+        ids = self.push(round_, value)
+        self.turn()
+        return self.read(ids)
+
+
+@pytest.fixture
+def make_federation(tmp_path: Path) -> Callable[..., Federation]:
+    """A maker of federations in this process, of the coordinator's options."""
+    return lambda **options: Federation(tmp_path, **options)
+
+
+@pytest.fixture
+def federation(make_federation: Callable[..., Federation]) -> Federation:
+    """A federation that waits for ever."""
+    return make_federation()

@@ -10,91 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
 from pedseg.federation.envelopes import Header, seal
-from pedseg.federation.join import CenterMailbox
-from pedseg.federation.keys import COORDINATOR, make_keys
+from pedseg.federation.keys import COORDINATOR
 from pedseg.federation.letters import split, stem_of
-from pedseg.federation.mailbox import MailboxGrid
-from pedseg.federation.runs import take_up
-from pedseg.federation.storage import open_place
-
-KEYS = {name: make_keys(name) for name in (COORDINATOR, "Aa", "Bb")}
-
-
-def add_place(message: Message, context: Context) -> Message:
-    """Training in one line: the model plus the center's place plus one; counts its calls in its memory."""
-    calls = int(context.state["calls"]["n"]) + 1 if "calls" in context.state else 1  # type: ignore[call-overload,arg-type]
-    context.state["calls"] = MetricRecord({"n": calls})
-    if message.metadata.message_type.startswith("query"):
-        return Message(
-            RecordDict({"who": ConfigRecord({"place": context.node_config["partition-id"]})}), reply_to=message
-        )
-    new = message.content.array_records["arrays"]["w"].numpy() + np.float32(
-        int(context.node_config["partition-id"]) + 1
-    )
-    metrics = MetricRecord({"calls": calls})
-    return Message(RecordDict({"arrays": ArrayRecord({"w": Array(new)}), "metrics": metrics}), reply_to=message)
-
-
-class Federation:
-    """A coordinator and two centers on one mailbox, turn by turn."""
-
-    def __init__(self, folder: Path, **options) -> None:
-        self.folder, self.box, self.options = folder, folder / "box", options
-        self.grid = self.coordinator()
-        self.centers = {name: self.center(name) for name in ("Aa", "Bb")}
-
-    def coordinator(self) -> MailboxGrid:
-        members = [KEYS[name].member for name in ("Aa", "Bb")]
-        run = take_up(self.folder / "coordinator", "settings")
-        return MailboxGrid(open_place(self.box), KEYS[COORDINATOR], members, run, poll_seconds=0.05, **self.options)
-
-    def center(self, name: str) -> CenterMailbox:
-        state = self.folder / name
-        return CenterMailbox(open_place(self.box), KEYS[name], KEYS[COORDINATOR].member, {}, state, add_place)
-
-    def ask(self, round_: int, value: float = 0.0) -> list[str]:
-        """Put the questions of a round into the mailbox."""
-        content = RecordDict(
-            {
-                "arrays": ArrayRecord({"w": Array(np.full(5, value, dtype=np.float32))}),
-                "config": ConfigRecord({"server-round": round_}),
-            }
-        )
-        return list(self.grid.push_messages([Message(content, node, "train") for node in self.grid.get_node_ids()]))
-
-    def turn(self, *names: str) -> list[str]:
-        """Let centers look once; what they refused, by code."""
-        events = [event for name in names or self.centers for event in self.centers[name].turn()]
-        return [event.finding.code for event in events if event.finding]
-
-    def read(self, ids: list[str]) -> dict[int, float]:
-        """The first weight of each answer that is there, by node."""
-        answers = self.grid.pull_messages(ids)
-        return {a.metadata.src_node_id: float(a.content.array_records["arrays"]["w"].numpy()[0]) for a in answers}
-
-    def refused(self) -> list[str]:
-        """What the coordinator refused, by code."""
-        return [finding.code for finding in self.grid.refused]
-
-    def files(self, folder: str, round_: int | None = None) -> list[Path]:
-        """The objects in a folder of the mailbox, all or those of a round."""
-        files = sorted((self.box / folder).iterdir())
-        return [file for file in files if round_ is None or split(stem_of(file.name))[1] == round_]  # type: ignore[index]
-
-    def play(self, round_: int, value: float = 0.0) -> dict[int, float]:
-        """A whole undisturbed round."""
-        ids = self.ask(round_, value)
-        self.turn()
-        return self.read(ids)
-
-
-@pytest.fixture
-def federation(tmp_path: Path) -> Federation:
-    return Federation(tmp_path)
-
 
 GOOD = {2: 1.0, 3: 2.0}
 
@@ -105,14 +25,14 @@ def flip(file: Path) -> None:
     file.write_bytes(raw)
 
 
-def test_a_round_brings_the_answers_of_the_apps(federation: Federation) -> None:
+def test_a_round_brings_the_answers_of_the_apps(federation) -> None:
     assert federation.play(1) == GOOD
     assert federation.play(2, 10.0) == {2: 11.0, 3: 12.0}
     assert federation.refused() == []
 
 
-def test_the_model_lies_there_once_and_nobody_can_read_it(federation: Federation) -> None:
-    federation.ask(1, 1.0)
+def test_the_model_lies_there_once_and_nobody_can_read_it(federation) -> None:
+    federation.push(1, 1.0)
     assert len(federation.files("weights")) == 1
     everything = b"".join(file.read_bytes() for file in federation.box.rglob("*") if file.is_file())
     assert np.full(5, 1.0, dtype=np.float32).tobytes() not in everything
@@ -134,9 +54,9 @@ def empty(file: Path) -> None:
     ("spoil", "code"), [(flip, "E-MAIL-SIGNATURE"), (half, "E-MAIL-SIGNATURE"), (empty, "E-MAIL-FORMAT")]
 )
 def test_a_spoiled_answer_is_refused_and_the_center_writes_it_again(
-    federation: Federation, spoil: Callable[[Path], None], code: str
+    federation, spoil: Callable[[Path], None], code: str
 ) -> None:
-    ids = federation.ask(1)
+    ids = federation.push(1)
     federation.turn()
     spoil(federation.files("from/Bb", 1)[0])
     assert federation.read(ids) == {2: 1.0} and federation.refused() == [code]
@@ -146,27 +66,27 @@ def test_a_spoiled_answer_is_refused_and_the_center_writes_it_again(
     assert federation.refused() == [code]  # named once, not at every look
 
 
-def test_an_old_answer_in_the_place_of_a_new_one_is_refused(federation: Federation) -> None:
+def test_an_old_answer_in_the_place_of_a_new_one_is_refused(federation) -> None:
     federation.play(1)
     old = federation.files("from/Bb", 1)[0]
-    ids = federation.ask(2, 10.0)
+    ids = federation.push(2, 10.0)
     shutil.copy(old, federation.box / "from/Bb" / federation.files("to/Bb", 2)[0].name)
     assert federation.read(ids) == {} and federation.refused() == ["E-MAIL-REPLAY"]
     federation.turn()
     assert federation.read(ids) == {2: 11.0, 3: 12.0}
 
 
-def test_an_old_answer_under_a_name_of_its_own_is_refused(federation: Federation) -> None:
+def test_an_old_answer_under_a_name_of_its_own_is_refused(federation) -> None:
     federation.play(1)
     old = federation.files("from/Bb", 1)[0]
     shutil.copy(old, old.with_name("letter.0"))
-    ids = federation.ask(2)
+    ids = federation.push(2)
     federation.read(ids)
     assert federation.refused() == ["E-MAIL-UNASKED"]
 
 
-def test_swapped_answers_are_refused(federation: Federation) -> None:
-    ids = federation.ask(1)
+def test_swapped_answers_are_refused(federation) -> None:
+    ids = federation.push(1)
     federation.turn()
     (a,), (b,) = federation.files("from/Aa", 1), federation.files("from/Bb", 1)
     contents = a.read_bytes(), b.read_bytes()
@@ -175,14 +95,14 @@ def test_swapped_answers_are_refused(federation: Federation) -> None:
     assert federation.refused() == ["E-MAIL-SIGNATURE"] * 2
 
 
-def test_a_forged_answer_is_refused_even_from_a_member(federation: Federation) -> None:
-    ids = federation.ask(1)
+def test_a_forged_answer_is_refused_even_from_a_member(federation) -> None:
+    ids = federation.push(1)
     name = federation.files("to/Bb", 1)[0].name
     run, round_, question = split(stem_of(name))  # type: ignore[misc]
     now = time.time()
     header = Header(run, round_, question, "Bb", COORDINATOR, now, now + 60)
-    forged = [seal(b"", header, KEYS["Aa"], KEYS[COORDINATOR].member)]
-    forged.append(seal(b"", replace(header, sender="Aa"), KEYS["Aa"], KEYS[COORDINATOR].member))
+    forged = [seal(b"", header, federation.keys["Aa"], federation.keys[COORDINATOR].member)]
+    forged.append(seal(b"", replace(header, sender="Aa"), federation.keys["Aa"], federation.keys[COORDINATOR].member))
     for number, envelope in enumerate(forged):
         (federation.box / "from/Bb" / f"{stem_of(name)}.{number}").write_bytes(envelope)
     assert federation.read(ids) == {} and federation.refused() == ["E-MAIL-SIGNATURE"] * 2
@@ -199,21 +119,21 @@ def test_a_forged_answer_is_refused_even_from_a_member(federation: Federation) -
         ({}, "E-MAIL-CONTENT"),
     ],
 )
-def test_a_well_signed_answer_must_fit_the_question(federation: Federation, change: dict, code: str) -> None:
-    ids = federation.ask(1)
+def test_a_well_signed_answer_must_fit_the_question(federation, change: dict, code: str) -> None:
+    ids = federation.push(1)
     name = federation.files("to/Bb", 1)[0].name
     run, round_, question = split(stem_of(name))  # type: ignore[misc]
     now = time.time()
     header = replace(Header(run, round_, question, "Bb", COORDINATOR, now, now + 60), **change)
-    envelope = seal(b"no records", header, KEYS["Bb"], KEYS[COORDINATOR].member)
+    envelope = seal(b"no records", header, federation.keys["Bb"], federation.keys[COORDINATOR].member)
     (federation.box / "from/Bb" / name).write_bytes(envelope)
     assert federation.read(ids) == {} and federation.refused() == [code]
     federation.turn()
     assert federation.read(ids) == GOOD
 
 
-def test_an_answer_far_too_large_is_not_even_read(federation: Federation) -> None:
-    ids = federation.ask(1)
+def test_an_answer_far_too_large_is_not_even_read(federation) -> None:
+    ids = federation.push(1)
     with (federation.box / "from/Bb" / federation.files("to/Bb", 1)[0].name).open("wb") as file:
         file.truncate(1 << 40)  # a hole of one TB
     assert federation.read(ids) == {} and federation.refused() == ["E-MAIL-SIZE"]
@@ -226,9 +146,9 @@ def test_an_answer_far_too_large_is_not_even_read(federation: Federation) -> Non
     ("spoil", "code"), [(flip, "E-MAIL-SIGNATURE"), (half, "E-MAIL-SIGNATURE"), (empty, "E-MAIL-FORMAT")]
 )
 def test_a_spoiled_question_is_refused_and_the_coordinator_writes_it_again(
-    federation: Federation, spoil: Callable[[Path], None], code: str
+    federation, spoil: Callable[[Path], None], code: str
 ) -> None:
-    ids = federation.ask(1)
+    ids = federation.push(1)
     spoil(federation.files("to/Bb", 1)[0])
     assert federation.turn() == [code] and federation.turn() == []
     assert federation.read(ids) == {2: 1.0}
@@ -238,8 +158,8 @@ def test_a_spoiled_question_is_refused_and_the_coordinator_writes_it_again(
 
 
 @pytest.mark.parametrize("spoil", [flip, half, empty, Path.unlink])
-def test_a_spoiled_model_is_refused_and_written_again(federation: Federation, spoil: Callable[[Path], None]) -> None:
-    ids = federation.ask(1)
+def test_a_spoiled_model_is_refused_and_written_again(federation, spoil: Callable[[Path], None]) -> None:
+    ids = federation.push(1)
     spoil(federation.files("weights")[0])
     expected = [] if spoil is Path.unlink else ["E-MAIL-WEIGHTS"] * 2
     assert federation.turn() == expected and federation.turn() == []
@@ -248,8 +168,8 @@ def test_a_spoiled_model_is_refused_and_written_again(federation: Federation, sp
     assert federation.read(ids) == GOOD
 
 
-def test_every_flipped_byte_of_a_model_is_found(federation: Federation) -> None:
-    federation.ask(1)
+def test_every_flipped_byte_of_a_model_is_found(federation) -> None:
+    federation.push(1)
     (file,) = federation.files("weights")
     raw = file.read_bytes()
     for place in range(len(raw)):
@@ -260,11 +180,11 @@ def test_every_flipped_byte_of_a_model_is_found(federation: Federation) -> None:
     assert federation.files("from/Aa") == []
 
 
-def test_a_question_of_a_round_that_is_over_is_refused(federation: Federation) -> None:
-    federation.ask(1)
+def test_a_question_of_a_round_that_is_over_is_refused(federation) -> None:
+    federation.push(1)
     stale = {file: file.read_bytes() for file in federation.files("to/Bb", 1)}
     federation.turn("Aa")
-    ids = federation.ask(2, 10.0)
+    ids = federation.push(2, 10.0)
     federation.turn()
     assert federation.turn("Bb") == ["E-MAIL-ROUND"]  # Bb was late for the first round
     for file, raw in stale.items():
@@ -274,7 +194,7 @@ def test_a_question_of_a_round_that_is_over_is_refused(federation: Federation) -
     assert federation.read(ids) == {2: 11.0, 3: 12.0}
 
 
-def test_an_old_question_under_a_new_name_is_refused(federation: Federation) -> None:
+def test_an_old_question_under_a_new_name_is_refused(federation) -> None:
     federation.play(1)
     old = federation.files("to/Bb", 1)[0]
     run, _, question = split(stem_of(old.name))  # type: ignore[misc]
@@ -283,25 +203,25 @@ def test_an_old_question_under_a_new_name_is_refused(federation: Federation) -> 
     assert federation.turn() == ["E-MAIL-REPLAY"] * 2
 
 
-def test_a_question_for_another_center_is_refused(federation: Federation) -> None:
-    federation.ask(1)
+def test_a_question_for_another_center_is_refused(federation) -> None:
+    federation.push(1)
     other = federation.files("to/Aa", 1)[0]
     shutil.copy(other, federation.box / "to/Bb" / other.name)
     assert federation.turn("Bb") == ["E-MAIL-ADDRESS"]
 
 
-def test_a_question_that_no_coordinator_asked_is_refused(federation: Federation) -> None:
+def test_a_question_that_no_coordinator_asked_is_refused(federation) -> None:
     federation.play(1)
     run, round_, _ = split(stem_of(federation.files("to/Bb", 1)[0].name))  # type: ignore[misc]
     now = time.time()
     header = Header(run, round_ + 1, "0" * 32, COORDINATOR, "Bb", now, now + 60)
     (federation.box / "to/Bb" / f"{run}-00002-{'0' * 32}.0").write_bytes(
-        seal(b"", header, KEYS["Aa"], KEYS["Bb"].member)
+        seal(b"", header, federation.keys["Aa"], federation.keys["Bb"].member)
     )
     assert federation.turn("Bb") == ["E-MAIL-SIGNATURE"]
 
 
-def test_a_question_of_an_earlier_run_is_refused(federation: Federation) -> None:
+def test_a_question_of_an_earlier_run_is_refused(federation) -> None:
     federation.play(1)
     old = federation.files("to/Bb", 1)[0]
     raw = old.read_bytes()
@@ -313,18 +233,18 @@ def test_a_question_of_an_earlier_run_is_refused(federation: Federation) -> None
     assert federation.turn("Bb") == ["E-MAIL-RUN"]
 
 
-def test_an_expired_question_is_refused(tmp_path: Path) -> None:
-    federation = Federation(tmp_path, expires_seconds=-1)
-    federation.ask(1)
+def test_an_expired_question_is_refused(make_federation) -> None:
+    federation = make_federation(expires_seconds=-1)
+    federation.push(1)
     assert federation.turn() == ["E-MAIL-EXPIRED"] * 2
 
 
-def test_rubbish_in_the_place_of_a_question_is_passed_by(federation: Federation) -> None:
-    federation.ask(1)
+def test_rubbish_in_the_place_of_a_question_is_passed_by(federation) -> None:
+    federation.push(1)
     (question,) = federation.files("to/Bb", 1)
     question.write_bytes(b"rubbish")
     federation.grid = federation.coordinator()
-    ids = federation.ask(1)
+    ids = federation.push(1)
     assert [file.name[-1] for file in federation.files("to/Bb", 1)] == ["0", "1"]
     assert federation.turn() == ["E-MAIL-FORMAT"]
     assert federation.read(ids) == GOOD
@@ -333,21 +253,21 @@ def test_rubbish_in_the_place_of_a_question_is_passed_by(federation: Federation)
 # --- once, and again after a crash --------------------------------------------------------------
 
 
-def test_a_question_is_answered_once_whatever_is_started_again(federation: Federation) -> None:
+def test_a_question_is_answered_once_whatever_is_started_again(federation) -> None:
     federation.play(1)
     federation.grid, federation.centers["Aa"] = federation.coordinator(), federation.center("Aa")
-    ids = federation.ask(1)
+    ids = federation.push(1)
     assert federation.turn() == []
     assert federation.read(ids) == GOOD
     assert len(federation.files("to/Aa")) == len(federation.files("from/Aa")) == 1
-    ids = federation.ask(2)
+    ids = federation.push(2)
     federation.turn()
     calls = [a.content.metric_records["metrics"]["calls"] for a in federation.grid.pull_messages(ids)]
     assert calls == [2, 2]  # the memory of the center survived, and no call was made twice
 
 
-def test_a_storage_that_lost_everything_is_filled_again(federation: Federation) -> None:
-    ids = federation.ask(1)
+def test_a_storage_that_lost_everything_is_filled_again(federation) -> None:
+    ids = federation.push(1)
     federation.turn("Aa")
     for folder in ("to/Aa", "to/Bb", "from/Aa", "weights"):
         for file in federation.files(folder):
@@ -359,7 +279,7 @@ def test_a_storage_that_lost_everything_is_filled_again(federation: Federation) 
     assert federation.read(ids) == GOOD
 
 
-def test_letters_of_rounds_before_the_last_are_cleared_away(federation: Federation) -> None:
+def test_letters_of_rounds_before_the_last_are_cleared_away(federation) -> None:
     for round_ in range(1, 5):
         federation.play(round_, float(round_))
     rounds = {split(stem_of(file.name))[1] for file in federation.box.rglob("*.0")}  # type: ignore[index]
@@ -367,7 +287,7 @@ def test_letters_of_rounds_before_the_last_are_cleared_away(federation: Federati
     assert [one.round for one in federation.centers["Aa"].answers.all] == [3, 4]
 
 
-def test_a_scored_model_is_not_sent_again_for_training(federation: Federation) -> None:
+def test_a_scored_model_is_not_sent_again_for_training(federation) -> None:
     arrays = ArrayRecord({"w": Array(np.ones(5, dtype=np.float32))})
     again = ArrayRecord({"w": Array(np.ones(5, dtype=np.float32))})
     for kind, record, round_ in (("evaluate", arrays, 1), ("train", again, 2)):
