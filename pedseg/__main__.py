@@ -201,7 +201,7 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--out", type=Path, help="default: the study's folder")
     own = verb(federate)
     learning(own)
-    own.add_argument("--transport", choices=["in-process", "ray", "mailbox"], default="in-process")
+    own.add_argument("--transport", choices=["in-process", "ray", "superlink", "mailbox"], default="in-process")
     own.add_argument("--seed", type=int, default=0)
     own.add_argument("--out", type=Path, default=Path("runs/federation"))
     for lines, arguments in mailbox_verbs.VERBS.items():

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pedseg.scan import write_whole
+
 
 @dataclass(frozen=True)
 class Run:
@@ -28,10 +30,7 @@ def take_up(folder: Path, settings: str) -> Run:
     except (FileNotFoundError, KeyError, ValueError):
         pass
     run = Run(secrets.token_hex(8), time.time(), secrets.token_bytes(32))
-    folder.mkdir(parents=True, exist_ok=True)
     text = {"run": run.run, "started": run.started, "secret": run.secret.hex(), "settings": settings}
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(text), encoding="utf-8")
-    part.chmod(0o600)
-    part.replace(file)
+    write_whole(file, json.dumps(text).encode())
+    file.chmod(0o600)
     return run
