@@ -75,7 +75,7 @@ def peak_gib() -> float:
 
 
 def measure() -> list[dict]:
-    """Peak memory of the largest process beside the limit, and seconds a round beside CPU seconds a center and round."""
+    """Peak memory of the largest process beside the limit; seconds of a round beside CPU seconds of a center in it."""
     context = multiprocessing.get_context("spawn")
     memory = context.Queue()
     with tempfile.TemporaryDirectory() as place:
@@ -92,11 +92,14 @@ def measure() -> list[dict]:
     model = f"{ARRAYS * SIZE / 1e6:.0f} M weights through a mailbox, {len(NAMES)} centers"
     largest = max(peak for peak, _ in told.values())
     cpu = max(told[name][1] for name in NAMES) / ROUNDS
+    rows = [
+        ("largest process", largest, LIMIT_GIB, "GiB"),
+        ("a round, beside a center's CPU seconds in it", told[COORDINATOR][1], cpu, "s"),
+    ]
     return [
-        {"name": f"{model}: largest process", "ours": largest, "peer": LIMIT_GIB, "ratio": largest / LIMIT_GIB, "unit": "GiB"},
-        {"name": f"{model}: a round, beside a center's CPU seconds in it", "ours": told[COORDINATOR][1], "peer": cpu,
-         "ratio": told[COORDINATOR][1] / cpu, "unit": "s"},
-    ]  # fmt: skip
+        {"name": f"{model}: {what}", "ours": ours, "peer": peer, "ratio": ours / peer, "unit": unit}
+        for what, ours, peer, unit in rows
+    ]
 
 
 if __name__ == "__main__":

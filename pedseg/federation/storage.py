@@ -187,6 +187,9 @@ class WebDavPlace(Place):
             return FileNotFoundError(str(error))
         if isinstance(error, dav.ForbiddenOperation) or status in (401, 403):
             return _denied(self.root or "WebDAV", error)
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            remedy = "Ask for its authority's certificate and name it in SSL_CERT_FILE."
+            return refuse("E-MAILBOX-TLS", self.url, "the server cannot prove who it is.", remedy)
         if isinstance(error, httpx.HTTPError | dav.InsufficientStorage | dav.BadGatewayError | dav.ResourceLocked):
             return Away(error)
         if status == 429 or status >= 500:

@@ -49,7 +49,7 @@ def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out:
             stack.enter_context(tempfile.TemporaryDirectory(prefix="pedseg-superlink-", ignore_cleanup_errors=True))
         )
         make_certificates(home)
-        env, port = stack.enter_context(_superlink(home))
+        env, port = stack.enter_context(superlink(home))
         for index, folder in enumerate(folders):
             key = make_node_key(home, f"node{index}")
             register(key.with_suffix(".pub"), read_dataset(folder).center, env)
@@ -63,8 +63,8 @@ def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out:
             raise refuse("E-SUPERLINK-RUN", out, found, "Mend what the log names.")
 
 
-def make_certificates(home: Path) -> None:
-    """An authority of our own (ca.crt) and the SuperLink's certificate for this machine (server.pem, server.key)."""
+def make_certificates(home: Path, address: str = "127.0.0.1") -> None:
+    """An authority of our own (ca.crt) and a server's certificate for an address (server.pem, server.key)."""
     authority, server = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     issuer, subject = (
         x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("pedseg rehearsal", "localhost")
@@ -72,7 +72,7 @@ def make_certificates(home: Path) -> None:
     usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
     root = _certificate(issuer, issuer, authority)
     root = root.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True).add_extension(usage, True)
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address(address))]
     leaf = _certificate(subject, issuer, server)
     leaf = leaf.add_extension(x509.SubjectAlternativeName(names), False)
     leaf = leaf.add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
@@ -112,7 +112,7 @@ def register(public: Path, center: str, env: dict[str, str]) -> None:
 
 
 @contextmanager
-def _superlink(home: Path) -> Iterator[tuple[dict[str, str], int]]:
+def superlink(home: Path) -> Iterator[tuple[dict[str, str], int]]:
     """A SuperLink with TLS that knows its centers by their keys; gives the environment for `flwr`, and its port."""
     port, env = programs.free_port(), programs.environment(home)
     (home / "flwr").mkdir()

@@ -95,13 +95,14 @@ class Programs:
             },
         }
         self.running: dict[str, subprocess.Popen] = {}
+        self.prefixes: dict[str, list[str]] = {}  # what stands before a program's command
 
     def start(self, *names: str) -> None:
         """Begin the named programs, or all."""
         for name in names or self.commands:
             with (self.work / f"{name}.txt").open("ab") as output:
                 self.running[name] = subprocess.Popen(
-                    [sys.executable, "-m", "pedseg", *self.commands[name]],
+                    [*self.prefixes.get(name, ()), sys.executable, "-m", "pedseg", *self.commands[name]],
                     stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=self.environment,
                 )  # fmt: skip
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -32,13 +33,15 @@ class Server:
         self.url = f"http://127.0.0.1:{port}"
         self.process: subprocess.Popen | None = None
 
-    def start(self) -> None:
-        """Begin, and wait until it accepts connections."""
+    def start(self, wait: bool = True) -> None:
+        """Begin, and wait until it accepts connections (unless these cannot be tried from here)."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
                 self.command, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=self.env
             )
         until = time.monotonic() + 60
+        if not wait:
+            return
         while time.monotonic() < until and self.process.poll() is None:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", self.port)) == 0:
@@ -54,22 +57,36 @@ class Server:
             self.process = None
 
 
-def webdav(folder: Path, *, users: dict[str, str] | None = None) -> Server:
-    """A WebDAV server on a folder; open to everybody on this machine, or to `users` with their passwords."""
+def webdav(
+    folder: Path,
+    *,
+    users: dict[str, str] | None = None,
+    address: str = "127.0.0.1",
+    tls: Path | None = None,
+    prefix: Sequence[str] = (),
+) -> Server:
+    """A WebDAV server on a folder; open to everybody on this machine, or to `users` with their passwords.
+
+    `tls` is a folder with server.pem and server.key; `prefix` stands before the command.
+    """
     port = free_port()
     (folder / "root").mkdir(parents=True, exist_ok=True)
     accounts = {name: {"password": word} for name, word in users.items()} if users else True
     config = {
-        "host": "127.0.0.1",
+        "host": address,
         "port": port,
         "provider_mapping": {"/": str(folder / "root")},
         "simple_dc": {"user_mapping": {"*": accounts}},
         "http_authenticator": {"accept_basic": True, "accept_digest": False, "default_to_digest": False},
         "verbose": 1,
     }
+    if tls:
+        config |= {"ssl_certificate": str(tls / "server.pem"), "ssl_private_key": str(tls / "server.key")}
     (folder / "wsgidav.json").write_text(json.dumps(config))
     command = [sys.executable, "-m", "wsgidav.server.server_cli", "--config", str(folder / "wsgidav.json")]
-    return Server(command, port, folder / "webdav.txt")
+    server = Server([*prefix, *command], port, folder / "webdav.txt")
+    server.url = f"{'https' if tls else 'http'}://{address}:{port}"
+    return server
 
 
 def moto_server() -> str | None:
