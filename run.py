@@ -58,7 +58,7 @@ EXTRAS = {
 }
 
 # How many packages each part brings, and how many packages torch weighs: for the progress bar alone.
-PACKAGES = {"": 152, "dev": 33, "ray": 1, "mailbox": 2, "dicom": 8, "viewer3d": 40}
+PACKAGES = {"": 152, "dev": 35, "ray": 1, "mailbox": 2, "dicom": 8, "viewer3d": 40}
 TORCH = 100
 
 # What an installer writes when it fails, and what to say then.

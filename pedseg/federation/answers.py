@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from flwr.app import RecordDict
 
@@ -24,7 +25,7 @@ KEPT_ROUNDS = 2  # rounds whose answers are kept, in case the coordinator lost i
 class Answer:
     """A committed answer: its run, when that began, round, question, its place in the row, and when it expires.
 
-    Times are seconds since 1970.
+    Times are seconds since 1970. `weighed` is its entry in the ledger.
     """
 
     run: str
@@ -33,6 +34,7 @@ class Answer:
     question: str
     number: int
     expires: float
+    weighed: dict[str, Any] = field(default_factory=dict)
 
 
 class Answers:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from flwr.app import Context, Message, RecordDict, UserConfigValue
@@ -34,7 +34,9 @@ from pedseg.federation.letters import (
     stem,
     stem_of,
 )
-from pedseg.federation.storage import Entry, Place, in_turn
+from pedseg.federation.privacy import Entry, Ledger, weigh
+from pedseg.federation.storage import Entry as Listed
+from pedseg.federation.storage import Place, in_turn
 from pedseg.findings import Finding, PedsegInputError, refuse
 
 EXPIRES_SECONDS = 30 * DAY
@@ -85,6 +87,9 @@ class CenterMailbox:
         self.place, self.own, self.coordinator = place, own, coordinator
         self.node_config, self.app, self.poll_seconds = dict(node_config), app, poll_seconds
         self.answers = Answers(state / "answers")
+        self.ledger = Ledger(state / "ledger.tsv")
+        for answer in self.answers.all:  # the last one may have been committed just before a crash
+            self.ledger.enter(Entry(**answer.weighed))
         self.to, self.back = f"{QUESTIONS}/{own.name}", f"{ANSWERS}/{own.name}"
         self._letters: dict[tuple[str, str], Letter | None] = {}  # by name and stamp; None: refused
         self._delivered: set[str] = set()
@@ -132,7 +137,7 @@ class CenterMailbox:
         if waiting:
             yield from self._work(max(waiting, key=lambda letter: letter.place_in_time))
 
-    def _read(self, name: str, entry: Entry) -> Letter | None:
+    def _read(self, name: str, entry: Listed) -> Letter | None:
         """The letter under a name, opened once; None if it was refused before."""
         if (name, entry.stamp) in self._letters:
             return self._letters[name, entry.stamp]
@@ -200,9 +205,14 @@ class CenterMailbox:
         )
         self._delivered.discard(header.question)
         envelope = seal(answer_to_bytes(reply), back, self.own, self.coordinator)
-        number = newest.number + 1 if newest else 0
-        answer = Answer(header.run, letter.question.started, header.round, header.question, number, back.expires)
+        numbers = [one.number for one in (newest, *self.ledger.entries()) if one]
+        number = max(numbers, default=-1) + 1
+        kind = letter.question.kind
+        entry = weigh(reply, number=number, round_=header.round, kind=kind, sent_bytes=len(envelope))
+        run, started = header.run, letter.question.started
+        answer = Answer(run, started, header.round, header.question, number, back.expires, asdict(entry))
         self.answers.commit(answer, envelope, state)
+        self.ledger.enter(entry)
         self._deliver(answer)
 
     def _deliver(self, answer: Answer) -> None:
