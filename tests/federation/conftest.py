@@ -13,15 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import Message
 
 from pedseg.federation import transports
-from pedseg.federation.join import CenterMailbox
 from pedseg.federation.keys import COORDINATOR, make_keys, write_keys
-from pedseg.federation.letters import split, stem_of
-from pedseg.federation.mailbox import MailboxGrid
-from pedseg.federation.runs import take_up
-from pedseg.federation.storage import PASSWORD, USER, open_place
+from pedseg.federation.storage import PASSWORD, USER
+from pedseg.federation.tabletop import TableTop
 from pedseg.patients.datasets import write_case, write_index
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,55 +179,21 @@ def storage(servers: ModuleType, tmp_path: Path) -> Iterator:
         server.kill()
 
 
-def add_place(message: Message, context: Context) -> Message:
-    """Training in one line: the model plus the center's place plus one; counts its calls in its memory."""
-    calls = int(context.state["calls"]["n"]) + 1 if "calls" in context.state else 1  # type: ignore[call-overload,arg-type]
-    context.state["calls"] = MetricRecord({"n": calls})
-    if message.metadata.message_type.startswith("query"):
-        return Message(
-            RecordDict({"who": ConfigRecord({"place": context.node_config["partition-id"]})}), reply_to=message
-        )
-    new = message.content.array_records["arrays"]["w"].numpy() + np.float32(
-        int(context.node_config["partition-id"]) + 1
-    )
-    metrics = MetricRecord({"calls": calls})
-    return Message(RecordDict({"arrays": ArrayRecord({"w": Array(new)}), "metrics": metrics}), reply_to=message)
-
-
-class Federation:
-    """A coordinator and two centers on one mailbox, turn by turn."""
+class Federation(TableTop):
+    """A coordinator and the centers Aa and Bb on the table, with a model of five equal weights."""
 
     def __init__(self, folder: Path, **options) -> None:
-        self.folder, self.box, self.options = folder, folder / "box", options
-        self.keys = {name: make_keys(name) for name in (COORDINATOR, "Aa", "Bb")}
-        self.grid = self.coordinator()
-        self.centers = {name: self.center(name) for name in ("Aa", "Bb")}
+        super().__init__(folder / "table", ("Aa", "Bb"), **options)
 
-    def coordinator(self) -> MailboxGrid:
-        members = [self.keys[name].member for name in ("Aa", "Bb")]
-        run = take_up(self.folder / "coordinator", "settings")
-        return MailboxGrid(
-            open_place(self.box), self.keys[COORDINATOR], members, run, poll_seconds=0.05, **self.options
-        )
-
-    def center(self, name: str) -> CenterMailbox:
-        state = self.folder / name
-        return CenterMailbox(open_place(self.box), self.keys[name], self.keys[COORDINATOR].member, {}, state, add_place)
-
-    def messages(self, round_: int, value: float = 0.0) -> list[Message]:
-        """The questions of a round, with a model of five equal weights."""
-        arrays = ArrayRecord({"w": Array(np.full(5, value, dtype=np.float32))})
-        content = RecordDict({"arrays": arrays, "config": ConfigRecord({"server-round": round_})})
-        return [Message(content, node, "train") for node in self.grid.get_node_ids()]
+    def messages(self, round_: int, weights: Any = 0.0) -> list[Message]:
+        return super().messages(round_, {"w": np.full(5, weights, dtype=np.float32)})
 
     def push(self, round_: int, value: float = 0.0) -> list[str]:
-        """Put the questions of a round into the mailbox."""
-        return list(self.grid.push_messages(self.messages(round_, value)))
+        return self.ask(round_, value)  # type: ignore[arg-type]
 
-    def turn(self, *names: str) -> list[str]:
+    def turn(self, *names: str) -> list[str]:  # type: ignore[override]
         """Let centers look once; what they refused, by code."""
-        events = [event for name in names or self.centers for event in self.centers[name].turn()]
-        return [event.finding.code for event in events if event.finding]
+        return [finding.code for finding in super().turn(*names)]
 
     def read(self, ids: list[str]) -> dict[int, float]:
         """The first weight of each answer that is there, by node."""
@@ -240,11 +203,6 @@ class Federation:
     def refused(self) -> list[str]:
         """What the coordinator refused, by code."""
         return [finding.code for finding in self.grid.refused]
-
-    def files(self, folder: str, round_: int | None = None) -> list[Path]:
-        """The objects in a folder of the mailbox, all or those of a round."""
-        files = sorted((self.box / folder).iterdir())
-        return [file for file in files if round_ is None or split(stem_of(file.name))[1] == round_]  # type: ignore[index]
 
     def play(self, round_: int, value: float = 0.0) -> dict[int, float]:
         """A whole undisturbed round."""
