@@ -172,8 +172,8 @@ print("let in:", list(table.answers()))
 # In round 3, one bit of the model flips, Polder gets Neckar's question, and then the server forgets everything.
 
 # %%
-table.ask(3, weights)
-flip(table.files("weights", 3)[-1], byte=50)
+table.ask(3, {name: array / 2 for name, array in weights.items()})
+flip(table.files("weights")[-1], byte=50)
 table.question("Polder", 3).write_bytes(table.question("Neckar", 3).read_bytes())
 for finding in table.turn():
     print(finding.code, "·", finding.finding)

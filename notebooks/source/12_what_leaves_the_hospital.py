@@ -10,7 +10,7 @@
 # - hide every single update behind masks that vanish in the sum, and say what this does not solve.
 
 # %%
-from pedseg.workbook import charts, figures, lesson
+from pedseg.workbook import charts, exam, figures, lesson
 
 lesson.setup()
 
@@ -61,7 +61,7 @@ share = lesson.check("share of the weights", share, weights=weights, everything=
 from pedseg.learning.network import build, get_weights, set_weights
 from pedseg.learning.training import load_cases, load_weights, train
 
-before, plan, _ = load_weights(lesson.study() / "seed0_federated.safetensors")
+before, plan, _ = load_weights(exam.weight_files(lesson.study())["federated"])
 
 
 def update_of(child, hospital):

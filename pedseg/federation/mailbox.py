@@ -278,7 +278,8 @@ class MailboxGrid(OneRunGrid):
         for folder in self._folders:
             for name in self.place.names(folder, parts=True):
                 parts = split(name.partition(".")[0])
-                if parts and (parts[0] != self.mail_run.run or 0 < parts[1] < round_ - 1):
+                in_use = self._model is not None and name == self._model.name  # a model may stay the same for long
+                if parts and not in_use and (parts[0] != self.mail_run.run or 0 < parts[1] < round_ - 1):
                     self.place.delete(f"{folder}/{name}")
 
 

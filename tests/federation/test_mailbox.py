@@ -296,3 +296,12 @@ def test_a_scored_model_is_not_sent_again_for_training(federation) -> None:
     assert len(federation.files("weights")) == 1
     federation.turn()
     federation.turn()
+
+
+def test_a_model_that_stays_the_same_is_not_cleared_away(federation) -> None:
+    for round_ in range(1, 6):
+        assert federation.play(round_, 1.0) == {2: 2.0, 3: 3.0}
+    assert len(federation.files("weights")) == 1
+    assert federation.play(6, 2.0) == {2: 3.0, 3: 4.0}
+    federation.play(7, 3.0)
+    assert len(federation.files("weights")) == 2
