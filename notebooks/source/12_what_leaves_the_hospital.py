@@ -170,8 +170,8 @@ for hospitals in lesson.progress(counts, len(counts), "noise"):
     curves[f"{hospitals} hospitals"] = [(z, dice_with(z, hospitals)) for z in levels]
 x = "noise, as a multiple of the bound"
 chart = charts.learning_curves(curves, x=x, y="mean DSC", markers=True)
+print(f"ε of a single round at the largest noise: {epsilon(max(levels), 1):.0f}")
 figures.show(chart, "Mean DSC of the averaged network by noise, for 2, 5 and 20 hospitals.")
-print(f"ε of a single round at the largest of these: {epsilon(max(levels), 1):.0f}")
 
 # %% [markdown]
 # Look at the numbers on the axis: the network is gone at a noise where ε is still in the hundreds or thousands, which
@@ -208,8 +208,8 @@ for name in names:
 print("the sum says", unmasked(hidden, names, "round 1")["w"])
 
 # %% [markdown]
-# What each hospital sends is random to everybody else; the sum is the mean of 0.1, 0.2 and 0.3, exactly. Four things
-# to know:
+# What each hospital sends is random to everybody else; the sum is the mean of 0.1, 0.2 and 0.3, to a millionth. Four
+# things to know:
 #
 # - With **two** hospitals each subtracts its own part from the sum and has the other's. Three at least.
 # - If one **drops out**, the masks of the others do not cancel: the round is void, and the next one is asked without
