@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from flwr.app import ConfigRecord, RecordDict, UserConfigValue
 
 import pedseg
-from pedseg.federation.apps import RESULT, center_folders, save_result
+from pedseg.federation.apps import LEAST_CASES, RESULT, center_folders, save_result
 from pedseg.federation.averaging import to_arrays, to_weights
 from pedseg.federation.checkpoints import Round
 from pedseg.federation.join import CenterMailbox, Event
@@ -88,17 +88,25 @@ def coordinate(
 
 
 def join(
-    url: str | Path, name: str, data: Path, state: Path, *, keys: Path, poll_seconds: float = 5.0
+    url: str | Path,
+    name: str,
+    data: Path,
+    state: Path,
+    *,
+    keys: Path,
+    poll_seconds: float = 5.0,
+    least_cases: int = LEAST_CASES,
 ) -> Iterator[Event]:
     """Work for a federation as the center `name` with the data set in the folder `data`, one event at a time.
 
     Ends with the run, with the final model as `state`/federated.safetensors. `keys` holds the
-    center's private file and the coordinator's public one.
+    center's private file and the coordinator's public one. Nothing is said of fewer than
+    `least_cases` training cases.
     """
     own, coordinator = read_own(keys, name), read_member(keys, COORDINATOR)
     read_dataset(data)  # a wrong folder is told now and not in the first round
     with _alone(state), _log_file(state / LOG):
-        node_config = {"data-dir": data.resolve().as_posix()}
+        node_config: dict[str, UserConfigValue] = {"data-dir": data.resolve().as_posix(), "least-cases": least_cases}
         mailbox = CenterMailbox(open_place(url), own, coordinator, node_config, state, poll_seconds=poll_seconds)
         for event in mailbox.events():
             if event.what == "finished" and event.records is not None:

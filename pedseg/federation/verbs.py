@@ -75,9 +75,8 @@ def join(options: argparse.Namespace) -> Iterator[str]:
     from pedseg.federation import by_mailbox
 
     state = options.state or Path("runs/join") / options.center
-    for event in by_mailbox.join(
-        options.url, options.center, options.data, state, keys=options.keys, poll_seconds=options.poll
-    ):
+    own = {"keys": options.keys, "poll_seconds": options.poll, "least_cases": options.least_cases}
+    for event in by_mailbox.join(options.url, options.center, options.data, state, **own):
         yield str(event.finding or f"round {event.round}: {event.what} {event.kind}".strip())
     yield f"weights: {state / 'federated.safetensors'}"
 
@@ -86,6 +85,7 @@ def _join(own: argparse.ArgumentParser) -> None:
     _mailbox(own)
     own.add_argument("--center", required=True, metavar="NAME")
     own.add_argument("--data", type=Path, required=True, help="folder of this center's data set")
+    own.add_argument("--least-cases", type=int, default=2, metavar="N", help="say nothing of fewer training cases")
     own.add_argument("--state", type=Path, help="folder of its memory; default: runs/join/NAME")
 
 
