@@ -47,7 +47,7 @@ print("is it there?", naive.is_there("round1_Neckar"))
 print(naive.get("round1_Neckar"))
 
 # %% [markdown]
-# Nobody complained. A third of the network is zeros, and will be averaged in.
+# Nobody complained. Four of ten weights are zeros, and will be averaged in.
 #
 # **Two: yesterday's file.** Somebody with the password, or a confused backup, puts an old file under a new name.
 # **Three: another hospital's file.** The same, with the other one's.
@@ -198,15 +198,18 @@ print("let in:", list(table.answers()))
 
 # %%
 from pedseg.federation import transports
+from pedseg.federation.apps import client_app, federate
+from pedseg.federation.in_process import InProcessGrid
 
-data = lesson.centers()[0].folder.parent
-short = {"rounds": 2, "steps": lesson.budget(10, test=2)}
-digests = {}
-for way in ("in-process", "mailbox"):
-    played = transports.federate(data, lesson.runs() / "across" / way, transport=way, **short)
-    for round_ in lesson.progress(played, short["rounds"], way):
-        digests[way] = round_.sha256
-    print(f"{way:>10}: {digests[way]}")
+data, steps = lesson.centers()[0].folder.parent, lesson.budget(10, test=2)
+run_config = {"data": str(data), "rounds": 2, "steps-per-round": steps, "seed": 0}
+grid = InProcessGrid(client_app, [{}, {}], run_config, workers=1)
+here = list(lesson.progress(federate(grid, run_config), 2, "in one program"))
+short = {"rounds": 2, "steps": steps, "seed": 0}
+played = transports.federate(data, lesson.runs() / "across", transport="mailbox", **short)
+there = list(lesson.progress(played, 2, "through a mailbox"))
+print("in one program:   ", here[-1].sha256)
+print("through a mailbox:", there[-1].sha256)
 
 # %% [markdown]
 # ## Over a SuperLink
