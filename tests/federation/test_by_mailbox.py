@@ -9,8 +9,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from filelock import FileLock
 
-from pedseg.federation import transports
+from pedseg.__main__ import main
+from pedseg.federation import by_mailbox, transports
+from pedseg.federation.keys import make_keys, write_keys
+from pedseg.federation.runs import take_up
+from pedseg.findings import PedsegInputError
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
 
@@ -70,3 +75,45 @@ def test_kills_at_any_moment_change_nothing(programs, storage, three_hospitals: 
     (tmp_path / "kills.txt").write_text(
         "\n".join(f"{n} x {who} after round {r}" for (who, r), n in sorted(struck.items()))
     )
+
+
+def test_two_programs_on_one_folder_are_refused(three_hospitals: Path, key_folder: Path, tmp_path: Path) -> None:
+    data = sorted(three_hospitals.iterdir())[0]
+    with FileLock(tmp_path / "in-use.lock"), pytest.raises(PedsegInputError, match="E-IN-USE"):
+        next(by_mailbox.join(tmp_path / "box", "Aa", data, tmp_path, keys=key_folder))
+
+
+@pytest.mark.parametrize("centers", [("Aa", "Aa"), ()])
+def test_every_center_is_there_once(centers: tuple[str, ...], key_folder: Path, tmp_path: Path) -> None:
+    keys = key_folder if centers else tmp_path
+    if not centers:
+        write_keys(tmp_path, make_keys("coordinator"))
+    with pytest.raises(PedsegInputError, match="E-NO-CENTERS"):
+        next(by_mailbox.coordinate(tmp_path / "box", tmp_path / "out", {}, keys=keys, centers=centers))
+
+
+def test_a_wrong_data_folder_is_told_before_the_first_round(
+    key_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["join", str(tmp_path / "box"), "--center", "Aa", "--data", str(tmp_path), "--keys", str(key_folder)]
+    assert main([*words, "--state", str(tmp_path / "state")]) == 1
+    assert "E-" in capsys.readouterr().err and not (tmp_path / "box").exists()
+
+
+def test_other_settings_make_another_run(tmp_path: Path) -> None:
+    first = take_up(tmp_path, "a")
+    assert take_up(tmp_path, "a") == first
+    second = take_up(tmp_path, "b")
+    assert second.run != first.run and second.secret != first.secret and second.started > first.started
+    (tmp_path / "run.json").write_text("{")
+    assert take_up(tmp_path, "b").run != second.run
+
+
+@pytest.mark.slow
+def test_the_verb_federate_brings_everything_with_it(
+    three_hospitals: Path, expected: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["federate", "--data", str(three_hospitals), "--transport", "mailbox", "--out", str(tmp_path)]
+    for _ in range(2):  # the second time everything is there
+        assert main([*words, "--rounds", "3", "--steps", "2", "--seed", "7"]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == f"sha256 {expected[-1]}"
