@@ -212,22 +212,26 @@ print("in one program:   ", here[-1].sha256)
 print("through a mailbox:", there[-1].sha256)
 
 # %% [markdown]
-# ## Over a SuperLink
-#
-# Where one machine *can* be reached from outside, Flower has a program for that place: the **SuperLink**. Hospitals run
-# **SuperNodes** that call out to it, with TLS and a key each. `pedseg federate --transport superlink` rehearses it on
-# one machine, certificates and all, and comes to the same weights; `docs/superlink.md` has the commands for two
-# hospitals, and says why the SuperLink must stand behind a proxy. It starts a new program for every message, which
-# takes minutes, so here is what was measured: ten rounds of the lesson's network, two hospitals.
+# What did Polder send? Its **ledger** has noted every answer: a description of its children in numbers, and then an
+# update each round.
 
 # %%
-import json
+from pedseg.federation.privacy import Ledger
 
-file = lesson.root() / "data_samples" / "results" / "transports.json"
-costs = json.loads(file.read_text())
-seconds = {way: cost["cpu_s"] for way, cost in costs["ways"].items()}
-alt = "CPU seconds: " + ", ".join(f"{way} {value:.0f}" for way, value in seconds.items())
-figures.show(charts.bars(seconds, x="CPU seconds on all processors together"), alt)
+ledger = Ledger(lesson.runs() / "across" / "mailbox" / "Polder" / "ledger.tsv").entries()
+sent = {f"round {one.round}, {one.kind}": one.sent_bytes / 1e6 for one in ledger}
+alt = "Megabytes sent: " + ", ".join(f"{name} {value:.2f}" for name, value in sent.items())
+figures.show(charts.bars(sent, x="megabytes sent"), alt)
+
+# %% [markdown]
+# ## Over a SuperLink
+#
+# Where one machine *can* be reached from outside, Flower has a program for that place: the **SuperLink**. Hospitals
+# run **SuperNodes** that call out to it, with TLS and a key each. `pedseg federate --transport superlink` rehearses it
+# on one machine, certificates and all, and comes to the same weights. It starts a new program for every message, so a
+# short federation takes minutes, and this notebook does not wait for it. `docs/superlink.md` has the commands for two
+# hospitals, and says why the SuperLink must stand behind a proxy: as it comes, whoever reaches it may submit programs
+# to all of them.
 
 # %% [markdown]
 # ## What to remember

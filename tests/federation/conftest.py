@@ -23,7 +23,7 @@ from pedseg.patients.datasets import write_case, write_index
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("Aa", "Bb", "Cc")
-SHORT = {"rounds": 3, "steps": 2, "seed": 7}
+SHORT = {"rounds": 2, "steps": 2, "seed": 7}
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,7 @@ def test_three_centers_give_the_same_bits_on_every_storage(
     kind: str, programs, storage, tmp_path: Path, expected: list[str]
 ) -> None:
     url, environment, _ = storage(kind)
-    played = programs(url, "--evaluate-every", "3", environment=environment)
+    played = programs(url, "--evaluate-every", "2", environment=environment)
     played.start()
     played.wait()
     assert played.digest() == expected[-1]
@@ -115,5 +115,5 @@ def test_the_verb_federate_brings_everything_with_it(
 ) -> None:
     words = ["federate", "--data", str(three_hospitals), "--transport", "mailbox", "--out", str(tmp_path)]
     for _ in range(2):  # the second time everything is there
-        assert main([*words, "--rounds", "3", "--steps", "2", "--seed", "7"]) == 0
+        assert main([*words, "--rounds", "2", "--steps", "2", "--seed", "7"]) == 0
         assert capsys.readouterr().out.splitlines()[-1] == f"sha256 {expected[-1]}"

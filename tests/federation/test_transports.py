@@ -112,6 +112,6 @@ def test_the_whole_family_of_a_server_is_ended(tmp_path: Path) -> None:
 def test_a_superlink_with_tls_and_keys_gives_the_same_bits(
     three_hospitals: Path, expected: list[str], tmp_path: Path
 ) -> None:
-    there = list(transports.federate(three_hospitals, tmp_path, transport="superlink", rounds=3, steps=2, seed=7))
+    there = list(transports.federate(three_hospitals, tmp_path, transport="superlink", **SHORT))
     assert [r.sha256 for r in there] == expected
     assert sha256_of(load_weights(tmp_path / "federated.safetensors")[0]) == expected[-1]
