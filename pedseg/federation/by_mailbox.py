@@ -47,7 +47,7 @@ from pedseg.learning.training import save_weights
 from pedseg.patients.datasets import read_dataset
 
 LOG = "mailbox.log"
-END_SECONDS = 20  # a center that has not ended by then is ended
+END_SECONDS = 60  # a center that has not ended by then is ended
 
 
 def coordinate(
