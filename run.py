@@ -48,10 +48,17 @@ if not OLDEST <= sys.version_info[:2] <= NEWEST:  # above every line that an old
     sys.exit(f"pedseg needs Python 3.11, 3.12 or 3.13, and this is {platform.python_version()}: install one of them.")
 
 # Which optional parts a verb needs; the others do with the base.
-EXTRAS = {"test": {"dev", "ray", "viewer3d"}, "bench": {"dev", "ray"}, "import": {"dicom"}, "export": {"dicom"}}
+EXTRAS = {
+    "test": {"dev", "ray", "viewer3d", "mailbox"},
+    "bench": {"dev", "ray", "mailbox"},
+    "coordinate": {"mailbox"},
+    "join": {"mailbox"},
+    "import": {"dicom"},
+    "export": {"dicom"},
+}
 
 # How many packages each part brings, and how many packages torch weighs: for the progress bar alone.
-PACKAGES = {"": 152, "dev": 29, "ray": 1, "dicom": 8, "viewer3d": 40}
+PACKAGES = {"": 152, "dev": 35, "ray": 1, "mailbox": 2, "dicom": 8, "viewer3d": 40}
 TORCH = 100
 
 # What an installer writes when it fails, and what to say then.

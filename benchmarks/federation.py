@@ -25,17 +25,16 @@ ROUNDS, STEPS, SEED = 3, 20, 0  # the lesson trains more steps a round, over whi
 REPEATS = 3
 
 
-def local_loops(datasets: list[DataSet], plan: Plan) -> None:
+def local_loops(datasets: list[DataSet], plan: Plan, rounds: int = ROUNDS, steps: int = STEPS) -> None:
     """Each center for itself: one network, all steps, nothing exchanged."""
 
     def learn(index: int) -> None:
         network = build(plan, SEED)
         cases = load_cases(datasets[index], datasets[index].split("train"), plan)
-        for round_ in range(ROUNDS):
+        for round_ in range(rounds):
             seed = round_seed(SEED, round_ + 1, index)
-            for _ in train(
-                network, cases, plan, steps=STEPS, total_steps=ROUNDS * STEPS, first_step=round_ * STEPS, seed=seed
-            ):
+            schedule = {"total_steps": rounds * steps, "first_step": round_ * steps}
+            for _ in train(network, cases, plan, steps=steps, seed=seed, **schedule):
                 pass
 
     with ThreadPoolExecutor(len(datasets)) as pool:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pedseg import __version__, memory
+from pedseg.federation import verbs as mailbox_verbs
 from pedseg.findings import Finding, PedsegInputError, as_table, refuse
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,6 +83,13 @@ def federate(options: argparse.Namespace) -> int:
             tqdm.write(str(finding), file=sys.stderr)
     print(f"weights: {options.out / 'federated.safetensors'}")
     print(f"sha256 {digest}")
+    return 0
+
+
+def mailbox(options: argparse.Namespace) -> int:
+    """Say what happens in a federation through a mailbox, line by line."""
+    for line in options.lines(options):
+        print(line, flush=True)
     return 0
 
 
@@ -165,8 +173,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=__version__)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
 
-    def verb(function, **options) -> argparse.ArgumentParser:
-        own = verbs.add_parser(function.__name__, help=function.__doc__, description=function.__doc__, **options)
+    def verb(function, told=None) -> argparse.ArgumentParser:
+        told = told or function
+        own = verbs.add_parser(told.__name__, help=told.__doc__, description=told.__doc__)
         own.set_defaults(function=function)
         own.add_argument("--debug", action="store_true", help="show the traceback of an error")
         return own
@@ -193,9 +202,13 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--out", type=Path, help="default: the study's folder")
     own = verb(federate)
     learning(own)
-    own.add_argument("--transport", choices=["in-process", "ray"], default="in-process")
+    own.add_argument("--transport", choices=["in-process", "ray", "superlink", "mailbox"], default="in-process")
     own.add_argument("--seed", type=int, default=0)
     own.add_argument("--out", type=Path, default=Path("runs/federation"))
+    for lines, arguments in mailbox_verbs.VERBS.items():
+        own = verb(mailbox, lines)
+        own.set_defaults(lines=lines)
+        arguments(own)
     own = verb(check)
     own.add_argument("dataset", type=Path)
     own = verb(predict)

@@ -7,6 +7,8 @@ it, and `Grid.run` describes the run. A new Flower release that moves them is me
 from __future__ import annotations
 
 from flwr.app import Message, RecordDict
+from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
+from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecords
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
@@ -33,3 +35,13 @@ def with_content(message: Message, content: RecordDict) -> Message:
 def empty_run() -> Run:
     """The description of a run without a SuperLink: its id and nothing else."""
     return Run.create_empty(RUN_ID)
+
+
+def records_to_bytes(records: RecordDict) -> bytes:
+    """Records as Flower sends them: the same records give the same bytes."""
+    return recorddict_to_proto(records).SerializeToString(deterministic=True)
+
+
+def records_from_bytes(raw: bytes) -> RecordDict:
+    """Records again; arrays stay bytes until they are asked for, and no pickle is loaded then."""
+    return recorddict_from_proto(ProtoRecords.FromString(raw))

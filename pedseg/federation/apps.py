@@ -34,6 +34,7 @@ from pedseg.patients.datasets import DataSet, read_dataset
 __all__ = ["RESULT", "OrderedFedAvg", "Round", "client_app", "federate", "round_seed", "save_result", "server_app"]
 
 RESULT = "federated.safetensors"
+LEAST_CASES = 2  # before a statistic of them leaves a center
 
 client_app = ClientApp()
 server_app = ServerApp()
@@ -43,9 +44,16 @@ _one_at_a_time = threading.Lock()
 
 @client_app.query("fingerprint")
 def describe(message: Message, context: Context) -> Message:
-    """The center's name, place, number of training cases and their aggregate description."""
+    """The center's name, place, number of training cases and their aggregate description.
+
+    Refused below `least-cases` of the node: an aggregate of very few describes each of them.
+    """
     dataset, index = own_data(context)
     cases = dataset.split("train")
+    least = int(context.node_config.get("least-cases", LEAST_CASES))
+    if len(cases) < least:
+        remedy = "Add cases, or lower the center's own bound (pedseg join --least-cases)."
+        raise refuse("E-FEW-CASES", dataset.center, f"{len(cases)} training cases, fewer than {least}.", remedy)
     answer: dict[str, ConfigRecordValues] = {
         "json": _describe_once(dataset.folder, _stamps(dataset.folder)),
         "center": dataset.center,

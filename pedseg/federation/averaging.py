@@ -21,6 +21,7 @@ from pedseg.findings import Finding
 
 UPDATE_METRICS = frozenset({"num-examples", "train-loss", "center-index"})
 SCORE_METRICS = frozenset({"num-examples", "validation-dsc", "center-index"})
+LEAST_NODES = {"min_train_nodes": 1, "min_evaluate_nodes": 1, "min_available_nodes": 1}
 REMEDY = "The round goes on without this center; look at its log."
 
 
@@ -32,7 +33,7 @@ class OrderedFedAvg(FedAvg):
     """
 
     def __init__(self, **options) -> None:
-        super().__init__(**{"min_train_nodes": 1, "min_evaluate_nodes": 1, "min_available_nodes": 1, **options})
+        super().__init__(**{**LEAST_NODES, **options})
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -61,12 +62,19 @@ def to_weights(arrays: ArrayRecord) -> dict[str, NDArray]:
 
 
 def flaw(
-    reply: Message | None, expected: Mapping[str, NDArray], *, center: str, index: int, cases: int
+    reply: Message | None,
+    expected: Mapping[str, NDArray],
+    *,
+    center: str,
+    index: int,
+    cases: int,
+    largest_update: float = 0.0,
 ) -> Finding | None:
     """What is wrong with a center's update, or None. No reply at all is wrong, too.
 
     `expected` is the model that was sent out, `index` and `cases` what the center said of
-    itself when the federation began.
+    itself when the federation began. `largest_update` bounds the length (L2 norm) of the
+    change over all weights; 0: any.
     """
 
     def refused(code: str, finding: str) -> Finding:
@@ -93,7 +101,18 @@ def flaw(
     for name, array in arrays.items():
         if problem := _array_flaw(array, expected[name]):
             return refused(problem[0], f"{name} {problem[1]}")
+    if largest_update and (norm := update_norm(to_weights(arrays), expected)) > largest_update:
+        return refused("E-UPDATE-NORM", f"the update has the length {norm:.4g}, more than {largest_update:.4g}.")
     return None
+
+
+def update_norm(weights: Mapping[str, NDArray], expected: Mapping[str, NDArray]) -> float:
+    """How far an update moves the model: the L2 norm of the difference over all weights, in double precision."""
+    squares = (
+        np.square(weights[name].astype(np.float64) - before.astype(np.float64)).sum()
+        for name, before in expected.items()
+    )
+    return math.sqrt(sum(squares))
 
 
 def has_metrics(reply: Message, names: Set[str]) -> bool:

@@ -12,7 +12,7 @@ import os
 import random
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
@@ -37,7 +37,25 @@ from pedseg.federation import _flower
 stop_requested = threading.Event()  # set when the reader interrupts a round; training loops look at it after each step
 
 
-class InProcessGrid(Grid):
+class OneRunGrid(Grid):
+    """What Flower asks of every Grid and what is the same for all of ours: one run, whose id never changes."""
+
+    def set_run(self, run: Any) -> None:
+        """Nothing to set: this grid carries one run."""
+
+    @property
+    def run(self) -> Any:
+        """Flower's description of the run."""
+        return _flower.empty_run()
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Flower's old way to make a message; write `Message(...)` instead."""
+        return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
+
+
+class InProcessGrid(OneRunGrid):
     """Carries messages between a server and its centers in this process.
 
     `node_configs` describes one center each, for example `{"data-dir": "/data/a"}`; the key
@@ -95,30 +113,20 @@ class InProcessGrid(Grid):
         return self.pull_messages(self.push_messages(messages))
 
     def _deliver(self, question: Message) -> Message:
-        """One center's answer, copied, with an id; what goes wrong there becomes an error reply, as at a SuperNode."""
-        try:
-            answer = self.client_app(question, self.contexts[question.metadata.dst_node_id])
-            if answer.has_content():
-                answer = _flower.with_content(answer, copy_records(answer.content))
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            answer = Message(Error(_flower.APP_RAISED, reason), reply_to=question)
+        """One center's answer, copied, with an id."""
+        answer = ask(self.client_app, question, self.contexts[question.metadata.dst_node_id])
+        if answer.has_content():
+            answer = _flower.with_content(answer, copy_records(answer.content))
         _flower.number_message(answer, f"{question.metadata.message_id}-answer")
         return answer
 
-    def set_run(self, run: Any) -> None:
-        """Nothing to set: this grid carries one run."""
 
-    @property
-    def run(self) -> Any:
-        """Flower's description of the run."""
-        return _flower.empty_run()
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Flower's old way to make a message; write `Message(...)` instead."""
-        return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
+def ask(client_app: Callable[[Message, Context], Message], question: Message, context: Context) -> Message:
+    """A center's answer; what goes wrong there becomes an error reply, as at a SuperNode."""
+    try:
+        return client_app(question, context)
+    except Exception as error:
+        return Message(Error(_flower.APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=question)
 
 
 def available_cores() -> int:

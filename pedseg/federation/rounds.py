@@ -22,7 +22,6 @@ from flwr.serverapp.strategy import Strategy
 
 from pedseg.federation.averaging import (
     SCORE_METRICS,
-    OrderedFedAvg,
     flaw,
     has_metrics,
     in_order,
@@ -32,6 +31,7 @@ from pedseg.federation.averaging import (
 )
 from pedseg.federation.checkpoints import Round, keep, restore
 from pedseg.federation.in_process import untouched_randomness
+from pedseg.federation.strategies import strategy_named
 from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.learning.network import Weights, build, get_weights
 from pedseg.learning.plans import Fingerprint, Plan, make_plan, merge
@@ -48,8 +48,22 @@ DEFAULTS: dict[str, UserConfigValue] = {
     "centers": 0,  # wait for this many; 0: those that are there
     "evaluate-every": 0,  # rounds between two looks at the validation cases; 0: never
     "keep-rounds": 0,  # checkpoints to keep; 0: all
+    "strategy": "average",  # or against hostile centers: median, trimmed-mean, krum
+    "hostile-centers": 1,  # how many of them a robust strategy shall stand
+    "largest-update": 0.0,  # L2 norm of the change of all weights in a round; 0: any
 }
-LEAST = {"rounds": 1, "steps-per-round": 1, "seed": 0, "centers": 0, "evaluate-every": 0, "keep-rounds": 0}
+IDENTITY = (
+    "profile", "posture", "rounds", "steps-per-round", "seed", "strategy", "hostile-centers", "largest-update"
+)  # fmt: skip
+LEAST = {
+    "rounds": 1,
+    "steps-per-round": 1,
+    "seed": 0,
+    "centers": 0,
+    "evaluate-every": 0,
+    "keep-rounds": 0,
+    "hostile-centers": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -68,12 +82,12 @@ def federate(grid: Grid, run_config: RunConfig, strategy: Strategy | None = None
 
     `run_config` holds the keys of `DEFAULTS`. Rounds that an earlier run with the same settings,
     centers and cases left under `out` are yielded first, from disk. Any Flower strategy can take
-    the place of `OrderedFedAvg`; one with a memory of its own, such as momentum, forgets it when
+    the place of those that `strategy` names; one with a memory of its own, such as momentum, forgets it when
     a run is taken up again. Raises `PedsegInputError` when a center cannot describe its
     data, or when no center brings a usable update.
     """
     config = settings(run_config)
-    strategy = strategy or OrderedFedAvg()
+    strategy = strategy or strategy_named(config["strategy"], config["hostile-centers"])
     with untouched_randomness():
         centers = enroll(grid, config["centers"])
         plan = make_plan(merge([center.fingerprint for center in centers]), config["profile"], config["posture"])
@@ -99,6 +113,9 @@ def settings(run_config: RunConfig) -> dict[str, Any]:
     for key, least in LEAST.items():
         if not isinstance(config[key], int) or config[key] < least:
             raise refuse("E-SETTING", key, f"the value is {config[key]!r}.", f"Give a whole number from {least} up.")
+    bound = config["largest-update"]
+    if not isinstance(bound, int | float) or not 0 <= bound < math.inf:
+        raise refuse("E-SETTING", "largest-update", f"the value is {bound!r}.", "Give a number from 0 up.")
     return config
 
 
@@ -173,7 +190,7 @@ def _play(
         }
     )
     replies = grid.send_and_receive(strategy.configure_train(number, to_arrays(weights), task, grid))
-    sound, refused = sift(replies, centers, weights)
+    sound, refused = sift(replies, centers, weights, config["largest-update"])
     if not sound:
         raise PedsegInputError(refused)
     arrays, metrics = strategy.aggregate_train(number, sound)
@@ -187,14 +204,15 @@ def _play(
 
 
 def sift(
-    replies: Iterable[Message], centers: Sequence[Center], weights: Weights
+    replies: Iterable[Message], centers: Sequence[Center], weights: Weights, largest_update: float = 0.0
 ) -> tuple[list[Message], list[Finding]]:
     """Part the sound updates, in the order of the centers, from findings about the others."""
     by_node = {reply.metadata.src_node_id: reply for reply in replies}
     sound, refused = [], []
     for center in centers:
         reply = by_node.get(center.node_id)
-        finding = flaw(reply, weights, center=center.name, index=center.index, cases=center.cases)
+        known = {"center": center.name, "index": center.index, "cases": center.cases}
+        finding = flaw(reply, weights, **known, largest_update=largest_update)  # type: ignore[arg-type]
         if finding:
             refused.append(finding)
         elif reply:
@@ -219,7 +237,7 @@ def _evaluate(grid: Grid, strategy: Strategy, plan: Plan, weights: Weights, numb
 def _identity(config: Mapping[str, Any], plan: Plan, centers: Sequence[Center], strategy: Strategy) -> str:
     """What must be the same for a checkpoint to be taken up: settings, plan, centers, cases, strategy."""
     parts = [
-        {key: config[key] for key in ("profile", "posture", "rounds", "steps-per-round", "seed")},
+        {key: config[key] for key in IDENTITY},
         plan.to_json(),
         [(center.index, center.name, center.cases, center.fingerprint.to_json()) for center in centers],
         type(strategy).__name__,

@@ -10,6 +10,7 @@ import numpy as np
 
 from pedseg.organs import EVALUATED, ORGANS
 from pedseg.workbook.judging import Question
+from pedseg.workbook.questions_federation import FEDERATION
 
 
 def _resampled(shape, spacing_mm, new_mm):
@@ -295,4 +296,5 @@ QUESTIONS: dict[str, Question] = {
             "True, but there is a better word: which organ lies inside the dashed line?": lambda: "displaced",
         },
     ),
+    **FEDERATION,
 }

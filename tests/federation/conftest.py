@@ -1,13 +1,223 @@
-"""The shortest federation of the two tiny hospitals."""
+"""The shortest federations of tiny hospitals, and the programs that play them through a mailbox."""
 
 from __future__ import annotations
 
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
 
+import numpy as np
 import pytest
+from flwr.app import Message
+
+from pedseg.federation import transports
+from pedseg.federation.keys import COORDINATOR, make_keys, write_keys
+from pedseg.federation.storage import PASSWORD, USER
+from pedseg.federation.tabletop import TableTop
+from pedseg.patients.datasets import write_case, write_index
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("Aa", "Bb", "Cc")
+SHORT = {"rounds": 2, "steps": 2, "seed": 7}
+
+
+@pytest.fixture(scope="session")
+def servers() -> ModuleType:
+    """The file `servers.py` beside this one."""
+    spec = importlib.util.spec_from_file_location("servers", Path(__file__).with_name("servers.py"))
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
 def run_config(hospitals: Path) -> dict:
     """The shortest federation: two rounds of two steps."""
     return {"data": str(hospitals), "profile": "lesson", "rounds": 2, "steps-per-round": 2, "seed": 7, "out": ""}
+
+
+@pytest.fixture(scope="session")
+def three_hospitals(tmp_path_factory: pytest.TempPathFactory, tiny_case) -> Path:
+    """Data sets of Aa (3 training cases), Bb (2) and Cc (2), with a validation and a test case each."""
+    data = tmp_path_factory.mktemp("three")
+    for number, (center, train, contrast_hu) in enumerate(zip(NAMES, (3, 2, 2), (60.0, 140.0, 100.0), strict=True)):
+        folder = data / f"Dataset90{number}_{center}"
+        for place, part in enumerate([*["train"] * train, "validation", "test"]):
+            image, labels = tiny_case(100 * number + place, contrast_hu)
+            name = f"{center}-{place}"
+            manual = ("Liver", "Spleen", "Kidney_L")
+            write_case(folder, name, image, labels, patient=name, center=center, split=part, manual=manual)
+        write_index(folder, center=center)
+    return data
+
+
+@pytest.fixture(scope="session")
+def expected(three_hospitals: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The fingerprints of the global weights after each round of `SHORT`, played in this process."""
+    out = tmp_path_factory.mktemp("expected")
+    return [round_.sha256 for round_ in transports.federate(three_hospitals, out, **SHORT)]
+
+
+@pytest.fixture(scope="session")
+def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The keys of the coordinator and of three centers, as if all had exchanged them."""
+    folder = tmp_path_factory.mktemp("keys")
+    for name in (COORDINATOR, *NAMES):
+        write_keys(folder, make_keys(name))
+    return folder
+
+
+class Programs:
+    """`pedseg coordinate` and `pedseg join` as processes on one mailbox; each can be killed and begun again."""
+
+    def __init__(
+        self, url: str, data: Path, keys: Path, work: Path, options: Sequence[str], environment: Mapping[str, str]
+    ) -> None:
+        self.url, self.work = url, work
+        own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        self.environment = {**os.environ, **own, **environment}
+        common = ["--keys", str(keys), "--poll", "0.3"]
+        short = [word for key, value in SHORT.items() for word in (f"--{key}", str(value))]
+        self.commands = {
+            COORDINATOR: ["coordinate", url, "--out", str(work / COORDINATOR), *short, *common, *options],
+            **{
+                name: ["join", url, "--center", name, "--data", str(folder), "--state", str(work / name), *common]
+                for name, folder in zip(NAMES, sorted(data.iterdir()), strict=True)
+            },
+        }
+        self.running: dict[str, subprocess.Popen] = {}
+        self.prefixes: dict[str, list[str]] = {}  # what stands before a program's command
+
+    def start(self, *names: str) -> None:
+        """Begin the named programs, or all."""
+        for name in names or self.commands:
+            with (self.work / f"{name}.txt").open("ab") as output:
+                self.running[name] = subprocess.Popen(
+                    [*self.prefixes.get(name, ()), sys.executable, "-m", "pedseg", *self.commands[name]],
+                    stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=self.environment,
+                )  # fmt: skip
+
+    def kill(self, name: str) -> None:
+        """End a program as a power cut would."""
+        self.running[name].kill()
+        self.running.pop(name).wait()
+
+    def wait(self, *names: str, seconds: float = 120) -> None:
+        """Wait until the named programs, or all, have ended well."""
+        for name in names or list(self.running):
+            assert self.running[name].wait(seconds) == 0, self.said(name)
+
+    def has_ended(self, name: str) -> bool:
+        """Whether a program ran to its end."""
+        code = self.running[name].poll()
+        assert code in (None, 0), self.said(name)
+        return code == 0
+
+    def rounds_done(self) -> int:
+        """How many rounds the coordinator has on disk."""
+        return len(list((self.work / COORDINATOR / "rounds").glob("round_*.safetensors")))
+
+    def said(self, name: str) -> str:
+        """Everything that a program printed."""
+        return (self.work / f"{name}.txt").read_text(encoding="utf-8")
+
+    def digest(self) -> str:
+        """The fingerprint that the coordinator printed last."""
+        return self.said(COORDINATOR).splitlines()[-1].removeprefix("sha256 ")
+
+    def end(self) -> None:
+        """End what still runs."""
+        for name in list(self.running):
+            self.kill(name)
+
+
+@pytest.fixture
+def programs(three_hospitals: Path, key_folder: Path, tmp_path: Path) -> Iterator:
+    """A maker of `Programs`: (url, *options, environment=…); what still runs is ended with the test."""
+    made: list[Programs] = []
+
+    def make(url: str | Path, *options: str, environment: Mapping[str, str] = MappingProxyType({})) -> Programs:
+        work = tmp_path / f"work{len(made)}"
+        work.mkdir()
+        made.append(Programs(str(url), three_hospitals, key_folder, work, options, environment))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.end()
+
+
+@pytest.fixture
+def storage(servers: ModuleType, tmp_path: Path) -> Iterator:
+    """A maker of mailboxes: kind to address, what programs need in their environment, and the server or None."""
+    started: list = []
+
+    def make(kind: str) -> tuple[str, dict[str, str], Any]:
+        if kind == "folder":
+            return str(tmp_path / "box"), {}, None
+        if kind == "webdav":
+            server = servers.webdav(tmp_path, users={servers.USER: servers.PASSWORD})
+            environment = {USER: servers.USER, PASSWORD: servers.PASSWORD}
+            address = server.url
+        else:
+            server = servers.s3(tmp_path)
+            address, environment = "s3://box/federation", servers.s3_environment(server)
+        server.start()
+        started.append(server)
+        if kind == "s3":
+            servers.make_bucket(server, "box")
+        return address, environment, server
+
+    yield make
+    for server in started:
+        server.kill()
+
+
+class Federation(TableTop):
+    """A coordinator and the centers Aa and Bb on the table, with a model of five equal weights."""
+
+    def __init__(self, folder: Path, **options) -> None:
+        super().__init__(folder / "table", ("Aa", "Bb"), **options)
+
+    def messages(self, round_: int, weights: Any = 0.0) -> list[Message]:
+        return super().messages(round_, {"w": np.full(5, weights, dtype=np.float32)})
+
+    def push(self, round_: int, value: float = 0.0) -> list[str]:
+        return self.ask(round_, value)  # type: ignore[arg-type]
+
+    def turn(self, *names: str) -> list[str]:  # type: ignore[override]
+        """Let centers look once; what they refused, by code."""
+        return [finding.code for finding in super().turn(*names)]
+
+    def read(self, ids: list[str]) -> dict[int, float]:
+        """The first weight of each answer that is there, by node."""
+        answers = self.grid.pull_messages(ids)
+        return {a.metadata.src_node_id: float(a.content.array_records["arrays"]["w"].numpy()[0]) for a in answers}
+
+    def refused(self) -> list[str]:
+        """What the coordinator refused, by code."""
+        return [finding.code for finding in self.grid.refused]
+
+    def play(self, round_: int, value: float = 0.0) -> dict[int, float]:
+        """A whole undisturbed round."""
+        ids = self.push(round_, value)
+        self.turn()
+        return self.read(ids)
+
+
+@pytest.fixture
+def make_federation(tmp_path: Path) -> Callable[..., Federation]:
+    """A maker of federations in this process, of the coordinator's options."""
+    return lambda **options: Federation(tmp_path, **options)
+
+
+@pytest.fixture
+def federation(make_federation: Callable[..., Federation]) -> Federation:
+    """A federation that waits for ever."""
+    return make_federation()

@@ -64,6 +64,15 @@ def test_the_description_holds_sums_and_no_names(run_config: dict) -> None:
         assert "Aa-" not in text and "Bb-" not in text and len(text) < 20_000  # an image alone has 27 kB
 
 
+@pytest.mark.parametrize(("least", "answers"), [(2, [True, True]), (3, [True, False]), (4, [False, False])])
+def test_nothing_is_said_of_fewer_cases_than_a_center_allows(run_config: dict, least: int, answers: list[bool]) -> None:
+    grid = InProcessGrid(client_app, [{"least-cases": least}] * 2, run_config)
+    questions = [Message(RecordDict(), dst_node_id=n, message_type="query.fingerprint") for n in grid.get_node_ids()]
+    replies = list(grid.send_and_receive(questions))
+    assert [reply.has_content() for reply in replies] == answers
+    assert all("E-FEW-CASES" in str(reply.error.reason) for reply in replies if reply.has_error())
+
+
 def test_seeds_differ_by_run_round_and_center() -> None:
     seeds = {round_seed(run, round_, center) for run in range(3) for round_ in range(1, 9) for center in range(4)}
     assert len(seeds) == 3 * 8 * 4

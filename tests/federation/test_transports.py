@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pedseg.federation import transports
+from pedseg.federation import on_ray, programs, transports
 from pedseg.findings import PedsegInputError
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
@@ -50,27 +50,27 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def log(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess:
         slow = " ".join(states)  # another attempt follows only if one is left
-        return subprocess.CompletedProcess([], 0, f"{transports.SLOW_START if slow else ''}\n\x1b[91mthe reason\n", "")
+        return subprocess.CompletedProcess([], 0, f"{on_ray.SLOW_START if slow else ''}\n\x1b[91mthe reason\n", "")
 
-    monkeypatch.setattr(transports, "_call_flwr", log)
-    monkeypatch.setattr(transports, "ASK_SECONDS", -1)
-    monkeypatch.setattr(transports, "_superlink", no_superlink)
-    monkeypatch.setattr(transports, "_flwr", flwr)
-    monkeypatch.setattr(transports, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(programs, "call_flwr", log)
+    monkeypatch.setattr(programs, "ASK_SECONDS", -1)
+    monkeypatch.setattr(on_ray, "_superlink", no_superlink)
+    monkeypatch.setattr(programs, "flwr", flwr)
+    monkeypatch.setattr(programs, "LOOK_SECONDS", 0)
     return states
 
 
 def test_a_failed_run_is_told_with_the_end_of_its_log(hospitals: Path, tmp_path: Path, pretended: list[str]) -> None:
     pretended += ["pending", "running", "finished:failed"]
     with pytest.raises(PedsegInputError, match="the reason"):
-        transports.run_on_ray(hospitals, {}, tmp_path)
+        on_ray.run_on_ray(hospitals, {}, tmp_path)
 
 
 def test_ray_gets_another_chance_when_it_was_too_slow_to_start(
     hospitals: Path, tmp_path: Path, pretended: list[str]
 ) -> None:
     pretended += ["running", "finished:failed", "running", "finished:completed"]
-    assert list(transports.ray_rounds(hospitals, {}, tmp_path)) == [] and pretended == []
+    assert list(on_ray.ray_rounds(hospitals, {}, tmp_path)) == [] and pretended == []
 
 
 def test_rounds_of_an_earlier_run_are_not_taken_for_new_ones(
@@ -78,16 +78,16 @@ def test_rounds_of_an_earlier_run_are_not_taken_for_new_ones(
 ) -> None:
     list(transports.federate(hospitals, tmp_path, **SHORT))
     pretended += ["running", "running", "finished:completed"]
-    rounds = transports.ray_rounds(hospitals, {"rounds": 2}, tmp_path)
+    rounds = on_ray.ray_rounds(hospitals, {"rounds": 2}, tmp_path)
     assert [r.number for r in rounds] == [1, 2] and pretended == []  # not before the run has ended
 
 
 def test_without_ray_the_way_to_get_it_is_told(
     hospitals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transports.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(on_ray.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PedsegInputError, match=r"pedseg\[ray\]"):
-        transports.run_on_ray(hospitals, {}, tmp_path)
+        on_ray.run_on_ray(hospitals, {}, tmp_path)
 
 
 def test_the_whole_family_of_a_server_is_ended(tmp_path: Path) -> None:
@@ -103,6 +103,15 @@ def test_the_whole_family_of_a_server_is_ended(tmp_path: Path) -> None:
     while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
         assert time.monotonic() < until
         time.sleep(0.05)
-    transports._end(server)
+    programs.end(server)
     assert server.poll() is not None
     assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.slow
+def test_a_superlink_with_tls_and_keys_gives_the_same_bits(
+    three_hospitals: Path, expected: list[str], tmp_path: Path
+) -> None:
+    there = list(transports.federate(three_hospitals, tmp_path, transport="superlink", **SHORT))
+    assert [r.sha256 for r in there] == expected
+    assert sha256_of(load_weights(tmp_path / "federated.safetensors")[0]) == expected[-1]

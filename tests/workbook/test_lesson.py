@@ -41,6 +41,13 @@ BY_HAND = {
     "explained share": ({"cost": 0.03, "drop": 0.12}, 0.25),
     "pieces that stay": ({"volumes_ml": np.array([0.5, 6.5, 2.0, 20.0, 1.0]), "mean_ml": 64.0}, 2),
     "kind of failure": ({}, "swapped"),
+    "flipped bit": ({"weight": 0.25, "bit": 30}, 2.0**126),
+    "what finds a swap": ({}, "signature"),
+    "objects a round": ({"centers": 10}, 21),
+    "share of the weights": ({"weights": 30, "everything": 40}, 0.75),
+    "whose kidney": ({"ratios": {"Kidney_L": 0.4, "Kidney_R": 0.9}}, "Kidney_L"),
+    "noise for more rounds": ({"rounds": 10, "more": 40}, 2.0),
+    "pairs of masks": ({"centers": 5}, 10),
 }
 
 

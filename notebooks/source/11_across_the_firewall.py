@@ -1,0 +1,245 @@
+# %% [markdown]
+# # 11 · Across the firewall
+#
+# *40 minutes · students, researchers · the computer works for about two of them*
+#
+# **You will be able to**
+# - say why two hospitals can exchange weights through a folder that neither of them trusts,
+# - break a naive mailbox in five ways, and say what would have stopped each,
+# - tell what a seal, a signature and a name that is taken once are good for,
+# - run a federation through a mailbox, every hospital a program of its own, to the same weights as before.
+
+# %%
+from pedseg.workbook import charts, figures, lesson
+
+lesson.setup()
+
+# %% [markdown]
+# ## Nobody may call a hospital
+#
+# A hospital's firewall lets calls out and none in, and to open a port takes months of forms. So the study that this
+# workbook re-enacts exchanged its networks through a **cloud folder**: everybody calls out to it, puts a file
+# there, and looks whether one has come. No port is opened, no forms are filled in.
+#
+# It is also a place that strangers run, where files can be lost, exchanged or half there. Let us build it as one
+# would on an afternoon: put a file, look whether its name is in the listing, read it.
+
+# %%
+import numpy as np
+
+from pedseg.federation.naive import NaiveMailbox
+
+weights = {"kernel": np.linspace(-0.5, 0.5, 9), "bias": np.array([0.25])}
+naive = NaiveMailbox(lesson.runs() / "naive", {name: a.shape for name, a in weights.items()})
+naive.put("round1_Polder", weights)
+print(naive.names(), naive.is_there("round1_Polder"))
+print(naive.get("round1_Polder")["kernel"])
+
+# %% [markdown]
+# It works. Now we break it.
+#
+# **One: half a file.** A network of the clinic takes minutes to upload. The name stands in the listing from the first
+# second. Here 60 per cent have arrived:
+
+# %%
+naive.put("round1_Neckar", weights, arrived=0.6)
+print("is it there?", naive.is_there("round1_Neckar"))
+print(naive.get("round1_Neckar"))
+
+# %% [markdown]
+# Nobody complained. Four of ten weights are zeros, and will be averaged in.
+#
+# **Two: yesterday's file.** Somebody with the password, or a confused backup, puts an old file under a new name.
+# **Three: another hospital's file.** The same, with the other one's.
+
+# %%
+naive.copy("round1_Polder", "round2_Polder")
+naive.copy("round1_Polder", "round2_Neckar")
+polder, neckar = naive.get("round2_Polder"), naive.get("round2_Neckar")
+same = np.array_equal(polder["kernel"], neckar["kernel"])
+print("two hospitals with the same update, from the last round:", same)
+
+# %% [markdown]
+# **Four: one bit.** A weight is stored in 32 bits: a sign, eight bits of exponent, 23 of digits. Bit 30 is the highest
+# of the exponent.
+#
+# **Question.** The weight is 0.25. What does it become when bit 30 flips?
+
+# %% exercise
+bits = np.array([0.25], np.float32).view(np.uint32)
+flipped = float((bits ^ np.uint32(1 << 30)).view(np.float32)[0])  # answer
+flipped = lesson.check("flipped bit", flipped, weight=0.25, bit=30)
+
+# %% [markdown] answer
+# A quarter becomes 85 followed by 36 zeros. One such weight in one hospital's update, and the mean is as large.
+
+# %%
+naive.flip("round1_Polder", byte=-1)
+print(naive.get("round1_Polder")["bias"])
+
+# %% [markdown]
+# **Five: the server forgets.** Then a program that waits for a name waits for ever, or stops with a page of red text.
+
+# %%
+naive.lose()
+print(naive.names(), naive.is_there("round1_Polder"))
+
+# %% [markdown]
+# ## What a message needs
+#
+# | trouble | what stops it |
+# |---|---|
+# | half a file | it gets its name when it is whole, and not before |
+# | changed, by whomever | a **signature** over every byte: only the author can make it, everybody can check it |
+# | read by strangers | a **seal**: only the receiver can open it |
+# | old, or for another round | run, round and question stand in what is signed |
+# | another hospital's | so do the sender and the receiver |
+# | lost | the author keeps a copy, and puts it back |
+#
+# For both, every member makes **keys**: private halves, which never leave its machine, and public ones for all others.
+# Who sends false public keys by e-mail can be everybody. So two people who know each other's voices compare a
+# fingerprint over the phone:
+
+# %%
+from pedseg.federation.keys import make_keys
+
+print("Polder:", make_keys("Polder").member.fingerprint)
+
+# %% [markdown]
+# **Question.** Neckar's answer turns up in the place of Polder's. Both were sealed for the coordinator, so both open.
+# Which of the two, seal or signature, tells the coordinator?
+
+# %% exercise
+found_by = "signature"  # answer
+found_by = lesson.check("what finds a swap", found_by)
+
+# %% [markdown] answer
+# Polder has not signed what lies there. Anybody can seal a message for the coordinator: its sealing key is public.
+
+# %% [markdown]
+# ## The safe mailbox, one move at a time
+#
+# Here are a coordinator, Polder, Neckar and a real mailbox, on the table. In place of training, a hospital adds a
+# number to every weight: Polder 1, Neckar 2. The coordinator asks, the hospitals look in, the coordinator looks in.
+
+# %%
+from pedseg.federation.tabletop import TableTop
+
+table = TableTop(lesson.runs() / "table")
+table.ask(1, weights)
+table.turn()
+for file in sorted(table.box.rglob("*.0")):
+    print(f"{file.stat().st_size:5} bytes  {file.relative_to(table.box)}")
+print({name: answer["bias"] for name, answer in table.answers().items()})
+
+# %% [markdown]
+# **Question.** How many objects does a round with ten hospitals bring?
+
+# %% exercise
+objects = 2 * 10 + 1  # answer
+objects = lesson.check("objects a round", objects, centers=10)
+
+# %% [markdown] answer
+# A question and an answer for each, and the model once for all: it is encrypted under a key of its own, and that key
+# travels in the sealed questions. So each hospital downloads the model once a round and uploads it once.
+
+# %% [markdown]
+# Now the same five ways, in the second round. Polder's answer is cut in half, and Neckar's is replaced by the one of
+# the first round:
+
+# %%
+from pedseg.federation.naive import flip
+
+table.ask(2, weights)
+table.turn()
+polder, neckar = table.answer("Polder", 2), table.answer("Neckar", 2)
+polder.write_bytes(polder.read_bytes()[:400])
+neckar.write_bytes(table.answer("Neckar", 1).read_bytes())
+print("let in:", list(table.answers()))
+for finding in table.grid.refused:
+    print(finding.code, "·", finding.finding)
+
+# %% [markdown]
+# Nothing was let in, and each trouble has its name. And now? The hospitals notice that what lies there is not what they
+# wrote, and write again, under the next number:
+
+# %%
+table.look_again()
+table.turn()
+print("let in:", list(table.answers()))
+
+# %% [markdown]
+# In round 3, one bit of the model flips, Polder gets Neckar's question, and then the server forgets everything.
+
+# %%
+table.ask(3, {name: array / 2 for name, array in weights.items()})
+flip(table.files("weights")[-1], byte=50)
+table.question("Polder", 3).write_bytes(table.question("Neckar", 3).read_bytes())
+for finding in table.turn():
+    print(finding.code, "·", finding.finding)
+table.lose()
+table.look_again()
+table.turn()
+print("let in:", list(table.answers()))
+
+# %% [markdown]
+# The same holds when a program dies: question and answer have names that follow from their content, an answer is kept
+# on disk together with the memory of its author, and whoever comes up again goes on where it was. In the tests of this
+# workbook, coordinator, hospitals and server are killed at random moments, over and over; the final network is the
+# same every time, to the last bit.
+#
+# What the mailbox does **not** do: it cannot make somebody stop who blocks it for ever, it does not hide that there is
+# a federation, and the coordinator still sees every single update. The page `docs/mailbox.md` says it all.
+#
+# ## The real thing
+#
+# Two hospitals as two programs of their own, with keys, and a folder between them. And the same in one program. At home
+# you would type `pedseg keys`, `pedseg coordinate` and `pedseg join`.
+
+# %%
+from pedseg.federation import transports
+from pedseg.federation.apps import client_app, federate
+from pedseg.federation.in_process import InProcessGrid
+
+data, steps = lesson.centers()[0].folder.parent, lesson.budget(10, test=2)
+run_config = {"data": str(data), "rounds": 2, "steps-per-round": steps, "seed": 0}
+grid = InProcessGrid(client_app, [{}, {}], run_config, workers=1)
+here = list(lesson.progress(federate(grid, run_config), 2, "in one program"))
+short = {"rounds": 2, "steps": steps, "seed": 0}
+played = transports.federate(data, lesson.runs() / "across", transport="mailbox", **short)
+there = list(lesson.progress(played, 2, "through a mailbox"))
+print("in one program:   ", here[-1].sha256)
+print("through a mailbox:", there[-1].sha256)
+
+# %% [markdown]
+# What did Polder send? Its **ledger** has noted every answer: a description of its children in numbers, and then an
+# update each round.
+
+# %%
+from pedseg.federation.privacy import Ledger
+
+ledger = Ledger(lesson.runs() / "across" / "mailbox" / "Polder" / "ledger.tsv").entries()
+sent = {f"round {one.round}, {one.kind}": one.sent_bytes / 1e6 for one in ledger}
+alt = "Megabytes sent: " + ", ".join(f"{name} {value:.2f}" for name, value in sent.items())
+figures.show(charts.bars(sent, x="megabytes sent"), alt)
+
+# %% [markdown]
+# ## Over a SuperLink
+#
+# Where one machine *can* be reached from outside, Flower has a program for that place: the **SuperLink**. Hospitals
+# run **SuperNodes** that call out to it, with TLS and a key each. `pedseg federate --transport superlink` rehearses it
+# on one machine, certificates and all, and comes to the same weights. It starts a new program for every message, so a
+# short federation takes minutes, and this notebook does not wait for it. `docs/superlink.md` has the commands for two
+# hospitals, and says why the SuperLink must stand behind a proxy: as it comes, whoever reaches it may submit programs
+# to all of them.
+
+# %% [markdown]
+# ## What to remember
+#
+# - A shared folder needs no open port, and deserves no trust.
+# - Signed, sealed, bound to its place and round, whole or not there, kept by its author.
+# - The fingerprint over the phone is the moment on which all else rests.
+# - Safe does not mean secret from the coordinator. That is the [next chapter](12_what_leaves_the_hospital.ipynb).
+
+# %%
+lesson.finish()

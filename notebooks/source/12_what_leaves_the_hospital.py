@@ -1,0 +1,233 @@
+# %% [markdown]
+# # 12 · What leaves the hospital?
+#
+# *35 minutes · students, clinicians, researchers · the computer works for about two of them*
+#
+# **You will be able to**
+# - read the ledger of everything that left a hospital, byte by byte,
+# - show what one unprotected update can give away about one child,
+# - say what clipping and noise promise, and why two hospitals cannot afford them,
+# - hide every single update behind masks that vanish in the sum, and say what this does not solve.
+
+# %%
+from pedseg.workbook import charts, exam, figures, lesson
+
+lesson.setup()
+
+# %% [markdown]
+# ## The ledger
+#
+# "No scan leaves the hospital" is true, and it is not an answer to the question what *does* leave it. A federation
+# through a mailbox (notebook 11) keeps a **ledger** at each hospital: every answer, and its bytes by what they are.
+# Here are two short rounds, and Polder's ledger after them.
+
+# %%
+from pedseg.federation import transports
+from pedseg.federation.privacy import Ledger
+
+data, out = lesson.centers()[0].folder.parent, lesson.runs() / "ledger"
+short = {"rounds": 2, "steps": lesson.budget(10, test=2)}
+played = transports.federate(data, out, transport="mailbox", **short)
+rounds = list(lesson.progress(played, short["rounds"], "federation"))
+ledger = Ledger(out / "mailbox" / "Polder" / "ledger.tsv").entries()
+for one in ledger:
+    content = one.weights_bytes, one.metrics_bytes, one.text_bytes
+    print(f"round {one.round}  {one.kind:18}", *content)
+
+# %% [markdown]
+# The three columns are weights, numbers beside them, and text. The first answer is the fingerprint of notebook 03:
+# sums and counts over all children, and the grid of each scan. Then come the updates: weights, the number of children,
+# the mean loss.
+#
+# **Question.** Which share of all content is weights?
+
+# %% exercise
+weights = sum(one.weights_bytes for one in ledger)
+everything = weights + sum(one.metrics_bytes + one.text_bytes for one in ledger)
+share = weights / everything  # answer
+share = lesson.check("share of the weights", share, weights=weights, everything=everything)
+
+# %% [markdown] answer
+# Nearly everything is weights. So the question "what leaves?" becomes: what do weights tell?
+
+# %% [markdown]
+# ## What one update tells
+#
+# Suppose that a hospital trains one round on **one** child and sends the update. We play the curious coordinator: we
+# have the network before and after, and a scan of our own, from a child with both kidneys. We let both networks draw
+# it. The child that was trained on has lost a kidney to its tumor. We do not know which one.
+
+# %%
+from pedseg.learning.network import build, get_weights, set_weights
+from pedseg.learning.training import load_cases, load_weights, train
+
+before, plan, _ = load_weights(exam.weight_files(lesson.study())["federated"])
+
+
+def update_of(child, hospital):
+    network = build(plan)
+    set_weights(network, before)
+    steps = lesson.budget(40, test=2)
+    schedule = {"steps": steps, "total_steps": 5 * steps, "first_step": 2 * steps}
+    for _ in train(network, load_cases(hospital, [child], plan), plan, seed=0, **schedule):
+        pass
+    return get_weights(network)
+
+
+# %%
+from pedseg.federation.probe import compared, drawn_ml
+from pedseg.patients.datasets import load_image
+
+kidneys = {"Kidney_L", "Kidney_R"}
+home, own = lesson.centers()[0], lesson.samples()[0]
+whole = next(c for c in own.split("test") if not kidneys & set(c.absent))
+scan = load_image(whole)
+first = drawn_ml(before, plan, scan, sorted(kidneys))
+operated = [c for c in home.split("train") if len(kidneys & set(c.absent)) == 1]
+victim = operated[0]
+update = update_of(victim, home)
+then = drawn_ml(update, plan, scan, sorted(kidneys))
+ratios = compared(then, first) or dict.fromkeys(kidneys, 1)
+print({name: f"{ratio:.0%} of what was drawn before" for name, ratio in ratios.items()})
+
+# %% [markdown]
+# **Question.** Which kidney has this child probably lost? (`"Kidney_L"` or `"Kidney_R"`)
+
+# %% exercise
+lost = min(ratios, key=ratios.get)  # answer
+lost = lesson.check("whose kidney", lost, ratios=ratios)
+
+# %% [markdown] answer
+# The one of which less is drawn now: in forty steps the network has learned that on this side there may be nothing.
+
+# %%
+print("the child's record says:", sorted(kidneys & set(victim.absent)))
+alt = "Volume drawn after the update as a share of that before: "
+alt += ", ".join(f"{name} {ratio:.0%}" for name, ratio in ratios.items())
+figures.show(charts.bars(ratios, x="drawn after the update, as a share of before"), alt)
+
+# %% [markdown]
+# An update of one child has told its operation, by a scan that has nothing to do with it. It does not always work, and
+# with many children in a round it becomes the property of a group: "here, kidneys are missing on the left". But nobody
+# needs to break a seal for it. Whoever may *read* an update can do it. And sharper attacks are known: from updates of
+# few cases, pictures close to the training images have been computed (Zhu et al. 2019).
+#
+# ## Clip, and add noise
+#
+# **Differential privacy** promises: whatever the update looks like, it might nearly as well have come from other
+# children. How nearly, says **ε** (epsilon): 0 is perfect, 1 is strong, above 10 hardly anything. Two steps make it:
+# the update is shortened to a fixed length, so that nobody can move the model further than that; then random noise is
+# added to every weight.
+
+# %%
+from pedseg.federation.privacy import epsilon
+
+for noise in (0.5, 2, 10, 40):
+    told = [f"{rounds:3} rounds: ε = {epsilon(noise, rounds):8.2f}" for rounds in (1, 10)]
+    print(f"noise {noise:>4} ×  ", "   ".join(told))
+
+# %% [markdown]
+# Every round tells a little more, so ε grows with the rounds.
+#
+# **Question.** A run of 10 rounds is made one of 40. By which factor must the noise grow to keep the same ε?
+
+# %% exercise
+factor = (40 / 10) ** 0.5  # answer
+factor = lesson.check("noise for more rounds", factor, rounds=10, more=40)
+
+# %% [markdown] answer
+# Two. Variances add up over rounds, and what counts is the spread.
+
+# %% [markdown]
+# And what does it do to the contours? One round: every hospital sends the same good update, with noise of its own. The
+# mean of many hospitals washes noise out, with the square root of their number. We let the mean draw two validation
+# children.
+
+# %%
+import numpy as np
+
+from pedseg.federation.averaging import update_norm
+from pedseg.federation.privacy import noisy
+from pedseg.learning.prediction import mean_dice
+
+watched = load_cases(home, home.split("validation")[: lesson.budget(2, test=1)], plan)
+length, rng = update_norm(update, before), np.random.default_rng(0)
+
+
+def dice_with(noise, hospitals):
+    how = {"largest": length, "noise": noise, "rng": rng}
+    sent = [noisy(update, before, **how) for _ in range(hospitals)]
+    network, mean = build(plan), {n: np.mean([one[n] for one in sent], axis=0) for n in before}
+    set_weights(network, mean)
+    return mean_dice(network, watched, plan)
+
+
+# %%
+levels = lesson.budget((0.0, 0.001, 0.003, 0.01, 0.03, 0.1), test=(0.0, 0.1))
+counts = lesson.budget((2, 5, 20), test=(2,))
+curves = {}
+for hospitals in lesson.progress(counts, len(counts), "noise"):
+    curves[f"{hospitals} hospitals"] = [(z, dice_with(z, hospitals)) for z in levels]
+x = "noise, as a multiple of the bound"
+chart = charts.learning_curves(curves, x=x, y="mean DSC", markers=True)
+print(f"ε of a single round at the largest noise: {epsilon(max(levels), 1):.0f}")
+figures.show(chart, "Mean DSC of the averaged network by noise, for 2, 5 and 20 hospitals.")
+
+# %% [markdown]
+# Look at the numbers on the axis: the network is gone at a noise where ε is still in the hundreds or thousands, which
+# promises nothing. A network has hundreds of thousands of weights, each gets its own noise, and together it is far
+# longer than the update. More hospitals help, slowly: to bear noise that is ten times larger takes a hundred times as
+# many. Telephone keyboards are trained in this way, by millions of telephones. For two hospitals it is a price list,
+# not a protection.
+#
+# ## Masks
+#
+# Another way: let the coordinator see the **sum** alone. Every two hospitals share a secret row of random numbers,
+# which follows from their keys; one adds it to its update, the other subtracts it.
+#
+# **Question.** How many such rows are there among five hospitals?
+
+# %% exercise
+pairs = 5 * 4 // 2  # answer
+pairs = lesson.check("pairs of masks", pairs, centers=5)
+
+# %% [markdown] answer
+# One for each pair. Each hospital uses four of them, two or more with a plus and the others with a minus.
+
+# %%
+from pedseg.federation.keys import make_keys
+from pedseg.federation.masking import masked, unmasked
+
+names = ("Polder", "Neckar", "Fjord")
+keys = {name: make_keys(name) for name in names}
+members = [keys[name].member for name in names]
+changes = {name: {"w": np.full(4, 0.1 * place)} for place, name in enumerate(names, start=1)}
+hidden = {name: masked(changes[name], 1 / 3, keys[name], members, "round 1") for name in names}
+for name in names:
+    print(f"{name:>7} sends {hidden[name]['w']}")
+print("the sum says", unmasked(hidden, names, "round 1")["w"])
+
+# %% [markdown]
+# What each hospital sends is random to everybody else; the sum is the mean of 0.1, 0.2 and 0.3, to a millionth. Four
+# things to know:
+#
+# - With **two** hospitals each subtracts its own part from the sum and has the other's. Three at least.
+# - If one **drops out**, the masks of the others do not cancel: the round is void, and the next one is asked without
+#   it.
+# - The coordinator can no longer **refuse** a bad update, because it sees none. Safety against curiosity costs safety
+#   against poison.
+# - The **sum** still tells about all together. Masks and noise go well together: then the noise of all hospitals
+#   counts for each.
+#
+# In this workbook the masks are a building block to look at; `pedseg coordinate` does not use them yet.
+#
+# ## What to remember
+#
+# - What leaves is weights. Weights can tell: which kidney is gone, by a scan that has nothing to do with the child.
+# - Seals keep strangers out, not those who may read.
+# - Noise protects, and its price for few hospitals is the network. Masks cost nothing in quality, and need three.
+# - The plainest protection: many children in a round, updates only to people bound by contract, and a ledger that can
+#   be read.
+
+# %%
+lesson.finish()
