@@ -3,6 +3,7 @@
 
     python3 run.py                 the study: prints its table and writes runs/study/report.html
     python3 run.py lab             JupyterLab with the notebooks
+    python3 run.py rooms           the reading room alone: a page for people who look and do not program
     python3 run.py test            the tests
     python3 run.py VERB ...        any other verb of `pedseg`, for example `study --data FOLDER`
 
@@ -48,10 +49,17 @@ if not OLDEST <= sys.version_info[:2] <= NEWEST:  # above every line that an old
     sys.exit(f"pedseg needs Python 3.11, 3.12 or 3.13, and this is {platform.python_version()}: install one of them.")
 
 # Which optional parts a verb needs; the others do with the base.
-EXTRAS = {"test": {"dev", "ray", "viewer3d"}, "bench": {"dev", "ray"}, "import": {"dicom"}, "export": {"dicom"}}
+EXTRAS = {
+    "test": {"dev", "ray", "viewer3d"},
+    "bench": {"dev", "ray"},
+    "rooms": {"viewer3d"},
+    "lab": {"viewer3d"},
+    "import": {"dicom"},
+    "export": {"dicom"},
+}
 
 # How many packages each part brings, and how many packages torch weighs: for the progress bar alone.
-PACKAGES = {"": 152, "dev": 29, "ray": 1, "dicom": 8, "viewer3d": 40}
+PACKAGES = {"": 152, "dev": 29, "ray": 1, "dicom": 8, "viewer3d": 48}
 TORCH = 100
 
 # What an installer writes when it fails, and what to say then.

@@ -17,8 +17,9 @@ from pedseg.findings import Finding, PedsegInputError, as_table, refuse
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-PASSED_ON = ("lab", "test")  # verbs whose other arguments go to JupyterLab and pytest
+PASSED_ON = ("lab", "rooms", "test")  # verbs whose other arguments go to JupyterLab, Voilà and pytest
 FIRST_NOTEBOOK = NOTEBOOKS / "00_start_here.ipynb"
+READING_ROOM = NOTEBOOKS / "09_reading_room.ipynb"
 
 
 def study(options: argparse.Namespace) -> int:
@@ -134,6 +135,14 @@ def lab(options: argparse.Namespace) -> int:
     return subprocess.call(command)
 
 
+def rooms(options: argparse.Namespace) -> int:
+    """Serve the reading room as a page on this machine; other arguments go to Voilà."""
+    from pedseg.viewing import serving
+
+    command = serving.command(READING_ROOM, port=options.port, browser=not options.no_browser, rest=options.rest)
+    return subprocess.call(command, env=serving.variables())
+
+
 def weave(options: argparse.Namespace) -> int:
     """Make the notebooks from their percent sources."""
     from pedseg.workbook.weave import weave as make
@@ -202,6 +211,9 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--model", type=Path, required=True, help="weights, a .safetensors file")
     own.add_argument("--out", type=Path, required=True, help="label map (.nii.gz), or a folder")
     verb(lab)
+    own = verb(rooms)
+    own.add_argument("--port", type=int, help="default: the first that is free from 8866")
+    own.add_argument("--no-browser", action="store_true", help="only serve it")
     own = verb(weave)
     own.add_argument("--out", type=Path, default=NOTEBOOKS)
     own.add_argument("--without-solutions", action="store_true", help="for lecturers: leave the folded answers out")

@@ -243,6 +243,8 @@ def test_two_set_ups_at_once_are_one_too_many(run, clone):
         (["study", "--data", "x"], set()),
         (["federate", "--transport", "ray"], {"ray"}),
         (["test", "-k", "metrics"], {"dev", "ray", "viewer3d"}),
+        (["rooms"], {"viewer3d"}),
+        (["lab"], {"viewer3d"}),
         (["import", "x"], {"dicom"}),
     ],
 )

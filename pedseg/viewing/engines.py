@@ -1,0 +1,66 @@
+"""Which engine shows scans here: the whole reading room where a browser can carry it, pictures everywhere else.
+
+`room` is NiiVue and k3d, `pictures` the viewer that matplotlib draws in the kernel, `itk` itkwidgets, which is only
+imported when it is chosen. The choice is automatic; the argument `engine` or the variable PEDSEG_VIEWER forces one.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from pedseg.findings import refuse
+from pedseg.patients.datasets import DataSet
+from pedseg.scan import Scan
+
+ENGINES = ("room", "pictures", "itk")
+NEEDED = {"room": ("ipyniivue", "k3d", "fast_simplification"), "pictures": (), "itk": ("itkwidgets",)}
+
+
+def choose(engine: str = "") -> str:
+    """The engine to use: the one that is asked for, else `room` where its packages and a front end for it are."""
+    wanted = engine or os.environ.get("PEDSEG_VIEWER", "")
+    if wanted and wanted not in ENGINES:
+        raise refuse("E-ENGINE", wanted, "there is no such engine.", f"Choose {', '.join(ENGINES)}.")
+    if wanted:
+        gone = [name for name in NEEDED[wanted] if find_spec(name) is None]
+        if gone:
+            found = f"{', '.join(gone)} is not installed."
+            raise refuse("E-ENGINE", wanted, found, "Install the extra `viewer3d`, or choose the engine `pictures`.")
+        return wanted
+    there = all(find_spec(name) for name in NEEDED["room"])
+    return "room" if there and not _known_to_fail() else "pictures"
+
+
+def _known_to_fail() -> bool:
+    """Front ends that cannot fetch the room's modules from the kernel: VS Code and Colab."""
+    return "google.colab" in sys.modules or bool(os.environ.get("VSCODE_PID") or os.environ.get("VSCODE_CWD"))
+
+
+def reading_room(datasets: list[DataSet], study: Path, engine: str = "") -> Any:
+    """The page of all children, models and failures of a study, in the engine that this place can carry."""
+    from pedseg.workbook import exam
+
+    if choose(engine) != "room":
+        from pedseg.workbook.viewer import SliceViewer
+
+        return SliceViewer(exam.reading_room(datasets, study))
+    from pedseg.viewing.children import SIDE, Children
+    from pedseg.viewing.failure_list import AS_IT_LIES, entries
+    from pedseg.viewing.room import Room
+
+    files = exam.weight_files(study)
+    lying = {f"{name}{AS_IT_LIES}": file for name, file in files.items()}
+
+    def predict(scan: Scan, child) -> Mapping[str, NDArray]:
+        if child.kind != SIDE:
+            return exam.Contours(scan, files)
+        return exam.Contours(scan, files | lying, dict.fromkeys(files, "turned") | dict.fromkeys(lying, "ignored"))
+
+    return Room(Children(datasets, study), entries(study), list(files), predict)

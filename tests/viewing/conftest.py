@@ -1,0 +1,46 @@
+"""A real browser before a real page: served once for all tests of this folder, with a picture of every state."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pedseg.viewing import browser, serving
+
+ROOT = Path(__file__).parents[2]
+PICTURES = ROOT / "runs" / "screenshots"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    with browser.chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def voila(tmp_path_factory) -> Iterator[str]:
+    """The address of the reading room, served as `pedseg rooms` does."""
+    port, log = serving.free_port(), tmp_path_factory.mktemp("voila") / "voila.log"
+    words = serving.command(ROOT / "notebooks" / "09_reading_room.ipynb", port=port, browser=False)
+    with serving.running(words, port, env=serving.variables(), log=log) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def keep() -> Callable[[Any, str], np.ndarray]:
+    """Takes a picture of a page, keeps it in runs/screenshots, and gives its pixels (y, x, 3)."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+
+    def take(page: Any, name: str, of: str = "") -> np.ndarray:
+        browser.settle(page)
+        png = page.locator(of).first.screenshot() if of else page.screenshot()
+        (PICTURES / f"{name}.png").write_bytes(png)
+        return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
+
+    return take
