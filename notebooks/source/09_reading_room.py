@@ -22,7 +22,7 @@ engines.reading_room(lesson.samples(), lesson.study())
 # %% [markdown]
 # ## How to read
 #
-# - **Solid** lines are the true contours, **dashed** lines are what the chosen network has drawn, **dotted** ones what a
+# - **Solid** lines are the true contours, **dashed** ones what the chosen network has drawn, **dotted** ones what a
 #   second network has drawn. The child's right is on the left of the picture; letters at the rim name the sides.
 # - *Drawn by* chooses the network: each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and
 #   **centralized**, the ideal with all scans in one place.

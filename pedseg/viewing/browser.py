@@ -62,7 +62,7 @@ def open_page(browser: Any, address: str = "") -> tuple[Any, list[str]]:
 def wait_until_drawn(page: Any, *, model: str = "federated", seconds: float = 90) -> None:
     """Wait for the slices and for what a model draws on them."""
     page.wait_for_selector(".pedseg-slices[data-drawn]", timeout=1000 * seconds)
-    said = f"[...document.querySelectorAll('.pedseg-words')].some(e => e.innerText.includes('{model}:'))"
+    said = f"document.querySelector('.pedseg-crosshair')?.innerText.includes('{model}:')"
     page.wait_for_function(said, timeout=1000 * seconds)
 
 

@@ -31,6 +31,7 @@ class Child:
     kind: str  # SAMPLE, STUDY or SIDE
     title: str
     open: Callable[[], tuple[Scan, Scan | None]]
+    image_file: Path | None = None  # where the scan lies on disk; None for a child that is grown
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -82,7 +83,7 @@ class Children:
         for dataset in self.datasets:
             for case in dataset.split("test"):
                 title = exam.describe(dataset, case).partition(": ")[2] + " · sample"
-                yield Child(dataset.center, case.name, SAMPLE, title, _from_disk(dataset, case))
+                yield Child(dataset.center, case.name, SAMPLE, title, _from_disk(dataset, case), case.image_file)
 
     def _of_the_study(self, center: Center, kind: str) -> list[Child]:
         return [

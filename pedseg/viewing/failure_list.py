@@ -70,7 +70,8 @@ def _removed(study: Path) -> Iterator[Entry]:
             does = f"{drawn_ml:.1f} mL of one all the same" if drawn_ml else "none, as is right"
             yield Entry(
                 "removed", (row["tested_on"], row["case"], STUDY), row["organ"], name,
-                min(1.0, drawn_ml / USUAL_KIDNEY_ML), None, f"The {plain} is not there. The model ({name}) draws {does}.",
+                min(1.0, drawn_ml / USUAL_KIDNEY_ML), None,
+                f"The {plain} is not there. The model ({name}) draws {does}.",
             )  # fmt: skip
 
 

@@ -27,11 +27,12 @@ class FailurePanel(widgets.VBox):
         self.organ = self._filter(organs, "organ")
         self.center = self._filter([("all centers", ANY), *_pairs(each.child[0] for each in entries)], "center")
         self.model = self._filter([("all models", ANY), *_pairs(each.model for each in entries)], "model")
-        self.list = widgets.Select(layout=widgets.Layout(width="100%", flex="1 1 auto", height="150px"))
+        self.list = widgets.Select(layout=widgets.Layout(width="100%", flex="1 1 auto", height="110px"))
         self.count = widgets.HTML()
         self.sentence = widgets.HTML()
-        self.before = widgets.Button(description="previous", tooltip="the next worse one (B)")
-        self.after = widgets.Button(description="next", tooltip="the next one (N)")
+        slim = widgets.Layout(width="110px")
+        self.before = widgets.Button(description="previous (B)", tooltip="the next worse one", layout=slim)
+        self.after = widgets.Button(description="next (N)", tooltip="the next one", layout=slim)
         self.before.on_click(lambda _: self.step(-1))
         self.after.on_click(lambda _: self.step(1))
         self.list.observe(lambda change: self._choose(), "index")
@@ -59,9 +60,8 @@ class FailurePanel(widgets.VBox):
         self.list.options = [(each.line, k) for k, each in enumerate(self.found[:MOST])]
         self.list.index = None
         self._quiet = False
-        more = f", the worst {MOST} listed" if len(self.found) > MOST else ""
         nothing = "No failures were recorded with this study." if not self.entries else "Nothing passes these filters."
-        self.count.value = f'<span class="pedseg-note">{len(self.found)} failures{more}</span>'
+        self.count.value = f'<span class="pedseg-note">{len(self.found)} failures</span>'
         self.sentence.value = "" if self.found else f'<div class="pedseg-note">{nothing}</div>'
 
     def step(self, by: int) -> None:

@@ -89,9 +89,8 @@ class OrganPanel(widgets.VBox):
         head = "".join(f"<th>{name}</th>" for name in HEAD[1:])
         rows = [f"<tr><th></th>{head}</tr>"]
         for group in GROUPS:
-            rows.append(
-                f'<tr><th colspan="{len(HEAD)}">{group} · {html.escape(model)} · short − and beyond + the truth in mm</th></tr>'
-            )
+            words = f"{group} · {html.escape(model)} · short − and beyond + the truth in mm"
+            rows.append(f'<tr><th colspan="{len(HEAD)}">{words}</th></tr>')
             for one in IN_ORDER:
                 if one.group == group:
                     score, away = scores.get(one.name), distances_mm.get(one.id)

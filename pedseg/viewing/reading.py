@@ -1,4 +1,4 @@
-"""One child under the light: its scan, the truth, what each model draws, and what follows from them, each worked out once.
+"""One child under the light: its scan, the truth, what each model draws, and what follows, each worked out once.
 
 Whatever does not fit together (a label map on another grid, a flat image, an empty prediction) is said in a sentence.
 """
@@ -138,7 +138,7 @@ class Reading:
         return tuple(int(v) for v in low)  # type: ignore[return-value]
 
     def words(self, voxel: Voxel, models: Iterator[str] | tuple[str, ...] = ()) -> str:
-        """What is at a voxel: millimeters from the rim of the scan, HU, the organ in truth and as each model draws it."""
+        """What is at a voxel: millimeters from the scan's corner, HU, the organ in truth and as each model draws it."""
         at = [f"{k * mm:.0f}" for k, mm in zip(voxel, self.scan.spacing_mm, strict=True)]
         text = [f"x {at[0]} · y {at[1]} · z {at[2]} mm", f"{float(self.scan.voxels[voxel]):.0f} HU"]
         here = None if self.truth is None else int(self.truth[voxel])
@@ -151,6 +151,11 @@ class Reading:
         if here:
             text.append(f"{abs(self._depth_mm(here, voxel)):.0f} mm inside the true border")
         return " · ".join(text)
+
+    def organs_at(self, voxel: Voxel, models: tuple[str, ...]) -> list[int]:
+        """Ids of the organs at a voxel, in truth or as a model draws them."""
+        maps = [self.labels(who) for who in (TRUTH, *models)]
+        return sorted({int(labels[voxel]) for labels in maps if labels is not None} - {0})
 
     def _depth_mm(self, i: int, voxel: Voxel) -> float:
         """How deep a voxel lies in a true organ."""

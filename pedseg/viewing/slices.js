@@ -31,12 +31,13 @@ class Overlay {
     };
     const on = (name, act) => model.on(`change:${name}`, act);
     on("layers", () => this.unpack());
-    for (const name of ["shown", "look", "marker"]) on(name, () => this.draw());
+    for (const name of ["shown", "look", "marker", "focus"]) on(name, () => this.draw());
     on("at", () => this.go(model.get("at")));
     on("arrangement", () => this.arrange());
     on("pen", () => this.takePen());
     on("drawing", () => this.loadDrawing());
     on("tool", () => this.takeTool());
+    on("undone", () => { nv.drawUndo(); this.report(true); });
     el.addEventListener("keydown", (event) => this.key(event), true);
     nv.canvas.addEventListener("pointermove", (event) => this.move(event));
     nv.canvas.addEventListener("pointerup", () => this.report(true));
@@ -113,6 +114,7 @@ class Overlay {
       pen.clip();
       const slice = at[AXES[tile.plane][0]];
       this.layers.forEach((layer, k) => {
+        if (look.hidden.includes(k) && !layer.always) return;
         if (!solo || layer.always || k === Math.min(number, 1)) this.drawLayer(pen, tile, layer, slice, dims, shown, look, scale);
       });
       this.drawMarker(pen, tile, dims, at, scale);
@@ -140,14 +142,14 @@ class Overlay {
     }
     pen.lineJoin = "round";
     for (const [organ, path] of paths) {
-      const color = layer.color || colors[organ];
+      const color = layer.color || colors[organ], focus = organ === this.model.get("focus");
       if (look.fill && !layer.always) {
         pen.globalAlpha = look.opacity * (layer.fill ?? 1);
         pen.fillStyle = color;
         pen.fill(path, "evenodd");
       }
       if (look.lines || layer.always) {
-        const width = scale * look.width;
+        const width = scale * look.width * (focus ? 1.7 : 1);
         pen.globalAlpha = layer.always ? 1 : Math.max(0.25, look.fill ? 1 : look.opacity);
         pen.setLineDash(layer.dash.map((d) => d * scale));
         pen.lineWidth = width + 1.6 * scale;
@@ -288,7 +290,9 @@ class Overlay {
     nv.opts.penSize = pen.size;
     nv.setPenValue(pen.erase ? 0 : 1, pen.filled);
     nv.setDrawOpacity(0.45);
+    if (pen.on && !this.drawing) this.loadDrawing();
     if (!pen.on && nv.drawBitmap) nv.closeDrawing();
+    this.drawing = pen.on;
   }
 
   loadDrawing() {
@@ -303,7 +307,28 @@ class Overlay {
   }
 
   move(event) {
-    if (event.buttons) this.report(false);
+    if (event.buttons) return this.report(false);
+    const now = performance.now();
+    if (now - (this.hovered || 0) < 80) return;
+    this.hovered = now;
+    const bounds = this.nv.canvas.getBoundingClientRect(), scale = this.nv.uiData?.dpr || 1, dims = this.dims();
+    for (let k = 0; dims && k < this.nv.screenSlices.length; k++) {
+      const x = (event.clientX - bounds.left) * scale, y = (event.clientY - bounds.top) * scale;
+      const place = this.nv.screenXY2TextureFrac(x, y, k, true);
+      if (place[0] < 0) continue;
+      this.model.send({ event: "pedseg_hover", data: dims.map((n, a) => Math.min(n - 1, Math.floor(place[a] * n))) });
+      return;
+    }
+  }
+
+  // The kernel is gone: the slices stay, everything else must be started again.
+  lost() {
+    if (this.el.querySelector(".pedseg-lost")) return;
+    const note = document.createElement("div");
+    note.className = "pedseg-lost pedseg-trouble";
+    note.setAttribute("role", "alert");
+    note.textContent = "The program behind this page has stopped. You can still leaf through these slices; for everything else reload the page, or in JupyterLab choose Run, Run All Cells.";
+    this.el.prepend(note);
   }
 
   // Tell the kernel where the crosshair is and what has been drawn: at once at the end, now and then before.
@@ -329,6 +354,10 @@ export default {
     if (nv?.canvas) {
       const overlay = new Overlay(nv, model, el);
       nv.canvas.addEventListener("wheel", () => setTimeout(() => overlay.tell(), 0));
+      const manager = model.widget_manager, kernel = manager?.kernel ?? manager?.context?.sessionContext?.session?.kernel;
+      kernel?.statusChanged?.connect((_, status) => {
+        if (["dead", "restarting", "autorestarting", "terminating"].includes(status)) overlay.lost();
+      });
       model.set("ready", `${nv._gl ? "webgl" : "none"} ${Date.now()}`);
       model.save_changes();
     }

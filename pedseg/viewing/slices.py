@@ -54,19 +54,21 @@ def canvas_class() -> type[NiiVue]:
         """Slices of one scan with layers of contours."""
 
         _esm = front_end()
-        layers = traitlets.List().tag(sync=True)  # dicts: name, dash, table, points and, if wanted, color, always
-        colors = traitlets.Dict().tag(sync=True)  # organ id: "#rrggbb"
-        dark = traitlets.List().tag(sync=True)  # organ ids whose color needs a light rim
-        shown = traitlets.List().tag(sync=True)  # organ ids
-        look = traitlets.Dict({"lines": True, "fill": False, "opacity": 1.0, "width": 1.7}).tag(sync=True)
-        at = traitlets.List().tag(sync=True)  # voxel under the crosshair
-        marker = traitlets.List().tag(sync=True)  # voxel with a ring around it
+        layers: Any = traitlets.List([]).tag(sync=True)  # dicts as `layer` makes them
+        colors: Any = traitlets.Dict().tag(sync=True)  # organ id: "#rrggbb"
+        dark: Any = traitlets.List([]).tag(sync=True)  # organ ids whose color needs a light rim
+        shown: Any = traitlets.List([]).tag(sync=True)  # organ ids
+        look = traitlets.Dict({"lines": True, "fill": False, "opacity": 0.9, "width": 1.7, "hidden": []}).tag(sync=True)
+        at: Any = traitlets.List([]).tag(sync=True)  # voxel under the crosshair
+        focus = traitlets.Int(0).tag(sync=True)  # organ id that is drawn stronger
+        marker: Any = traitlets.List([]).tag(sync=True)  # voxel with a ring around it
         spacing_mm = traitlets.List([1.0, 1.0, 1.0]).tag(sync=True)
         arrangement = traitlets.Unicode("planes").tag(sync=True)
         tool = traitlets.Unicode("window").tag(sync=True)  # what the right mouse button does: window, measure, move
         pen = traitlets.Dict({"on": False, "erase": False, "filled": True, "size": 1}).tag(sync=True)
         drawing = traitlets.Bytes(b"").tag(sync=True)  # what the pen starts from, one byte a voxel, x fastest
-        drawn = traitlets.Bytes(b"").tag(sync=True)  # what the pen has made of it
+        drawn = traitlets.CBytes(b"").tag(sync=True)  # what the pen has made of it
+        undone = traitlets.Int(0).tag(sync=True)  # how often the last stroke was taken back
         ready = traitlets.Unicode("").tag(sync=True)  # `webgl` or `none`, and when: set by the browser
 
     return SliceCanvas
@@ -78,40 +80,45 @@ class Slices:
     def __init__(self, height: int = 520) -> None:
         self.widget = canvas_class()(
             height=height, slice_type=SliceType.MULTIPLANAR, is_radiological_convention=True,
-            is_orientation_text_visible=False, crosshair_color=(0.35, 0.75, 1.0, 0.6), crosshair_width=0.35,
+            is_orientation_text_visible=False, crosshair_color=(0.35, 0.75, 1.0, 0.6), crosshair_width=0.15,
+            crosshair_width_unit="percent",
             crosshair_gap=4, font_color=(0.95, 0.95, 0.95, 1.0), text_height=0.035, is_resize_canvas=True,
         )  # fmt: skip
         self.widget.colors = {one.id: one.color for one in ORGANS}
         self.widget.dark = [one.id for one in ORGANS if _is_dark(one.color)]
-        self.scan: Scan | None = None
         self._keys: list[Callable[[str], object]] = []
+        self._hovers: list[Callable[[Any], object]] = []
         self.widget.on_msg(self._hear)
 
     def _hear(self, _: Any, content: Any, buffers: Any) -> None:
         kind = content.get("event") if isinstance(content, dict) else None
         for told in self._keys if kind == "pedseg_key" else ():
             told(content["data"])
+        for told in self._hovers if kind == "pedseg_hover" else ():
+            told(tuple(int(v) for v in content["data"]))
 
     def on_key(self, act: Callable[[str], object]) -> None:
         """Call `act` with every letter or digit that is pressed over the slices."""
         self._keys.append(act)
 
+    def on_hover(self, act: Callable[[Any], object]) -> None:
+        """Call `act` with the voxel under the pointer, a dozen times a second at most."""
+        self._hovers.append(act)
+
     def on_ready(self, act: Callable[[str], object]) -> None:
         """Call `act` when the browser has taken the picture: with `webgl`, or `none` where it cannot draw."""
         self.widget.observe(lambda change: act(change["new"].split()[0]), "ready")
 
-    def show(self, scan: Scan, window: str = "soft tissue") -> None:
-        """Put a scan (HU, RAS) in the place of the one before."""
+    def show(self, scan: Scan, low: float, high: float) -> None:
+        """Put a scan (RAS) in the place of the one before, with HU from `low` (black) to `high` (white)."""
         import nibabel
 
         voxels = np.asarray(scan.voxels).astype(np.int16)
         # NiiVue's slices run along the voxels; without the rotation of an oblique scan they stay what was contoured
         affine = np.diag([*scan.spacing_mm, 1.0])
         image = nibabel.nifti1.Nifti1Image(voxels, affine)
-        low, high = limits(window)
-        self.scan = scan
         self.widget.spacing_mm = list(scan.spacing_mm)
-        self.widget.layers, self.widget.marker = [], []
+        self.widget.layers, self.widget.marker, self.widget.focus = [], [], 0
         self.widget.load_volumes(
             [{"data": image.to_bytes(), "name": "scan.nii", "colormap": "gray", "cal_min": low, "cal_max": high}]
         )
@@ -124,6 +131,10 @@ class Slices:
     def draw(self, layers: Sequence[dict[str, Any]]) -> None:
         """Exchange the contours; each layer as `layer` makes it."""
         self.widget.layers = list(layers)
+
+    def undo(self) -> None:
+        """Take the last stroke of the pen back."""
+        self.widget.undone += 1
 
     def go(self, voxel: Iterable[int]) -> None:
         """Move the crosshair to a voxel."""

@@ -29,8 +29,9 @@ class Solids:
 
     def __init__(self, height: int = 260, name: str = "") -> None:
         self.plot = k3d.plot(
-            height=height, background_color=BACKGROUND, grid_visible=False, camera_auto_fit=False, menu_visibility=False,
-            axes_helper=0, label_color=0xFFFFFF, antialias=1, camera_mode="trackball", name=name, colorbar_object_id=0,
+            height=height, background_color=BACKGROUND, grid_visible=False, camera_auto_fit=False,
+            menu_visibility=False, axes_helper=0, label_color=0xFFFFFF, antialias=1, camera_mode="trackball",
+            name=name, colorbar_object_id=0,
         )  # fmt: skip
         self.plot.layout = widgets.Layout(width="100%", height=f"{height}px", overflow="hidden")
         self.meshes: dict[int, Any] = {}
@@ -73,6 +74,12 @@ class Solids:
             for act in self._picked:
                 act(i, [float(v) for v in place])
 
+    def focus(self, i: int) -> None:
+        """Let one organ stand out among the others, which are seen through; 0 for none."""
+        for k, mesh in self.meshes.items():
+            usual = 1.0 if len(mesh.attribute) else SEE_THROUGH.get(BY_ID[k].name, 1.0)
+            mesh.opacity = usual if i in (0, k) else min(usual, 0.15)
+
     def only(self, ids: Iterable[int]) -> None:
         """Show these organs."""
         wanted = set(ids)
@@ -82,7 +89,7 @@ class Solids:
 
     def look_from_the_front(self, center_mm: NDArray, size_mm: float) -> None:
         """Put the camera in front of the patient, who stands upright and has the right side on the left."""
-        eye = np.asarray(center_mm) + (0.0, 1.15 * size_mm, 0.12 * size_mm)
+        eye = np.asarray(center_mm) + np.array([0.0, 1.15 * size_mm, 0.12 * size_mm])
         self.plot.camera = [*map(float, eye), *map(float, center_mm), 0.0, 0.0, 1.0]
 
     def point_at(self, place_mm: NDArray) -> None:
@@ -102,7 +109,7 @@ def legend() -> str:
         for at, r, g, b in zip(*[iter(SCALE)] * 4, strict=True)
     )
     return (
-        f'<div class="pedseg-scale"><span>{-FAR_MM:.0f} mm<br>short of truth</span>'
+        f'<div class="pedseg-scale"><span>short −{FAR_MM:.0f} mm</span>'
         f'<i style="background:linear-gradient(90deg,{stops})"></i>'
-        f"<span>+{FAR_MM:.0f} mm<br>beyond truth</span></div>"
+        f"<span>+{FAR_MM:.0f} mm beyond</span></div>"
     )
