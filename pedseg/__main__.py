@@ -131,8 +131,10 @@ def _targets(source: Path, out: Path) -> list[tuple[Path, Path]]:
 
 def lab(options: argparse.Namespace) -> int:
     """Open JupyterLab at the first notebook; other arguments go to it."""
-    command = [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(ROOT), str(FIRST_NOTEBOOK), *options.rest]
-    return subprocess.call(command)
+    from pedseg.viewing import serving
+
+    way = "offline" if options.offline_itk else "network" if options.itk else ""
+    return subprocess.call(serving.lab_command(ROOT, FIRST_NOTEBOOK, options.rest), env=serving.lab_variables(way))
 
 
 def rooms(options: argparse.Namespace) -> int:
@@ -210,7 +212,10 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("scan", type=Path, help="a NIfTI file, or a folder of them")
     own.add_argument("--model", type=Path, required=True, help="weights, a .safetensors file")
     own.add_argument("--out", type=Path, required=True, help="label map (.nii.gz), or a folder")
-    verb(lab)
+    own = verb(lab)
+    ways = own.add_mutually_exclusive_group()
+    ways.add_argument("--itk", action="store_true", help="let itkwidgets fetch its viewer from the internet")
+    ways.add_argument("--offline-itk", action="store_true", help="build itkwidgets' viewer here, then use no network")
     own = verb(rooms)
     own.add_argument("--port", type=int, help="default: the first that is free from 8866")
     own.add_argument("--no-browser", action="store_true", help="only serve it")

@@ -75,3 +75,17 @@ def settle(page: Any, *, quiet_ms: int = 400, seconds: float = 20) -> None:
             return
         before = now
         page.wait_for_timeout(quiet_ms)
+
+
+def run_all(page: Any) -> None:
+    """Run all cells of the notebook that JupyterLab shows; a click that gets lost while it lays out is made again."""
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
+    for _ in range(4):
+        page.wait_for_timeout(1500)
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        try:
+            page.wait_for_selector(".jp-OutputArea-child", timeout=15_000)
+            return
+        except Exception:  # Playwright's own; the click was lost
+            page.keyboard.press("Escape")

@@ -75,7 +75,7 @@ class Controls:
         bar = [self.window, self.range, self.look, self.opacity, self.arrangement, self.tool]
         left = widgets.VBox(
             [slices, widgets.HBox(self.planes[::-1], layout=_layout(**ROW)), self.words, self.under],
-            layout=_layout(flex="1 1 440px", min_width="400px", overflow="hidden"),
+            layout=_layout(flex="1 1 480px", min_width="380px", overflow="hidden"),
         )
         self.tabs = widgets.Tab(list(panels.values()), layout=_layout(width="100%", height="352px"))
         for k, title in enumerate(panels):
@@ -87,9 +87,9 @@ class Controls:
                 widgets.HBox([self.solid_words, self.scale], layout=_layout(**ROW, justify_content="space-between")),
                 self.tabs,
             ],
-            layout=_layout(flex=f"0 1 {SIDE_WIDTH}px", min_width="380px", overflow="hidden"),
+            layout=_layout(flex=f"0 1 {SIDE_WIDTH}px", min_width="352px", overflow="hidden"),
         )
-        main = widgets.HBox([left, right], layout=_layout(width="100%", flex_flow="row wrap", overflow="hidden"))
+        main = widgets.HBox([left, right], layout=_layout(width="100%", overflow="hidden"))
         rows = [widgets.HBox(each, layout=_layout(**ROW)) for each in (top, bar)]
         return [widgets.HTML(f"<style>{CSS}</style>"), *rows, self.trouble, main]
 

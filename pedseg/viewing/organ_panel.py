@@ -40,7 +40,7 @@ class OrganPanel(widgets.VBox):
             (self.all, [*self.boxes]), (self.none, []), (self.evaluated, [o.id for o in ORGANS if o.evaluated]),
         ):  # fmt: skip
             button.on_click(lambda _, ids=ids: self.only(ids))
-        self.table = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", overflow="hidden"))
+        self.table = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", overflow="auto hidden"))
         top = widgets.HBox([self.all, self.evaluated, self.none], layout=widgets.Layout(min_height=ROW))
         left: list[widgets.Widget] = [top]
         for group in GROUPS:

@@ -28,9 +28,37 @@ def command(notebook: Path, *, port: int | None = None, browser: bool = True, re
 
 def variables() -> dict[str, str]:
     """The environment under which Voilà finds our template, and the kernel this package."""
-    paths = [str(HERE), *filter(None, [os.environ.get("JUPYTER_PATH")])]
-    ours = [str(HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return {**os.environ, "JUPYTER_PATH": os.pathsep.join(paths), "PYTHONPATH": os.pathsep.join(ours)}
+    ours = {"JUPYTER_PATH": _before(HERE, "JUPYTER_PATH"), "PYTHONPATH": _before(HERE.parents[1], "PYTHONPATH")}
+    return {**os.environ, **ours}
+
+
+def lab_command(root: Path, first: Path, rest: Sequence[str] = ()) -> list[str]:
+    """The command that opens JupyterLab on the folder `root` at the notebook `first`."""
+    return [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root), str(first), *rest]
+
+
+def lab_variables(itk: str = "") -> dict[str, str]:
+    """The environment of JupyterLab; `itk` is how itkwidgets gets its viewer: `network`, `offline`, or not at all.
+
+    The extension that it needs asks the internet for scripts in every page, so it is off unless it is asked for.
+    `offline` builds its copy first, which takes npm and a minute, once.
+    """
+    from pedseg.viewing import itk as engine
+
+    variables = dict(os.environ)
+    if itk == "offline":
+        from pedseg.viewing.offline_itk import build
+        from pedseg.workbook.lesson import runs
+
+        variables["JUPYTER_PATH"] = _before(build(runs() / "itk-offline"), "JUPYTER_PATH")
+    settings = HERE / "jupyter" / ("quiet" if itk else "without_itk")  # both: no news are fetched from the internet
+    variables["JUPYTER_CONFIG_PATH"] = _before(settings, "JUPYTER_CONFIG_PATH")
+    return variables | ({engine.WAY: itk} if itk else {})
+
+
+def _before(folder: Path, variable: str) -> str:
+    """A list of folders in a variable, with one more before them."""
+    return os.pathsep.join([str(folder), *filter(None, [os.environ.get(variable)])])
 
 
 @contextmanager

@@ -43,6 +43,7 @@ class Overlay {
     nv.canvas.addEventListener("pointerup", () => this.report(true));
     nv.canvas.addEventListener("wheel", (event) => { this.plane = this.planeAt(event) ?? this.plane; }, true);
     nv.canvas.addEventListener("pointerdown", (event) => { this.plane = this.planeAt(event) ?? this.plane; }, true);
+    new ResizeObserver(() => this.wide !== this.isWide() && this.arrange()).observe(nv.canvas);
     this.unpack();
     this.arrange();
     this.takeTool();
@@ -263,10 +264,16 @@ class Overlay {
     event.stopPropagation();
   }
 
+  isWide() {
+    return this.nv.canvas.clientWidth > 1.15 * this.nv.canvas.clientHeight;
+  }
+
   arrange() {
     const place = (type, position) => ({ sliceType: type, position });
     const layouts = {
-      planes: [place(0, [0, 0, 0.58, 1]), place(1, [0.58, 0, 0.42, 0.5]), place(2, [0.58, 0.5, 0.42, 0.5])],
+      planes: this.isWide()
+        ? [place(0, [0, 0, 0.58, 1]), place(1, [0.58, 0, 0.42, 0.5]), place(2, [0.58, 0.5, 0.42, 0.5])]
+        : [place(0, [0, 0, 1, 0.54]), place(1, [0, 0.54, 0.5, 0.46]), place(2, [0.5, 0.54, 0.5, 0.46])],
       axial: [place(0, [0, 0, 1, 1])],
       coronal: [place(1, [0, 0, 1, 1])],
       sagittal: [place(2, [0, 0, 1, 1])],
@@ -274,6 +281,7 @@ class Overlay {
     };
     const name = this.model.get("arrangement");
     if (name in KEYS || PLANES.includes(name)) this.plane = PLANES.indexOf(name);
+    this.wide = this.isWide();
     this.nv.setCustomLayout(layouts[name]);
   }
 

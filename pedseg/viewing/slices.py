@@ -70,6 +70,14 @@ def canvas_class() -> type[NiiVue]:
         drawn = traitlets.CBytes(b"").tag(sync=True)  # what the pen has made of it
         undone = traitlets.Int(0).tag(sync=True)  # how often the last stroke was taken back
         ready = traitlets.Unicode("").tag(sync=True)  # `webgl` or `none`, and when: set by the browser
+        heard: Callable[[str, Any], object] | None = None
+
+        def _handle_custom_msg(self, content: Any, buffers: Any) -> None:
+            event = content.get("event", "") if isinstance(content, dict) else ""
+            if not event.startswith("pedseg_"):
+                super()._handle_custom_msg(content, buffers)
+            elif self.heard is not None:
+                self.heard(event, content.get("data"))
 
     return SliceCanvas
 
@@ -88,14 +96,13 @@ class Slices:
         self.widget.dark = [one.id for one in ORGANS if _is_dark(one.color)]
         self._keys: list[Callable[[str], object]] = []
         self._hovers: list[Callable[[Any], object]] = []
-        self.widget.on_msg(self._hear)
+        self.widget.heard = self._hear
 
-    def _hear(self, _: Any, content: Any, buffers: Any) -> None:
-        kind = content.get("event") if isinstance(content, dict) else None
-        for told in self._keys if kind == "pedseg_key" else ():
-            told(content["data"])
-        for told in self._hovers if kind == "pedseg_hover" else ():
-            told(tuple(int(v) for v in content["data"]))
+    def _hear(self, event: str, told: Any) -> None:
+        for act in self._keys if event == "pedseg_key" else ():
+            act(str(told))
+        for act in self._hovers if event == "pedseg_hover" else ():
+            act(tuple(int(v) for v in told))
 
     def on_key(self, act: Callable[[str], object]) -> None:
         """Call `act` with every letter or digit that is pressed over the slices."""

@@ -15,6 +15,10 @@ from pedseg.viewing import browser, serving
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "runs" / "screenshots"
+QUIETLY = (
+    "--no-browser", "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=", "--allow-root",
+    "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +34,22 @@ def voila(tmp_path_factory) -> Iterator[str]:
     words = serving.command(ROOT / "notebooks" / "09_reading_room.ipynb", port=port, browser=False)
     with serving.running(words, port, env=serving.variables(), log=log) as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory) -> Callable[..., Any]:
+    """Opens JupyterLab on a folder as `pedseg lab` does, with settings of its own; a context that gives the address."""
+
+    def serve(folder: Path, itk: str = "", **more: str) -> Any:
+        own = tmp_path_factory.mktemp("jupyter")
+        places = {f"JUPYTER_{kind}_DIR": str(own / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
+        places |= {f"JUPYTERLAB_{kind}_DIR": str(own / kind.lower()) for kind in ("SETTINGS", "WORKSPACES")}
+        port = serving.free_port()
+        words = serving.lab_command(folder, folder, [*QUIETLY, f"--port={port}"])
+        env = {**serving.lab_variables(itk), **places, "PYTHONPATH": serving.variables()["PYTHONPATH"], **more}
+        return serving.running(words, port, env=env, log=own / "lab.log")
+
+    return serve
 
 
 @pytest.fixture(scope="session")
