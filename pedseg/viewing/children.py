@@ -45,6 +45,13 @@ class Children:
     def __init__(self, datasets: list[DataSet], study: Path | None = None) -> None:
         self.datasets, self.study = datasets, study
 
+    @classmethod
+    def of_one(cls, child: Child) -> Children:
+        """A list of one child alone."""
+        found = cls([])
+        found.__dict__["all"] = {child.key: child}
+        return found
+
     @cached_property
     def all(self) -> dict[tuple[str, str, str], Child]:
         """Every child by its key, samples first."""

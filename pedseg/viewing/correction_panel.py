@@ -116,9 +116,8 @@ class CorrectionPanel(widgets.VBox):
     def _keep(self) -> None:
         if self.correction is not None:
             file = self.save(self.correction)
-            self.saved.value = (
-                f'<div class="pedseg-note">Saved: {html.escape(file.name)} in {html.escape(file.parent.name)}.</div>'
-            )
+            text = html.escape(f"Saved as {file.name} in the folder {file.parent.name}.")
+            self.saved.value = f'<div class="pedseg-note" role="status">{text}</div>'
 
 
 def _in_words(grade: Grade, correction: Correction) -> str:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from pedseg.findings import refuse
 from pedseg.patients.datasets import DataSet
 from pedseg.scan import Scan
+
+if TYPE_CHECKING:
+    from pedseg.viewing.children import Child
 
 ENGINES = ("room", "pictures", "itk")
 NEEDED = {"room": ("ipyniivue", "k3d", "fast_simplification"), "pictures": (), "itk": ("itkwidgets",)}
@@ -51,16 +54,49 @@ def reading_room(datasets: list[DataSet], study: Path, engine: str = "") -> Any:
         from pedseg.workbook.viewer import SliceViewer
 
         return SliceViewer(exam.reading_room(datasets, study))
-    from pedseg.viewing.children import SIDE, Children
-    from pedseg.viewing.failure_list import AS_IT_LIES, entries
+    from pedseg.viewing.children import Children
+    from pedseg.viewing.failure_list import entries
     from pedseg.viewing.room import Room
+
+    return Room(Children(datasets, study), entries(study), list(exam.weight_files(study)), contours(study))
+
+
+def contours(study: Path) -> Callable[[Scan, Child], Mapping[str, NDArray]]:
+    """What the models of a study draw of a child, each when it is looked up; of one on its side in two ways."""
+    from pedseg.viewing.children import SIDE
+    from pedseg.viewing.failure_list import AS_IT_LIES
+    from pedseg.workbook import exam
 
     files = exam.weight_files(study)
     lying = {f"{name}{AS_IT_LIES}": file for name, file in files.items()}
 
-    def predict(scan: Scan, child) -> Mapping[str, NDArray]:
+    def predict(scan: Scan, child: Child) -> Mapping[str, NDArray]:
         if child.kind != SIDE:
             return exam.Contours(scan, files)
         return exam.Contours(scan, files | lying, dict.fromkeys(files, "turned") | dict.fromkeys(lying, "ignored"))
 
-    return Room(Children(datasets, study), entries(study), list(files), predict)
+    return predict
+
+
+def view(
+    scan: Scan, truth: NDArray | None = None, predictions: Mapping[str, NDArray] | None = None, engine: str = ""
+) -> Any:
+    """A viewer for one scan (HU, RAS) with label maps on its grid, in the engine that this place can carry.
+
+    itkwidgets shows one label map: the truth, or the first prediction where there is none.
+    """
+    chosen, drawn = choose(engine), predictions or {}
+    if chosen == "itk":
+        from pedseg.viewing import itk
+
+        return itk.view(scan, truth if truth is not None else next(iter(drawn.values()), None))
+    if chosen == "pictures":
+        from pedseg.workbook import viewer
+
+        return viewer.view(scan, truth, drawn)
+    from pedseg.viewing.children import Child, Children
+    from pedseg.viewing.room import Room
+
+    true = None if truth is None else Scan(truth, scan.affine)
+    child = Child("this scan", "scan", "sample", "scan", lambda: (scan, true))
+    return Room(Children.of_one(child), [], list(drawn), lambda *_: drawn)

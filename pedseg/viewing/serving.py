@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pedseg.findings import refuse
@@ -69,13 +69,16 @@ def running(words: Sequence[str], port: int, *, env: dict[str, str], log: Path, 
     """
     own_group = {"start_new_session": True} if os.name == "posix" else {}
     with log.open("wb") as stream:
-        server = subprocess.Popen(list(words), env=env, stdout=stream, stderr=subprocess.STDOUT, **own_group)  # type: ignore[call-overload]
+        server = subprocess.Popen(  # type: ignore[call-overload]
+            list(words), env=env, stdout=stream, stderr=subprocess.STDOUT, **own_group
+        )  # fmt: skip
         try:
             _wait_for(server, port, log, seconds)
             yield f"http://{HOST}:{port}/"
         finally:
             if os.name == "posix":
-                os.killpg(server.pid, signal.SIGTERM)  # the server and its kernels
+                with suppress(ProcessLookupError):  # it has ended by itself
+                    os.killpg(server.pid, signal.SIGTERM)  # the server and its kernels
             else:
                 server.terminate()
             try:

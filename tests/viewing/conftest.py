@@ -28,11 +28,17 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def voila(tmp_path_factory) -> Iterator[str]:
+def runs(tmp_path_factory) -> Path:
+    """Where the pages keep what is saved in them."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def voila(tmp_path_factory, runs) -> Iterator[str]:
     """The address of the reading room, served as `pedseg rooms` does."""
     port, log = serving.free_port(), tmp_path_factory.mktemp("voila") / "voila.log"
     words = serving.command(ROOT / "notebooks" / "09_reading_room.ipynb", port=port, browser=False)
-    with serving.running(words, port, env=serving.variables(), log=log) as address:
+    with serving.running(words, port, env={**serving.variables(), "PEDSEG_RUNS": str(runs)}, log=log) as address:
         yield address
 
 
