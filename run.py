@@ -51,7 +51,7 @@ if not OLDEST <= sys.version_info[:2] <= NEWEST:  # above every line that an old
 # Which optional parts a verb needs; the others do with the base.
 EXTRAS = {
     "test": {"dev", "ray", "viewer3d"},
-    "bench": {"dev", "ray"},
+    "bench": {"dev", "ray", "viewer3d"},
     "rooms": {"viewer3d"},
     "lab": {"viewer3d"},
     "import": {"dicom"},
@@ -116,7 +116,7 @@ def reason(text: str) -> str:
 
 def extras_for(arguments: list[str]) -> set[str]:
     """Name the optional parts that this job needs."""
-    extras = set(EXTRAS.get(arguments[0], ()))
+    extras = set(EXTRAS.get(arguments[0], ())) | ({"dev"} if "--screenshots" in arguments else set())
     return extras | {"ray"} if "ray" in arguments else extras
 
 

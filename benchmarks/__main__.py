@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-NAMES = ("metrics", "federation", "learning")
+NAMES = ("metrics", "federation", "learning", "viewing")
 
 
 def main(arguments: Sequence[str]) -> int:

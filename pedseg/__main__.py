@@ -139,8 +139,12 @@ def lab(options: argparse.Namespace) -> int:
 
 def rooms(options: argparse.Namespace) -> int:
     """Serve the reading room as a page on this machine; other arguments go to Voilà."""
-    from pedseg.viewing import serving
+    from pedseg.viewing import screenshots, serving
 
+    if options.screenshots:
+        for file in screenshots.take(READING_ROOM, options.screenshots):
+            print(file)
+        return 0
     command = serving.command(READING_ROOM, port=options.port, browser=not options.no_browser, rest=options.rest)
     return subprocess.call(command, env=serving.variables())
 
@@ -219,6 +223,7 @@ def parser() -> argparse.ArgumentParser:
     own = verb(rooms)
     own.add_argument("--port", type=int, help="default: the first that is free from 8866")
     own.add_argument("--no-browser", action="store_true", help="only serve it")
+    own.add_argument("--screenshots", type=Path, metavar="F", help="only keep pictures of it in the folder F")
     own = verb(weave)
     own.add_argument("--out", type=Path, default=NOTEBOOKS)
     own.add_argument("--without-solutions", action="store_true", help="for lecturers: leave the folded answers out")

@@ -244,6 +244,7 @@ def test_two_set_ups_at_once_are_one_too_many(run, clone):
         (["federate", "--transport", "ray"], {"ray"}),
         (["test", "-k", "metrics"], {"dev", "ray", "viewer3d"}),
         (["rooms"], {"viewer3d"}),
+        (["rooms", "--screenshots", "docs"], {"viewer3d", "dev"}),
         (["lab"], {"viewer3d"}),
         (["import", "x"], {"dicom"}),
     ],

@@ -15,6 +15,7 @@ from pedseg.viewing import engines
 from pedseg.workbook import lesson
 
 lesson.setup()
+engines.prepare()
 
 # %% hidden
 engines.reading_room(lesson.samples(), lesson.study())

@@ -65,11 +65,10 @@ class Controls:
         self.trouble = widgets.HTML()
         self.coloring = widgets.ToggleButtons(options=[BY_ORGAN, BY_DISTANCE], style={"button_width": "126px"})
         self.scale = widgets.HTML(legend(), layout=_layout(display="none"))
+        self.solids = widgets.HBox([], layout=_layout(width="100%", min_height="236px", overflow="hidden"))
         self.solid_words = widgets.HTML()
 
-    def page(
-        self, slices: widgets.Widget, solids: Sequence[widgets.Widget], panels: Mapping[str, widgets.Widget]
-    ) -> list[widgets.Widget]:
+    def page(self, slices: widgets.Widget, panels: Mapping[str, widgets.Widget]) -> list[widgets.Widget]:
         """The page: two rows of controls, slices on the left, 3-D over the panels on the right."""
         top = [self.center, self.patient, _label("drawn by"), self.model, _label("and"), self.second, *self.layers]
         bar = [self.window, self.range, self.look, self.opacity, self.arrangement, self.tool]
@@ -83,7 +82,7 @@ class Controls:
         right = widgets.VBox(
             [
                 self.coloring,
-                widgets.HBox(list(solids), layout=_layout(width="100%", overflow="hidden")),
+                self.solids,
                 widgets.HBox([self.solid_words, self.scale], layout=_layout(**ROW, justify_content="space-between")),
                 self.tabs,
             ],

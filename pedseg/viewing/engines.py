@@ -46,6 +46,16 @@ def _known_to_fail() -> bool:
     return "google.colab" in sys.modules or bool(os.environ.get("VSCODE_PID") or os.environ.get("VSCODE_CWD"))
 
 
+def prepare(engine: str = "") -> None:
+    """Load what the engine needs (some seconds), so that the page opens at once when it is asked for."""
+    if choose(engine) == "room":
+        from pedseg.viewing import children, failure_list, room, slices
+        from pedseg.workbook import exam
+
+        assert children and failure_list and room and exam
+        slices.canvas_class()
+
+
 def reading_room(datasets: list[DataSet], study: Path, engine: str = "") -> Any:
     """The page of all children, models and failures of a study, in the engine that this place can carry."""
     from pedseg.workbook import exam

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from typing import Any
 
 from pedseg.viewing.controls import BY_DISTANCE, Controls
@@ -24,10 +25,26 @@ class LightBox:
         self.reading: Reading | None = None
         self.drawn_by: list[str] = []
         self.slices = Slices(HEIGHT)
-        self.solids = {name: Solids(SOLID_HEIGHT, name) for name in (TRUTH, "model")}
-        link(self.solids[TRUTH], self.solids["model"])
+        self.solids: dict[str, Solids] = {}
+        self._front: tuple[Any, float] | None = None
+        self.on_pick: Callable[[list[float]], object] = lambda place_mm: None
         self.organs = OrganPanel(lambda _: self.show_organs())
         self.disagreements = DisagreementPanel(self.show_disagreement)
+
+    def _stand_up(self) -> None:
+        """Make the two 3-D pictures, once the slices are there: their modules are large."""
+        self.solids = {name: Solids(SOLID_HEIGHT, name) for name in (TRUTH, "model")}
+        for solid in self.solids.values():
+            solid.on_pick(lambda organ_id, place_mm: self.on_pick(place_mm))
+        self.look_from_the_front()
+        link(self.solids[TRUTH], self.solids["model"])
+        self.set.solids.children = [solid.plot for solid in self.solids.values()]
+
+    def look_from_the_front(self, *at: Any) -> None:
+        """Stand in front of the patient, given the middle of the scan (mm) and its size (mm), or those given before."""
+        self._front = (at[0], at[1]) if at else self._front
+        for solid in self.solids.values() if self._front else ():
+            solid.look_from_the_front(*self._front)  # type: ignore[misc]
 
     def show(self, models: list[str]) -> None:
         """Show what these models draw, everywhere."""
@@ -59,6 +76,8 @@ class LightBox:
         """The surfaces: truth beside the first model, in organ colors or by distance."""
         if self.reading is None:
             return
+        if not self.solids:
+            self._stand_up()
         by_distance = self.set.coloring.value == BY_DISTANCE
         self.set.scale.layout.display = None if by_distance else "none"
         name = self.drawn_by[0] if self.drawn_by else None
@@ -70,6 +89,8 @@ class LightBox:
         text += f" · meshes true to {error_mm:.1f} mm" if surfaces else ""
         self.set.solid_words.value = f'<span class="pedseg-note">{html.escape(text)}</span>'
         self.focus(self.slices.widget.focus)
+        if len(self.slices.widget.at) == 3:
+            self.point_at(tuple(self.slices.widget.at))
         self.show_organs()
 
     def focus(self, organ_id: int) -> None:

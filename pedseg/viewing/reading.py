@@ -15,7 +15,7 @@ from pedseg.findings import refuse
 from pedseg.metrics import OrganScore, score_case
 from pedseg.organs import EVALUATED, NAMES, ORGANS
 from pedseg.scan import Scan
-from pedseg.viewing.surfaces import Surface, distance_to_truth_mm, signed_distance_mm, surfaces
+from pedseg.viewing.surfaces import Border, Surface, distance_to_truth_mm, surfaces
 from pedseg.workbook.figures import PLANES, fullest
 
 TRUTH = "truth"
@@ -58,7 +58,7 @@ class Reading:
         self._scores: dict[str, dict[str, OrganScore]] = {}
         self._surfaces: dict[str, dict[int, Surface]] = {}
         self._distances: dict[str, dict[int, NDArray | None]] = {}
-        self._fields: dict[int, NDArray] = {}
+        self._borders: dict[int, Border] = {}
         self._disagreements: dict[tuple[str, str, tuple[int, ...]], list[Disagreement]] = {}
 
     def _on_this_grid(self, labels: NDArray, name: str) -> LabelMap:
@@ -149,7 +149,7 @@ class Reading:
             if labels is not None:
                 text.append(f"{model}: {_plain(int(labels[voxel]))}")
         if here:
-            text.append(f"{abs(self._depth_mm(here, voxel)):.0f} mm inside the true border")
+            text.append(f"{self._depth_mm(here, voxel):.0f} mm inside the true border")
         return " · ".join(text)
 
     def organs_at(self, voxel: Voxel, models: tuple[str, ...]) -> list[int]:
@@ -160,9 +160,9 @@ class Reading:
     def _depth_mm(self, i: int, voxel: Voxel) -> float:
         """How deep a voxel lies in a true organ."""
         assert self.truth is not None
-        if i not in self._fields:
-            self._fields[i] = signed_distance_mm(self.truth == i, np.array(self.scan.spacing_mm)).astype(np.float16)
-        return float(self._fields[i][voxel])
+        if i not in self._borders:
+            self._borders[i] = Border.of(np.pad(self.truth == i, 1), np.array(self.scan.spacing_mm))
+        return float(self._borders[i].distance_mm(np.array([voxel]) + 1)[0])
 
     def disagreements(self, first: str, second: str, ids: tuple[int, ...]) -> list[Disagreement]:
         """Connected places where two models draw organs of `ids` differently, the largest first."""

@@ -48,8 +48,7 @@ class Room(widgets.VBox):
             "Organs": self.box.organs, "Failures": self.failures, "Two models": self.box.disagreements,
             "Correct": self.corrections, "Keys": widgets.HTML(KEYS),
         }  # fmt: skip
-        plots = [each.plot for each in self.box.solids.values()]
-        super().__init__(self.set.page(self.slices.widget, plots, panels))
+        super().__init__(self.set.page(self.slices.widget, panels))
         self.add_class("pedseg-room")
         self._listen()
         self.choose_center()
@@ -75,8 +74,7 @@ class Room(widgets.VBox):
         self.slices.on_ready(self._seen)
         self.slices.on_key(lambda key: keys.press(self, key))
         self.slices.on_hover(self._hover)
-        for solid in self.box.solids.values():
-            solid.on_pick(lambda organ_id, place_mm: self._picked(place_mm))
+        self.box.on_pick = self._picked
 
     def _seen(self, drawing: str) -> None:
         """A browser shows the page: only now is there time for the models, which keep the kernel busy for a while."""
@@ -164,8 +162,7 @@ class Room(widgets.VBox):
                 slider.max = scan.shape[k] - 1
         self.go(at)
         middle = self.reading.place_mm(tuple((np.array(scan.shape) - 1) / 2))  # type: ignore[arg-type]
-        for solid in self.box.solids.values():
-            solid.look_from_the_front(middle, float(np.multiply(scan.shape, scan.spacing_mm).max()))
+        self.box.look_from_the_front(middle, float(np.multiply(scan.shape, scan.spacing_mm).max()))
 
     @property
     def drawn_by(self) -> list[str]:

@@ -16,6 +16,10 @@ from pedseg.findings import refuse
 
 HERE = Path(__file__).parent
 HOST = "127.0.0.1"
+QUIETLY = (  # JupyterLab for a browser that nobody sits before
+    "--no-browser", "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=", "--allow-root",
+    "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+)  # fmt: skip
 
 
 def command(notebook: Path, *, port: int | None = None, browser: bool = True, rest: Sequence[str] = ()) -> list[str]:

@@ -7,6 +7,7 @@ change is measured and kept with the mesh (`Surface.error_mm`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,8 @@ def _surface(mask: NDArray[np.bool_], box: Box, affine: NDArray, share: float) -
     vertices, faces, _, _ = marching_cubes(soft, 0.5)
     if len(faces) * share > KEPT_LEAST:
         vertices, faces = simplify(vertices.astype(np.float32), faces.astype(np.int32), 1 - share)
-    error_mm = _error_mm(vertices, padded > 0.5, np.linalg.norm(affine[:3, :3], axis=0))
+    border = Border.of(padded > 0.5, np.linalg.norm(affine[:3, :3], axis=0))
+    error_mm = float(np.percentile(border.distance_mm(vertices), 95))
     corner = np.array([s.start for s in box]) - margin
     placed = (vertices + corner) @ affine[:3, :3].T + affine[:3, 3]
     if np.linalg.det(affine[:3, :3]) > 0:  # normals outward: skimage winds them for falling values
@@ -61,27 +63,47 @@ def _surface(mask: NDArray[np.bool_], box: Box, affine: NDArray, share: float) -
     return Surface(placed.astype(np.float32), np.ascontiguousarray(faces, dtype=np.uint32), error_mm)
 
 
-def _error_mm(vertices: NDArray, mask: NDArray[np.bool_], spacing_mm: NDArray) -> float:
-    """How far 95 % of the vertices (in voxels) lie at most from the border of the mask."""
-    away = np.abs(_sample(signed_distance_mm(mask, spacing_mm), vertices))
-    return float(np.percentile(away, 95))
+@dataclass(frozen=True)
+class Border:
+    """The border of a mask of voxels: the faces between voxels in it and voxels out of it.
 
+    `faces_mm` (n, 3) are their centers, in millimeters from the first voxel's center; `halves_mm` (n, 3) how far each
+    reaches, 0 along its own axis.
+    """
 
-def signed_distance_mm(mask: NDArray[np.bool_], spacing_mm: NDArray) -> NDArray[np.float32]:
-    """Distance of every voxel center from the border of a mask, in mm: outside positive, inside negative."""
-    from scipy.ndimage import distance_transform_edt as distance
+    mask: NDArray[np.bool_]
+    spacing_mm: NDArray[np.float64]
+    faces_mm: NDArray[np.float64]
+    halves_mm: NDArray[np.float64]
+    tree: Any
 
-    half = float(np.mean(spacing_mm)) / 2  # the border runs half a voxel from the nearest center beyond it
-    outside = distance(~mask, sampling=spacing_mm)
-    inside = distance(mask, sampling=spacing_mm)
-    return (np.where(mask, half - inside, outside - half)).astype(np.float32)
+    @classmethod
+    def of(cls, mask: NDArray[np.bool_], spacing_mm: NDArray) -> Border:
+        """The border of a mask (x, y, z) with at least one voxel in and one out."""
+        from scipy.spatial import cKDTree
 
+        spacing = np.asarray(spacing_mm, float)
+        centers, halves = [], []
+        for axis in range(3):
+            found = np.argwhere(np.diff(mask.astype(np.int8), axis=axis)).astype(float)
+            found[:, axis] += 0.5
+            centers.append(found * spacing)
+            halves.append(np.tile(np.where(np.arange(3) == axis, 0.0, spacing / 2), (len(found), 1)))
+        faces_mm = np.concatenate(centers)
+        return cls(mask, spacing, faces_mm, np.concatenate(halves), cKDTree(faces_mm, balanced_tree=False))
 
-def _sample(field: NDArray, places: NDArray) -> NDArray[np.float32]:
-    """A field between its voxels, at places (n, 3) in voxels."""
-    from scipy.ndimage import map_coordinates
+    def distance_mm(self, places: NDArray) -> NDArray[np.float32]:
+        """Distance of places (n, 3), in voxels, from the border: exact to the nearest of eight faces."""
+        points_mm = np.asarray(places, float) * self.spacing_mm
+        _, near = self.tree.query(points_mm, k=min(8, len(self.faces_mm)))
+        near = near.reshape(len(points_mm), -1)
+        beside = np.maximum(0, np.abs(points_mm[:, None] - self.faces_mm[near]) - self.halves_mm[near])
+        return np.linalg.norm(beside, axis=2).min(axis=1).astype(np.float32)
 
-    return map_coordinates(field, np.asarray(places).T, order=1, mode="nearest").astype(np.float32)
+    def signed_mm(self, places: NDArray) -> NDArray[np.float32]:
+        """The same, negative inside the mask."""
+        voxels = np.clip(np.rint(places).astype(int), 0, np.array(self.mask.shape) - 1)
+        return np.where(self.mask[tuple(voxels.T)], -1, 1) * self.distance_mm(places)
 
 
 def distance_to_truth_mm(
@@ -91,16 +113,12 @@ def distance_to_truth_mm(
 
     `truth` is the label map (x, y, z) that `affine` places. None where the organ is not in it: there is no distance.
     """
-    there = truth == i
-    if not there.any():
+    from scipy.ndimage import find_objects
+
+    box = find_objects(truth, i)[i - 1]
+    if box is None:
         return None
     affine = np.asarray(affine, float)
     places = (surface.vertices_mm - affine[:3, 3]) @ np.linalg.inv(affine[:3, :3]).T
-    filled = np.argwhere(there.any(axis=2)), np.flatnonzero(there.any(axis=(0, 1)))
-    low = np.array([*filled[0].min(axis=0), filled[1][0]])
-    high = np.array([*filled[0].max(axis=0), filled[1][-1]])
-    low = np.floor(np.minimum(low, places.min(axis=0))).astype(int) - 1
-    high = np.ceil(np.maximum(high, places.max(axis=0))).astype(int) + 2
-    box = tuple(slice(max(0, a), b) for a, b in zip(low, high, strict=True))
-    spacing_mm = np.linalg.norm(affine[:3, :3], axis=0)
-    return _sample(signed_distance_mm(there[box], spacing_mm), places - [s.start for s in box])
+    border = Border.of(np.pad(truth[box] == i, 1), np.linalg.norm(affine[:3, :3], axis=0))
+    return border.signed_mm(places - [s.start - 1 for s in box])

@@ -15,10 +15,6 @@ from pedseg.viewing import browser, serving
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "runs" / "screenshots"
-QUIETLY = (
-    "--no-browser", "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=", "--allow-root",
-    "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-)  # fmt: skip
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +47,7 @@ def lab(tmp_path_factory) -> Callable[..., Any]:
         places = {f"JUPYTER_{kind}_DIR": str(own / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
         places |= {f"JUPYTERLAB_{kind}_DIR": str(own / kind.lower()) for kind in ("SETTINGS", "WORKSPACES")}
         port = serving.free_port()
-        words = serving.lab_command(folder, folder, [*QUIETLY, f"--port={port}"])
+        words = serving.lab_command(folder, folder, [*serving.QUIETLY, f"--port={port}"])
         env = {**serving.lab_variables(itk), **places, "PYTHONPATH": serving.variables()["PYTHONPATH"], **more}
         return serving.running(words, port, env=env, log=own / "lab.log")
 

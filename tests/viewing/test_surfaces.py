@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pedseg.viewing.surfaces import distance_to_truth_mm, signed_distance_mm, surfaces
+from pedseg.viewing.surfaces import Border, distance_to_truth_mm, surfaces
 
 SPACING = np.array([2.0, 2.0, 3.0])
 AFFINE = np.diag([*SPACING, 1.0])
@@ -47,22 +47,25 @@ def test_a_thin_organ_and_a_single_voxel_keep_a_surface():
     assert set(found) == {1, 2} and all(len(each.triangles) for each in found.values())
 
 
-def test_the_distance_has_a_sign():
-    mask = np.zeros((11, 3, 3), bool)
-    mask[3:8] = True
-    assert signed_distance_mm(mask, np.ones(3))[:, 1, 1].tolist() == [
-        2.5,
-        1.5,
-        0.5,
-        -0.5,
-        -1.5,
-        -2.5,
-        -1.5,
-        -0.5,
-        0.5,
-        1.5,
-        2.5,
-    ]
+def test_the_distance_from_a_border_of_voxels_is_exact_and_has_a_sign():
+    mask = np.zeros((11, 5, 5), bool)
+    mask[3:8, 1:4, 1:4] = True
+    border = Border.of(mask, np.array([2.0, 1.0, 1.0]))
+    places = np.array([[0, 2, 2], [2.5, 2, 2], [3, 2, 2], [5, 2, 2], [10, 2, 2], [10, 5.5, 2]])
+    # the box reaches from 2.5 to 7.5 voxels of 2 mm along x, from 0.5 to 3.5 mm along y and z
+    expected = [5.0, 0.0, -1.0, -1.5, 5.0, np.hypot(5.0, 2.0)]
+    np.testing.assert_allclose(border.signed_mm(places), expected, atol=1e-5)
+
+
+def test_it_is_that_of_a_distance_transform_far_away():
+    from scipy.ndimage import distance_transform_edt
+
+    mask = ball() > 0
+    places = np.array([[0, 0, 0], [39, 20, 15], [20, 20, 15]])
+    edt = distance_transform_edt(~mask, sampling=SPACING) - distance_transform_edt(mask, sampling=SPACING)
+    found = Border.of(mask, SPACING).signed_mm(places)
+    half = np.linalg.norm(SPACING) / 2  # that one runs from center to center
+    assert np.abs(found - edt[tuple(places.T)]).max() <= half
 
 
 def test_a_shifted_ball_is_beyond_on_one_side_and_short_on_the_other():
