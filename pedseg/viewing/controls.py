@@ -105,5 +105,6 @@ KEYS = """<div class="pedseg-keys">Click a slice, then:<br>
 <kbd>O</kbd>: only the organ under the crosshair · <kbd>E</kbd>: the nine evaluated organs<br>
 <kbd>N</kbd> <kbd>B</kbd>: next failure, the one before · <kbd>M</kbd>: measure in mm with the right button<br>
 <kbd>D</kbd>: draw, stop drawing · <kbd>U</kbd>: undo<br>
+In the table, − is how far the contour falls short of the truth and + how far it goes beyond, in mm (95 % of it).<br>
 Drag with the right mouse button for a window of your own. In 3-D: drag turns, the wheel zooms, a click on an organ goes
 there in the slices.</div>"""

@@ -96,8 +96,9 @@ class LightBox:
     def focus(self, organ_id: int) -> None:
         """Let one organ stand out, in slices and in 3-D; 0 for none."""
         self.slices.widget.focus = organ_id
+        by_distance = self.set.coloring.value == BY_DISTANCE  # then every surface has something to say
         for solid in self.solids.values():
-            solid.focus(organ_id)
+            solid.focus(0 if by_distance else organ_id)
 
     def show_organs(self) -> None:
         """Only the organs that are on, in slices and in 3-D."""

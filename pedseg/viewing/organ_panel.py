@@ -15,7 +15,7 @@ from pedseg.organs import EVALUATED, ORGANS
 ROW = "24px"
 GROUPS = tuple(dict.fromkeys(one.group for one in ORGANS))
 IN_ORDER = [one for group in GROUPS for one in ORGANS if one.group == group]
-HEAD = ("", "true mL", "drawn", "DSC", "HD95", "− / +")
+HEAD = ("", "true mL", "drawn", "DSC", "HD95", "− / + mm")  # the last three: share, mm, mm short of and beyond truth
 POOR_DSC = 0.7
 
 
@@ -89,7 +89,7 @@ class OrganPanel(widgets.VBox):
         head = "".join(f"<th>{name}</th>" for name in HEAD[1:])
         rows = [f"<tr><th></th>{head}</tr>"]
         for group in GROUPS:
-            words = f"{group} · {html.escape(model)} · short − and beyond + the truth in mm"
+            words = f"{group} · {html.escape(model)}"
             rows.append(f'<tr><th colspan="{len(HEAD)}">{words}</th></tr>')
             for one in IN_ORDER:
                 if one.group == group:

@@ -262,6 +262,7 @@ class Room(widgets.VBox):
                 self.set.model.value = entry.model
         if entry.organ:
             self.box.organs.boxes[organ(entry.organ).id].value = True
+            self.corrections.organ.value = entry.organ
             place = place or self.reading.middle_of(entry.model, organ(entry.organ).id)
         self.show_models()
         self.box.focus(organ(entry.organ).id if entry.organ else 0)

@@ -26,7 +26,7 @@ from pedseg.viewing.outlines import outlines
 STYLES = {"solid": [], "dashed": [7, 5], "dotted": [1.5, 4]}  # pixels on and off
 EXPORT = re.compile(r"export\{([\w$]+) as default\};?\s*$")
 # The whole scan, sent back to the kernel that it came from; nobody there looks at it.
-ECHO = re.compile(r'if\((\w)\.img\)\{let \w=\w+\(\1\.img\);\w+\(\w,"img",\1\.img\.buffer,\w\)\}')
+ECHO = re.compile(r'\w+\(\w,"img",\w\.img\.buffer,\w\)')
 INSTANCE = re.compile(r'\{if\(!([\w$]+)\)\{console\.error\("Niivue instance not found')
 
 
@@ -45,7 +45,7 @@ def front_end() -> str:
     own = own.replace("NIIVUE", instance[1]).replace("INNER", inner[1])
     names = "KEYS|AXES|PLANES|Overlay"  # must not meet the bundle's own names
     own = re.sub(rf"\b({names})\b", r"pedseg\1", own)
-    return ECHO.sub("", text[: inner.start()]) + "\n" + own
+    return ECHO.sub("void 0", text[: inner.start()]) + "\n" + own
 
 
 @cache
