@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import nbformat
@@ -45,6 +46,18 @@ def test_the_room_opens_in_jupyterlab_and_letters_do_not_reach_the_notebook(root
         assert (np.abs(after - before).max(axis=2) > 12).mean() > 0.1
         assert page.locator(".jp-Notebook .jp-Cell").count() == cells
         keep(page, "lab-page")
+        assert outside == []
+        page.close()
+
+
+def test_the_address_for_binder_opens_the_room_alone(root, chromium, lab, keep):
+    """As Binder serves it: Voilà behind JupyterLab's server, with our template on the path."""
+    query = re.search(r"`(voila/render/\S+)`", (root / "README.md").read_text("utf-8"))[1]
+    with lab(root, JUPYTER_PATH=str(root / "pedseg" / "viewing")) as address:
+        page, outside = browser.open_page(chromium, address + query)
+        browser.wait_until_drawn(page)
+        assert page.locator(".pedseg-room").bounding_box()["y"] < 60  # the text is beneath
+        keep(page, "binder")
         assert outside == []
         page.close()
 
