@@ -66,7 +66,7 @@ def wait_until_drawn(page: Any, *, model: str = "federated", seconds: float = 90
     page.wait_for_function(said, timeout=1000 * seconds)
 
 
-def settle(page: Any, *, quiet_ms: int = 400, seconds: float = 20) -> None:
+def settle(page: Any, *, quiet_ms: int = 300, seconds: float = 8) -> None:
     """Wait until the picture of the page does not change any more."""
     before = b""
     for _ in range(int(1000 * seconds / quiet_ms)):

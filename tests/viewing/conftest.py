@@ -11,10 +11,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pedseg.organs import organ
+from pedseg.scan import Scan
 from pedseg.viewing import browser, serving
 
 ROOT = Path(__file__).parents[2]
 PICTURES = ROOT / "runs" / "screenshots"
+
+
+@pytest.fixture
+def scan() -> Scan:
+    """A gray scan of 24 x 22 x 20 voxels of 3 x 3 x 4 mm."""
+    return Scan(np.full((24, 22, 20), 40, np.int16), np.diag([3.0, 3.0, 4.0, 1.0]))
+
+
+@pytest.fixture
+def truth(scan) -> np.ndarray:
+    """Its label map: a liver of 1000 voxels (36 mL), a spleen of 144."""
+    labels = np.zeros(scan.shape, np.uint8)
+    labels[2:12, 4:14, 3:13], labels[14:18, 4:10, 4:10] = organ("Liver").id, organ("Spleen").id
+    return labels
 
 
 @pytest.fixture(scope="session")

@@ -12,19 +12,7 @@ from pedseg.scan import Scan
 from pedseg.viewing.reading import TRUTH, Reading
 
 LIVER, SPLEEN = organ("Liver").id, organ("Spleen").id
-SHAPE = (20, 18, 16)
-
-
-@pytest.fixture
-def scan():
-    return Scan(np.full(SHAPE, 40, np.int16), np.diag([3.0, 3.0, 4.0, 1.0]))
-
-
-@pytest.fixture
-def truth():
-    labels = np.zeros(SHAPE, np.uint8)
-    labels[2:12, 4:14, 3:13], labels[14:18, 4:10, 4:10] = LIVER, SPLEEN
-    return labels
+SHAPE = (24, 22, 20)
 
 
 @pytest.fixture
@@ -62,12 +50,12 @@ def test_places_and_voxels_go_both_ways(scan, truth):
     turned = Scan(scan.voxels, scan.affine + np.array([[0, 0, 0, -7], [0, 0, 0, 5], [0, 0, 0, 9], [0] * 4]))
     reading = Reading(turned, truth)
     assert reading.voxel_at(reading.place_mm((3, 4, 5))) == (3, 4, 5)
-    assert reading.voxel_at((1e6, -1e6, 0)) == (19, 0, 0)
+    assert reading.voxel_at((1e6, -1e6, 0)) == (23, 0, 0)
     assert truth[reading.middle_of(TRUTH, SPLEEN)] == SPLEEN and reading.middle_of(TRUTH, 9) is None
 
 
 def test_a_map_on_another_grid_is_a_sentence(scan, truth):
-    with pytest.raises(PedsegInputError, match="19 × 18 × 16 voxels, the scan 20 × 18 × 16: it lies on another grid"):
+    with pytest.raises(PedsegInputError, match="23 × 22 × 20 voxels, the scan 24 × 22 × 20: it lies on another grid"):
         Reading(scan, truth[1:])
     with pytest.raises(PedsegInputError, match="E-GEOMETRY other"):
         Reading(scan, truth, {"other": truth[:, 1:]}).labels("other")
@@ -75,7 +63,7 @@ def test_a_map_on_another_grid_is_a_sentence(scan, truth):
         Reading(scan, truth + 200)
 
 
-@pytest.mark.parametrize("shape", [(20, 18), (20, 18, 1)])
+@pytest.mark.parametrize("shape", [(24, 22), (24, 22, 1)])
 def test_a_flat_image_is_a_sentence(shape):
     with pytest.raises(PedsegInputError, match="it is flat, not a volume"):
         Reading(Scan(np.zeros(shape, np.int16), np.eye(4)))
@@ -83,6 +71,6 @@ def test_a_flat_image_is_a_sentence(shape):
 
 def test_without_truth_or_with_an_empty_prediction_it_still_reads(scan, truth):
     alone = Reading(scan, None, {"empty": np.zeros(SHAPE, np.uint8)})
-    assert alone.scores("empty") == {} and alone.surfaces("empty") == {} and alone.start() == (10, 9, 8)
+    assert alone.scores("empty") == {} and alone.surfaces("empty") == {} and alone.start() == (12, 11, 10)
     empty = Reading(scan, truth, {"empty": np.zeros(SHAPE, np.uint8)})
     assert empty.scores("empty")["Liver"].dsc == 0.0 and empty.volume_ml("empty") == {}

@@ -20,18 +20,6 @@ SHAPE = (24, 22, 20)
 LIVER, SPLEEN = organ("Liver").id, organ("Spleen").id
 
 
-@pytest.fixture
-def scan():
-    return Scan(np.full(SHAPE, 40, np.int16), np.diag([3.0, 3.0, 4.0, 1.0]))
-
-
-@pytest.fixture
-def truth():
-    labels = np.zeros(SHAPE, np.uint8)
-    labels[2:12, 4:14, 3:13], labels[14:18, 4:10, 4:10] = LIVER, SPLEEN
-    return labels
-
-
 def seen(room: Room) -> Room:
     """As if a browser had opened the page."""
     room._seen("webgl")
