@@ -60,6 +60,8 @@ class Controls:
         self.tool = drop(list(TOOLS.items()), "160px", "what the right mouse button does")
         slim = {"layout": _layout(width="33%"), "style": {"description_width": "52px"}}
         self.planes = [widgets.IntSlider(description=name, **slim) for name in ("sagittal", "coronal", "axial")]
+        self.still = widgets.Image(format="png", layout=_layout(width="420px"))  # until the slices are there
+        self.still.add_class("pedseg-still")
         self.words = widgets.HTML(layout=_layout(min_height="20px"))
         self.under = widgets.HTML(layout=_layout(min_height="20px"))
         self.trouble = widgets.HTML()
@@ -73,7 +75,7 @@ class Controls:
         top = [self.center, self.patient, _label("drawn by"), self.model, _label("and"), self.second, *self.layers]
         bar = [self.window, self.range, self.look, self.opacity, self.arrangement, self.tool]
         left = widgets.VBox(
-            [slices, widgets.HBox(self.planes[::-1], layout=_layout(**ROW)), self.words, self.under],
+            [self.still, slices, widgets.HBox(self.planes[::-1], layout=_layout(**ROW)), self.words, self.under],
             layout=_layout(flex="1 1 480px", min_width="380px", overflow="hidden"),
         )
         self.tabs = widgets.Tab(list(panels.values()), layout=_layout(width="100%", height="352px"))

@@ -13,7 +13,7 @@ import ipywidgets as widgets
 import numpy as np
 
 from pedseg.findings import PedsegInputError
-from pedseg.organs import organ
+from pedseg.organs import EVALUATED, organ
 from pedseg.scan import read_nifti
 from pedseg.viewing import keys
 from pedseg.viewing.children import Child, Children
@@ -26,7 +26,7 @@ from pedseg.viewing.light_box import LightBox
 from pedseg.viewing.reading import TRUTH, Reading, Voxel
 from pedseg.viewing.slices import limits
 from pedseg.workbook import figures, lesson
-from pedseg.workbook.viewer import describe
+from pedseg.workbook.viewer import SliceCanvas, describe
 
 
 class Room(widgets.VBox):
@@ -79,6 +79,7 @@ class Room(widgets.VBox):
     def _seen(self, drawing: str) -> None:
         """A browser shows the page: only now is there time for the models, which keep the kernel busy for a while."""
         self._watched = True
+        self.set.still.layout.display = "none"
         self.show_models()
         if drawing == "none":
             self.say(
@@ -135,6 +136,8 @@ class Room(widgets.VBox):
                 scan, None if truth is None else truth.voxels, self.predict(scan, child)
             )
             self.child = child
+            if not self._watched:
+                self.set.still.value = self._still(self.reading)
             self._list_models()
             self.slices.show(scan, *self.set.range.value)
             self._measure(at or self.reading.start())
@@ -142,6 +145,13 @@ class Room(widgets.VBox):
             self.box.show_layers()
         if self._watched:
             self.show_models()
+
+    def _still(self, reading: Reading) -> bytes:
+        """One slice as a picture: it is there at once, while the browser still loads what leafs and turns."""
+        organs = [organ(name) for name in EVALUATED]
+        return SliceCanvas().draw(
+            reading.scan, "axial", reading.start()[2], self.set.window.value, reading.truth, None, organs
+        )  # fmt: skip
 
     def _list_models(self) -> None:
         """The models of this patient in both lists, the choice kept where it can be."""
