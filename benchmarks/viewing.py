@@ -23,7 +23,11 @@ from pedseg.viewing import browser, serving
 
 REPEATS, MOVES = 5, 15
 SHAPE, SPACING_MM = (192, 160, 128), 2.0
-SETUP = "from pedseg.viewing import engines\nfrom pedseg.workbook import lesson\nlesson.setup()\nengines.prepare()"
+SETUP = """from pedseg.viewing import engines
+from pedseg.workbook import lesson
+lesson.setup()
+engines.prepare()
+print("loaded")"""
 ROOM = "engines.reading_room(lesson.samples(), lesson.study())"
 LARGE = """import numpy as np
 from pedseg.scan import Scan
@@ -127,7 +131,7 @@ def _page(chromium: Any, folder: Path, code: str, model: str) -> Iterator[tuple[
         page.wait_for_timeout(4000)
         page.locator(".jp-Cell .cm-content").first.click()
         page.keyboard.press("Shift+Enter")
-        page.wait_for_selector(".jp-OutputArea-output", timeout=60_000)
+        page.wait_for_selector(".jp-OutputArea-output:has-text('loaded')", timeout=60_000)
         page.wait_for_timeout(2000)
         began, spent = time.perf_counter(), _cpu_seconds()
         page.keyboard.press("Shift+Enter")
