@@ -3,6 +3,7 @@
 
     python3 run.py                 the study: prints its table and writes runs/study/report.html
     python3 run.py lab             JupyterLab with the notebooks
+    python3 run.py rooms           the reading room alone: a page for people who look and do not program
     python3 run.py test            the tests
     python3 run.py VERB ...        any other verb of `pedseg`, for example `study --data FOLDER`
 
@@ -50,7 +51,9 @@ if not OLDEST <= sys.version_info[:2] <= NEWEST:  # above every line that an old
 # Which optional parts a verb needs; the others do with the base.
 EXTRAS = {
     "test": {"dev", "ray", "viewer3d", "mailbox"},
-    "bench": {"dev", "ray", "mailbox"},
+    "bench": {"dev", "ray", "viewer3d", "mailbox"},
+    "rooms": {"viewer3d"},
+    "lab": {"viewer3d"},
     "coordinate": {"mailbox"},
     "join": {"mailbox"},
     "import": {"dicom"},
@@ -58,7 +61,7 @@ EXTRAS = {
 }
 
 # How many packages each part brings, and how many packages torch weighs: for the progress bar alone.
-PACKAGES = {"": 152, "dev": 35, "ray": 1, "mailbox": 2, "dicom": 8, "viewer3d": 40}
+PACKAGES = {"": 152, "dev": 35, "ray": 1, "mailbox": 2, "dicom": 8, "viewer3d": 48}
 TORCH = 100
 
 # What an installer writes when it fails, and what to say then.
@@ -115,7 +118,7 @@ def reason(text: str) -> str:
 
 def extras_for(arguments: list[str]) -> set[str]:
     """Name the optional parts that this job needs."""
-    extras = set(EXTRAS.get(arguments[0], ()))
+    extras = set(EXTRAS.get(arguments[0], ())) | ({"dev"} if "--screenshots" in arguments else set())
     return extras | {"ray"} if "ray" in arguments else extras
 
 

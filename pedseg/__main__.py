@@ -18,8 +18,9 @@ from pedseg.findings import Finding, PedsegInputError, as_table, refuse
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-PASSED_ON = ("lab", "test")  # verbs whose other arguments go to JupyterLab and pytest
+PASSED_ON = ("lab", "rooms", "test")  # verbs whose other arguments go to JupyterLab, Voilà and pytest
 FIRST_NOTEBOOK = NOTEBOOKS / "00_start_here.ipynb"
+READING_ROOM = NOTEBOOKS / "09_reading_room.ipynb"
 
 
 def study(options: argparse.Namespace) -> int:
@@ -138,8 +139,22 @@ def _targets(source: Path, out: Path) -> list[tuple[Path, Path]]:
 
 def lab(options: argparse.Namespace) -> int:
     """Open JupyterLab at the first notebook; other arguments go to it."""
-    command = [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(ROOT), str(FIRST_NOTEBOOK), *options.rest]
-    return subprocess.call(command)
+    from pedseg.viewing import serving
+
+    way = "offline" if options.offline_itk else "network" if options.itk else ""
+    return subprocess.call(serving.lab_command(ROOT, FIRST_NOTEBOOK, options.rest), env=serving.lab_variables(way))
+
+
+def rooms(options: argparse.Namespace) -> int:
+    """Serve the reading room as a page on this machine; other arguments go to Voilà."""
+    from pedseg.viewing import screenshots, serving
+
+    if options.screenshots:
+        for file in screenshots.take(READING_ROOM, options.screenshots):
+            print(file)
+        return 0
+    command = serving.command(READING_ROOM, port=options.port, browser=not options.no_browser, rest=options.rest)
+    return subprocess.call(command, env=serving.variables())
 
 
 def weave(options: argparse.Namespace) -> int:
@@ -215,7 +230,14 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("scan", type=Path, help="a NIfTI file, or a folder of them")
     own.add_argument("--model", type=Path, required=True, help="weights, a .safetensors file")
     own.add_argument("--out", type=Path, required=True, help="label map (.nii.gz), or a folder")
-    verb(lab)
+    own = verb(lab)
+    ways = own.add_mutually_exclusive_group()
+    ways.add_argument("--itk", action="store_true", help="let itkwidgets fetch its viewer from the internet")
+    ways.add_argument("--offline-itk", action="store_true", help="build itkwidgets' viewer here, then use no network")
+    own = verb(rooms)
+    own.add_argument("--port", type=int, help="default: the first that is free from 8866")
+    own.add_argument("--no-browser", action="store_true", help="only serve it")
+    own.add_argument("--screenshots", type=Path, metavar="F", help="only keep pictures of it in the folder F")
     own = verb(weave)
     own.add_argument("--out", type=Path, default=NOTEBOOKS)
     own.add_argument("--without-solutions", action="store_true", help="for lecturers: leave the folded answers out")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -115,15 +116,19 @@ def costs(study: Path) -> list[dict[str, Any]]:
 
 
 class Contours(Mapping[str, NDArray]):
-    """Label maps of one scan by model name, each drawn when it is first looked at."""
+    """Label maps of one scan by model name, each drawn when it is first looked at.
 
-    def __init__(self, scan: Scan, models: Mapping[str, Path]) -> None:
-        self.scan, self.models = scan, models
+    `postures` says of single models how they meet the patient's posture, where it is not as their plan says.
+    """
+
+    def __init__(self, scan: Scan, models: Mapping[str, Path], postures: Mapping[str, str] | None = None) -> None:
+        self.scan, self.models, self.postures = scan, models, postures or {}
         self._drawn: dict[str, NDArray] = {}
 
     def __getitem__(self, name: str) -> NDArray:
         if name not in self._drawn:
             network, plan = load_network(self.models[name])
+            plan = replace(plan, posture=self.postures.get(name, plan.posture))
             self._drawn[name] = predict(network, self.scan, plan)
         return self._drawn[name]
 
