@@ -19,6 +19,7 @@ from flwr.app import ConfigRecord, ConfigRecordValues, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
+from pedseg import memory
 from pedseg.federation.averaging import OrderedFedAvg, to_arrays, to_weights
 from pedseg.federation.checkpoints import Round
 from pedseg.federation.in_process import stop_requested
@@ -80,6 +81,7 @@ def learn(message: Message, context: Context) -> Message:
             losses.append(step.loss)
             if stop_requested.is_set():
                 raise InterruptedError("the round was interrupted")
+    memory.give_back()
     metrics = MetricRecord({"num-examples": len(cases), "train-loss": float(np.mean(losses)), "center-index": index})
     return Message(RecordDict({"arrays": to_arrays(get_weights(network)), "metrics": metrics}), reply_to=message)
 
@@ -151,7 +153,9 @@ def _read_once(folder: Path, stamps: tuple[int, ...]) -> DataSet:
 def _describe_once(folder: Path, stamps: tuple[int, ...]) -> str:
     """The fingerprint of the training cases as text, computed once as long as the tables do not change."""
     dataset = _read_once(folder, stamps)
-    return fingerprint(dataset, dataset.split("train")).to_json()
+    described = fingerprint(dataset, dataset.split("train")).to_json()
+    memory.give_back()
+    return described
 
 
 def _stamps(folder: Path) -> tuple[int, ...]:
