@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import psutil
 import pytest
@@ -116,6 +118,16 @@ def test_surfaces_turn_together_and_show_the_distance_to_the_truth(page, keep):
     assert changed(after[1], colored[1]) > 0.03
     assert page.get_by_text("mm beyond").is_visible()
     page.get_by_role("button", name="organ colors").click()
+
+
+def test_a_click_on_a_surface_takes_the_slices_there(page, keep):
+    was, said = " ".join(map(str, voxel(page))), words(page)
+    box = page.locator(".k3d-target canvas").first.bounding_box()
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel !== '{was}'")
+    page.wait_for_timeout(400)
+    keep(page, "voila-3d-picked")
+    assert words(page) != said and re.search(r"\b[0-3] mm inside the true border", words(page))
 
 
 def test_a_failure_is_opened_where_it_happened(page, keep):
