@@ -215,7 +215,7 @@ class Study:
             dice = prediction.mean_dice(net, self._cases(model, "validation"), self.plan)
             curve.append(_point((round_ + 1) * steps, float(np.mean(losses)), dice))
             training.save_weights(file, network.get_weights(net), self.plan, curve=json.dumps(curve))
-            memory.give_back()
+        memory.give_back()
 
     def _train_together(self, model: Model) -> Iterator[int]:
         """Train by Flower in this process; rounds that are on disk are not trained again."""
@@ -237,8 +237,8 @@ class Study:
         for round_ in federate(InProcessGrid(client_app, nodes, run_config), run_config):
             curve.append(_point(round_.number * self.settings.steps, round_.train_loss, round_.validation_dsc))
             weights = round_.weights
-            memory.give_back()
             yield self._steps(model)
+        memory.give_back()
         training.save_weights(file, weights, self.plan, curve=json.dumps(curve))
 
     def _test(self, model: Model) -> Iterator[int]:
@@ -251,10 +251,10 @@ class Study:
                 yield TEST_UNITS * len(dataset.split("test"))
                 continue
             kept = self.out / "predictions" if model.seed == 0 else None
+            memory.give_back()
             for _ in testing.score_center(
                 net, self.plan, dataset, model.arm, model.seed, file, kept=kept, usual_phase=usual_phase
             ):
-                memory.give_back()
                 yield TEST_UNITS
 
     def _scores(self, model: Model, center: str) -> Path:

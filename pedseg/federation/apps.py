@@ -81,7 +81,6 @@ def learn(message: Message, context: Context) -> Message:
             losses.append(step.loss)
             if stop_requested.is_set():
                 raise InterruptedError("the round was interrupted")
-    memory.give_back()
     metrics = MetricRecord({"num-examples": len(cases), "train-loss": float(np.mean(losses)), "center-index": index})
     return Message(RecordDict({"arrays": to_arrays(get_weights(network)), "metrics": metrics}), reply_to=message)
 
