@@ -1,4 +1,4 @@
-"""What notebooks 11 and 12 ask: mailboxes, seals, noise and masks. In the style of `questions`."""
+"""What notebooks 11 and 12 ask: mailboxes, seals, noise and masks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def _flipped(weight, bit):
     return float((np.array([weight], np.float32).view(np.uint32) ^ np.uint32(1 << bit)).view(np.float32)[0])
 
 
-FEDERATION: dict[str, Question] = {
+FEDERATIONS: dict[str, Question] = {
     "flipped bit": Question(
         answer=lambda weight, bit: _flipped(weight, bit),
         nudge="Look at the 32 bits as a whole number (`view(np.uint32)`), flip one with `^ (1 << bit)`, and look back.",
