@@ -62,6 +62,23 @@ def sweep(options: argparse.Namespace) -> int:
     return 0
 
 
+def fedgin(options: argparse.Namespace) -> int:
+    """CT and MR hospitals together, with and without random convolutions (GIN), in four scenarios."""
+    from tqdm import tqdm
+
+    from pedseg.evaluation import fedgin as room
+
+    bar = tqdm(total=1, bar_format="{desc:<30.30} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left")
+    settings = room.settings_of(seeds=options.seeds, rounds=options.rounds, steps=options.steps)
+    for progress in room.run_fedgin(options.out, settings):
+        bar.total = progress.total
+        bar.set_description(progress.stage, refresh=False)
+        bar.update(progress.done - bar.n)
+    bar.close()
+    print(room.table(options.out))
+    return 0
+
+
 def federate(options: argparse.Namespace) -> int:
     """Run the federation alone and print the fingerprint of its weights."""
     from tqdm import tqdm

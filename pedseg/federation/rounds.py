@@ -86,8 +86,8 @@ def federate(
     `run_config` holds the keys of `DEFAULTS`. Rounds that an earlier run with the same settings,
     centers and cases left under `out` are yielded first, from disk. Any Flower strategy can take
     the place of those that `strategy` names; one with a memory of its own, such as momentum, forgets it when
-    a run is taken up again. With a `plan`, that of the run's settings is not made. Raises `PedsegInputError` when a center cannot describe its
-    data, or when no center brings a usable update.
+    a run is taken up again. With a `plan`, that of the run's settings is not made. Raises `PedsegInputError` when a
+    center cannot describe its data, or when no center brings a usable update.
     """
     config = settings(run_config)
     strategy = strategy or strategy_named(config["strategy"], config["hostile-centers"])

@@ -102,7 +102,7 @@ def augment(
 
 
 def with_gin(image: NDArray[np.float32], plan: Plan, seed: int) -> NDArray[np.float32]:
-    """The image, and in the share `Plan.gin` of the seeds under random convolutions; what lies around the body stays."""
+    """The image; in the share `Plan.gin` of the seeds after random convolutions. What lies around the body stays."""
     if not plan.gin or np.random.default_rng((seed, 7)).random() >= plan.gin:
         return image
     return gin(image[None, None], seed=(seed, 8), inside=inside_of(image, plan)[None])[0, 0]

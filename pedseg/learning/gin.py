@@ -1,25 +1,26 @@
 """GIN, global intensity non-linear augmentation: the same body under a gray scale that no scanner has.
 
-A scan goes through four random convolutions and is mixed with itself (Ouyang et al., IEEE TMI 2022; `imagefilter3d.py` of
-the public code): shapes stay, gray values change at random, so that a network has to learn shape. As published:
+A scan goes through four random convolutions and is mixed with itself (Ouyang et al., IEEE TMI 2022; `imagefilter3d.py`
+of the public code): shapes stay, gray values change at random, so that a network has to learn shape. As published:
 
 - four layers with 2 channels between them; each layer draws its kernel size, 1 or 3, once a call;
-- kernels and biases are drawn from a normal distribution, **for each sample of a batch its own** (FedGIN's code shares one
-  set in a batch: `shared`), and no layer learns;
+- kernels and biases are drawn from a normal distribution, **for each sample of a batch its own** (FedGIN's code shares
+  one set in a batch: `shared`), and no layer learns;
 - leaky ReLU (slope 0.01) behind each layer but the last;
 - the outcome y is mixed with the scan x, alpha y + (1 - alpha) x, alpha uniform between 0 and 1 for each sample;
 - the mixture is scaled to the Frobenius norm of x.
 
-That last step has a known weakness. The norm adds the squares of all voxels, and around a body most of them are air: at
--3 standard deviations, say, air is nearly the whole norm. What the random layers make of air then decides how bright the
-body comes out, from next to nothing to far too much. With `inside`, the air is 0 before the layers, the norm is that of
-the body, and the air is put back afterwards.
+That last step has a known weakness. The norm adds the squares of all voxels, and around a body most of them are air:
+where that lies at -3 standard deviations, say, air is nearly the whole norm. What the random layers make of air then
+decides how bright the body comes out, from next to nothing to far too much. With `inside`, the air is 0 before the
+layers, the norm is that of the body, and the air is put back afterwards.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ SMALLEST = 1e-5  # in the divisor
 
 @dataclass(frozen=True)
 class Chance:
-    """What is drawn for one call: kernels (samples, out, in, k, k, k) and biases (samples, out) by layer, and alphas."""
+    """What is drawn for one call: by layer kernels (samples, out, in, k, k, k) and biases (samples, out); alphas."""
 
     kernels: tuple[NDArray[np.float32], ...]
     biases: tuple[NDArray[np.float32], ...]
@@ -44,7 +45,7 @@ def draw(samples: int, channels: int, rng: np.random.Generator, *, shared: bool 
     """Draw kernels, biases and alphas for a batch; `shared` gives all samples the same kernels and biases."""
     widths = (channels, *[CHANNELS] * (LAYERS - 1), channels)
     kernels, biases, own = [], [], 1 if shared else samples
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         k = int(rng.choice(KERNELS))
         weights = rng.standard_normal((own, outputs, inputs, k, k, k), dtype=np.float32)
         bias = rng.standard_normal((own, outputs), dtype=np.float32)
@@ -65,9 +66,7 @@ def gin(
 
 
 @torch.no_grad()
-def changed(
-    scans: NDArray[np.float32], chance: Chance, inside: NDArray[np.bool_] | None = None
-) -> NDArray[np.float32]:
+def changed(scans: NDArray[np.float32], chance: Chance, inside: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
     """Scans (samples, channels, x, y, z) after the layers, the mixing and the scaling that `chance` says."""
     x = torch.from_numpy(np.ascontiguousarray(scans, dtype=np.float32))
     body = None if inside is None else torch.from_numpy(inside)[:, None]

@@ -115,9 +115,9 @@ def air_edge(scan: Scan) -> float:
 def body(scan: Scan, *, above: float = TISSUE_HU) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
     """The patient without the couch, as a mask over every so many voxels along x, y, z; empty if nobody is seen.
 
-    Seen at about 6 mm, what is denser than -300 HU (brighter than `above`) and survives an erosion is body or couch; the
-    largest piece is the patient, as the shells of couches, tubes and blankets are too thin. Then
-    lungs within its surroundings are filled slice by slice, which brings thin chest walls back.
+    Seen at about 6 mm, what is denser than -300 HU (brighter than `above`) and survives an erosion is body or couch;
+    the largest piece is the patient, as the shells of couches, tubes and blankets are too thin. Then lungs within its
+    surroundings are filled slice by slice, which brings thin chest walls back.
     """
     x, y, z = (max(1, round(6.0 / mm)) for mm in scan.spacing_mm)
     dense = scan.voxels[::x, ::y, ::z] > above

@@ -21,7 +21,11 @@ class RandGINd(RandomizableTransform, MapTransform):
     """
 
     def __init__(
-        self, keys: KeysCollection, prob: float = 1.0, body_key: Hashable | None = None, allow_missing_keys: bool = False
+        self,
+        keys: KeysCollection,
+        prob: float = 1.0,
+        body_key: Hashable | None = None,
+        allow_missing_keys: bool = False,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         RandomizableTransform.__init__(self, prob)

@@ -22,8 +22,8 @@ from pedseg.findings import refuse
 from pedseg.patients.child import Child, Side
 from pedseg.patients.contouring import DRAWN_WHOLE, ContouringHabits, contour
 from pedseg.patients.datasets import write_case, write_index, written_cases
-from pedseg.patients.phantom import grow
 from pedseg.patients.mr import T2W_1_5T, MrProtocol, scan_mr
+from pedseg.patients.phantom import grow
 from pedseg.patients.scanner import CtProtocol, scan_ct
 from pedseg.scan import Scan
 

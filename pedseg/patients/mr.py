@@ -75,7 +75,7 @@ class MrProtocol:
 
     name: str
     sequence: Literal["T1w", "T2w"]
-    tesla: Literal[1.5, 3.0] = 1.5
+    tesla: float = 1.5  # or 3
     tr_ms: float = 3000.0
     te_ms: float = 85.0
     flip_deg: float = 90.0

@@ -35,7 +35,9 @@ def painted(tissues: NDArray, values: NDArray, grain: NDArray, rng: np.random.Ge
     return values[tissues] + grain[tissues] * (rough / rough.std())
 
 
-def weights_of_cells(fine_mm: float, coarse_mm: float, start_mm: float, n_fine: int, n_coarse: int) -> NDArray[np.float32]:
+def weights_of_cells(
+    fine_mm: float, coarse_mm: float, start_mm: float, n_fine: int, n_coarse: int
+) -> NDArray[np.float32]:
     """How much of every fine cell lies in every coarse cell: (n_coarse, n_fine), rows add up to 1."""
     low = start_mm + coarse_mm * np.arange(n_coarse)[:, None]
     fine_low = fine_mm * np.arange(n_fine)[None, :]

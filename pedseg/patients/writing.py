@@ -118,7 +118,10 @@ def _check_case(name: str, image: Scan, labels: Scan, drawn: Sequence[str]) -> l
         )
     if not np.all(np.isfinite(image.voxels)) or np.abs(image.voxels).max() > 32767:
         raise refuse(
-            "E-NOT-FINITE", name, "the image holds values that are no gray values of a scan.", "Replace NaN, infinite and huge values."
+            "E-NOT-FINITE",
+            name,
+            "the image holds values that are no gray values of a scan.",
+            "Replace NaN, infinite and huge values.",
         )
     ids = np.unique(labels.voxels)
     if ids.min() < 0 or ids.max() > len(ORGANS) or np.any(ids != np.round(ids)):

@@ -95,7 +95,9 @@ def test_a_scan_is_made_twice_alike_and_another_seed_differs(children):
 
 
 def test_weights_of_five_millimeters_from_two():
-    np.testing.assert_allclose(weights_of_cells(2.0, 5.0, 0.0, 5, 2), [[0.4, 0.4, 0.2, 0, 0], [0, 0, 0.2, 0.4, 0.4]], atol=1e-7)
+    np.testing.assert_allclose(
+        weights_of_cells(2.0, 5.0, 0.0, 5, 2), [[0.4, 0.4, 0.2, 0, 0], [0, 0, 0.2, 0.4, 0.4]], atol=1e-7
+    )
 
 
 def test_thick_slices_mix_tissues_at_an_edge():
