@@ -32,8 +32,9 @@ def study(options: argparse.Namespace) -> int:
 
     bar = tqdm(total=1, bar_format="{desc:<30.30} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left")
     settings = room.Settings.of(
-        options.profile, seeds=options.seeds, rounds=options.rounds, steps=options.steps, posture=options.posture
-    )
+        options.profile, seeds=options.seeds, rounds=options.rounds, steps=options.steps, posture=options.posture,
+        gin=options.gin,
+    )  # fmt: skip
     for progress in room.run_study(options.data, options.out, settings, one_phase=options.one_phase):
         bar.total = progress.total
         bar.set_description(progress.stage, refresh=False)
@@ -225,6 +226,9 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--seeds", type=_at_least_one, default=1, metavar="N", help="repeat with seeds 0 to N-1")
     own.add_argument("--posture", choices=["ignored", "rotated", "turned"], default="", help="patients on their side")
     own.add_argument("--one-phase", action="store_true", help="virtual centers in their usual contrast phase only")
+    own.add_argument(
+        "--gin", type=_share, default=0.0, metavar="P", help="random convolutions on this share of samples"
+    )
     own.add_argument("--out", type=Path, default=Path("runs/study"))
     own = verb(sweep)
     own.add_argument("--study", type=Path, default=Path("runs/study"), help="folder of a finished study")
@@ -232,6 +236,11 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--seeds", type=_at_least_one, default=1, metavar="N", help="the study's first N; default 1")
     own.add_argument("--cause", action="append", default=[], help="only this one (may be given more than once)")
     own.add_argument("--out", type=Path, help="default: the study's folder")
+    own = verb(fedgin)
+    own.add_argument("--seeds", type=_at_least_one, default=3, metavar="N", help="repeat with seeds 0 to N-1")
+    own.add_argument("--rounds", type=_at_least_one, default=6, help="rounds of the federations")
+    own.add_argument("--steps", type=_at_least_one, default=100, help="training steps a round and center")
+    own.add_argument("--out", type=Path, default=Path("runs/fedgin"))
     own = verb(federate)
     learning(own)
     own.add_argument("--transport", choices=["in-process", "ray", "superlink", "mailbox"], default="in-process")
@@ -261,6 +270,13 @@ def parser() -> argparse.ArgumentParser:
     verb(test)
     verb(bench).add_argument("--json", action="store_true")
     return top
+
+
+def _share(text: str) -> float:
+    share = float(text)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
+    return share
 
 
 def _at_least_one(text: str) -> int:
