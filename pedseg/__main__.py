@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pedseg import __version__, memory
+from pedseg.evaluation import verbs as study_verbs
 from pedseg.federation import verbs as mailbox_verbs
 from pedseg.findings import Finding, PedsegInputError, as_table, refuse
 
@@ -45,41 +46,6 @@ def study(options: argparse.Namespace) -> int:
     return 0
 
 
-def sweep(options: argparse.Namespace) -> int:
-    """Test a study's models on one cause at a time: contrast phase, table, age, posture …"""
-    from tqdm import tqdm
-
-    from pedseg.evaluation import sweep as room
-
-    out = options.out or options.study
-    bar = tqdm(total=1, desc="one cause at a time", unit="scan")
-    for done, total in room.sweep(
-        options.study, out, patients=options.patients, seeds=options.seeds, names=options.cause
-    ):
-        bar.total = total
-        bar.update(done - bar.n)
-    bar.close()
-    print(room.table(out))
-    return 0
-
-
-def fedgin(options: argparse.Namespace) -> int:
-    """CT and MR hospitals together, with and without random convolutions (GIN), in four scenarios."""
-    from tqdm import tqdm
-
-    from pedseg.evaluation import fedgin as room
-
-    bar = tqdm(total=1, bar_format="{desc:<30.30} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left")
-    settings = room.settings_of(seeds=options.seeds, rounds=options.rounds, steps=options.steps)
-    for progress in room.run_fedgin(options.out, settings):
-        bar.total = progress.total
-        bar.set_description(progress.stage, refresh=False)
-        bar.update(progress.done - bar.n)
-    bar.close()
-    print(room.table(options.out))
-    return 0
-
-
 def federate(options: argparse.Namespace) -> int:
     """Run the federation alone and print the fingerprint of its weights."""
     from tqdm import tqdm
@@ -105,8 +71,8 @@ def federate(options: argparse.Namespace) -> int:
     return 0
 
 
-def mailbox(options: argparse.Namespace) -> int:
-    """Say what happens in a federation through a mailbox, line by line."""
+def say(options: argparse.Namespace) -> int:
+    """Say what a verb of another room has to say, line by line."""
     for line in options.lines(options):
         print(line, flush=True)
     return 0
@@ -218,36 +184,27 @@ def parser() -> argparse.ArgumentParser:
             "--data", type=Path, help="folder of data sets, one subfolder a center; default: the virtual centers"
         )
         own.add_argument("--profile", choices=["lesson", "clinic"], default="lesson")
-        own.add_argument("--rounds", type=_at_least_one, help="rounds of the federation")
-        own.add_argument("--steps", type=_at_least_one, help="training steps a round and center")
+        own.add_argument("--rounds", type=study_verbs.at_least_one, help="rounds of the federation")
+        own.add_argument("--steps", type=study_verbs.at_least_one, help="training steps a round and center")
 
     own = verb(study)
     learning(own)
-    own.add_argument("--seeds", type=_at_least_one, default=1, metavar="N", help="repeat with seeds 0 to N-1")
+    own.add_argument(
+        "--seeds", type=study_verbs.at_least_one, default=1, metavar="N", help="repeat with seeds 0 to N-1"
+    )
     own.add_argument("--posture", choices=["ignored", "rotated", "turned"], default="", help="patients on their side")
     own.add_argument("--one-phase", action="store_true", help="virtual centers in their usual contrast phase only")
     own.add_argument(
-        "--gin", type=_share, default=0.0, metavar="P", help="random convolutions on this share of samples"
+        "--gin", type=study_verbs.share, default=0.0, metavar="P", help="random convolutions on this share of samples"
     )
     own.add_argument("--out", type=Path, default=Path("runs/study"))
-    own = verb(sweep)
-    own.add_argument("--study", type=Path, default=Path("runs/study"), help="folder of a finished study")
-    own.add_argument("--patients", type=_at_least_one, default=30, metavar="N", help="of each center")
-    own.add_argument("--seeds", type=_at_least_one, default=1, metavar="N", help="the study's first N; default 1")
-    own.add_argument("--cause", action="append", default=[], help="only this one (may be given more than once)")
-    own.add_argument("--out", type=Path, help="default: the study's folder")
-    own = verb(fedgin)
-    own.add_argument("--seeds", type=_at_least_one, default=3, metavar="N", help="repeat with seeds 0 to N-1")
-    own.add_argument("--rounds", type=_at_least_one, default=6, help="rounds of the federations")
-    own.add_argument("--steps", type=_at_least_one, default=100, help="training steps a round and center")
-    own.add_argument("--out", type=Path, default=Path("runs/fedgin"))
     own = verb(federate)
     learning(own)
     own.add_argument("--transport", choices=["in-process", "ray", "superlink", "mailbox"], default="in-process")
     own.add_argument("--seed", type=int, default=0)
     own.add_argument("--out", type=Path, default=Path("runs/federation"))
-    for lines, arguments in mailbox_verbs.VERBS.items():
-        own = verb(mailbox, lines)
+    for lines, arguments in {**study_verbs.VERBS, **mailbox_verbs.VERBS}.items():
+        own = verb(say, lines)
         own.set_defaults(lines=lines)
         arguments(own)
     own = verb(check)
@@ -270,20 +227,6 @@ def parser() -> argparse.ArgumentParser:
     verb(test)
     verb(bench).add_argument("--json", action="store_true")
     return top
-
-
-def _share(text: str) -> float:
-    share = float(text)
-    if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError("must be from 0 to 1")
-    return share
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

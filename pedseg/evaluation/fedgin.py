@@ -62,9 +62,9 @@ class Size:
 FULL = Size()
 
 
-def settings_of(*, seeds: int = 3, rounds: int = ROUNDS, steps: int = STEPS, gin: float = GIN) -> Settings:
+def settings_of(*, seeds: int = 3, rounds: int | None = None, steps: int | None = None, gin: float = GIN) -> Settings:
     """The experiment's settings, where nothing else is asked for."""
-    return Settings("lesson", tuple(range(seeds)), rounds, steps, gin=gin)
+    return Settings("lesson", tuple(range(seeds)), rounds or ROUNDS, steps or STEPS, gin=gin)
 
 
 def run_fedgin(out: Path, settings: Settings, *, data: Path = DATA, size: Size = FULL) -> Iterator[Progress]:
