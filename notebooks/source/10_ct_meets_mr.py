@@ -35,12 +35,12 @@ for protocol in (T2W_1_5T, T1W_3T):
 
 # %% slide
 shown = ["Liver", "Spleen", "Kidney_L", "Kidney_R", "Gallbladder"]
-pictures = {
-    name: (image, {"truth": labels.voxels, "index": figures.fullest(labels.voxels, organs=shown)})
-    for name, (image, labels) in scans.items()
-}
+pictures = {}
+for name, (image, labels) in scans.items():
+    level = figures.fullest(labels.voxels, organs=shown)
+    pictures[name] = (image, {"truth": labels.voxels, "index": level})
 picture = figures.slices_figure(pictures, organs=shown)
-figures.show(picture, "One child in CT and in two kinds of MR, with the contours of five organs.")
+figures.show(picture, "One child in CT and in two kinds of MR, with contours of five organs.")
 
 # %% [markdown]
 # On CT liver and spleen look alike, kidneys shine (contrast medium), and so do bones. In the T2-weighted scan the liver
@@ -100,10 +100,12 @@ from pedseg.learning.training import load_weights
 
 study = lesson.study()
 _, ct_plan, _ = load_weights(sorted(study.rglob("seed0_federated.safetensors"))[0])
-plan = replace(ct_plan, intensity="body", clip_hu=(-3, 3), mean_hu=0, sd_hu=1, posture="ignored")
+by_body = {"intensity": "body", "clip_hu": (-3, 3), "mean_hu": 0, "sd_hu": 1}
+plan = replace(ct_plan, **by_body, posture="ignored")
 case = prepare(ct, plan)
 looks = {"the scan": case.image}
-looks |= {f"chance {seed}": with_gin(case.image, replace(plan, gin=1), seed) for seed in range(1, 6)}
+for seed in range(1, 6):
+    looks[f"chance {seed}"] = with_gin(case.image, replace(plan, gin=1), seed)
 
 # %% slide
 level = case.image.shape[2] * 2 // 3
@@ -142,7 +144,8 @@ for seed in (2, 9):
     changed[f"body only, {seed}"] = gin(batch, seed=seed, inside=body)[0, 0]
 for name, voxels in changed.items():
     print(f"{name:>16}: the body's gray values spread by {voxels[inside].std():.2f}")
-figures.show(charts.strip(changed, plan.spacing_mm, index=level), "GIN with and without air in its norm.")
+picture = charts.strip(changed, plan.spacing_mm, index=level)
+figures.show(picture, "GIN with and without air in its norm.")
 
 # %% [markdown]
 # ## Spot the difference
@@ -158,7 +161,7 @@ for name, shared in (("its own", False), ("shared", True)):
     first, second = gin(twice, seed=12, inside=bodies, shared=shared)[:, 0]
     views |= {f"{name}, 1st": first, f"{name}, 2nd": second}
 picture = charts.strip({"the scan": case.image, **views}, plan.spacing_mm, index=level)
-figures.show(picture, "The same scan twice in a batch: with kernels of its own, and with shared ones.")
+figures.show(picture, "The same scan twice in a batch, with kernels of its own and shared.")
 
 # %% [markdown]
 # With shared kernels both are mixtures of the same two pictures; only how much of each is drawn anew. A batch then
@@ -197,7 +200,7 @@ here = lesson.runs() / f"fedgin-{lesson.size()}"
 lesson.follow(fedgin.run_fedgin(here, short, data=lesson.runs() / "fedgin_data", size=few))
 live = json.loads((here / "summary.json").read_text("utf-8"))
 chart = charts.table(scores.by_scenario(live["means"], "limited-1:1"))
-figures.show(chart, "The live experiment: mean DSC over five organs, by model and way of scanning.")
+figures.show(chart, "The live experiment: mean DSC by model and way of scanning.")
 
 # %% [markdown]
 # It is far too short: with GIN every scan looks strange, and a network needs more steps before it sees the liver in all
@@ -209,19 +212,20 @@ recorded = lesson.recorded("fedgin")
 told = json.loads((recorded / "summary.json").read_text("utf-8")) if recorded else live
 scenario = "limited-1:1"  # or "limited-1:2", "limited-1:5", "complete"
 chart = charts.table(scores.by_scenario(told["means"], scenario), title=scenario)
-figures.show(chart, "The recorded experiment: mean DSC over five organs, by model and way of scanning.")
+figures.show(chart, "The recorded experiment: mean DSC by model and way of scanning.")
 print(f"{told['seconds']['total']['cpu'] / 60:.0f} minutes of one processor core")
 
 # %% [markdown]
 # Read it column by column. *Fjord T1w 3 T* and *Polder plain* are what no network was trained on.
 #
 # **Guess:** which of the five organs gains most from GIN in T1-weighted MR? Think of how each looks in the three
-pictures  # at the top. Then look.
+# pictures at the top. Then look.
 
 # %%
 unseen = "Fjord T1w 3 T"  # or "Fjord", "Polder", "Polder plain"
 lines = scores.gains(told["gains"], scenario, unseen)
-chart = charts.dots({f"{unseen}: with GIN, less without": lines}, x="difference in DSC", zero=True)
+values = {f"{unseen}: with GIN, less without": lines}
+chart = charts.dots(values, x="difference in DSC", zero=True)
 figures.show(chart, "What GIN changes in each organ, with its interval over patients.")
 
 # %% [markdown]

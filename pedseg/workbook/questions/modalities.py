@@ -43,8 +43,8 @@ MODALITIES: dict[str, Question] = {
         slips={
             "This is the share of the body; air is the rest.": lambda image, inside: 1 - _share_of_air(image, inside),
             "These are voxels. The norm adds their squares.": lambda image, inside: np.mean(~inside),
-            "This is the share of the norm, which is the root of the sum; the sum is asked for.": lambda image, inside: (
-                np.sqrt(_share_of_air(image, inside))
+            "This is the share of the norm, the root of the sum; the sum is asked for.": lambda image, inside: np.sqrt(
+                _share_of_air(image, inside)
             ),
         },
     ),
