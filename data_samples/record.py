@@ -7,6 +7,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
                python3 run.py sweep --study runs/one_phase --cause "contrast phase"
     rotated    python3 run.py study --posture rotated --out runs/rotated
                python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
+    fedgin     python3 run.py fedgin
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ KEPT = {
     "study": ("cases.csv", "summary.json", "failures.json", "causes.csv", "causes.json", "weights/seed0_*.safetensors"),
     "one_phase": ("cases.csv", "summary.json", "causes.json"),
     "rotated": ("summary.json", "causes.csv", "causes.json"),
+    "fedgin": ("cases.csv", "summary.json"),
 }
 
 

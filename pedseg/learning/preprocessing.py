@@ -22,6 +22,7 @@ from pedseg.learning.posture import air_edge, body_box, near_body, on_its_back, 
 from pedseg.scan import Scan, resample
 
 MIDDLE_HALF = 1.349  # standard deviations that the middle half of a normal distribution spans
+NEARLY_NOTHING = 1e-4  # a gray value of the body that can be told from the 0 of air
 MULTIPLE = 8  # every side of a prepared image; the networks halve it up to three times
 
 
@@ -87,6 +88,7 @@ def by_its_body(scan: Scan, edge: float, limits: tuple[float, float]) -> NDArray
     inside = spanned(inside & (scan.voxels > edge))
     low, middle, high = np.percentile(scan.voxels[inside], (25, 50, 75))
     measured = (scan.voxels - middle) / max((high - low) / MIDDLE_HALF, 1e-6)
+    measured[measured == 0] = NEARLY_NOTHING  # the median itself is body, too
     return np.where(inside, np.clip(measured, *limits), 0.0).astype(np.float32)
 
 
