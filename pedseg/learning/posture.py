@@ -17,6 +17,7 @@ from pedseg.scan import Scan
 Box = tuple[slice, slice, slice]
 
 BONE_HU = 250.0
+AIR_EDGE = 0.15  # of the way from the mean of air to that of the patient
 TISSUE_HU = -300.0  # darker is air, or lung
 AT_LEAST_DEG = 15.0  # a patient less turned than this lies as patients on their back do
 
@@ -101,15 +102,17 @@ def air_edge(scan: Scan) -> float:
     """The gray value between the air around a patient and the patient, in whatever unit: no HU is asked for.
 
     Otsu's threshold (1979) parts values into the two groups that differ most; of the roots of the values, because a few
-    tissues of an MR scan are far brighter than the others. The edge is half way from there down to the air, so that
-    muscle, which is nearly black in some MR scans, is patient, and so is the lung of a CT.
+    tissues of an MR scan are far brighter than the others. The edge lies a little above the mean of the darker group, so
+    that muscle, which is nearly black in some MR scans, is patient, and so is the lung of a CT.
     """
     from skimage.filters import threshold_otsu
 
     above_lowest = scan.voxels - np.float32(scan.voxels.min())
     threshold = float(threshold_otsu(np.sqrt(above_lowest))) ** 2 if above_lowest.any() else 0.0
-    air = float(np.median(above_lowest[above_lowest <= threshold]))
-    return (threshold + air) / 2 + float(scan.voxels.min())
+    dark = above_lowest <= threshold
+    air = float(above_lowest[dark].mean())
+    patient = air if dark.all() else float(above_lowest[~dark].mean())
+    return air + AIR_EDGE * (patient - air) + float(scan.voxels.min())
 
 
 def body(scan: Scan, *, above: float = TISSUE_HU) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
@@ -145,6 +148,16 @@ def body_box(scan: Scan, *, margin_mm: float = 6.0, above: float = TISSUE_HU) ->
 
 
 _IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])
+
+
+def whole_body(scan: Scan, edge: float) -> NDArray[np.bool_]:
+    """The patient over the scan's own voxels, lungs and dark walls included; `edge` as `air_edge` gives it."""
+    mask = np.zeros(scan.shape, dtype=bool)
+    box = body_box(scan, above=edge, margin_mm=0.0)
+    pieces, number = ndimage.label(scan.voxels[box] > edge)
+    if number:
+        mask[box] = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    return spanned(mask)
 
 
 def spanned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from pedseg import organs
 from pedseg.learning.plans import Plan
-from pedseg.learning.posture import air_edge, body_box, near_body, on_its_back, spanned
+from pedseg.learning.posture import air_edge, body_box, on_its_back, whole_body
 from pedseg.scan import Scan, resample
 
 MIDDLE_HALF = 1.349  # standard deviations that the middle half of a normal distribution spans
@@ -82,10 +82,9 @@ def by_its_body(scan: Scan, edge: float, limits: tuple[float, float]) -> NDArray
 
     `edge` is the gray value between air and body.
     """
-    inside = near_body(scan, above=edge)
-    if inside is None:
+    inside = whole_body(scan, edge)
+    if not inside.any():
         return np.zeros(scan.shape, dtype=np.float32)
-    inside = spanned(inside & (scan.voxels > edge))
     low, middle, high = np.percentile(scan.voxels[inside], (25, 50, 75))
     measured = (scan.voxels - middle) / max((high - low) / MIDDLE_HALF, 1e-6)
     measured[measured == 0] = NEARLY_NOTHING  # the median itself is body, too

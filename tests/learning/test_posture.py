@@ -98,7 +98,7 @@ def test_the_body_is_found_without_hu(protocol):
         posture.body_box(image, above=edge, margin_mm=0.0), true, image.spacing_mm, strict=True
     ):
         assert abs(found.start - outline[0]) * mm <= 9 and abs(found.stop - 1 - outline[-1]) * mm <= 9
-    inside = posture.spanned(posture.near_body(image, above=edge) & (image.voxels > edge))
+    inside = posture.whole_body(image, edge)
     assert inside[labels.voxels > 0].mean() > 0.97
     assert inside[~skin].mean() < 0.06
 
