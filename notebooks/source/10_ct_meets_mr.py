@@ -194,7 +194,8 @@ import json
 
 from pedseg.evaluation import fedgin
 
-few = fedgin.Size((("limited-1:1", (6, 6)),), validation=1, test=3)
+children = lesson.budget(6, test=3)  # of each hospital
+few = fedgin.Size((("limited-1:1", (children, children)),), validation=1, test=3)
 short = fedgin.settings_of(seeds=1, rounds=3, steps=lesson.budget(30, test=1))
 here = lesson.runs() / f"fedgin-{lesson.size()}"
 lesson.follow(fedgin.run_fedgin(here, short, data=lesson.runs() / "fedgin_data", size=few))

@@ -101,7 +101,7 @@ def near_body(scan: Scan, *, above: float = TISSUE_HU) -> NDArray[np.bool_] | No
 def air_edge(scan: Scan) -> float:
     """The gray value between the air around a patient and the patient, in whatever unit: no HU is asked for.
 
-    Otsu's threshold (1979) parts values into the two groups that differ most; of the roots of the values, because a few
+    Otsu's threshold (1979) parts values into the two groups that differ most; of the roots of the values, for a few
     tissues of an MR scan are far brighter than the others. The edge lies a little above the mean of the darker group, so
     that muscle, which is nearly black in some MR scans, is patient, and so is the lung of a CT.
     """
