@@ -17,6 +17,7 @@ from pedseg.scan import Scan, Spacing
 Box = tuple[slice, slice, slice]
 
 BONE_HU = 250.0
+CROSS = ndimage.generate_binary_structure(2, 1)[:, :, None]  # in the slice
 AIR_EDGE = 0.15  # of the way from the mean of air to that of the patient, at least
 TISSUE_HU = -300.0  # darker is air, or lung
 AT_LEAST_DEG = 15.0  # a patient less turned than this lies as patients on their back do
@@ -106,14 +107,21 @@ def air_edge(scan: Scan) -> float:
     brighter group: in a CT, whose soft tissues are nearly alike, below fat and above what a couch is seen as. In an MR
     scan they are spread so widely that this would be air; there it is a little above the mean of the darker group.
     """
+    air, patient, spread = _two_groups(scan.voxels)
+    return max(air + AIR_EDGE * (patient - air), patient - 2 * spread)
+
+
+def _two_groups(voxels: NDArray) -> tuple[float, float, float]:
+    """Mean of the darker group of gray values, mean and standard deviation of the brighter one."""
     from skimage.filters import threshold_otsu
 
-    above_lowest = scan.voxels - np.float32(scan.voxels.min())
-    threshold = float(threshold_otsu(np.sqrt(above_lowest))) ** 2 if above_lowest.any() else 0.0
-    dark = above_lowest <= threshold
-    air = float(above_lowest[dark].mean())
-    patient, spread = (air, 0.0) if dark.all() else (above_lowest[~dark].mean(), above_lowest[~dark].std())
-    return float(max(air + AIR_EDGE * (patient - air), patient - 2 * spread)) + float(scan.voxels.min())
+    lowest = float(voxels.min())
+    above_lowest = voxels - np.float32(lowest)
+    bright = above_lowest > (float(threshold_otsu(np.sqrt(above_lowest))) ** 2 if above_lowest.any() else 0.0)
+    if not bright.any():
+        return lowest, lowest, 0.0
+    dark_mean, patient = float(above_lowest[~bright].mean()), float(above_lowest[bright].mean())
+    return dark_mean + lowest, patient + lowest, float(above_lowest[bright].std())
 
 
 def body(scan: Scan, *, above: float = TISSUE_HU) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
@@ -164,7 +172,11 @@ def whole_body(scan: Scan, edge: float) -> NDArray[np.bool_]:
     """The patient over the scan's own voxels, lungs and dark walls included; `edge` as `air_edge` gives it."""
     mask = np.zeros(scan.shape, dtype=bool)
     box = body_box(scan, above=edge, margin_mm=0.0)
-    pieces, number = ndimage.label(scan.voxels[box] > edge)
+    dense = scan.voxels[box] > edge
+    air, patient, _ = _two_groups(scan.voxels)
+    if edge > (air + patient) / 2:  # a CT: without the shells of a couch that touches the back
+        dense = ndimage.binary_opening(dense, structure=CROSS)
+    pieces, number = ndimage.label(dense)
     if number:
         mask[box] = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
     return spanned(mask)
