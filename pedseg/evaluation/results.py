@@ -32,6 +32,7 @@ MEASURES = ("dsc", "hd95_mm", "msd_mm", "nsd")
 HIGHER_IS_BETTER = ("dsc", "nsd")
 # Within these, two models count as equally good, the same for every organ.
 MARGINS = {"dsc": 0.01, "hd95_mm": 1.0, "msd_mm": 0.5, "nsd": 0.02}
+P_VALUES = ("p", "p_equivalence", "p_noninferiority")  # of a `Comparison`, each corrected by Holm
 NUMBERS = (*MEASURES, "volume_ml", "predicted_ml")
 PRESENT = {"1": True, "0": False, "True": True, "False": False, "true": True, "false": False}
 
@@ -191,20 +192,10 @@ def contrast(results: Results, first: tuple[Arm, str], second: tuple[Arm, str], 
         else:
             a, b = (results.per_patient(arm, center, organ, measure) for arm, center in (first, second))
             found.append(compare_unpaired(list(a.values()), list(b.values())))
-    p_holm = holm([comparison.p for comparison in found])
-    equal_holm = holm([comparison.p_equivalence for comparison in found])
-    not_worse_holm = holm([comparison.p_noninferiority for comparison in found])
+    corrected = {f"{p}_holm": holm([getattr(one, p) for one in found]) for p in P_VALUES}
     sides = [{"model": arm.model, "trained_on": arm.trained_on, "tested_on": center} for arm, center in (first, second)]
     organs = [
-        {
-            "organ": organ,
-            **asdict(comparison),
-            "p_holm": p,
-            "p_equivalence_holm": equal,
-            "p_noninferiority_holm": not_worse,
-        }
-        for organ, comparison, p, equal, not_worse in zip(
-            results.evaluated, found, p_holm, equal_holm, not_worse_holm, strict=True
-        )
+        {"organ": organ, **asdict(one), **{name: values[k] for name, values in corrected.items()}}
+        for k, (organ, one) in enumerate(zip(results.evaluated, found, strict=True))
     ]
     return {"measure": measure, "paired": paired, "first": sides[0], "second": sides[1], "organs": organs}

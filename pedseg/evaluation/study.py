@@ -89,10 +89,12 @@ class Model:
 
 
 def virtual_centers(folder: Path = VIRTUAL_DATA, centers: Sequence[Center] = VIRTUAL) -> Iterator[int]:
-    """Write the data sets of the virtual centers, one tick a case; what is there is kept."""
-    for number, center in enumerate(centers, start=901):
-        for _ in make_dataset(center, folder / f"Dataset{number}_{center.name}", **COHORT):
-            yield CHILD_UNITS
+    """Write the data sets of the virtual centers side by side, one tick a case; what is there is kept."""
+    folders = {center.name: folder / f"Dataset{number}_{center.name}" for number, center in enumerate(centers, 901)}
+    growing: list[Job] = [
+        (center.name, (CHILD_UNITS for _ in make_dataset(center, folders[center.name], **COHORT))) for center in centers
+    ]
+    yield from (units for _, units in side_by_side(growing))
 
 
 def run_study(data: Path | None, out: Path, settings: Settings, *, one_phase: bool = False) -> Iterator[Progress]:
