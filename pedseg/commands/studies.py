@@ -19,7 +19,9 @@ def study(options: argparse.Namespace) -> int:
     settings = room.Settings.of(
         options.profile, seeds=options.seeds, rounds=options.rounds, steps=options.steps, posture=options.posture
     )
-    for progress in room.run_study(options.data, options.out, settings, one_phase=options.one_phase):
+    for progress in room.run_study(
+        options.data, options.out, settings, one_phase=options.one_phase, detail=options.detail
+    ):
         bar.total = progress.total
         bar.set_description(progress.stage, refresh=False)
         bar.update(progress.done - bar.n)
@@ -34,6 +36,8 @@ def _study(own: argparse.ArgumentParser) -> None:
     own.add_argument("--seeds", type=_at_least_one, default=1, metavar="N", help="repeat with seeds 0 to N-1")
     own.add_argument("--posture", choices=["ignored", "rotated", "turned"], default="", help="patients on their side")
     own.add_argument("--one-phase", action="store_true", help="virtual centers in their usual contrast phase only")
+    fine = "voxels of the virtual centers; default: the profile's own"
+    own.add_argument("--detail", choices=["lesson", "clinic", "coarse"], default="", help=fine)
     own.add_argument("--out", type=Path, default=Path("runs/study"))
 
 
