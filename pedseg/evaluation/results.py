@@ -9,8 +9,10 @@ organ counts with its worst value; an absent one has no quality and is counted b
 from __future__ import annotations
 
 import csv
+import gzip
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -57,8 +59,9 @@ class Arm:
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:
-    """The rows of a cases.csv as text, one an organ, case, model and seed."""
-    with Path(file).open(newline="", encoding="utf-8") as stream:
+    """The rows of a cases.csv, or of a packed cases.csv.gz, as text, one an organ, case, model and seed."""
+    opened = gzip.open if Path(file).suffix == ".gz" else open
+    with opened(file, "rt", newline="", encoding="utf-8") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -86,6 +89,15 @@ class Results:
     def rows(self, arm: Arm, center: str, organ: str) -> list[dict[str, Any]]:
         """What was scored of one organ: one model, one test center, every case and seed."""
         return self.cells.get((arm, center, organ), [])
+
+    def of_seed(self, seed: int) -> Results:
+        """The scores of one seed alone."""
+        alone = copy(self)
+        alone.seeds = [seed]
+        alone.cells = defaultdict(list)
+        for cell, rows in self.cells.items():
+            alone.cells[cell] = [row for row in rows if row["seed"] == seed]
+        return alone
 
     def per_patient(
         self, arm: Arm, center: str, organ: str, measure: str, *, present: bool = True, seed: int | None = None
