@@ -9,8 +9,9 @@ organ counts with its worst value; an absent one has no quality and is counted b
 from __future__ import annotations
 
 import csv
+import gzip
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -57,8 +58,14 @@ class Arm:
 
 def read_rows(file: Path) -> list[dict[str, str]]:
     """The rows of a cases.csv as text, one an organ, case, model and seed."""
-    with Path(file).open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return list(each_row(file))
+
+
+def each_row(file: Path) -> Iterator[dict[str, str]]:
+    """The same one by one, of a cases.csv or a causes.csv, also a compressed one (.gz)."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", newline="", encoding="utf-8") as stream:
+        yield from csv.DictReader(stream)
 
 
 class Results:
