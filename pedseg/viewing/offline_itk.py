@@ -101,8 +101,8 @@ def _unpacked(package: str, work: Path) -> Path:
     told = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     found = list(folder.glob("*.tgz"))
     if told.returncode or not found:
-        first = (told.stderr.strip().splitlines() or ["no word from npm"])[0]
-        raise refuse("E-NPM", package, f"npm cannot fetch it ({first}).", "Connect to the internet once, for this step.")
+        why = (told.stderr.strip().splitlines() or ["no word from npm"])[0]
+        raise refuse("E-NPM", package, f"npm cannot fetch it ({why}).", "Connect to the internet once, for this step.")
     if hashlib.sha256(found[0].read_bytes()).hexdigest() != PACKAGES[package]:
         raise refuse("E-CHECKSUM", package, "its bytes are not those that were tried.", "Do not use it; ask why.")
     with tarfile.open(found[0]) as archive:
