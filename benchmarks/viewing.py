@@ -94,7 +94,7 @@ def _fitted(voxels: np.ndarray, empty: int) -> np.ndarray:
 
 
 def _surfaces(labels: np.ndarray) -> tuple[float, float]:
-    """Ours (cropped, blurred, decimated, with its error) and the plain way (each label in the whole volume), medians."""
+    """Ours (cropped, blurred, decimated, with its error) and the plain way (each label in the whole volume)."""
     from skimage.measure import marching_cubes
 
     from pedseg.viewing.surfaces import surfaces

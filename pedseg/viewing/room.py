@@ -134,7 +134,16 @@ class Room(widgets.VBox):
             self._measure(at or reading.start())
             self.box.show_layers()
             return True
+        if self.child is not None:
+            self._name(self.child.key)
         return False
+
+    def _name(self, key: tuple[str, str, str]) -> None:
+        """Let the lists name a patient, without opening anybody."""
+        with quietly(self):
+            self.set.center.value = key[0]
+            self._list_patients()
+            self.set.patient.value = key
 
     def _still(self, reading: Reading) -> bytes:
         """One slice as a picture: it is there at once, while the browser still loads what leafs and turns."""
@@ -240,10 +249,7 @@ class Room(widgets.VBox):
         if entry.child not in self.known.all:
             self.say(f"The scan of {entry.child[1]} is not on this machine; the sentence is all there is.")
             return
-        with quietly(self):
-            self.set.center.value = entry.child[0]
-            self._list_patients()
-            self.set.patient.value = entry.child
+        self._name(entry.child)
         here = self.child is not None and self.child.key == entry.child
         if here or self._open(entry.voxel):
             with self.carefully():

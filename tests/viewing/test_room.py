@@ -136,7 +136,8 @@ def test_a_patient_who_cannot_be_opened_is_a_sentence_that_stays(two):
     two.corrections.on.value = True
     two.set.patient.value = ("Here", "bad", SAMPLE)
     assert "bad.nii.gz: it is damaged. Copy it again. Still shown: a good child." in trouble(two)
-    assert two.child.case == "good" and two.corrections.correction.reading is two.reading
+    assert two.child.key == two.set.patient.value == ("Here", "good", SAMPLE)
+    assert two.corrections.correction.reading is two.reading
 
 
 def test_a_failure_of_a_patient_who_cannot_be_opened_moves_nothing(two):
