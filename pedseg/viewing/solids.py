@@ -34,6 +34,7 @@ class Solids:
         )  # fmt: skip
         self.plot.layout = widgets.Layout(width="100%", height=f"{height}px", overflow="hidden")
         self.meshes: dict[int, Any] = {}
+        self._made: dict[int, tuple[Surface, NDArray | None, bool]] = {}  # of what: what is there is not sent again
         self.cross = k3d.points(np.zeros((1, 3), np.float32), point_size=7, color=0x59BFFF, shader="flat")
         self.plot += self.cross
         self.plot.mode = "callback"
@@ -44,7 +45,10 @@ class Solids:
         for i in [i for i in self.meshes if i not in surfaces]:
             self.plot -= self.meshes.pop(i)
         for i, surface in surfaces.items():
-            self._put(i, surface, None if distances_mm is None else distances_mm.get(i), distances_mm is not None)
+            wanted = (surface, None if distances_mm is None else distances_mm.get(i), distances_mm is not None)
+            if i not in self.meshes or any(a is not b for a, b in zip(self._made[i], wanted, strict=True)):
+                self._put(i, *wanted)
+                self._made[i] = wanted
 
     def _put(self, i: int, surface: Surface, distance_mm: NDArray | None, by_distance: bool) -> None:
         one = BY_ID[i]

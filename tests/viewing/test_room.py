@@ -83,6 +83,26 @@ def test_two_models_are_stepped_through(room):
     assert room.slices.widget.layers[-1]["always"] and room.reading.truth[tuple(room.slices.widget.at)] == SPLEEN
 
 
+def test_the_list_of_disagreements_follows_the_organs_that_are_on(room):
+    room.set.second.value = "two"
+    room.set.tabs.selected_index = list(room.set.tabs.children).index(room.box.disagreements)
+    assert "1 places" in room.box.disagreements.total.value
+    keys.press(room, "e")
+    room.box.organs.only([organ("Heart").id])
+    assert "0 places" in room.box.disagreements.total.value
+
+
+def test_surfaces_that_stay_are_not_sent_again(room):
+    before = {name: dict(solid.meshes) for name, solid in room.box.solids.items()}
+    room.set.model.value = "two"
+    now = {name: solid.meshes for name, solid in room.box.solids.items()}
+    assert set(now["truth"]) == {LIVER, SPLEEN} and set(now["model"]) == {LIVER}
+    assert all(now["truth"][i] is mesh for i, mesh in before["truth"].items())
+    assert now["model"][LIVER] is not before["model"][LIVER] and len(room.box.solids["model"].plot.objects) == 2
+    room.set.coloring.value = "distance to truth"
+    assert len(now["model"][LIVER].attribute) and now["truth"][LIVER] is before["truth"][LIVER]
+
+
 def test_keys_set_window_layers_organs_and_pen(room):
     keys.press(room, "3")
     assert room.set.window.value == "bone" and room.set.range.value == (-500, 1300)
