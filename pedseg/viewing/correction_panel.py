@@ -61,12 +61,13 @@ class CorrectionPanel(widgets.VBox):
         self.keep.on_click(lambda _: self._keep())
         slices.widget.observe(lambda change: self._drawn(change["new"]), "drawn")
 
-    def show(self, reading: Reading, sources: list[str]) -> None:
-        """Another child, or other models: a drawing that is under way ends."""
-        if reading is not self.reading:
-            self.on.value = False
-            self._give_up()
-        self.reading = reading
+    def turn_to(self, reading: Reading) -> None:
+        """Another child: a drawing that is under way ends."""
+        self.reading, self.on.value = reading, False
+        self._give_up()
+
+    def offer(self, sources: list[str]) -> None:
+        """What a drawing can start from: these, or nothing. Others than before end a drawing that is under way."""
         was = self.start_from.value
         options = [*sources, NOTHING]
         if list(self.start_from.options) != options:

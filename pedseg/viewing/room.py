@@ -126,7 +126,8 @@ class Room(widgets.VBox):
             scan, truth = child.open()
             reading = Reading(scan, None if truth is None else truth.voxels, self.predict(scan, child))
             self.child, self.reading, self.box.reading, self.box.drawn_by = child, reading, reading, []
-            self.corrections.show(reading, self._sources())
+            self.set.under.value = ""
+            self.corrections.turn_to(reading)
             if not self._watched:
                 self.set.still.value = self._still(reading)
             self._list_models()
@@ -183,16 +184,13 @@ class Room(widgets.VBox):
         if self.quiet or self.reading is None:
             return
         with self.carefully():
-            self.box.show(self.drawn_by)
+            try:
+                self.box.show(self.drawn_by)
+            finally:
+                self.corrections.offer([*self.box.drawn_by, *([TRUTH] if self.reading.truth is not None else [])])
             self._say_where()
-            self.corrections.show(self.reading, self._sources())
             empty = " and ".join(name for name in self.drawn_by if not self.reading.volume_ml(name))
             self.say(f"{empty} drew nothing at all on this patient: every organ counts as missed." if empty else "")
-
-    def _sources(self) -> list[str]:
-        """What a correction can start from: what is shown, the first model first."""
-        assert self.reading is not None
-        return [*self.box.drawn_by, *([TRUTH] if self.reading.truth is not None else [])]
 
     # --- what one does ----------------------------------------------------------------------------
 

@@ -122,6 +122,8 @@ def test_keys_set_window_layers_organs_and_pen(room):
 
 def test_what_is_drawn_changes_the_numbers_and_can_be_saved(room, tmp_path, monkeypatch):
     monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path))
+    assert room.corrections.start_from.options == ("one", "truth", "nothing")
+    assert room.corrections.start_from.value == "one"
     room.corrections.on.value = True
     before = room.corrections.numbers.value
     assert "DSC <b>1.000</b>" in before
@@ -186,6 +188,7 @@ def test_a_drawing_ends_with_its_child_though_no_model_can_draw_the_next(scan, t
     room.set.patient.value = ("Here", "second", SAMPLE)
     assert "another grid" in trouble(room) and room.child.case == "second"
     assert room.corrections.correction is None and room.corrections.reading is room.reading
+    assert room.corrections.start_from.options == ("truth", "nothing")
 
 
 def test_a_correction_that_cannot_be_saved_is_a_sentence(room, tmp_path, monkeypatch):
