@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,10 +59,15 @@ class Arm:
 
 
 def read_rows(file: Path) -> list[dict[str, str]]:
-    """The rows of a cases.csv, or of a packed cases.csv.gz, as text, one an organ, case, model and seed."""
-    opened = gzip.open if Path(file).suffix == ".gz" else open
+    """The rows of a cases.csv as text, one an organ, case, model and seed."""
+    return list(each_row(file))
+
+
+def each_row(file: Path) -> Iterator[dict[str, str]]:
+    """The same one by one, of a cases.csv or a causes.csv, also a compressed one (.gz)."""
+    opened = gzip.open if file.suffix == ".gz" else open
     with opened(file, "rt", newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+        yield from csv.DictReader(stream)
 
 
 class Results:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from pedseg.evaluation.jobs import WORKERS, side_by_side
 from pedseg.evaluation.records import as_csv, join, summarize, weight_files
-from pedseg.evaluation.sweep import Trained, load_models
+from pedseg.evaluation.sweep import Trained, load_models, tested
 from pedseg.learning import network, prediction
 from pedseg.metrics import score_case
-from pedseg.patients.centers import BLOCK, CENTERS, COHORT, Appointment, Center, appointments, keep_appointment
+from pedseg.patients.centers import BLOCK, CENTERS, Appointment, Center, keep_appointment
 from pedseg.scan import write_whole
 
 Scans = list[Appointment]
@@ -52,9 +52,8 @@ def retest(
 
 
 def _blocks(center: Center, patients: int) -> list[Scans]:
-    """The test scans of a center in blocks of patients; numbers and scans of the first are those of the study."""
-    before = {split: COHORT[split] for split in ("train", "validation")}
-    scans = [scan for scan in appointments(center, **before, test=patients) if scan.split == "test"]
+    """The test scans of a center in blocks of patients."""
+    scans = tested(center, patients)
     names = list(dict.fromkeys(scan.patient for scan in scans))
     groups = [set(names[start : start + BLOCK]) for start in range(0, len(names), BLOCK)]
     return [[scan for scan in scans if scan.patient in group] for group in groups]
