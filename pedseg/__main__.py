@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pedseg import __version__, memory
+from pedseg.exchange import verbs as scan_verbs
 from pedseg.federation import verbs as mailbox_verbs
-from pedseg.findings import Finding, PedsegInputError, as_table, refuse
+from pedseg.findings import Finding, PedsegInputError, as_table
+from pedseg.learning import verbs as learning_verbs
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -87,7 +89,7 @@ def federate(options: argparse.Namespace) -> int:
     return 0
 
 
-def mailbox(options: argparse.Namespace) -> int:
+def say(options: argparse.Namespace) -> int:
     """Say what happens in a federation through a mailbox, line by line."""
     for line in options.lines(options):
         print(line, flush=True)
@@ -104,37 +106,6 @@ def check(options: argparse.Namespace) -> int:
         return 1
     print(f"{options.dataset}: nothing to complain about")
     return 0
-
-
-def predict(options: argparse.Namespace) -> int:
-    """Draw contours on one scan, or on every NIfTI scan of a folder."""
-    from tqdm import tqdm
-
-    from pedseg.learning import prediction, training
-    from pedseg.scan import Scan, like, read_nifti, to_ras, write_nifti
-
-    net, plan = training.load_network(options.model)
-    for source, target in tqdm(_targets(options.scan, options.out), unit="scan", disable=None):
-        original = read_nifti(source)
-        ras = to_ras(original)
-        labels = prediction.predict(net, Scan(ras.voxels, ras.affine), plan)
-        write_nifti(target, like(labels, original))
-    print(f"contours of {len(plan.organs)} organs: {options.out}")
-    return 0
-
-
-def _targets(source: Path, out: Path) -> list[tuple[Path, Path]]:
-    """Which scan becomes which label map; one file may name its own target."""
-    if source.is_dir():
-        scans = sorted(source.glob("*.nii.gz")) + sorted(source.glob("*.nii"))
-        if not scans:
-            raise refuse(
-                "E-NO-SCAN", source, "the folder holds no NIfTI scan.", "Give a .nii.gz file or a folder of them."
-            )
-        return [(scan, out / f"{scan.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz") for scan in scans]
-    if out.name.endswith(".nii.gz"):
-        return [(source, out)]
-    return [(source, out / f"{source.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz")]
 
 
 def lab(options: argparse.Namespace) -> int:
@@ -190,7 +161,7 @@ def parser() -> argparse.ArgumentParser:
 
     def verb(function, told=None) -> argparse.ArgumentParser:
         told = told or function
-        own = verbs.add_parser(told.__name__, help=told.__doc__, description=told.__doc__)
+        own = verbs.add_parser(told.__name__.rstrip("_"), help=told.__doc__, description=told.__doc__)
         own.set_defaults(function=function)
         own.add_argument("--debug", action="store_true", help="show the traceback of an error")
         return own
@@ -220,16 +191,12 @@ def parser() -> argparse.ArgumentParser:
     own.add_argument("--transport", choices=["in-process", "ray", "superlink", "mailbox"], default="in-process")
     own.add_argument("--seed", type=int, default=0)
     own.add_argument("--out", type=Path, default=Path("runs/federation"))
-    for lines, arguments in mailbox_verbs.VERBS.items():
-        own = verb(mailbox, lines)
+    for lines, arguments in {**mailbox_verbs.VERBS, **scan_verbs.VERBS, **learning_verbs.VERBS}.items():
+        own = verb(say, lines)
         own.set_defaults(lines=lines)
         arguments(own)
     own = verb(check)
     own.add_argument("dataset", type=Path)
-    own = verb(predict)
-    own.add_argument("scan", type=Path, help="a NIfTI file, or a folder of them")
-    own.add_argument("--model", type=Path, required=True, help="weights, a .safetensors file")
-    own.add_argument("--out", type=Path, required=True, help="label map (.nii.gz), or a folder")
     own = verb(lab)
     ways = own.add_mutually_exclusive_group()
     ways.add_argument("--itk", action="store_true", help="let itkwidgets fetch its viewer from the internet")
