@@ -23,9 +23,9 @@ POSTURES = {"HFS": "supine", "FFS": "supine", "HFP": "prone", "FFP": "prone", "H
 # Kinds of elements in which a person can have been named, and elements of these kinds that name nobody.
 NAMING_KINDS = ("PN", "LO", "SH", "LT", "ST", "UT", "UC", "DA", "DT", "TM", "UI", "AE", "UN", "AS")
 HARMLESS = frozenset(
-    "SOPClassUID MediaStorageSOPClassUID TransferSyntaxUID ReferencedSOPClassUID RescaleType ConvolutionKernel PatientAge "
-    "Manufacturer ManufacturerModelName SoftwareVersions ScanOptions FilterType CodeMeaning CodeValue CodingSchemeDesignator "
-    "ImplementationVersionName ImplementationClassUID".split()
+    "SOPClassUID MediaStorageSOPClassUID TransferSyntaxUID ReferencedSOPClassUID RescaleType ConvolutionKernel "
+    "PatientAge Manufacturer ManufacturerModelName SoftwareVersions ScanOptions FilterType CodeMeaning CodeValue "
+    "CodingSchemeDesignator ImplementationVersionName ImplementationClassUID".split()
 )
 
 
@@ -89,7 +89,7 @@ def burned_in(file: Path, header: Any) -> list[Finding]:
 
 
 def identifiers(header: Any) -> set[str]:
-    """Every text of three and more letters in a header by which a person or a visit could be found, private ones too."""
+    """Every text of three and more letters in a header by which a person or a visit could be found."""
     found: set[str] = set()
     for element in header.iterall():
         if element.VR in NAMING_KINDS and element.keyword not in HARMLESS and element.value:

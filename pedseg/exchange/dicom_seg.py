@@ -94,7 +94,7 @@ def _paste(mask: NDArray[np.bool_], part: NDArray[np.bool_], start: NDArray[np.i
 
 
 def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> None:
-    """Write masks (column, row, slice) by organ name as a binary SEG, which every archive takes; read back before it is kept."""
+    """Write masks (column, row, slice) by organ name as a binary SEG, read back before it is kept."""
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -126,7 +126,7 @@ def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
         order = {str(one.SOPInstanceUID): one for one in sources}
         sources = [order[uid] for uid in dict.fromkeys(ct.uids)]
         algorithm = highdicom.AlgorithmIdentificationSequence(
-            name="pedseg", version=__version__, family=CodedConcept("123109", "DCM", "Manual Processing")
+            name="pedseg", version=__version__, family=CodedConcept("123110", "DCM", "Artificial Intelligence")
         )
         segments = [
             highdicom.seg.SegmentDescription(

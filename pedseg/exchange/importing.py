@@ -38,7 +38,7 @@ class Imported:
 
 @dataclass(frozen=True)
 class Target:
-    """Where scans go and under which names: the data set, its center, the center's key, and what is said of all of them."""
+    """Where scans go and under which names: data set, center, the center's key, what is said of all."""
 
     dataset: Path
     center: str

@@ -21,8 +21,9 @@ from pedseg.scan import Scan
 # Where contours of two organs overlap by a little, the later one keeps the voxel: what is small or sharp wins over
 # what is large or vague. An organ that is not listed comes before all others.
 PRIORITY = (
-    "Lung_L", "Lung_R", "Bowel^Stomach", "Liver", "Spleen", "Heart", "VBs", "Kidney_L", "Kidney_R", "Bladder", "Pancreas",
-    "Esophagus", "V_Venacava_I", "V_Portal", "A_Aorta", "Gallbladder", "Glnd_Adrenal_L", "Glnd_Adrenal_R", "SpinalCanal",
+    "Lung_L", "Lung_R", "Bowel^Stomach", "Liver", "Spleen", "Heart", "VBs", "Kidney_L", "Kidney_R", "Bladder",
+    "Pancreas", "Esophagus", "V_Venacava_I", "V_Portal", "A_Aorta", "Gallbladder", "Glnd_Adrenal_L", "Glnd_Adrenal_R",
+    "SpinalCanal",
 )  # fmt: skip
 OVERLAP_ML = 1.0
 MOST_NAN = 1e-3
@@ -112,7 +113,7 @@ def by_program(meaning: Meaning, automatic: Iterable[str]) -> tuple[tuple[str, .
 
 
 def clean(scan: Scan, file: Path) -> tuple[Scan, list[str], list[str]]:
-    """Gray values from a NIfTI file made fit, with repairs and notes: padding to -1024, a few NaN in the air, oblique axes."""
+    """Gray values of a NIfTI file made fit, with repairs and notes: padding and a few NaN in the air become -1024."""
     from scipy import ndimage
 
     voxels, repairs, notes = scan.voxels, [], []

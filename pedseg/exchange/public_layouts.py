@@ -1,4 +1,4 @@
-"""Scans that others have made ready: NIfTI files, nnU-Net raw, TotalSegmentator v2, AMOS22 and lists as MSD and MONAI keep them."""
+"""Scans that others have made ready: NIfTI, nnU-Net raw, TotalSegmentator v2, AMOS22, lists of MSD and MONAI."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LISTS = {"training": "train", "validation": "validation", "testing": "test", "te
 
 
 def survey_source(source: Path, wishes: Wishes) -> tuple[list[Incoming], list[Finding], list[str]]:
-    """The scans of a source in any layout that is known, what is wrong with others, and what was left out on purpose."""
+    """The scans of a source in any known layout, what is wrong with others, and what was left out on purpose."""
     if source.name.endswith(NIFTI):
         return [_nifti(source)], [], []
     if source.suffix == ".json" and source.is_file():
@@ -60,7 +60,7 @@ def _nifti(file: Path) -> Incoming:
 
 
 def _dataset(folder: Path, silver: bool = False) -> tuple[list[Incoming], list[Finding]]:
-    """The cases of a data-set folder as `pedseg.patients` knows it: nnU-Net v2 raw, or TotalSegmentator v2 (drawn by a program)."""
+    """The cases of nnU-Net v2 raw, or of TotalSegmentator v2, whose contours a program drew."""
     found = survey(folder)
     findings = [finding for finding in found.findings if finding.code != "E-TOO-FEW"]
     return [_case(found.dataset, case, silver) for case in found.dataset.cases], findings

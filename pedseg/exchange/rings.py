@@ -8,7 +8,9 @@ centers. A hole is cut in by a keyhole: a channel of no width that goes in and c
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +24,15 @@ def trace(mask: NDArray[np.bool_]) -> list[Ring]:
 
     if not mask.any():
         return []
-    (c0, c1), (r0, r1) = (_extent(mask.any(axis=1 - axis)) for axis in (0, 1))
+    (c0, c1), (r0, r1) = (_extent(np.asarray(mask.any(axis=1 - axis))) for axis in (0, 1))
     plane = np.zeros((c1 - c0 + 2, r1 - r0 + 2))  # a rim of background closes what touches the border
     plane[1:-1, 1:-1] = mask[c0:c1, r0:r1]
-    areas, offsets = contour_generator(z=plane.T, fill_type=FillType.OuterOffset).filled(0.5, 2.0)
+    areas: Any
+    areas, offsets = contour_generator(z=plane.T, fill_type=FillType.OuterOffset).filled(0.5, 2.0)  # type: ignore[misc]
     rings = []
     for points, starts in zip(areas, offsets, strict=True):
-        outer, *holes = [points[a : b - 1] for a, b in zip(starts[:-1], starts[1:], strict=True)]
-        rings.append(_without_straights(_with_keyholes(outer, holes)) + (c0 - 1, r0 - 1))
+        outer, *holes = [points[a : b - 1] for a, b in itertools.pairwise(starts)]
+        rings.append(_without_straights(_with_keyholes(outer, holes)) + np.array([c0 - 1, r0 - 1]))
     return rings
 
 

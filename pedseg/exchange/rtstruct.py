@@ -161,7 +161,7 @@ class _Roi:
             listed = ", ".join(f"{count} x {kind or 'no type'}" for kind, count in passed.items())
             self.notes.append(f"{self.name}: passed over {listed}")
         if off:
-            found = f"{len(off)} of {len(items)} contours of {self.name!r} lie beside the slices, by up to {max(off):.2f} mm."
+            found = f"{len(off)} contours of {self.name!r} lie beside the slices, by up to {max(off):.2f} mm."
             self._refuse("E-CONTOUR-OFF-PLANE", found, "Give the CT that they were drawn on, or draw them on this one.")
         return rings, planes
 

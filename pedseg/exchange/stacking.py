@@ -73,11 +73,11 @@ def _differences(slices: Sequence[Slice], folder: Path) -> Iterator[Finding]:
         found = f"the series has {len(slices)} slice(s)."
         yield Finding("E-SERIES-SHORT", str(folder), found, f"Give a whole scan, of at least {FEWEST} slices.")
         return
-    properties = {
+    properties: dict[str, tuple[str, list]] = {
         "E-SLICE-SIZE": ("size in pixels", [one.size for one in slices]),
         "E-SERIES-MIXED": (
             "orientation or pixel spacing",
-            [(*np.round((*one.across, *one.down), 3), *np.round(one.spacing_mm, 4)) for one in slices],
+            [(*(np.round((*one.across, *one.down), 3) + 0.0), *np.round(one.spacing_mm, 4)) for one in slices],
         ),
         "E-FRAME": ("frame of reference", [one.file.text("FrameOfReferenceUID") for one in slices]),
         "E-MODALITY": ("modality", [one.file.kind for one in slices]),

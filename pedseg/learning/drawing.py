@@ -10,7 +10,7 @@ from torch import nn
 
 from pedseg.exchange.ct_series import CtScan, read_ct
 from pedseg.exchange.exporting import export
-from pedseg.findings import PedsegInputError, refuse
+from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.learning import prediction
 from pedseg.learning.plans import Plan
 from pedseg.patients.checks import why_not_hu
@@ -35,7 +35,7 @@ def draw(network: nn.Module, plan: Plan, scan: Scan, source: Path) -> Scan:
 
 def draw_nifti(network: nn.Module, plan: Plan, targets: Sequence[tuple[Path, Path]]) -> Iterator[str]:
     """A label map beside each NIfTI scan; a scan that is refused does not keep the others from being drawn."""
-    findings = []
+    findings: list[Finding] = []
     for source, target in targets:
         try:
             write_nifti(target, draw(network, plan, read_nifti(source), source))

@@ -10,7 +10,7 @@ from pedseg.findings import refuse
 
 
 def predict(options: argparse.Namespace) -> Iterator[str]:
-    """Draw contours on a scan: NIfTI, a folder of NIfTI scans, or a DICOM folder (to RTSTRUCT if --out ends in .dcm)."""
+    """Draw contours on NIfTI scans, or on a CT in DICOM (to RTSTRUCT if --out ends in .dcm)."""
     from pedseg.learning import training
     from pedseg.learning.drawing import draw_dicom, draw_nifti
 
@@ -30,7 +30,7 @@ def _predict(own: argparse.ArgumentParser) -> None:
 
 
 def _is_dicom(source: Path) -> bool:
-    """A folder without NIfTI files, or one file that is not called .nii: the DICOM reader says what is wrong with it."""
+    """A folder without NIfTI files, or a file that is not called .nii: the DICOM reader says what is wrong."""
     if source.is_dir():
         return not any(source.glob("*.nii*")) and any(source.iterdir())
     return source.exists() and not source.name.endswith((".nii", ".nii.gz"))

@@ -229,7 +229,9 @@ def _datalist(folder: Path, rows: Iterable[Mapping[str, str]]) -> dict:
     lists: dict[str, list] = {"training": [], "testing": []}
     for row in rows:
         image, label = (file.relative_to(folder).as_posix() for file in _files(folder, row["case"], row["split"]))
-        entry: dict[str, object] = {"image": image} | ({"label": label} if row["split"] != UNLABELED else {})
+        entry: dict[str, object] = {"image": image}
+        if row["split"] != UNLABELED:
+            entry["label"] = label
         if row["split"] in ("test", UNLABELED):
             lists["testing"].append(entry)
         else:
