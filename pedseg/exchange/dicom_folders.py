@@ -34,6 +34,7 @@ def survey_dicom(folder: Path, wishes: Wishes) -> tuple[list[Incoming], list[Fin
     files, findings = open_folder(folder)
     drawn = [file for file in files if file.kind in DRAWN]
     series = group(files)
+    broken = {Path(finding.file).parent for finding in findings}  # a slice of what lies beside it may be the broken one
     found: list[Incoming] = []
     try:
         pairs, alone = _pair(series, drawn)
@@ -48,7 +49,8 @@ def survey_dicom(folder: Path, wishes: Wishes) -> tuple[list[Incoming], list[Fin
         except PedsegInputError as error:
             findings += error.findings
             continue
-        found += [_incoming(one, pairs.get(one), wishes) for one in chosen]
+        whole = [one for one in chosen if not broken & {file.path.parent for file in one.files}]
+        found += [_incoming(one, pairs.get(one), wishes) for one in whole]
     if not series and not findings:
         try:
             choose(series, folder, others=files)

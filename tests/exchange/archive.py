@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 STRAIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -60,7 +60,9 @@ def save(file: Path, header: Dataset, stored: np.ndarray | None = None, syntax: 
         header.Rows, header.Columns = stored.shape[-2:]
         header.PixelData = np.ascontiguousarray(stored).tobytes()
         header["PixelData"].VR = "OW"
-    if syntax != ExplicitVRLittleEndian:
+    if syntax == DeflatedExplicitVRLittleEndian:
+        header.file_meta.TransferSyntaxUID = syntax
+    elif syntax != ExplicitVRLittleEndian:
         header.compress(syntax, generate_instance_uid=False)
     file.parent.mkdir(parents=True, exist_ok=True)
     header.save_as(file, enforce_file_format=True)
