@@ -78,8 +78,10 @@ def read_rtstruct(file: Path, ct: CtScan, *, other_frame: bool = False) -> Conto
             notes += read.notes
     if findings:
         raise PedsegInputError(findings)
-    automatic = {names[number] for number, item in rois.items() if item.get("ROIGenerationAlgorithm") == "AUTOMATIC"}
-    return Contours(masks, (*notes, *_unknown_slices(drawn, ct)), frozenset(automatic))
+    with reading(file):
+        notes += _unknown_slices(drawn, ct)
+        machine = (n for n, item in rois.items() if item.get("ROIGenerationAlgorithm") == "AUTOMATIC")
+        return Contours(masks, tuple(notes), frozenset(names[number] for number in machine))
 
 
 def _frames(file: Path, dataset: Any, rois: Mapping[int, Any], ct: CtScan, other_frame: bool) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The words of scans and contours on the command line: `import` and `export`.
+"""The words of scans and contours on the command line: `import`, `export` and `fetch`.
 
 Each is a generator of the lines that its user reads. What is heavy is imported when it runs.
 """
@@ -86,7 +86,34 @@ def _export(own: argparse.ArgumentParser) -> None:
     own.add_argument("--out", type=Path, required=True)
 
 
+def fetch(options: argparse.Namespace) -> Iterator[str]:
+    """Download a few children of the public collection Pediatric-CT-SEG; says size and license first."""
+    from tqdm import tqdm
+
+    from pedseg.exchange import fetching
+
+    series = fetching.look_up(options.children)
+    yield fetching.summary(series)
+    if not options.yes:
+        yield "nothing was fetched yet: say --yes"
+        return
+    bar = tqdm(total=None, unit="B", unit_scale=True, desc="fetch", delay=1)
+    for done, total in fetching.fetch(series, options.to):
+        bar.total = total
+        bar.update(done - bar.n)
+    bar.close()
+    yield f"fetched and compared: {options.to}"
+    yield f"next: pedseg import {options.to} --to DATASET --center NAME --license 'CC BY 4.0' --origin Pediatric-CT-SEG"
+
+
+def _fetch(own: argparse.ArgumentParser) -> None:
+    own.add_argument("--children", type=int, default=2, choices=range(1, 6), help="1 to 5, of other ages; default: 2")
+    own.add_argument("--to", type=Path, default=Path("runs/pediatric_ct_seg"), metavar="FOLDER")
+    own.add_argument("--yes", action="store_true", help="start; without it, only size and license are said")
+
+
 VERBS: dict[Callable[[argparse.Namespace], Iterator[str]], Callable[[argparse.ArgumentParser], None]] = {
     import_: _import,
     export: _export,
+    fetch: _fetch,
 }
