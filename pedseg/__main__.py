@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=__version__)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for function, add_arguments in VERBS.items():
-        own = verbs.add_parser(function.__name__, help=function.__doc__, description=function.__doc__)
+        own = verbs.add_parser(function.__name__.rstrip("_"), help=function.__doc__, description=function.__doc__)
         own.set_defaults(function=function)
         own.add_argument("--debug", action="store_true", help="show the traceback of an error")
         add_arguments(own)

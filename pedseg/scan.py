@@ -130,7 +130,7 @@ def _check_size(file: Path, header, content: bytes) -> None:
     if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
         raise refuse("E-NOT-3D", file, f"the image has the shape {shape}.", "Give one three-dimensional volume.")
     dtype = header.get_data_dtype()
-    if dtype.fields or dtype.kind == "c":
+    if dtype.fields or dtype.kind not in "iuf":
         raise refuse("E-NOT-GRAY", file, "the voxels are colors or complex numbers.", "Export the gray values (HU).")
     offset = int(header["vox_offset"])
     if offset < header.single_vox_offset:

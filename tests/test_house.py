@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-FLOORS = ["ground", "patients", "learning", "federation", "evaluation", "workbook", "viewing", "commands", "__main__"]
+FLOORS = ["ground", "patients", "exchange", "learning", "federation", "evaluation", "workbook", "viewing"]
+FLOORS += ["commands", "__main__"]
 GROUND = {"__init__", "organs", "findings", "scan", "metrics", "memory"}
 LONGEST_MODULE = 300  # lines; the aim is 200
 
@@ -26,8 +27,8 @@ HOMES = {
     "ipyniivue": ("viewing/slices.py",),
     "k3d": ("viewing/solids.py",),
     "playwright": ("viewing/browser.py",),
-    "pydicom": ("patients/dicom.py",),
-    "highdicom": ("patients/dicom.py",),
+    "pydicom": ("exchange/",),
+    "highdicom": ("exchange/dicom_seg.py",),
 }
 
 

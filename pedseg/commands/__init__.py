@@ -7,12 +7,12 @@ a verb runs.
 import argparse
 from collections.abc import Callable
 
-from pedseg.commands import mailbox, scans, studies, workbook
+from pedseg.commands import data_sets, line_by_line, studies, workbook
 
 Verb = Callable[[argparse.Namespace], int]
 VERBS: dict[Verb, Callable[[argparse.ArgumentParser], None]] = {
     **studies.VERBS,
-    **mailbox.VERBS,
-    **scans.VERBS,
+    **data_sets.VERBS,
+    **line_by_line.VERBS,
     **workbook.VERBS,
 }

@@ -14,6 +14,7 @@ from pathlib import Path
 from pedseg.organs import NAMES
 
 SPLITS = ("train", "validation", "test")
+UNLABELED = "unlabeled"  # a scan that nobody contoured
 TUMORS = ("renal", "neuroblastoma")
 POSTURES = ("supine", "left side", "right side", "prone")  # on what the patient lies
 PHASES = ("none", "arterial", "portal venous")  # of the contrast medium
@@ -25,7 +26,8 @@ class Case:
 
     `split` is `train`, `validation` or `test`, or `unlabeled` for a scan that nobody contoured.
     `label_file` is a label map, or a folder of one mask per organ, or None. `annotated` are the
-    organs that somebody looked for; `absent` are those of them that the scan does not hold.
+    organs that somebody looked for; `silver` are those of them that a program drew, `absent` those
+    that the scan does not hold.
     `tumor`, `posture` and `phase` are words of `TUMORS`, `POSTURES` and `PHASES`, or "" where
     nobody said.
     """
@@ -44,6 +46,7 @@ class Case:
     months_since_surgery: float | None = None
     posture: str = ""
     phase: str = ""
+    silver: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The verbs of a federation through a mailbox: `keys`, `coordinate`, `join`, told by `federation.verbs`."""
+"""Verbs that rooms tell line by line: of scans (`exchange`), a network (`learning`), a mailbox (`federation`)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import argparse
 import functools
 from collections.abc import Callable, Iterator
 
-from pedseg.federation import verbs
+from pedseg.exchange import verbs as scans
+from pedseg.federation import verbs as mailbox
+from pedseg.learning import verbs as network
 
 Lines = Callable[[argparse.Namespace], Iterator[str]]
 
@@ -23,4 +25,4 @@ def _printed(lines: Lines) -> Callable[[argparse.Namespace], int]:
     return verb
 
 
-VERBS = {_printed(lines): arguments for lines, arguments in verbs.VERBS.items()}
+VERBS = {_printed(lines): add for room in (scans, network, mailbox) for lines, add in room.VERBS.items()}
