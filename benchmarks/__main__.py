@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-NAMES = ("metrics", "federation", "transports", "mailbox", "learning", "viewing")
+NAMES = ("metrics", "federation", "transports", "mailbox", "learning", "gin", "viewing")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -10,6 +10,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
                python3 run.py sweep --study runs/one_phase --cause "contrast phase"
     rotated    python3 run.py study --posture rotated --out runs/rotated
                python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
+    fedgin     python3 run.py fedgin
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ KEPT = {
     "posture": ("causes.csv.gz", "causes.json"),
     "one_phase": ("cases.csv", "summary.json", "causes.json"),
     "rotated": ("summary.json", "causes.csv.gz", "causes.json"),
+    "fedgin": ("cases.csv", "summary.json"),
 }  # fmt: skip
 
 
@@ -56,8 +58,9 @@ def main(run: Path, name: str) -> None:
 def _tell_again(summary: Path, rows: Path) -> None:
     """Put today's story of the rows into a summary: a run may be older than the statistics."""
     told = json.loads(summary.read_text(encoding="utf-8"))
-    told["story"] = story(read_rows(rows))
-    summary.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+    if "story" in told:
+        told["story"] = story(read_rows(rows))
+        summary.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 if __name__ == "__main__":

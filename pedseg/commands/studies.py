@@ -1,4 +1,4 @@
-"""The verbs that learn: `study`, `sweep`, `retest`, `federate`."""
+"""The verbs that learn: `study`, `sweep`, `retest`, `fedgin`, `federate`."""
 
 from __future__ import annotations
 
@@ -6,26 +6,23 @@ import argparse
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pedseg.evaluation.jobs import Progress
 
 
 def study(options: argparse.Namespace) -> int:
     """Run the study, print its table, write the report."""
-    from tqdm import tqdm
-
     from pedseg.evaluation import study as room
     from pedseg.workbook.report import write_report
 
-    bar = tqdm(total=1, bar_format="{desc:<30.30} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left")
     settings = room.Settings.of(
-        options.profile, seeds=options.seeds, rounds=options.rounds, steps=options.steps, posture=options.posture
-    )
-    for progress in room.run_study(
-        options.data, options.out, settings, one_phase=options.one_phase, detail=options.detail
-    ):
-        bar.total = progress.total
-        bar.set_description(progress.stage, refresh=False)
-        bar.update(progress.done - bar.n)
-    bar.close()
+        options.profile, seeds=options.seeds, rounds=options.rounds, steps=options.steps, posture=options.posture,
+        gin=options.gin,
+    )  # fmt: skip
+    virtual = {"one_phase": options.one_phase, "detail": options.detail}
+    _show_stages(room.run_study(options.data, options.out, settings, **virtual))
     print(room.table(options.out))
     print(f"report: {write_report(options.out)}")
     return 0
@@ -35,6 +32,8 @@ def _study(own: argparse.ArgumentParser) -> None:
     _learning(own)
     own.add_argument("--seeds", type=_at_least_one, default=1, metavar="N", help="repeat with seeds 0 to N-1")
     own.add_argument("--posture", choices=["ignored", "rotated", "turned"], default="", help="patients on their side")
+    changed = "random convolutions on this share of samples"
+    own.add_argument("--gin", type=_share, default=0.0, metavar="P", help=changed)
     own.add_argument("--one-phase", action="store_true", help="virtual centers in their usual contrast phase only")
     fine = "voxels of the virtual centers; default: the profile's own"
     own.add_argument("--detail", choices=["lesson", "clinic", "coarse"], default="", help=fine)
@@ -75,6 +74,23 @@ def _retest(own: argparse.ArgumentParser) -> None:
     own.add_argument("--out", type=Path, default=Path("runs/retest"))
 
 
+def fedgin(options: argparse.Namespace) -> int:
+    """CT and MR hospitals together, with and without random convolutions (GIN), in four scenarios."""
+    from pedseg.evaluation import fedgin as room
+
+    settings = room.settings_of(seeds=options.seeds, rounds=options.rounds, steps=options.steps)
+    _show_stages(room.run_fedgin(options.out, settings))
+    print(room.table(options.out))
+    return 0
+
+
+def _fedgin(own: argparse.ArgumentParser) -> None:
+    own.add_argument("--seeds", type=_at_least_one, default=3, metavar="N", help="repeat with seeds 0 to N-1")
+    own.add_argument("--rounds", type=_at_least_one, help="rounds of the federations")
+    own.add_argument("--steps", type=_at_least_one, help="training steps a round and center")
+    own.add_argument("--out", type=Path, default=Path("runs/fedgin"))
+
+
 def federate(options: argparse.Namespace) -> int:
     """Run the federation alone and print the fingerprint of its weights."""
     from tqdm import tqdm
@@ -105,6 +121,18 @@ def _federate(own: argparse.ArgumentParser) -> None:
     own.add_argument("--transport", choices=["in-process", "ray", "superlink", "mailbox"], default="in-process")
     own.add_argument("--seed", type=int, default=0)
     own.add_argument("--out", type=Path, default=Path("runs/federation"))
+
+
+def _show_stages(stages: Iterable[Progress]) -> None:
+    """Run to the end; a bar shows the stage and how much of the whole is done."""
+    from tqdm import tqdm
+
+    bar = tqdm(total=1, bar_format="{desc:<30.30} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left")
+    for progress in stages:
+        bar.total = progress.total
+        bar.set_description(progress.stage, refresh=False)
+        bar.update(progress.done - bar.n)
+    bar.close()
 
 
 def _show_scans(ticks: Iterable[tuple[int, int]], told: str) -> None:
@@ -142,4 +170,11 @@ def _at_least_one(text: str) -> int:
     return number
 
 
-VERBS = {study: _study, sweep: _sweep, retest: _retest, federate: _federate}
+def _share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
+    return number
+
+
+VERBS = {study: _study, sweep: _sweep, retest: _retest, fedgin: _fedgin, federate: _federate}

@@ -7,7 +7,9 @@ as it takes; nothing is trained again. The first of them are the study's own tes
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -15,6 +17,7 @@ from pathlib import Path
 
 from pedseg.evaluation.jobs import WORKERS, side_by_side
 from pedseg.evaluation.records import as_csv, join, summarize, weight_files
+from pedseg.evaluation.statistics import story
 from pedseg.evaluation.sweep import Trained, load_models, tested
 from pedseg.learning import network, prediction
 from pedseg.metrics import score_case
@@ -46,7 +49,8 @@ def retest(
     text = join(files)
     weights = {f"seed{seed}_{arm.file_name}": file for (seed, arm), file in weight_files(study).items() if seed < seeds}
     data = {center: {"test": patients} for center in CENTERS}
-    summary = summarize(text, weights, data=data, plan=json.loads(models[0].plan.to_json()), left_out=[])
+    plan, rows = json.loads(models[0].plan.to_json()), list(csv.DictReader(io.StringIO(text)))
+    summary = summarize(weights, data=data, plan=plan, left_out=[], story=story(rows))
     write_whole(out / "cases.csv", text.encode())
     write_whole(out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
 

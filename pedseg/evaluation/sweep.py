@@ -49,8 +49,9 @@ class Cause:
 
 
 def usual(center: Center) -> CtProtocol:
-    """The protocol that a center scans most patients with."""
-    return max(center.protocols, key=lambda pair: pair[0])[1]
+    """The CT protocol that a center scans most patients with."""
+    scanned = [(share, protocol) for share, protocol in center.protocols if isinstance(protocol, CtProtocol)]
+    return max(scanned, key=lambda pair: pair[0])[1]
 
 
 def with_protocol(center: Center, **changed: Any) -> Center:

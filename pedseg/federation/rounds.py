@@ -41,6 +41,7 @@ DEFAULTS: dict[str, UserConfigValue] = {
     "data": "runs/data",  # folder of data sets, one subfolder a center
     "profile": "lesson",
     "posture": "",  # the profile's own
+    "gin": 0.0,  # share of the training samples that random convolutions change
     "rounds": 10,
     "steps-per-round": 85,
     "seed": 0,
@@ -77,20 +78,23 @@ class Center:
     fingerprint: Fingerprint
 
 
-def federate(grid: Grid, run_config: RunConfig, strategy: Strategy | None = None) -> Iterator[Round]:
+def federate(
+    grid: Grid, run_config: RunConfig, strategy: Strategy | None = None, plan: Plan | None = None
+) -> Iterator[Round]:
     """Train one model over all centers that `grid` reaches, one `Round` at a time.
 
     `run_config` holds the keys of `DEFAULTS`. Rounds that an earlier run with the same settings,
     centers and cases left under `out` are yielded first, from disk. Any Flower strategy can take
     the place of those that `strategy` names; one with a memory of its own, such as momentum, forgets it when
-    a run is taken up again. Raises `PedsegInputError` when a center cannot describe its
-    data, or when no center brings a usable update.
+    a run is taken up again. With a `plan`, that of the run's settings is not made. Raises `PedsegInputError` when a
+    center cannot describe its data, or when no center brings a usable update.
     """
     config = settings(run_config)
     strategy = strategy or strategy_named(config["strategy"], config["hostile-centers"])
     with untouched_randomness():
         centers = enroll(grid, config["centers"])
-        plan = make_plan(merge([center.fingerprint for center in centers]), config["profile"], config["posture"])
+        merged = merge([center.fingerprint for center in centers])
+        plan = plan or make_plan(merged, config["profile"], config["posture"], gin=config["gin"])
         weights = get_weights(build(plan, config["seed"]))
     folder = Path(str(config["out"])) / "rounds" if config["out"] else None
     identity = _identity(config, plan, centers, strategy)
@@ -116,6 +120,8 @@ def settings(run_config: RunConfig) -> dict[str, Any]:
     bound = config["largest-update"]
     if not isinstance(bound, int | float) or not 0 <= bound < math.inf:
         raise refuse("E-SETTING", "largest-update", f"the value is {bound!r}.", "Give a number from 0 up.")
+    if not isinstance(config["gin"], int | float) or not 0 <= config["gin"] <= 1:
+        raise refuse("E-SETTING", "gin", f"the value is {config['gin']!r}.", "Give a number from 0 to 1.")
     return config
 
 

@@ -17,6 +17,8 @@ from pedseg.scan import Scan
 Box = tuple[slice, slice, slice]
 
 BONE_HU = 250.0
+AIR_EDGE = 0.15  # of the way from the mean of air to that of the patient
+TISSUE_HU = -300.0  # darker is air, or lung
 AT_LEAST_DEG = 15.0  # a patient less turned than this lies as patients on their back do
 
 
@@ -81,39 +83,61 @@ def on_its_back(scan: Scan, labels: Scan | None = None) -> tuple[Scan, Scan | No
 
 def without_couch(scan: Scan) -> Scan:
     """The scan with air wherever more than about 6 mm lie between a voxel and the patient."""
-    mask, step = body(scan)
+    near = near_body(scan)
+    return scan if near is None else Scan(np.where(near, scan.voxels, scan.voxels.min()), scan.affine)
+
+
+def near_body(scan: Scan, *, above: float = TISSUE_HU) -> NDArray[np.bool_] | None:
+    """The patient and about 6 mm around, as a mask over the scan's own voxels; None if nobody is seen."""
+    mask, step = body(scan, above=above)
     if not mask.any():
-        return scan
+        return None
     near = ndimage.binary_dilation(mask)
     for axis, every in enumerate(step):
         near = near.repeat(every, axis)
-    near = near[tuple(slice(0, n) for n in scan.shape)]
-    return Scan(np.where(near, scan.voxels, scan.voxels.min()), scan.affine)
+    return near[tuple(slice(0, n) for n in scan.shape)]
 
 
-def body(scan: Scan) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
+def air_edge(scan: Scan) -> float:
+    """The gray value between the air around a patient and the patient, in whatever unit: no HU is asked for.
+
+    Otsu's threshold (1979) parts values into the two groups that differ most; of the roots of the values, for a few
+    tissues of an MR scan are far brighter than the others. The edge lies a little above the mean of the darker group,
+    so that muscle, which is nearly black in some MR scans, is patient, and so is the lung of a CT.
+    """
+    from skimage.filters import threshold_otsu
+
+    above_lowest = scan.voxels - np.float32(scan.voxels.min())
+    threshold = float(threshold_otsu(np.sqrt(above_lowest))) ** 2 if above_lowest.any() else 0.0
+    dark = above_lowest <= threshold
+    air = float(above_lowest[dark].mean())
+    patient = air if dark.all() else float(above_lowest[~dark].mean())
+    return air + AIR_EDGE * (patient - air) + float(scan.voxels.min())
+
+
+def body(scan: Scan, *, above: float = TISSUE_HU) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
     """The patient without the couch, as a mask over every so many voxels along x, y, z; empty if nobody is seen.
 
-    Seen at about 6 mm, what is denser than -300 HU and survives an erosion is body or couch; the
-    largest piece is the patient, as the shells of couches, tubes and blankets are too thin. Then
-    lungs within its surroundings are filled slice by slice, which brings thin chest walls back.
+    Seen at about 6 mm, what is denser than -300 HU (brighter than `above`) and survives an erosion is body or couch;
+    the largest piece is the patient, as the shells of couches, tubes and blankets are too thin. Then lungs within its
+    surroundings are filled slice by slice, which brings thin chest walls back.
     """
     x, y, z = (max(1, round(6.0 / mm)) for mm in scan.spacing_mm)
-    dense = scan.voxels[::x, ::y, ::z] > -300
+    dense = scan.voxels[::x, ::y, ::z] > above
     core = _largest_opened(dense)
     if core is None:
         return np.zeros_like(dense), (x, y, z)
     near = tuple(slice(max(0, edge.start - 2), edge.stop + 2) for edge in _bounds(core)[:2])  # a chest wall beyond
     whole = np.zeros_like(dense)
     whole[near] = ndimage.binary_fill_holes(dense[near], structure=_IN_PLANE)
-    filled = _largest_opened(whole)
-    assert filled is not None  # it holds the core
-    return filled, (x, y, z)
+    grown = _largest_opened(whole)
+    assert grown is not None  # it holds the core
+    return grown, (x, y, z)
 
 
-def body_box(scan: Scan, *, margin_mm: float = 6.0) -> Box:
-    """The box around the patient, without the couch: slices along x, y, z of a CT; the whole scan if it is empty."""
-    mask, step = body(scan)
+def body_box(scan: Scan, *, margin_mm: float = 6.0, above: float = TISSUE_HU) -> Box:
+    """The box around the patient, without the couch: slices along x, y, z; the whole scan if it is empty."""
+    mask, step = body(scan, above=above)
     if not mask.any():
         return tuple(slice(0, n) for n in scan.shape)  # type: ignore[return-value]
     box = []
@@ -124,6 +148,28 @@ def body_box(scan: Scan, *, margin_mm: float = 6.0) -> Box:
 
 
 _IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])
+
+
+def whole_body(scan: Scan, edge: float) -> NDArray[np.bool_]:
+    """The patient over the scan's own voxels, lungs and dark walls included; `edge` as `air_edge` gives it."""
+    mask = np.zeros(scan.shape, dtype=bool)
+    box = body_box(scan, above=edge, margin_mm=0.0)
+    pieces, number = ndimage.label(scan.voxels[box] > edge)
+    if number:
+        mask[box] = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    return spanned(mask)
+
+
+def spanned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask with everything that lies between two of its voxels from side to side, or from back to front.
+
+    The bias field of an MR scan can darken a wall until it has a gap, where filling holes would leak.
+    """
+    along = [
+        np.logical_or.accumulate(mask, axis) & np.flip(np.logical_or.accumulate(np.flip(mask, axis), axis), axis)
+        for axis in (0, 1)
+    ]
+    return along[0] | along[1]
 
 
 def _largest_opened(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:

@@ -212,6 +212,12 @@ def present(labels: NDArray) -> list[str]:
     return [one.name for one in ORGANS if one.id in ids]
 
 
+def as_shown(scan: Scan, percent: float = 99.5) -> Scan:
+    """A scan of any gray scale, such as MR, brought into the soft-tissue window: from 0 to its brightest part."""
+    low, width = scans.WINDOWS["soft tissue"][0] - scans.WINDOWS["soft tissue"][1] / 2, scans.WINDOWS["soft tissue"][1]
+    return Scan(low + width * scan.voxels / max(float(np.percentile(scan.voxels, percent)), 1e-6), scan.affine)
+
+
 def slice_figure(image: Scan, plane: str = "axial", index: int | None = None, *, title: str = "", **options) -> Figure:
     """One slice as a figure of its own; `options` as in `draw_slice`."""
     return slices_figure({title: (image, options)}, plane, index)

@@ -41,7 +41,14 @@ def test_cases_csv_holds_every_model_on_every_test_patient_of_every_center(finis
 
 def test_summary_tells_how_it_came_about(finished):
     summary = json.loads((finished[0] / "summary.json").read_text())
-    assert summary["settings"] == {"profile": "lesson", "seeds": [0, 1], "rounds": 2, "steps": 2, "posture": ""}
+    assert summary["settings"] == {
+        "profile": "lesson",
+        "seeds": [0, 1],
+        "rounds": 2,
+        "steps": 2,
+        "posture": "",
+        "gin": 0.0,
+    }
     assert len(summary["left_out"]) == 16
     assert len(summary["sha256"]) == 8
     for name, digest in summary["sha256"].items():

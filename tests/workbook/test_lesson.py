@@ -48,6 +48,10 @@ BY_HAND = {
     "whose kidney": ({"ratios": {"Kidney_L": 0.4, "Kidney_R": 0.9}}, "Kidney_L"),
     "noise for more rounds": ({"rounds": 10, "more": 40}, 2.0),
     "pairs of masks": ({"centers": 5}, 10),
+    "spin echo": ({"t1_ms": 1000.0, "t2_ms": 50.0, "density": 0.8, "tr_ms": 1000.0, "te_ms": 100.0}, 0.0684375),
+    "share of air": ({"image": np.array([-3.0, -3.0, 1.0, 1.0]), "inside": np.array([0, 0, 1, 1], bool)}, 0.9),
+    "numbers of GIN": ({"samples": 8}, 2648),
+    "who gains most": ({"gains": {"liver": 0.02, "spleen": 0.3, "pancreas": 0.1}}, "spleen"),
 }
 
 
