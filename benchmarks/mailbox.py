@@ -18,11 +18,11 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 
 from pedseg.federation.averaging import OrderedFedAvg, to_arrays, to_weights
-from pedseg.federation.join import CenterMailbox
 from pedseg.federation.keys import COORDINATOR, make_keys, read_member, read_own, write_keys
-from pedseg.federation.mailbox import MailboxGrid
-from pedseg.federation.runs import take_up
-from pedseg.federation.storage import open_place
+from pedseg.federation.mailbox.center import CenterMailbox
+from pedseg.federation.mailbox.grid import MailboxGrid
+from pedseg.federation.mailbox.runs import take_up
+from pedseg.federation.mailbox.storage import open_place
 
 NAMES = ("Aa", "Bb", "Cc")
 ARRAYS, SIZE = 120, 275_800  # 33.1 million weights in single precision: 132 MB, as the clinic's network has them

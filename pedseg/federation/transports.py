@@ -11,13 +11,13 @@ from pathlib import Path
 from flwr.app import UserConfigValue
 
 from pedseg.federation.apps import center_folders, client_app, save_result
-from pedseg.federation.by_mailbox import federate_by_mailbox
 from pedseg.federation.checkpoints import Round
+from pedseg.federation.deployment.on_ray import ray_rounds
+from pedseg.federation.deployment.superlink import superlink_rounds
 from pedseg.federation.in_process import InProcessGrid
-from pedseg.federation.on_ray import ray_rounds
+from pedseg.federation.mailbox.end_to_end import federate_by_mailbox
 from pedseg.federation.rounds import DEFAULTS
 from pedseg.federation.rounds import federate as play
-from pedseg.federation.superlink import superlink_rounds
 from pedseg.findings import refuse
 
 TRANSPORTS = ("in-process", "ray", "superlink", "mailbox")

@@ -30,7 +30,7 @@ def _keys(own: argparse.ArgumentParser) -> None:
 
 def coordinate(options: argparse.Namespace) -> Iterator[str]:
     """Lead a federation through a mailbox: a folder, a WebDAV server or an S3-compatible store."""
-    from pedseg.federation import by_mailbox
+    from pedseg.federation.mailbox import end_to_end
     from pedseg.federation.rounds import DEFAULTS
 
     given = {"rounds": options.rounds, "steps-per-round": options.steps}
@@ -41,7 +41,7 @@ def coordinate(options: argparse.Namespace) -> Iterator[str]:
         "hostile-centers": options.hostile,
         "largest-update": options.largest_update,
     }
-    played = by_mailbox.coordinate(
+    played = end_to_end.coordinate(
         options.url, options.out, config, keys=options.keys, centers=options.center,
         wait_seconds=3600 * options.wait, least=options.least, poll_seconds=options.poll,
     )  # fmt: skip
@@ -72,11 +72,11 @@ def _coordinate(own: argparse.ArgumentParser) -> None:
 
 def join(options: argparse.Namespace) -> Iterator[str]:
     """Take part in a federation through a mailbox, as one center with its own data."""
-    from pedseg.federation import by_mailbox
+    from pedseg.federation.mailbox import end_to_end
 
     state = options.state or Path("runs/join") / options.center
     own = {"keys": options.keys, "poll_seconds": options.poll, "least_cases": options.least_cases}
-    for event in by_mailbox.join(options.url, options.center, options.data, state, **own):
+    for event in end_to_end.join(options.url, options.center, options.data, state, **own):
         yield str(event.finding or f"round {event.round}: {event.what} {event.kind}".strip())
     yield f"weights: {state / 'federated.safetensors'}"
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pedseg.federation import on_ray, programs, transports
+from pedseg.federation import transports
+from pedseg.federation.deployment import on_ray, programs
 from pedseg.findings import PedsegInputError
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights

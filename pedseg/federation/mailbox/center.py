@@ -15,12 +15,12 @@ from pathlib import Path
 from flwr.app import Context, Message, RecordDict, UserConfigValue
 
 from pedseg.federation import _flower
-from pedseg.federation.answers import Answer, Answers
 from pedseg.federation.apps import client_app
-from pedseg.federation.envelopes import DAY, Header, seal, unseal
 from pedseg.federation.in_process import ask
 from pedseg.federation.keys import Member, OwnKeys
-from pedseg.federation.letters import (
+from pedseg.federation.mailbox.answers import Answer, Answers
+from pedseg.federation.mailbox.envelopes import DAY, Header, seal, unseal
+from pedseg.federation.mailbox.letters import (
     ANSWERS,
     END,
     LARGEST_QUESTION,
@@ -34,9 +34,9 @@ from pedseg.federation.letters import (
     stem,
     stem_of,
 )
-from pedseg.federation.privacy import Entry, Ledger, weigh
-from pedseg.federation.storage import Entry as Listed
-from pedseg.federation.storage import Place, in_turn
+from pedseg.federation.mailbox.storage import Entry as Listed
+from pedseg.federation.mailbox.storage import Place, in_turn
+from pedseg.federation.privacy.ledger import Entry, Ledger, weigh
 from pedseg.findings import Finding, PedsegInputError, refuse
 
 EXPIRES_SECONDS = 30 * DAY

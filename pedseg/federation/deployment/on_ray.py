@@ -10,9 +10,9 @@ from pathlib import Path
 
 from flwr.app import UserConfigValue
 
-from pedseg.federation import programs
 from pedseg.federation.apps import center_folders
 from pedseg.federation.checkpoints import Round
+from pedseg.federation.deployment import programs
 from pedseg.federation.in_process import available_cores
 from pedseg.federation.rounds import DEFAULTS
 from pedseg.findings import refuse

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
-from pedseg.federation.envelopes import Header, seal
 from pedseg.federation.keys import COORDINATOR
-from pedseg.federation.letters import split, stem_of
+from pedseg.federation.mailbox.envelopes import Header, seal
+from pedseg.federation.mailbox.letters import split, stem_of
 
 GOOD = {2: 1.0, 3: 2.0}
 

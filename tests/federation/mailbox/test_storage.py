@@ -10,8 +10,8 @@ from types import ModuleType
 
 import pytest
 
-from pedseg.federation import storage
-from pedseg.federation.storage import Place, open_place
+from pedseg.federation.mailbox import storage
+from pedseg.federation.mailbox.storage import Place, open_place
 from pedseg.findings import PedsegInputError
 
 

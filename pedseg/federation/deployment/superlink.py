@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flwr.app import UserConfigValue
 
-from pedseg.federation import programs
 from pedseg.federation.apps import center_folders
 from pedseg.federation.checkpoints import Round
+from pedseg.federation.deployment import programs
 from pedseg.federation.rounds import DEFAULTS
 from pedseg.findings import refuse
 from pedseg.patients.datasets import read_dataset

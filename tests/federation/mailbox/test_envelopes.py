@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from pedseg.federation.envelopes import LENGTH, MAGIC, SIGNATURE, Header, header_of, seal, unseal
 from pedseg.federation.keys import OwnKeys, make_keys
+from pedseg.federation.mailbox.envelopes import LENGTH, MAGIC, SIGNATURE, Header, header_of, seal, unseal
 from pedseg.findings import PedsegInputError
 
 NOW = 1_000_000.0

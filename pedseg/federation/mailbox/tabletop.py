@@ -15,12 +15,12 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricR
 from numpy.typing import NDArray
 
 from pedseg.federation.averaging import to_arrays, to_weights
-from pedseg.federation.join import CenterMailbox
 from pedseg.federation.keys import COORDINATOR, make_keys
-from pedseg.federation.letters import ANSWERS, QUESTIONS, WEIGHTS, split, stem_of
-from pedseg.federation.mailbox import MailboxGrid
-from pedseg.federation.runs import take_up
-from pedseg.federation.storage import open_place
+from pedseg.federation.mailbox.center import CenterMailbox
+from pedseg.federation.mailbox.grid import MailboxGrid
+from pedseg.federation.mailbox.letters import ANSWERS, QUESTIONS, WEIGHTS, split, stem_of
+from pedseg.federation.mailbox.runs import take_up
+from pedseg.federation.mailbox.storage import open_place
 from pedseg.findings import Finding
 
 

@@ -24,7 +24,6 @@ import pedseg
 from pedseg.federation.apps import LEAST_CASES, RESULT, center_folders, save_result
 from pedseg.federation.averaging import to_arrays, to_weights
 from pedseg.federation.checkpoints import Round
-from pedseg.federation.join import CenterMailbox, Event
 from pedseg.federation.keys import (
     COORDINATOR,
     PUBLIC,
@@ -36,10 +35,11 @@ from pedseg.federation.keys import (
     read_own,
     write_keys,
 )
-from pedseg.federation.mailbox import MailboxGrid
+from pedseg.federation.mailbox.center import CenterMailbox, Event
+from pedseg.federation.mailbox.grid import MailboxGrid
+from pedseg.federation.mailbox.runs import take_up
+from pedseg.federation.mailbox.storage import open_place
 from pedseg.federation.rounds import federate, settings
-from pedseg.federation.runs import take_up
-from pedseg.federation.storage import open_place
 from pedseg.findings import refuse
 from pedseg.learning.network import sha256_of
 from pedseg.learning.plans import Plan

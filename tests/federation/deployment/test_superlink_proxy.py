@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from pedseg.federation import programs, superlink, transports
+from pedseg.federation import transports
 from pedseg.federation.apps import RESULT
+from pedseg.federation.deployment import programs, superlink
 from pedseg.federation.rounds import DEFAULTS
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights

@@ -11,8 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from pedseg.federation.storage import PASSWORD, USER
-from pedseg.federation.superlink import make_certificates
+from pedseg.federation.deployment.superlink import make_certificates
+from pedseg.federation.mailbox.storage import PASSWORD, USER
 
 MEMBERS = ("coordinator", "Aa", "Bb", "Cc")
 

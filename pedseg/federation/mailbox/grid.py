@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from flwr.app import ArrayRecord, Message, RecordDict
 
 from pedseg.federation import _flower
-from pedseg.federation.envelopes import DAY, Header, header_of, seal, unseal
 from pedseg.federation.in_process import OneRunGrid
 from pedseg.federation.keys import Member, OwnKeys
-from pedseg.federation.letters import (
+from pedseg.federation.mailbox.envelopes import DAY, Header, header_of, seal, unseal
+from pedseg.federation.mailbox.letters import (
     ANSWERS,
     END,
     QUESTIONS,
@@ -37,8 +37,8 @@ from pedseg.federation.letters import (
     stem,
     stem_of,
 )
-from pedseg.federation.runs import Run
-from pedseg.federation.storage import Entry, Place, in_turn
+from pedseg.federation.mailbox.runs import Run
+from pedseg.federation.mailbox.storage import Entry, Place, in_turn
 from pedseg.findings import Finding, PedsegInputError, refuse
 
 EXPIRES_SECONDS = 30 * DAY

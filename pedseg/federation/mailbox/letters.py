@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
 
 from pedseg.federation import _flower
-from pedseg.federation.storage import Place
+from pedseg.federation.mailbox.storage import Place
 from pedseg.findings import PedsegInputError, refuse
 
 QUESTIONS, ANSWERS, WEIGHTS = "to", "from", "weights"

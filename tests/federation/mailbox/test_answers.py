@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from flwr.app import MetricRecord, RecordDict
 
-from pedseg.federation.answers import Answer, Answers
+from pedseg.federation.mailbox.answers import Answer, Answers
 
 
 def answer(number: int, round_: int, run: str = "r") -> Answer:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pedseg.federation.naive import NaiveMailbox, flip
+from pedseg.federation.mailbox.naive import NaiveMailbox, flip
 
 WEIGHTS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([0.25], np.float32)}
 

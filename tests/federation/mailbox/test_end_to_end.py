@@ -12,9 +12,10 @@ import pytest
 from filelock import FileLock
 
 from pedseg.__main__ import main
-from pedseg.federation import by_mailbox, transports
+from pedseg.federation import transports
 from pedseg.federation.keys import make_keys, write_keys
-from pedseg.federation.runs import take_up
+from pedseg.federation.mailbox import end_to_end
+from pedseg.federation.mailbox.runs import take_up
 from pedseg.findings import PedsegInputError
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
@@ -80,7 +81,7 @@ def test_kills_at_any_moment_change_nothing(programs, storage, three_hospitals: 
 def test_two_programs_on_one_folder_are_refused(three_hospitals: Path, key_folder: Path, tmp_path: Path) -> None:
     data = sorted(three_hospitals.iterdir())[0]
     with FileLock(tmp_path / "in-use.lock"), pytest.raises(PedsegInputError, match="E-IN-USE"):
-        next(by_mailbox.join(tmp_path / "box", "Aa", data, tmp_path, keys=key_folder))
+        next(end_to_end.join(tmp_path / "box", "Aa", data, tmp_path, keys=key_folder))
 
 
 @pytest.mark.parametrize("centers", [("Aa", "Aa"), ()])
@@ -89,7 +90,7 @@ def test_every_center_is_there_once(centers: tuple[str, ...], key_folder: Path, 
     if not centers:
         write_keys(tmp_path, make_keys("coordinator"))
     with pytest.raises(PedsegInputError, match="E-NO-CENTERS"):
-        next(by_mailbox.coordinate(tmp_path / "box", tmp_path / "out", {}, keys=keys, centers=centers))
+        next(end_to_end.coordinate(tmp_path / "box", tmp_path / "out", {}, keys=keys, centers=centers))
 
 
 def test_a_wrong_data_folder_is_told_before_the_first_round(

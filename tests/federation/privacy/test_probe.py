@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pedseg.federation.probe import compared, drawn_ml
+from pedseg.federation.privacy.probe import compared, drawn_ml
 from pedseg.learning.network import build, get_weights
 from pedseg.learning.plans import fingerprint, make_plan
 from pedseg.learning.prediction import predict

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kstest
 
 from pedseg.federation.keys import make_keys
-from pedseg.federation.masking import masked, unmasked
+from pedseg.federation.privacy.masking import masked, unmasked
 from pedseg.findings import PedsegInputError
 
 NAMES = ("Aa", "Bb", "Cc", "Dd")

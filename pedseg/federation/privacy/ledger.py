@@ -1,0 +1,61 @@
+"""The ledger: what leaves a hospital, every byte of every answer by what it is."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from flwr.app import Message, RecordDict
+
+from pedseg.federation import _flower
+from pedseg.scan import write_whole
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One answer that left a center: its number, round and kind, and its bytes by what they are.
+
+    `weights_bytes` are numbers of the model, `metrics_bytes` are scores and counts, `text_bytes`
+    everything else that the app said; `sent_bytes` is the whole as it left, with envelope and seal.
+    """
+
+    number: int
+    round: int
+    kind: str
+    weights_bytes: int
+    metrics_bytes: int
+    text_bytes: int
+    sent_bytes: int
+
+
+def weigh(answer: Message, *, number: int, round_: int, kind: str, sent_bytes: int = 0) -> Entry:
+    """The ledger's entry for an answer; without an envelope, what is sent is the content."""
+    if answer.has_error():
+        said = len(str(answer.error.reason).encode())
+        return Entry(number, round_, kind, 0, 0, said, sent_bytes or said)
+    content = answer.content
+    parts = (content.array_records, content.metric_records, content.config_records)
+    weights, metrics, text = (len(_flower.records_to_bytes(RecordDict(dict(part)))) for part in parts)
+    return Entry(number, round_, kind, weights, metrics, text, sent_bytes or weights + metrics + text)
+
+
+class Ledger:
+    """A center's ledger on disk, a table of tab-separated values; an answer is entered once, whatever crashes."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def entries(self) -> list[Entry]:
+        """Everything that left so far."""
+        if not self.file.exists():
+            return []
+        lines = self.file.read_text(encoding="utf-8").splitlines()[1:]
+        return [Entry(int(n), int(round_), kind, *map(int, sizes)) for n, round_, kind, *sizes in map(str.split, lines)]
+
+    def enter(self, entry: Entry) -> None:
+        """Add an entry, unless this answer stands there."""
+        known = self.entries()
+        if any(one.number == entry.number for one in known):
+            return
+        rows = [[one.name for one in fields(Entry)], *(list(asdict(one).values()) for one in (*known, entry))]
+        write_whole(self.file, "".join("\t".join(map(str, row)) + "\n" for row in rows).encode())
