@@ -16,8 +16,8 @@ from typing import Any
 from flwr.app import RecordDict
 
 from pedseg.federation import _flower
+from pedseg.scan import PART
 
-PART = ".part"
 KEPT_ROUNDS = 2  # rounds whose answers are kept, in case the coordinator lost its last checkpoint
 
 

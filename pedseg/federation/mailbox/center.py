@@ -19,11 +19,13 @@ from pedseg.federation.apps import client_app
 from pedseg.federation.in_process import ask
 from pedseg.federation.keys import Member, OwnKeys
 from pedseg.federation.mailbox.answers import Answer, Answers
-from pedseg.federation.mailbox.envelopes import DAY, Header, seal, unseal
+from pedseg.federation.mailbox.envelopes import Header, seal, unseal
 from pedseg.federation.mailbox.letters import (
     ANSWERS,
     END,
+    EXPIRES_SECONDS,
     LARGEST_QUESTION,
+    LOOKS_BETWEEN_REPAIRS,
     QUESTIONS,
     WEIGHTS,
     Question,
@@ -39,8 +41,6 @@ from pedseg.federation.mailbox.storage import Place, in_turn
 from pedseg.federation.privacy.ledger import Entry, Ledger, weigh
 from pedseg.findings import Finding, PedsegInputError, refuse
 
-EXPIRES_SECONDS = 30 * DAY
-LOOKS_BETWEEN_REPAIRS = 20
 log = logging.getLogger("flwr.pedseg.mailbox")
 
 

@@ -22,10 +22,12 @@ from flwr.app import ArrayRecord, Message, RecordDict
 from pedseg.federation import _flower
 from pedseg.federation.in_process import OneRunGrid
 from pedseg.federation.keys import Member, OwnKeys
-from pedseg.federation.mailbox.envelopes import DAY, Header, header_of, seal, unseal
+from pedseg.federation.mailbox.envelopes import Header, header_of, seal, unseal
 from pedseg.federation.mailbox.letters import (
     ANSWERS,
     END,
+    EXPIRES_SECONDS,
+    LOOKS_BETWEEN_REPAIRS,
     QUESTIONS,
     WEIGHTS,
     Model,
@@ -41,8 +43,6 @@ from pedseg.federation.mailbox.runs import Run
 from pedseg.federation.mailbox.storage import Entry, Place, in_turn
 from pedseg.findings import Finding, PedsegInputError, refuse
 
-EXPIRES_SECONDS = 30 * DAY
-LOOKS_BETWEEN_REPAIRS = 20
 SMALL_ANSWER = 16 << 20  # bytes; what an answer may hold beside the model
 log = logging.getLogger("flwr.pedseg.mailbox")
 
@@ -277,7 +277,7 @@ class MailboxGrid(OneRunGrid):
         """Delete the letters of other runs and of rounds before the last one, whose checkpoint is on disk by now."""
         for folder in self._folders:
             for name in self.place.names(folder, parts=True):
-                parts = split(name.partition(".")[0])
+                parts = split(name.removeprefix(".").partition(".")[0])  # a half one may be hidden
                 in_use = self._model is not None and name == self._model.name  # a model may stay the same for long
                 if parts and not in_use and (parts[0] != self.mail_run.run or 0 < parts[1] < round_ - 1):
                     self.place.delete(f"{folder}/{name}")

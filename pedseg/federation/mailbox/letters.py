@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
 
 from pedseg.federation import _flower
+from pedseg.federation.mailbox.envelopes import DAY
 from pedseg.federation.mailbox.storage import Place
 from pedseg.findings import PedsegInputError, refuse
 
@@ -31,6 +32,8 @@ QUESTIONS, ANSWERS, WEIGHTS = "to", "from", "weights"
 END = "query.end"  # the kind of the last letter of a run
 MAIL = "mail"  # the record that says what kind of letter it is
 STEM = re.compile(r"(?P<run>[0-9a-f]{16})-(?P<round>\d{5})-(?P<question>[0-9a-f]{32})")
+EXPIRES_SECONDS = 30 * DAY  # of a question and of an answer
+LOOKS_BETWEEN_REPAIRS = 20  # into the mailbox, until nothing is trusted that was seen there before
 LARGEST_QUESTION = 16 << 20  # bytes; plans and settings, never weights
 log = logging.getLogger("flwr.pedseg.mailbox")
 

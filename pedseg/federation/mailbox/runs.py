@@ -31,6 +31,5 @@ def take_up(folder: Path, settings: str) -> Run:
         pass
     run = Run(secrets.token_hex(8), time.time(), secrets.token_bytes(32))
     text = {"run": run.run, "started": run.started, "secret": run.secret.hex(), "settings": settings}
-    write_whole(file, json.dumps(text).encode())
-    file.chmod(0o600)
+    write_whole(file, json.dumps(text).encode(), mode=0o600)
     return run

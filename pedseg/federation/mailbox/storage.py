@@ -25,8 +25,8 @@ from urllib.parse import urlsplit
 from fsspec.implementations.local import LocalFileSystem
 
 from pedseg.findings import refuse
+from pedseg.scan import PART, written_aside
 
-PART = ".part"  # the end of the name of an object that is not whole yet
 USER, PASSWORD = "PEDSEG_MAILBOX_USER", "PEDSEG_MAILBOX_PASSWORD"
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between two attempts to reach a server that is away
 TIMEOUT_SECONDS = 120.0  # a server may need that long to file a large model
@@ -114,15 +114,8 @@ class FolderPlace(Place):
 
     def _create(self, name: str, data: bytes) -> None:
         final = Path(self._path(name))
-        part = final.with_name(f"{final.name}.{os.getpid()}-{next(_numbers)}{PART}")
-        try:
-            with part.open("xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+        with written_aside(final, data) as part:
             os.link(part, final)  # unlike a renaming it fails when the name is taken
-        finally:
-            part.unlink(missing_ok=True)
 
     def _translate(self, error: Exception) -> Exception:
         if isinstance(error, PermissionError):
