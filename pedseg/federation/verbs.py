@@ -15,9 +15,10 @@ def keys(options: argparse.Namespace) -> Iterator[str]:
     """Make a member's keys, and print the fingerprints to compare over the phone."""
     from pedseg.federation import keys as room
 
-    if not (options.keys / f"{options.name}{room.PUBLIC}").exists():
-        private, public = room.write_keys(options.keys, room.make_keys(options.name))
-        yield f"keep to yourself: {private}"
+    public = options.keys / f"{options.name}{room.PUBLIC}"
+    if not public.exists():
+        room.own_keys(options.keys, options.name)
+        yield f"keep to yourself: {options.keys / f'{options.name}{room.PRIVATE}'}"
         yield f"send to the others: {public}"
     for name in room.known_members(options.keys):
         yield f"{name:<20} {room.read_member(options.keys, name).fingerprint}"

@@ -30,10 +30,9 @@ from pedseg.federation.keys import (
     Member,
     describe,
     known_centers,
-    make_keys,
+    own_keys,
     read_member,
     read_own,
-    write_keys,
 )
 from pedseg.federation.mailbox.center import CenterMailbox, Event
 from pedseg.federation.mailbox.grid import MailboxGrid
@@ -133,9 +132,7 @@ def federate_by_mailbox(data: Path, out: Path, run_config: Mapping[str, UserConf
     names = [read_dataset(folder).center for folder in folders]
     box, keys = out / "mailbox" / "place", out / "mailbox" / "keys"
     for name in (COORDINATOR, *names):
-        if not (keys / f"{name}{PUBLIC}").exists():
-            (keys / f"{name}.private.json").unlink(missing_ok=True)
-            write_keys(keys, make_keys(name))
+        own_keys(keys, name)
     with ExitStack() as stack:
         for name, folder in zip(names, folders, strict=True):
             state = out / "mailbox" / name
