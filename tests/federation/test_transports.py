@@ -64,7 +64,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_failed_run_is_told_with_the_end_of_its_log(hospitals: Path, tmp_path: Path, pretended: list[str]) -> None:
     pretended += ["pending", "running", "finished:failed"]
     with pytest.raises(PedsegInputError, match="the reason"):
-        on_ray.run_on_ray(hospitals, {}, tmp_path)
+        list(on_ray.ray_rounds(hospitals, {}, tmp_path))
 
 
 def test_ray_gets_another_chance_when_it_was_too_slow_to_start(
@@ -88,7 +88,7 @@ def test_without_ray_the_way_to_get_it_is_told(
 ) -> None:
     monkeypatch.setattr(on_ray.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PedsegInputError, match=r"pedseg\[ray\]"):
-        on_ray.run_on_ray(hospitals, {}, tmp_path)
+        list(on_ray.ray_rounds(hospitals, {}, tmp_path))
 
 
 def test_the_whole_family_of_a_server_is_ended(tmp_path: Path) -> None:

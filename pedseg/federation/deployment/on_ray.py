@@ -10,23 +10,13 @@ from pathlib import Path
 
 from flwr.app import UserConfigValue
 
-from pedseg.federation.apps import center_folders
 from pedseg.federation.checkpoints import Round
 from pedseg.federation.deployment import programs
 from pedseg.federation.in_process import available_cores
-from pedseg.federation.rounds import DEFAULTS
 from pedseg.findings import refuse
 
 ATTEMPTS = 3
 SLOW_START = "timed out during startup"  # Ray gives itself 30 seconds to start, too few on a busy machine
-
-
-def run_on_ray(data: Path, run_config: Mapping[str, UserConfigValue], out: Path) -> str:
-    """Run the federation by `flwr run` on Flower's Ray simulation; the fingerprint of the global weights."""
-    digest = ""
-    for round_ in ray_rounds(data, run_config, out):
-        digest = round_.sha256
-    return digest
 
 
 def ray_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out: Path) -> Iterator[Round]:
@@ -38,10 +28,8 @@ def ray_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out: Path)
     """
     if importlib.util.find_spec("ray") is None:
         raise refuse("E-NO-RAY", "ray", "Ray is not installed.", "Install the extra: pip install 'pedseg[ray]'.")
-    centers = len(center_folders(data))
-    out.mkdir(parents=True, exist_ok=True)
-    places = {"data": data.resolve().as_posix(), "out": out.resolve().as_posix()}
-    config: dict[str, UserConfigValue] = {**DEFAULTS, **run_config, **places, "centers": centers}
+    config = programs.run_settings(data, run_config, out)
+    centers = int(config["centers"])
     cores = min(centers, available_cores())
     size = f"num-supernodes={centers} client-resources-num-cpus=1 init-args-num-cpus={cores}"
     with (
@@ -64,16 +52,8 @@ def ray_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out: Path)
 
 @contextmanager
 def _superlink(home: Path) -> Iterator[dict[str, str]]:
-    """A SuperLink for simulations on a free port; gives the environment in which `flwr` finds it."""
-    port = programs.free_port()
-    env = programs.environment(home)
-    (home / "flwr").mkdir()
-    (home / "flwr" / "config.toml").write_text(
-        f'[superlink]\ndefault = "own"\n\n[superlink.own]\naddress = "127.0.0.1:{port}"\ninsecure = true\n'
-    )
+    """A SuperLink for simulations; gives the environment in which `flwr` finds it."""
     (home / "ray_bootstrap_config.yaml").write_text("provider: {type: local}\n")  # else Ray asks for a cloud's metadata
-    command = [programs.program("flower-superlink"), "--insecure", "--simulation", "--isolation", "subprocess"]
-    command += ["--host", "127.0.0.1", "--port", str(port)]
-    with programs.running(command, home, home / programs.LOG, env) as server:
-        programs.await_port(server, port, home)
+    options = ["--insecure", "--simulation", "--isolation", "subprocess"]
+    with programs.superlink(home, options, insecure=True) as (env, _):
         yield env

@@ -14,7 +14,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,8 +22,9 @@ import psutil
 from flwr.app import UserConfigValue
 
 import pedseg
-from pedseg.federation.apps import RESULT
+from pedseg.federation.apps import RESULT, center_folders
 from pedseg.federation.checkpoints import Round, checkpoint_file, read_checkpoint
+from pedseg.federation.rounds import DEFAULTS
 from pedseg.findings import refuse
 
 LOG = "superlink.log"
@@ -85,10 +86,10 @@ def program(name: str) -> str:
     found = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
     if not found:
         raise refuse(
-            "E-NO-RAY",
+            "E-NO-FLOWER",
             name,
             "the program is not installed beside Python.",
-            "Install the extra: pip install 'pedseg[ray]'.",
+            "Install pedseg again, with all that it needs.",
         )
     return found
 
@@ -97,6 +98,30 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@contextmanager
+def superlink(home: Path, options: Sequence[str], **connection: str | bool) -> Iterator[tuple[dict[str, str], int]]:
+    """A SuperLink on a free port of this machine; gives the environment in which `flwr` finds it, and its port.
+
+    `options` are those of `flower-superlink`, `connection` is what `flwr` must know beside the address.
+    """
+    port, env = free_port(), environment(home)
+    (home / "flwr").mkdir()
+    lines = {"address": f"127.0.0.1:{port}", **connection}
+    text = "\n".join(f"{key} = {json.dumps(value)}" for key, value in lines.items())
+    (home / "flwr" / "config.toml").write_text(f'[superlink]\ndefault = "own"\n\n[superlink.own]\n{text}\n')
+    command = [program("flower-superlink"), *options, "--host", "127.0.0.1", "--port", str(port)]
+    with running(command, home, home / LOG, env) as server:
+        await_port(server, port, home)
+        yield env, port
+
+
+def run_settings(data: Path, run_config: Mapping[str, UserConfigValue], out: Path) -> dict[str, UserConfigValue]:
+    """A run's settings with whole paths, for programs that work in folders of their own; `out` is made."""
+    out.mkdir(parents=True, exist_ok=True)
+    places = {"data": data.resolve().as_posix(), "out": out.resolve().as_posix()}
+    return {**DEFAULTS, **run_config, **places, "centers": len(center_folders(data))}
 
 
 @contextmanager
@@ -123,7 +148,7 @@ def await_port(server: subprocess.Popen, port: int, home: Path) -> None:
                 return
         time.sleep(0.2)
     raise refuse(
-        "E-RAY-START",
+        "E-SUPERLINK-START",
         "flower-superlink",
         f"it did not start.\n{last_lines((home / LOG).read_text(errors='replace'))}",
         "Mend what the log names.",

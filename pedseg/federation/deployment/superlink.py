@@ -26,7 +26,6 @@ from flwr.app import UserConfigValue
 from pedseg.federation.apps import center_folders
 from pedseg.federation.checkpoints import Round
 from pedseg.federation.deployment import programs
-from pedseg.federation.rounds import DEFAULTS
 from pedseg.findings import refuse
 from pedseg.patients.datasets import read_dataset
 
@@ -40,10 +39,7 @@ def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out:
     Starts a SuperLink and one SuperNode for each data set, on free ports of this machine, and
     ends them with the run. Raises `PedsegInputError` with the end of the log when the run fails.
     """
-    folders = center_folders(data)
-    out.mkdir(parents=True, exist_ok=True)
-    places = {"data": data.resolve().as_posix(), "out": out.resolve().as_posix()}
-    config: dict[str, UserConfigValue] = {**DEFAULTS, **run_config, **places, "centers": len(folders)}
+    config, folders = programs.run_settings(data, run_config, out), center_folders(data)
     with ExitStack() as stack:
         home = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="pedseg-superlink-", ignore_cleanup_errors=True))
@@ -114,16 +110,11 @@ def register(public: Path, center: str, env: dict[str, str]) -> None:
 @contextmanager
 def superlink(home: Path) -> Iterator[tuple[dict[str, str], int]]:
     """A SuperLink with TLS that knows its centers by their keys; gives the environment for `flwr`, and its port."""
-    port, env = programs.free_port(), programs.environment(home)
-    (home / "flwr").mkdir()
-    link = {"address": f"127.0.0.1:{port}", "root-certificates": (home / "ca.crt").as_posix()}
-    lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in link.items())
-    (home / "flwr" / "config.toml").write_text(f'[superlink]\ndefault = "own"\n\n[superlink.own]\n{lines}\n')
-    command = [programs.program("flower-superlink"), "--ssl-ca-certfile", "ca.crt", "--ssl-certfile", "server.pem"]
-    command += ["--ssl-keyfile", "server.key", "--enable-supernode-auth", "--host", "127.0.0.1", "--port", str(port)]
-    with programs.running([*command, "--database", "state.db"], home, home / programs.LOG, env) as server:
-        programs.await_port(server, port, home)
-        yield env, port
+    options = ["--ssl-ca-certfile", "ca.crt", "--ssl-certfile", "server.pem", "--ssl-keyfile", "server.key"]
+    options += ["--enable-supernode-auth", "--database", "state.db"]
+    certificate = (home / "ca.crt").as_posix()
+    with programs.superlink(home, options, **{"root-certificates": certificate}) as link:
+        yield link
 
 
 @contextmanager
