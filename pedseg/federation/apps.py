@@ -20,10 +20,12 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from pedseg import memory
+from pedseg.federation import _flower
 from pedseg.federation.averaging import OrderedFedAvg, to_arrays, to_weights
 from pedseg.federation.checkpoints import Round
 from pedseg.federation.in_process import stop_requested
-from pedseg.federation.rounds import DEFAULTS, federate
+from pedseg.federation.rounds import federate
+from pedseg.federation.settings import DEFAULTS
 from pedseg.findings import refuse
 from pedseg.learning.devices import fastest_device
 from pedseg.learning.network import build, get_weights, set_weights
@@ -67,7 +69,7 @@ def describe(message: Message, context: Context) -> Message:
 @client_app.train()
 def learn(message: Message, context: Context) -> Message:
     """Train the global model for a round's steps on this center's cases; answer with weights and mean loss."""
-    task = message.content.config_records["config"]
+    task = _flower.configs_of(message.content)["config"]
     plan = Plan.from_json(str(task["plan"]))
     dataset, index = own_data(context)
     cases = dataset.split("train")
@@ -75,7 +77,7 @@ def learn(message: Message, context: Context) -> Message:
     losses = []
     with _room(plan):
         network = build(plan).to(fastest_device())
-        set_weights(network, to_weights(message.content.array_records["arrays"]))
+        set_weights(network, to_weights(_flower.arrays_of(message.content)["arrays"]))
         plan_steps = {key.replace("-", "_"): int(task[key]) for key in ("steps", "first-step", "total-steps")}  # type: ignore[arg-type]
         for step in train(network, load_cases(dataset, cases, plan), plan, seed=seed, **plan_steps):
             losses.append(step.loss)
@@ -88,12 +90,12 @@ def learn(message: Message, context: Context) -> Message:
 @client_app.evaluate()
 def score(message: Message, context: Context) -> Message:
     """The mean DSC of the global model on this center's validation cases, and how many these are."""
-    plan = Plan.from_json(str(message.content.config_records["config"]["plan"]))
+    plan = Plan.from_json(str(_flower.configs_of(message.content)["config"]["plan"]))
     dataset, index = own_data(context)
     cases = dataset.split("validation")
     with _room(plan):
         network = build(plan).to(fastest_device())
-        set_weights(network, to_weights(message.content.array_records["arrays"]))
+        set_weights(network, to_weights(_flower.arrays_of(message.content)["arrays"]))
         dsc = mean_dice(network, load_cases(dataset, cases, plan), plan) if cases else math.nan
     counted = 0 if math.isnan(dsc) else len(cases)
     metrics = MetricRecord({"num-examples": counted, "validation-dsc": dsc if counted else 0.0, "center-index": index})

@@ -16,8 +16,8 @@ from pedseg.federation.deployment.on_ray import ray_rounds
 from pedseg.federation.deployment.superlink import superlink_rounds
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.mailbox.end_to_end import federate_by_mailbox
-from pedseg.federation.rounds import DEFAULTS
 from pedseg.federation.rounds import federate as play
+from pedseg.federation.settings import DEFAULTS
 from pedseg.findings import refuse
 
 TRANSPORTS = ("in-process", "ray", "superlink", "mailbox")

@@ -32,7 +32,7 @@ def _keys(own: argparse.ArgumentParser) -> None:
 def coordinate(options: argparse.Namespace) -> Iterator[str]:
     """Lead a federation through a mailbox: a folder, a WebDAV server or an S3-compatible store."""
     from pedseg.federation.mailbox import end_to_end
-    from pedseg.federation.rounds import DEFAULTS
+    from pedseg.federation.settings import DEFAULTS
 
     given = {"rounds": options.rounds, "steps-per-round": options.steps}
     config = {**DEFAULTS, **{key: value for key, value in given.items() if value is not None}}

@@ -24,7 +24,7 @@ from flwr.app import UserConfigValue
 import pedseg
 from pedseg.federation.apps import RESULT, center_folders
 from pedseg.federation.checkpoints import Round, checkpoint_file, read_checkpoint
-from pedseg.federation.rounds import DEFAULTS
+from pedseg.federation.settings import DEFAULTS
 from pedseg.findings import refuse
 
 LOG = "superlink.log"

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from flwr.app import ConfigRecord, RecordDict, UserConfigValue
 
 import pedseg
+from pedseg.federation import _flower
 from pedseg.federation.apps import LEAST_CASES, RESULT, center_folders, save_result
 from pedseg.federation.averaging import to_arrays, to_weights
 from pedseg.federation.checkpoints import Round
@@ -38,7 +39,8 @@ from pedseg.federation.mailbox.center import CenterMailbox, Event
 from pedseg.federation.mailbox.grid import MailboxGrid
 from pedseg.federation.mailbox.runs import take_up
 from pedseg.federation.mailbox.storage import open_place
-from pedseg.federation.rounds import federate, settings
+from pedseg.federation.rounds import federate
+from pedseg.federation.settings import settings
 from pedseg.findings import refuse
 from pedseg.learning.network import sha256_of
 from pedseg.learning.plans import Plan
@@ -115,7 +117,7 @@ def join(
 
 def save_final(records: RecordDict, file: Path) -> str:
     """Write the final model that came with the last letter; gives its fingerprint."""
-    story, weights = records.config_records["end"], to_weights(records.array_records["arrays"])
+    story, weights = _flower.configs_of(records)["end"], to_weights(_flower.arrays_of(records)["arrays"])
     digest = sha256_of(weights)
     if digest != story["sha256"]:
         raise refuse(

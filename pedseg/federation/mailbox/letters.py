@@ -71,7 +71,7 @@ class Question:
     def from_bytes(cls, raw: bytes) -> Question:
         """The question again; any error means that another pedseg wrote it."""
         records = _flower.records_from_bytes(raw)
-        mail = dict(records.config_records[MAIL])
+        mail = dict(_flower.configs_of(records)[MAIL])
         del records[MAIL]
         return cls(records=records, **mail)  # type: ignore[arg-type]
 
@@ -143,7 +143,7 @@ def answer_from_bytes(raw: bytes, question: Message, file: str) -> Message:
     """The answer as Flower knows it; refused if its content is not understood."""
     try:
         records = _flower.records_from_bytes(raw)
-        mail = records.config_records.get(MAIL)
+        mail = _flower.configs_of(records).get(MAIL)
         content = Error(int(str(mail["code"])), str(mail["reason"])) if mail else records
     except Exception as error:  # protobuf and Flower raise classes of their own
         found = f"the content is not understood ({type(error).__name__})."

@@ -14,6 +14,7 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 from numpy.typing import NDArray
 
+from pedseg.federation import _flower
 from pedseg.federation.averaging import to_arrays, to_weights
 from pedseg.federation.keys import COORDINATOR, make_keys
 from pedseg.federation.mailbox.center import CenterMailbox
@@ -26,10 +27,10 @@ from pedseg.findings import Finding
 
 def add_place(message: Message, context: Context) -> Message:
     """Training in one line: every weight plus the center's place plus one. Counts its calls in its memory."""
-    calls = int(str(context.state.metric_records["calls"]["n"])) + 1 if "calls" in context.state else 1
+    calls = int(str(_flower.metrics_of(context.state)["calls"]["n"])) + 1 if "calls" in context.state else 1
     context.state["calls"] = MetricRecord({"n": calls})
     step = np.float32(int(context.node_config["partition-id"]) + 1)
-    arrays: Mapping[str, Array] = message.content.array_records.get("arrays", ArrayRecord())
+    arrays: Mapping[str, Array] = _flower.arrays_of(message.content).get("arrays", ArrayRecord())
     new = ArrayRecord({name: Array(array.numpy() + step) for name, array in arrays.items()})
     return Message(RecordDict({"arrays": new, "metrics": MetricRecord({"calls": calls})}), reply_to=message)
 
@@ -82,7 +83,7 @@ class TableTop:
         """The coordinator looks once into the mailbox: new good answers, by the name of the center."""
         names = dict(zip(self.grid.get_node_ids(), self.names, strict=True))
         found = self.grid.pull_messages(self._asked)
-        return {names[a.metadata.src_node_id]: to_weights(a.content.array_records["arrays"]) for a in found}
+        return {names[a.metadata.src_node_id]: to_weights(_flower.arrays_of(a.content)["arrays"]) for a in found}
 
     def look_again(self) -> None:
         """Everybody trusts nothing that was seen before, and puts back what is missing."""

@@ -34,7 +34,7 @@ def weigh(answer: Message, *, number: int, round_: int, kind: str, sent_bytes: i
         said = len(str(answer.error.reason).encode())
         return Entry(number, round_, kind, 0, 0, said, sent_bytes or said)
     content = answer.content
-    parts = (content.array_records, content.metric_records, content.config_records)
+    parts = (_flower.arrays_of(content), _flower.metrics_of(content), _flower.configs_of(content))
     weights, metrics, text = (len(_flower.records_to_bytes(RecordDict(dict(part)))) for part in parts)
     return Entry(number, round_, kind, weights, metrics, text, sent_bytes or weights + metrics + text)
 

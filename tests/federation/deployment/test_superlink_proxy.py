@@ -15,7 +15,7 @@ import pytest
 from pedseg.federation import transports
 from pedseg.federation.apps import RESULT
 from pedseg.federation.deployment import programs, superlink
-from pedseg.federation.rounds import DEFAULTS
+from pedseg.federation.settings import DEFAULTS
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
 

@@ -65,6 +65,30 @@ def test_a_late_answer_to_a_round_that_is_over_is_not_used(make_federation) -> N
     assert federation.read(ids) == {} and federation.refused() == []
 
 
+def test_an_answer_is_fetched_when_its_turn_has_come(make_federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    federation = make_federation()
+    federation.push(1)
+    federation.turn()
+    fetched: list[str] = []
+    read = federation.grid.place.read
+    monkeypatch.setattr(federation.grid.place, "read", lambda name: fetched.append(name.split("/")[1]) or read(name))
+    answers = federation.grid.answers(federation.messages(1))
+    assert next(answers).metadata.src_node_id == 2 and "Bb" not in fetched[-1]
+    assert next(answers).metadata.src_node_id == 3 and fetched[-1] == "Bb"
+
+
+def test_a_spoiled_answer_of_a_later_center_does_not_count_as_one(make_federation) -> None:
+    federation = make_federation(wait_seconds=0.2, least=1)
+    federation.push(1)
+    federation.turn("Bb")
+    file = federation.files("from/Bb", 1)[0]
+    file.write_bytes(file.read_bytes()[:-1])
+    with working(federation, "Bb", after=1.0):  # Aa is lost; Bb comes, and writes it again
+        federation.centers["Bb"].look_again()
+        assert answered(federation, 1) == {3: 2.0}
+    assert federation.refused() == ["E-MAIL-SIGNATURE"]
+
+
 def test_after_a_crash_the_waiting_is_counted_from_the_first_asking(make_federation) -> None:
     federation = make_federation(wait_seconds=1.0, least=1)
     federation.push(1)

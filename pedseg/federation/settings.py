@@ -1,0 +1,52 @@
+"""The settings of a federation: what can be chosen, what is taken where nothing was said, what goes together."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from flwr.app import UserConfigValue
+
+from pedseg.findings import refuse
+
+RunConfig = Mapping[str, UserConfigValue]
+DEFAULTS: dict[str, UserConfigValue] = {
+    "data": "runs/data",  # folder of data sets, one subfolder a center
+    "profile": "lesson",
+    "posture": "",  # the profile's own
+    "rounds": 10,
+    "steps-per-round": 85,
+    "seed": 0,
+    "out": "",  # folder of the weights and checkpoints; empty: nothing is written
+    "centers": 0,  # wait for this many; 0: those that are there
+    "evaluate-every": 0,  # rounds between two looks at the validation cases; 0: never
+    "keep-rounds": 0,  # checkpoints to keep; 0: all
+    "strategy": "average",  # or against hostile centers: median, trimmed-mean, krum
+    "hostile-centers": 1,  # how many of them a robust strategy shall stand
+    "largest-update": 0.0,  # L2 norm of the change of all weights in a round; 0: any
+}
+IDENTITY = (
+    "profile", "posture", "rounds", "steps-per-round", "seed", "strategy", "hostile-centers", "largest-update"
+)  # fmt: skip
+LEAST = {
+    "rounds": 1,
+    "steps-per-round": 1,
+    "seed": 0,
+    "centers": 0,
+    "evaluate-every": 0,
+    "keep-rounds": 0,
+    "hostile-centers": 0,
+}
+
+
+def settings(run_config: RunConfig) -> dict[str, Any]:
+    """The run's settings with defaults filled in; a number below its least value is refused."""
+    config: dict[str, Any] = {**DEFAULTS, **run_config}
+    for key, least in LEAST.items():
+        if not isinstance(config[key], int) or config[key] < least:
+            raise refuse("E-SETTING", key, f"the value is {config[key]!r}.", f"Give a whole number from {least} up.")
+    bound = config["largest-update"]
+    if not isinstance(bound, int | float) or not 0 <= bound < math.inf:
+        raise refuse("E-SETTING", "largest-update", f"the value is {bound!r}.", "Give a number from 0 up.")
+    return config
