@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.federation import local_loops
+from pedseg import memory
 from pedseg.federation.apps import center_folders
 from pedseg.learning.plans import fingerprint, make_plan, merge
 from pedseg.patients.centers import CENTERS, make_dataset
@@ -79,4 +80,5 @@ def measure() -> list[dict]:
 
 
 if __name__ == "__main__":
+    memory.keep_low()  # as every program of pedseg does
     bare(Path(sys.argv[1]))
