@@ -75,7 +75,7 @@ def federate(options: argparse.Namespace) -> int:
             pass
     played = transports.federate(
         options.data or VIRTUAL_DATA, options.out, transport=options.transport, profile=options.profile,
-        rounds=rounds, steps=steps, seed=options.seed,
+        rounds=rounds, steps=steps, seed=options.seed, **mailbox_verbs.privacy_settings(options),
     )  # fmt: skip
     digest = ""
     for round_ in tqdm(played, total=rounds, desc=f"federation, {options.transport}", unit="round"):
@@ -83,6 +83,8 @@ def federate(options: argparse.Namespace) -> int:
         for finding in round_.refused:
             tqdm.write(str(finding), file=sys.stderr)
     print(f"weights: {options.out / 'federated.safetensors'}")
+    if options.noise:
+        print(mailbox_verbs.privacy_line(options.noise, rounds))
     print(f"sha256 {digest}")
     return 0
 
@@ -219,6 +221,7 @@ def parser() -> argparse.ArgumentParser:
     learning(own)
     own.add_argument("--transport", choices=["in-process", "ray", "superlink", "mailbox"], default="in-process")
     own.add_argument("--seed", type=int, default=0)
+    mailbox_verbs.privacy_options(own, "--masks", "the coordinator sees the sum of the updates alone")
     own.add_argument("--out", type=Path, default=Path("runs/federation"))
     for lines, arguments in mailbox_verbs.VERBS.items():
         own = verb(mailbox, lines)

@@ -21,9 +21,10 @@ from flwr.serverapp import Grid, ServerApp
 
 from pedseg import memory
 from pedseg.federation import _flower
-from pedseg.federation.averaging import OrderedFedAvg, to_arrays, to_weights
+from pedseg.federation.averaging import OrderedFedAvg, to_weights
 from pedseg.federation.checkpoints import Round
 from pedseg.federation.in_process import stop_requested
+from pedseg.federation.privacy.terms import agree
 from pedseg.federation.rounds import federate
 from pedseg.federation.settings import DEFAULTS
 from pedseg.findings import refuse
@@ -59,7 +60,7 @@ def describe(message: Message, context: Context) -> Message:
         raise refuse("E-FEW-CASES", dataset.center, f"{len(cases)} training cases, fewer than {least}.", remedy)
     answer: dict[str, ConfigRecordValues] = {
         "json": _describe_once(dataset.folder, _stamps(dataset.folder)),
-        "center": dataset.center,
+        "center": center_name(dataset, context),
         "center-index": index,
         "cases": len(cases),
     }
@@ -74,17 +75,19 @@ def learn(message: Message, context: Context) -> Message:
     dataset, index = own_data(context)
     cases = dataset.split("train")
     seed = round_seed(int(task["seed"]), int(task["server-round"]), index)  # type: ignore[arg-type]
+    before = to_weights(_flower.arrays_of(message.content)["arrays"])
+    terms = agree(message, context, center_name(dataset, context), len(cases), before)
     losses = []
     with _room(plan):
         network = build(plan).to(fastest_device())
-        set_weights(network, to_weights(_flower.arrays_of(message.content)["arrays"]))
+        set_weights(network, before)
         plan_steps = {key.replace("-", "_"): int(task[key]) for key in ("steps", "first-step", "total-steps")}  # type: ignore[arg-type]
         for step in train(network, load_cases(dataset, cases, plan), plan, seed=seed, **plan_steps):
             losses.append(step.loss)
             if stop_requested.is_set():
                 raise InterruptedError("the round was interrupted")
     metrics = MetricRecord({"num-examples": len(cases), "train-loss": float(np.mean(losses)), "center-index": index})
-    return Message(RecordDict({"arrays": to_arrays(get_weights(network)), "metrics": metrics}), reply_to=message)
+    return Message(RecordDict({**terms.leaving(get_weights(network), before), "metrics": metrics}), reply_to=message)
 
 
 @client_app.evaluate()
@@ -110,6 +113,11 @@ def round_seed(seed: int, round_: int, center_index: int) -> int:
 def _room(plan: Plan) -> AbstractContextManager:
     """The lesson trains the centers side by side, one thread each; the clinic gives all cores to one at a time."""
     return nullcontext() if plan.profile == "lesson" else _one_at_a_time
+
+
+def center_name(dataset: DataSet, context: Context) -> str:
+    """The center's name in the federation: `center` of its node if that says so, else the data set's."""
+    return str(context.node_config.get("center", dataset.center))
 
 
 def own_data(context: Context) -> tuple[DataSet, int]:

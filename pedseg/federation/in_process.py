@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import sys
 import threading
 from abc import abstractmethod
@@ -40,7 +41,12 @@ stop_requested = threading.Event()  # set when the reader interrupts a round; tr
 
 
 class OneRunGrid(Grid):
-    """What Flower asks of every Grid and what is the same for all of ours: one run, whose id never changes."""
+    """What Flower asks of every Grid and what is the same for all of ours: one run, whose id never changes.
+
+    `name` is the run's own, and never comes twice.
+    """
+
+    name: str
 
     @abstractmethod
     def answers(self, messages: Iterable[Message]) -> Iterator[Message | None]:
@@ -89,6 +95,7 @@ class InProcessGrid(OneRunGrid):
             )
             for place, (node_id, config) in enumerate(enumerate(node_configs, start=_flower.SERVER_NODE + 1))
         }
+        self.name = secrets.token_hex(8)
         self._sent = 0
         self._waiting: dict[str, Message] = {}
         _flower.identify_server()

@@ -31,9 +31,11 @@ from pedseg.federation.averaging import (
 )
 from pedseg.federation.checkpoints import Round, keep, restore
 from pedseg.federation.enrollment import Center, enroll
-from pedseg.federation.in_process import untouched_randomness
+from pedseg.federation.in_process import OneRunGrid, untouched_randomness
+from pedseg.federation.privacy.masked_average import MaskedAverage, whole_numbers
 from pedseg.federation.settings import IDENTITY, RunConfig, settings
 from pedseg.federation.strategies import strategy_named
+from pedseg.findings import refuse
 from pedseg.learning.network import Weights, build, get_weights
 from pedseg.learning.plans import Plan, make_plan, merge
 
@@ -48,7 +50,9 @@ def federate(grid: Grid, run_config: RunConfig, strategy: Strategy | None = None
     data, or when no center brings a usable update.
     """
     config = settings(run_config)
-    strategy = strategy or strategy_named(config["strategy"], config["hostile-centers"])
+    if strategy and config["masks"]:
+        raise refuse("E-SETTING", "masks", "another strategy was given.", "Choose one of the two.")
+    strategy = strategy or _strategy(grid, config)
     with untouched_randomness():
         centers = enroll(grid, config["centers"])
         plan = make_plan(merge([center.fingerprint for center in centers]), config["profile"], config["posture"])
@@ -58,6 +62,7 @@ def federate(grid: Grid, run_config: RunConfig, strategy: Strategy | None = None
     done = 0
     for round_ in restore(folder, identity, config["rounds"]):
         done, weights = round_.number, round_.weights
+        _note(strategy, round_)
         yield round_
     for number in range(done + 1, config["rounds"] + 1):
         with untouched_randomness():
@@ -65,7 +70,19 @@ def federate(grid: Grid, run_config: RunConfig, strategy: Strategy | None = None
         if folder:
             keep(folder, round_, identity, config["keep-rounds"])
         weights = round_.weights
+        _note(strategy, round_)
         yield round_
+
+
+def _strategy(grid: Grid, config: Mapping[str, Any]) -> Strategy:
+    if config["masks"]:
+        return MaskedAverage(grid.name if isinstance(grid, OneRunGrid) else str(grid.run.run_id))
+    return strategy_named(config["strategy"], config["hostile-centers"])
+
+
+def _note(strategy: Strategy, round_: Round) -> None:
+    if isinstance(strategy, MaskedAverage):
+        strategy.note(round_)
 
 
 def _play(
@@ -86,18 +103,26 @@ def _play(
             "steps": steps,
             "first-step": (number - 1) * steps,
             "total-steps": config["rounds"] * steps,
+            "clip": float(config["clip"]),
+            "noise": float(config["noise"]),
         }
     )
+    masks = strategy if isinstance(strategy, MaskedAverage) else None
+    if masks:
+        masks.invite(centers, number)
     questions = strategy.configure_train(number, to_arrays(weights), task, grid)
     by_node = {one.metadata.dst_node_id: one for one in questions}
     asked = [center for center in centers if center.node_id in by_node]
     if isinstance(strategy, OrderedFedAvg):
         strategy.expect(sum(center.cases for center in asked))
-    refused = [silent(center.name) for center in centers if center.node_id not in by_node]
+    unasked = [center for center in centers if center.node_id not in by_node]
+    refused = [masks.left_out(center) if masks else silent(center.name) for center in unasked]
     losses: dict[str, float] = {}
     given = answers(grid, [by_node[center.node_id] for center in asked])
-    replies = sound(asked, given, weights, config["largest-update"], refused)
+    replies = sound(asked, given, whole_numbers(weights) if masks else weights, config["largest-update"], refused)
     arrays, metrics = strategy.aggregate_train(number, at_least_one(noting_losses(replies, losses), refused))
+    if masks and arrays is None:
+        refused.append(masks.void(losses, number))
     if arrays is not None:  # in the number types of the model: some strategies answer in float64
         weights = {name: array.astype(weights[name].dtype) for name, array in to_weights(arrays).items()}
     loss = float(metrics["train-loss"]) if metrics else math.nan  # type: ignore[arg-type]

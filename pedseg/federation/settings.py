@@ -25,9 +25,14 @@ DEFAULTS: dict[str, UserConfigValue] = {
     "strategy": "average",  # or against hostile centers: median, trimmed-mean, krum
     "hostile-centers": 1,  # how many of them a robust strategy shall stand
     "largest-update": 0.0,  # L2 norm of the change of all weights in a round; 0: any
+    "clip": 0.0,  # L2 norm to which every center shortens its update before that leaves; 0: as it is
+    "noise": 0.0,  # that every center adds to its update, as a multiple of clip
+    "masks": False,  # the coordinator sees the sum of the updates alone; three centers at least
+    "keys": "",  # folder of all centers' keys, where all run on one machine
 }
 IDENTITY = (
-    "profile", "posture", "rounds", "steps-per-round", "seed", "strategy", "hostile-centers", "largest-update"
+    "profile", "posture", "rounds", "steps-per-round", "seed", "strategy", "hostile-centers", "largest-update",
+    "clip", "noise", "masks",
 )  # fmt: skip
 LEAST = {
     "rounds": 1,
@@ -46,7 +51,22 @@ def settings(run_config: RunConfig) -> dict[str, Any]:
     for key, least in LEAST.items():
         if not isinstance(config[key], int) or config[key] < least:
             raise refuse("E-SETTING", key, f"the value is {config[key]!r}.", f"Give a whole number from {least} up.")
-    bound = config["largest-update"]
-    if not isinstance(bound, int | float) or not 0 <= bound < math.inf:
-        raise refuse("E-SETTING", "largest-update", f"the value is {bound!r}.", "Give a number from 0 up.")
+    for key in ("largest-update", "clip", "noise"):
+        if not isinstance(config[key], int | float) or not 0 <= config[key] < math.inf:
+            raise refuse("E-SETTING", key, f"the value is {config[key]!r}.", "Give a number from 0 up.")
+    _check_privacy(config)
     return config
+
+
+def _check_privacy(config: Mapping[str, Any]) -> None:
+    """Refuse what promises nothing, and what would need updates that the coordinator cannot see."""
+    if config["noise"] and not config["clip"]:
+        raise refuse("E-SETTING", "noise", "noise without a bound promises nothing.", "Set a bound (clip), too.")
+    if not isinstance(config["masks"], bool):
+        raise refuse("E-SETTING", "masks", f"the value is {config['masks']!r}.", "Give true or false.")
+    if config["masks"] and config["strategy"] != "average":
+        found = f"{config['strategy']} compares single updates, and masks hide them."
+        raise refuse("E-SETTING", "masks", found, "Choose one of the two.")
+    if config["masks"] and config["largest-update"]:
+        found = "the length of a single update cannot be checked behind masks."
+        raise refuse("E-SETTING", "masks", found, "Let the centers shorten their updates themselves (clip).")

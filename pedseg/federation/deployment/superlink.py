@@ -49,7 +49,7 @@ def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out:
         for index, folder in enumerate(folders):
             key = make_node_key(home, f"node{index}")
             register(key.with_suffix(".pub"), read_dataset(folder).center, env)
-            stack.enter_context(supernode(home, port, key, index, folder))
+            stack.enter_context(supernode(home, port, key, index, folder, keys=str(config["keys"])))
         before = programs.times(out)
         run_id = programs.submit([str(programs.write_app(home, config))], env)
         status = yield from programs.follow(run_id, env, out, before, int(config["rounds"]))
@@ -118,13 +118,19 @@ def superlink(home: Path) -> Iterator[tuple[dict[str, str], int]]:
 
 
 @contextmanager
-def supernode(home: Path, port: int, key: Path, index: int, data: Path) -> Iterator[subprocess.Popen]:
-    """A center's SuperNode: it calls out to the SuperLink and trains on the data set in `data`."""
-    own = home / f"home-{key.name}"
-    own.mkdir()
-    config = f"partition-id={index} data-dir={json.dumps(data.resolve().as_posix())}"
+def supernode(
+    home: Path, port: int, key: Path, index: int, data: Path, **own: UserConfigValue
+) -> Iterator[subprocess.Popen]:
+    """A center's SuperNode: it calls out to the SuperLink and trains on the data set in `data`.
+
+    `own` are further settings of this node, such as `noise`.
+    """
+    place = home / f"home-{key.name}"
+    place.mkdir()
+    settings = {"partition-id": index, "data-dir": data.resolve().as_posix(), **own}
+    config = " ".join(f"{name}={json.dumps(value)}" for name, value in settings.items())
     command = [programs.program("flower-supernode"), "--root-certificates", str(home / "ca.crt")]
     command += ["--superlink", f"127.0.0.1:{port}", "--auth-supernode-private-key", str(key), "--node-config", config]
     command += ["--host", "127.0.0.1", "--port", str(programs.free_port())]
-    with programs.running(command, own, home / f"{key.name}.log", programs.environment(own)) as process:
+    with programs.running(command, place, home / f"{key.name}.log", programs.environment(place)) as process:
         yield process

@@ -97,17 +97,24 @@ def join(
     keys: Path,
     poll_seconds: float = 5.0,
     least_cases: int = LEAST_CASES,
+    clip: float = 0.0,
+    noise: float = 0.0,
+    masks_only: bool = False,
 ) -> Iterator[Event]:
     """Work for a federation as the center `name` with the data set in the folder `data`, one event at a time.
 
     Ends with the run, with the final model as `state`/federated.safetensors. `keys` holds the
-    center's private file and the coordinator's public one. Nothing is said of fewer than
-    `least_cases` training cases.
+    center's private file and the coordinator's public one, and for masks those of the other centers. Nothing
+    is said of fewer than `least_cases` training cases. `clip`, `noise` and `masks_only` are what this
+    center asks for whatever the coordinator says (`pedseg.federation.privacy.terms`).
     """
     own, coordinator = read_own(keys, name), read_member(keys, COORDINATOR)
     read_dataset(data)  # a wrong folder is told now and not in the first round
     with _alone(state), _log_file(state / LOG):
-        node_config: dict[str, UserConfigValue] = {"data-dir": data.resolve().as_posix(), "least-cases": least_cases}
+        node_config: dict[str, UserConfigValue] = {
+            "data-dir": data.resolve().as_posix(), "center": name, "keys": keys.resolve().as_posix(),
+            "least-cases": least_cases, "clip": clip, "noise": noise, "masks-only": masks_only,
+        }  # fmt: skip
         mailbox = CenterMailbox(open_place(url), own, coordinator, node_config, state, poll_seconds=poll_seconds)
         for event in mailbox.events():
             if event.what == "finished" and event.records is not None:
@@ -192,6 +199,6 @@ def _log_file(file: Path) -> Iterator[None]:
 
 def _identity(config: Mapping[str, object], members: Sequence[Member]) -> str:
     """What must be the same for a run to be taken up: its settings, and the centers with their keys, in order."""
-    rest = {key: value for key, value in config.items() if key not in ("out", "data", "keep-rounds")}
+    rest = {key: value for key, value in config.items() if key not in ("out", "data", "keys", "keep-rounds")}
     text = json.dumps([rest, [describe(member) for member in members]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

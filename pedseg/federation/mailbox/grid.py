@@ -61,7 +61,7 @@ class MailboxGrid(OneRunGrid):
         poll_seconds: float = 5.0,
         expires_seconds: float = EXPIRES_SECONDS,
     ) -> None:
-        self.place, self.own, self.mail_run = place, own, run
+        self.place, self.own, self.mail_run, self.name = place, own, run, run.run
         self.members = dict(enumerate(members, start=_flower.SERVER_NODE + 1))
         self.wait_seconds, self.least, self.poll_seconds = wait_seconds, least, poll_seconds
         self.refused: list[Finding] = []

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import csv
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from flwr.app import Message, RecordDict
 
 from pedseg.federation import _flower
+from pedseg.federation.privacy.noise import epsilon_of
 from pedseg.scan import write_whole
+
+PRIVACY = "privacy"  # the record of an answer that says what was done to it
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,7 @@ class Entry:
 
     `weights_bytes` are numbers of the model, `metrics_bytes` are scores and counts, `text_bytes`
     everything else that the app said; `sent_bytes` is the whole as it left, with envelope and seal.
+    `noise` was added to the weights, as a multiple of the bound to which they were shortened; 0: none.
     """
 
     number: int
@@ -26,6 +32,7 @@ class Entry:
     metrics_bytes: int
     text_bytes: int
     sent_bytes: int
+    noise: float = 0.0
 
 
 def weigh(answer: Message, *, number: int, round_: int, kind: str, sent_bytes: int = 0) -> Entry:
@@ -36,7 +43,9 @@ def weigh(answer: Message, *, number: int, round_: int, kind: str, sent_bytes: i
     content = answer.content
     parts = (_flower.arrays_of(content), _flower.metrics_of(content), _flower.configs_of(content))
     weights, metrics, text = (len(_flower.records_to_bytes(RecordDict(dict(part)))) for part in parts)
-    return Entry(number, round_, kind, weights, metrics, text, sent_bytes or weights + metrics + text)
+    done = _flower.configs_of(content).get(PRIVACY, {"noise": 0.0})
+    whole = sent_bytes or weights + metrics + text
+    return Entry(number, round_, kind, weights, metrics, text, whole, float(str(done["noise"])))
 
 
 class Ledger:
@@ -49,8 +58,12 @@ class Ledger:
         """Everything that left so far."""
         if not self.file.exists():
             return []
-        lines = self.file.read_text(encoding="utf-8").splitlines()[1:]
-        return [Entry(int(n), int(round_), kind, *map(int, sizes)) for n, round_, kind, *sizes in map(str.split, lines)]
+        with self.file.open(encoding="utf-8", newline="") as table:
+            return [_entry(row) for row in csv.DictReader(table, delimiter="\t")]
+
+    def privacy_loss(self, delta: float = 1e-5) -> float:
+        """Epsilon of all weights that ever left, at `delta`; infinite if some left without noise."""
+        return epsilon_of([entry.noise for entry in self.entries() if entry.weights_bytes], delta)
 
     def enter(self, entry: Entry) -> None:
         """Add an entry, unless this answer stands there."""
@@ -59,3 +72,8 @@ class Ledger:
             return
         rows = [[one.name for one in fields(Entry)], *(list(asdict(one).values()) for one in (*known, entry))]
         write_whole(self.file, "".join("\t".join(map(str, row)) + "\n" for row in rows).encode())
+
+
+def _entry(row: Mapping[str, str]) -> Entry:
+    kinds = {"kind": str, "noise": float}
+    return Entry(**{name: kinds.get(name, int)(value) for name, value in row.items()})  # type: ignore[arg-type]

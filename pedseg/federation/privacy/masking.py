@@ -62,9 +62,21 @@ def unmasked(parts: Mapping[str, Mapping[str, NDArray]], members: Sequence[str],
     if missing:
         remedy = "The round is void; the model stays, and the next round is asked with those that are there."
         raise refuse("E-MASK-MISSING", ", ".join(missing), f"no masked update for {occasion}.", remedy)
-    first = parts[members[0]]
-    sums = {name: sum((parts[who][name] for who in members), start=np.zeros_like(first[name])) for name in first}
-    return {name: (array.astype(np.int32) / 2.0**BITS).astype(np.float32) for name, array in sums.items()}
+    sums: dict[str, NDArray] = {}
+    for who in members:
+        add(sums, parts[who])
+    return decoded(sums)
+
+
+def add(sums: dict[str, NDArray], part: Mapping[str, NDArray]) -> None:
+    """Add a masked update to the sums, modulo 2³²; the order does not matter."""
+    for name, array in part.items():
+        sums[name] = sums[name] + array if name in sums else array
+
+
+def decoded(sums: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """The sum of all masked updates as numbers again, in single precision."""
+    return {name: (array.view(np.int32) / 2.0**BITS).astype(np.float32) for name, array in sums.items()}
 
 
 def _whole(array: NDArray, name: str) -> NDArray:

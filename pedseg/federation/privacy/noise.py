@@ -7,7 +7,7 @@ to a loss of privacy that is measured by epsilon (Dwork and Roth 2014).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +50,16 @@ def epsilon(noise: float, rounds: int, delta: float = 1e-5) -> float:
     sets that the center might have: their clipped updates differ by twice the bound at most. Exact for
     Gaussian noise (Balle and Wang 2018); several rounds are one with less noise. Infinite without noise.
     """
-    if noise <= 0:
+    return epsilon_of([noise] * rounds, delta)
+
+
+def epsilon_of(noises: Sequence[float], delta: float = 1e-5) -> float:
+    """The same for answers with noise of their own each; 0 if nothing was answered."""
+    if not noises:
+        return 0.0
+    if min(noises) <= 0:
         return math.inf
-    distance = 2.0 * math.sqrt(rounds) / noise  # between the two, in standard deviations
+    distance = 2.0 * math.sqrt(sum(noise**-2 for noise in noises))  # between the two, in standard deviations
 
     def surplus(eps: float) -> float:
         tail = math.exp(eps + norm.logcdf(-distance / 2 - eps / distance))
