@@ -13,7 +13,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
@@ -62,15 +62,20 @@ def coarse(dataset: DataSet, case: Case) -> tuple[Scan, Scan]:
 
 
 def make_hospitals(out: Path) -> Path:
-    """Twenty small hospitals from the children of the two virtual centers, by turns; beside them the watched children."""
+    """Twenty small hospitals from the children of the two virtual centers, by turns, and the watched children."""
     centers = [read_dataset(folder) for folder in sorted(SOURCE.iterdir()) if (folder / "cases.tsv").exists()]
-    children = [(center, iter(center.split("train"))) for center in centers]
+    children = [(center, iter(one_scan_each(center.split("train")))) for center in centers]
     for number in range(max(HOSPITALS)):
         center, cases = children[number % len(children)]
         write_hospital(out / "hospitals" / f"H{number:02d}", [(center, next(cases)) for _ in range(CHILDREN)], "train")
     watched = [(center, case) for center in centers for case in center.split("validation")[:WATCHED]]
     write_hospital(out / "watched" / "W", watched, "validation")
     return out / "hospitals"
+
+
+def one_scan_each(cases: Sequence[Case]) -> list[Case]:
+    """The first scan of each child."""
+    return list({case.patient: case for case in reversed(cases)}.values())[::-1]
 
 
 def write_hospital(folder: Path, children: list[tuple[DataSet, Case]], split: str) -> None:
