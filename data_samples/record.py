@@ -7,6 +7,8 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
                python3 run.py sweep --study runs/one_phase --cause "contrast phase"
     rotated    python3 run.py study --posture rotated --out runs/rotated
                python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
+    noise      python data_samples/noise.py runs/noise
+    superlink  python data_samples/superlink.py runs/superlink
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ KEPT = {
     "study": ("cases.csv", "summary.json", "failures.json", "causes.csv", "causes.json", "weights/seed0_*.safetensors"),
     "one_phase": ("cases.csv", "summary.json", "causes.json"),
     "rotated": ("summary.json", "causes.csv", "causes.json"),
+    "noise": ("summary.json", "noise.csv"),
+    "superlink": ("summary.json", "run.log", "ledgers/*.tsv"),
 }
 
 

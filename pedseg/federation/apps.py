@@ -24,6 +24,7 @@ from pedseg.federation import _flower
 from pedseg.federation.averaging import OrderedFedAvg, to_weights
 from pedseg.federation.checkpoints import Round
 from pedseg.federation.in_process import stop_requested
+from pedseg.federation.privacy.ledger import enter_in_ledger
 from pedseg.federation.privacy.terms import agree
 from pedseg.federation.rounds import federate
 from pedseg.federation.settings import DEFAULTS
@@ -40,7 +41,7 @@ __all__ = ["RESULT", "OrderedFedAvg", "Round", "client_app", "federate", "round_
 RESULT = "federated.safetensors"
 LEAST_CASES = 2  # before a statistic of them leaves a center
 
-client_app = ClientApp()
+client_app = ClientApp(mods=[enter_in_ledger])
 server_app = ServerApp()
 log = logging.getLogger("flwr.pedseg")  # beneath Flower's logger: goes where its log goes
 _one_at_a_time = threading.Lock()

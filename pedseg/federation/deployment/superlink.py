@@ -28,8 +28,10 @@ from pedseg.federation.checkpoints import Round
 from pedseg.federation.deployment import programs
 from pedseg.findings import refuse
 from pedseg.patients.datasets import read_dataset
+from pedseg.scan import write_whole
 
 DAYS = 30
+RUN_LOG, LEDGERS = "run.log", "ledgers"  # what a rehearsal leaves beside the model
 KEYLESS = NoEncryption()
 
 
@@ -37,7 +39,8 @@ def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out:
     """The rounds of a federation over a SuperLink as their checkpoints appear under `out`.
 
     Starts a SuperLink and one SuperNode for each data set, on free ports of this machine, and
-    ends them with the run. Raises `PedsegInputError` with the end of the log when the run fails.
+    ends them with the run. Leaves the run's log and each center's ledger under `out`. Raises
+    `PedsegInputError` with the end of the log when the run fails.
     """
     config, folders = programs.run_settings(data, run_config, out), center_folders(data)
     with ExitStack() as stack:
@@ -47,14 +50,16 @@ def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out:
         make_certificates(home)
         env, port = stack.enter_context(superlink(home))
         for index, folder in enumerate(folders):
-            key = make_node_key(home, f"node{index}")
-            register(key.with_suffix(".pub"), read_dataset(folder).center, env)
-            stack.enter_context(supernode(home, port, key, index, folder, keys=str(config["keys"])))
+            key, center = make_node_key(home, f"node{index}"), read_dataset(folder).center
+            register(key.with_suffix(".pub"), center, env)
+            own = {"keys": str(config["keys"]), "ledger": (out / LEDGERS / f"{center}.tsv").resolve().as_posix()}
+            stack.enter_context(supernode(home, port, key, index, folder, **own))
         before = programs.times(out)
         run_id = programs.submit([str(programs.write_app(home, config))], env)
         status = yield from programs.follow(run_id, env, out, before, int(config["rounds"]))
+        log = programs.call_flwr(["log", run_id, "--show"], env).stdout
+        write_whole(out / RUN_LOG, programs.last_lines(log, number=1000).encode())
         if status != "finished:completed":
-            log = programs.call_flwr(["log", run_id, "--show"], env).stdout
             found = f"the run ended as {status}.\n{programs.last_lines(log)}"
             raise refuse("E-SUPERLINK-RUN", out, found, "Mend what the log names.")
 
