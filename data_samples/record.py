@@ -11,6 +11,8 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
     rotated    python3 run.py study --posture rotated --out runs/rotated
                python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
     fedgin     python3 run.py fedgin
+    noise      python data_samples/noise.py runs/noise
+    superlink  python data_samples/superlink.py runs/superlink
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ KEPT = {
     "one_phase": ("cases.csv", "summary.json", "causes.json"),
     "rotated": ("summary.json", "causes.csv.gz", "causes.json"),
     "fedgin": ("cases.csv", "summary.json"),
+    "noise": ("summary.json", "noise.csv"),
+    "superlink": ("summary.json", "run.log", "ledgers/*.tsv"),
 }  # fmt: skip
 
 

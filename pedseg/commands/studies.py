@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pedseg.federation import verbs as mailbox
+
 if TYPE_CHECKING:
     from pedseg.evaluation.jobs import Progress
 
@@ -104,7 +106,7 @@ def federate(options: argparse.Namespace) -> int:
             pass
     played = transports.federate(
         options.data or VIRTUAL_DATA, options.out, transport=options.transport, profile=options.profile,
-        rounds=rounds, steps=steps, seed=options.seed,
+        rounds=rounds, steps=steps, seed=options.seed, **mailbox.privacy_settings(options),
     )  # fmt: skip
     digest = ""
     for round_ in tqdm(played, total=rounds, desc=f"federation, {options.transport}", unit="round"):
@@ -112,6 +114,8 @@ def federate(options: argparse.Namespace) -> int:
         for finding in round_.refused:
             tqdm.write(str(finding), file=sys.stderr)
     print(f"weights: {options.out / 'federated.safetensors'}")
+    if options.noise:
+        print(mailbox.privacy_line(options.noise, rounds))
     print(f"sha256 {digest}")
     return 0
 
@@ -120,6 +124,7 @@ def _federate(own: argparse.ArgumentParser) -> None:
     _learning(own)
     own.add_argument("--transport", choices=["in-process", "ray", "superlink", "mailbox"], default="in-process")
     own.add_argument("--seed", type=int, default=0)
+    mailbox.privacy_options(own, "--masks", "the coordinator sees the sum of the updates alone")
     own.add_argument("--out", type=Path, default=Path("runs/federation"))
 
 
