@@ -49,7 +49,9 @@ def test_recorded_study_is_whole(root):
     assert len(list(folder.glob("seed0_*.safetensors"))) == 4
 
 
-@pytest.mark.parametrize(("name", "packed"), [("study", ""), ("one_phase", ""), ("retest", ".gz")])
+@pytest.mark.parametrize(
+    ("name", "packed"), [("study", ""), ("one_phase", ""), pytest.param("retest", ".gz", marks=pytest.mark.slow)]
+)
 def test_recorded_story_follows_from_its_rows(root, name, packed):
     folder = root / "data_samples" / "results" / name
     recorded = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["story"]
