@@ -17,12 +17,13 @@ from statistics import median
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
 
+from pedseg.federation import _flower
 from pedseg.federation.averaging import OrderedFedAvg, to_arrays, to_weights
-from pedseg.federation.join import CenterMailbox
 from pedseg.federation.keys import COORDINATOR, make_keys, read_member, read_own, write_keys
-from pedseg.federation.mailbox import MailboxGrid
-from pedseg.federation.runs import take_up
-from pedseg.federation.storage import open_place
+from pedseg.federation.mailbox.center import CenterMailbox
+from pedseg.federation.mailbox.grid import MailboxGrid
+from pedseg.federation.mailbox.runs import take_up
+from pedseg.federation.mailbox.storage import open_place
 
 NAMES = ("Aa", "Bb", "Cc")
 ARRAYS, SIZE = 120, 275_800  # 33.1 million weights in single precision: 132 MB, as the clinic's network has them
@@ -33,7 +34,7 @@ LIMIT_GIB = 2.0
 def add(message: Message, context: Context) -> Message:
     """What stands for training: every weight plus the center's place."""
     step = np.float32(1 + int(context.node_config["partition-id"]))
-    arrays = message.content.array_records["arrays"]
+    arrays = _flower.arrays_of(message.content)["arrays"]
     new = ArrayRecord({name: Array(array.numpy() + step) for name, array in arrays.items()})
     index = context.node_config["partition-id"]
     metrics = MetricRecord({"num-examples": 20, "train-loss": 0.5, "center-index": index})  # type: ignore[dict-item]

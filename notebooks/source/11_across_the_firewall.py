@@ -27,7 +27,7 @@ lesson.setup()
 # %%
 import numpy as np
 
-from pedseg.federation.naive import NaiveMailbox
+from pedseg.federation.mailbox.naive import NaiveMailbox
 
 weights = {"kernel": np.linspace(-0.5, 0.5, 9), "bias": np.array([0.25])}
 naive = NaiveMailbox(lesson.runs() / "naive", {name: a.shape for name, a in weights.items()})
@@ -123,7 +123,7 @@ found_by = lesson.check("what finds a swap", found_by)
 # number to every weight: Polder 1, Neckar 2. The coordinator asks, the hospitals look in, the coordinator looks in.
 
 # %%
-from pedseg.federation.tabletop import TableTop
+from pedseg.federation.mailbox.tabletop import TableTop
 
 table = TableTop(lesson.runs() / "table")
 table.ask(1, weights)
@@ -148,7 +148,7 @@ objects = lesson.check("objects a round", objects, centers=10)
 # the first round:
 
 # %%
-from pedseg.federation.naive import flip
+from pedseg.federation.mailbox.naive import flip
 
 table.ask(2, weights)
 table.turn()
@@ -216,7 +216,7 @@ print("through a mailbox:", there[-1].sha256)
 # update each round.
 
 # %%
-from pedseg.federation.privacy import Ledger
+from pedseg.federation.privacy.ledger import Ledger
 
 ledger = Ledger(lesson.runs() / "across" / "mailbox" / "Polder" / "ledger.tsv").entries()
 sent = {f"round {one.round}, {one.kind}": one.sent_bytes / 1e6 for one in ledger}

@@ -23,7 +23,7 @@ lesson.setup()
 
 # %%
 from pedseg.federation import transports
-from pedseg.federation.privacy import Ledger
+from pedseg.federation.privacy.ledger import Ledger
 
 data, out = lesson.centers()[0].folder.parent, lesson.runs() / "ledger"
 short = {"rounds": 2, "steps": lesson.budget(10, test=2)}
@@ -75,7 +75,7 @@ def update_of(child, hospital):
 
 
 # %%
-from pedseg.federation.probe import compared, drawn_ml
+from pedseg.federation.privacy.probe import compared, drawn_ml
 from pedseg.patients.datasets import load_image
 
 kidneys = {"Kidney_L", "Kidney_R"}
@@ -120,7 +120,7 @@ figures.show(charts.bars(ratios, x="drawn after the update, as a share of before
 # added to every weight.
 
 # %%
-from pedseg.federation.privacy import epsilon
+from pedseg.federation.privacy.noise import epsilon
 
 for noise in (0.5, 2, 10, 40):
     told = [f"{rounds:3} rounds: ε = {epsilon(noise, rounds):8.2f}" for rounds in (1, 10)]
@@ -147,7 +147,7 @@ factor = lesson.check("noise for more rounds", factor, rounds=10, more=40)
 import numpy as np
 
 from pedseg.federation.averaging import update_norm
-from pedseg.federation.privacy import noisy
+from pedseg.federation.privacy.noise import noisy
 from pedseg.learning.prediction import mean_dice
 
 watched = load_cases(home, home.split("validation")[: lesson.budget(2, test=1)], plan)
@@ -196,7 +196,7 @@ pairs = lesson.check("pairs of masks", pairs, centers=5)
 
 # %%
 from pedseg.federation.keys import make_keys
-from pedseg.federation.masking import masked, unmasked
+from pedseg.federation.privacy.masking import masked, unmasked
 
 names = ("Polder", "Neckar", "Fjord")
 keys = {name: make_keys(name) for name in names}

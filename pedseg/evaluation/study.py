@@ -32,7 +32,7 @@ from pedseg.federation.in_process import InProcessGrid
 from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.learning import devices, network, plans, prediction, training
 from pedseg.learning.preprocessing import Prepared
-from pedseg.patients.centers import CENTERS, COHORT, Center, appointments, in_one_phase, make_dataset
+from pedseg.patients.centers import CENTERS, COHORT, DETAILS, Center, appointments, in_one_phase, make_dataset
 from pedseg.patients.datasets import DataSet, read_centers
 from pedseg.scan import write_whole
 
@@ -44,22 +44,29 @@ CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as lon
 
 
 def virtual_centers(folder: Path = VIRTUAL_DATA, centers: Sequence[Center] = VIRTUAL) -> Iterator[int]:
-    """Write the data sets of the virtual centers, one tick a case; what is there is kept."""
-    for number, center in enumerate(centers, start=901):
-        for _ in make_dataset(center, folder / f"Dataset{number}_{center.name}", **COHORT):
-            yield CHILD_UNITS
+    """Write the data sets of the virtual centers side by side, one tick a case; what is there is kept."""
+    folders = {center.name: folder / f"Dataset{number}_{center.name}" for number, center in enumerate(centers, 901)}
+    growing: list[Job] = [
+        (center.name, (CHILD_UNITS for _ in make_dataset(center, folders[center.name], **COHORT))) for center in centers
+    ]
+    yield from (units for _, units in side_by_side(growing))
 
 
-def run_study(data: Path | None, out: Path, settings: Settings, *, one_phase: bool = False) -> Iterator[Progress]:
+def run_study(
+    data: Path | None, out: Path, settings: Settings, *, one_phase: bool = False, detail: str = ""
+) -> Iterator[Progress]:
     """Run or resume the study; leaves cases.csv, failures.json, summary.json, weights/, predictions/ in `out`.
 
     `data` is a folder of data sets, one a center; None takes the virtual centers, with `one_phase` each in its own
-    contrast phase only. Raises `PedsegInputError` with every finding before anything is trained.
+    contrast phase only, in voxels as fine as `detail` says (one of `DETAILS`; "" is the profile's own). Raises
+    `PedsegInputError` with every finding before anything is trained.
     """
     clock, done, children = Clock(), 0, 0
     if data is None:
-        centers = tuple(map(in_one_phase, VIRTUAL)) if one_phase else VIRTUAL
-        data = VIRTUAL_DATA.with_name("data_one_phase") if one_phase else VIRTUAL_DATA
+        detail = detail or settings.profile
+        centers = tuple(DETAILS[detail](in_one_phase(center) if one_phase else center) for center in VIRTUAL)
+        marks = ["one_phase"] * one_phase + [detail] * (detail != "lesson")
+        data = VIRTUAL_DATA.with_name("_".join([VIRTUAL_DATA.name, *marks]))
         scans = [scan for center in centers for scan in appointments(center, **COHORT)]
         children = len(scans) * CHILD_UNITS
         total = children + units_of(settings, len(centers), sum(scan.split == "test" for scan in scans))

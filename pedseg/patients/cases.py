@@ -14,6 +14,7 @@ from pathlib import Path
 from pedseg.organs import NAMES
 
 SPLITS = ("train", "validation", "test")
+UNLABELED = "unlabeled"  # a scan that nobody contoured
 TUMORS = ("renal", "neuroblastoma")
 POSTURES = ("supine", "left side", "right side", "prone")  # on what the patient lies
 PHASES = ("none", "arterial", "portal venous")  # of the contrast medium
@@ -27,7 +28,8 @@ class Case:
 
     `split` is `train`, `validation` or `test`, or `unlabeled` for a scan that nobody contoured.
     `label_file` is a label map, or a folder of one mask per organ, or None. `annotated` are the
-    organs that somebody looked for; `absent` are those of them that the scan does not hold.
+    organs that somebody looked for; `silver` are those of them that a program drew, `absent` those
+    that the scan does not hold.
     `tumor`, `posture` and `phase` are words of `TUMORS`, `POSTURES` and `PHASES`, or "" where
     nobody said. Only a CT is in HU; `sequence` is a word of `SEQUENCES` for an MR scan.
     """
@@ -46,6 +48,7 @@ class Case:
     months_since_surgery: float | None = None
     posture: str = ""
     phase: str = ""
+    silver: tuple[str, ...] = ()
     modality: str = "CT"
     sequence: str = ""
 

@@ -12,7 +12,7 @@ both kinds of protocol.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from pedseg.patients.datasets import write_case, write_index, written_cases
 from pedseg.patients.mr import T2W_1_5T, MrProtocol, scan_mr
 from pedseg.patients.phantom import grow
 from pedseg.patients.scanner import CtProtocol, scan_ct
-from pedseg.scan import Scan
+from pedseg.scan import Scan, Spacing
 
 LICENSE = "Apache-2.0"
 BLOCK = 30  # patients
@@ -240,19 +240,33 @@ def with_protocol(center: Center, *protocols: Protocol) -> Center:
 
 def in_clinic_detail(center: Center) -> Center:
     """The same hospital with CT scans of 1 x 1 x 2 mm, as the clinic profile plans them: finer, sharper, noisier."""
-    protocols = tuple(
-        (
-            share,
-            replace(
-                p,
-                pixel_mm=1.0,
-                slice_mm=2.0,
-                kernel_mm=0.5 * p.kernel_mm,
-                noise_hu=1.2 * p.noise_hu,
-                noise_grain_mm=0.6 * p.noise_grain_mm,
-            ),
+    return _in_voxels(center, 1.0, 2.0, blur=0.5, noise=1.2, grain=0.6, build_mm=(1.0, 1.0, 2.0))
+
+
+def in_coarse_voxels(center: Center) -> Center:
+    """The same hospital with CT scans of 5 x 5 x 6 mm, for the clinic's network where there is no GPU."""
+    return _in_voxels(center, 5.0, 6.0, blur=1.6, noise=0.8, grain=1.6, build_mm=center.build_mm)
+
+
+def _in_voxels(
+    center: Center, pixel_mm: float, slice_mm: float, *, blur: float, noise: float, grain: float, build_mm: Spacing
+) -> Center:
+    def other(p: CtProtocol) -> CtProtocol:
+        return replace(
+            p,
+            pixel_mm=pixel_mm,
+            slice_mm=slice_mm,
+            kernel_mm=blur * p.kernel_mm,
+            noise_hu=noise * p.noise_hu,
+            noise_grain_mm=grain * p.noise_grain_mm,
         )
-        for share, p in center.protocols
-        if isinstance(p, CtProtocol)
-    )
-    return replace(center, protocols=protocols, build_mm=(1.0, 1.0, 2.0))
+
+    protocols = tuple((share, other(p)) for share, p in center.protocols if isinstance(p, CtProtocol))
+    return replace(center, protocols=protocols, build_mm=build_mm)
+
+
+DETAILS: dict[str, Callable[[Center], Center]] = {
+    "lesson": lambda center: center,
+    "clinic": in_clinic_detail,
+    "coarse": in_coarse_voxels,
+}

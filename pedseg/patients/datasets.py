@@ -17,7 +17,7 @@ from pedseg.patients.checks import Inspection, inspect, organs_present
 from pedseg.patients.loading import load_image, load_labels, read_labels
 from pedseg.patients.nnunet import survey_nnunet
 from pedseg.patients.survey import Survey, center_name, check_patients
-from pedseg.patients.table import COLUMNS, PENDING
+from pedseg.patients.table import COLUMNS, PENDING, coming
 from pedseg.patients.totalsegmentator import survey_totalsegmentator
 from pedseg.patients.writing import write_case, write_index, written_cases
 
@@ -171,7 +171,7 @@ def survey(folder: Path) -> Survey:
     """List the cases of a data-set folder of either layout, with everything wrong in names and tables."""
     folder = Path(folder)
     found = Survey(DataSet(folder, center_name(folder), (), {}))
-    if any((folder / PENDING).glob("*.json")):
+    if any(row.stem not in coming(folder) for row in (folder / PENDING).glob("*.json")):
         found.note(
             "E-UNFINISHED", folder, "the making of this data set was interrupted.", "Start it again; it resumes."
         )

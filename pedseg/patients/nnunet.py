@@ -11,7 +11,7 @@ from pathlib import Path
 from pedseg.organs import NAMES, recognize, suggest
 from pedseg.patients.cases import DataSet, assign_splits
 from pedseg.patients.survey import Survey, center_name
-from pedseg.patients.table import Files, read_case, read_rows
+from pedseg.patients.table import Files, read_case, read_rows, unfinished
 
 IGNORE = "ignore"
 MODALITY_OF = {"CT": "CT", "CT+MR": "", **dict.fromkeys(("MR", "MRI", "T1", "T2", "T1W", "T2W"), "MR")}
@@ -142,9 +142,10 @@ def _read_organ_names(file: Path, found: Survey) -> dict[str, str]:
 def _pair_files(folder: Path, ending: str, found: Survey) -> dict[str, Files]:
     """Case name -> (image, label map or None, whether it lies in the test folders)."""
     pairs: dict[str, Files] = {}
+    coming, unlabeled = unfinished(folder)
     for tail in ("Tr", "Ts"):
-        images = _names(folder / f"images{tail}", f"_0000{ending}", ending, found)
-        labels = _names(folder / f"labels{tail}", ending, ending, found)
+        images = _names(folder / f"images{tail}", f"_0000{ending}", ending, found, coming)
+        labels = _names(folder / f"labels{tail}", ending, ending, found, coming)
         for name in sorted(labels.keys() - images.keys()):
             found.note(
                 "E-IMAGE-MISSING",
@@ -155,7 +156,7 @@ def _pair_files(folder: Path, ending: str, found: Survey) -> dict[str, Files]:
         for name, image in images.items():
             if name in pairs:
                 found.note("E-CASE-TWICE", image, f"the case {name} also lies in imagesTr.", "Remove one of the two.")
-            elif name not in labels and (labels or tail == "Tr"):
+            elif name not in labels and name not in unlabeled and (labels or tail == "Tr"):
                 found.note(
                     "E-LABEL-MISSING",
                     image,
@@ -170,11 +171,13 @@ def _pair_files(folder: Path, ending: str, found: Survey) -> dict[str, Files]:
     return pairs
 
 
-def _names(folder: Path, tail: str, ending: str, found: Survey) -> dict[str, Path]:
-    """Case name -> file, for the files of one folder; hidden files do not count."""
+def _names(folder: Path, tail: str, ending: str, found: Survey, coming: set[str]) -> dict[str, Path]:
+    """Case name -> file, for the files of one folder; hidden files and cases still coming in do not count."""
     files = {}
     for file in sorted(folder.glob("[!.]*")):
         name = file.name.removesuffix(tail)
+        if name in coming:
+            continue
         if name and name != file.name:
             files[name] = file
         elif file.name.endswith((".nii", ".nii.gz")):

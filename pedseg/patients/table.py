@@ -14,7 +14,16 @@ from pathlib import Path
 
 from pedseg.findings import PedsegInputError, refuse
 from pedseg.organs import NAMES, suggest
-from pedseg.patients.cases import MODALITIES, PHASES, POSTURES, SEQUENCES, SPLITS, TUMORS, Case
+from pedseg.patients.cases import (
+    MODALITIES,
+    PHASES,
+    POSTURES,
+    SEQUENCES,
+    SPLITS,
+    TUMORS,
+    UNLABELED,
+    Case,
+)  # fmt: skip
 from pedseg.patients.survey import Survey, center_name
 
 COLUMNS = (
@@ -38,6 +47,7 @@ COLUMNS = (
     "months_since_surgery",
     "posture",
     "phase",
+    "notes",
     "modality",
     "sequence",
 )
@@ -51,6 +61,7 @@ WORDS = {  # what a column may say
     "sequence": SEQUENCES,
 }
 PENDING = ".rows"  # one small JSON a finished case, until write_index gathers them in cases.tsv
+COMING = ".coming"  # one empty file a case that is being imported
 Files = tuple[Path, Path | None, bool]  # image, label map, whether they lie in the test folders
 Organs = tuple[str, ...]
 Rows = dict[str, dict[str, str]]
@@ -73,6 +84,29 @@ def read_table(file: Path) -> list[dict[str, str]]:
         finding = f"the row of {uneven[0]} has another number of fields than the header."
         raise refuse("E-CASES-TABLE", file, finding, remedy)
     return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def unfinished(folder: Path) -> tuple[set[str], set[str]]:
+    """Cases on their way in that the table does not list yet, and listed cases that nobody contoured.
+
+    An import marks a case before it writes the first of its files: until the table is renewed, the data set is
+    what it was.
+    """
+    listed = _peek(folder / "cases.tsv")
+    return coming(folder) - listed.keys(), {name for name, split in listed.items() if split == UNLABELED}
+
+
+def coming(folder: Path) -> set[str]:
+    """Cases that an import has marked and not yet finished."""
+    return {file.name for file in (folder / COMING).glob("*")}
+
+
+def _peek(file: Path) -> dict[str, str]:
+    """Case -> split of a table, or nothing; what is wrong with it is for `read_rows` to say."""
+    try:
+        return {row["case"]: row.get("split") or "" for row in read_table(file)} if file.is_file() else {}
+    except PedsegInputError:
+        return {}
 
 
 def read_rows(file: Path, images: Mapping[str, Path], found: Survey) -> Rows:
@@ -135,6 +169,7 @@ def read_case(
         months_since_surgery=_months(row.get("months_since_surgery") or "", name, table, found),
         posture=row.get("posture") or "",
         phase=row.get("phase") or "",
+        silver=tuple(o for o in NAMES if label and o in (row.get("silver") or "").split(";")),
         modality=_modality(row.get("modality") or "", modality, name, table, found),
         sequence=row.get("sequence") or "",
     )
@@ -164,7 +199,7 @@ def _months(stated: str, name: str, table: Path, found: Survey) -> float | None:
 
 def _split(stated: str, name: str, no_label: bool, held_out: bool, table: Path, found: Survey) -> str:
     """The split of a case: as its row states, or as its folder tells; "" is to be assigned."""
-    if stated and stated not in SPLITS:
+    if stated and stated not in (SPLITS if not no_label else (*SPLITS, UNLABELED)):
         found.note("E-SPLIT", table, f"the case {name} has the split {stated!r}.", f"Write one of {', '.join(SPLITS)}.")
     if held_out and stated in ("train", "validation"):
         found.note(
@@ -174,7 +209,7 @@ def _split(stated: str, name: str, no_label: bool, held_out: bool, table: Path, 
             "Move its files to imagesTr and labelsTr.",
         )
     if no_label:
-        return "unlabeled"
+        return UNLABELED
     return stated or ("test" if held_out else "")
 
 

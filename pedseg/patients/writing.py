@@ -25,7 +25,7 @@ import numpy as np
 
 from pedseg.findings import refuse
 from pedseg.organs import NAMES, ORGANS
-from pedseg.patients.cases import SPLITS
+from pedseg.patients.cases import SPLITS, UNLABELED
 from pedseg.patients.loading import count_labels, describe, same_grid
 from pedseg.patients.table import COLUMNS, ONLY_WITH_MR, PENDING, WORDS, read_table
 from pedseg.scan import Scan, to_ras, write_nifti, write_whole
@@ -35,7 +35,7 @@ def write_case(
     folder: Path,
     name: str,
     image: Scan,
-    labels: Scan,
+    labels: Scan | None,
     *,
     patient: str,
     center: str,
@@ -51,6 +51,7 @@ def write_case(
     months_since_surgery: float | None = None,
     posture: str = "",
     phase: str = "",
+    notes: Iterable[str] = (),
     modality: str = "CT",
     sequence: str = "",
 ) -> dict[str, str]:
@@ -58,19 +59,23 @@ def write_case(
 
     Both are turned to RAS, spacing unchanged. `manual` are the organs drawn by people, `silver`
     those drawn by a program; those of them without a voxel count as annotated and absent. The row
-    comes last and marks the case as finished; call `write_index` when all cases are written.
+    comes last and marks the case as finished; call `write_index` when all cases are written. A scan
+    that nobody contoured has no labels and the split `unlabeled`. `notes` are doubts worth a column.
     """
-    folder, image, labels = Path(folder), to_ras(image), to_ras(labels)
-    manual, silver = tuple(manual), tuple(silver)
+    folder, image = Path(folder), to_ras(image)
+    labels = to_ras(labels) if labels is not None else None
+    manual, silver = (tuple(manual), tuple(silver)) if labels is not None else ((), ())
     about = {"sex": sex, "tumor": tumor, "posture": posture, "phase": phase, "modality": modality}
     about["sequence"] = sequence
-    _check_person(name, split, about, age_months, months_since_surgery)
+    _check_person(name, split, labels is None, about, age_months, months_since_surgery)
     drawn = _check_case(name, image, labels, [*manual, *silver])
     image_file, label_file = _files(folder, name, split)
     _forget(folder, name)
     write_nifti(image_file, Scan(np.round(image.voxels).astype(np.int16), image.affine))
-    write_nifti(label_file, Scan(labels.voxels.astype(np.uint8), labels.affine))
-    present = {NAMES[i - 1] for i in np.flatnonzero(count_labels(labels.voxels)) if i}
+    present: set[str] = set()
+    if labels is not None:
+        write_nifti(label_file, Scan(labels.voxels.astype(np.uint8), labels.affine))
+        present = {NAMES[i - 1] for i in np.flatnonzero(count_labels(labels.voxels)) if i}
     row = {
         "case": name,
         "patient": patient,
@@ -87,6 +92,7 @@ def write_case(
         "orientation": "RAS",
         "repairs": ";".join(repairs),
         "sha256_image": hashlib.sha256(image_file.read_bytes()).hexdigest(),
+        "notes": ";".join(notes),
         "months_since_surgery": "" if months_since_surgery is None else str(round(float(months_since_surgery), 2)),
     } | about
     write_whole(folder / PENDING / f"{name}.json", json.dumps(row).encode())
@@ -94,13 +100,19 @@ def write_case(
 
 
 def _check_person(
-    name: str, split: str, about: Mapping[str, str], age_months: int | None, months_since_surgery: float | None
+    name: str,
+    split: str,
+    unlabeled: bool,
+    about: Mapping[str, str],
+    age_months: int | None,
+    months_since_surgery: float | None,
 ) -> None:
     """Refuse what could not be read back from the table or from the name of a file."""
     if not re.fullmatch(r"[A-Za-z0-9-]{1,32}", name):
         raise refuse("E-CASE-NAME", name, "a case name holds 1 to 32 letters, digits or hyphens.", "Rename the case.")
-    if split not in SPLITS:
-        raise refuse("E-SPLIT", name, f"there is no split {split!r}.", f"Use one of {', '.join(SPLITS)}.")
+    if (split not in SPLITS) if not unlabeled else (split != UNLABELED):
+        words = UNLABELED if unlabeled else ", ".join(SPLITS)
+        raise refuse("E-SPLIT", name, f"this case cannot have the split {split!r}.", f"Use {words}.")
     for column, word in about.items():
         if word not in ("", *WORDS[column]):
             remedy = f"Give {', '.join(WORDS[column])} or nothing."
@@ -110,9 +122,9 @@ def _check_person(
         raise refuse("E-CASES-TABLE", name, finding, "Give months from 0, or None.")
 
 
-def _check_case(name: str, image: Scan, labels: Scan, drawn: Sequence[str]) -> list[str]:
+def _check_case(name: str, image: Scan, labels: Scan | None, drawn: Sequence[str]) -> list[str]:
     """Refuse, before a byte is written, what the reader would refuse; give back the organs drawn."""
-    if not same_grid(image, labels):
+    if labels is not None and not same_grid(image, labels):
         raise refuse(
             "E-GEOMETRY", name, f"image {describe(image)}, labels {describe(labels)}.", "Bring both on one grid."
         )
@@ -123,7 +135,7 @@ def _check_case(name: str, image: Scan, labels: Scan, drawn: Sequence[str]) -> l
             "the image holds values that are no gray values of a scan.",
             "Replace NaN, infinite and huge values.",
         )
-    ids = np.unique(labels.voxels)
+    ids = np.unique(labels.voxels) if labels is not None else np.zeros(1)
     if ids.min() < 0 or ids.max() > len(ORGANS) or np.any(ids != np.round(ids)):
         raise refuse(
             "E-LABEL-VALUES",
@@ -146,7 +158,7 @@ def _check_case(name: str, image: Scan, labels: Scan, drawn: Sequence[str]) -> l
 
 def _files(folder: Path, name: str, split: str) -> tuple[Path, Path]:
     """Where the image and the label map of a case lie."""
-    tail = "Ts" if split == "test" else "Tr"
+    tail = "Ts" if split in ("test", UNLABELED) else "Tr"
     return folder / f"images{tail}" / f"{name}_0000.nii.gz", folder / f"labels{tail}" / f"{name}.nii.gz"
 
 
@@ -168,9 +180,12 @@ def written_cases(folder: Path) -> dict[str, dict[str, str]]:
     rows = {row["case"]: row for row in read_table(table)} if table.is_file() else {}
     for file in sorted((folder / PENDING).glob("*.json")):
         rows[file.stem] = json.loads(file.read_text(encoding="utf-8"))
-    return {
-        name: rows[name] for name in sorted(rows) if all(f.is_file() for f in _files(folder, name, rows[name]["split"]))
-    }
+
+    def complete(name: str) -> bool:
+        image, labels = _files(folder, name, rows[name]["split"])
+        return image.is_file() and (labels.is_file() or rows[name]["split"] == UNLABELED)
+
+    return {name: rows[name] for name in sorted(rows) if complete(name)}
 
 
 def write_index(folder: Path, *, center: str) -> list[dict[str, str]]:
@@ -224,8 +239,10 @@ def _datalist(folder: Path, rows: Iterable[Mapping[str, str]]) -> dict:
     lists: dict[str, list] = {"training": [], "testing": []}
     for row in rows:
         image, label = (file.relative_to(folder).as_posix() for file in _files(folder, row["case"], row["split"]))
-        entry: dict[str, object] = {"image": image, "label": label}
-        if row["split"] == "test":
+        entry: dict[str, object] = {"image": image}
+        if row["split"] != UNLABELED:
+            entry["label"] = label
+        if row["split"] in ("test", UNLABELED):
             lists["testing"].append(entry)
         else:
             lists["training"].append(entry | {"fold": int(row["split"] == "train")})

@@ -165,9 +165,13 @@ def draw_contours(axes: Axes, labels_slice: NDArray, organs: list[Organ], spacin
 
 def halo(color: str) -> withStroke:
     """A rim around a line that keeps dark colors visible on a dark picture and light ones on a light."""
+    return withStroke(linewidth=2.4, foreground=(1, 1, 1, 0.75) if is_dark(color) else (0, 0, 0, 0.75))
+
+
+def is_dark(color: str) -> bool:
+    """Whether a line of this color gets lost on a dark picture."""
     red, green, blue = to_rgb(color)
-    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.25
-    return withStroke(linewidth=2.4, foreground=(1, 1, 1, 0.75) if dark else (0, 0, 0, 0.75))
+    return 0.299 * red + 0.587 * green + 0.114 * blue < 0.25
 
 
 def name_organs(axes: Axes, labels_slice: NDArray, organs: list[Organ], spacing_mm, plane: str) -> None:

@@ -1,0 +1,1 @@
+"""The way in and out of the workbook: DICOM and public data sets in, contours for planning systems out."""

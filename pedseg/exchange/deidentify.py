@@ -1,0 +1,110 @@
+"""Nothing identifying enters a data set: what may pass is listed, and everything else stays behind.
+
+Of a DICOM header pass the age in months, the sex, the posture and the voxels' place; the patient becomes a keyed
+hash. The key stays with the center: whoever has it can find the patient again, nobody else can.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pedseg.exchange.dicom_files import reading
+from pedseg.findings import Finding, refuse
+
+POSTURES = {"HFS": "supine", "FFS": "supine", "HFP": "prone", "FFP": "prone", "HFDL": "left side", "FFDL": "left side",
+            "HFDR": "right side", "FFDR": "right side"}  # fmt: skip
+# Kinds of elements in which a person can have been named, and elements of these kinds that name nobody.
+NAMING_KINDS = ("PN", "LO", "SH", "LT", "ST", "UT", "UC", "DA", "DT", "TM", "UI", "AE", "UN", "AS")
+HARMLESS = frozenset(
+    "SOPClassUID MediaStorageSOPClassUID TransferSyntaxUID ReferencedSOPClassUID RescaleType ConvolutionKernel "
+    "PatientAge Manufacturer ManufacturerModelName SoftwareVersions ScanOptions FilterType CodeMeaning CodeValue "
+    "CodingSchemeDesignator ImplementationVersionName ImplementationClassUID".split()
+)
+
+
+def read_key(file: Path, dataset: Path) -> bytes:
+    """The center's secret for case names, made at its first use; it may not lie in the data set that it protects."""
+    if dataset.resolve() in file.resolve().parents:
+        remedy = "Keep the key elsewhere; it is what turns case names back into patients."
+        raise refuse("E-KEY", file, "this key would lie within the data set.", remedy)
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as stream:
+            stream.write(secrets.token_hex(32) + "\n")
+    text = file.read_text(encoding="ascii", errors="replace").strip()
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise refuse(
+            "E-KEY", file, "this is no key of a center.", "Restore it; with another key, patients get new names."
+        )
+    return bytes.fromhex(text)
+
+
+def pseudonym(key: bytes, *about: str) -> str:
+    """Ten hexadecimal digits that stand for a patient or a scan; the same for the same key, and not to be undone."""
+    return hmac.new(key, "\0".join(about).encode(), hashlib.sha256).hexdigest()[:10]
+
+
+def age_months(header: Any) -> int | None:
+    """The age at the scan in whole months: from the dates, else from the age as stated."""
+    born, scanned = (str(header.get(k) or "") for k in ("PatientBirthDate", "StudyDate"))
+    if re.fullmatch(r"\d{8}", born) and re.fullmatch(r"\d{8}", scanned) and born <= scanned:
+        months = (int(scanned[:4]) - int(born[:4])) * 12 + int(scanned[4:6]) - int(born[4:6])
+        return max(0, months - (scanned[6:] < born[6:]))
+    stated = re.fullmatch(r"(\d{3})([DWMY])", str(header.get("PatientAge") or "").strip())
+    if not stated:
+        return None
+    return int(int(stated[1]) * {"D": 12 / 365.25, "W": 84 / 365.25, "M": 1, "Y": 12}[stated[2]])
+
+
+def sex(header: Any) -> str:
+    """F, M, or nothing."""
+    stated = str(header.get("PatientSex") or "").strip()
+    return stated if stated in ("F", "M") else ""
+
+
+def posture(header: Any) -> str:
+    """On what the patient lay, from the position that the technician chose."""
+    return POSTURES.get(str(header.get("PatientPosition") or "").strip(), "")
+
+
+def who(file: Path, header: Any) -> dict[str, Any]:
+    """All that passes from a header into `cases.tsv`."""
+    with reading(file):
+        return {"age_months": age_months(header), "sex": sex(header), "posture": posture(header)}
+
+
+def burned_in(file: Path, header: Any) -> list[Finding]:
+    """Names that are painted into the voxels cannot be taken out by leaving headers behind."""
+    if str(header.get("BurnedInAnnotation") or "").upper() != "YES":
+        return []
+    remedy = "Export the series without annotations, or take it out of the folder."
+    return [Finding("E-PHI", str(file), "its header says that text is painted into the picture.", remedy)]
+
+
+def identifiers(header: Any) -> set[str]:
+    """Every text of three and more letters in a header by which a person or a visit could be found."""
+    found: set[str] = set()
+    for element in header.iterall():
+        if element.VR in NAMING_KINDS and element.keyword not in HARMLESS and element.value:
+            values = element.value if isinstance(element.value, (list, tuple)) or element.VM > 1 else [element.value]
+            for value in values:
+                text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+                found |= {part.strip("\0 ") for part in (text, *re.split(r"[\^=\s]+", text))}
+    return {text for text in found if len(text) >= 3}
+
+
+def refuse_leaks(file: Path, content: Iterable[str], secret: set[str]) -> Iterator[Finding]:
+    """A last look before anything is written: no cell of the table may hold what identifies."""
+    for text in content:
+        leaked = [word for word in secret if word.casefold() in text.casefold() and not word.isdecimal()]
+        if leaked:
+            found = f"{len(leaked)} identifying text(s) of its header would stand in the data set."
+            yield Finding("E-PHI", str(file), found, "Choose other words for center, source and license.")
+            return

@@ -1,0 +1,144 @@
+"""Scans into a center's data set: all of them are looked at before one is written, and a crash leaves the old data set.
+
+A case is marked before its first file is written and counts only when the table lists it, so a data set that
+was killed in the middle of an import reads as it did before; the same command then goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pedseg.exchange.ct_series import REPAIRS
+from pedseg.exchange.deidentify import pseudonym, read_key, refuse_leaks
+from pedseg.exchange.dicom_folders import Wishes
+from pedseg.exchange.incoming import Incoming, Loaded, check
+from pedseg.exchange.public_layouts import survey_source
+from pedseg.findings import Finding, PedsegInputError, refuse
+from pedseg.patients.cases import UNLABELED
+from pedseg.patients.table import COMING
+from pedseg.patients.writing import write_case, write_index, written_cases
+from pedseg.scan import write_whole
+
+KEPT_BYTES = 2**29  # scans that are kept from looking to writing; others are read twice
+ALL_REPAIRS = {**REPAIRS, "overlaps": "where organs overlap by more than 1 mL, the smaller one keeps the voxels"}
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What became of one scan: the case's name, and what its user should read (not kept anywhere)."""
+
+    source: Path
+    case: str
+    organs: tuple[str, ...]
+    told: tuple[str, ...]
+    was_there: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where scans go and under which names: data set, center, the center's key, what is said of all."""
+
+    dataset: Path
+    center: str
+    key: bytes
+    license: str = ""
+    source: str = ""
+    split: str = ""
+    situs_inversus: bool = False
+
+    def patient(self, one: Incoming) -> str:
+        """The patient's keyed hash."""
+        return pseudonym(self.key, "patient", one.patient)
+
+    def case(self, one: Incoming) -> str:
+        """The case's name: the patient, and four more digits for the scan."""
+        return f"{self.patient(one)}-{pseudonym(self.key, 'scan', one.patient, one.scan)[:4]}"
+
+
+def import_scans(
+    source: Path, dataset: Path, *, center: str, key: Path, wishes: Wishes | None = None, skip_refused: bool = False,
+    license: str = "", origin: str = "", split: str = "", situs_inversus: bool = False,
+) -> Iterator[Imported | Finding]:  # fmt: skip
+    """Import every scan of a folder, a file or a public layout; a generator of what became of each.
+
+    Raises one `PedsegInputError` with the findings of all scans before anything is written; with `skip_refused`
+    findings are given out and the other scans are imported. `wishes` are the user's options for reading, `origin`
+    says in words where the scans come from. Scans that are in the data set already stay as they are.
+    """
+    wishes = wishes or Wishes()
+    _check_wishes(source, dataset, wishes)
+    scans, findings, told = survey_source(source, wishes)
+    target = Target(dataset, center, read_key(key, dataset), license, origin, split, situs_inversus)
+    there = {*written_cases(dataset)} if dataset.exists() else set()
+    new = [one for one in scans if target.case(one) not in there]
+    kept, refused = _look(new, target)
+    findings += [finding for found in refused.values() for finding in found]
+    findings += _same_names(new, target)
+    if findings and not skip_refused:
+        raise PedsegInputError(findings)
+    yield from findings
+    yield from (Finding("I-LEFT-OUT", str(source), line, "") for line in told)
+    yield from (Imported(one.source, target.case(one), (), (), True) for one in scans if target.case(one) in there)
+    yield from _write([one for one in new if one.source not in refused], kept, target)
+
+
+def _check_wishes(source: Path, dataset: Path, wishes: Wishes) -> None:
+    if not source.exists():
+        raise refuse("E-FILE-MISSING", source, "there is no such file or folder.", "Check the name.")
+    if source.resolve() in (dataset.resolve(), *dataset.resolve().parents) and source.resolve() == dataset.resolve():
+        raise refuse("E-SAME-FOLDER", source, "this is the data set itself.", "Name another folder with --to.")
+    unknown = {*wishes.repairs} - ALL_REPAIRS.keys()
+    if unknown:
+        known = "; ".join(f"{word}: {told}" for word, told in ALL_REPAIRS.items())
+        raise refuse("E-REPAIR", source, f"there is no repair {sorted(unknown)[0]!r}.", f"Use one of these. {known}.")
+
+
+def _look(scans: Sequence[Incoming], target: Target) -> tuple[dict[Path, Loaded], dict[Path, list[Finding]]]:
+    """Read and check every scan; what fits into memory is kept."""
+    kept: dict[Path, Loaded] = {}
+    refused: dict[Path, list[Finding]] = {}
+    for one in scans:
+        try:
+            loaded = one.load()
+            wrong = check(one, loaded, target.situs_inversus)
+            words = [target.center, target.license, target.source, *loaded.notes, *loaded.repairs]
+            wrong += refuse_leaks(one.source, words, {*loaded.secret})
+        except PedsegInputError as error:
+            wrong = list(error.findings)
+        if wrong:
+            refused[one.source] = wrong
+        elif sum(other.image.voxels.nbytes for other in kept.values()) + loaded.image.voxels.nbytes < KEPT_BYTES:
+            kept[one.source] = loaded
+    return kept, refused
+
+
+def _same_names(scans: Sequence[Incoming], target: Target) -> Iterator[Finding]:
+    """Two scans that would become one case."""
+    seen: dict[str, Incoming] = {}
+    for one in scans:
+        other = seen.setdefault(target.case(one), one)
+        if other is not one:
+            found = f"it is the same scan of the same patient as {other.source}."
+            yield Finding("E-CASE-TWICE", str(one.source), found, "Keep one of the two in the source.")
+
+
+def _write(scans: Sequence[Incoming], kept: dict[Path, Loaded], target: Target) -> Iterator[Imported]:
+    """Mark, write and list the cases; the table comes last."""
+    for one in scans:
+        loaded = kept.pop(one.source, None) or one.load()
+        name, contoured = target.case(one), loaded.labels is not None
+        write_whole(target.dataset / COMING / name, b"")
+        write_case(
+            target.dataset, name, loaded.image, loaded.labels, patient=target.patient(one), center=target.center,
+            split=(target.split or one.split or "train") if contoured else UNLABELED, manual=loaded.manual,
+            silver=loaded.silver, source=f"{target.source} {one.public_id}".strip(), license=target.license,
+            repairs=loaded.repairs, notes=loaded.notes, **loaded.about,
+        )  # fmt: skip
+        yield Imported(one.source, name, (*loaded.manual, *loaded.silver), loaded.told)
+    if scans or (target.dataset / COMING).exists():
+        write_index(target.dataset, center=target.center)
+        for marker in [*(target.dataset / COMING).glob("*"), *(target.dataset / COMING).glob(".*")]:
+            marker.unlink()
+        (target.dataset / COMING).rmdir() if (target.dataset / COMING).exists() else None

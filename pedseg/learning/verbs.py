@@ -1,0 +1,58 @@
+"""The word of a trained network on the command line: `predict`, a generator of the lines that its user reads."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pedseg.findings import refuse
+
+
+def predict(options: argparse.Namespace) -> Iterator[str]:
+    """Draw contours on NIfTI scans, or on a CT in DICOM (to RTSTRUCT if --out ends in .dcm)."""
+    from pedseg.learning import training
+    from pedseg.learning.drawing import draw_dicom, draw_nifti
+
+    net, plan = training.load_network(options.model)
+    if _is_dicom(options.scan):
+        yield from draw_dicom(net, plan, options.scan, options.out, series=options.series)
+    else:
+        yield from draw_nifti(net, plan, targets(options.scan, options.out))
+    yield f"contours of {len(plan.organs)} organs: {options.out}"
+
+
+def _predict(own: argparse.ArgumentParser) -> None:
+    own.add_argument("scan", type=Path, help="a NIfTI file, a folder of them, or a folder with a CT in DICOM")
+    own.add_argument("--model", type=Path, required=True, help="weights, a .safetensors file")
+    own.add_argument("--out", type=Path, required=True, help="label map (.nii.gz), RTSTRUCT (.dcm), or a folder")
+    own.add_argument("--series", default="", metavar="N", help="which CT series, by number in the table or UID")
+
+
+def _is_dicom(source: Path) -> bool:
+    """A folder without NIfTI files, or a file that is not called .nii: the DICOM reader says what is wrong."""
+    if source.is_dir():
+        return not any(source.glob("*.nii*")) and any(source.iterdir())
+    return source.exists() and not source.name.endswith((".nii", ".nii.gz"))
+
+
+def targets(source: Path, out: Path) -> list[tuple[Path, Path]]:
+    """Which scan becomes which label map; one file may name its own target."""
+    if source.is_dir():
+        scans = sorted(source.glob("*.nii.gz")) + sorted(source.glob("*.nii"))
+        if not scans:
+            raise refuse(
+                "E-NO-SCAN",
+                source,
+                "the folder holds no scan.",
+                "Give a .nii.gz file, a folder of them, or a DICOM folder.",
+            )
+        return [(scan, out / f"{scan.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz") for scan in scans]
+    if out.name.endswith(".nii.gz"):
+        return [(source, out)]
+    return [(source, out / f"{source.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz")]
+
+
+VERBS: dict[Callable[[argparse.Namespace], Iterator[str]], Callable[[argparse.ArgumentParser], None]] = {
+    predict: _predict
+}
