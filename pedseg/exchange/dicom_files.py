@@ -102,8 +102,11 @@ def open_folder(folder: Path) -> tuple[list[DicomFile], list[Finding]]:
 
 def open_file(path: Path) -> DicomFile | None:
     """The header of one file, or None if it is not DICOM."""
-    import pydicom
-
+    try:
+        import pydicom
+    except ImportError as error:
+        remedy = "Install what reads DICOM: pip install 'pedseg[dicom]'."
+        raise refuse("E-NOT-INSTALLED", path, "pydicom is not here.", remedy) from error
     try:
         with path.open("rb") as stream:
             opening = stream.read(132)

@@ -33,7 +33,13 @@ FEW_VOXELS = 10
 
 
 def write_rtstruct(
-    file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, *, label: str = "pedseg", few: int = FEW_VOXELS
+    file: Path,
+    masks: Mapping[str, NDArray[np.bool_]],
+    ct: CtScan,
+    *,
+    label: str = "pedseg",
+    few: int = FEW_VOXELS,
+    drawn_by: str = "AUTOMATIC",
 ) -> list[str]:
     """Write masks (column, row, slice), by TG-263 name, as an RTSTRUCT; gives back what a person should look at.
 
@@ -44,7 +50,7 @@ def write_rtstruct(
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _save(part, _dataset(masks, ct, label))
+        _save(part, _dataset(masks, ct, label, drawn_by))
         _compare(part, file, masks, ct)
         os.replace(part, file)
     finally:
@@ -90,7 +96,7 @@ def _compare(part: Path, file: Path, masks: Mapping[str, NDArray[np.bool_]], ct:
             raise refuse("E-READ-BACK", file, what, "Nothing was written; please report this scan's geometry.")
 
 
-def _dataset(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, label: str) -> Any:
+def _dataset(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, label: str, drawn_by: str) -> Any:
     """The whole RTSTRUCT (DICOM PS3.3 A.19.3)."""
     from pydicom.dataset import Dataset
     from pydicom.uid import generate_uid
@@ -105,7 +111,8 @@ def _dataset(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, label: str) -> 
         dataset.SpecificCharacterSet = charset
     dataset.SOPClassUID, dataset.SOPInstanceUID = RTSTRUCT_CLASS, generate_uid()
     dataset.Modality, dataset.SeriesInstanceUID, dataset.SeriesNumber = "RTSTRUCT", generate_uid(), None
-    dataset.SeriesDescription = "Contours drawn by a program, not approved"
+    by = "a program" if drawn_by == "AUTOMATIC" else "hand"
+    dataset.SeriesDescription = f"Contours drawn by {by}, not approved"
     dataset.Manufacturer, dataset.ManufacturerModelName, dataset.SoftwareVersions = "pedseg", "pedseg", __version__
     dataset.OperatorsName = ""
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = ct.frame_of_reference, ""
@@ -117,7 +124,7 @@ def _dataset(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, label: str) -> 
     dataset.StructureSetROISequence, dataset.ROIContourSequence, dataset.RTROIObservationsSequence = [], [], []
     colors = {organ.name: organ.color for organ in ORGANS}
     for number, (name, mask) in enumerate(masks.items(), 1):
-        dataset.StructureSetROISequence.append(_roi(number, name, ct))
+        dataset.StructureSetROISequence.append(_roi(number, name, ct, drawn_by))
         dataset.ROIContourSequence.append(_contours(number, mask, ct, colors.get(name, "#FFFFFF")))
         dataset.RTROIObservationsSequence.append(_observation(number, name))
     return dataset
@@ -157,12 +164,12 @@ def _reference(ct: CtScan) -> Any:
     return _item(FrameOfReferenceUID=ct.frame_of_reference, RTReferencedStudySequence=[study])
 
 
-def _roi(number: int, name: str, ct: CtScan) -> Any:
+def _roi(number: int, name: str, ct: CtScan, drawn_by: str) -> Any:
     return _item(
         ROINumber=number,
         ReferencedFrameOfReferenceUID=ct.frame_of_reference,
         ROIName=name[:64],
-        ROIGenerationAlgorithm="AUTOMATIC",
+        ROIGenerationAlgorithm=drawn_by,
     )
 
 
