@@ -48,9 +48,9 @@ figures.show(
 )
 
 # %% [markdown]
-# ## A slice is missing
+# ## Slices are missing
 #
-# Transfers break. Below, five slices lie at these places in mm; one between them was lost. A reader that trusts the
+# Transfers break. Below, five slices lie at these places in mm; two between them were lost. A reader that trusts the
 # first and the last place spaces what is left evenly. Common readers do, without a word.
 #
 # **Question.** Which distance between slices, in mm, does such a reader believe in?
@@ -58,12 +58,12 @@ figures.show(
 # %% exercise
 import numpy as np
 
-places_mm = np.array([0.0, 4.0, 8.0, 16.0, 20.0])
+places_mm = np.array([0.0, 4.0, 8.0, 20.0, 24.0])
 believed_mm = (places_mm[-1] - places_mm[0]) / (len(places_mm) - 1)  # answer
 believed_mm = lesson.check("false spacing", believed_mm, places_mm=places_mm)
 
 # %% [markdown] answer
-# 5 mm instead of 4: every organ would grow by a quarter, and the slices above the gap would lie in the wrong place.
+# 6 mm instead of 4: every organ would grow by half, and the slices above the gap would lie in the wrong place.
 # Nothing in the picture looks broken.
 
 # %% [markdown]
@@ -90,8 +90,8 @@ print(ct_series.read_series(torn, repairs=["gaps"]).repairs)
 # %%
 from pedseg.exchange.importing import import_scans
 
-here = lesson.runs() / "own"
-for case in import_scans(folder, here / "Dataset903_Here", center="Here", key=here / "Here.case-key"):
+here, key = lesson.runs() / "own", lesson.runs() / "keys" / "Here.case-key"
+for case in import_scans(folder, here / "Dataset903_Here", center="Here", key=key):
     print(case.case, case.organs, *case.told, sep="\n  ")
 left_behind = [word for word in deidentify.identifiers(ct.header) if word.isalpha()]
 print("\nwords that stay behind:", *sorted(left_behind)[:12])
@@ -139,7 +139,8 @@ weights = exam.weight_files(lesson.study())
 drawn = drawing.draw(*training.load_network(weights["federated"]), ct.scan, folder)
 told = exporting.export(drawn, here / "contours.dcm", kind="rtstruct", ct=ct)
 back = rtstruct.read_rtstruct(here / "contours.dcm", ct)
-same = [name for name, mask in exporting.onto(drawn, ct, "").items() if (mask == back.masks[name]).all()]
+meant = exporting.onto(drawn, ct, folder)
+same = [name for name, mask in meant.items() if (mask == back.masks[name]).all()]
 print(len(same), "of", len(back.masks), "organs come back voxel by voxel")
 print(*told, sep="\n")
 

@@ -44,7 +44,8 @@ def read_seg(file: Path, ct: CtScan, *, other_frame: bool = False) -> Contours:
             found = "it was drawn in another frame of reference than this CT."
             remedy = "Give the CT that it was drawn on. If both are surely aligned, say --other-frame."
             raise refuse("E-FRAME", file, found, remedy)
-        names = [str(item.SegmentLabel) for item in seg.SegmentSequence]
+        described = [seg.get_segment_description(number) for number in seg.segment_numbers]
+        names = [str(one.SegmentLabel) for one in described]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             found = f"several segments are called {sorted(twice)[0]!r}; nobody knows which of them counts."
@@ -59,11 +60,9 @@ def read_seg(file: Path, ct: CtScan, *, other_frame: bool = False) -> Contours:
     masks: dict[str, NDArray[np.bool_] | None] = {}
     for number, name in enumerate(names):
         mask = np.zeros(ct.scan.shape, dtype=bool)
-        _paste(mask, 2 * array[..., number] >= most if most > 1 else array[..., number] > 0, start)
+        _paste(mask, array[..., number] >= max(most / 2, 1), start)
         masks[name] = mask if mask.any() else None
-    machine = {
-        n for n, item in zip(names, seg.SegmentSequence, strict=True) if item.get("SegmentAlgorithmType") == "AUTOMATIC"
-    }
+    machine = {str(one.SegmentLabel) for one in described if one.get("SegmentAlgorithmType") == "AUTOMATIC"}
     return Contours(masks, (), frozenset(machine))
 
 

@@ -58,11 +58,15 @@ class Desk(widgets.VBox):
             self.words.value = as_html(error.findings)
         except OSError as error:
             self.words.value = html.escape(str(error))
+        except Exception as error:  # a fault of the program: said here, because a button swallows it
+            self.words.value = html.escape(f"This should not have happened: {error!r}")
+            raise
 
     def _look(self) -> None:
         files, findings = open_folder(Path(self.folder.value))
         self.series = group(files)
         self.choice.options = [(_line(one), number) for number, one in enumerate(self.series)]
+        self.choice.index = 0 if self.series else None
         self.draw.disabled = not self.series
         kinds = sorted({file.kind for file in files})
         said = f"{len(files)} DICOM files: {', '.join(kinds)}." if files else "There is no DICOM here."

@@ -48,7 +48,7 @@ BY_HAND = {
     "whose kidney": ({"ratios": {"Kidney_L": 0.4, "Kidney_R": 0.9}}, "Kidney_L"),
     "noise for more rounds": ({"rounds": 10, "more": 40}, 2.0),
     "pairs of masks": ({"centers": 5}, 10),
-    "false spacing": ({"places_mm": np.array([0.0, 2.0, 4.0, 8.0, 10.0])}, 2.5),
+    "false spacing": ({"places_mm": np.array([0.0, 2.0, 4.0, 10.0, 12.0])}, 3.0),
     "seconds to guess": ({"digits": 7, "per_second": 1e6}, 10.0),
     "area through the centers": ({"edge": 4}, 9 / 16),
     "empty contour": ({}, "unknown"),
