@@ -39,7 +39,7 @@ class Desk(widgets.VBox):
         self.choice = widgets.Dropdown(options=[], description="CT series", layout=WIDE)
         self.model = widgets.Dropdown(options=list(models), description="Drawn by")
         self.draw = widgets.Button(description="2 · draw contours", disabled=True)
-        self.out = widgets.Text(value=str(Path(folder) / "contours.dcm"), description="RTSTRUCT", layout=WIDE)
+        self.out = widgets.Text(value=_beside(folder), description="RTSTRUCT", layout=WIDE)
         self.write = widgets.Button(description="3 · write them", disabled=True)
         self.words = widgets.HTML()
         self.picture = widgets.VBox()
@@ -64,7 +64,7 @@ class Desk(widgets.VBox):
 
     def _look(self) -> None:
         files, findings = open_folder(Path(self.folder.value))
-        self.series = group(files)
+        self.series, self.out.value = group(files), _beside(self.folder.value)
         self.choice.options = [(_line(one), number) for number, one in enumerate(self.series)]
         self.choice.index = 0 if self.series else None
         self.draw.disabled = not self.series
@@ -86,6 +86,11 @@ class Desk(widgets.VBox):
         told = export(self.drawn, Path(self.out.value), kind="rtstruct", ct=self.ct, name=self.folder.value)
         said = [f"{self.out.value}: written, read back and found equal. Not approved: that is for a person.", *told]
         self.words.value = "<br>".join(map(html.escape, said))
+
+
+def _beside(folder: Path | str) -> str:
+    """Where contours go: beside the folder, because within it they would be found again as somebody's contours."""
+    return str(Path(folder).parent / "contours.dcm")
 
 
 def _line(series: Series) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -479,3 +480,11 @@ def test_a_bad_scan_is_refused_or_handled_as_written(case, tmp_path):
 
 def test_all_twenty_six_rows_are_here():
     assert [*ROWS] == [*range(1, 27)]
+
+
+def test_every_code_of_this_room_is_provoked_by_a_test(root):
+    """A finding that nothing here brings about might never be right."""
+    room, tests = root / "pedseg" / "exchange", Path(__file__).parent
+    codes = {code for file in room.glob("*.py") for code in re.findall(r'"(E-[A-Z0-9-]+)"', file.read_text())}
+    provoked = {code for file in tests.glob("test_*.py") for code in re.findall(r"E-[A-Z0-9-]+", file.read_text())}
+    assert codes - provoked == set()

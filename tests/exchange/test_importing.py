@@ -267,6 +267,7 @@ def test_who_drew_it_and_what_is_gone_are_four_things(tmp_path):
     (one,) = bring(tmp_path / "raw", tmp_path / "ds")
     (case,) = read_dataset_of_one(tmp_path / "ds").cases
     assert (case.annotated, case.silver, case.absent) == (("Liver", "Spleen", "Heart"), ("Spleen",), ())
+    assert case.trusted == ("Liver", "Heart")  # what a program drew teaches, and is no truth to be scored on
     assert "empty, taken as not annotated: kidney-left" in one.told
     bring(tmp_path / "raw", tmp_path / "other", wishes=Wishes(empty_means_absent=True))
     (case,) = read_dataset_of_one(tmp_path / "other").cases

@@ -27,9 +27,10 @@ def page(root, paula) -> Desk:
 
 
 def test_from_the_folder_to_the_planning_system(page, paula, tmp_path):
-    page.out.value = str(tmp_path / "contours.dcm")
     assert page.draw.disabled and page.write.disabled
     page.look.click()
+    assert page.out.value == str(paula.parent / "contours.dcm")
+    page.out.value = str(tmp_path / "contours.dcm")
     assert "CT, RTSTRUCT, localizer" in page.words.value
     assert len(page.choice.options) == 1
     page.model.value = "federated"
