@@ -58,7 +58,7 @@ def measure() -> list[dict[str, Any]]:
         times: dict[str, list[float]] = {}
         for _ in range(REPEATS):
             _timed(times, "write", lambda: write_rtstruct(folder / "ours.dcm", masks, ct))
-            back = _timed(times, "read", lambda: read_rtstruct(folder / "ours.dcm", ct).masks)
+            back = _timed(times, "read", lambda: dict(read_rtstruct(folder / "ours.dcm", ct).masks))
             _plastimatch(times, folder)
             _rt_utils(times, folder, list(masks))
         assert all(np.array_equal(back[name], mask) for name, mask in masks.items())

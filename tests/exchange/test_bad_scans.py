@@ -420,7 +420,7 @@ ROWS: dict[int, Row] = {
     },
     25: {
         "painted in": (series(BurnedInAnnotation="YES"), "E-PHI"),
-        "said by the user": (series(InstitutionName="Klinikum"), "E-PHI", {"origin": "Klinikum Nord"}),
+        "said by the user": (series(PatientName="Muster^Erika"), "E-PHI", {"origin": "scan of erika"}),
         "in the path": (named_path, nameless),
     },
     26: {
