@@ -18,6 +18,16 @@ from pedseg.exchange.rtstruct import OFF_PLANE_MM, Contours
 from pedseg.findings import refuse
 
 LARGEST = 2**31  # voxels of all segments together
+# SNOMED CT codes as TotalSegmentator and the TG-263 map of HL7 mCODE give them; the side is in the label.
+CODES = {
+    "Liver": ("10200004", "Liver"), "Spleen": ("78961009", "Spleen"), "Pancreas": ("15776009", "Pancreas"),
+    "Kidney": ("64033007", "Kidney"), "Lung": ("39607008", "Lung"), "Heart": ("80891009", "Heart"),
+    "Bowel^Stomach": ("69695003", "Stomach"), "Esophagus": ("32849002", "Esophagus"),
+    "Gallbladder": ("28231008", "Gallbladder"), "Glnd_Adrenal": ("23451007", "Adrenal gland"),
+    "A_Aorta": ("15825003", "Aorta"), "V_Venacava_I": ("64131007", "Inferior vena cava"),
+    "V_Portal": ("32764006", "Portal vein"), "SpinalCanal": ("61853006", "Spinal canal"),
+    "VBs": ("3572006", "Vertebra"), "Bladder": ("89837001", "Urinary bladder"),
+}  # fmt: skip
 
 
 def segmented_series(header: Any) -> str:
@@ -113,6 +123,14 @@ def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) ->
         part.unlink(missing_ok=True)
 
 
+def _property(name: str) -> Any:
+    """What an organ is, in SNOMED CT."""
+    from highdicom.sr.coding import CodedConcept
+
+    code, meaning = CODES.get(name.removesuffix("_L").removesuffix("_R"), ("113343008", "Organ"))
+    return CodedConcept(code, "SCT", meaning)
+
+
 def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
     """The whole SEG, one segment an organ."""
     import highdicom
@@ -132,7 +150,7 @@ def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
                 segment_number=number,
                 segment_label=name,
                 segmented_property_category=CodedConcept("123037004", "SCT", "Anatomical Structure"),
-                segmented_property_type=CodedConcept("113343008", "SCT", "Organ"),
+                segmented_property_type=_property(name),
                 algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
                 algorithm_identification=algorithm,
             )

@@ -140,7 +140,8 @@ def _write(scans: Sequence[Incoming], kept: dict[Incoming, Loaded], target: Targ
         )  # fmt: skip
         yield Imported(one.source, name, (*loaded.manual, *loaded.silver), loaded.told)
     if scans or (target.dataset / COMING).exists():
-        write_index(target.dataset, center=target.center)
+        mirrored = [target.case(one) for one in scans if target.situs_inversus]
+        write_index(target.dataset, center=target.center, situs_inversus=mirrored)
         for marker in [*(target.dataset / COMING).glob("*"), *(target.dataset / COMING).glob(".*")]:
             marker.unlink()
         (target.dataset / COMING).rmdir() if (target.dataset / COMING).exists() else None

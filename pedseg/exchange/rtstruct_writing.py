@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import __version__
-from pedseg.exchange.ct_series import LPS_TO_RAS, CtScan
+from pedseg.exchange.ct_series import INTERPOLATED, LPS_TO_RAS, CtScan
 from pedseg.exchange.dicom_files import reading
 from pedseg.exchange.rings import trace
 from pedseg.exchange.rtstruct import CONTOUR_DATA, read_rtstruct
@@ -47,6 +47,7 @@ def write_rtstruct(
     Raises `PedsegInputError` if the CT lacks the identifiers that contours refer to.
     """
     _check_references(ct)
+    masks, told = _on_real_slices(masks, ct)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -55,14 +56,26 @@ def write_rtstruct(
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
-    return list(_notes(masks, few))
+    return [*told, *_notes(masks, few)]
+
+
+def _on_real_slices(
+    masks: Mapping[str, NDArray[np.bool_]], ct: CtScan
+) -> tuple[Mapping[str, NDArray[np.bool_]], list[str]]:
+    """Slices that a repair has interpolated cannot bear a contour: there is no image to refer to."""
+    made = np.array([uid == INTERPOLATED for uid in ct.uids])
+    if not made.any():
+        return masks, []
+    told = f"{int(made.sum())} interpolated slices bear no contours"
+    return {name: mask & ~made for name, mask in masks.items()}, [told]
 
 
 def _check_references(ct: CtScan) -> None:
+    real = [(uid, frame) for uid, frame in zip(ct.uids, ct.frames, strict=True) if uid != INTERPOLATED]
     missing = [
         what
         for what, there in (
-            ("SOPInstanceUID", all(ct.uids) and len(set(zip(ct.uids, ct.frames, strict=True))) == len(ct.uids)),
+            ("SOPInstanceUID", "" not in real and len({*real}) == len(real)),
             ("SeriesInstanceUID", bool(ct.source.uid)),
             ("StudyInstanceUID", bool(ct.source.first.text("StudyInstanceUID"))),
             ("FrameOfReferenceUID", bool(ct.frame_of_reference)),
@@ -153,9 +166,8 @@ def _image(ct: CtScan, place: int) -> Any:
 
 def _reference(ct: CtScan) -> Any:
     """Frame of reference, study and series of the CT, and every slice of it."""
-    series = _item(
-        SeriesInstanceUID=ct.source.uid, ContourImageSequence=[_image(ct, place) for place in range(len(ct.uids))]
-    )
+    images = [_image(ct, place) for place, uid in enumerate(ct.uids) if uid != INTERPOLATED]
+    series = _item(SeriesInstanceUID=ct.source.uid, ContourImageSequence=images)
     study = _item(
         ReferencedSOPClassUID="1.2.840.10008.3.1.2.3.1",
         ReferencedSOPInstanceUID=str(ct.header.StudyInstanceUID),

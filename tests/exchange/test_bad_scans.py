@@ -25,6 +25,7 @@ from pedseg.exchange.importing import Imported, import_scans
 from pedseg.exchange.rtstruct_writing import write_rtstruct
 from pedseg.findings import PedsegInputError
 from pedseg.organs import organ
+from pedseg.patients.datasets import check_dataset
 from pedseg.patients.writing import written_cases
 
 SHAPE = (40, 36, 20)
@@ -347,7 +348,11 @@ ROWS: dict[int, Row] = {
     },
     16: {
         "mirrored": (drawn(lambda v: v[::-1].copy()), "E-LEFT-RIGHT"),
-        "truly mirrored": (drawn(lambda v: v[::-1].copy()), (lambda after: True), {"situs_inversus": True}),
+        "truly mirrored": (
+            drawn(lambda v: v[::-1].copy()),
+            (lambda after: {f.code for f in check_dataset(after.folder)} == {"E-TOO-FEW"}),
+            {"situs_inversus": True},
+        ),
     },
     17: {
         "slice missing": (series(change=lambda k, h: k != 7), "E-SERIES-GAP"),

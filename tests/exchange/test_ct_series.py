@@ -18,7 +18,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from pedseg.exchange.ct_series import LPS_TO_RAS, group, read_ct, table
+from pedseg.exchange.ct_series import INTERPOLATED, LPS_TO_RAS, group, read_ct, table
 from pedseg.exchange.dicom_files import open_folder
 from pedseg.findings import PedsegInputError
 
@@ -339,7 +339,7 @@ def test_gaps_are_interpolated_when_asked_for(tmp_path):
     ct = read_ct(tmp_path, repairs=["gaps"])
     np.testing.assert_array_equal(ct.scan.voxels, ramp)  # what is linear is interpolated exactly
     assert ct.repairs == ("3 slices interpolated",)
-    assert [place for place, uid in enumerate(ct.uids) if not uid] == [7, 8, 15]
+    assert [place for place, uid in enumerate(ct.uids) if uid == INTERPOLATED] == [7, 8, 15]
 
 
 def test_a_tilt_is_undone_when_asked_for(tmp_path):

@@ -142,3 +142,17 @@ def test_one_scan_listed_twice_and_a_data_set_into_itself(tmp_path, root):
     assert refused(folder / "list.json", tmp_path) == {"E-CASE-TWICE"}
     with pytest.raises(PedsegInputError, match="E-SAME-FOLDER"):
         list(import_scans(folder, folder, center="Here", key=tmp_path / "key"))
+
+
+def test_contours_of_a_repaired_scan_lie_on_its_real_slices(tmp_path):
+    write_series(tmp_path / "ct", body((24, 20, 10)), spacing_mm=(8, 8, 8), change=lambda k, header: k not in (4, 5))
+    ct = read_ct(tmp_path / "ct", repairs=["gaps"])
+    labels = np.zeros(ct.scan.shape, np.uint8)
+    labels[4:9, 5:9, 2:8] = organ("Liver").id
+    write_nifti(tmp_path / "labels.nii.gz", to_ras(Scan(labels, ct.scan.affine)))
+    out = str(tmp_path / "rs.dcm")
+    assert export(tmp_path, "--ct", str(tmp_path / "ct"), "--out", out) == 1  # a gap is a gap, here too
+    assert export(tmp_path, "--ct", str(tmp_path / "ct"), "--out", out, "--repair", "gaps") == 0
+    back = read_rtstruct(tmp_path / "rs.dcm", ct)
+    assert np.flatnonzero(back.masks["Liver"].any(axis=(0, 1))).tolist() == [2, 3, 6, 7]
+    assert len({item for item in ct.uids}) == 9

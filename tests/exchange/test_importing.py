@@ -414,3 +414,20 @@ def test_a_series_beside_the_contoured_one_is_named(tmp_path):
 def test_a_center_may_have_the_name_of_its_hospital(tmp_path):
     patient(tmp_path / "raw", "a", (), InstitutionName="Klinikum Here", StudyDescription="may be cut")
     assert len(bring(tmp_path / "raw", tmp_path / "ds")) == 1
+
+
+def test_words_in_a_nifti_header_and_its_extensions_stay_behind(tmp_path):
+    import nibabel
+
+    image = nibabel.Nifti1Image(body(SHAPE), np.diag([4.0, 4.0, 5.0, 1.0]))
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = b"Mueller Anna 20190317"
+    image.header["aux_file"] = b"Anna.par"
+    image.header["db_name"] = b"MRN-8812345"
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"Privatgeheimnis-73"))
+    (tmp_path / "Mueller_Anna").mkdir()
+    nibabel.save(image, tmp_path / "Mueller_Anna" / "ct.nii.gz")
+    bring(tmp_path / "Mueller_Anna", tmp_path / "ds")
+    for file in (tmp_path / "ds").rglob("*"):
+        content = hidden(file.read_bytes()) if file.is_file() else b""
+        assert not any(word in content for word in (b"Mueller", b"Anna", b"8812345", b"Privatgeheimnis")), file
