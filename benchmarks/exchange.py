@@ -64,7 +64,7 @@ def measure() -> list[dict[str, Any]]:
         assert all(np.array_equal(back[name], mask) for name, mask in masks.items())
     middle = {name: statistics.median(values) for name, values in times.items()}
     rows = []
-    for peer in ("rt-utils", "plastimatch"):
+    for peer in (name for name in ("rt-utils", "plastimatch") if f"{name} read" in middle):
         for way in ("write", "read"):
             ours, theirs = middle[way], middle[f"{peer} {way}"]
             rows.append({
@@ -128,7 +128,9 @@ def _rt_utils(times: dict[str, list[float]], folder: Path, names: list[str]) -> 
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", PEER], check=True)
         packages = ["rt-utils==1.2.7", "opencv-python-headless"]
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=False)
+    if subprocess.run([python, "-c", "import rt_utils"], check=False, capture_output=True).returncode:
+        return  # it could not be fetched: this peer is left out
     (folder / "theirs.dcm").unlink(missing_ok=True)
     command = [str(python), "-c", RT_UTILS, str(folder), str(folder / "ct"), json.dumps(names)]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)

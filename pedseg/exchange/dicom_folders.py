@@ -65,7 +65,7 @@ def _pair(series: Sequence[Series], drawn: Iterable[DicomFile]) -> tuple[dict[Se
     pairs: dict[Series, DicomFile] = {}
     findings = []
     for file in drawn:
-        header = file.header()
+        header = file.header("ReferencedFrameOfReferenceSequence", "ReferencedSeriesSequence")
         with reading(file.path):
             named = referenced_series(header) if file.kind == "RTSTRUCT" else segmented_series(header)
         own = [one for one in series if one.first.text("PatientID") == file.text("PatientID")]

@@ -163,6 +163,7 @@ def test_what_is_no_ct_is_left_aside(tmp_path):
         save(tmp_path / name, header, np.zeros((8, 8), np.uint16))
     (tmp_path / "notes.txt").write_text("scanned on Monday")
     (tmp_path / "Thumbs.db").write_bytes(bytes(300))
+    (tmp_path / "a" / "b" / "._IM0001.dcm").write_bytes(b"Mac OS X        ")
     kinds = {file.path.name: file.kind for file in open_folder(tmp_path)[0] if file.path.name in others}
     assert kinds == {
         "scout.dcm": "localizer",
