@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import __version__
-from pedseg.exchange.ct_series import LPS_TO_RAS, CtScan
+from pedseg.exchange.ct_series import INTERPOLATED, LPS_TO_RAS, CtScan
 from pedseg.exchange.dicom_files import AGAIN, reading
 from pedseg.exchange.rtstruct import OFF_PLANE_MM, Contours
+from pedseg.exchange.rtstruct_writing import check_references
 from pedseg.findings import refuse
 
 LARGEST = 2**31  # voxels of all segments together
@@ -104,6 +105,10 @@ def _paste(mask: NDArray[np.bool_], part: NDArray[np.bool_], start: NDArray[np.i
 
 def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> None:
     """Write masks (column, row, slice) by organ name as a binary SEG, read back before it is kept."""
+    check_references(ct)
+    if INTERPOLATED in ct.uids:
+        told = "slices of this CT were interpolated; a SEG would have to refer to them."
+        raise refuse("E-NO-REFERENCE", file, told, "Take RTSTRUCT, which leaves them out, or NIfTI.")
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -157,6 +162,10 @@ def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
             for number, name in enumerate(masks, 1)
         ]
         array = np.stack([mask.transpose(2, 1, 0) for mask in masks.values()], axis=-1).astype(np.uint8)
+        if ct.frames[0] is not None:
+            array = array[
+                np.argsort([frame or 0 for frame in ct.frames])
+            ]  # the frames of an enhanced CT stand in its own order
         return highdicom.seg.Segmentation(
             source_images=sources,
             pixel_array=array,

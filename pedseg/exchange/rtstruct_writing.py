@@ -46,7 +46,7 @@ def write_rtstruct(
     The file is written under a temporary name, read back, compared (DSC at least 0.999 for each organ), then renamed.
     Raises `PedsegInputError` if the CT lacks the identifiers that contours refer to.
     """
-    _check_references(ct)
+    check_references(ct)
     masks, told = _on_real_slices(masks, ct)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +70,8 @@ def _on_real_slices(
     return {name: mask & ~made for name, mask in masks.items()}, [told]
 
 
-def _check_references(ct: CtScan) -> None:
+def check_references(ct: CtScan) -> None:
+    """Refuse a CT that lacks the identifiers by which contours refer to it."""
     real = [(uid, frame) for uid, frame in zip(ct.uids, ct.frames, strict=True) if uid != INTERPOLATED]
     missing = [
         what

@@ -20,6 +20,9 @@ from pydicom.uid import (
 
 from pedseg.exchange.ct_series import INTERPOLATED, LPS_TO_RAS, group, read_ct, table
 from pedseg.exchange.dicom_files import open_folder
+from pedseg.exchange.dicom_seg import read_seg, write_seg
+from pedseg.exchange.rtstruct import read_rtstruct
+from pedseg.exchange.rtstruct_writing import write_rtstruct
 from pedseg.findings import PedsegInputError
 
 HU = body()
@@ -381,3 +384,29 @@ def test_a_repair_that_does_not_exist(tmp_path):
     write_series(tmp_path, HU)
     with pytest.raises(PedsegInputError, match="E-REPAIR"):
         read_ct(tmp_path, repairs=["magic"])
+
+
+def test_contours_of_an_enhanced_ct_name_its_frames(tmp_path):
+    enhanced(tmp_path / "ct", HU)
+    ct = read_ct(tmp_path / "ct")
+    mask = {"Liver": ct.scan.voxels > 300, "Spleen": np.indices(HU.shape)[2] % 7 == 2}
+    write_rtstruct(tmp_path / "rs.dcm", mask, ct)
+    item = pydicom.dcmread(tmp_path / "rs.dcm").ROIContourSequence[1].ContourSequence[0]
+    assert item.ContourImageSequence[0].ReferencedFrameNumber == ct.frames[2] + 1
+    back = read_rtstruct(tmp_path / "rs.dcm", ct)
+    assert back.notes == ("Spleen: 12 slices between the contours have none; nothing is filled in",)
+    for name in mask:
+        np.testing.assert_array_equal(back.masks[name], mask[name])
+
+
+def test_segments_of_an_enhanced_ct_lie_on_its_frames(tmp_path):
+    enhanced(tmp_path / "ct", HU)
+    file = tmp_path / "ct" / "enhanced.dcm"
+    dataset = pydicom.dcmread(file)  # what highdicom asks of a source
+    dataset.ContentDate, dataset.ContentTime, dataset.Manufacturer = "20240305", "120000", "made"
+    dataset.save_as(file)
+    ct = read_ct(tmp_path / "ct")
+    mask = {"Liver": ct.scan.voxels > 300, "Spleen": np.indices(HU.shape)[2] == 2}
+    write_seg(tmp_path / "seg.dcm", mask, ct)
+    for name, found in read_seg(tmp_path / "seg.dcm", ct).masks.items():
+        np.testing.assert_array_equal(found, mask[name])
