@@ -145,8 +145,9 @@ print(len(same), "of", len(back.masks), "organs come back voxel by voxel")
 print(*told, sep="\n")
 
 # %%
+contours = {"truth": truth.voxels, "prediction": to_ras(drawn).voxels}
 figures.show(
-    figures.slice_figure(shown, index=index, truth=truth.voxels, prediction=to_ras(drawn).voxels),
+    figures.slice_figure(shown, index=index, **contours),
     alt="The same slice with true contours, solid, and those of the federated network, dashed.",
 )
 

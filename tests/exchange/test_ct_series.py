@@ -18,7 +18,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from pedseg.exchange.ct_series import INTERPOLATED, LPS_TO_RAS, group, read_ct, table
+from pedseg.exchange.ct_series import INTERPOLATED, LPS_TO_RAS, group, read_ct, read_series, table
 from pedseg.exchange.dicom_files import open_folder
 from pedseg.exchange.dicom_seg import read_seg, write_seg
 from pedseg.exchange.rtstruct import read_rtstruct
@@ -410,3 +410,24 @@ def test_segments_of_an_enhanced_ct_lie_on_its_frames(tmp_path):
     write_seg(tmp_path / "seg.dcm", mask, ct)
     for name, found in read_seg(tmp_path / "seg.dcm", ct).masks.items():
         np.testing.assert_array_equal(found, mask[name])
+
+
+def test_more_slices_than_there_are_left_are_not_made_up(tmp_path):
+    write_series(tmp_path, HU, change=lambda k, header: k < 6 or k == 19)
+    with pytest.raises(PedsegInputError, match="13 of 20 slices are missing"):
+        read_ct(tmp_path, repairs=["gaps"])
+
+
+def test_odd_files_of_real_devices_are_read_or_refused():
+    """The files that pydicom is tested with: 160 of many makers, syntaxes and faults, some of them CT."""
+    files, findings = open_folder(Path(pydicom.__file__).parent / "data" / "test_files")
+    assert len(files) > 100
+    assert {finding.code for finding in findings} <= {"E-NOT-DICOM", "E-DICOM-NO-META", "E-DICOM-DAMAGED"}
+    series, read = group(files), 0
+    assert len(series) > 3
+    for one in series:
+        try:
+            read += read_series(one).scan.voxels.ndim == 3
+        except PedsegInputError as error:
+            assert all(finding.remedy for finding in error.findings)
+    assert read >= 1
