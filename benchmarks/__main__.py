@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-NAMES = ("metrics", "federation", "transports", "mailbox", "learning", "gin", "viewing")
+NAMES = ("metrics", "federation", "transports", "mailbox", "learning", "gin", "viewing", "exchange")
 
 
 def main(arguments: Sequence[str]) -> int:
