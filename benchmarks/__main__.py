@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-NAMES = ("metrics", "federation", "transports", "mailbox", "learning", "viewing")
+NAMES = ("metrics", "federation", "transports", "mailbox", "growth", "learning", "viewing")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -150,3 +150,14 @@ def test_a_table_escapes_its_text_and_aligns_its_numbers():
     assert '<td style="text-align:left">a &lt; b</td><td style="text-align:right">0.5</td>' in text
     assert "caption &amp; more" in text and '<th scope="col"' in text
     assert scores.as_html([], "Nothing") == "<p>Nothing: none.</p>"
+
+
+def test_trainings_with_noise_are_sorted_by_hospitals_and_noise():
+    rows = [
+        {"hospitals": n, "noise": z, "seed": s, "dsc": 0.1 * n - z, "epsilon": "inf" if z == 0 else "20000.0"}
+        for s in "01" for z in (0.01, 0) for n in (5, 2)
+    ]  # fmt: skip
+    values, labels = scores.by_noise(rows)
+    assert list(values) == ["2 hospitals", "5 hospitals"] and list(values["5 hospitals"]) == [0.0, 0.01]
+    assert values["5 hospitals"][0.01] == [0.49, 0.49]
+    assert labels == {0.0: "0\nno promise", 0.01: "0.01\nε = 2e+04"}
