@@ -18,13 +18,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
-from flwr.app import ConfigRecord, Message
 from flwr.serverapp import Grid
 
-from benchmarks.mailbox import add
+from benchmarks.mailbox import add, exchange
 from pedseg import memory
-from pedseg.federation.asking import answers
-from pedseg.federation.averaging import OrderedFedAvg, to_arrays, to_weights
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.keys import OwnKeys, make_keys
 from pedseg.federation.mailbox.center import CenterMailbox
@@ -33,22 +30,16 @@ from pedseg.federation.mailbox.runs import take_up
 from pedseg.federation.mailbox.storage import open_place
 
 CENTERS = (2, 8, 32, 128)
-ARRAYS, SIZE, CASES, ROUNDS = 30, 100_000, 20, 2
+ARRAYS, SIZE, ROUNDS = 30, 100_000, 2
 WAYS = ("in this process", "mailbox")
 
 
 def play(grid: Grid, centers: int) -> dict:
     """Two rounds as `federate` plays them; CPU seconds of the second and the peak of this program in MiB."""
     weights = {f"layer{n}": np.zeros(SIZE, dtype=np.float32) for n in range(ARRAYS)}
-    strategy = OrderedFedAvg()
     for number in range(1, ROUNDS + 1):
         start, wall = time.process_time(), time.monotonic()
-        questions: list[Message] = list(strategy.configure_train(number, to_arrays(weights), ConfigRecord(), grid))
-        strategy.expect(CASES * centers)
-        in_order = sorted(questions, key=lambda one: one.metadata.dst_node_id)
-        arrays, _ = strategy.aggregate_train(number, (one for one in answers(grid, in_order) if one))
-        assert arrays is not None
-        weights = to_weights(arrays)
+        weights = exchange(grid, number, weights, centers)
     assert np.isclose(weights["layer0"][0], ROUNDS * (centers + 1) / 2)
     return {"cpu": time.process_time() - start, "wall": time.monotonic() - wall, "mib": memory.peak_mib()}
 
