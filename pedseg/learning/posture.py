@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pedseg.scan import Scan
+from pedseg.scan import Scan, Spacing
 
 Box = tuple[slice, slice, slice]
 
 BONE_HU = 250.0
-AIR_EDGE = 0.15  # of the way from the mean of air to that of the patient
+CROSS = ndimage.generate_binary_structure(2, 1)[:, :, None]  # in the slice
+AIR_EDGE = 0.15  # of the way from the mean of air to that of the patient, at least
 TISSUE_HU = -300.0  # darker is air, or lung
 AT_LEAST_DEG = 15.0  # a patient less turned than this lies as patients on their back do
 
@@ -102,17 +103,25 @@ def air_edge(scan: Scan) -> float:
     """The gray value between the air around a patient and the patient, in whatever unit: no HU is asked for.
 
     Otsu's threshold (1979) parts values into the two groups that differ most; of the roots of the values, for a few
-    tissues of an MR scan are far brighter than the others. The edge lies a little above the mean of the darker group,
-    so that muscle, which is nearly black in some MR scans, is patient, and so is the lung of a CT.
+    tissues of an MR scan are far brighter than the others. The edge lies two standard deviations below the mean of the
+    brighter group: in a CT, whose soft tissues are nearly alike, below fat and above what a couch is seen as. In an MR
+    scan they are spread so widely that this would be air; there it is a little above the mean of the darker group.
     """
+    air, patient, spread = _two_groups(scan.voxels)
+    return max(air + AIR_EDGE * (patient - air), patient - 2 * spread)
+
+
+def _two_groups(voxels: NDArray) -> tuple[float, float, float]:
+    """Mean of the darker group of gray values, mean and standard deviation of the brighter one."""
     from skimage.filters import threshold_otsu
 
-    above_lowest = scan.voxels - np.float32(scan.voxels.min())
-    threshold = float(threshold_otsu(np.sqrt(above_lowest))) ** 2 if above_lowest.any() else 0.0
-    dark = above_lowest <= threshold
-    air = float(above_lowest[dark].mean())
-    patient = air if dark.all() else float(above_lowest[~dark].mean())
-    return air + AIR_EDGE * (patient - air) + float(scan.voxels.min())
+    lowest = float(voxels.min())
+    above_lowest = voxels - np.float32(lowest)
+    bright = above_lowest > (float(threshold_otsu(np.sqrt(above_lowest))) ** 2 if above_lowest.any() else 0.0)
+    if not bright.any():
+        return lowest, lowest, 0.0
+    dark_mean, patient = float(above_lowest[~bright].mean()), float(above_lowest[bright].mean())
+    return dark_mean + lowest, patient + lowest, float(above_lowest[bright].std())
 
 
 def body(scan: Scan, *, above: float = TISSUE_HU) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
@@ -138,10 +147,19 @@ def body(scan: Scan, *, above: float = TISSUE_HU) -> tuple[NDArray[np.bool_], tu
 def body_box(scan: Scan, *, margin_mm: float = 6.0, above: float = TISSUE_HU) -> Box:
     """The box around the patient, without the couch: slices along x, y, z; the whole scan if it is empty."""
     mask, step = body(scan, above=above)
+    return box_around(mask, scan.spacing_mm, margin_mm=margin_mm, step=step, shape=scan.shape)
+
+
+def box_around(
+    mask: NDArray[np.bool_], spacing_mm: Spacing, *, margin_mm: float = 6.0,
+    step: tuple[int, int, int] = (1, 1, 1), shape: tuple[int, ...] = (),
+) -> Box:  # fmt: skip
+    """The box around a mask over every `step`-th voxel of a scan of `shape`, and a margin; all if it is empty."""
+    shape = shape or mask.shape
     if not mask.any():
-        return tuple(slice(0, n) for n in scan.shape)  # type: ignore[return-value]
+        return tuple(slice(0, n) for n in shape)  # type: ignore[return-value]
     box = []
-    for edge, every, mm, voxels in zip(_bounds(mask), step, scan.spacing_mm, scan.shape, strict=True):
+    for edge, every, mm, voxels in zip(_bounds(mask), step, spacing_mm, shape, strict=True):
         margin = int(np.ceil(margin_mm / mm))
         box.append(slice(max(0, edge.start * every - margin), min(voxels, edge.stop * every + margin)))
     return tuple(box)  # type: ignore[return-value]
@@ -154,7 +172,11 @@ def whole_body(scan: Scan, edge: float) -> NDArray[np.bool_]:
     """The patient over the scan's own voxels, lungs and dark walls included; `edge` as `air_edge` gives it."""
     mask = np.zeros(scan.shape, dtype=bool)
     box = body_box(scan, above=edge, margin_mm=0.0)
-    pieces, number = ndimage.label(scan.voxels[box] > edge)
+    dense = scan.voxels[box] > edge
+    air, patient, _ = _two_groups(scan.voxels)
+    if edge > (air + patient) / 2:  # a CT: without the shells of a couch that touches the back
+        dense = ndimage.binary_opening(dense, structure=CROSS)
+    pieces, number = ndimage.label(dense)
     if number:
         mask[box] = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
     return spanned(mask)

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from pedseg import organs
 from pedseg.learning.plans import Plan
-from pedseg.learning.posture import air_edge, body_box, on_its_back, whole_body
+from pedseg.learning.posture import air_edge, body_box, box_around, on_its_back, whole_body
 from pedseg.scan import Scan, resample
 
 MIDDLE_HALF = 1.349  # standard deviations that the middle half of a normal distribution spans
@@ -54,9 +54,10 @@ def prepare(
         scan, labels = on_its_back(scan, labels)
     coarse = resample(scan, plan.spacing_mm, order=3 if plan.profile == "clinic" else 1)
     if plan.intensity == "body":
-        edge = air_edge(coarse)
-        box, air = body_box(coarse, above=edge), 0.0
-        image = by_its_body(coarse, edge, plan.clip_hu)[box]
+        inside = whole_body(scan, air_edge(scan))  # on the scan's own grid, where couches are thin
+        inside = resample(Scan(inside.astype(np.uint8), scan.affine), plan.spacing_mm, order=0).voxels > 0
+        box, air = box_around(inside, coarse.spacing_mm), 0.0
+        image = by_its_body(coarse.voxels, inside, plan.clip_hu)[box]
     else:
         box, air = body_box(coarse), (plan.clip_hu[0] - plan.mean_hu) / plan.sd_hu
         image = (np.clip(coarse.voxels[box], *plan.clip_hu) - plan.mean_hu) / plan.sd_hu
@@ -77,16 +78,12 @@ def prepare(
     )
 
 
-def by_its_body(scan: Scan, edge: float, limits: tuple[float, float]) -> NDArray[np.float32]:
-    """Gray values counted from the body's median, in robust standard deviations within `limits`; 0 outside the body.
-
-    `edge` is the gray value between air and body.
-    """
-    inside = whole_body(scan, edge)
+def by_its_body(voxels: NDArray, inside: NDArray[np.bool_], limits: tuple[float, float]) -> NDArray[np.float32]:
+    """Gray values counted from the body's median, in robust standard deviations within `limits`; 0 outside the body."""
     if not inside.any():
-        return np.zeros(scan.shape, dtype=np.float32)
-    low, middle, high = np.percentile(scan.voxels[inside], (25, 50, 75))
-    measured = (scan.voxels - middle) / max((high - low) / MIDDLE_HALF, 1e-6)
+        return np.zeros(voxels.shape, dtype=np.float32)
+    low, middle, high = np.percentile(voxels[inside], (25, 50, 75))
+    measured = (voxels - middle) / max((high - low) / MIDDLE_HALF, 1e-6)
     measured[measured == 0] = NEARLY_NOTHING  # the median itself is body, too
     return np.where(inside, np.clip(measured, *limits), 0.0).astype(np.float32)
 

@@ -210,11 +210,12 @@ def strip(
     plane: str = "axial",
     index: int | None = None,
     window_name: str = "",
+    alike: bool = True,
 ) -> Figure:
     """Small slices side by side, for example one patch before and after each augmentation.
 
     `pictures` maps a title to an (x, y, z) array; gray runs over the 1st to 99th percentile of
-    the first, or through a named HU window.
+    the first (of each slice, if not `alike`), or through a named HU window.
     """
     first = next(iter(pictures.values()))
     low, high = np.percentile(first, (1, 99))
@@ -225,6 +226,8 @@ def strip(
     for axes, (title, voxels) in zip(
         figure.subplots(1, len(pictures), squeeze=False)[0], pictures.items(), strict=True
     ):
+        if not alike:
+            low, high = np.percentile(np.take(voxels, index, PLANES[plane][0]), (1, 99))
         gray = window(voxels, window_name) if window_name else np.clip((voxels - low) / (high - low + 1e-9), 0, 1)
         w, h = size_mm(voxels.shape, spacing_mm, plane)
         axes.imshow(
