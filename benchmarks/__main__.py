@@ -7,12 +7,18 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-NAMES = ("metrics", "federation", "transports", "mailbox", "learning", "viewing", "exchange")
+NAMES = (
+    "metrics", "federation", "transports", "mailbox", "growth", "learning", "gin", "viewing", "exchange",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the named benchmarks, or all; ratios are peer / ours, for the federation ours / peer."""
+    """Run the named benchmarks, or all; ratios are peer / ours, for the federation ours / peer.
+
+    A row has no peer (None) where there is nothing to compare with; it may have a `limit` that the project sets itself.
+    """
     as_json = "--json" in arguments
     chosen = [argument for argument in arguments if argument != "--json"] or NAMES
     if unknown := [name for name in chosen if name not in NAMES]:
@@ -20,15 +26,18 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     for name in chosen:
         for row in importlib.import_module(f"benchmarks.{name}").measure():
-            if as_json:
-                print(json.dumps(row), flush=True)
-            else:
-                print(
-                    f"{row['name']}: ours {row['ours']:.3g} {row['unit']}, peer {row['peer']:.3g} {row['unit']}, "
-                    f"ratio {row['ratio']:.3g}",
-                    flush=True,
-                )
+            print(json.dumps(row) if as_json else as_line(row), flush=True)
     return 0
+
+
+def as_line(row: dict[str, Any]) -> str:
+    """A row in words."""
+    text = f"{row['name']}: ours {row['ours']:.3g} {row['unit']}"
+    if row["peer"] is not None:
+        text += f", peer {row['peer']:.3g} {row['unit']}, ratio {row['ratio']:.3g}"
+    if row.get("limit") is not None:
+        text += f", limit {row['limit']:.3g} {row['unit']}"
+    return text
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 Every way is a program of its own (`pedseg federate --transport …`) with all the programs that it starts; the
 peer is the same training without any federation, as a program of its own, too. CPU seconds are those of
 the program and of everything that it started; memory is the largest sum of proportional set
-sizes over all of them, looked at twice a second. Cases are prepared before.
+sizes over all of them, looked at twice a second. All begin with the same files and prepare the cases anew.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.federation import local_loops
+from pedseg import memory
 from pedseg.federation.apps import center_folders
 from pedseg.learning.plans import fingerprint, make_plan, merge
 from pedseg.patients.centers import CENTERS, make_dataset
@@ -68,7 +69,6 @@ def measure() -> list[dict]:
             list(make_dataset(center, data / f"Dataset{number}_{center.name}", train=4, validation=1, test=1))
         size = ["--rounds", str(ROUNDS), "--steps", str(STEPS)]
         peer = [sys.executable, "-m", "benchmarks.transports", str(data)]
-        watched(peer)  # prepares the cases
         peer_cpu, peer_gib, _ = watched(peer)
         for way in WAYS:
             command = [sys.executable, "-m", "pedseg", "federate", "--data", str(data), "--transport", way, *size]
@@ -80,4 +80,5 @@ def measure() -> list[dict]:
 
 
 if __name__ == "__main__":
+    memory.keep_low()  # as every program of pedseg does
     bare(Path(sys.argv[1]))

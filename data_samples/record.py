@@ -3,41 +3,68 @@
 Copies what the notebooks open, weights of the first seed only, to results/NAME. How each is made:
 
     study      python3 run.py study --seeds 3; python3 run.py sweep
+    retest     python3 run.py retest
+    posture    python3 run.py sweep --seeds 3 --cause "on the side; as they lie" --cause "on the side; turned first"
+               --out runs/posture
     one_phase  python3 run.py study --one-phase --out runs/one_phase
                python3 run.py sweep --study runs/one_phase --cause "contrast phase"
     rotated    python3 run.py study --posture rotated --out runs/rotated
                python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
+    fedgin     python3 run.py fedgin
+    noise      python data_samples/noise.py runs/noise
+    superlink  python data_samples/superlink.py runs/superlink
 """
 
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
 import sys
 from pathlib import Path
 
+from pedseg.evaluation.statistics import read_rows, story
+
 HERE = Path(__file__).parent
 KEPT = {
-    "study": ("cases.csv", "summary.json", "failures.json", "causes.csv", "causes.json", "weights/seed0_*.safetensors"),
+    "study": (
+        "cases.csv", "summary.json", "failures.json", "causes.csv.gz", "causes.json", "weights/seed0_*.safetensors",
+    ),
+    "retest": ("cases.csv.gz", "summary.json"),
+    "posture": ("causes.csv.gz", "causes.json"),
     "one_phase": ("cases.csv", "summary.json", "causes.json"),
-    "rotated": ("summary.json", "causes.csv", "causes.json"),
-}
+    "rotated": ("summary.json", "causes.csv.gz", "causes.json"),
+    "fedgin": ("cases.csv", "summary.json"),
+    "noise": ("summary.json", "noise.csv"),
+    "superlink": ("summary.json", "run.log", "ledgers/*.tsv"),
+}  # fmt: skip
 
 
 def main(run: Path, name: str) -> None:
-    """Replace results/NAME by what the run has left."""
+    """Replace results/NAME by what the run has left; what ends in .gz is packed."""
     target = HERE / "results" / name
-    files = [file for pattern in KEPT[name] for file in sorted(run.glob(pattern))]
-    missing = [pattern for pattern in KEPT[name] if not any(run.glob(pattern))]
+    found = {pattern: sorted(run.glob(pattern.removesuffix(".gz"))) for pattern in KEPT[name]}
+    missing = [pattern for pattern, files in found.items() if not files]
     if missing:
         sys.exit(f"{run} holds no {', '.join(missing)}: make the run whole first.")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for file in files:
-        if file.name == "causes.csv":
-            (target / "causes.csv.gz").write_bytes(gzip.compress(file.read_bytes(), mtime=0))
-        else:
-            shutil.copyfile(file, target / file.name)
+    for pattern, files in found.items():
+        for file in files:
+            if pattern.endswith(".gz"):
+                (target / f"{file.name}.gz").write_bytes(gzip.compress(file.read_bytes(), mtime=0))
+            else:
+                shutil.copyfile(file, target / file.name)
+    if (run / "cases.csv").is_file():
+        _tell_again(target / "summary.json", run / "cases.csv")
+
+
+def _tell_again(summary: Path, rows: Path) -> None:
+    """Put today's story of the rows into a summary: a run may be older than the statistics."""
+    told = json.loads(summary.read_text(encoding="utf-8"))
+    if "story" in told:
+        told["story"] = story(read_rows(rows))
+        summary.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The command line of pedseg: one function a verb, each of them thin.
+"""The command line of pedseg: which verb, and what becomes of its errors.
 
 Exit codes: 0 done, 1 findings in the user's data (table on stderr), 2 wrong usage, 130 interrupted.
 """
@@ -7,150 +7,14 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from pedseg import __version__, memory
-from pedseg.exchange import verbs as scan_verbs
-from pedseg.federation import verbs as mailbox_verbs
+from pedseg.commands import VERBS
 from pedseg.findings import Finding, PedsegInputError, as_table
-from pedseg.learning import verbs as learning_verbs
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = ROOT / "notebooks"
 PASSED_ON = ("lab", "rooms", "test")  # verbs whose other arguments go to JupyterLab, Voilà and pytest
-FIRST_NOTEBOOK = NOTEBOOKS / "00_start_here.ipynb"
-READING_ROOM = NOTEBOOKS / "09_reading_room.ipynb"
-
-
-def study(options: argparse.Namespace) -> int:
-    """Run the study, print its table, write the report."""
-    from tqdm import tqdm
-
-    from pedseg.evaluation import study as room
-    from pedseg.workbook.report import write_report
-
-    bar = tqdm(total=1, bar_format="{desc:<30.30} {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left")
-    settings = room.Settings.of(
-        options.profile, seeds=options.seeds, rounds=options.rounds, steps=options.steps, posture=options.posture
-    )
-    for progress in room.run_study(options.data, options.out, settings, one_phase=options.one_phase):
-        bar.total = progress.total
-        bar.set_description(progress.stage, refresh=False)
-        bar.update(progress.done - bar.n)
-    bar.close()
-    print(room.table(options.out))
-    print(f"report: {write_report(options.out)}")
-    return 0
-
-
-def sweep(options: argparse.Namespace) -> int:
-    """Test a study's models on one cause at a time: contrast phase, table, age, posture …"""
-    from tqdm import tqdm
-
-    from pedseg.evaluation import sweep as room
-
-    out = options.out or options.study
-    bar = tqdm(total=1, desc="one cause at a time", unit="scan")
-    for done, total in room.sweep(
-        options.study, out, patients=options.patients, seeds=options.seeds, names=options.cause
-    ):
-        bar.total = total
-        bar.update(done - bar.n)
-    bar.close()
-    print(room.table(out))
-    return 0
-
-
-def federate(options: argparse.Namespace) -> int:
-    """Run the federation alone and print the fingerprint of its weights."""
-    from tqdm import tqdm
-
-    from pedseg.evaluation.study import DEFAULTS, VIRTUAL_DATA, virtual_centers
-    from pedseg.federation import transports
-
-    rounds, steps = (options.rounds or DEFAULTS[options.profile][0]), (options.steps or DEFAULTS[options.profile][1])
-    if options.data is None:
-        for _ in tqdm(virtual_centers(), desc="virtual children", unit="child", delay=2):
-            pass
-    played = transports.federate(
-        options.data or VIRTUAL_DATA, options.out, transport=options.transport, profile=options.profile,
-        rounds=rounds, steps=steps, seed=options.seed,
-    )  # fmt: skip
-    digest = ""
-    for round_ in tqdm(played, total=rounds, desc=f"federation, {options.transport}", unit="round"):
-        digest = round_.sha256
-        for finding in round_.refused:
-            tqdm.write(str(finding), file=sys.stderr)
-    print(f"weights: {options.out / 'federated.safetensors'}")
-    print(f"sha256 {digest}")
-    return 0
-
-
-def say(options: argparse.Namespace) -> int:
-    """Say what happens in a federation through a mailbox, line by line."""
-    for line in options.lines(options):
-        print(line, flush=True)
-    return 0
-
-
-def check(options: argparse.Namespace) -> int:
-    """Check every byte of a data set, or of a folder of data sets."""
-    from pedseg.patients.datasets import check_dataset
-
-    findings = check_dataset(options.dataset)
-    if findings:
-        print(as_table(findings), file=sys.stderr)
-        return 1
-    print(f"{options.dataset}: nothing to complain about")
-    return 0
-
-
-def lab(options: argparse.Namespace) -> int:
-    """Open JupyterLab at the first notebook; other arguments go to it."""
-    from pedseg.viewing import serving
-
-    way = "offline" if options.offline_itk else "network" if options.itk else ""
-    return subprocess.call(serving.lab_command(ROOT, FIRST_NOTEBOOK, options.rest), env=serving.lab_variables(way))
-
-
-def rooms(options: argparse.Namespace) -> int:
-    """Serve the reading room as a page on this machine; other arguments go to Voilà."""
-    from pedseg.viewing import screenshots, serving
-
-    if options.screenshots:
-        for file in screenshots.take(READING_ROOM, options.screenshots):
-            print(file)
-        return 0
-    command = serving.command(READING_ROOM, port=options.port, browser=not options.no_browser, rest=options.rest)
-    return subprocess.call(command, env=serving.variables())
-
-
-def weave(options: argparse.Namespace) -> int:
-    """Make the notebooks from their percent sources."""
-    from pedseg.workbook.weave import weave as make
-
-    for notebook in make(NOTEBOOKS / "source", options.out, solutions=not options.without_solutions):
-        print(notebook)
-    return 0
-
-
-def test(options: argparse.Namespace) -> int:
-    """Run the linters and the tests; other arguments go to pytest."""
-    if not options.rest:
-        for tool in (["ruff", "check", "."], ["mypy", "pedseg"]):
-            code = subprocess.call([sys.executable, "-m", *tool], cwd=ROOT)
-            if code:
-                return code
-    return subprocess.call([sys.executable, "-m", "pytest", *options.rest], cwd=ROOT)
-
-
-def bench(options: argparse.Namespace) -> int:
-    """Measure this project beside its peers, each pair in one run."""
-    command = [sys.executable, "-m", "benchmarks", *(["--json"] if options.json else [])]
-    return subprocess.call(command, cwd=ROOT)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -158,66 +22,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser("pedseg", description="Federated learning of organ contours on pediatric CT.")
     top.add_argument("--version", action="version", version=__version__)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-
-    def verb(function, told=None) -> argparse.ArgumentParser:
-        told = told or function
-        own = verbs.add_parser(told.__name__.rstrip("_"), help=told.__doc__, description=told.__doc__)
+    for function, add_arguments in VERBS.items():
+        own = verbs.add_parser(function.__name__.rstrip("_"), help=function.__doc__, description=function.__doc__)
         own.set_defaults(function=function)
         own.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        return own
-
-    def learning(own: argparse.ArgumentParser) -> None:
-        own.add_argument(
-            "--data", type=Path, help="folder of data sets, one subfolder a center; default: the virtual centers"
-        )
-        own.add_argument("--profile", choices=["lesson", "clinic"], default="lesson")
-        own.add_argument("--rounds", type=_at_least_one, help="rounds of the federation")
-        own.add_argument("--steps", type=_at_least_one, help="training steps a round and center")
-
-    own = verb(study)
-    learning(own)
-    own.add_argument("--seeds", type=_at_least_one, default=1, metavar="N", help="repeat with seeds 0 to N-1")
-    own.add_argument("--posture", choices=["ignored", "rotated", "turned"], default="", help="patients on their side")
-    own.add_argument("--one-phase", action="store_true", help="virtual centers in their usual contrast phase only")
-    own.add_argument("--out", type=Path, default=Path("runs/study"))
-    own = verb(sweep)
-    own.add_argument("--study", type=Path, default=Path("runs/study"), help="folder of a finished study")
-    own.add_argument("--patients", type=_at_least_one, default=30, metavar="N", help="of each center")
-    own.add_argument("--seeds", type=_at_least_one, default=1, metavar="N", help="the study's first N; default 1")
-    own.add_argument("--cause", action="append", default=[], help="only this one (may be given more than once)")
-    own.add_argument("--out", type=Path, help="default: the study's folder")
-    own = verb(federate)
-    learning(own)
-    own.add_argument("--transport", choices=["in-process", "ray", "superlink", "mailbox"], default="in-process")
-    own.add_argument("--seed", type=int, default=0)
-    own.add_argument("--out", type=Path, default=Path("runs/federation"))
-    for lines, arguments in {**mailbox_verbs.VERBS, **scan_verbs.VERBS, **learning_verbs.VERBS}.items():
-        own = verb(say, lines)
-        own.set_defaults(lines=lines)
-        arguments(own)
-    own = verb(check)
-    own.add_argument("dataset", type=Path)
-    own = verb(lab)
-    ways = own.add_mutually_exclusive_group()
-    ways.add_argument("--itk", action="store_true", help="let itkwidgets fetch its viewer from the internet")
-    ways.add_argument("--offline-itk", action="store_true", help="build itkwidgets' viewer here, then use no network")
-    own = verb(rooms)
-    own.add_argument("--port", type=int, help="default: the first that is free from 8866")
-    own.add_argument("--no-browser", action="store_true", help="only serve it")
-    own.add_argument("--screenshots", type=Path, metavar="F", help="only keep pictures of it in the folder F")
-    own = verb(weave)
-    own.add_argument("--out", type=Path, default=NOTEBOOKS)
-    own.add_argument("--without-solutions", action="store_true", help="for lecturers: leave the folded answers out")
-    verb(test)
-    verb(bench).add_argument("--json", action="store_true")
+        add_arguments(own)
     return top
-
-
-def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,9 +6,10 @@ import ctypes
 import gc
 import sys
 from contextlib import suppress
+from pathlib import Path
 
-LARGE_BYTES = 4 * 2**20
-_MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # glibc's numbers of the settings (malloc.h)
+LARGE_BYTES, SPARE_BYTES = 4 * 2**20, 64 * 2**20
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # glibc's numbers of the settings (malloc.h)
 
 
 def keep_low() -> None:
@@ -16,9 +17,11 @@ def keep_low() -> None:
 
     glibc raises its limit for that to 32 MiB by itself, and then keeps torch's freed arrays in pieces: a fixed limit
     takes a quarter off the peak of a study. Huge pages, asked for in `pedseg/__init__.py`, pay for the extra work.
-    One heap for all threads takes off a sixteenth more, at no cost in time: what one thread frees another can use.
+    One heap for all threads takes off a little more: what one thread frees another can use. Its free end stays up to
+    `SPARE_BYTES`; with a fixed limit glibc would keep 128 KiB only and fetch the rest anew at every step.
     """
     _glibc("mallopt", _MMAP_THRESHOLD, LARGE_BYTES)
+    _glibc("mallopt", _TRIM_THRESHOLD, SPARE_BYTES)
     _glibc("mallopt", _ARENA_MAX, 1)
 
 
@@ -36,6 +39,9 @@ def _glibc(function: str, *arguments: int) -> None:
 
 def peak_mib() -> float:
     """The most memory this process ever held, in MiB."""
+    with suppress(OSError, KeyError, ValueError):  # Linux; what `resource` says there is at least what the parent held
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return int(status["VmHWM"].split()[0]) / 2**10
     try:
         import resource
     except ImportError:  # Windows

@@ -13,6 +13,8 @@ import math
 import os
 import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from numpy.typing import NDArray
 from pedseg.findings import PedsegInputError, refuse
 
 GZIP = b"\x1f\x8b"  # how compressed files begin
+PART = ".part"  # how the name of a file ends that is not whole yet
 
 Spacing = tuple[float, float, float]
 
@@ -179,16 +182,24 @@ def write_nifti(file: Path, scan: Scan) -> None:
     write_whole(Path(file), gzip.compress(image.to_bytes(), compresslevel=5, mtime=0))
 
 
-def write_whole(file: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a half."""
+def write_whole(file: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never a half; `mode` as the system knows it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}.part")
+    with written_aside(file, content, mode=mode) as part:
+        os.replace(part, file)
+
+
+@contextmanager
+def written_aside(file: Path, content: bytes, *, mode: int = 0o666) -> Iterator[Path]:
+    """The content of a file, whole and on the disk, under another name beside it; what is left of it is taken away."""
+    part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}{PART}")
+    part.unlink(missing_ok=True)
     try:
-        with part.open("wb") as stream:
+        with open(part, "xb", opener=lambda path, flags: os.open(path, flags, mode)) as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(part, file)
+        yield part
     finally:
         part.unlink(missing_ok=True)
 

@@ -306,7 +306,18 @@ BAD: dict[str, tuple[str, Callable[[Path], str]]] = {
     "a number with two names": ("E-DATASET-JSON", names({"Liver": 1, "Spleen": 1})),
     "no organ": ("E-DATASET-JSON", names({})),
     "two channels": ("E-CHANNELS", about(channel_names={"0": "CT", "1": "PET"})),
-    "MR": ("E-MODALITY", about(channel_names={"0": "MR"})),
+    "PET": ("E-MODALITY", about(channel_names={"0": "PET"})),
+    "CT or MR, and nobody says which": (
+        "E-MODALITY",
+        lambda folder: about(channel_names={"0": "CT+MR"})(folder) and "cases.tsv",
+    ),
+    "MR without a picture": (
+        "E-FLAT",
+        lambda folder: (
+            about(channel_names={"0": "MR"})(folder)
+            and with_scans(lambda image: nifti(np.full(SHAPE, 7, np.int16)))(folder)
+        ),
+    ),
     "an unknown organ": ("E-ORGAN-UNKNOWN", names({"Liver": 1, "Spleen": 2, "Kidny_L": 4, "Kidney_R": 5})),
     "two names of one organ": ("E-ORGAN-TWICE", names({"Liver": 1, "Spleen": 2, "Leber": 4, "Kidney_R": 5})),
     "a translation into nothing": ("E-ORGAN-NAMES", names({"Liver": 1}, "Magen\tStomach\n", "organ_names.tsv")),

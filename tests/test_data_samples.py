@@ -49,15 +49,29 @@ def test_recorded_study_is_whole(root):
     assert len(list(folder.glob("seed0_*.safetensors"))) == 4
 
 
-def test_recorded_story_follows_from_its_rows(root):
-    folder = root / "data_samples" / "results" / "study"
+@pytest.mark.parametrize(
+    ("name", "packed"), [("study", ""), ("one_phase", ""), pytest.param("retest", ".gz", marks=pytest.mark.slow)]
+)
+def test_recorded_story_follows_from_its_rows(root, name, packed):
+    folder = root / "data_samples" / "results" / name
     recorded = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["story"]
-    told = json.loads(json.dumps(story(read_rows(folder / "cases.csv"))))
-    assert told["table"] == recorded["table"]
-    assert told["kidneys"] == recorded["kidneys"]
+    told = json.loads(json.dumps(story(read_rows(folder / f"cases.csv{packed}"))))
+    assert told == recorded
 
 
-@pytest.mark.parametrize("name", ["study", "rotated"])
+def test_the_same_networks_met_the_same_patients_and_more(root):
+    results = root / "data_samples" / "results"
+    of_study, more = (
+        json.loads((results / n / "summary.json").read_text(encoding="utf-8")) for n in ("study", "retest")
+    )
+    assert more["sha256"].items() <= of_study["sha256"].items()
+    rows = read_rows(results / "retest" / "cases.csv.gz")
+    patients = {(row["tested_on"], row["patient"]) for row in rows}
+    assert patients >= {(row["tested_on"], row["patient"]) for row in read_rows(results / "study" / "cases.csv")}
+    assert len(patients) == 300
+
+
+@pytest.mark.parametrize("name", ["study", "posture", "rotated"])
 def test_recorded_costs_follow_from_their_rows(root, name):
     folder = root / "data_samples" / "results" / name
     recorded = json.loads((folder / "causes.json").read_text(encoding="utf-8"))["costs"]

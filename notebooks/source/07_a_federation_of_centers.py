@@ -178,6 +178,32 @@ for line in told["home"]:
         print(f"  {claim.replace('_', ' ')}: {len(line[claim])} of 9 organs")
 
 # %% [markdown]
+# ## How many children does a claim need?
+#
+# The networks of the recorded study drew 30 test children a hospital, and later 150: the same networks, five times the
+# children. **Guess first:** with more children, are more organs significantly worse next door, or fewer? And are more
+# of them equivalent at home, or fewer?
+
+# %%
+import json
+
+for name, children in (("study", 30), ("retest", 150)):
+    told = json.loads((lesson.recorded(name) / "summary.json").read_text("utf-8"))["story"]
+    print(f"{children} test children a hospital, mean of {len(told['seeds'])} seeds, of 9 organs:")
+    for line in told["drops"]:
+        worse = len(line["worse_than_the_local_model_there"])
+        print(f"  {line['trained_on']}'s network in {line['tested_on']}: worse in {worse}")
+    for line in told["home"]:
+        equal, better = len(line["equivalent"]), len(line["significantly_better"])
+        print(f"  federated in {line['tested_on']}: equivalent in {equal}, better in {better}")
+
+# %% [markdown]
+# More of **both**. No network became better or worse: the test sees more. A lung that loses 0.004 next door is
+# significantly worse with 150 children, and proven equivalent within 0.01 by the same children. So a number of
+# significant organs tells as much about the number of patients as about the networks; look at the differences and
+# their intervals, and ask which of them would matter.
+
+# %% [markdown]
 # ## The kidney that is gone
 #
 # One more thing that no Dice shows. Some of these children have lost a kidney. Where there is none, none should be

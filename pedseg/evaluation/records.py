@@ -14,7 +14,6 @@ from typing import Any
 
 from pedseg import __version__
 from pedseg.evaluation.results import Arm
-from pedseg.evaluation.statistics import story
 from pedseg.learning import network, training
 
 COLUMNS = (
@@ -43,8 +42,8 @@ def join(parts: Sequence[Path]) -> str:
     return tables[0][0] + "\n" + "".join(body for _, body in tables)
 
 
-def summarize(text: str, weight_files: Mapping[str, Path], **told: Any) -> dict[str, Any]:
-    """What summary.json holds: versions, fingerprints and learning curves of the models, and the story of the rows."""
+def summarize(weight_files: Mapping[str, Path], **told: Any) -> dict[str, Any]:
+    """What summary.json holds: what is told, versions, fingerprints and learning curves of the models."""
     loaded = {name: training.load_weights(file) for name, file in weight_files.items()}
     return {
         "command": " ".join(["pedseg", *(_without_home(word) for word in sys.argv[1:])]),
@@ -57,7 +56,6 @@ def summarize(text: str, weight_files: Mapping[str, Path], **told: Any) -> dict[
         **told,
         "sha256": {name: network.sha256_of(weights) for name, (weights, _, _) in loaded.items()},
         "curves": {name: json.loads(metadata["curve"]) for name, (_, _, metadata) in loaded.items()},
-        "story": story(list(csv.DictReader(io.StringIO(text)))),
     }
 
 

@@ -9,8 +9,10 @@ organ counts with its worst value; an absent one has no quality and is counted b
 from __future__ import annotations
 
 import csv
+import gzip
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean
@@ -32,6 +34,7 @@ MEASURES = ("dsc", "hd95_mm", "msd_mm", "nsd")
 HIGHER_IS_BETTER = ("dsc", "nsd")
 # Within these, two models count as equally good, the same for every organ.
 MARGINS = {"dsc": 0.01, "hd95_mm": 1.0, "msd_mm": 0.5, "nsd": 0.02}
+P_VALUES = ("p", "p_equivalence", "p_noninferiority")  # of a `Comparison`, each corrected by Holm
 NUMBERS = (*MEASURES, "volume_ml", "predicted_ml")
 PRESENT = {"1": True, "0": False, "True": True, "False": False, "true": True, "false": False}
 
@@ -57,8 +60,14 @@ class Arm:
 
 def read_rows(file: Path) -> list[dict[str, str]]:
     """The rows of a cases.csv as text, one an organ, case, model and seed."""
-    with Path(file).open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    return list(each_row(file))
+
+
+def each_row(file: Path) -> Iterator[dict[str, str]]:
+    """The same one by one, of a cases.csv or a causes.csv, also a compressed one (.gz)."""
+    opened = gzip.open if file.suffix == ".gz" else open
+    with opened(file, "rt", newline="", encoding="utf-8") as stream:
+        yield from csv.DictReader(stream)
 
 
 class Results:
@@ -85,6 +94,15 @@ class Results:
     def rows(self, arm: Arm, center: str, organ: str) -> list[dict[str, Any]]:
         """What was scored of one organ: one model, one test center, every case and seed."""
         return self.cells.get((arm, center, organ), [])
+
+    def of_seed(self, seed: int) -> Results:
+        """The scores of one seed alone."""
+        alone = copy(self)
+        alone.seeds = [seed]
+        alone.cells = defaultdict(list)
+        for cell, rows in self.cells.items():
+            alone.cells[cell] = [row for row in rows if row["seed"] == seed]
+        return alone
 
     def per_patient(
         self, arm: Arm, center: str, organ: str, measure: str, *, present: bool = True, seed: int | None = None
@@ -191,20 +209,10 @@ def contrast(results: Results, first: tuple[Arm, str], second: tuple[Arm, str], 
         else:
             a, b = (results.per_patient(arm, center, organ, measure) for arm, center in (first, second))
             found.append(compare_unpaired(list(a.values()), list(b.values())))
-    p_holm = holm([comparison.p for comparison in found])
-    equal_holm = holm([comparison.p_equivalence for comparison in found])
-    not_worse_holm = holm([comparison.p_noninferiority for comparison in found])
+    corrected = {f"{p}_holm": holm([getattr(one, p) for one in found]) for p in P_VALUES}
     sides = [{"model": arm.model, "trained_on": arm.trained_on, "tested_on": center} for arm, center in (first, second)]
     organs = [
-        {
-            "organ": organ,
-            **asdict(comparison),
-            "p_holm": p,
-            "p_equivalence_holm": equal,
-            "p_noninferiority_holm": not_worse,
-        }
-        for organ, comparison, p, equal, not_worse in zip(
-            results.evaluated, found, p_holm, equal_holm, not_worse_holm, strict=True
-        )
+        {"organ": organ, **asdict(one), **{name: values[k] for name, values in corrected.items()}}
+        for k, (organ, one) in enumerate(zip(results.evaluated, found, strict=True))
     ]
     return {"measure": measure, "paired": paired, "first": sides[0], "second": sides[1], "organs": organs}

@@ -53,7 +53,7 @@ def equivalence_p(differences: ArrayLike, margin: float) -> float:
     Smaller than 0.05: the models are as good as each other within the margin. Schuirmann 1987.
     """
     d = np.asarray(differences, dtype=float)
-    return max(wilcoxon_p(d + margin, "greater"), wilcoxon_p(d - margin, "less"))
+    return max(noninferiority_p(d, margin), noninferiority_p(-d, margin))
 
 
 def noninferiority_p(gains: ArrayLike, margin: float) -> float:

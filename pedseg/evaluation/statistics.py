@@ -161,6 +161,7 @@ def _drops(results: Results, contrasts: list[dict[str, Any]]) -> list[dict[str, 
                     "worse_than_at_home": worse(found),
                     "worse_than_the_local_model_there": worse(beside[0]) if beside else [],
                     "better_than_the_local_model_there": better(beside[0]) if beside else [],
+                    "worse_there_by_seed": [len(worse(c)) for c in _each_seed(results, beside[0])] if beside else [],
                 }
             )
     return lines
@@ -200,11 +201,18 @@ def _home(results: Results, contrasts: list[dict[str, Any]]) -> list[dict[str, A
                     "organs": len(results.evaluated),
                     "equivalent": equivalent(found),
                     "not_worse": not_worse(found),
+                    "equivalent_by_seed": [len(equivalent(c)) for c in _each_seed(results, found)],
                     "significantly_better": better(found),
                     "significantly_worse": worse(found),
                 }
             )
     return lines
+
+
+def _each_seed(results: Results, found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The same comparison in every seed alone, as a study would see it that trained each model once."""
+    sides = [(Arm(side["model"], side["trained_on"]), side["tested_on"]) for side in (found["first"], found["second"])]
+    return [contrast(results.of_seed(seed), sides[0], sides[1], found["measure"]) for seed in results.seeds]
 
 
 def _seed_sd(results: Results, found: Mapping[str, Any]) -> float | None:

@@ -15,7 +15,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,87 +24,49 @@ from pedseg import memory, organs
 from pedseg.evaluation import testing
 from pedseg.evaluation.causes import habits
 from pedseg.evaluation.jobs import Clock, Job, Progress, side_by_side
+from pedseg.evaluation.models import DEFAULTS, Model, Settings
 from pedseg.evaluation.records import COLUMNS, join, summarize, table
-from pedseg.evaluation.results import Arm
+from pedseg.evaluation.statistics import story
 from pedseg.federation.apps import client_app, federate
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.learning import devices, network, plans, prediction, training
 from pedseg.learning.preprocessing import Prepared
-from pedseg.patients.centers import CENTERS, COHORT, Center, appointments, in_one_phase, make_dataset
+from pedseg.patients.centers import CENTERS, COHORT, DETAILS, Center, appointments, in_one_phase, make_dataset
 from pedseg.patients.datasets import DataSet, read_centers
 from pedseg.scan import write_whole
 
-__all__ = ["COLUMNS", "Model", "Progress", "Settings", "Study", "run_study", "table", "virtual_centers"]
+__all__ = ["COLUMNS", "DEFAULTS", "Model", "Progress", "Settings", "Study", "run_study", "table", "virtual_centers"]
 
 VIRTUAL, VIRTUAL_DATA = tuple(CENTERS.values()), Path("runs/data")
+NO_GIN = ("gin", 0.0)
 CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as long as so many training steps
-DEFAULTS = {"lesson": (10, 85), "clinic": (200, 1250)}  # rounds; steps a round and center
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is run: profile, seeds, rounds of the federation, training steps a round and center.
-
-    `posture` as in `plans.make_plan`; "" is the profile's own.
-    """
-
-    profile: str = "lesson"
-    seeds: tuple[int, ...] = (0,)
-    rounds: int = DEFAULTS["lesson"][0]
-    steps: int = DEFAULTS["lesson"][1]
-    posture: str = ""
-
-    @classmethod
-    def of(
-        cls, profile: str, *, seeds: int = 1, rounds: int | None = None, steps: int | None = None, posture: str = ""
-    ) -> Settings:
-        """The profile's settings, where nothing else is asked for."""
-        usual = DEFAULTS[profile]
-        return cls(profile, tuple(range(seeds)), rounds or usual[0], steps or usual[1], posture)
-
-
-@dataclass(frozen=True)
-class Model:
-    """A model of the study: its kind (local, centralized, federated), whom it learns from, its seed."""
-
-    kind: str
-    trained_on: tuple[str, ...]
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """File name without suffix, for example `seed0_local_Polder`."""
-        return f"seed{self.seed}_{self.arm.file_name}"
-
-    @property
-    def stage(self) -> str:
-        """What a progress bar calls its training."""
-        return f"training: {self.kind}" + (f" {self.trained_on[0]}" if self.kind == "local" else "")
-
-    @property
-    def arm(self) -> Arm:
-        """The model as the tables name it."""
-        return Arm(self.kind, "+".join(self.trained_on))
 
 
 def virtual_centers(folder: Path = VIRTUAL_DATA, centers: Sequence[Center] = VIRTUAL) -> Iterator[int]:
-    """Write the data sets of the virtual centers, one tick a case; what is there is kept."""
-    for number, center in enumerate(centers, start=901):
-        for _ in make_dataset(center, folder / f"Dataset{number}_{center.name}", **COHORT):
-            yield CHILD_UNITS
+    """Write the data sets of the virtual centers side by side, one tick a case; what is there is kept."""
+    folders = {center.name: folder / f"Dataset{number}_{center.name}" for number, center in enumerate(centers, 901)}
+    growing: list[Job] = [
+        (center.name, (CHILD_UNITS for _ in make_dataset(center, folders[center.name], **COHORT))) for center in centers
+    ]
+    yield from (units for _, units in side_by_side(growing))
 
 
-def run_study(data: Path | None, out: Path, settings: Settings, *, one_phase: bool = False) -> Iterator[Progress]:
+def run_study(
+    data: Path | None, out: Path, settings: Settings, *, one_phase: bool = False, detail: str = ""
+) -> Iterator[Progress]:
     """Run or resume the study; leaves cases.csv, failures.json, summary.json, weights/, predictions/ in `out`.
 
     `data` is a folder of data sets, one a center; None takes the virtual centers, with `one_phase` each in its own
-    contrast phase only. Raises `PedsegInputError` with every finding before anything is trained.
+    contrast phase only, in voxels as fine as `detail` says (one of `DETAILS`; "" is the profile's own). Raises
+    `PedsegInputError` with every finding before anything is trained.
     """
     clock, done, children = Clock(), 0, 0
     if data is None:
-        centers = tuple(map(in_one_phase, VIRTUAL)) if one_phase else VIRTUAL
-        data = VIRTUAL_DATA.with_name("data_one_phase") if one_phase else VIRTUAL_DATA
+        detail = detail or settings.profile
+        centers = tuple(DETAILS[detail](in_one_phase(center) if one_phase else center) for center in VIRTUAL)
+        marks = ["one_phase"] * one_phase + [detail] * (detail != "lesson")
+        data = VIRTUAL_DATA.with_name("_".join([VIRTUAL_DATA.name, *marks]))
         scans = [scan for center in centers for scan in appointments(center, **COHORT)]
         children = len(scans) * CHILD_UNITS
         total = children + units_of(settings, len(centers), sum(scan.split == "test" for scan in scans))
@@ -151,23 +113,29 @@ def _two_or_more(data: Path) -> list[DataSet]:
 
 
 class Study:
-    """One run over given data sets: its models, where they stand on disk, and what they leave."""
+    """One run over given data sets: its models, where they stand on disk, and what they leave.
 
-    def __init__(self, datasets: Sequence[DataSet], out: Path, settings: Settings, clock: Clock) -> None:
+    Unless told: all models of the study, tested on the same centers' patients, by the plan of their fingerprints.
+    """
+
+    def __init__(
+        self, datasets: Sequence[DataSet], out: Path, settings: Settings, clock: Clock, *,
+        kinds: Sequence[tuple[str, tuple[str, ...]]] = (), tests: Sequence[DataSet] = (),
+        plan: plans.Plan | None = None,
+    ) -> None:  # fmt: skip
         self.datasets, self.out, self.settings, self.clock = list(datasets), out, settings, clock
+        self.tests, self.planned = list(tests) or self.datasets, plan is not None
         self.centers = tuple(dataset.center for dataset in datasets)
-        prints = [plans.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
-        memory.give_back()
-        self.plan = plans.make_plan(plans.merge(prints), settings.profile, settings.posture)
+        self.plan = plan or plan_of(self.datasets, settings)
         self.work = out / "work" / self._identity()
-        kinds = [("centralized", self.centers), *(("local", (c,)) for c in self.centers), ("federated", self.centers)]
-        self.models = [Model(kind, trained_on, seed) for seed in settings.seeds for kind, trained_on in kinds]
+        usual = [("centralized", self.centers), *(("local", (c,)) for c in self.centers), ("federated", self.centers)]
+        self.models = [Model(kind, trained_on, seed) for seed in settings.seeds for kind, trained_on in kinds or usual]
 
     def _identity(self) -> str:
         """A name for this data, plan and these settings: with other ones the work starts anew."""
         files = [file for d in self.datasets for c in d.cases for file in (c.image_file, c.label_file) if file]
         stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-        kept = {key: value for key, value in asdict(self.settings).items() if key != "seeds"}
+        kept = {key: value for key, value in asdict(self.settings).items() if key != "seeds" and (key, value) != NO_GIN}
         return hashlib.sha256(json.dumps([stats, self.plan.to_json(), kept]).encode()).hexdigest()[:12]
 
     def _steps(self, model: Model) -> int:
@@ -176,13 +144,15 @@ class Study:
     def run(self) -> Iterator[tuple[str, int]]:
         """Train and test every model; yields (stage, units)."""
         for seed in self.settings.seeds:
-            models = [model for model in self.models if model.seed == seed]
-            alone = [self._job(m.stage, self._train_alone(m), own_thread=True) for m in models if m.kind != "federated"]
-            yield from side_by_side(alone, 2 if self.settings.profile == "lesson" else 1)  # the clinic takes all cores
-            yield from side_by_side(
-                [self._job(m.stage, self._train_together(m)) for m in models if m.kind == "federated"]
-            )
-            yield from side_by_side([self._job("testing", self._test(m), own_thread=True) for m in models])
+            yield from self.run_seed(seed)
+
+    def run_seed(self, seed: int) -> Iterator[tuple[str, int]]:
+        """The models of one seed."""
+        models = [model for model in self.models if model.seed == seed]
+        alone = [self._job(m.stage, self._train_alone(m), own_thread=True) for m in models if not m.together]
+        yield from side_by_side(alone, 2 if self.settings.profile == "lesson" else 1)  # the clinic takes all cores
+        yield from side_by_side([self._job(m.stage, self._train_together(m)) for m in models if m.together], 1)
+        yield from side_by_side([self._job("testing", self._test(m), own_thread=True) for m in models])
 
     def _job(self, stage: str, ticks: Iterator[int], *, own_thread: bool = False) -> Job:
         return stage, self.clock.watch(stage, ticks, own_thread=own_thread)
@@ -191,13 +161,18 @@ class Study:
         chosen = [dataset for dataset in self.datasets if dataset.center in model.trained_on]
         return [case for d in chosen for case in training.load_cases(d, d.split(split), self.plan)]
 
-    def _state(self, model: Model) -> Path:
+    def _plan(self, model: Model) -> plans.Plan:
+        return replace(self.plan, gin=self.settings.gin) if model.kind.endswith("_gin") else self.plan
+
+    def state(self, model: Model) -> Path:
+        """Where the weights of a model lie."""
         return self.work / f"{model.name}.safetensors"
 
     def _train_alone(self, model: Model) -> Iterator[int]:
         """Train on the cases of one center, or on all pooled, in as many rounds as the federation has."""
-        net = network.build(self.plan, model.seed).to(devices.fastest_device())
-        file, steps = self._state(model), self._steps(model)
+        plan = self._plan(model)
+        net = network.build(plan, model.seed).to(devices.fastest_device())
+        file, steps = self.state(model), self._steps(model)
         curve: list[dict] = []
         if file.exists():
             weights, _, metadata = training.load_weights(file)
@@ -207,19 +182,19 @@ class Study:
         for round_ in range(len(curve), self.settings.rounds):
             losses = []
             for step in training.train(
-                net, self._cases(model, "train"), self.plan, steps=steps, first_step=round_ * steps,
+                net, self._cases(model, "train"), plan, steps=steps, first_step=round_ * steps,
                 total_steps=self.settings.rounds * steps, seed=model.seed,
             ):  # fmt: skip
                 losses.append(step.loss)
                 yield 1
             dice = prediction.mean_dice(net, self._cases(model, "validation"), self.plan)
             curve.append(_point((round_ + 1) * steps, float(np.mean(losses)), dice))
-            training.save_weights(file, network.get_weights(net), self.plan, curve=json.dumps(curve))
+            training.save_weights(file, network.get_weights(net), plan, curve=json.dumps(curve))
         memory.give_back()
 
     def _train_together(self, model: Model) -> Iterator[int]:
         """Train by Flower in this process; rounds that are on disk are not trained again."""
-        file = self._state(model)
+        file = self.state(model)
         if file.exists():
             yield self._steps(model) * self.settings.rounds
             return
@@ -227,26 +202,27 @@ class Study:
             "data": str(self.datasets[0].folder.parent), "profile": self.settings.profile,
             "rounds": self.settings.rounds,
             "steps-per-round": self.settings.steps, "seed": model.seed, "out": str(self.work / model.name),
-            "evaluate-every": 1, "posture": self.settings.posture,
+            "evaluate-every": 1, "posture": self.settings.posture, "gin": self.settings.gin,
         }  # fmt: skip
         nodes: list[dict[str, bool | float | int | str]] = [
             {"data-dir": str(dataset.folder), "partition-id": i} for i, dataset in enumerate(self.datasets)
         ]
         curve: list[dict] = []
         weights: network.Weights = {}
-        for round_ in federate(InProcessGrid(client_app, nodes, run_config), run_config):
+        plan = self._plan(model) if self.planned else None
+        for round_ in federate(InProcessGrid(client_app, nodes, run_config), run_config, plan=plan):
             curve.append(_point(round_.number * self.settings.steps, round_.train_loss, round_.validation_dsc))
             weights = round_.weights
             yield self._steps(model)
         memory.give_back()
-        training.save_weights(file, weights, self.plan, curve=json.dumps(curve))
+        training.save_weights(file, weights, self._plan(model), curve=json.dumps(curve))
 
     def _test(self, model: Model) -> Iterator[int]:
-        """Score one model on the test patients of every center."""
-        net, _ = training.load_network(self._state(model))
+        """Score one model on all test patients."""
+        net, _ = training.load_network(self.state(model))
         usual_phase = habits(self.datasets)
-        for dataset in self.datasets:
-            file = self._scores(model, dataset.center)
+        for dataset in self.tests:
+            file = self.scores(model, dataset.center)
             if testing.is_finished(file):
                 yield TEST_UNITS * len(dataset.split("test"))
                 continue
@@ -257,32 +233,40 @@ class Study:
             ):
                 yield TEST_UNITS
 
-    def _scores(self, model: Model, center: str) -> Path:
-        return self.work / f"{model.name}_on_{center}.csv"
+    def scores(self, model: Model, center: str) -> Path:
+        """Where the rows of one model on one test center lie."""
+        return self.work / f"{model.name}_on_{center.replace(' ', '-')}.csv"
 
     def finish(self) -> None:
         """Write cases.csv, failures.json, the weights and summary.json from what the jobs have left."""
-        text = join([self._scores(m, c) for m in self.models for c in self.centers])
+        text = join([self.scores(m, c) for m in self.models for c in self.centers])
         rows = [row for row in csv.DictReader(io.StringIO(text)) if row["seed"] == "0"]
-        parts = [self._scores(m, c) for m in self.models if m.seed == 0 for c in self.centers]
+        parts = [self.scores(m, c) for m in self.models if m.seed == 0 for c in self.centers]
         failures = testing.gather(parts, rows, self.datasets)
         for model in self.models:
             target = self.out / "weights" / f"{model.name}.safetensors"
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self._state(model), target)
+            shutil.copyfile(self.state(model), target)
         summary = summarize(
-            text,
-            {model.name: self._state(model) for model in self.models},
+            {model.name: self.state(model) for model in self.models},
             settings=asdict(self.settings),
             data={d.center: {s: len(d.split(s)) for s in ("train", "validation", "test")} for d in self.datasets},
             plan=json.loads(self.plan.to_json()),
             left_out=[name for name in organs.NAMES if name not in self.plan.organs],
             seconds={"total": self.clock.totals(), **self.clock.seconds},
             peak_memory_mib=memory.peak_mib(),
+            story=story(list(csv.DictReader(io.StringIO(text)))),
         )
         write_whole(self.out / "cases.csv", text.encode())
         write_whole(self.out / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False).encode())
         write_whole(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+
+
+def plan_of(datasets: Sequence[DataSet], settings: Settings) -> plans.Plan:
+    """The plan for the training patients of these data sets."""
+    prints = [plans.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
+    memory.give_back()
+    return plans.make_plan(plans.merge(prints), settings.profile, settings.posture, gin=settings.gin)
 
 
 def _point(step: int, loss: float, dsc: float | None) -> dict:

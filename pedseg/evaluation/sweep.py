@@ -49,8 +49,9 @@ class Cause:
 
 
 def usual(center: Center) -> CtProtocol:
-    """The protocol that a center scans most patients with."""
-    return max(center.protocols, key=lambda pair: pair[0])[1]
+    """The CT protocol that a center scans most patients with."""
+    scanned = [(share, protocol) for share, protocol in center.protocols if isinstance(protocol, CtProtocol)]
+    return max(scanned, key=lambda pair: pair[0])[1]
 
 
 def with_protocol(center: Center, **changed: Any) -> Center:
@@ -130,7 +131,7 @@ def sweep(
     chosen = [cause for cause in CAUSES if not tuple(names) or cause.name in (*names, NOTHING.name)]
     work = out / "work" / f"causes_{_identity(models, patients)}"
     jobs = [(center, _run(cause, center, patients, models, work)) for cause in chosen for center in CENTERS]
-    total = sum(len(_scans(_changed(center, cause), patients)) for cause in chosen for center in CENTERS)
+    total = sum(len(tested(changed(center, cause), patients)) for cause in chosen for center in CENTERS)
     done = 0
     for _, scans in side_by_side(jobs, workers):
         done += scans
@@ -147,7 +148,7 @@ def sweep(
 def _identity(models: list[Trained], patients: int) -> str:
     """A name for these models, patients and causes: with others the sweep starts anew."""
     weights = [(one.arm, one.seed, network.sha256_of(network.get_weights(one.net))) for one in models]
-    scans = [_scans(_changed(center, cause), patients) for cause in CAUSES for center in CENTERS]
+    scans = [tested(changed(center, cause), patients) for cause in CAUSES for center in CENTERS]
     return hashlib.sha256(repr((weights, scans, CENTERS)).encode()).hexdigest()[:12]
 
 
@@ -165,16 +166,16 @@ def load_models(study: Path, seeds: int) -> list[Trained]:
     return [Trained(arm, seed, plan, net) for (seed, arm), (net, plan) in loaded.items()]
 
 
-def _changed(center: str, cause: Cause) -> Center:
+def changed(center: str, cause: Cause) -> Center:
     """A center under a cause, next to the other one."""
     (other,) = [one for name, one in CENTERS.items() if name != center]
     return cause.change(CENTERS[center], other)
 
 
-def _scans(changed: Center, patients: int) -> list[Appointment]:
-    """The test appointments of a center under a cause; the numbers of the patients are those of the study."""
+def tested(center: Center, patients: int = COHORT["test"]) -> list[Appointment]:
+    """The test appointments of a center, as it is or under a cause; the patients' numbers are those of the study."""
     before = {split: COHORT[split] for split in ("train", "validation")}
-    return [scan for scan in appointments(changed, **before, test=patients) if scan.split == "test"]
+    return [scan for scan in appointments(center, **before, test=patients) if scan.split == "test"]
 
 
 def _file_name(cause: Cause, center: str) -> str:
@@ -183,12 +184,12 @@ def _file_name(cause: Cause, center: str) -> str:
 
 def _run(cause: Cause, center: str, patients: int, models: list[Trained], work: Path) -> Iterator[int]:
     """All scans of one center under one cause; one tick a scan."""
-    changed, file = _changed(center, cause), work / _file_name(cause, center)
+    hospital, file = changed(center, cause), work / _file_name(cause, center)
     rows: list[dict] = []
     met = [one for one in models if one.arm.role(center) != "away"]
-    for scan in _scans(changed, patients):
+    for scan in tested(hospital, patients):
         if not file.exists():
-            image, labels = keep_appointment(changed, scan)
+            image, labels = keep_appointment(hospital, scan)
             for one in met:
                 rows += _rows(cause, one, center, scan, image, labels)
         yield 1

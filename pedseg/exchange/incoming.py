@@ -68,7 +68,8 @@ def check(one: Incoming, loaded: Loaded, situs_inversus: bool = False) -> list[F
     """What is wrong with the gray values and the contours of a scan, before a byte of it is written."""
     drawn = (*loaded.manual, *loaded.silver)
     split = one.split if loaded.labels is not None else UNLABELED
-    case = Case("", "", "", split, one.source, one.source if loaded.labels is not None else None, drawn)
+    contours, modality = one.source if loaded.labels is not None else None, loaded.about.get("modality", "CT")
+    case = Case("", "", "", split, one.source, contours, drawn, modality=modality)
     findings = list(check_image(loaded.image, case))
     if loaded.labels is not None:
         findings += check_labels(loaded.labels, case, organs_present(loaded.labels), situs_inversus)

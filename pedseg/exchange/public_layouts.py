@@ -16,6 +16,7 @@ from pedseg.findings import Finding, refuse
 from pedseg.patients.cases import Case, DataSet
 from pedseg.patients.datasets import survey
 from pedseg.patients.loading import load_labels, refuse_other_grid, whole_numbers
+from pedseg.patients.totalsegmentator import is_totalsegmentator
 from pedseg.scan import read_nifti, to_ras
 
 NIFTI = (".nii", ".nii.gz")
@@ -33,7 +34,7 @@ def survey_source(source: Path, wishes: Wishes) -> tuple[list[Incoming], list[Fi
     about = source / "dataset.json"
     if about.is_file():
         return _datalist(about, wishes) if "training" in _keys(about) else (*_dataset(source), [])
-    if any(source.glob("*/ct.nii.gz")):
+    if is_totalsegmentator(source):
         return (*_dataset(source, silver=True), [])
     files = sorted(file for file in source.glob("[!.]*") if file.name.endswith(NIFTI))
     if files:
@@ -74,6 +75,7 @@ def _case(dataset: DataSet, case: Case, silver: bool) -> Incoming:
         manual = tuple(name for name in case.annotated if name not in machine)
         about = {"age_months": case.age_months, "sex": case.sex, "posture": case.posture}
         more = {"tumor": case.tumor, "months_since_surgery": case.months_since_surgery, "phase": case.phase}
+        more |= {"modality": case.modality, "sequence": case.sequence}
         return Loaded(to_ras(image), labels, manual, machine, about | more, tuple(notes), tuple(repairs), tuple(notes))
 
     public = case.name if PUBLIC_ID.fullmatch(case.name) else ""

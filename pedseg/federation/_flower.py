@@ -6,7 +6,7 @@ it, and `Grid.run` describes the run. A new Flower release that moves them is me
 
 from __future__ import annotations
 
-from flwr.app import Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecords
 from flwr.supercore.run import Run
@@ -35,6 +35,25 @@ def with_content(message: Message, content: RecordDict) -> Message:
 def empty_run() -> Run:
     """The description of a run without a SuperLink: its id and nothing else."""
     return Run.create_empty(RUN_ID)
+
+
+def arrays_of(content: RecordDict) -> dict[str, ArrayRecord]:
+    """The arrays among some records, by name.
+
+    Flower's own `RecordDict.array_records` refers to itself and to the records in a circle, which
+    keeps a model in memory until the garbage collector comes by.
+    """
+    return {name: record for name, record in content.items() if isinstance(record, ArrayRecord)}
+
+
+def metrics_of(content: RecordDict) -> dict[str, MetricRecord]:
+    """The metrics among some records, by name."""
+    return {name: record for name, record in content.items() if isinstance(record, MetricRecord)}
+
+
+def configs_of(content: RecordDict) -> dict[str, ConfigRecord]:
+    """The settings and texts among some records, by name."""
+    return {name: record for name, record in content.items() if isinstance(record, ConfigRecord)}
 
 
 def records_to_bytes(records: RecordDict) -> bytes:

@@ -20,10 +20,14 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from pedseg import memory
-from pedseg.federation.averaging import OrderedFedAvg, to_arrays, to_weights
+from pedseg.federation import _flower
+from pedseg.federation.averaging import OrderedFedAvg, to_weights
 from pedseg.federation.checkpoints import Round
 from pedseg.federation.in_process import stop_requested
-from pedseg.federation.rounds import DEFAULTS, federate
+from pedseg.federation.privacy.ledger import enter_in_ledger
+from pedseg.federation.privacy.terms import agree
+from pedseg.federation.rounds import federate
+from pedseg.federation.settings import DEFAULTS
 from pedseg.findings import refuse
 from pedseg.learning.devices import fastest_device
 from pedseg.learning.network import build, get_weights, set_weights
@@ -37,7 +41,7 @@ __all__ = ["RESULT", "OrderedFedAvg", "Round", "client_app", "federate", "round_
 RESULT = "federated.safetensors"
 LEAST_CASES = 2  # before a statistic of them leaves a center
 
-client_app = ClientApp()
+client_app = ClientApp(mods=[enter_in_ledger])
 server_app = ServerApp()
 log = logging.getLogger("flwr.pedseg")  # beneath Flower's logger: goes where its log goes
 _one_at_a_time = threading.Lock()
@@ -57,7 +61,7 @@ def describe(message: Message, context: Context) -> Message:
         raise refuse("E-FEW-CASES", dataset.center, f"{len(cases)} training cases, fewer than {least}.", remedy)
     answer: dict[str, ConfigRecordValues] = {
         "json": _describe_once(dataset.folder, _stamps(dataset.folder)),
-        "center": dataset.center,
+        "center": center_name(dataset, context),
         "center-index": index,
         "cases": len(cases),
     }
@@ -67,33 +71,35 @@ def describe(message: Message, context: Context) -> Message:
 @client_app.train()
 def learn(message: Message, context: Context) -> Message:
     """Train the global model for a round's steps on this center's cases; answer with weights and mean loss."""
-    task = message.content.config_records["config"]
+    task = _flower.configs_of(message.content)["config"]
     plan = Plan.from_json(str(task["plan"]))
     dataset, index = own_data(context)
     cases = dataset.split("train")
     seed = round_seed(int(task["seed"]), int(task["server-round"]), index)  # type: ignore[arg-type]
+    before = to_weights(_flower.arrays_of(message.content)["arrays"])
+    terms = agree(message, context, center_name(dataset, context), len(cases), before)
     losses = []
     with _room(plan):
         network = build(plan).to(fastest_device())
-        set_weights(network, to_weights(message.content.array_records["arrays"]))
+        set_weights(network, before)
         plan_steps = {key.replace("-", "_"): int(task[key]) for key in ("steps", "first-step", "total-steps")}  # type: ignore[arg-type]
         for step in train(network, load_cases(dataset, cases, plan), plan, seed=seed, **plan_steps):
             losses.append(step.loss)
             if stop_requested.is_set():
                 raise InterruptedError("the round was interrupted")
     metrics = MetricRecord({"num-examples": len(cases), "train-loss": float(np.mean(losses)), "center-index": index})
-    return Message(RecordDict({"arrays": to_arrays(get_weights(network)), "metrics": metrics}), reply_to=message)
+    return Message(RecordDict({**terms.leaving(get_weights(network), before), "metrics": metrics}), reply_to=message)
 
 
 @client_app.evaluate()
 def score(message: Message, context: Context) -> Message:
     """The mean DSC of the global model on this center's validation cases, and how many these are."""
-    plan = Plan.from_json(str(message.content.config_records["config"]["plan"]))
+    plan = Plan.from_json(str(_flower.configs_of(message.content)["config"]["plan"]))
     dataset, index = own_data(context)
     cases = dataset.split("validation")
     with _room(plan):
         network = build(plan).to(fastest_device())
-        set_weights(network, to_weights(message.content.array_records["arrays"]))
+        set_weights(network, to_weights(_flower.arrays_of(message.content)["arrays"]))
         dsc = mean_dice(network, load_cases(dataset, cases, plan), plan) if cases else math.nan
     counted = 0 if math.isnan(dsc) else len(cases)
     metrics = MetricRecord({"num-examples": counted, "validation-dsc": dsc if counted else 0.0, "center-index": index})
@@ -108,6 +114,11 @@ def round_seed(seed: int, round_: int, center_index: int) -> int:
 def _room(plan: Plan) -> AbstractContextManager:
     """The lesson trains the centers side by side, one thread each; the clinic gives all cores to one at a time."""
     return nullcontext() if plan.profile == "lesson" else _one_at_a_time
+
+
+def center_name(dataset: DataSet, context: Context) -> str:
+    """The center's name in the federation: `center` of its node if that says so, else the data set's."""
+    return str(context.node_config.get("center", dataset.center))
 
 
 def own_data(context: Context) -> tuple[DataSet, int]:

@@ -13,10 +13,11 @@ import math
 from collections.abc import Iterable, Mapping, Set
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, Message, MetricRecord
+from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg
 from numpy.typing import NDArray
 
+from pedseg.federation import _flower
 from pedseg.findings import Finding
 
 UPDATE_METRICS = frozenset({"num-examples", "train-loss", "center-index"})
@@ -34,16 +35,49 @@ class OrderedFedAvg(FedAvg):
 
     def __init__(self, **options) -> None:
         super().__init__(**{**LEAST_NODES, **options})
+        self.cases: int | None = None
+
+    def expect(self, cases: int) -> None:
+        """Tell how many training cases all centers of the coming round have together.
+
+        Then replies are added up as they come and none is kept: they must come in the order of the centers.
+        """
+        self.cases = cases
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """The mean of the replies' weights and metrics."""
-        return super().aggregate_train(server_round, in_order(replies))
+        """The mean of the replies' weights and metrics: the bits of Flower's FedAvg, if everybody has replied."""
+        if self.cases is None:
+            return super().aggregate_train(server_round, in_order(replies))
+        sums: dict[str, NDArray] = {}
+        said: list[RecordDict] = []
+        for reply in replies:
+            add(
+                sums, _flower.arrays_of(reply.content)[self.arrayrecord_key], metric(reply, "num-examples") / self.cases
+            )
+            said.append(RecordDict({"metrics": _flower.metrics_of(reply.content)["metrics"]}))
+        if not said:
+            return None, None
+        counted = sum(record["metrics"]["num-examples"] for record in said)  # type: ignore[misc]
+        if counted != self.cases:  # somebody was left out
+            for array in sums.values():
+                array *= self.cases / counted
+        return to_arrays(sums), self.train_metrics_aggr_fn(said, self.weighted_by_key)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
         """The mean of the replies' metrics."""
         return super().aggregate_evaluate(server_round, in_order(replies))
+
+
+def add(sums: dict[str, NDArray], arrays: ArrayRecord, share: float) -> None:
+    """Add a center's share of its weights to the sums, in the number type of the weights as Flower does."""
+    for name, array in arrays.items():
+        part = array.numpy() * share
+        if name in sums:
+            sums[name] += part
+        else:
+            sums[name] = part
 
 
 def in_order(replies: Iterable[Message]) -> list[Message]:
@@ -81,13 +115,13 @@ def flaw(
         return Finding(code, center, finding, REMEDY)
 
     if reply is None:
-        return refused("E-CENTER-SILENT", "no answer came.")
+        return silent(center)
     if reply.has_error():
         return refused("E-CENTER-ERROR", f"the center stopped with an error ({reply.error.reason}).")
     records = reply.content
-    if set(records.array_records) != {"arrays"} or set(records.metric_records) != {"metrics"}:
+    if set(_flower.arrays_of(records)) != {"arrays"} or set(_flower.metrics_of(records)) != {"metrics"}:
         return refused("E-UPDATE-RECORDS", f"the answer holds the records {sorted(records)}.")
-    metrics, arrays = records.metric_records["metrics"], records.array_records["arrays"]
+    metrics, arrays = _flower.metrics_of(records)["metrics"], _flower.arrays_of(records)["arrays"]
     if not has_metrics(reply, UPDATE_METRICS):
         return refused("E-UPDATE-METRICS", f"the metrics are {dict(metrics)}.")
     if metrics["center-index"] != index:
@@ -106,6 +140,11 @@ def flaw(
     return None
 
 
+def silent(center: str) -> Finding:
+    """What is said of a center that did not answer, or is not there at all."""
+    return Finding("E-CENTER-SILENT", center, "no answer came.", REMEDY)
+
+
 def update_norm(weights: Mapping[str, NDArray], expected: Mapping[str, NDArray]) -> float:
     """How far an update moves the model: the L2 norm of the difference over all weights, in double precision."""
     squares = (
@@ -117,15 +156,15 @@ def update_norm(weights: Mapping[str, NDArray], expected: Mapping[str, NDArray])
 
 def has_metrics(reply: Message, names: Set[str]) -> bool:
     """Whether a reply holds one record of metrics with exactly these names, each a finite number."""
-    if not reply.has_content() or set(reply.content.metric_records) != {"metrics"}:
+    if not reply.has_content() or set(_flower.metrics_of(reply.content)) != {"metrics"}:
         return False
-    metrics = reply.content.metric_records["metrics"]
+    metrics = _flower.metrics_of(reply.content)["metrics"]
     return set(metrics) == names and all(_is_number(value) for value in metrics.values())
 
 
 def metric(reply: Message, name: str) -> float:
     """One number of a reply's metrics."""
-    return reply.content.metric_records["metrics"][name]  # type: ignore[return-value]
+    return _flower.metrics_of(reply.content)["metrics"][name]  # type: ignore[return-value]
 
 
 def _is_number(value: object) -> bool:

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import os
 import random
+import secrets
 import sys
 import threading
+from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,7 +41,16 @@ stop_requested = threading.Event()  # set when the reader interrupts a round; tr
 
 
 class OneRunGrid(Grid):
-    """What Flower asks of every Grid and what is the same for all of ours: one run, whose id never changes."""
+    """What Flower asks of every Grid and what is the same for all of ours: one run, whose id never changes.
+
+    `name` is the run's own, and never comes twice.
+    """
+
+    name: str
+
+    @abstractmethod
+    def answers(self, messages: Iterable[Message]) -> Iterator[Message | None]:
+        """Answers one after the other, in the order of the questions; None where none came."""
 
     def set_run(self, run: Any) -> None:
         """Nothing to set: this grid carries one run."""
@@ -83,6 +95,7 @@ class InProcessGrid(OneRunGrid):
             )
             for place, (node_id, config) in enumerate(enumerate(node_configs, start=_flower.SERVER_NODE + 1))
         }
+        self.name = secrets.token_hex(8)
         self._sent = 0
         self._waiting: dict[str, Message] = {}
         _flower.identify_server()
@@ -104,9 +117,16 @@ class InProcessGrid(OneRunGrid):
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
         """Let the centers answer these questions; answers come in the order of the questions."""
+        return list(self._answer(message_ids))
+
+    def answers(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """The same one after the other: no more than two answers a worker are held at a time."""
+        yield from self._answer(self.push_messages(messages))
+
+    def _answer(self, message_ids: Iterable[str]) -> Iterator[Message]:
         questions = [self._waiting.pop(message_id) for message_id in message_ids if message_id in self._waiting]
         with untouched_randomness():
-            return _in_parallel(self._deliver, questions, self.workers)
+            yield from _in_turn(self._deliver, questions, self.workers)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Questions to the centers, answers back. Nothing can get lost here, so `timeout` has no effect."""
@@ -160,19 +180,28 @@ def untouched_randomness() -> Iterator[None]:
             torch.set_rng_state(torch_state)
 
 
-def _in_parallel(deliver: Any, questions: list[Message], workers: int) -> list[Message]:
+def _in_turn(deliver: Callable[[Message], Message], questions: list[Message], workers: int) -> Iterator[Message]:
     """Answers in the order of the questions; an interrupt asks the running centers to stop and waits for that."""
     stop_requested.clear()
     if workers == 1 or len(questions) < 2:
-        return [deliver(question) for question in questions]
+        yield from map(deliver, questions)
+        return
+    begun: deque[Future[Message]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="center") as pool:
-        answers: list[Future[Message]] = [pool.submit(deliver, question) for question in questions]
         try:
-            pending: set[Future[Message]] = set(answers)
-            while pending:  # in short waits, so that Ctrl-C is heard on every system
-                _, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            for question in questions:
+                begun.append(pool.submit(deliver, question))
+                if len(begun) == 2 * workers:
+                    yield _result(begun.popleft())
+            while begun:
+                yield _result(begun.popleft())
         except BaseException:
             stop_requested.set()
             pool.shutdown(cancel_futures=True)
             raise
-        return [answer.result() for answer in answers]
+
+
+def _result(answer: Future[Message]) -> Message:
+    while not wait([answer], timeout=0.2).done:  # in short waits, so that Ctrl-C is heard on every system
+        pass
+    return answer.result()

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from pedseg.findings import refuse
+from pedseg.scan import write_whole, written_aside
 
 COORDINATOR = "coordinator"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -88,13 +89,23 @@ def write_keys(folder: Path, keys: OwnKeys) -> tuple[Path, Path]:
     signing, sealing = (base64.b64encode(one).decode() for one in raw)
     content = json.dumps({"name": keys.name, "signing": signing, "sealing": sealing}, indent=1)
     try:
-        handle = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with written_aside(private, content.encode(), mode=0o600) as part:
+            os.link(part, private)  # unlike a renaming it fails when the name is taken
     except FileExistsError as error:
         raise refuse("E-KEY-EXISTS", private, "there are keys of this name.", "Use them, or move them away.") from error
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(content)
-    public.write_text(json.dumps(describe(keys.member), indent=1), encoding="utf-8")
+    write_whole(public, json.dumps(describe(keys.member), indent=1).encode())
     return private, public
+
+
+def own_keys(folder: Path, name: str) -> OwnKeys:
+    """One's own keys from a folder; made there if there are none, and the public file beside them if it is missing."""
+    private, public = folder / f"{checked_name(name)}{PRIVATE}", folder / f"{name}{PUBLIC}"
+    if not private.exists() and not public.exists():  # a public file alone is somebody else's
+        write_keys(folder, make_keys(name))
+    keys = read_own(folder, name)
+    if not public.exists():  # the program that made them was killed, or somebody has moved it
+        write_whole(public, json.dumps(describe(keys.member), indent=1).encode())
+    return keys
 
 
 def read_own(folder: Path, name: str) -> OwnKeys:

@@ -10,93 +10,62 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from flwr.app import ConfigRecord, Message, RecordDict, UserConfigValue
+from flwr.app import ConfigRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from pedseg.federation.asking import answers, at_least_one, noting_losses, sound
 from pedseg.federation.averaging import (
     SCORE_METRICS,
-    flaw,
+    OrderedFedAvg,
     has_metrics,
     in_order,
     metric,
+    silent,
     to_arrays,
     to_weights,
 )
 from pedseg.federation.checkpoints import Round, keep, restore
-from pedseg.federation.in_process import untouched_randomness
+from pedseg.federation.enrollment import Center, enroll
+from pedseg.federation.in_process import OneRunGrid, untouched_randomness
+from pedseg.federation.privacy.masked_average import MaskedAverage, whole_numbers
+from pedseg.federation.settings import IDENTITY, RunConfig, settings
 from pedseg.federation.strategies import strategy_named
-from pedseg.findings import Finding, PedsegInputError, refuse
+from pedseg.findings import refuse
 from pedseg.learning.network import Weights, build, get_weights
-from pedseg.learning.plans import Fingerprint, Plan, make_plan, merge
-
-RunConfig = Mapping[str, UserConfigValue]
-DEFAULTS: dict[str, UserConfigValue] = {
-    "data": "runs/data",  # folder of data sets, one subfolder a center
-    "profile": "lesson",
-    "posture": "",  # the profile's own
-    "rounds": 10,
-    "steps-per-round": 85,
-    "seed": 0,
-    "out": "",  # folder of the weights and checkpoints; empty: nothing is written
-    "centers": 0,  # wait for this many; 0: those that are there
-    "evaluate-every": 0,  # rounds between two looks at the validation cases; 0: never
-    "keep-rounds": 0,  # checkpoints to keep; 0: all
-    "strategy": "average",  # or against hostile centers: median, trimmed-mean, krum
-    "hostile-centers": 1,  # how many of them a robust strategy shall stand
-    "largest-update": 0.0,  # L2 norm of the change of all weights in a round; 0: any
-}
-IDENTITY = (
-    "profile", "posture", "rounds", "steps-per-round", "seed", "strategy", "hostile-centers", "largest-update"
-)  # fmt: skip
-LEAST = {
-    "rounds": 1,
-    "steps-per-round": 1,
-    "seed": 0,
-    "centers": 0,
-    "evaluate-every": 0,
-    "keep-rounds": 0,
-    "hostile-centers": 0,
-}
+from pedseg.learning.plans import Plan, make_plan, merge
 
 
-@dataclass(frozen=True)
-class Center:
-    """A center as the server knows it: its node, its place in the order, its name, its aggregate description."""
-
-    node_id: int
-    index: int
-    name: str
-    cases: int
-    fingerprint: Fingerprint
-
-
-def federate(grid: Grid, run_config: RunConfig, strategy: Strategy | None = None) -> Iterator[Round]:
+def federate(
+    grid: Grid, run_config: RunConfig, strategy: Strategy | None = None, plan: Plan | None = None
+) -> Iterator[Round]:
     """Train one model over all centers that `grid` reaches, one `Round` at a time.
 
     `run_config` holds the keys of `DEFAULTS`. Rounds that an earlier run with the same settings,
     centers and cases left under `out` are yielded first, from disk. Any Flower strategy can take
     the place of those that `strategy` names; one with a memory of its own, such as momentum, forgets it when
-    a run is taken up again. Raises `PedsegInputError` when a center cannot describe its
-    data, or when no center brings a usable update.
+    a run is taken up again. With a `plan`, that of the run's settings is not made. Raises `PedsegInputError` when a
+    center cannot describe its data, or when no center brings a usable update.
     """
     config = settings(run_config)
-    strategy = strategy or strategy_named(config["strategy"], config["hostile-centers"])
+    if strategy and config["masks"]:
+        raise refuse("E-SETTING", "masks", "another strategy was given.", "Choose one of the two.")
+    strategy = strategy or _strategy(grid, config)
     with untouched_randomness():
         centers = enroll(grid, config["centers"])
-        plan = make_plan(merge([center.fingerprint for center in centers]), config["profile"], config["posture"])
+        merged = merge([center.fingerprint for center in centers])
+        plan = plan or make_plan(merged, config["profile"], config["posture"], gin=config["gin"])
         weights = get_weights(build(plan, config["seed"]))
     folder = Path(str(config["out"])) / "rounds" if config["out"] else None
     identity = _identity(config, plan, centers, strategy)
     done = 0
     for round_ in restore(folder, identity, config["rounds"]):
         done, weights = round_.number, round_.weights
+        _note(strategy, round_)
         yield round_
     for number in range(done + 1, config["rounds"] + 1):
         with untouched_randomness():
@@ -104,69 +73,19 @@ def federate(grid: Grid, run_config: RunConfig, strategy: Strategy | None = None
         if folder:
             keep(folder, round_, identity, config["keep-rounds"])
         weights = round_.weights
+        _note(strategy, round_)
         yield round_
 
 
-def settings(run_config: RunConfig) -> dict[str, Any]:
-    """The run's settings with defaults filled in; a number below its least value is refused."""
-    config: dict[str, Any] = {**DEFAULTS, **run_config}
-    for key, least in LEAST.items():
-        if not isinstance(config[key], int) or config[key] < least:
-            raise refuse("E-SETTING", key, f"the value is {config[key]!r}.", f"Give a whole number from {least} up.")
-    bound = config["largest-update"]
-    if not isinstance(bound, int | float) or not 0 <= bound < math.inf:
-        raise refuse("E-SETTING", "largest-update", f"the value is {bound!r}.", "Give a number from 0 up.")
-    return config
+def _strategy(grid: Grid, config: Mapping[str, Any]) -> Strategy:
+    if config["masks"]:
+        return MaskedAverage(grid.name if isinstance(grid, OneRunGrid) else str(grid.run.run_id))
+    return strategy_named(config["strategy"], config["hostile-centers"])
 
 
-def enroll(grid: Grid, expected: int = 0) -> list[Center]:
-    """Ask every center to describe its training cases in aggregate; centers in their order.
-
-    Waits until `expected` centers (at least one) are connected. Raises `PedsegInputError` with
-    everything that the centers answered in place of a description.
-    """
-    while len(nodes := sorted(grid.get_node_ids())) < max(1, expected):
-        time.sleep(0.5)
-    questions = [Message(RecordDict(), dst_node_id=node, message_type="query.fingerprint") for node in nodes]
-    replies = {reply.metadata.src_node_id: reply for reply in grid.send_and_receive(questions)}
-    failed = []
-    for node in nodes:
-        if node not in replies:
-            failed.append(Finding("E-CENTER-SILENT", f"node {node}", "no answer came.", "Look at this center's log."))
-        elif replies[node].has_error():
-            reason = f"the center stopped with an error ({replies[node].error.reason})."
-            failed.append(Finding("E-CENTER-ERROR", f"node {node}", reason, "Mend what the message names."))
-    if failed:
-        raise PedsegInputError(failed)
-    centers = sorted((_introduce(reply) for reply in replies.values()), key=lambda center: center.index)
-    if min(len({center.index for center in centers}), len({center.name for center in centers})) < len(centers):
-        found = ", ".join(f"{center.index} {center.name}" for center in centers)
-        remedy = "Give each center its own partition-id and its own name."
-        raise refuse("E-CENTER-TWICE", "federation", f"two centers have the same number or name: {found}.", remedy)
-    return centers
-
-
-def _introduce(reply: Message) -> Center:
-    """What a center says of itself; refused if it is not understood or if there is nothing to learn from."""
-    node = f"node {reply.metadata.src_node_id}"
-    try:
-        answer = reply.content.config_records["fingerprint"]
-        index, cases, fingerprint = int(str(answer["center-index"])), int(str(answer["cases"])), str(answer["json"])
-        center = Center(
-            reply.metadata.src_node_id, index, str(answer["center"]), cases, Fingerprint.from_json(fingerprint)
-        )
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise refuse(
-            "E-CENTER-ANSWER", node, f"its answer is not understood ({error}).", "Install the same pedseg there."
-        ) from error
-    if cases < 1 or cases != center.fingerprint.cases:
-        raise refuse(
-            "E-NO-CASES",
-            center.name,
-            f"it counts {cases} training cases.",
-            "Give the center at least one labeled case.",
-        )
-    return center
+def _note(strategy: Strategy, round_: Round) -> None:
+    if isinstance(strategy, MaskedAverage):
+        strategy.note(round_)
 
 
 def _play(
@@ -187,42 +106,32 @@ def _play(
             "steps": steps,
             "first-step": (number - 1) * steps,
             "total-steps": config["rounds"] * steps,
+            "clip": float(config["clip"]),
+            "noise": float(config["noise"]),
         }
     )
-    replies = grid.send_and_receive(strategy.configure_train(number, to_arrays(weights), task, grid))
-    sound, refused = sift(replies, centers, weights, config["largest-update"])
-    if not sound:
-        raise PedsegInputError(refused)
-    arrays, metrics = strategy.aggregate_train(number, sound)
+    masks = strategy if isinstance(strategy, MaskedAverage) else None
+    if masks:
+        masks.invite(centers, number)
+    questions = strategy.configure_train(number, to_arrays(weights), task, grid)
+    by_node = {one.metadata.dst_node_id: one for one in questions}
+    asked = [center for center in centers if center.node_id in by_node]
+    if isinstance(strategy, OrderedFedAvg):
+        strategy.expect(sum(center.cases for center in asked))
+    unasked = [center for center in centers if center.node_id not in by_node]
+    refused = [masks.left_out(center) if masks else silent(center.name) for center in unasked]
+    losses: dict[str, float] = {}
+    given = answers(grid, [by_node[center.node_id] for center in asked])
+    replies = sound(asked, given, whole_numbers(weights) if masks else weights, config["largest-update"], refused)
+    arrays, metrics = strategy.aggregate_train(number, at_least_one(noting_losses(replies, losses), refused))
+    if masks and arrays is None:
+        refused.append(masks.void(losses, number))
     if arrays is not None:  # in the number types of the model: some strategies answer in float64
         weights = {name: array.astype(weights[name].dtype) for name, array in to_weights(arrays).items()}
-    losses = _losses(sound, centers)
     loss = float(metrics["train-loss"]) if metrics else math.nan  # type: ignore[arg-type]
     every = config["evaluate-every"]
     score = _evaluate(grid, strategy, plan, weights, number) if every and number % every == 0 else None
     return Round(number, weights, plan, loss, losses, score, tuple(refused))
-
-
-def sift(
-    replies: Iterable[Message], centers: Sequence[Center], weights: Weights, largest_update: float = 0.0
-) -> tuple[list[Message], list[Finding]]:
-    """Part the sound updates, in the order of the centers, from findings about the others."""
-    by_node = {reply.metadata.src_node_id: reply for reply in replies}
-    sound, refused = [], []
-    for center in centers:
-        reply = by_node.get(center.node_id)
-        known = {"center": center.name, "index": center.index, "cases": center.cases}
-        finding = flaw(reply, weights, **known, largest_update=largest_update)  # type: ignore[arg-type]
-        if finding:
-            refused.append(finding)
-        elif reply:
-            sound.append(reply)
-    return in_order(sound), refused
-
-
-def _losses(sound: Sequence[Message], centers: Sequence[Center]) -> dict[str, float]:
-    names = {center.node_id: center.name for center in centers}
-    return {names[reply.metadata.src_node_id]: metric(reply, "train-loss") for reply in sound}
 
 
 def _evaluate(grid: Grid, strategy: Strategy, plan: Plan, weights: Weights, number: int) -> float | None:

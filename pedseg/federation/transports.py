@@ -11,14 +11,16 @@ from pathlib import Path
 from flwr.app import UserConfigValue
 
 from pedseg.federation.apps import center_folders, client_app, save_result
-from pedseg.federation.by_mailbox import federate_by_mailbox
 from pedseg.federation.checkpoints import Round
+from pedseg.federation.deployment.on_ray import ray_rounds
+from pedseg.federation.deployment.superlink import superlink_rounds
 from pedseg.federation.in_process import InProcessGrid
-from pedseg.federation.on_ray import ray_rounds
-from pedseg.federation.rounds import DEFAULTS
+from pedseg.federation.keys import own_keys
+from pedseg.federation.mailbox.end_to_end import federate_by_mailbox
 from pedseg.federation.rounds import federate as play
-from pedseg.federation.superlink import superlink_rounds
+from pedseg.federation.settings import DEFAULTS
 from pedseg.findings import refuse
+from pedseg.patients.datasets import read_dataset
 
 TRANSPORTS = ("in-process", "ray", "superlink", "mailbox")
 
@@ -32,10 +34,12 @@ def federate(
     rounds: int | None = None,
     steps: int | None = None,
     seed: int = 0,
+    **privacy: UserConfigValue,
 ) -> Iterator[Round]:
     """Train one model over the data sets under `data`, one `Round` at a time; `out`/federated.safetensors at the end.
 
-    `transport` is one of `TRANSPORTS`. Taken up where an earlier call with the same settings stopped.
+    `transport` is one of `TRANSPORTS`; `privacy` are the settings `clip`, `noise` and `masks`, for which keys are made
+    under `out`. Taken up where an earlier call with the same settings stopped.
     """
     config: dict[str, UserConfigValue] = {
         **DEFAULTS,
@@ -43,7 +47,10 @@ def federate(
         "out": str(out),
         "profile": profile,
         "seed": seed,
+        **privacy,
     }
+    if config["masks"]:
+        config["keys"] = str(_keys_for_all(data, out))
     config |= {key: value for key, value in {"rounds": rounds, "steps-per-round": steps}.items() if value is not None}
     if transport == "ray":
         yield from ray_rounds(data, config, out)
@@ -59,3 +66,11 @@ def federate(
         save_result(last, out)
     else:
         raise refuse("E-TRANSPORT", transport, "there is no such way.", f"Give one of {', '.join(TRANSPORTS)}.")
+
+
+def _keys_for_all(data: Path, out: Path) -> Path:
+    """A folder with keys for every center, as if all had exchanged them; for federations on one machine."""
+    folder = (out / "keys").resolve()
+    for place in center_folders(data):
+        own_keys(folder, read_dataset(place).center)
+    return folder

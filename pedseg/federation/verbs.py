@@ -15,9 +15,10 @@ def keys(options: argparse.Namespace) -> Iterator[str]:
     """Make a member's keys, and print the fingerprints to compare over the phone."""
     from pedseg.federation import keys as room
 
-    if not (options.keys / f"{options.name}{room.PUBLIC}").exists():
-        private, public = room.write_keys(options.keys, room.make_keys(options.name))
-        yield f"keep to yourself: {private}"
+    public = options.keys / f"{options.name}{room.PUBLIC}"
+    if not public.exists():
+        room.own_keys(options.keys, options.name)
+        yield f"keep to yourself: {options.keys / f'{options.name}{room.PRIVATE}'}"
         yield f"send to the others: {public}"
     for name in room.known_members(options.keys):
         yield f"{name:<20} {room.read_member(options.keys, name).fingerprint}"
@@ -30,8 +31,8 @@ def _keys(own: argparse.ArgumentParser) -> None:
 
 def coordinate(options: argparse.Namespace) -> Iterator[str]:
     """Lead a federation through a mailbox: a folder, a WebDAV server or an S3-compatible store."""
-    from pedseg.federation import by_mailbox
-    from pedseg.federation.rounds import DEFAULTS
+    from pedseg.federation.mailbox import end_to_end
+    from pedseg.federation.settings import DEFAULTS
 
     given = {"rounds": options.rounds, "steps-per-round": options.steps}
     config = {**DEFAULTS, **{key: value for key, value in given.items() if value is not None}}
@@ -40,8 +41,9 @@ def coordinate(options: argparse.Namespace) -> Iterator[str]:
         "strategy": options.strategy,
         "hostile-centers": options.hostile,
         "largest-update": options.largest_update,
+        **privacy_settings(options),
     }
-    played = by_mailbox.coordinate(
+    played = end_to_end.coordinate(
         options.url, options.out, config, keys=options.keys, centers=options.center,
         wait_seconds=3600 * options.wait, least=options.least, poll_seconds=options.poll,
     )  # fmt: skip
@@ -51,11 +53,33 @@ def coordinate(options: argparse.Namespace) -> Iterator[str]:
         yield f"round {round_.number} of {config['rounds']}: loss {round_.train_loss:.4f}"
         yield from map(str, round_.refused)
     yield f"weights: {options.out / 'federated.safetensors'}"
+    if options.noise:
+        yield privacy_line(options.noise, int(str(config["rounds"])))
     yield f"sha256 {digest}"
+
+
+def privacy_settings(options: argparse.Namespace) -> dict[str, float | bool]:
+    """What the options of `privacy_options` say, as settings of a federation."""
+    return {"clip": options.clip, "noise": options.noise, "masks": options.masks}
+
+
+def privacy_line(noise: float, rounds: int) -> str:
+    """What noise has bought, in one line."""
+    from pedseg.federation.privacy.noise import epsilon
+
+    return f"privacy of each center's weights over {rounds} rounds: epsilon {epsilon(noise, rounds):.3g} at delta 1e-5"
+
+
+def privacy_options(own: argparse.ArgumentParser, masks: str, told: str) -> None:
+    """The options `--clip`, `--noise` and the one for masks."""
+    own.add_argument("--clip", type=float, default=0.0, metavar="L2", help="shorten each update to this; 0: as it is")
+    own.add_argument("--noise", type=float, default=0.0, metavar="Z", help="noise of Z times that bound on each weight")
+    own.add_argument(masks, action="store_true", help=told)
 
 
 def _coordinate(own: argparse.ArgumentParser) -> None:
     _mailbox(own)
+    privacy_options(own, "--masks", "see the sum of the updates alone; three centers at least")
     own.add_argument("--profile", choices=["lesson", "clinic"], default="lesson")
     own.add_argument("--rounds", type=int)
     own.add_argument("--steps", type=int, help="training steps a round and center")
@@ -72,17 +96,23 @@ def _coordinate(own: argparse.ArgumentParser) -> None:
 
 def join(options: argparse.Namespace) -> Iterator[str]:
     """Take part in a federation through a mailbox, as one center with its own data."""
-    from pedseg.federation import by_mailbox
+    from pedseg.federation.mailbox import end_to_end
+    from pedseg.federation.privacy.ledger import Ledger
 
     state = options.state or Path("runs/join") / options.center
     own = {"keys": options.keys, "poll_seconds": options.poll, "least_cases": options.least_cases}
-    for event in by_mailbox.join(options.url, options.center, options.data, state, **own):
+    own |= {"clip": options.clip, "noise": options.noise, "masks_only": options.masks_only}
+    for event in end_to_end.join(options.url, options.center, options.data, state, **own):
         yield str(event.finding or f"round {event.round}: {event.what} {event.kind}".strip())
+    loss = Ledger(state / "ledger.tsv").privacy_loss()
+    if math.isfinite(loss):
+        yield f"privacy of all weights in {state / 'ledger.tsv'}: epsilon {loss:.3g} at delta 1e-5"
     yield f"weights: {state / 'federated.safetensors'}"
 
 
 def _join(own: argparse.ArgumentParser) -> None:
     _mailbox(own)
+    privacy_options(own, "--masks-only", "send no update without masks")
     own.add_argument("--center", required=True, metavar="NAME")
     own.add_argument("--data", type=Path, required=True, help="folder of this center's data set")
     own.add_argument("--least-cases", type=int, default=2, metavar="N", help="say nothing of fewer training cases")

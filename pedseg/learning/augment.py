@@ -4,7 +4,8 @@ The `clinic` profile follows nnU-Net's default set with MONAI's transforms, with
 rotation of the pediatric study (patients on their side) and without mirroring: a mirrored
 left kidney is no right kidney. The `lesson` profile trains on the cases as they are: it learns
 fast because it knows where organs lie in a child on its back, and turns others onto theirs first.
-Only where its plan says `rotated` does it learn every turn itself.
+Only where its plan says `rotated` does it learn every turn itself. Where a plan asks for `gin`, random convolutions
+change the gray values of that share of the samples, in either profile.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pedseg.learning.gin import gin
 from pedseg.learning.plans import Plan
-from pedseg.learning.posture import turn
+from pedseg.learning.posture import near_body, turn
 from pedseg.learning.preprocessing import MULTIPLE, Prepared
 from pedseg.scan import Scan
 
@@ -91,8 +93,24 @@ def augment(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """An image and its labels, (x, y, z) each, changed as the plan's profile does it; the seed decides how."""
     if plan.profile == "lesson":
-        return image, labels
+        return with_gin(image, plan, seed), labels
     compose = transform()
     compose.set_random_state(seed)
     out = compose({"image": torch.from_numpy(image)[None], "label": torch.from_numpy(labels.astype(np.float32))[None]})
-    return np.asarray(out["image"])[0].astype(np.float32), np.asarray(out["label"])[0].astype(np.uint8)
+    image = with_gin(np.asarray(out["image"])[0].astype(np.float32), plan, seed)
+    return image, np.asarray(out["label"])[0].astype(np.uint8)
+
+
+def with_gin(image: NDArray[np.float32], plan: Plan, seed: int) -> NDArray[np.float32]:
+    """The image; in the share `Plan.gin` of the seeds after random convolutions. What lies around the body stays."""
+    if not plan.gin or np.random.default_rng((seed, 7)).random() >= plan.gin:
+        return image
+    return gin(image[None, None], seed=(seed, 8), inside=inside_of(image, plan)[None])[0, 0]
+
+
+def inside_of(image: NDArray[np.float32], plan: Plan) -> NDArray[np.bool_]:
+    """Where in a prepared image the body is: what is not 0 where the plan measures by the body, else by HU."""
+    if plan.intensity == "body":
+        return image != 0
+    near = near_body(Scan(image * plan.sd_hu + plan.mean_hu, np.diag([*plan.spacing_mm, 1.0])))
+    return np.ones(image.shape, dtype=bool) if near is None else near

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import organs as organ_table
-from pedseg.learning.posture import body_box
+from pedseg.learning.posture import TISSUE_HU, air_edge, body_box
 from pedseg.patients.datasets import Case, DataSet, load_image, load_labels
 from pedseg.scan import Spacing
 
 HU_LOW, HU_HIGH = -1024, 3071  # the range of a 12-bit CT
 PARTS = 10**9  # each case's histogram adds up to this, so that cases weigh the same and sums are exact
 _HU = np.arange(HU_LOW, HU_HIGH + 1)
+ONLY_CT = ("CT",)
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,13 @@ class Fingerprint:
     """What the scans of one or more hospitals are like; holds no voxel, no name, no date.
 
     `grids` one row a case, sorted; `hu_parts` organ voxels by whole HU from -1024, where each
-    labeled case adds up to a billion; `organs` counts by TG-263 name, in table order.
+    labeled CT adds up to a billion; `organs` counts by TG-263 name, in table order; `modalities` CT, MR or both.
     """
 
     grids: tuple[Grid, ...]
     hu_parts: tuple[int, ...]
     organs: dict[str, OrganCount]
+    modalities: tuple[str, ...] = ONLY_CT
 
     @property
     def cases(self) -> int:
@@ -82,7 +84,10 @@ class Fingerprint:
     def to_json(self) -> str:
         """As text; HU values that do not occur are left out."""
         parts = {int(hu): part for hu, part in zip(_HU, self.hu_parts, strict=True) if part}
-        return json.dumps({**asdict(self), "hu_parts": parts}, separators=(",", ":"))
+        content = {**asdict(self), "hu_parts": parts}
+        if self.modalities == ONLY_CT:
+            del content["modalities"]
+        return json.dumps(content, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Fingerprint:
@@ -92,7 +97,8 @@ class Fingerprint:
         for hu, part in content["hu_parts"].items():
             parts[int(hu) - HU_LOW] = int(part)
         grids = [Grid(*(tuple(row[key]) for key in ("spacing_mm", "shape", "body_mm"))) for row in content["grids"]]
-        return cls(tuple(grids), tuple(parts), {name: OrganCount(**row) for name, row in content["organs"].items()})
+        organs = {name: OrganCount(**row) for name, row in content["organs"].items()}
+        return cls(tuple(grids), tuple(parts), organs, tuple(map(str, content.get("modalities", ONLY_CT))))
 
 
 def fingerprint(dataset: DataSet, cases: Iterable[Case]) -> Fingerprint:
@@ -113,7 +119,8 @@ def merge(fingerprints: Sequence[Fingerprint]) -> Fingerprint:
                 total_mm3=sum(row.total_mm3 for row in rows),
             )
     grids = sorted((grid for f in fingerprints for grid in f.grids), key=lambda g: (g.spacing_mm, g.shape, g.body_mm))
-    return Fingerprint(tuple(grids), tuple(hu_parts.tolist()), counts)
+    modalities = tuple(sorted({modality for f in fingerprints for modality in f.modalities})) or ONLY_CT
+    return Fingerprint(tuple(grids), tuple(hu_parts.tolist()), counts, modalities)
 
 
 def _fingerprint_case(dataset: DataSet, case: Case) -> Fingerprint:
@@ -121,17 +128,20 @@ def _fingerprint_case(dataset: DataSet, case: Case) -> Fingerprint:
     scan = load_image(case)
     edges = [np.flatnonzero(np.any(scan.voxels, axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
     x, y, z = (int(edge[-1] - edge[0] + 1) if len(edge) else 1 for edge in edges)
-    body = [(edge.stop - edge.start) * mm for edge, mm in zip(body_box(scan), scan.spacing_mm, strict=True)]
+    is_ct = case.modality == "CT"
+    box = body_box(scan, above=TISSUE_HU if is_ct else air_edge(scan))
+    body = [(edge.stop - edge.start) * mm for edge, mm in zip(box, scan.spacing_mm, strict=True)]
     grid = Grid(_rounded(scan.spacing_mm), (x, y, z), _rounded(body))
+    no_hu, modalities = (0,) * len(_HU), (case.modality,)
     if case.label_file is None:
-        return Fingerprint((grid,), (0,) * len(_HU), {})
+        return Fingerprint((grid,), no_hu, {}, modalities)
     labels = load_labels(dataset, case).voxels
     volumes = np.bincount(labels.ravel(), minlength=256) * scan.voxel_ml * 1000
     counts = {}
     for name in case.annotated:
         mm3 = round(float(volumes[organ_table.organ(name).id]))
         counts[name] = OrganCount(annotated=1, present=int(mm3 > 0), total_mm3=mm3)
-    return Fingerprint((grid,), _histogram(scan.voxels[labels > 0]), counts)
+    return Fingerprint((grid,), _histogram(scan.voxels[labels > 0]) if is_ct else no_hu, counts, modalities)
 
 
 def _rounded(lengths_mm: Iterable[float]) -> Spacing:

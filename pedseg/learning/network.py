@@ -21,6 +21,7 @@ from pedseg.learning.plans import Plan
 
 Weights = dict[str, NDArray]
 SOFT_TISSUE_HU = (50.0, 60.0)  # center and scale of a second view of the same scan, as a reader's window
+BODY_GAIN = 2.0  # the same where gray values are measured by the body
 SOFT_TISSUE_EDGE = 2.5  # where that view is clipped, in units of the scale
 FOLD = 2  # voxels along each axis that the stem folds into channels
 _random_numbers = threading.Lock()  # torch draws initial weights from one generator for all threads
@@ -38,6 +39,8 @@ def build(plan: Plan, seed: int = 0) -> nn.Module:
         channels = len(plan.organs) + 1
         if plan.network["kind"] == "compact":
             soft = ((SOFT_TISSUE_HU[0] - plan.mean_hu) / plan.sd_hu, plan.sd_hu / SOFT_TISSUE_HU[1])
+            if plan.intensity == "body":  # around the middle of the body's own gray values
+                soft = (0.0, BODY_GAIN)
             return CompactUNet(channels, tuple(plan.network["widths"]), soft)
         return _dynunet(channels, plan.network)
 

@@ -42,6 +42,7 @@ LESSON_PATCH_VOXELS = 600_000  # of a patch, which must hold larger bodies than 
 LESSON_COARSEST = 2.0  # times the lesson's spacing; beyond that the patch is cut along z
 LESSON_MULTIPLE = 8
 LESSON_WHOLE = 2  # times the patch: a body up to this size is never cut
+BODY_EDGE = 3.0  # robust standard deviations of a body, beyond which its gray values are clipped
 LESSON_NETWORK: dict = {"kind": "compact", "widths": [16, 32, 64]}
 
 ANISOTROPIC = 3  # times the other axes' spacing: the slices are thick
@@ -63,6 +64,9 @@ class Plan:
     `network` is what `pedseg.learning.network.build` needs. `posture` is how patients on their side are
     met: `ignored`; `rotated`, scans are rotated at random in training; `turned`, every scan is turned
     onto its back first. Pieces smaller than `smallest_ml` of an organ are taken out of what is drawn.
+    `intensity` is `hu` where all scans are CT; `body` where MR is among them: then no HU is asked for, each scan is
+    measured by the gray values of its own body (see `preprocessing`), and `clip_hu` is in that measure. `gin` is the
+    share of the training samples that random convolutions change (see `gin`).
     """
 
     profile: str
@@ -76,6 +80,8 @@ class Plan:
     network: dict
     posture: str = "ignored"
     smallest_ml: dict[str, float] = field(default_factory=dict)
+    intensity: str = "hu"
+    gin: float = 0.0
 
     def takes_whole(self, shape: tuple[int, ...]) -> bool:
         """Whether a prepared scan of this shape (voxels) goes through the network at once, in training and prediction.
@@ -86,8 +92,12 @@ class Plan:
         return self.profile == "lesson" and math.prod(shape) <= LESSON_WHOLE * math.prod(self.patch)
 
     def to_json(self) -> str:
-        """As text, one line."""
-        return json.dumps(asdict(self))
+        """As text, one line; without `intensity` and `gin` where they are as they were before MR came."""
+        content = asdict(self)
+        for key, usual in (("intensity", "hu"), ("gin", 0.0)):
+            if content[key] == usual:
+                del content[key]
+        return json.dumps(content)
 
     @classmethod
     def from_json(cls, text: str) -> Plan:
@@ -97,23 +107,28 @@ class Plan:
         return cls(**fields)
 
 
-def make_plan(merged: Fingerprint, profile: str = "lesson", posture: str = "") -> Plan:
+def make_plan(merged: Fingerprint, profile: str = "lesson", posture: str = "", *, gin: float = 0.0) -> Plan:
     """The plan for scans with this fingerprint; profile `lesson` or `clinic`.
 
     `posture` is the profile's own if not given: `turned` for the lesson, `rotated`, as in the
-    pediatric study, for the clinic. Raises `PedsegInputError` if no case holds an annotated organ
-    voxel, or if the scans are too small for the clinic's network.
+    pediatric study, for the clinic; with MR, where no bone is bright enough to tell the back, patients are not turned.
+    Raises `PedsegInputError` if no case holds an annotated organ voxel, if the scans are too small for the clinic's
+    network, or if MR scans shall be turned.
     """
     if profile not in PROFILES:
         raise ValueError(f"There is no profile {profile!r}; choose one of {', '.join(PROFILES)}.")
     if posture not in ("", *POSTURES):
         raise ValueError(f"There is no posture {posture!r}; choose one of {', '.join(POSTURES)}.")
     names = tuple(name for name in organ_table.NAMES if name in merged.organs)
-    if not names or not any(merged.hu_parts):
+    with_mr = "MR" in merged.modalities
+    if not names or not (any(merged.hu_parts) or (with_mr and any(row.present for row in merged.organs.values()))):
         raise refuse("E-NO-LABELS", profile, "no case holds an annotated organ.", "Give at least one labeled case.")
     sizes = _lesson(merged) if profile == "lesson" else _clinic(merged, classes=len(names) + 1)
     spacing_mm, patch, batch, network = sizes
-    posture = posture or {"lesson": "turned", "clinic": "rotated"}[profile]
+    if with_mr and posture == "turned":
+        remedy = "Choose the posture ignored or rotated."
+        raise refuse("E-POSTURE", profile, "MR scans are among these, whose bones are dark; none is turned.", remedy)
+    posture = posture or {"lesson": "ignored" if with_mr else "turned", "clinic": "rotated"}[profile]
     if profile == "lesson" and posture == "rotated":  # room for a body in every turn
         patch = (max(patch[:2]), max(patch[:2]), patch[2])
     return Plan(
@@ -122,13 +137,23 @@ def make_plan(merged: Fingerprint, profile: str = "lesson", posture: str = "") -
         spacing_mm=spacing_mm,
         patch=patch,
         batch=batch,
-        clip_hu=(merged.percentile_hu(0.5), merged.percentile_hu(99.5)),
-        mean_hu=round(merged.mean_hu, 3),
-        sd_hu=round(max(merged.sd_hu, 1.0), 3),
+        **_intensities(merged, with_mr),
         network=network,
         posture=posture,
         smallest_ml={name: round(SMALLEST_PIECE * merged.organs[name].mean_ml, 3) for name in names},
+        gin=gin,
     )
+
+
+def _intensities(merged: Fingerprint, with_mr: bool) -> dict[str, Any]:
+    """How gray values are clipped and normalized: by the HU of all organs, or by each scan's own body."""
+    if with_mr:
+        return {"clip_hu": (-BODY_EDGE, BODY_EDGE), "mean_hu": 0.0, "sd_hu": 1.0, "intensity": "body"}
+    return {
+        "clip_hu": (merged.percentile_hu(0.5), merged.percentile_hu(99.5)),
+        "mean_hu": round(merged.mean_hu, 3),
+        "sd_hu": round(max(merged.sd_hu, 1.0), 3),
+    }
 
 
 Sizes = tuple[Spacing, tuple[int, int, int], int, dict]  # spacing, patch, batch, network

@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pedseg.scan import Scan
+from pedseg.scan import Scan, Spacing
 
 Box = tuple[slice, slice, slice]
 
 BONE_HU = 250.0
+CROSS = ndimage.generate_binary_structure(2, 1)[:, :, None]  # in the slice
+AIR_EDGE = 0.15  # of the way from the mean of air to that of the patient, at least
+TISSUE_HU = -300.0  # darker is air, or lung
 AT_LEAST_DEG = 15.0  # a patient less turned than this lies as patients on their back do
 
 
@@ -81,49 +84,114 @@ def on_its_back(scan: Scan, labels: Scan | None = None) -> tuple[Scan, Scan | No
 
 def without_couch(scan: Scan) -> Scan:
     """The scan with air wherever more than about 6 mm lie between a voxel and the patient."""
-    mask, step = body(scan)
+    near = near_body(scan)
+    return scan if near is None else Scan(np.where(near, scan.voxels, scan.voxels.min()), scan.affine)
+
+
+def near_body(scan: Scan, *, above: float = TISSUE_HU) -> NDArray[np.bool_] | None:
+    """The patient and about 6 mm around, as a mask over the scan's own voxels; None if nobody is seen."""
+    mask, step = body(scan, above=above)
     if not mask.any():
-        return scan
+        return None
     near = ndimage.binary_dilation(mask)
     for axis, every in enumerate(step):
         near = near.repeat(every, axis)
-    near = near[tuple(slice(0, n) for n in scan.shape)]
-    return Scan(np.where(near, scan.voxels, scan.voxels.min()), scan.affine)
+    return near[tuple(slice(0, n) for n in scan.shape)]
 
 
-def body(scan: Scan) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
+def air_edge(scan: Scan) -> float:
+    """The gray value between the air around a patient and the patient, in whatever unit: no HU is asked for.
+
+    Otsu's threshold (1979) parts values into the two groups that differ most; of the roots of the values, for a few
+    tissues of an MR scan are far brighter than the others. The edge lies two standard deviations below the mean of the
+    brighter group: in a CT, whose soft tissues are nearly alike, below fat and above what a couch is seen as. In an MR
+    scan they are spread so widely that this would be air; there it is a little above the mean of the darker group.
+    """
+    air, patient, spread = _two_groups(scan.voxels)
+    return max(air + AIR_EDGE * (patient - air), patient - 2 * spread)
+
+
+def _two_groups(voxels: NDArray) -> tuple[float, float, float]:
+    """Mean of the darker group of gray values, mean and standard deviation of the brighter one."""
+    from skimage.filters import threshold_otsu
+
+    lowest = float(voxels.min())
+    above_lowest = voxels - np.float32(lowest)
+    bright = above_lowest > (float(threshold_otsu(np.sqrt(above_lowest))) ** 2 if above_lowest.any() else 0.0)
+    if not bright.any():
+        return lowest, lowest, 0.0
+    dark_mean, patient = float(above_lowest[~bright].mean()), float(above_lowest[bright].mean())
+    return dark_mean + lowest, patient + lowest, float(above_lowest[bright].std())
+
+
+def body(scan: Scan, *, above: float = TISSUE_HU) -> tuple[NDArray[np.bool_], tuple[int, int, int]]:
     """The patient without the couch, as a mask over every so many voxels along x, y, z; empty if nobody is seen.
 
-    Seen at about 6 mm, what is denser than -300 HU and survives an erosion is body or couch; the
-    largest piece is the patient, as the shells of couches, tubes and blankets are too thin. Then
-    lungs within its surroundings are filled slice by slice, which brings thin chest walls back.
+    Seen at about 6 mm, what is denser than -300 HU (brighter than `above`) and survives an erosion is body or couch;
+    the largest piece is the patient, as the shells of couches, tubes and blankets are too thin. Then lungs within its
+    surroundings are filled slice by slice, which brings thin chest walls back.
     """
     x, y, z = (max(1, round(6.0 / mm)) for mm in scan.spacing_mm)
-    dense = scan.voxels[::x, ::y, ::z] > -300
+    dense = scan.voxels[::x, ::y, ::z] > above
     core = _largest_opened(dense)
     if core is None:
         return np.zeros_like(dense), (x, y, z)
     near = tuple(slice(max(0, edge.start - 2), edge.stop + 2) for edge in _bounds(core)[:2])  # a chest wall beyond
     whole = np.zeros_like(dense)
     whole[near] = ndimage.binary_fill_holes(dense[near], structure=_IN_PLANE)
-    filled = _largest_opened(whole)
-    assert filled is not None  # it holds the core
-    return filled, (x, y, z)
+    grown = _largest_opened(whole)
+    assert grown is not None  # it holds the core
+    return grown, (x, y, z)
 
 
-def body_box(scan: Scan, *, margin_mm: float = 6.0) -> Box:
-    """The box around the patient, without the couch: slices along x, y, z of a CT; the whole scan if it is empty."""
-    mask, step = body(scan)
+def body_box(scan: Scan, *, margin_mm: float = 6.0, above: float = TISSUE_HU) -> Box:
+    """The box around the patient, without the couch: slices along x, y, z; the whole scan if it is empty."""
+    mask, step = body(scan, above=above)
+    return box_around(mask, scan.spacing_mm, margin_mm=margin_mm, step=step, shape=scan.shape)
+
+
+def box_around(
+    mask: NDArray[np.bool_], spacing_mm: Spacing, *, margin_mm: float = 6.0,
+    step: tuple[int, int, int] = (1, 1, 1), shape: tuple[int, ...] = (),
+) -> Box:  # fmt: skip
+    """The box around a mask over every `step`-th voxel of a scan of `shape`, and a margin; all if it is empty."""
+    shape = shape or mask.shape
     if not mask.any():
-        return tuple(slice(0, n) for n in scan.shape)  # type: ignore[return-value]
+        return tuple(slice(0, n) for n in shape)  # type: ignore[return-value]
     box = []
-    for edge, every, mm, voxels in zip(_bounds(mask), step, scan.spacing_mm, scan.shape, strict=True):
+    for edge, every, mm, voxels in zip(_bounds(mask), step, spacing_mm, shape, strict=True):
         margin = int(np.ceil(margin_mm / mm))
         box.append(slice(max(0, edge.start * every - margin), min(voxels, edge.stop * every + margin)))
     return tuple(box)  # type: ignore[return-value]
 
 
 _IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])
+
+
+def whole_body(scan: Scan, edge: float) -> NDArray[np.bool_]:
+    """The patient over the scan's own voxels, lungs and dark walls included; `edge` as `air_edge` gives it."""
+    mask = np.zeros(scan.shape, dtype=bool)
+    box = body_box(scan, above=edge, margin_mm=0.0)
+    dense = scan.voxels[box] > edge
+    air, patient, _ = _two_groups(scan.voxels)
+    if edge > (air + patient) / 2:  # a CT: without the shells of a couch that touches the back
+        dense = ndimage.binary_opening(dense, structure=CROSS)
+    pieces, number = ndimage.label(dense)
+    if number:
+        mask[box] = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    return spanned(mask)
+
+
+def spanned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask with everything that lies between two of its voxels from side to side, or from back to front.
+
+    The bias field of an MR scan can darken a wall until it has a gap, where filling holes would leak.
+    """
+    along = [
+        np.logical_or.accumulate(mask, axis) & np.flip(np.logical_or.accumulate(np.flip(mask, axis), axis), axis)
+        for axis in (0, 1)
+    ]
+    return along[0] | along[1]
 
 
 def _largest_opened(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:

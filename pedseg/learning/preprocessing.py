@@ -1,6 +1,11 @@
 """From a scan to the array that a network sees, and from its answer back to the scan's own grid.
 
 The steps are nnU-Net's: reorient, resample to the plan's spacing, crop, clip and normalize.
+
+Where MR is among the scans, no HU is asked for: the body is what differs from the air around it (`posture.air_edge`),
+and its gray values are counted from their median, in units of their middle half (1.35 of it make the standard deviation
+of a normal distribution, and neither lung nor a bright bladder can stretch it). Outside the body everything is exactly
+0, so that air tells nothing: neither to the network nor to what random convolutions measure (`gin`).
 """
 
 from __future__ import annotations
@@ -13,9 +18,11 @@ from scipy import ndimage
 
 from pedseg import organs
 from pedseg.learning.plans import Plan
-from pedseg.learning.posture import body_box, on_its_back
+from pedseg.learning.posture import air_edge, body_box, box_around, on_its_back, whole_body
 from pedseg.scan import Scan, resample
 
+MIDDLE_HALF = 1.349  # standard deviations that the middle half of a normal distribution spans
+NEARLY_NOTHING = 1e-4  # a gray value of the body that can be told from the 0 of air
 MULTIPLE = 8  # every side of a prepared image; the networks halve it up to three times
 
 
@@ -46,10 +53,15 @@ def prepare(
     if plan.posture == "turned":
         scan, labels = on_its_back(scan, labels)
     coarse = resample(scan, plan.spacing_mm, order=3 if plan.profile == "clinic" else 1)
-    box = body_box(coarse)
-    image = (np.clip(coarse.voxels[box], *plan.clip_hu) - plan.mean_hu) / plan.sd_hu
+    if plan.intensity == "body":
+        inside = whole_body(scan, air_edge(scan))  # on the scan's own grid, where couches are thin
+        inside = resample(Scan(inside.astype(np.uint8), scan.affine), plan.spacing_mm, order=0).voxels > 0
+        box, air = box_around(inside, coarse.spacing_mm), 0.0
+        image = by_its_body(coarse.voxels, inside, plan.clip_hu)[box]
+    else:
+        box, air = body_box(coarse), (plan.clip_hu[0] - plan.mean_hu) / plan.sd_hu
+        image = (np.clip(coarse.voxels[box], *plan.clip_hu) - plan.mean_hu) / plan.sd_hu
     padding = [(0, -n % MULTIPLE) for n in image.shape]
-    air = (plan.clip_hu[0] - plan.mean_hu) / plan.sd_hu
     affine = coarse.affine.copy()
     affine[:3, 3] += coarse.affine[:3, :3] @ [edge.start for edge in box]
     channels = None
@@ -64,6 +76,16 @@ def prepare(
         unknown=tuple(1 + i for i, organ in enumerate(plan.organs) if organ not in known),
         affine=affine,
     )
+
+
+def by_its_body(voxels: NDArray, inside: NDArray[np.bool_], limits: tuple[float, float]) -> NDArray[np.float32]:
+    """Gray values counted from the body's median, in robust standard deviations within `limits`; 0 outside the body."""
+    if not inside.any():
+        return np.zeros(voxels.shape, dtype=np.float32)
+    low, middle, high = np.percentile(voxels[inside], (25, 50, 75))
+    measured = (voxels - middle) / max((high - low) / MIDDLE_HALF, 1e-6)
+    measured[measured == 0] = NEARLY_NOTHING  # the median itself is body, too
+    return np.where(inside, np.clip(measured, *limits), 0.0).astype(np.float32)
 
 
 def _to_channels(plan: Plan) -> NDArray[np.uint8]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +53,7 @@ def load_cases(dataset: DataSet, cases: Sequence[Case], plan: Plan) -> list[Prep
 
 
 def _load_case(dataset: DataSet, case: Case, plan: Plan) -> Prepared:
-    key = (str(case.image_file.resolve()), case.image_file.stat().st_mtime_ns, plan.to_json())
+    key = (str(case.image_file.resolve()), case.image_file.stat().st_mtime_ns, replace(plan, gin=0.0).to_json())
     if key not in _PREPARED:
         labels = load_labels(dataset, case)
         _PREPARED[key] = prepare(load_image(case), plan, labels, annotated=case.annotated, name=case.name)
@@ -147,7 +147,9 @@ def _batch(
         seeds.append(int(rng.integers(2**31)))
         unknown.append(case.unknown)
     common = plan.patch if plan.profile != "lesson" else tuple(np.max([image.shape for image, _ in pairs], axis=0))
-    pairs = [augment(*_pad(*pair, common), plan, seed=own) for pair, own in zip(pairs, seeds, strict=True)]
+    pairs = [
+        augment(*_pad(*pair, common, plan.intensity), plan, seed=own) for pair, own in zip(pairs, seeds, strict=True)
+    ]
     images = torch.from_numpy(np.stack([image for image, _ in pairs]))[:, None].to(device)
     return images, torch.from_numpy(np.stack([labels for _, labels in pairs])).to(device).long(), unknown
 
@@ -168,13 +170,14 @@ def _cut(case: Prepared, plan: Plan, rng: np.random.Generator) -> tuple[NDArray,
     return image, labels
 
 
-def _pad(image: NDArray, labels: NDArray, shape: tuple[int, ...]) -> tuple[NDArray, NDArray]:
+def _pad(image: NDArray, labels: NDArray, shape: tuple[int, ...], intensity: str = "hu") -> tuple[NDArray, NDArray]:
     """Image and labels with air on all sides up to a shape (x, y, z)."""
     spare = [size - have for size, have in zip(shape, image.shape, strict=True)]
     if not any(spare):
         return image, labels
     padding = [(extra // 2, extra - extra // 2) for extra in spare]
-    return np.pad(image, padding, constant_values=image.min()), np.pad(labels, padding)
+    air = 0.0 if intensity == "body" else image.min()
+    return np.pad(image, padding, constant_values=air), np.pad(labels, padding)
 
 
 def _focus(labels: NDArray, rng: np.random.Generator) -> NDArray | None:

@@ -18,18 +18,20 @@ UNLABELED = "unlabeled"  # a scan that nobody contoured
 TUMORS = ("renal", "neuroblastoma")
 POSTURES = ("supine", "left side", "right side", "prone")  # on what the patient lies
 PHASES = ("none", "arterial", "portal venous")  # of the contrast medium
+MODALITIES = ("CT", "MR")
+SEQUENCES = ("T1w", "T2w", "other")  # of an MR scan: what its contrast is weighted by
 
 
 @dataclass(frozen=True)
 class Case:
-    """One CT scan of one patient and where its files lie.
+    """One scan of one patient and where its files lie.
 
     `split` is `train`, `validation` or `test`, or `unlabeled` for a scan that nobody contoured.
     `label_file` is a label map, or a folder of one mask per organ, or None. `annotated` are the
     organs that somebody looked for; `silver` are those of them that a program drew, `absent` those
     that the scan does not hold.
     `tumor`, `posture` and `phase` are words of `TUMORS`, `POSTURES` and `PHASES`, or "" where
-    nobody said.
+    nobody said. Only a CT is in HU; `sequence` is a word of `SEQUENCES` for an MR scan.
     """
 
     name: str
@@ -47,6 +49,8 @@ class Case:
     posture: str = ""
     phase: str = ""
     silver: tuple[str, ...] = ()
+    modality: str = "CT"
+    sequence: str = ""
 
     @property
     def trusted(self) -> tuple[str, ...]:

@@ -1,15 +1,18 @@
-"""Two invented hospitals, Polder and Neckar: whom they treat, how they scan, and their scans on disk.
+"""The invented hospitals Polder, Neckar and Fjord: whom they treat, how they scan, and their scans on disk.
 
 They differ in causes that have names: contrast phase, slice thickness, kernel, noise, table, ages, and which kidney
 is mostly gone. Each is one field, so `dataclasses.replace` switches one of them at a time; posture, contouring habits,
 cushion and field of view are there too, and off in both hospitals. All children had surgery, for a renal tumor or a
 neuroblastoma in the proportion 105 to 167, and 38 of 272 have a second scan (arXiv 2605.06820).
+
+Polder and Neckar are the study's; Fjord scans with MR and joins them where CT meets MR. A center with both machines has
+both kinds of protocol.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,13 +22,15 @@ from pedseg.findings import refuse
 from pedseg.patients.child import Child, Side
 from pedseg.patients.contouring import DRAWN_WHOLE, ContouringHabits, contour
 from pedseg.patients.datasets import write_case, write_index, written_cases
+from pedseg.patients.mr import T2W_1_5T, MrProtocol, scan_mr
 from pedseg.patients.phantom import grow
 from pedseg.patients.scanner import CtProtocol, scan_ct
-from pedseg.scan import Scan
+from pedseg.scan import Scan, Spacing
 
 LICENSE = "Apache-2.0"
 BLOCK = 30  # patients
 LONGEST_MONTHS = 60  # since surgery
+Protocol = CtProtocol | MrProtocol
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class Center:
     """One hospital: its patients and the protocols it scans with (share, protocol)."""
 
     name: str
-    protocols: tuple[tuple[float, CtProtocol], ...]
+    protocols: tuple[tuple[float, Protocol], ...]
     age_years: tuple[float, float, float]  # youngest, median, oldest
     renal_share: float = 105 / 272  # patients with one kidney removed for a renal tumor; the others: neuroblastoma
     left_share: float = 0.5  # of the removed kidneys, the left one
@@ -64,11 +69,12 @@ NECKAR = Center(
     age_years=(2.0, 6.0, 11.0),
     left_share=0.2,
 )
-CENTERS = {center.name: center for center in (POLDER, NECKAR)}
+FJORD = Center(name="Fjord", protocols=((1, T2W_1_5T),), age_years=(1.0, 5.0, 11.0))
+CENTERS = {center.name: center for center in (POLDER, NECKAR)}  # those of the study
 COHORT = {"train": 30, "validation": 5, "test": 30}  # patients of each center in the study
 
 
-def draw_patient(center: Center, seed: int, index: int) -> tuple[Child, CtProtocol]:
+def draw_patient(center: Center, seed: int, index: int) -> tuple[Child, Protocol]:
     """Patient number `index` of a center, as at the first scan, and the protocol of the scan.
 
     Operations, ages and protocols are dealt like cards, so that any thirty patients in a row, counted from a multiple
@@ -142,7 +148,7 @@ class Appointment:
     patient: str
     split: str
     child: Child
-    protocol: CtProtocol
+    protocol: Protocol
 
 
 def appointments(
@@ -188,10 +194,13 @@ def make_dataset(
 
 
 def keep_appointment(center: Center, scan: Appointment) -> tuple[Scan, Scan]:
-    """Grow, contour and scan one patient: image (int16 HU) and labels (uint8 organ ids)."""
+    """Grow, contour and scan one patient: image (int16; HU if it is a CT) and labels (uint8 organ ids)."""
     spacing = (center.build_mm[0], center.build_mm[1], min(center.build_mm[2], scan.protocol.slice_mm))
     phantom = contour(grow(scan.child, spacing), center.habits)
-    return scan_ct(phantom, scan.protocol, scan.child.seed + scan.child.visit)
+    seed = scan.child.seed + scan.child.visit
+    if isinstance(scan.protocol, MrProtocol):
+        return scan_mr(phantom, scan.protocol, seed)
+    return scan_ct(phantom, scan.protocol, seed)
 
 
 def write_appointment(center: Center, folder: Path, scan: Appointment, source: str) -> None:
@@ -214,6 +223,8 @@ def write_appointment(center: Center, folder: Path, scan: Appointment, source: s
         months_since_surgery=child.months_since_surgery,
         posture=child.posture,
         phase=protocol.phase,
+        modality="MR" if isinstance(protocol, MrProtocol) else "CT",
+        sequence=protocol.sequence if isinstance(protocol, MrProtocol) else "",
     )
 
 
@@ -222,20 +233,40 @@ def in_one_phase(center: Center) -> Center:
     return replace(center, protocols=center.protocols[:1])
 
 
+def with_protocol(center: Center, *protocols: Protocol) -> Center:
+    """The same hospital and the same children, scanned by these protocols, each equally often."""
+    return replace(center, protocols=tuple((1.0, protocol) for protocol in protocols))
+
+
 def in_clinic_detail(center: Center) -> Center:
-    """The same hospital with scans of 1 x 1 x 2 mm, as the clinic profile plans them: finer, sharper, noisier."""
-    protocols = tuple(
-        (
-            share,
-            replace(
-                p,
-                pixel_mm=1.0,
-                slice_mm=2.0,
-                kernel_mm=0.5 * p.kernel_mm,
-                noise_hu=1.2 * p.noise_hu,
-                noise_grain_mm=0.6 * p.noise_grain_mm,
-            ),
+    """The same hospital with CT scans of 1 x 1 x 2 mm, as the clinic profile plans them: finer, sharper, noisier."""
+    return _in_voxels(center, 1.0, 2.0, blur=0.5, noise=1.2, grain=0.6, build_mm=(1.0, 1.0, 2.0))
+
+
+def in_coarse_voxels(center: Center) -> Center:
+    """The same hospital with CT scans of 5 x 5 x 6 mm, for the clinic's network where there is no GPU."""
+    return _in_voxels(center, 5.0, 6.0, blur=1.6, noise=0.8, grain=1.6, build_mm=center.build_mm)
+
+
+def _in_voxels(
+    center: Center, pixel_mm: float, slice_mm: float, *, blur: float, noise: float, grain: float, build_mm: Spacing
+) -> Center:
+    def other(p: CtProtocol) -> CtProtocol:
+        return replace(
+            p,
+            pixel_mm=pixel_mm,
+            slice_mm=slice_mm,
+            kernel_mm=blur * p.kernel_mm,
+            noise_hu=noise * p.noise_hu,
+            noise_grain_mm=grain * p.noise_grain_mm,
         )
-        for share, p in center.protocols
-    )
-    return replace(center, protocols=protocols, build_mm=(1.0, 1.0, 2.0))
+
+    protocols = tuple((share, other(p)) for share, p in center.protocols if isinstance(p, CtProtocol))
+    return replace(center, protocols=protocols, build_mm=build_mm)
+
+
+DETAILS: dict[str, Callable[[Center], Center]] = {
+    "lesson": lambda center: center,
+    "clinic": in_clinic_detail,
+    "coarse": in_coarse_voxels,
+}

@@ -61,7 +61,7 @@ def organs_present(labels: Scan) -> tuple[str, ...]:
 
 
 def check_image(image: Scan, case: Case) -> Iterator[Finding]:
-    """NaN and infinite voxels, and gray values that are no HU."""
+    """NaN and infinite voxels, and in a CT gray values that are no HU."""
     file = str(case.image_file)
     odd = 0
     if not np.issubdtype(image.voxels.dtype, np.integer):
@@ -70,6 +70,10 @@ def check_image(image: Scan, case: Case) -> Iterator[Finding]:
         yield Finding(
             "E-NOT-FINITE", file, f"{odd} voxels are NaN or infinite.", "Convert the source again with dcm2niix."
         )
+        return
+    if case.modality != "CT":
+        if image.voxels.min() == image.voxels.max():
+            yield Finding("E-FLAT", file, f"every voxel is {image.voxels.min():g}.", "Export the scan again.")
         return
     reason = why_not_hu(image.voxels)
     if reason:

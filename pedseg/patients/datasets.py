@@ -18,7 +18,7 @@ from pedseg.patients.loading import load_image, load_labels, read_labels
 from pedseg.patients.nnunet import survey_nnunet
 from pedseg.patients.survey import Survey, center_name, check_patients
 from pedseg.patients.table import COLUMNS, PENDING, coming
-from pedseg.patients.totalsegmentator import survey_totalsegmentator
+from pedseg.patients.totalsegmentator import is_totalsegmentator, survey_totalsegmentator
 from pedseg.patients.writing import write_case, write_index, written_cases
 
 __all__ = [
@@ -86,7 +86,7 @@ def read_centers(folder: Path, *, progress: Progress | None = None) -> list[Data
     """
     folder = Path(folder)
     places = sorted(place for place in folder.glob("[!.]*") if place.is_dir())
-    itself = (folder / "dataset.json").exists() or any(folder.glob("*/ct.nii.gz"))
+    itself = (folder / "dataset.json").exists() or is_totalsegmentator(folder)
     if itself or not places:
         found = "this is a data set itself." if itself else "this folder holds no data sets."
         raise refuse("E-NO-CENTERS", folder, found, "Give the folder that holds one data-set folder a center.")
@@ -177,7 +177,7 @@ def survey(folder: Path) -> Survey:
         )
     elif (folder / "dataset.json").is_file():
         survey_nnunet(folder, found)
-    elif any(folder.glob("*/ct.nii.gz")):
+    elif is_totalsegmentator(folder):
         survey_totalsegmentator(folder, found)
     else:
         remedy = "Give nnU-Net v2 raw (dataset.json, imagesTr, labelsTr) or TotalSegmentator v2 (s0000/ct.nii.gz)."

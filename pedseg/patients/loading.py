@@ -39,6 +39,9 @@ TOTALSEGMENTATOR_PARTS: dict[str, tuple[str, ...]] = {
     "V_Portal": ("portal_vein_and_splenic_vein",),
     "Bladder": ("urinary_bladder",),
 }
+# Its MR data set has whole lungs in place of lobes.
+TOTALSEGMENTATOR_MR_PARTS = TOTALSEGMENTATOR_PARTS | {"Lung_L": ("lung_left",), "Lung_R": ("lung_right",)}
+PARTS_OF = {"CT": TOTALSEGMENTATOR_PARTS, "MR": TOTALSEGMENTATOR_MR_PARTS}
 
 
 def load_image(case: Case) -> Scan:
@@ -120,7 +123,7 @@ def _merge_masks(case: Case) -> Scan:
     assert case.label_file is not None
     merged: Scan | None = None
     for name in case.annotated:
-        for part in TOTALSEGMENTATOR_PARTS[name]:
+        for part in PARTS_OF[case.modality][name]:
             file = case.label_file / f"{part}.nii.gz"
             scan = read_nifti(file)
             mask = whole_numbers(scan.voxels, file)

@@ -14,6 +14,7 @@ from pedseg.patients.survey import Survey, center_name
 from pedseg.patients.table import Files, read_case, read_rows, unfinished
 
 IGNORE = "ignore"
+MODALITY_OF = {"CT": "CT", "CT+MR": "", **dict.fromkeys(("MR", "MRI", "T1", "T2", "T1W", "T2W"), "MR")}
 
 
 def survey_nnunet(folder: Path, found: Survey) -> None:
@@ -31,7 +32,7 @@ def survey_nnunet(folder: Path, found: Survey) -> None:
             "E-DATASET-JSON", folder / "dataset.json", f"file_ending is {ending!r}.", "Store .nii.gz files and say so."
         )
         return
-    _check_channels(folder / "dataset.json", about, found)
+    modality = _read_modality(folder / "dataset.json", about, found)
     labels = _read_labels(folder, about, found)
     files = _pair_files(folder, ending, found)
     rows = read_rows(folder / "cases.tsv", {name: file[0] for name, file in files.items()}, found)
@@ -40,7 +41,7 @@ def survey_nnunet(folder: Path, found: Survey) -> None:
     found.absent_stated = bool(rows) and all(row.get("absent") is not None for row in rows.values())
     found.sha256 = {name: row["sha256_image"] for name, row in rows.items() if row.get("sha256_image")}
     drawn = tuple(name for name in NAMES if name in labels.values())
-    cases = [read_case(folder, name, files[name], rows.get(name, {}), drawn, found) for name in sorted(files)]
+    cases = [read_case(folder, name, files[name], rows.get(name, {}), drawn, found, modality) for name in sorted(files)]
     centers = {case.center for case in cases}
     if len(centers) > 1:
         found.note(
@@ -65,13 +66,17 @@ def _read_json(file: Path, found: Survey) -> dict | None:
     return None
 
 
-def _check_channels(file: Path, about: dict, found: Survey) -> None:
-    """One channel, and that a CT."""
+def _read_modality(file: Path, about: dict, found: Survey) -> str:
+    """What the one channel holds: "CT", "MR", or "" where each case is one of both and says which."""
     channels = about.get("channel_names")
     if not isinstance(channels, dict) or len(channels) != 1:
-        found.note("E-CHANNELS", file, f"channel_names is {channels!r}.", 'One CT channel is needed: {"0": "CT"}.')
-    elif str(next(iter(channels.values()))).upper() != "CT":
-        found.note("E-MODALITY", file, f"the channel is {next(iter(channels.values()))!r}.", "Give CT scans only.")
+        found.note("E-CHANNELS", file, f"channel_names is {channels!r}.", 'One channel is needed: {"0": "CT"}.')
+        return "CT"
+    name = str(next(iter(channels.values()))).upper()
+    if name not in MODALITY_OF:
+        remedy = 'Give CT or MR scans: {"0": "CT"}, {"0": "MR"}, or {"0": "CT+MR"} with a column modality in cases.tsv.'
+        found.note("E-MODALITY", file, f"the channel is {next(iter(channels.values()))!r}.", remedy)
+    return MODALITY_OF.get(name, "CT")
 
 
 def _read_labels(folder: Path, about: dict, found: Survey) -> dict[int, str]:

@@ -18,6 +18,7 @@ from pedseg.patients import artifacts
 from pedseg.patients.anatomy import Tissue
 from pedseg.patients.cases import PHASES
 from pedseg.patients.phantom import Phantom
+from pedseg.patients.sampling import average, nearest, painted, scan_grid
 from pedseg.scan import Scan
 
 Phase = Literal["none", "arterial", "portal venous"]
@@ -80,40 +81,24 @@ class CtProtocol:
 def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int) -> tuple[Scan, Scan]:
     """Scan a child: image (int16 HU) and labels (uint8 organ ids) on the protocol's grid, same affine."""
     rng = np.random.default_rng((seed, 23))
-    affine, shape = _grid(phantom, protocol)
-    image = _paint(phantom.tissues, gray_values(protocol, rng), rng)
+    affine, shape = scan_grid(phantom, protocol.pixel_mm, protocol.slice_mm)
+    image = painted(phantom.tissues, gray_values(protocol, rng), _grain(), rng)
     sigma = protocol.kernel_mm / 2.355 / np.asarray(phantom.spacing_mm[:2])
     image = ndimage.gaussian_filter(image, (*sigma, 0.0), mode="nearest", truncate=2.5)
     for axis in range(3):
-        image = _average(image, axis, phantom, affine, shape[axis])
-    labels = _nearest(phantom.labels, phantom, affine, shape)
+        image = average(image, axis, phantom, affine, shape[axis])
+    labels = nearest(phantom.labels, phantom, affine, shape)
     image += _noise(image.shape, protocol, rng)
     artifacts.add_streaks(image, affine, phantom, seed)
     if protocol.couch:
         artifacts.add_couch(image, phantom, affine, protocol.couch)
     if protocol.cushion:
-        artifacts.add_cushion(image, _nearest(phantom.tissues, phantom, affine, shape) == Tissue.AIR, affine)
+        artifacts.add_cushion(image, nearest(phantom.tissues, phantom, affine, shape) == Tissue.AIR, affine)
     image = np.clip(np.round(image), -1024, 3071).astype(np.int16)
     if protocol.field_mm is not None:
         outside = artifacts.outside_field(image.shape, protocol.pixel_mm, protocol.field_mm)
         image[outside], labels[outside] = protocol.padding_hu, 0
     return Scan(image, affine), Scan(labels, affine)
-
-
-def _grid(phantom: Phantom, protocol: CtProtocol) -> tuple[NDArray[np.float64], tuple[int, ...]]:
-    """Affine and shape of the scan: as many whole voxels of the protocol as the child's grid holds, in its middle."""
-    fine, n_fine = np.asarray(phantom.spacing_mm), np.asarray(phantom.tissues.shape)
-    spacing = np.array([protocol.pixel_mm, protocol.pixel_mm, protocol.slice_mm])
-    shape = np.maximum(1, np.floor(n_fine * fine / spacing + 1e-6)).astype(int)
-    affine = np.diag([*spacing, 1.0])
-    affine[:3, 3] = phantom.affine[:3, 3] + (n_fine - 1) * fine / 2 - (shape - 1) * spacing / 2
-    return affine, tuple(int(n) for n in shape)
-
-
-def _start_mm(phantom: Phantom, affine: NDArray, axis: int) -> float:
-    """How far the scan's first voxel begins behind the beginning of the child's grid."""
-    lower = affine[axis, 3] - affine[axis, axis] / 2
-    return float(lower - (phantom.affine[axis, 3] - phantom.affine[axis, axis] / 2))
 
 
 def gray_values(protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -134,41 +119,13 @@ def gray_values(protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.fl
     return values
 
 
-def _paint(tissues: NDArray, values: NDArray, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Tissues in gray, with a grain of their own."""
-    grain = np.zeros_like(values)
+def _grain() -> NDArray[np.float32]:
+    """How rough each tissue is, in HU."""
+    grain = np.zeros(max(Tissue) + 1, np.float32)
     for tissue, row in GRAY.items():
         grain[tissue] = row[3]
     grain[Tissue.CSF] = grain[Tissue.CORD]
-    rough = ndimage.gaussian_filter(rng.standard_normal(tissues.shape, dtype=np.float32), 1.2, truncate=2.5)
-    return values[tissues] + grain[tissues] * (rough / rough.std())
-
-
-def _weights(fine_mm: float, coarse_mm: float, start_mm: float, n_fine: int, n_coarse: int) -> NDArray[np.float32]:
-    """How much of every fine cell lies in every coarse cell: (n_coarse, n_fine), rows add up to 1."""
-    low = start_mm + coarse_mm * np.arange(n_coarse)[:, None]
-    fine_low = fine_mm * np.arange(n_fine)[None, :]
-    overlap = np.minimum(low + coarse_mm, fine_low + fine_mm) - np.maximum(low, fine_low)
-    overlap = np.clip(overlap, 0, None)
-    return (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
-
-
-def _average(image: NDArray, axis: int, phantom: Phantom, affine: NDArray, n: int) -> NDArray[np.float32]:
-    """The mean of the fine voxels in every voxel of the scan, along one axis."""
-    fine_mm, coarse_mm, start_mm = phantom.spacing_mm[axis], affine[axis, axis], _start_mm(phantom, affine, axis)
-    if np.isclose(fine_mm, coarse_mm) and abs(start_mm) < 1e-6:
-        return image
-    weights = _weights(fine_mm, coarse_mm, start_mm, image.shape[axis], n)
-    return np.moveaxis(np.tensordot(weights, image, axes=(1, axis)), 0, axis)
-
-
-def _nearest(labels: NDArray, phantom: Phantom, affine: NDArray, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The label at the center of every voxel."""
-    index = []
-    for axis, n in enumerate(shape):
-        middle = _start_mm(phantom, affine, axis) + affine[axis, axis] * (np.arange(n) + 0.5)
-        index.append(np.clip((middle / phantom.spacing_mm[axis]).astype(int), 0, labels.shape[axis] - 1))
-    return np.ascontiguousarray(labels[np.ix_(*index)])
+    return grain
 
 
 def _noise(shape: tuple[int, ...], protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.float32]:

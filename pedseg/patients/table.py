@@ -14,7 +14,16 @@ from pathlib import Path
 
 from pedseg.findings import PedsegInputError, refuse
 from pedseg.organs import NAMES, suggest
-from pedseg.patients.cases import PHASES, POSTURES, SPLITS, TUMORS, UNLABELED, Case
+from pedseg.patients.cases import (
+    MODALITIES,
+    PHASES,
+    POSTURES,
+    SEQUENCES,
+    SPLITS,
+    TUMORS,
+    UNLABELED,
+    Case,
+)  # fmt: skip
 from pedseg.patients.survey import Survey, center_name
 
 COLUMNS = (
@@ -39,8 +48,18 @@ COLUMNS = (
     "posture",
     "phase",
     "notes",
+    "modality",
+    "sequence",
 )
-WORDS = {"sex": ("F", "M"), "tumor": TUMORS, "posture": POSTURES, "phase": PHASES}  # what a column may say
+ONLY_WITH_MR = ("modality", "sequence")  # a table of CT scans alone does without
+WORDS = {  # what a column may say
+    "sex": ("F", "M"),
+    "tumor": TUMORS,
+    "posture": POSTURES,
+    "phase": PHASES,
+    "modality": MODALITIES,
+    "sequence": SEQUENCES,
+}
 PENDING = ".rows"  # one small JSON a finished case, until write_index gathers them in cases.tsv
 COMING = ".coming"  # one empty file a case that is being imported
 Files = tuple[Path, Path | None, bool]  # image, label map, whether they lie in the test folders
@@ -116,8 +135,10 @@ def read_rows(file: Path, images: Mapping[str, Path], found: Survey) -> Rows:
     return {row["case"]: row for row in listed}
 
 
-def read_case(folder: Path, name: str, files: Files, row: dict[str, str], drawn: Organs, found: Survey) -> Case:
-    """One case from its files and its row; `drawn` are the organs that dataset.json lists."""
+def read_case(
+    folder: Path, name: str, files: Files, row: dict[str, str], drawn: Organs, found: Survey, modality: str = "CT"
+) -> Case:
+    """One case from its files and its row; `drawn` and `modality` are what dataset.json says ("" if each case says)."""
     image, label, held_out = files
     table = folder / "cases.tsv"
     annotated = drawn
@@ -149,7 +170,20 @@ def read_case(folder: Path, name: str, files: Files, row: dict[str, str], drawn:
         posture=row.get("posture") or "",
         phase=row.get("phase") or "",
         silver=tuple(o for o in NAMES if label and o in (row.get("silver") or "").split(";")),
+        modality=_modality(row.get("modality") or "", modality, name, table, found),
+        sequence=row.get("sequence") or "",
     )
+
+
+def _modality(stated: str, of_all: str, name: str, table: Path, found: Survey) -> str:
+    """CT or MR: as the row of the case says, or dataset.json for all; both must agree, and one must say."""
+    if of_all and stated not in ("", of_all):
+        finding = f"the case {name} is {stated}, but the channel of dataset.json is {of_all}."
+        found.note("E-MODALITY", table, finding, 'Correct one of them; for both kinds write {"0": "CT+MR"} there.')
+    elif not of_all and not stated:
+        remedy = f"Fill the column modality: {' or '.join(MODALITIES)}."
+        found.note("E-MODALITY", table, f"nobody says whether the case {name} is CT or MR.", remedy)
+    return stated or of_all
 
 
 def _months(stated: str, name: str, table: Path, found: Survey) -> float | None:

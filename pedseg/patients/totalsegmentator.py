@@ -1,19 +1,27 @@
-"""The layout of TotalSegmentator v2: a folder a patient, with one CT and one mask per structure."""
+"""The layout of TotalSegmentator v2: a folder a patient, with one CT or MR scan and one mask per structure."""
 
 from __future__ import annotations
 
 import csv
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from pedseg.organs import NAMES, ORGANS
 from pedseg.patients.cases import Case, DataSet, assign_splits
-from pedseg.patients.loading import TOTALSEGMENTATOR_PARTS
+from pedseg.patients.loading import PARTS_OF, TOTALSEGMENTATOR_PARTS
 from pedseg.patients.survey import Survey, center_name
+
+SCANS = {"ct.nii.gz": "CT", "mri.nii.gz": "MR"}
+
+
+def is_totalsegmentator(folder: Path) -> bool:
+    """Whether a folder is laid out so."""
+    return any(any(folder.glob(f"*/{name}")) for name in SCANS)
 
 
 def survey_totalsegmentator(folder: Path, found: Survey) -> None:
-    """Subfolders s0000 with ct.nii.gz and segmentations/NAME.nii.gz; meta.csv tells age, sex and split if it is there.
+    """Subfolders s0000 with ct.nii.gz or mri.nii.gz and segmentations/NAME.nii.gz; meta.csv tells age, sex and split.
 
     Lobes join to lungs; stomach, duodenum, small bowel and colon to Bowel^Stomach, if all four are
     there. SpinalCanal and VBs stay "not annotated": the masks spinal_cord and vertebrae_* are other
@@ -22,14 +30,18 @@ def survey_totalsegmentator(folder: Path, found: Survey) -> None:
     meta = _read_meta(folder / "meta.csv", found)
     cases = []
     for place in sorted(path for path in folder.glob("[!.]*") if path.is_dir()):
-        image, masks = place / "ct.nii.gz", place / "segmentations"
-        if not image.is_file():
-            found.note("E-IMAGE-MISSING", place, "there is no ct.nii.gz.", "Add the scan, or remove this folder.")
+        scans, masks = [name for name in SCANS if (place / name).is_file()], place / "segmentations"
+        if not scans:
+            found.note(
+                "E-IMAGE-MISSING",
+                place,
+                "there is no ct.nii.gz and no mri.nii.gz.",
+                "Add the scan, or remove this folder.",
+            )
             continue
-        there = {file.name.removesuffix(".nii.gz") for file in masks.glob("[!.]*.nii.gz")}
-        annotated = tuple(
-            name for name in NAMES if name in TOTALSEGMENTATOR_PARTS and there.issuperset(TOTALSEGMENTATOR_PARTS[name])
-        )
+        modality = SCANS[scans[0]]
+        parts, there = PARTS_OF[modality], {file.name.removesuffix(".nii.gz") for file in masks.glob("[!.]*.nii.gz")}
+        annotated = tuple(name for name in NAMES if name in parts and there.issuperset(parts[name]))
         if not annotated:
             found.note(
                 "E-LABEL-MISSING",
@@ -39,7 +51,10 @@ def survey_totalsegmentator(folder: Path, found: Survey) -> None:
             )
             continue
         age, sex, split = meta.get(place.name, (None, "", ""))
-        cases.append(Case(place.name, place.name, center_name(folder), split, image, masks, annotated, (), age, sex))
+        case = Case(
+            place.name, place.name, center_name(folder), split, place / scans[0], masks, annotated, (), age, sex
+        )
+        cases.append(replace(case, modality=modality))
     labels = {organ.id: organ.name for organ in ORGANS if organ.name in TOTALSEGMENTATOR_PARTS}
     found.dataset = DataSet(folder, center_name(folder), tuple(assign_splits(cases)), labels)
 

@@ -27,7 +27,7 @@ from pedseg.findings import refuse
 from pedseg.organs import NAMES, ORGANS
 from pedseg.patients.cases import SPLITS, UNLABELED
 from pedseg.patients.loading import count_labels, describe, same_grid
-from pedseg.patients.table import COLUMNS, PENDING, WORDS, read_table
+from pedseg.patients.table import COLUMNS, ONLY_WITH_MR, PENDING, WORDS, read_table
 from pedseg.scan import Scan, to_ras, write_nifti, write_whole
 
 
@@ -52,8 +52,10 @@ def write_case(
     posture: str = "",
     phase: str = "",
     notes: Iterable[str] = (),
+    modality: str = "CT",
+    sequence: str = "",
 ) -> dict[str, str]:
-    """Write one case: image (int16 HU), label map (uint8 organ ids), then its row for the table.
+    """Write one case: image (int16; HU if it is a CT), label map (uint8 organ ids), then its row for the table.
 
     Both are turned to RAS, spacing unchanged. `manual` are the organs drawn by people, `silver`
     those drawn by a program; those of them without a voxel count as annotated and absent. The row
@@ -63,7 +65,8 @@ def write_case(
     folder, image = Path(folder), to_ras(image)
     labels = to_ras(labels) if labels is not None else None
     manual, silver = (tuple(manual), tuple(silver)) if labels is not None else ((), ())
-    about = {"sex": sex, "tumor": tumor, "posture": posture, "phase": phase}
+    about = {"sex": sex, "tumor": tumor, "posture": posture, "phase": phase, "modality": modality}
+    about["sequence"] = sequence
     _check_person(name, split, labels is None, about, age_months, months_since_surgery)
     drawn = _check_case(name, image, labels, [*manual, *silver])
     image_file, label_file = _files(folder, name, split)
@@ -127,7 +130,10 @@ def _check_case(name: str, image: Scan, labels: Scan | None, drawn: Sequence[str
         )
     if not np.all(np.isfinite(image.voxels)) or np.abs(image.voxels).max() > 32767:
         raise refuse(
-            "E-NOT-FINITE", name, "the image holds values that are no HU.", "Replace NaN, infinite and huge values."
+            "E-NOT-FINITE",
+            name,
+            "the image holds values that are no gray values of a scan.",
+            "Replace NaN, infinite and huge values.",
         )
     ids = np.unique(labels.voxels) if labels is not None else np.zeros(1)
     if ids.min() < 0 or ids.max() > len(ORGANS) or np.any(ids != np.round(ids)):
@@ -193,15 +199,19 @@ def write_index(folder: Path, *, center: str, situs_inversus: Iterable[str] = ()
     if not rows:
         raise refuse("E-NO-CASE", folder, "no case is written yet.", "Call write_case first.")
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, delimiter="\t", lineterminator="\n")
+    with_mr = any(row.get("modality") == "MR" for row in rows)
+    columns = [column for column in COLUMNS if with_mr or column not in ONLY_WITH_MR]
+    writer = csv.DictWriter(text, columns, delimiter="\t", lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
     write_whole(folder / "cases.tsv", text.getvalue().encode())
     names = {split: [row["case"] for row in rows if row["split"] == split] for split in SPLITS}
     _write_json(folder / "splits_final.json", [{"train": names["train"], "val": names["validation"]}])
     _write_json(folder / "datalist.json", _datalist(folder, rows))
+    kinds = "+".join(sorted({row.get("modality") or "CT" for row in rows}))
     mirrored = sorted({*situs_inversus, *_mirrored(folder / "dataset.json")})
-    _write_json(folder / "dataset.json", _about(center, len(names["train"]) + len(names["validation"]), mirrored))
+    about = _about(center, len(names["train"]) + len(names["validation"]), kinds, mirrored)
+    _write_json(folder / "dataset.json", about)
     for row in rows:
         (folder / PENDING / f"{row['case']}.json").unlink(missing_ok=True)
     for part in [*folder.glob(".*.part"), *folder.glob("*/.*.part")]:  # of a run that was killed
@@ -223,10 +233,10 @@ def _mirrored(file: Path) -> list[str]:
         return []
 
 
-def _about(center: str, training: int, mirrored: Sequence[str]) -> dict:
+def _about(center: str, training: int, channel: str, mirrored: Sequence[str]) -> dict:
     """`dataset.json` as nnU-Net v2 reads it; its own keys stand under `pedseg`."""
     return {
-        "channel_names": {"0": "CT"},
+        "channel_names": {"0": channel},
         "labels": {"background": 0} | {organ.name: organ.id for organ in ORGANS},
         "numTraining": training,
         "file_ending": ".nii.gz",

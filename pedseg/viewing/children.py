@@ -6,14 +6,13 @@ and voxel by voxel the same; a folder of their scans is not needed.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from pedseg.evaluation.sweep import CAUSES
-from pedseg.patients.centers import CENTERS, COHORT, Appointment, Center, appointments, keep_appointment
+from pedseg.evaluation.results import each_row
+from pedseg.evaluation.sweep import CAUSES, changed, tested
+from pedseg.patients.centers import CENTERS, Appointment, Center, keep_appointment
 from pedseg.patients.datasets import DataSet, load_image, load_labels
 from pedseg.scan import Scan, to_ras
 from pedseg.workbook import exam
@@ -38,29 +37,17 @@ class Child:
         """Center, case and kind: a sample and a study child may bear the same name."""
         return self.center, self.case, self.kind
 
+    @property
+    def stem(self) -> str:
+        """The child in the name of a file: one laid on the side is another one than the same one on the back."""
+        return self.case if self.kind == SAMPLE else f"{self.case}_{self.kind.replace(' ', '-')}"
+
 
 class Children:
-    """All children of the reading room, by center; `study` is the folder of a finished study."""
+    """The children of the reading room, each by its key, in the order in which they are listed."""
 
-    def __init__(self, datasets: list[DataSet], study: Path | None = None) -> None:
-        self.datasets, self.study = datasets, study
-
-    @classmethod
-    def of_one(cls, child: Child) -> Children:
-        """A list of one child alone."""
-        found = cls([])
-        found.__dict__["all"] = {child.key: child}
-        return found
-
-    @cached_property
-    def all(self) -> dict[tuple[str, str, str], Child]:
-        """Every child by its key, samples first."""
-        found = [*self._samples()]
-        if self.study is not None and self._is_ours:
-            for center in CENTERS.values():
-                found += self._of_the_study(center, STUDY)
-                found += self._of_the_study(_laid_on_the_side(center), SIDE)
-        return {child.key: child for child in found}
+    def __init__(self, found: Iterable[Child]) -> None:
+        self.all = {child.key: child for child in found}
 
     @property
     def centers(self) -> list[str]:
@@ -71,42 +58,35 @@ class Children:
         """The children of one center."""
         return [child for child in self.all.values() if child.center == center]
 
-    @cached_property
-    def recorded_ml(self) -> dict[tuple[str, str], float]:
-        """The liver volumes that the study recorded, by center and case: what a child grown anew must have."""
-        if self.study is None or not (self.study / "cases.csv").is_file():
-            return {}
-        with (self.study / "cases.csv").open(newline="", encoding="utf-8") as stream:
-            rows = (row for row in csv.DictReader(stream) if row["organ"] == "Liver")
-            return {(row["tested_on"], row["case"]): float(row["volume_ml"]) for row in rows}
 
-    @property
-    def _is_ours(self) -> bool:
-        """Whether the study tested the virtual centers' children: others cannot be grown."""
-        ours = {(name, scan.name) for name, center in CENTERS.items() for scan in _tested(center)}
-        return bool(self.recorded_ml) and set(self.recorded_ml) <= ours
-
-    def _samples(self) -> Iterator[Child]:
-        for dataset in self.datasets:
-            for case in dataset.split("test"):
-                title = exam.describe(dataset, case).partition(": ")[2] + " · sample"
-                yield Child(dataset.center, case.name, SAMPLE, title, _from_disk(dataset, case), case.image_file)
-
-    def _of_the_study(self, center: Center, kind: str) -> list[Child]:
-        return [
-            Child(center.name, scan.name, kind, _title(scan, kind), _grown(center, scan))
-            for scan in _tested(center)
-        ]  # fmt: skip
+def everyone(datasets: list[DataSet], study: Path) -> Children:
+    """The samples, then all test children of the finished study in the folder `study`, on their back and side."""
+    found = [*_samples(datasets)]
+    if _is_ours(study):
+        for name, center in CENTERS.items():
+            found += _of_the_study(center, STUDY)
+            found += _of_the_study(changed(name, ON_THE_SIDE), SIDE)
+    return Children(found)
 
 
-def _tested(center: Center) -> list[Appointment]:
-    """The test appointments of a center in the study."""
-    return [scan for scan in appointments(center, **COHORT) if scan.split == "test"]
+def _is_ours(study: Path) -> bool:
+    """Whether the study tested the virtual centers' children: others cannot be grown."""
+    file = study / "cases.csv"
+    met = {(row["tested_on"], row["case"]) for row in each_row(file)} if file.is_file() else set()
+    return bool(met) and met <= {(name, scan.name) for name, center in CENTERS.items() for scan in tested(center)}
 
 
-def _laid_on_the_side(center: Center) -> Center:
-    (other,) = [one for name, one in CENTERS.items() if name != center.name]
-    return ON_THE_SIDE.change(center, other)
+def _samples(datasets: list[DataSet]) -> Iterator[Child]:
+    for dataset in datasets:
+        for case in dataset.split("test"):
+            title = exam.describe(dataset, case).partition(": ")[2] + " · sample"
+            yield Child(dataset.center, case.name, SAMPLE, title, _from_disk(dataset, case), case.image_file)
+
+
+def _of_the_study(center: Center, kind: str) -> list[Child]:
+    return [
+        Child(center.name, scan.name, kind, _title(scan, kind), _grown(center, scan)) for scan in tested(center)
+    ]  # fmt: skip
 
 
 def _from_disk(dataset: DataSet, case) -> Callable[[], tuple[Scan, Scan | None]]:

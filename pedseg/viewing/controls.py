@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as widgets
+from ipywidgets import Layout
 
 from pedseg.scan import WINDOWS
 from pedseg.viewing.slices import limits
@@ -26,48 +26,44 @@ CSS = Path(__file__).with_name("room.css").read_text(encoding="utf-8")
 ROW = {"width": "100%", "overflow": "hidden", "flex_flow": "row wrap", "align_items": "center"}
 
 
-def _layout(**own: Any) -> widgets.Layout:
-    return widgets.Layout(**own)
-
-
 class Controls:
     """All controls of the page by name."""
 
     def __init__(self, centers: Sequence[str], models: Sequence[str]) -> None:
         def drop(options, width: str, tooltip: str) -> widgets.Dropdown:
-            return widgets.Dropdown(options=options, layout=_layout(width=width), tooltip=tooltip)
+            return widgets.Dropdown(options=options, layout=Layout(width=width), tooltip=tooltip)
 
         self.center = drop(list(centers), "104px", "center")
         self.patient = drop([("", None)], "258px", "patient")
         self.model = drop([*models, NOBODY], "170px", "drawn by (dashed)")
         self.second = drop([NONE, *models], "150px", "second model (dotted)")
         self.layers = [
-            widgets.ToggleButton(value=True, description=name, tooltip=tip, layout=_layout(width="84px"))
+            widgets.ToggleButton(value=True, description=name, tooltip=tip, layout=Layout(width="84px"))
             for name, tip in (("── truth", "solid (T)"), ("╌╌ drawn", "dashed (P)"), ("···· and", "dotted"))
         ]
         self.window = widgets.ToggleButtons(options=list(WINDOWS), style={"button_width": "88px"})
         low, high = limits("soft tissue")
         self.range = widgets.IntRangeSlider(
             value=(int(low), int(high)), min=-1200, max=1600, step=10, description="HU",
-            style={"description_width": "24px"}, layout=_layout(width="270px"),
+            style={"description_width": "24px"}, layout=Layout(width="270px"),
         )  # fmt: skip
         self.look = widgets.ToggleButtons(options=list(LOOKS), style={"button_width": "48px"})
         self.opacity = widgets.FloatSlider(
             value=0.9, min=0.1, max=1, step=0.1, readout=False, description="opacity",
-            style={"description_width": "50px"}, layout=_layout(width="150px"),
+            style={"description_width": "50px"}, layout=Layout(width="150px"),
         )  # fmt: skip
         self.arrangement = drop(list(ARRANGEMENTS.items()), "150px", "arrangement of the slices")
         self.tool = drop(list(TOOLS.items()), "160px", "what the right mouse button does")
-        slim = {"layout": _layout(width="33%"), "style": {"description_width": "52px"}}
+        slim = {"layout": Layout(width="33%"), "style": {"description_width": "52px"}}
         self.planes = [widgets.IntSlider(description=name, **slim) for name in ("sagittal", "coronal", "axial")]
-        self.still = widgets.Image(format="png", layout=_layout(width="420px"))  # until the slices are there
+        self.still = widgets.Image(format="png", layout=Layout(width="420px"))  # until the slices are there
         self.still.add_class("pedseg-still")
-        self.words = widgets.HTML(layout=_layout(min_height="20px"))
-        self.under = widgets.HTML(layout=_layout(min_height="20px"))
+        self.words = widgets.HTML(layout=Layout(min_height="20px"))
+        self.under = widgets.HTML(layout=Layout(min_height="20px"))
         self.trouble = widgets.HTML()
         self.coloring = widgets.ToggleButtons(options=[BY_ORGAN, BY_DISTANCE], style={"button_width": "126px"})
-        self.scale = widgets.HTML(legend(), layout=_layout(display="none"))
-        self.solids = widgets.HBox([], layout=_layout(width="100%", min_height="236px", overflow="hidden"))
+        self.scale = widgets.HTML(legend(), layout=Layout(display="none"))
+        self.solids = widgets.HBox([], layout=Layout(width="100%", min_height="236px", overflow="hidden"))
         self.solid_words = widgets.HTML()
 
     def page(self, slices: widgets.Widget, panels: Mapping[str, widgets.Widget]) -> list[widgets.Widget]:
@@ -75,23 +71,23 @@ class Controls:
         top = [self.center, self.patient, _label("drawn by"), self.model, _label("and"), self.second, *self.layers]
         bar = [self.window, self.range, self.look, self.opacity, self.arrangement, self.tool]
         left = widgets.VBox(
-            [self.still, slices, widgets.HBox(self.planes[::-1], layout=_layout(**ROW)), self.words, self.under],
-            layout=_layout(flex="1 1 480px", min_width="380px", overflow="hidden"),
+            [self.still, slices, widgets.HBox(self.planes[::-1], layout=Layout(**ROW)), self.words, self.under],
+            layout=Layout(flex="1 1 480px", min_width="380px", overflow="hidden"),
         )
-        self.tabs = widgets.Tab(list(panels.values()), layout=_layout(width="100%", height="352px"))
+        self.tabs = widgets.Tab(list(panels.values()), layout=Layout(width="100%", height="352px"))
         for k, title in enumerate(panels):
             self.tabs.set_title(k, title)
         right = widgets.VBox(
             [
                 self.coloring,
                 self.solids,
-                widgets.HBox([self.solid_words, self.scale], layout=_layout(**ROW, justify_content="space-between")),
+                widgets.HBox([self.solid_words, self.scale], layout=Layout(**ROW, justify_content="space-between")),
                 self.tabs,
             ],
-            layout=_layout(flex=f"0 1 {SIDE_WIDTH}px", min_width="352px", overflow="hidden"),
+            layout=Layout(flex=f"0 1 {SIDE_WIDTH}px", min_width="352px", overflow="hidden"),
         )
-        main = widgets.HBox([left, right], layout=_layout(width="100%", overflow="hidden"))
-        rows = [widgets.HBox(each, layout=_layout(**ROW)) for each in (top, bar)]
+        main = widgets.HBox([left, right], layout=Layout(width="100%", overflow="hidden"))
+        rows = [widgets.HBox(each, layout=Layout(**ROW)) for each in (top, bar)]
         return [widgets.HTML(f"<style>{CSS}</style>"), *rows, self.trouble, main]
 
 

@@ -36,8 +36,8 @@ class Correction:
         self.now = self.before.copy()
 
     def for_the_pen(self) -> bytes:
-        """One byte a voxel, x fastest: what the pen starts from."""
-        return self.before.astype(np.uint8).tobytes(order="F")
+        """One byte a voxel, x fastest: what the pen starts from, or goes on with."""
+        return self.now.astype(np.uint8).tobytes(order="F")
 
     def take(self, drawn: bytes) -> None:
         """What the pen has made of it, in the same order; a drawing of another size is left aside."""

@@ -17,9 +17,9 @@ NOTHING = "nothing"
 
 
 class CorrectionPanel(widgets.VBox):
-    """Pen, live numbers and a button to save; `save` writes a correction and gives its file."""
+    """Pen, live numbers and a button to save; `save` writes a correction and gives its file, None where it cannot."""
 
-    def __init__(self, slices: Slices, save: Callable[[Correction], Path]) -> None:
+    def __init__(self, slices: Slices, save: Callable[[Correction], Path | None]) -> None:
         self.slices, self.save = slices, save
         self.reading: Reading | None = None
         self.correction: Correction | None = None
@@ -61,14 +61,13 @@ class CorrectionPanel(widgets.VBox):
         self.keep.on_click(lambda _: self._keep())
         slices.widget.observe(lambda change: self._drawn(change["new"]), "drawn")
 
-    def show(self, reading: Reading, sources: list[str]) -> None:
-        """Another child, or other models: a drawing that is under way ends."""
-        if reading is not self.reading:
-            self.on.value = False
-            self.correction, self.saved.value = None, ""
-            self.keep.disabled = True
-            self._say(HELP)
-        self.reading = reading
+    def turn_to(self, reading: Reading) -> None:
+        """Another child: a drawing that is under way ends."""
+        self.reading, self.on.value = reading, False
+        self._give_up()
+
+    def offer(self, sources: list[str]) -> None:
+        """What a drawing can start from: these, or nothing. Others than before end a drawing that is under way."""
         was = self.start_from.value
         options = [*sources, NOTHING]
         if list(self.start_from.options) != options:
@@ -79,22 +78,26 @@ class CorrectionPanel(widgets.VBox):
         if self.on.value and self.reading is not None:
             if self.correction is None:
                 self._begin()
-            else:  # go on with what was drawn
-                self.slices.widget.drawing = self.correction.now.astype("u1").tobytes(order="F")
+            else:
+                self.slices.widget.drawing = self.correction.for_the_pen()
         self._take_pen()
 
     def _begin(self) -> None:
         assert self.reading is not None
         self.correction = Correction(self.reading, organ(self.organ.value), self.start_from.value)
         self.slices.widget.drawing = self.correction.for_the_pen()
-        self.keep.disabled, self.saved.value = False, ""
+        self.keep.disabled = False
         self._tell()
 
     def _restart(self) -> None:
         """Another organ or another start: what was drawn of the one before is given up."""
-        self.correction = None
+        self._give_up()
         if self.on.value:
             self._begin()
+
+    def _give_up(self) -> None:
+        self.correction, self.saved.value, self.keep.disabled = None, "", True
+        self._say(HELP)
 
     def _take_pen(self) -> None:
         self.slices.widget.pen = {
@@ -116,7 +119,7 @@ class CorrectionPanel(widgets.VBox):
     def _keep(self) -> None:
         if self.correction is not None:
             file = self.save(self.correction)
-            text = html.escape(f"Saved as {file.name} in the folder {file.parent.name}.")
+            text = html.escape(f"Saved as {file.name} in the folder {file.parent.name}." if file else "Not saved.")
             self.saved.value = f'<div class="pedseg-note" role="status">{text}</div>'
 
 

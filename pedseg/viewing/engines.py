@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,11 +50,10 @@ def _known_to_fail() -> bool:
 def prepare(engine: str = "") -> None:
     """Load what the engine needs (some seconds), so that the page opens at once when it is asked for."""
     if choose(engine) == "room":
-        from pedseg.viewing import children, failure_list, room, slices
-        from pedseg.workbook import exam
+        from pedseg.viewing.slices import canvas_class
 
-        assert children and failure_list and room and exam
-        slices.canvas_class()
+        import_module("pedseg.viewing.room")
+        canvas_class()
 
 
 def reading_room(datasets: list[DataSet], study: Path, engine: str = "") -> Any:
@@ -64,11 +64,11 @@ def reading_room(datasets: list[DataSet], study: Path, engine: str = "") -> Any:
         from pedseg.workbook.viewer import SliceViewer
 
         return SliceViewer(exam.reading_room(datasets, study))
-    from pedseg.viewing.children import Children
+    from pedseg.viewing.children import everyone
     from pedseg.viewing.failure_list import entries
     from pedseg.viewing.room import Room
 
-    return Room(Children(datasets, study), entries(study), list(exam.weight_files(study)), contours(study))
+    return Room(everyone(datasets, study), entries(study), list(exam.weight_files(study)), contours(study))
 
 
 def contours(study: Path) -> Callable[[Scan, Child], Mapping[str, NDArray]]:
@@ -104,9 +104,9 @@ def view(
         from pedseg.workbook import viewer
 
         return viewer.view(scan, truth, drawn)
-    from pedseg.viewing.children import Child, Children
+    from pedseg.viewing.children import SAMPLE, Child, Children
     from pedseg.viewing.room import Room
 
     true = None if truth is None else Scan(truth, scan.affine)
-    child = Child("this scan", "scan", "sample", "scan", lambda: (scan, true))
-    return Room(Children.of_one(child), [], list(drawn), lambda *_: drawn)
+    child = Child("this scan", "scan", SAMPLE, "scan", lambda: (scan, true))
+    return Room(Children([child]), [], list(drawn), lambda *_: drawn)

@@ -5,16 +5,14 @@ An entry knows which child to open, with which model, and where to look.
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
-from pedseg.evaluation.results import PRESENT, Arm
+from pedseg.evaluation.results import PRESENT, Arm, each_row
+from pedseg.evaluation.statistics import KIDNEYS
 from pedseg.organs import EVALUATED, organ
 from pedseg.viewing.children import ON_THE_SIDE, SIDE, STUDY
 from pedseg.workbook import exam, scores
@@ -23,7 +21,6 @@ KINDS = {
     "missed": "missing", "false": "false", "swapped": "swapped", "displaced": "displaced", "leaking": "leaking",
     "part": "part elsewhere", "worst": "worst tenth", "removed": "removed kidney", "side": "on the side",
 }  # fmt: skip
-KIDNEYS = ("Kidney_L", "Kidney_R")
 USUAL_KIDNEY_ML = 80.0  # severity 1 of a kidney that is not there
 TURNED_FIRST = "on the side; turned first"
 AS_IT_LIES = ", as it lies"
@@ -63,7 +60,7 @@ def _failures(study: Path) -> Iterator[Entry]:
 def _removed(study: Path) -> Iterator[Entry]:
     """Every kidney that is gone, and what each model drew in its place: none, if it is right."""
     file = study / "cases.csv"
-    for row in _rows(file) if file.is_file() else ():
+    for row in each_row(file) if file.is_file() else ():
         if row["organ"] in KIDNEYS and not PRESENT[row["present"]] and int(row["seed"]) == 0:
             drawn_ml, plain = float(row["predicted_ml"]), organ(row["organ"]).plain
             name = scores.title(Arm(row["model"], row["trained_on"]))
@@ -79,7 +76,7 @@ def _on_their_side(study: Path) -> Iterator[Entry]:
     """Every child laid on its side: how well it is drawn as it lies, and turned onto its back first."""
     file = next((f for f in (study / "causes.csv", study / "causes.csv.gz") if f.is_file()), None)
     found: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
-    for row in _rows(file) if file else ():
+    for row in each_row(file) if file else ():
         wanted = row["cause"] in (ON_THE_SIDE.name, TURNED_FIRST) and row["organ"] in EVALUATED and row["dsc"]
         if wanted and int(row["seed"]) == 0:
             title = scores.title(Arm(row["model"], row["trained_on"]))
@@ -92,12 +89,6 @@ def _on_their_side(study: Path) -> Iterator[Entry]:
                 f" {mean(values):.2f} over nine organs; turned onto its back first, {mean(turned):.2f}."
             )
             yield Entry("side", (center, case, SIDE), "", title + AS_IT_LIES, 1 - mean(values), None, text)
-
-
-def _rows(file: Path) -> Iterator[dict[str, str]]:
-    content = file.read_bytes()
-    text = gzip.decompress(content) if file.suffix == ".gz" else content
-    return csv.DictReader(io.StringIO(text.decode("utf-8")))
 
 
 def chosen(

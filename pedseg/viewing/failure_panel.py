@@ -9,17 +9,17 @@ import ipywidgets as widgets
 
 from pedseg.organs import ORGANS
 from pedseg.viewing.failure_list import KINDS, Entry, chosen
+from pedseg.viewing.step_panel import MOST, StepPanel
 
-MOST = 300  # lines at once
 ANY = ""
 
 
-class FailurePanel(widgets.VBox):
+class FailurePanel(StepPanel):
     """The list; `on_choose` is told the entry that was clicked."""
 
     def __init__(self, entries: Sequence[Entry], on_choose: Callable[[Entry], object]) -> None:
+        super().__init__(self._jump, "110px")
         self.entries, self.on_choose = entries, on_choose
-        self._quiet = False
         there = {each.organ for each in entries}
         organs = [("all organs", ANY), *((one.plain, one.name) for one in ORGANS if one.name in there)]
         kinds = [(word, key) for key, word in KINDS.items() if any(each.kind == key for each in entries)]
@@ -27,53 +27,40 @@ class FailurePanel(widgets.VBox):
         self.organ = self._filter(organs, "organ")
         self.center = self._filter([("all centers", ANY), *_pairs(each.child[0] for each in entries)], "center")
         self.model = self._filter([("all models", ANY), *_pairs(each.model for each in entries)], "model")
-        self.list = widgets.Select(layout=widgets.Layout(width="100%", flex="1 1 auto", height="110px"))
         self.count = widgets.HTML()
         self.sentence = widgets.HTML()
-        slim = widgets.Layout(width="110px")
-        self.before = widgets.Button(description="previous (B)", tooltip="the next worse one", layout=slim)
-        self.after = widgets.Button(description="next (N)", tooltip="the next one", layout=slim)
-        self.before.on_click(lambda _: self.step(-1))
-        self.after.on_click(lambda _: self.step(1))
-        self.list.observe(lambda change: self._choose(), "index")
+        self.list.layout.flex = "1 1 auto"
+        self.before.description, self.before.tooltip = "previous (B)", "the next worse one"
+        self.after.description, self.after.tooltip = "next (N)", "the next one"
+        self.before.layout.width = self.after.layout.width = "110px"
         row = widgets.Layout(width="100%", overflow="hidden")
         steps = widgets.HBox([self.before, self.after, self.count], layout=row)
         filters = [
             widgets.HBox([self.kind, self.organ], layout=row),
             widgets.HBox([self.center, self.model], layout=row),
         ]
-        super().__init__([*filters, self.list, steps, self.sentence])
-        self.fill()
+        self.children = [*filters, self.list, steps, self.sentence]
+        self.filter()
 
     def _filter(self, options: list[tuple[str, str]], what: str) -> widgets.Dropdown:
         control = widgets.Dropdown(options=options, tooltip=f"filter by {what}", layout=widgets.Layout(width="50%"))
-        control.observe(lambda _: self.fill(), "value")
+        control.observe(lambda _: self.filter(), "value")
         return control
 
-    def fill(self) -> None:
+    def filter(self) -> None:
         """List what passes the filters; nothing is chosen yet."""
-        self.found = chosen(
+        found = chosen(
             self.entries, kind=self.kind.value, organ_name=self.organ.value, center=self.center.value,
             model=self.model.value,
         )  # fmt: skip
-        self._quiet = True
-        self.list.options = [(each.line, k) for k, each in enumerate(self.found[:MOST])]
-        self.list.index = None
-        self._quiet = False
+        self.fill(found, lambda _, each: each.line)
         nothing = "No failures were recorded with this study." if not self.entries else "Nothing passes these filters."
-        self.count.value = f'<span class="pedseg-note">{len(self.found)} failures</span>'
-        self.sentence.value = "" if self.found else f'<div class="pedseg-note">{nothing}</div>'
+        count = f"{len(found)} entries" + (f", the worst {MOST} listed" if len(found) > MOST else "")
+        self.count.value = f'<span class="pedseg-note">{count}</span>'
+        self.sentence.value = "" if found else f'<div class="pedseg-note">{nothing}</div>'
 
-    def step(self, by: int) -> None:
-        """The next entry, or the one before."""
-        if self.list.options:
-            now = -1 if self.list.index is None else self.list.index
-            self.list.index = min(len(self.list.options) - 1, max(0, now + by))
-
-    def _choose(self) -> None:
-        if self._quiet or self.list.index is None:
-            return
-        entry = self.found[self.list.index]
+    def _jump(self, entry: Entry) -> None:
+        """Say what happened and go there."""
         self.sentence.value = f'<div class="pedseg-words" role="status">{html.escape(entry.sentence)}</div>'
         self.on_choose(entry)
 

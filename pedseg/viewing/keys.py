@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pedseg.organs import EVALUATED, organ
 from pedseg.scan import WINDOWS
 from pedseg.viewing.controls import LOOKS
+from pedseg.viewing.organ_panel import EVALUATED_IDS
 
 if TYPE_CHECKING:
     from pedseg.viewing.room import Room
@@ -35,8 +35,8 @@ def _next_look(room: Room) -> None:
 
 def _only_here(room: Room) -> None:
     """The organs under the crosshair alone."""
-    if room.reading is not None and room.at is not None:
-        room.box.organs.only(room.reading.organs_at(room.at, tuple(room.drawn_by)) or room.box.organs.shown)
+    if room.reading is not None and room.slices.at is not None:
+        room.box.organs.only(room.reading.organs_at(room.slices.at, room.box.drawn_by) or room.box.organs.shown)
 
 
 def _measure(room: Room) -> None:
@@ -52,7 +52,7 @@ ACTS = {
     "p": _toggle_layer(1),
     "f": _next_look,
     "o": _only_here,
-    "e": lambda room: room.box.organs.only(organ(name).id for name in EVALUATED),
+    "e": lambda room: room.box.organs.only(EVALUATED_IDS),
     "n": lambda room: room.failures.step(1),
     "b": lambda room: room.failures.step(-1),
     "m": _measure,

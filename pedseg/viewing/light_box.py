@@ -6,9 +6,12 @@ import html
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from pedseg.viewing.controls import BY_DISTANCE, Controls
 from pedseg.viewing.disagreement_panel import DisagreementPanel
 from pedseg.viewing.organ_panel import OrganPanel
+from pedseg.viewing.outlines import outlines
 from pedseg.viewing.reading import TRUTH, Disagreement, Reading, Voxel
 from pedseg.viewing.slices import Slices, layer
 from pedseg.viewing.solids import Solids, link
@@ -26,43 +29,46 @@ class LightBox:
         self.drawn_by: list[str] = []
         self.slices = Slices(HEIGHT)
         self.solids: dict[str, Solids] = {}
-        self._front: tuple[Any, float] | None = None
         self.on_pick: Callable[[list[float]], object] = lambda place_mm: None
-        self.organs = OrganPanel(lambda _: self.show_organs())
+        self.organs = OrganPanel(self._organs_changed)
         self.disagreements = DisagreementPanel(self.show_disagreement)
 
     def _stand_up(self) -> None:
         """Make the two 3-D pictures, once the slices are there: their modules are large."""
         self.solids = {name: Solids(SOLID_HEIGHT, name) for name in (TRUTH, "model")}
         for solid in self.solids.values():
-            solid.on_pick(lambda organ_id, place_mm: self.on_pick(place_mm))
+            solid.on_pick = lambda place_mm: self.on_pick(place_mm)
         self.look_from_the_front()
         link(self.solids[TRUTH], self.solids["model"])
         self.set.solids.children = [solid.plot for solid in self.solids.values()]
 
-    def look_from_the_front(self, *at: Any) -> None:
-        """Stand in front of the patient, given the middle of the scan (mm) and its size (mm), or those given before."""
-        self._front = (at[0], at[1]) if at else self._front
-        for solid in self.solids.values() if self._front else ():
-            solid.look_from_the_front(*self._front)  # type: ignore[misc]
+    def look_from_the_front(self) -> None:
+        """Stand in front of the patient in 3-D."""
+        assert self.reading is not None
+        scan = self.reading.scan
+        middle_mm = self.reading.place_mm((np.array(scan.shape) - 1) / 2)
+        for solid in self.solids.values():
+            solid.look_from_the_front(middle_mm, float(np.multiply(scan.shape, scan.spacing_mm).max()))
 
     def show(self, models: list[str]) -> None:
-        """Show what these models draw, everywhere."""
+        """Show what these models draw, everywhere; where one of them cannot draw, the truth alone."""
         assert self.reading is not None
-        self.drawn_by = models
-        self.show_layers()
-        self._fill_table()
-        self.show_solids()
-        self.list_disagreements()
+        self.drawn_by = []
+        try:
+            self.drawn_by = [name for name in models if self.reading.labels(name) is not None]
+        finally:
+            self.show_layers()
+            self._fill_table()
+            self.show_solids()
+            self.list_disagreements()
 
     def show_layers(self, *extra: dict[str, Any]) -> None:
         """The contours on the slices."""
         assert self.reading is not None
-        layers = [] if self.reading.truth is None else [layer(TRUTH, self.reading.truth, "solid", fill=0.35)]
+        here = self.reading
+        layers = [] if here.truth is None else [layer(TRUTH, here.outlines(TRUTH), "solid", fill=0.35)]
         for name, style in zip(self.drawn_by, STYLES, strict=False):
-            labels = self.reading.labels(name)
-            if labels is not None:
-                layers.append(layer(name, labels, style, fill=0.5))
+            layers.append(layer(name, here.outlines(name), style, fill=0.5))
         self.slices.draw([*layers, *extra])
         self.show_organs()
 
@@ -89,8 +95,8 @@ class LightBox:
         text += f" · meshes true to {error_mm:.1f} mm" if surfaces else ""
         self.set.solid_words.value = f'<span class="pedseg-note">{html.escape(text)}</span>'
         self.focus(self.slices.widget.focus)
-        if len(self.slices.widget.at) == 3:
-            self.point_at(tuple(self.slices.widget.at))
+        if self.slices.at is not None:
+            self.point_at(self.slices.at)
         self.show_organs()
 
     def focus(self, organ_id: int) -> None:
@@ -106,16 +112,21 @@ class LightBox:
         for solid in self.solids.values():
             solid.only(self.organs.shown)
 
+    def _organs_changed(self) -> None:
+        self.show_organs()
+        self.list_disagreements()
+
     def list_disagreements(self) -> None:
         """Where the two models disagree, if somebody looks at the list."""
-        if self.reading is not None and self.set.tabs.selected_index == 2:
+        tabs = self.set.tabs
+        if self.reading is not None and tabs.children[tabs.selected_index] is self.disagreements:
             self.disagreements.show(self.reading, self.drawn_by, self.organs.shown)
 
     def show_disagreement(self, each: Disagreement) -> None:
         """Outline one place where two models disagree, and go there."""
         assert self.reading is not None
-        outline = layer("disagreement", each.as_map(self.reading.scan.shape), "solid", color="#ffffff", always=True)
-        self.show_layers(outline)
+        found = outlines(each.as_map(self.reading.scan.shape))
+        self.show_layers(layer("disagreement", found, "solid", color="#ffffff", always=True))
         self.slices.go(each.voxel)
 
     def point_at(self, voxel: Voxel) -> None:

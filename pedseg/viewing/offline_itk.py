@@ -97,12 +97,12 @@ def _unpacked(package: str, work: Path) -> Path:
         raise refuse("E-NPM", "npm", "it is not on the path.", "Install Node.js, or use `lab --itk` with a network.")
     folder = work / package.replace("@", "-")
     folder.mkdir()
-    words = [npm, "pack", "--silent", package]
+    words = [npm, "pack", "--loglevel=error", package]
     told = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     found = list(folder.glob("*.tgz"))
     if told.returncode or not found:
-        last = (told.stderr.strip().splitlines() or ["no word from npm"])[-1]
-        raise refuse("E-NPM", package, f"npm cannot fetch it ({last}).", "Connect to the internet once, for this step.")
+        why = (told.stderr.strip().splitlines() or ["no word from npm"])[0]
+        raise refuse("E-NPM", package, f"npm cannot fetch it ({why}).", "Connect to the internet once, for this step.")
     if hashlib.sha256(found[0].read_bytes()).hexdigest() != PACKAGES[package]:
         raise refuse("E-CHECKSUM", package, "its bytes are not those that were tried.", "Do not use it; ask why.")
     with tarfile.open(found[0]) as archive:

@@ -10,21 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.metrics import OrganScore
-from pedseg.organs import EVALUATED, ORGANS
+from pedseg.organs import EVALUATED, ORGANS, organ
+from pedseg.workbook.viewer import quietly
 
 ROW = "24px"
 GROUPS = tuple(dict.fromkeys(one.group for one in ORGANS))
 IN_ORDER = [one for group in GROUPS for one in ORGANS if one.group == group]
-HEAD = ("", "true mL", "drawn", "DSC", "HD95", "− / + mm")  # the last three: share, mm, mm short of and beyond truth
+EVALUATED_IDS = tuple(organ(name).id for name in EVALUATED)
+HEAD = ("true mL", "drawn", "DSC", "HD95", "− / + mm")  # the last three: share, mm, mm short of and beyond truth
 POOR_DSC = 0.7
 
 
 class OrganPanel(widgets.VBox):
-    """Check boxes and table; `on_change` is told the organ ids that are on."""
+    """Check boxes and table; `on_change` is called when other organs are on."""
 
-    def __init__(self, on_change: Callable[[list[int]], object]) -> None:
+    def __init__(self, on_change: Callable[[], object]) -> None:
         self.on_change = on_change
-        self._quiet = False
+        self.quiet = False
         plain = widgets.Layout(width="156px", height=ROW, min_height=ROW, margin="0")
         self.boxes = {
             one.id: widgets.Checkbox(value=one.name in EVALUATED, description=one.plain, indent=False, layout=plain)
@@ -37,7 +39,7 @@ class OrganPanel(widgets.VBox):
         )
         self.none = widgets.Button(description="none", layout=widgets.Layout(width="50px", height=ROW))
         for button, ids in (
-            (self.all, [*self.boxes]), (self.none, []), (self.evaluated, [o.id for o in ORGANS if o.evaluated]),
+            (self.all, [*self.boxes]), (self.none, []), (self.evaluated, EVALUATED_IDS),
         ):  # fmt: skip
             button.on_click(lambda _, ids=ids: self.only(ids))
         self.table = widgets.HTML(layout=widgets.Layout(flex="1 1 auto", overflow="auto hidden"))
@@ -65,10 +67,9 @@ class OrganPanel(widgets.VBox):
     def only(self, ids: Iterable[int]) -> None:
         """Switch these organs on and the others off."""
         wanted = set(ids)
-        self._quiet = True
-        for i, box in self.boxes.items():
-            box.value = i in wanted
-        self._quiet = False
+        with quietly(self):
+            for i, box in self.boxes.items():
+                box.value = i in wanted
         self._tell()
 
     def toggle_group(self, name: str) -> None:
@@ -78,19 +79,19 @@ class OrganPanel(widgets.VBox):
         self.only({*self.shown, *members} if on else {*self.shown} - {*members})
 
     def _tell(self) -> None:
-        if not self._quiet:
-            self.on_change(self.shown)
+        if not self.quiet:
+            self.on_change()
 
     def show(
         self, true_ml: Mapping[int, float], drawn_ml: Mapping[int, float], scores: Mapping[str, OrganScore],
         distances_mm: Mapping[int, NDArray | None], model: str,
     ) -> None:  # fmt: skip
         """Fill the table for one model; without scores (no truth, or no model) only volumes stand in it."""
-        head = "".join(f"<th>{name}</th>" for name in HEAD[1:])
+        head = "".join(f"<th>{name}</th>" for name in HEAD)
         rows = [f"<tr><th></th>{head}</tr>"]
         for group in GROUPS:
             words = f"{group} · {html.escape(model)}"
-            rows.append(f'<tr><th colspan="{len(HEAD)}">{words}</th></tr>')
+            rows.append(f'<tr><th colspan="{1 + len(HEAD)}">{words}</th></tr>')
             for one in IN_ORDER:
                 if one.group == group:
                     score, away = scores.get(one.name), distances_mm.get(one.id)

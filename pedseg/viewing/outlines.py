@@ -6,7 +6,6 @@ organ. So every point has whole coordinates in half voxels, and two bytes hold i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,16 +34,15 @@ class Outlines:
     points: NDArray[np.uint16]
 
 
-def outlines(labels: NDArray[np.uint8], ids: Iterable[int] = ()) -> Outlines:
-    """The outlines of all organs (or of those `ids`) of a label map (x, y, z), in all slices of all three planes."""
+def outlines(labels: NDArray[np.uint8]) -> Outlines:
+    """The outlines of all organs of a label map (x, y, z), in all slices of all three planes."""
     from scipy.ndimage import find_objects
 
     rows: list[tuple[int, int, int, int, int]] = []
     pieces: list[NDArray[np.uint16]] = []
     count = 0
-    wanted = set(ids)
     for i, box in enumerate(find_objects(labels), start=1):
-        if box is None or (wanted and i not in wanted):
+        if box is None:
             continue
         mask = np.pad(labels[box] == i, 1).astype(float)
         for plane, (axis, across, up, _) in enumerate(PLANES.values()):

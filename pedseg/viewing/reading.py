@@ -5,7 +5,7 @@ Whatever does not fit together (a label map on another grid, a flat image, an em
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from pedseg.findings import refuse
 from pedseg.metrics import OrganScore, score_case
 from pedseg.organs import EVALUATED, NAMES, ORGANS
 from pedseg.scan import Scan
+from pedseg.viewing.outlines import Outlines, outlines
 from pedseg.viewing.surfaces import Border, Surface, distance_to_truth_mm, surfaces
 from pedseg.workbook.figures import PLANES, fullest
 
@@ -55,6 +56,8 @@ class Reading:
         self.scan = scan
         self.truth = None if truth is None else self._on_this_grid(truth, TRUTH)
         self.predictions = predictions or {}
+        self._labels: dict[str, LabelMap] = {}
+        self._outlines: dict[str, Outlines] = {}
         self._scores: dict[str, dict[str, OrganScore]] = {}
         self._surfaces: dict[str, dict[int, Surface]] = {}
         self._distances: dict[str, dict[int, NDArray | None]] = {}
@@ -76,7 +79,9 @@ class Reading:
         """The label map of the truth or of a model; None where there is none."""
         if who == TRUTH:
             return self.truth
-        return self._on_this_grid(self.predictions[who], who) if who in self.predictions else None
+        if who not in self._labels and who in self.predictions:
+            self._labels[who] = self._on_this_grid(self.predictions[who], who)
+        return self._labels.get(who)
 
     def start(self) -> Voxel:
         """Where to look first: the slices that show most of the evaluated organs."""
@@ -110,6 +115,13 @@ class Reading:
         counts = np.zeros(1, int) if labels is None else np.bincount(labels.ravel())
         return {i: float(n * self.scan.voxel_ml) for i, n in enumerate(counts) if i and n}
 
+    def outlines(self, who: str) -> Outlines:
+        """The lines on the slices as drawn by the truth or by a model."""
+        if who not in self._outlines:
+            labels = self.labels(who)
+            self._outlines[who] = outlines(np.zeros(self.scan.shape, np.uint8) if labels is None else labels)
+        return self._outlines[who]
+
     def surfaces(self, who: str) -> dict[int, Surface]:
         """The organs' surfaces as drawn by the truth or by a model."""
         if who not in self._surfaces:
@@ -127,7 +139,7 @@ class Reading:
             }
         return self._distances[model]
 
-    def place_mm(self, voxel: Voxel) -> NDArray:
+    def place_mm(self, voxel: Sequence[float] | NDArray) -> NDArray:
         """Where the center of a voxel lies in the patient."""
         return self.scan.affine[:3, :3] @ np.asarray(voxel, float) + self.scan.affine[:3, 3]
 
@@ -137,7 +149,7 @@ class Reading:
         low = np.clip(np.round(found).astype(int), 0, np.array(self.scan.shape) - 1)
         return tuple(int(v) for v in low)  # type: ignore[return-value]
 
-    def words(self, voxel: Voxel, models: Iterator[str] | tuple[str, ...] = ()) -> str:
+    def words(self, voxel: Voxel, models: Iterable[str] = ()) -> str:
         """What is at a voxel: millimeters from the scan's corner, HU, the organ in truth and as each model draws it."""
         at = [f"{k * mm:.0f}" for k, mm in zip(voxel, self.scan.spacing_mm, strict=True)]
         text = [f"x {at[0]} · y {at[1]} · z {at[2]} mm", f"{float(self.scan.voxels[voxel]):.0f} HU"]
@@ -152,7 +164,7 @@ class Reading:
             text.append(f"{self._depth_mm(here, voxel):.0f} mm inside the true border")
         return " · ".join(text)
 
-    def organs_at(self, voxel: Voxel, models: tuple[str, ...]) -> list[int]:
+    def organs_at(self, voxel: Voxel, models: Iterable[str]) -> list[int]:
         """Ids of the organs at a voxel, in truth or as a model draws them."""
         maps = [self.labels(who) for who in (TRUTH, *models)]
         return sorted({int(labels[voxel]) for labels in maps if labels is not None} - {0})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-import numpy as np
 
 from pedseg.findings import PedsegInputError
 from pedseg.organs import EVALUATED, organ
@@ -26,7 +24,7 @@ from pedseg.viewing.light_box import LightBox
 from pedseg.viewing.reading import TRUTH, Reading, Voxel
 from pedseg.viewing.slices import limits
 from pedseg.workbook import figures, lesson
-from pedseg.workbook.viewer import SliceCanvas, describe
+from pedseg.workbook.viewer import SliceCanvas, describe, quietly, with_picture
 
 
 class Room(widgets.VBox):
@@ -38,12 +36,12 @@ class Room(widgets.VBox):
         self.known, self.predict = children, predict
         self.reading: Reading | None = None
         self.child: Child | None = None
-        self._quiet = self._watched = False
+        self.quiet = self._watched = False
         self.set = Controls(children.centers, models)
         self.box = LightBox(self.set)
         self.slices = self.box.slices
         self.failures = FailurePanel(entries, self.jump)
-        self.corrections = CorrectionPanel(self.slices, self._save)
+        self.corrections = CorrectionPanel(self.slices, self.carefully()(self._save))
         panels = {
             "Organs": self.box.organs, "Failures": self.failures, "Two models": self.box.disagreements,
             "Correct": self.corrections, "Keys": widgets.HTML(KEYS),
@@ -56,7 +54,7 @@ class Room(widgets.VBox):
     def _listen(self) -> None:
         def on(act: Callable[[], object], *controls: widgets.Widget, name: str = "value") -> None:
             for control in controls:
-                control.observe(lambda _: act(), name)
+                control.observe(self.carefully()(lambda _: act()), name)
 
         own, slices = self.set, self.slices.widget
         on(self.choose_center, own.center)
@@ -72,9 +70,9 @@ class Room(widgets.VBox):
         on(self._moved, slices, name="at")
         on(self.box.list_disagreements, own.tabs, name="selected_index")
         self.slices.on_ready(self._seen)
-        self.slices.on_key(lambda key: keys.press(self, key))
-        self.slices.on_hover(self._hover)
-        self.box.on_pick = self._picked
+        self.slices.on_key = lambda key: keys.press(self, key)
+        self.slices.on_hover = self.carefully()(self._hover)
+        self.box.on_pick = self.carefully()(self._picked)
 
     def _seen(self, drawing: str) -> None:
         """A browser shows the page: only now is there time for the models, which keep the kernel busy for a while."""
@@ -87,35 +85,26 @@ class Room(widgets.VBox):
             )
 
     @contextmanager
-    def carefully(self) -> Iterator[None]:
-        """What goes wrong becomes a sentence on the page."""
+    def carefully(self, more: str = "") -> Iterator[None]:
+        """What goes wrong becomes a sentence on the page, with `more` behind it."""
         try:
             yield
         except PedsegInputError as error:
-            self.say(" ".join(f"{each.file}: {each.finding} {each.remedy}" for each in error.findings))
+            self.say(" ".join(f"{each.file}: {each.finding} {each.remedy}" for each in error.findings) + more)
         except Exception as error:  # a reader of the page gets a sentence, whatever it was
-            self.say(f"This could not be shown ({type(error).__name__}: {error}). Choose another patient or model.")
+            self.say(f"That could not be done ({type(error).__name__}: {error}).{more}")
 
     def say(self, trouble: str = "") -> None:
         """Put a sentence about trouble on the page, or take it away."""
         text = f'<div class="pedseg-trouble" role="alert">{html.escape(trouble)}</div>' if trouble else ""
         self.set.trouble.value = text
 
-    @contextmanager
-    def _silently(self) -> Iterator[None]:
-        """Change controls without acting on it."""
-        before, self._quiet = self._quiet, True
-        try:
-            yield
-        finally:
-            self._quiet = before
-
     # --- what one opens ---------------------------------------------------------------------------
 
     def choose_center(self) -> None:
         """List the patients of a center and open the first."""
-        if not self._quiet:
-            with self._silently():
+        if not self.quiet:
+            with quietly(self):
                 self._list_patients()
             self.open_patient()
 
@@ -124,27 +113,38 @@ class Room(widgets.VBox):
         self.set.patient.options = [(child.title, child.key) for child in found]
         self.set.patient.value = found[0].key
 
-    def open_patient(self, at: Voxel | None = None) -> None:
+    def open_patient(self) -> None:
         """Open the chosen patient: the scan and the truth at once, then what the model draws."""
-        if self._quiet or self.set.patient.value is None:
-            return
+        if not self.quiet and self.set.patient.value is not None and self._open() and self._watched:
+            self.show_models()
+
+    def _open(self, at: Voxel | None = None) -> bool:
+        """Show scan and truth of the chosen patient, without any model; whether that could be done."""
         self.say()
-        with self.carefully():
-            child = self.known.all[self.set.patient.value]
+        child = self.known.all[self.set.patient.value]
+        with self.carefully(f" Still shown: {self.child.title}." if self.child else " Choose another patient."):
             scan, truth = child.open()
-            self.reading = self.box.reading = Reading(
-                scan, None if truth is None else truth.voxels, self.predict(scan, child)
-            )
-            self.child = child
+            reading = Reading(scan, None if truth is None else truth.voxels, self.predict(scan, child))
+            self.child, self.reading, self.box.reading, self.box.drawn_by = child, reading, reading, []
+            self.set.under.value = ""
+            self.corrections.turn_to(reading)
             if not self._watched:
-                self.set.still.value = self._still(self.reading)
+                self.set.still.value = self._still(reading)
             self._list_models()
             self.slices.show(scan, *self.set.range.value)
-            self._measure(at or self.reading.start())
-            self.box.drawn_by = []
+            self._measure(at or reading.start())
             self.box.show_layers()
-        if self._watched:
-            self.show_models()
+            return True
+        if self.child is not None:
+            self._name(self.child.key)
+        return False
+
+    def _name(self, key: tuple[str, str, str]) -> None:
+        """Let the lists name a patient, without opening anybody."""
+        with quietly(self):
+            self.set.center.value = key[0]
+            self._list_patients()
+            self.set.patient.value = key
 
     def _still(self, reading: Reading) -> bytes:
         """One slice as a picture: it is there at once, while the browser still loads what leafs and turns."""
@@ -158,7 +158,7 @@ class Room(widgets.VBox):
         assert self.reading is not None
         names, model, second = list(self.reading.predictions), self.set.model, self.set.second
         was = model.value, second.value
-        with self._silently():
+        with quietly(self):
             model.options, second.options = [*names, NOBODY], [NONE, *names]
             model.value = was[0] if was[0] in model.options else model.options[0]
             second.value = was[1] if was[1] in second.options else NONE
@@ -167,12 +167,11 @@ class Room(widgets.VBox):
         """Set the sliders to a scan's size, go to a voxel and stand in front of the patient."""
         assert self.reading is not None
         scan = self.reading.scan
-        with self._silently():
+        with quietly(self):
             for k, slider in enumerate(self.set.planes):
                 slider.max = scan.shape[k] - 1
         self.go(at)
-        middle = self.reading.place_mm(tuple((np.array(scan.shape) - 1) / 2))  # type: ignore[arg-type]
-        self.box.look_from_the_front(middle, float(np.multiply(scan.shape, scan.spacing_mm).max()))
+        self.box.look_from_the_front()
 
     @property
     def drawn_by(self) -> list[str]:
@@ -182,12 +181,14 @@ class Room(widgets.VBox):
 
     def show_models(self) -> None:
         """Draw what the chosen models draw, in slices, in 3-D and in the table."""
-        if self._quiet or self.reading is None:
+        if self.quiet or self.reading is None:
             return
         with self.carefully():
-            self.box.show(self.drawn_by)
+            try:
+                self.box.show(self.drawn_by)
+            finally:
+                self.corrections.offer([*self.box.drawn_by, *([TRUTH] if self.reading.truth is not None else [])])
             self._say_where()
-            self.corrections.show(self.reading, [*self.drawn_by, *([TRUTH] if self.reading.truth is not None else [])])
             empty = " and ".join(name for name in self.drawn_by if not self.reading.volume_ml(name))
             self.say(f"{empty} drew nothing at all on this patient: every organ counts as missed." if empty else "")
 
@@ -210,28 +211,22 @@ class Room(widgets.VBox):
         self._moved()
 
     def _slide(self) -> None:
-        if not self._quiet:
+        if not self.quiet:
             self.go(tuple(slider.value for slider in self.set.planes))  # type: ignore[arg-type]
-
-    @property
-    def at(self) -> Voxel | None:
-        """The voxel under the crosshair."""
-        found = tuple(int(v) for v in self.slices.widget.at)
-        return found if len(found) == 3 else None  # type: ignore[return-value]
 
     def _moved(self) -> None:
         """The crosshair is somewhere else: sliders, words and 3-D follow."""
-        if self.reading is None or self.at is None:
+        if self.reading is None or self.slices.at is None:
             return
-        with self._silently():
-            for slider, value in zip(self.set.planes, self.at, strict=True):
+        with quietly(self):
+            for slider, value in zip(self.set.planes, self.slices.at, strict=True):
                 slider.value = value
         self._say_where()
-        self.box.point_at(self.at)
+        self.box.point_at(self.slices.at)
 
     def _say_where(self) -> None:
-        if self.at is not None:
-            self.set.words.value = self._words("crosshair", self.at)
+        if self.slices.at is not None:
+            self.set.words.value = self._words("crosshair", self.slices.at)
 
     def _hover(self, voxel: Voxel) -> None:
         if self.reading is not None and all(0 <= v < n for v, n in zip(voxel, self.reading.scan.shape, strict=True)):
@@ -239,8 +234,7 @@ class Room(widgets.VBox):
 
     def _words(self, what: str, voxel: Voxel) -> str:
         assert self.reading is not None
-        models = tuple(self.drawn_by) if self._watched else ()  # nothing is drawn before there is time for it
-        text = html.escape(self.reading.words(voxel, models))
+        text = html.escape(self.reading.words(voxel, self.box.drawn_by))
         return f'<div class="pedseg-words pedseg-{what}" role="status"><b>{what}</b> {text}</div>'
 
     def _picked(self, place_mm: list[float]) -> None:
@@ -253,21 +247,16 @@ class Room(widgets.VBox):
         if entry.child not in self.known.all:
             self.say(f"The scan of {entry.child[1]} is not on this machine; the sentence is all there is.")
             return
-        with self._silently():
-            self.set.center.value = entry.child[0]
-            self._list_patients()
-            self.set.patient.value = entry.child
-        if self.child is None or self.child.key != entry.child:
-            watched, self._watched = self._watched, False  # the model is chosen below
-            self.open_patient(entry.voxel)
-            self._watched = watched
-        with self.carefully():
-            self._look_at(entry)
+        self._name(entry.child)
+        here = self.child is not None and self.child.key == entry.child
+        if here or self._open(entry.voxel):
+            with self.carefully():
+                self._look_at(entry)
 
     def _look_at(self, entry: Entry) -> None:
         assert self.reading is not None
         place = entry.voxel
-        with self._silently():
+        with quietly(self):
             if entry.model in self.set.model.options:
                 self.set.model.value = entry.model
         if entry.organ:
@@ -282,7 +271,7 @@ class Room(widgets.VBox):
     def _save(self, correction: Correction) -> Path:
         assert self.child is not None
         original = read_nifti(self.child.image_file) if self.child.image_file else None
-        return correction.save(lesson.runs() / "corrections", self.child.case, original)
+        return correction.save(lesson.runs() / "corrections", self.child.stem, original)
 
     # --- where there is no browser ----------------------------------------------------------------
 
@@ -293,5 +282,4 @@ class Room(widgets.VBox):
             return data
         scan, truth, index = self.reading.scan, self.reading.truth, self.reading.start()[2]
         figure = figures.slice_figure(scan, "axial", index, title=self.set.patient.label, truth=truth)
-        data["image/png"] = base64.b64encode(figures.png(figure)).decode()
-        return data, {"image/png": {"alt": describe(scan, "axial", index, truth, None), "width": 480}}
+        return with_picture(data, figure, describe(scan, "axial", index, truth, None))

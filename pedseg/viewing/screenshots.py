@@ -38,7 +38,7 @@ def _open(page: Any) -> None:
 
 
 def _failure(page: Any) -> None:
-    """The worst missed kidney."""
+    """The worst organ that is missing."""
     page.get_by_role("tab", name="Failures").click()
     page.locator("select[title='filter by kind']").select_option(label="missing")
     page.locator(LIST).first.select_option(index=0)

@@ -82,7 +82,7 @@ def running(words: Sequence[str], port: int, *, env: dict[str, str], log: Path, 
         finally:
             if os.name == "posix":
                 with suppress(ProcessLookupError):  # it has ended by itself
-                    os.killpg(server.pid, signal.SIGTERM)  # the server and its kernels
+                    os.killpg(server.pid, signal.SIGTERM)  # the server, which ends its kernels
             else:
                 server.terminate()
             try:

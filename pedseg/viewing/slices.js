@@ -41,8 +41,9 @@ class Overlay {
     el.addEventListener("keydown", (event) => this.key(event), true);
     nv.canvas.addEventListener("pointermove", (event) => this.move(event));
     nv.canvas.addEventListener("pointerup", () => this.report(true));
-    nv.canvas.addEventListener("wheel", (event) => { this.plane = this.planeAt(event) ?? this.plane; }, true);
-    nv.canvas.addEventListener("pointerdown", (event) => { this.plane = this.planeAt(event) ?? this.plane; }, true);
+    for (const name of ["wheel", "pointerdown"]) {
+      nv.canvas.addEventListener(name, (event) => { this.plane = this.planeAt(event) ?? this.plane; }, true);
+    }
     new ResizeObserver(() => this.wide !== this.isWide() && this.arrange()).observe(nv.canvas);
     this.unpack();
     this.arrange();
@@ -55,8 +56,8 @@ class Overlay {
 
   unpack() {
     this.layers = this.model.get("layers").map((layer) => {
-      const table = new Int32Array(layer.table.buffer.slice(layer.table.byteOffset, layer.table.byteOffset + layer.table.byteLength));
-      const points = new Uint16Array(layer.points.buffer.slice(layer.points.byteOffset, layer.points.byteOffset + layer.points.byteLength));
+      const own = ({ buffer, byteOffset, byteLength }) => buffer.slice(byteOffset, byteOffset + byteLength); // aligned
+      const table = new Int32Array(own(layer.table)), points = new Uint16Array(own(layer.points));
       const lines = new Map();
       for (let row = 0; row < table.length; row += 5) {
         const key = table[row] * 65536 + table[row + 1];
@@ -237,13 +238,18 @@ class Overlay {
   }
 
   planeAt(event) {
-    const bounds = this.nv.canvas.getBoundingClientRect(), scale = this.nv.uiData?.dpr || 1;
-    const x = (event.clientX - bounds.left) * scale, y = (event.clientY - bounds.top) * scale;
+    const [x, y] = this.pixel(event);
     for (let k = 0; k < this.nv.screenSlices.length; k++) {
-      const [l, t, w, h] = this.tile(k)?.box ?? [0, 0, -1, -1];
-      if (x >= l && x <= l + w && y >= t && y <= t + h) return this.tile(k).plane;
+      const tile = this.tile(k), [l, t, w, h] = tile?.box ?? [0, 0, -1, -1];
+      if (x >= l && x <= l + w && y >= t && y <= t + h) return tile.plane;
     }
     return null;
+  }
+
+  // Where on the canvas the pointer is, in its own pixels.
+  pixel(event) {
+    const bounds = this.nv.canvas.getBoundingClientRect(), scale = this.nv.uiData?.dpr || 1;
+    return [(event.clientX - bounds.left) * scale, (event.clientY - bounds.top) * scale];
   }
 
   key(event) {
@@ -280,7 +286,7 @@ class Overlay {
       beside: [place(0, [0, 0, 0.5, 1]), place(0, [0.5, 0, 0.5, 1])],
     };
     const name = this.model.get("arrangement");
-    if (name in KEYS || PLANES.includes(name)) this.plane = PLANES.indexOf(name);
+    if (PLANES.includes(name)) this.plane = PLANES.indexOf(name);
     this.wide = this.isWide();
     this.nv.setCustomLayout(layouts[name]);
   }
@@ -319,9 +325,8 @@ class Overlay {
     const now = performance.now();
     if (now - (this.hovered || 0) < 80) return;
     this.hovered = now;
-    const bounds = this.nv.canvas.getBoundingClientRect(), scale = this.nv.uiData?.dpr || 1, dims = this.dims();
+    const [x, y] = this.pixel(event), dims = this.dims();
     for (let k = 0; dims && k < this.nv.screenSlices.length; k++) {
-      const x = (event.clientX - bounds.left) * scale, y = (event.clientY - bounds.top) * scale;
       const place = this.nv.screenXY2TextureFrac(x, y, k, true);
       if (place[0] < 0) continue;
       this.model.send({ event: "pedseg_hover", data: dims.map((n, a) => Math.min(n - 1, Math.floor(place[a] * n))) });

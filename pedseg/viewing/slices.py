@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 import traitlets
 from ipyniivue import NiiVue, SliceType
-from matplotlib.colors import to_rgb
-from numpy.typing import NDArray
 
 from pedseg.findings import refuse
 from pedseg.organs import ORGANS
 from pedseg.scan import WINDOWS, Scan
-from pedseg.viewing.outlines import outlines
+from pedseg.viewing.outlines import Outlines
+from pedseg.workbook.figures import is_dark
 
 STYLES = {"solid": [], "dashed": [7, 5], "dotted": [1.5, 4]}  # pixels on and off
 EXPORT = re.compile(r"export\{([\w$]+) as default\};?\s*$")
@@ -87,7 +86,7 @@ def canvas_class() -> type[NiiVue]:
 class Slices:
     """The picture and what can be asked of it."""
 
-    def __init__(self, height: int = 520) -> None:
+    def __init__(self, height: int) -> None:
         self.widget = canvas_class()(
             height=height, slice_type=SliceType.MULTIPLANAR, is_radiological_convention=True,
             is_orientation_text_visible=False, crosshair_color=(0.35, 0.75, 1.0, 0.6), crosshair_width=0.15,
@@ -95,24 +94,22 @@ class Slices:
             crosshair_gap=4, font_color=(0.95, 0.95, 0.95, 1.0), text_height=0.035, is_resize_canvas=True,
         )  # fmt: skip
         self.widget.colors = {one.id: one.color for one in ORGANS}
-        self.widget.dark = [one.id for one in ORGANS if _is_dark(one.color)]
-        self._keys: list[Callable[[str], object]] = []
-        self._hovers: list[Callable[[Any], object]] = []
+        self.widget.dark = [one.id for one in ORGANS if is_dark(one.color)]
+        self.on_key: Callable[[str], object] = lambda key: None  # told a letter or digit pressed over the slices
+        self.on_hover: Callable[[Any], object] = lambda voxel: None  # told the voxel under the pointer, now and then
         self.widget.heard = self._hear
 
     def _hear(self, event: str, told: Any) -> None:
-        for act in self._keys if event == "pedseg_key" else ():
-            act(str(told))
-        for act in self._hovers if event == "pedseg_hover" else ():
-            act(tuple(int(v) for v in told))
+        if event == "pedseg_key":
+            self.on_key(str(told))
+        elif event == "pedseg_hover":
+            self.on_hover(tuple(int(v) for v in told))
 
-    def on_key(self, act: Callable[[str], object]) -> None:
-        """Call `act` with every letter or digit that is pressed over the slices."""
-        self._keys.append(act)
-
-    def on_hover(self, act: Callable[[Any], object]) -> None:
-        """Call `act` with the voxel under the pointer, a dozen times a second at most."""
-        self._hovers.append(act)
+    @property
+    def at(self) -> tuple[int, int, int] | None:
+        """The voxel under the crosshair."""
+        found = tuple(int(v) for v in self.widget.at)
+        return found if len(found) == 3 else None  # type: ignore[return-value]
 
     def on_ready(self, act: Callable[[str], object]) -> None:
         """Call `act` when the browser has taken the picture: with `webgl`, or `none` where it cannot draw."""
@@ -150,9 +147,8 @@ class Slices:
         self.widget.at = [int(v) for v in voxel]
 
 
-def layer(name: str, labels: NDArray[np.uint8], style: str, **more: Any) -> dict[str, Any]:
-    """A label map as one layer of contours; `color` overrules the organs' own, `always` shows it whatever is off."""
-    found = outlines(labels)
+def layer(name: str, found: Outlines, style: str, **more: Any) -> dict[str, Any]:
+    """Outlines as one layer of contours; `color` overrules the organs' own, `always` shows it whatever is off."""
     return {
         "name": name, "dash": STYLES[style], "table": found.table.tobytes(), "points": found.points.tobytes(), **more
     }  # fmt: skip
@@ -162,8 +158,3 @@ def limits(window: str) -> tuple[float, float]:
     """Lowest and highest HU of a named window."""
     center, width = WINDOWS[window]
     return center - width / 2, center + width / 2
-
-
-def _is_dark(color: str) -> bool:
-    red, green, blue = to_rgb(color)
-    return 0.299 * red + 0.587 * green + 0.114 * blue < 0.25

@@ -13,7 +13,7 @@ import k3d
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.organs import ORGANS
+from pedseg.viewing.reading import BY_ID
 from pedseg.viewing.surfaces import Surface
 
 FAR_MM = 10.0  # the ends of the scale of distances
@@ -21,7 +21,6 @@ FAR_MM = 10.0  # the ends of the scale of distances
 SCALE = [0.0, 0.0, 0.27, 0.7, 0.25, 0.45, 0.7, 0.95, 0.5, 0.95, 0.95, 0.95, 0.75, 0.99, 0.68, 0.3, 1.0, 0.7, 0.25, 0.0]
 BACKGROUND, GRAY = 0x101418, 0x9AA0A6
 SEE_THROUGH = {"Lung_L": 0.18, "Lung_R": 0.18, "Bowel^Stomach": 0.75}
-BY_ID = {one.id: one for one in ORGANS}
 
 
 class Solids:
@@ -35,21 +34,21 @@ class Solids:
         )  # fmt: skip
         self.plot.layout = widgets.Layout(width="100%", height=f"{height}px", overflow="hidden")
         self.meshes: dict[int, Any] = {}
+        self._made: dict[int, tuple[Surface, NDArray | None, bool]] = {}  # of what: what is there is not sent again
         self.cross = k3d.points(np.zeros((1, 3), np.float32), point_size=7, color=0x59BFFF, shader="flat")
         self.plot += self.cross
         self.plot.mode = "callback"
-        self._picked: list[Callable[[int, list[float]], object]] = []
-
-    def on_pick(self, act: Callable[[int, list[float]], object]) -> None:
-        """Call `act` with organ id and place (mm) of a click on a surface."""
-        self._picked.append(act)
+        self.on_pick: Callable[[list[float]], object] = lambda place_mm: None  # told where a surface was clicked
 
     def show(self, surfaces: Mapping[int, Surface], distances_mm: Mapping[int, NDArray | None] | None = None) -> None:
         """Exchange the surfaces; with distances they are colored by them, gray where there is no truth."""
         for i in [i for i in self.meshes if i not in surfaces]:
             self.plot -= self.meshes.pop(i)
         for i, surface in surfaces.items():
-            self._put(i, surface, None if distances_mm is None else distances_mm.get(i), distances_mm is not None)
+            wanted = (surface, None if distances_mm is None else distances_mm.get(i), distances_mm is not None)
+            if i not in self.meshes or any(a is not b for a, b in zip(self._made[i], wanted, strict=True)):
+                self._put(i, *wanted)
+                self._made[i] = wanted
 
     def _put(self, i: int, surface: Surface, distance_mm: NDArray | None, by_distance: bool) -> None:
         one = BY_ID[i]
@@ -60,7 +59,7 @@ class Solids:
             surface.vertices_mm, surface.triangles, flat_shading=False, side="double",
             color=GRAY if by_distance else int(one.color[1:], 16), **options,
         )  # fmt: skip
-        mesh.click_callback = lambda hit, i=i: self._pick(i, hit)
+        mesh.click_callback = self._pick
         before = self.meshes.pop(i, None)
         if before is not None:
             mesh.visible = before.visible
@@ -68,11 +67,10 @@ class Solids:
         self.meshes[i] = mesh
         self.plot += mesh
 
-    def _pick(self, i: int, hit: Mapping[str, Any]) -> None:
-        place = hit.get("position") if isinstance(hit, dict) else None
-        if place is not None:
-            for act in self._picked:
-                act(i, [float(v) for v in place])
+    def _pick(self, hit: Any) -> None:
+        place_mm = hit.get("position") if isinstance(hit, dict) else None
+        if place_mm is not None:
+            self.on_pick([float(v) for v in place_mm])
 
     def focus(self, i: int) -> None:
         """Let one organ stand out among the others, which are seen through; 0 for none."""
@@ -97,9 +95,9 @@ class Solids:
         self.cross.positions = np.asarray(place_mm, np.float32).reshape(1, 3)
 
 
-def link(one: Solids, other: Solids) -> Any:
+def link(one: Solids, other: Solids) -> None:
     """Turn both together, without asking the kernel."""
-    return widgets.jslink((one.plot, "camera"), (other.plot, "camera"))
+    widgets.jslink((one.plot, "camera"), (other.plot, "camera"))
 
 
 def legend() -> str:

@@ -84,6 +84,23 @@ def learning_curves(
     return figure
 
 
+def by_level(
+    values: Mapping[str, Mapping[float, Sequence[float]]], labels: Mapping[float, str], *, x: str, y: str
+) -> Figure:
+    """Lines through the means of repeated values by name and level; each repetition is an open mark."""
+    figure, axes = _figure(7.0, 3.6)
+    places = {level: place for place, level in enumerate(labels)}
+    for (name, by), (color, line, marker) in zip(values.items(), _styles(values), strict=True):
+        axes.plot([places[level] for level in by], [np.mean(v) for v in by.values()], color=color, ls=line, label=name)
+        spots = [(places[level], value) for level, repeated in by.items() for value in repeated]
+        axes.plot(*np.transpose(spots), marker, color=color, markersize=6, markerfacecolor="none")
+    axes.set_xticks(list(places.values()), list(labels.values()))
+    axes.set(xlabel=x, ylabel=y, ylim=(0, None))
+    axes.grid(axis="y", color="#dddddd")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
 def growth(
     curves: Mapping[str, Sequence[tuple[float, float]]],
     dots: Mapping[str, Sequence[tuple[float, float]]],
@@ -193,11 +210,12 @@ def strip(
     plane: str = "axial",
     index: int | None = None,
     window_name: str = "",
+    alike: bool = True,
 ) -> Figure:
     """Small slices side by side, for example one patch before and after each augmentation.
 
     `pictures` maps a title to an (x, y, z) array; gray runs over the 1st to 99th percentile of
-    the first, or through a named HU window.
+    the first (of each slice, if not `alike`), or through a named HU window.
     """
     first = next(iter(pictures.values()))
     low, high = np.percentile(first, (1, 99))
@@ -208,6 +226,8 @@ def strip(
     for axes, (title, voxels) in zip(
         figure.subplots(1, len(pictures), squeeze=False)[0], pictures.items(), strict=True
     ):
+        if not alike:
+            low, high = np.percentile(np.take(voxels, index, PLANES[plane][0]), (1, 99))
         gray = window(voxels, window_name) if window_name else np.clip((voxels - low) / (high - low + 1e-9), 0, 1)
         w, h = size_mm(voxels.shape, spacing_mm, plane)
         axes.imshow(

@@ -165,9 +165,13 @@ def draw_contours(axes: Axes, labels_slice: NDArray, organs: list[Organ], spacin
 
 def halo(color: str) -> withStroke:
     """A rim around a line that keeps dark colors visible on a dark picture and light ones on a light."""
+    return withStroke(linewidth=2.4, foreground=(1, 1, 1, 0.75) if is_dark(color) else (0, 0, 0, 0.75))
+
+
+def is_dark(color: str) -> bool:
+    """Whether a line of this color gets lost on a dark picture."""
     red, green, blue = to_rgb(color)
-    dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.25
-    return withStroke(linewidth=2.4, foreground=(1, 1, 1, 0.75) if dark else (0, 0, 0, 0.75))
+    return 0.299 * red + 0.587 * green + 0.114 * blue < 0.25
 
 
 def name_organs(axes: Axes, labels_slice: NDArray, organs: list[Organ], spacing_mm, plane: str) -> None:
@@ -206,6 +210,12 @@ def present(labels: NDArray) -> list[str]:
     """Names of the organs that a label map holds, in the order of the table."""
     ids = set(np.unique(labels))
     return [one.name for one in ORGANS if one.id in ids]
+
+
+def as_shown(scan: Scan, percent: float = 99.5) -> Scan:
+    """A scan of any gray scale, such as MR, brought into the soft-tissue window: from 0 to its brightest part."""
+    low, width = scans.WINDOWS["soft tissue"][0] - scans.WINDOWS["soft tissue"][1] / 2, scans.WINDOWS["soft tissue"][1]
+    return Scan(low + width * scan.voxels / max(float(np.percentile(scan.voxels, percent)), 1e-6), scan.affine)
 
 
 def slice_figure(image: Scan, plane: str = "axial", index: int | None = None, *, title: str = "", **options) -> Figure:

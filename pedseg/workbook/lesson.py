@@ -130,7 +130,7 @@ def study() -> Path:
     if not (made / "summary.json").is_file():
         say("No recorded study is here: a small one is made now. Its numbers are worse than those of the full one.")
         settings = Settings("lesson", (0,), budget(2, test=1), budget(40, test=2))
-        _follow(run_study(data, made, settings))
+        follow(run_study(data, made, settings))
     return made
 
 
@@ -141,7 +141,7 @@ def progress(things: Iterable[T], total: int | None = None, text: str = "") -> I
     yield from tqdm(things, total=total, desc=text, leave=False, disable=size() == "test" or None, delay=0.5)
 
 
-def _follow(steps: Iterable[Any]) -> None:
+def follow(steps: Iterable[Any]) -> None:
     """Run something that reports (stage, done, total), under a bar that names the stage."""
     from tqdm.auto import tqdm
 

@@ -113,7 +113,7 @@ def sentences(told: Mapping[str, Any]) -> str:
         f"The local model of <strong>{escape(drop['trained_on'])}</strong> reaches a DSC of {number(drop['home'])} "
         f"at home and {number(drop['away'])} on patients of {escape(drop['tested_on'])} (drop {number(drop['drop'])}). "
         "There it is significantly worse than the model trained there in "
-        f"{_of(drop, 'worse_than_the_local_model_there')}, "
+        f"{_of(drop, 'worse_than_the_local_model_there')}{_runs(drop, 'worse_there_by_seed')}, "
         f"and significantly worse than at home (other patients) in {_of(drop, 'worse_than_at_home')}."
         for drop in told["drops"]
     ]
@@ -126,7 +126,8 @@ def sentences(told: Mapping[str, Any]) -> str:
     lines += [
         f"Beside the own local model of <strong>{escape(home['tested_on'])}</strong> the federated one differs by "
         f"{number(home['difference'], sign=True)} DSC{_seeds(home.get('difference_seed_sd'))}. Equivalence test with a "
-        f"margin of ±{home['margin']:g} DSC: equally good in {_of(home, 'equivalent')}; "
+        f"margin of ±{home['margin']:g} DSC: equally good in {_of(home, 'equivalent')}"
+        f"{_runs(home, 'equivalent_by_seed')}; "
         f"not worse by more than the margin in {_of(home, 'not_worse')}. It is significantly better in "
         f"{_of(home, 'significantly_better')} and significantly worse in {_of(home, 'significantly_worse')}."
         for home in told["home"]
@@ -142,6 +143,12 @@ def sentences(told: Mapping[str, Any]) -> str:
 
 def _seeds(spread: float | None) -> str:
     return "" if spread is None else f" (seeds ±{number(spread)})"
+
+
+def _runs(line: Mapping[str, Any], key: str) -> str:
+    """How many organs in each seed alone; nothing for one seed."""
+    counts = line.get(key, [])
+    return f" (seed by seed: {', '.join(map(str, counts))})" if len(counts) > 1 else ""
 
 
 def power(told: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ are called by what a reader would say: `Polder alone`, `federated`, `centralized
 from __future__ import annotations
 
 import html
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -125,6 +126,33 @@ def by_cause(
     return found
 
 
+def by_scenario(means: Iterable[Mapping[str, Any]], scenario: str) -> dict[str, dict[str, float]]:
+    """Mean DSC over five organs in one scenario of CT and MR: `[model][what was tested]`, with and without GIN."""
+    chosen = [line for line in means if line["scenario"] == scenario]
+    chosen.sort(key=lambda line: (line["model"].removesuffix("_gin") == "centralized", line["model"]))
+    chosen.sort(key=lambda line: line["model"] != "local")
+    found: dict[str, dict[str, float]] = {}
+    for line in chosen:
+        name = title(Arm(line["model"], line["trained_on"])).replace("_gin", " with GIN")
+        found.setdefault(name, {})[line["tested_on"]] = line["five"]["mean"]
+    tests = sorted({test for row in found.values() for test in row}, key=lambda test: (len(test.split()) > 1, test))
+    return {name: {test: row[test] for test in tests if test in row} for name, row in found.items()}
+
+
+def gains(
+    lines: Iterable[Mapping[str, Any]], scenario: str, tested_on: str, second: str = "federated"
+) -> dict[str, tuple[float, float, float]]:
+    """What the federation with GIN is better by, organ by organ: median difference and its interval."""
+    chosen = [
+        line for line in lines if (line["scenario"], line["tested_on"], line["second"]) == (scenario, tested_on, second)
+    ]
+    return {
+        line["organ"]: (line["median_difference"], *(line["interval"] or (line["median_difference"],) * 2))
+        for line in chosen
+        if line["median_difference"] is not None
+    }
+
+
 def kinds(failures: Iterable[Failure]) -> list[dict[str, Any]]:
     """How often each kind of failure happened to each model, one line a kind."""
     failures = list(failures)
@@ -181,3 +209,14 @@ def as_html(lines: Sequence[Mapping[str, Any]], caption: str = "") -> str:
 def _cell(value: Any) -> str:
     side = "right" if isinstance(value, int | float) else "left"
     return f'<td style="text-align:{side}">{html.escape(str(value))}</td>'
+
+
+def by_noise(rows: Rows) -> tuple[dict[str, dict[float, list[float]]], dict[float, str]]:
+    """Whole trainings with noise: DSC of each seed by hospitals and noise, and what stands under each noise."""
+    values: dict[str, dict[float, list[float]]] = {}
+    labels: dict[float, str] = {}
+    for row in sorted(rows, key=lambda row: (int(row["hospitals"]), float(row["noise"]))):
+        noise, epsilon = float(row["noise"]), float(row["epsilon"])
+        values.setdefault(f"{row['hospitals']} hospitals", {}).setdefault(noise, []).append(float(row["dsc"]))
+        labels[noise] = f"{noise:g}\nε = {epsilon:.0e}" if math.isfinite(epsilon) else f"{noise:g}\nno promise"
+    return values, dict(sorted(labels.items()))

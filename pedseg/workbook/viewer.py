@@ -13,6 +13,7 @@ import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
@@ -60,7 +61,7 @@ class SliceViewer(widgets.VBox):
         self.canvas = SliceCanvas()
         self.picture = widgets.Image(format="png", layout=widgets.Layout(width=f"{PIXELS}px", height=f"{PIXELS}px"))
         self.words = widgets.HTML()
-        self._quiet = False
+        self.quiet = False
         self._make_controls()
         super().__init__(self._arrange())
         self._open()
@@ -113,11 +114,8 @@ class SliceViewer(widgets.VBox):
     @contextmanager
     def _together(self) -> Iterator[None]:
         """Change several controls and draw once."""
-        before, self._quiet = self._quiet, True
-        try:
+        with quietly(self):
             yield
-        finally:
-            self._quiet = before
         self.draw()
 
     def toggle(self, group: str) -> None:
@@ -158,7 +156,7 @@ class SliceViewer(widgets.VBox):
 
     def draw(self) -> None:
         """Draw the chosen slice and say in words what it shows."""
-        if self._quiet:
+        if self.quiet:
             return
         truth, prediction = self.layers
         chosen = [one for one in ORGANS if self.organs[one.name].value]
@@ -181,8 +179,23 @@ class SliceViewer(widgets.VBox):
         """The widget for front ends that know widgets, a picture for all others."""
         data = super()._repr_mimebundle_(**kwargs) or {}
         alt = describe(self.sight.image, self.plane.value, self.index.value, *self.layers)
-        data["image/png"] = base64.b64encode(figures.png(self.static())).decode()
-        return data, {"image/png": {"alt": alt, "width": 480}}
+        return with_picture(data, self.static(), alt)
+
+
+@contextmanager
+def quietly(page: Any) -> Iterator[None]:
+    """Change controls while `page.quiet` says that what they show is not to be followed."""
+    before, page.quiet = page.quiet, True
+    try:
+        yield
+    finally:
+        page.quiet = before
+
+
+def with_picture(data: dict[str, Any], figure: Figure, alt: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The mime bundle of a widget with a picture for front ends that know no widgets, and its metadata."""
+    picture = base64.b64encode(figures.png(figure)).decode()
+    return {**data, "image/png": picture}, {"image/png": {"alt": alt, "width": 480}}
 
 
 def swatch(one: Organ) -> str:

@@ -170,6 +170,7 @@ def test_the_drop_is_found_on_every_organ(told):
         assert drop["drop"] == pytest.approx(0.1, abs=0.02)
         assert drop["worse_than_the_local_model_there"] == list(EVALUATED)
         assert drop["worse_than_at_home"] == list(EVALUATED)
+        assert drop["worse_there_by_seed"] == [9, 9]
     assert {(d["trained_on"], d["tested_on"]) for d in told["drops"]} == {("Neckar", "Polder"), ("Polder", "Neckar")}
 
 
@@ -180,11 +181,21 @@ def test_the_federation_wins_across_and_matches_home(told):
     for home in told["home"]:
         assert home["difference"] == pytest.approx(-0.005, abs=0.002)
         assert home["equivalent"] == list(EVALUATED) and home["margin"] == 0.01  # though significantly lower
-        assert home["not_worse"] == list(EVALUATED)
+        assert home["not_worse"] == list(EVALUATED) and home["equivalent_by_seed"] == [9, 9]
         assert home["difference_seed_sd"] == pytest.approx(0, abs=0.001)
         assert set(home["significantly_worse"]) <= set(EVALUATED) and home["significantly_worse"]
     for ideal in told["centralized"]:
         assert ideal["ratio"] == pytest.approx(0.845 / 0.855, abs=0.003)
+
+
+def test_each_seed_is_counted_as_if_it_were_alone():
+    rows = study(seeds=2, organs=EVALUATED)
+    second = [r for r in rows if r["seed"] == "1" and r["model"] == "local" and r["dsc"]]
+    at_home = {(r["patient"], r["organ"]): r["dsc"] for r in second if r["trained_on"] == r["tested_on"]}
+    for one in second:  # here nobody loses anything next door
+        one["dsc"] = at_home[one["patient"], one["organ"]]
+    told = story(rows)
+    assert [drop["worse_there_by_seed"] for drop in told["drops"]] == [[9, 0], [9, 0]]
 
 
 def test_without_a_difference_nothing_is_significant():

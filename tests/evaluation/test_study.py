@@ -41,7 +41,14 @@ def test_cases_csv_holds_every_model_on_every_test_patient_of_every_center(finis
 
 def test_summary_tells_how_it_came_about(finished):
     summary = json.loads((finished[0] / "summary.json").read_text())
-    assert summary["settings"] == {"profile": "lesson", "seeds": [0, 1], "rounds": 2, "steps": 2, "posture": ""}
+    assert summary["settings"] == {
+        "profile": "lesson",
+        "seeds": [0, 1],
+        "rounds": 2,
+        "steps": 2,
+        "posture": "",
+        "gin": 0.0,
+    }
     assert len(summary["left_out"]) == 16
     assert len(summary["sha256"]) == 8
     for name, digest in summary["sha256"].items():
@@ -106,6 +113,14 @@ def test_a_study_from_before_nsd_is_tested_again_and_not_trained(hospitals, fini
     list(run_study(hospitals, out, SETTINGS))
     assert rows_of(out) == rows_of(finished[0])
     assert (out / "failures.json").read_bytes() == (finished[0] / "failures.json").read_bytes()
+
+
+def test_gin_is_a_switch_of_all_models(hospitals, tmp_path):
+    list(run_study(hospitals, tmp_path, Settings("lesson", (0,), rounds=1, steps=1, gin=1.0)))
+    files = sorted((tmp_path / "weights").iterdir())
+    assert len(files) == 4
+    assert {training.load_weights(file)[1].gin for file in files} == {1.0}
+    assert json.loads((tmp_path / "summary.json").read_text())["plan"]["gin"] == 1.0
 
 
 def test_the_federated_model_is_the_federations_own(hospitals, tmp_path, finished):

@@ -56,7 +56,7 @@ def test_each_cause_changes_what_it_says_and_nothing_else(cause, home, other):
 @pytest.mark.parametrize("cause", [c for c in CAUSES if c.paired], ids=lambda cause: cause.name)
 def test_paired_causes_leave_the_patients_as_they_are(cause):
     usual_children, others = (
-        [replace(scan.child, roll_deg=0.0, clips=0) for scan in sweep._scans(sweep._changed("Polder", c), 6)]
+        [replace(scan.child, roll_deg=0.0, clips=0) for scan in sweep.tested(sweep.changed("Polder", c), 6)]
         for c in (NOTHING, cause)
     )
     assert usual_children == others

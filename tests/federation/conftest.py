@@ -17,8 +17,8 @@ from flwr.app import Message
 
 from pedseg.federation import transports
 from pedseg.federation.keys import COORDINATOR, make_keys, write_keys
-from pedseg.federation.storage import PASSWORD, USER
-from pedseg.federation.tabletop import TableTop
+from pedseg.federation.mailbox.storage import PASSWORD, USER
+from pedseg.federation.mailbox.tabletop import TableTop
 from pedseg.patients.datasets import write_case, write_index
 
 ROOT = Path(__file__).resolve().parents[2]

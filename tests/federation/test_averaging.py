@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -56,6 +57,43 @@ def test_the_order_of_arrival_does_not_matter(replies: list[Message]) -> None:
 
     assert len(digests(OrderedFedAvg())) == 1
     assert len(digests(FedAvg())) > 1  # what the sorting is for
+
+
+def expecting(cases: int) -> OrderedFedAvg:
+    strategy = OrderedFedAvg()
+    strategy.expect(cases)
+    return strategy
+
+
+def test_added_up_as_they_come_gives_the_bits_of_flower(replies: list[Message]) -> None:
+    arrays, metrics = expecting(sum(CASES)).aggregate_train(1, iter(replies))
+    peer, told = FedAvg().aggregate_train(1, replies)
+    assert np.array_equal(to_weights(arrays)["w"], to_weights(peer)["w"])
+    assert to_weights(arrays)["w"].dtype == np.float32 and dict(metrics) == dict(told)
+
+
+def test_added_up_without_one_it_is_the_mean_of_the_others(replies: list[Message]) -> None:
+    arrays, metrics = expecting(sum(CASES)).aggregate_train(1, iter(replies[1:]))
+    peer, told = FedAvg().aggregate_train(1, replies[1:])
+    assert np.allclose(to_weights(arrays)["w"], to_weights(peer)["w"], atol=1e-6)
+    assert dict(metrics) == dict(told)
+    assert expecting(sum(CASES)).aggregate_train(1, iter([])) == (None, None)
+
+
+def test_the_memory_of_the_server_does_not_grow_with_the_centers() -> None:
+    def peak(centers: int) -> int:
+        made = (
+            reply_of(update({"w": np.full(100_000, index, np.float32)}, index, 1, 0.0), node=2 + index)
+            for index in range(centers)
+        )
+        tracemalloc.start()
+        try:
+            expecting(centers).aggregate_train(1, made)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(64) < 1.1 * peak(4)  # one model is 0.4 MB; 64 would be 26 MB
 
 
 def test_evaluation_is_averaged_in_the_same_way() -> None:

@@ -75,6 +75,26 @@ def test_answers_refer_to_the_question(app: ClientApp) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+def test_answers_are_made_a_few_at_a_time(workers: int) -> None:
+    app, asked = ClientApp(), []
+
+    @app.query()
+    def answer(message: Message, context: Context) -> Message:
+        asked.append(context.node_config["partition-id"])
+        time.sleep(0.02 * (context.node_config["partition-id"] == 0))  # the first is the last to be ready
+        return Message(
+            RecordDict({"a": MetricRecord({"place": context.node_config["partition-id"]})}), reply_to=message
+        )
+
+    grid = InProcessGrid(app, [{}] * 9, {}, workers=workers)
+    questions = [Message(RecordDict(), dst_node_id=node, message_type="query") for node in grid.get_node_ids()]
+    answers = grid.answers(questions)
+    first = next(answers)
+    assert len(asked) <= 2 * workers
+    assert [one.content["a"]["place"] for one in (first, *answers)] == list(range(9))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 def test_global_random_generators_are_left_as_they_were(app: ClientApp, workers: int) -> None:
     grid = InProcessGrid(app, [{}, {}], {"fails": -1}, workers=workers)
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 from pedseg.__main__ import main
-from pedseg.federation.keys import known_centers, make_keys, read_member, read_own, write_keys
+from pedseg.federation import keys
+from pedseg.federation.keys import known_centers, make_keys, own_keys, read_member, read_own, write_keys
 from pedseg.findings import PedsegInputError
 
 
 def test_keys_are_read_back_as_they_were_made(tmp_path: Path) -> None:
-    keys = make_keys("Aa")
-    private, public = write_keys(tmp_path, keys)
+    made = make_keys("Aa")
+    private, public = write_keys(tmp_path, made)
     signed = read_own(tmp_path, "Aa").signing.sign(b"text")
     read_member(tmp_path, "Aa").signing.verify(signed, b"text")
-    assert read_member(tmp_path, "Aa").fingerprint == keys.member.fingerprint
+    assert read_member(tmp_path, "Aa").fingerprint == made.member.fingerprint
     assert json.loads(public.read_text())["name"] == "Aa"
     assert json.loads(private.read_text())["signing"] not in public.read_text()
 
@@ -87,3 +88,33 @@ def test_the_verb_makes_keys_once_and_prints_the_fingerprints(tmp_path: Path, ca
     again = capsys.readouterr().out
     assert "keep" not in again and again.count("\n") == 2
     assert known_centers(tmp_path) == ["Aa"]
+
+
+def test_a_public_file_that_was_not_written_any_more_is_written_the_next_time(tmp_path: Path) -> None:
+    _, public = write_keys(tmp_path, make_keys("Aa"))
+    before = public.read_bytes()
+    public.unlink()
+    assert main(["keys", "Aa", "--keys", str(tmp_path)]) == 0
+    assert public.read_bytes() == before
+
+
+def test_nobody_makes_keys_in_the_name_of_somebody_else(tmp_path: Path) -> None:
+    private, public = write_keys(tmp_path, make_keys("Aa"))
+    private.unlink()  # as at everybody who got Aa's public file
+    before = public.read_bytes()
+    with pytest.raises(PedsegInputError, match="E-KEY-MISSING"):
+        own_keys(tmp_path, "Aa")
+    assert main(["keys", "Aa", "--keys", str(tmp_path)]) == 0
+    assert public.read_bytes() == before and not private.exists()
+
+
+def test_a_half_written_private_file_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def power_cut(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(keys.os, "link", power_cut)
+    with pytest.raises(KeyboardInterrupt):
+        write_keys(tmp_path, make_keys("Aa"))
+    monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+    write_keys(tmp_path, make_keys("Aa"))

@@ -312,3 +312,49 @@ def test_posture_and_smallest_pieces_follow_from_profile_and_mean_volumes() -> N
     assert Plan.from_json(rotated.to_json()) == rotated
     with pytest.raises(ValueError, match="no posture"):
         make_plan(merged, "lesson", "prone")
+
+
+# --- MR among the scans ------------------------------------------------------------------------------
+
+
+def mr() -> Fingerprint:
+    """A fingerprint of MR scans: no HU."""
+    return replace(one(), hu_parts=(0,) * 4096, modalities=("MR",))
+
+
+def test_a_plan_for_ct_alone_says_nothing_of_mr() -> None:
+    assert "modalities" not in one().to_json()
+    assert not {"intensity", "gin"} & set(json.loads(make_plan(one()).to_json()))
+
+
+def test_with_mr_no_hu_is_asked_for_and_nobody_is_turned() -> None:
+    merged = merge([one(), mr()])
+    assert merged.modalities == ("CT", "MR") and Fingerprint.from_json(merged.to_json()) == merged
+    for found in (merged, mr()):
+        plan = make_plan(found, gin=0.5)
+        assert (plan.intensity, plan.mean_hu, plan.sd_hu, plan.posture, plan.gin) == ("body", 0.0, 1.0, "ignored", 0.5)
+        assert Plan.from_json(plan.to_json()) == plan
+    with pytest.raises(PedsegInputError, match="E-POSTURE"):
+        make_plan(merged, posture="turned")
+
+
+def test_mr_scans_that_nobody_contoured_make_no_plan() -> None:
+    with pytest.raises(PedsegInputError, match="E-NO-LABELS"):
+        make_plan(replace(mr(), organs={"Liver": OrganCount(1, 0, 0)}))
+
+
+def test_the_fingerprint_of_an_mr_case_has_its_body_and_no_hu(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    image, labels = np.hypot(*rng.normal(0, 8, (2, 24, 24, 24))), np.zeros((24, 24, 24), np.uint8)
+    image[4:20, 6:18] += 300
+    image[8:12, 8:12, 8:12], labels[8:12, 8:12, 8:12] = 900, organs.organ("Liver").id
+    affine = np.diag([6.0, 6.0, 6.0, 1.0])
+    for place in range(3):
+        about = {"patient": f"p{place}", "center": "A", "split": "train", "manual": ("Liver",), "modality": "MR"}
+        write_case(tmp_path, f"case-{place}", Scan(image, affine), Scan(labels, affine), **about, sequence="T1w")
+    write_index(tmp_path, center="A")
+    dataset = read_dataset(tmp_path)
+    found = fingerprint(dataset, dataset.cases)
+    assert found.modalities == ("MR",) and not any(found.hu_parts)
+    assert found.grids[0].body_mm == (18 * 6.0, 14 * 6.0, 144.0)  # 16 and 12 voxels, and one around
+    assert found.organs["Liver"].total_mm3 == 3 * 64 * 216

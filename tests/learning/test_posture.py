@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from pedseg.learning import posture
+from pedseg.patients.mr import T1W_1_5T, T1W_3T, T2W_1_5T, T2W_3T, scan_mr
 from pedseg.patients.phantom import Child, grow
+from pedseg.patients.sampling import nearest
 from pedseg.patients.scanner import CtProtocol, scan_ct
 from pedseg.scan import Scan
 
@@ -83,3 +85,31 @@ def test_couch_goes_and_body_stays():
 def test_a_scan_of_nobody_keeps_all():
     air = Scan(np.full((20, 20, 10), -1000, np.int16), np.diag([3.0, 3.0, 4.0, 1.0]))
     assert posture.without_couch(air) is air
+
+
+@pytest.mark.parametrize("protocol", [T1W_1_5T, T1W_3T, T2W_1_5T, T2W_3T], ids=lambda p: p.name)
+def test_the_body_is_found_without_hu(protocol):
+    phantom = grow(Child(5.0, "F", seed=3), (4.0, 4.0, 4.0))
+    image, labels = scan_mr(phantom, protocol, 5)
+    edge = posture.air_edge(image)
+    skin = nearest(phantom.tissues, phantom, image.affine, image.shape) > 0
+    true = [np.flatnonzero(skin.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
+    for found, outline, mm in zip(
+        posture.body_box(image, above=edge, margin_mm=0.0), true, image.spacing_mm, strict=True
+    ):
+        assert abs(found.start - outline[0]) * mm <= 9 and abs(found.stop - 1 - outline[-1]) * mm <= 9
+    inside = posture.whole_body(image, edge)
+    assert inside[labels.voxels > 0].mean() > 0.97
+    assert inside[~skin].mean() < 0.06
+
+
+def test_the_edge_of_a_ct_lies_between_lung_and_fat():
+    assert -740 < posture.air_edge(scanned(0.0)[0]) < -150
+
+
+def test_what_lies_between_two_voxels_is_spanned():
+    ring = np.zeros((7, 7, 1), bool)
+    ring[1, 2:5] = ring[5, 2:5] = ring[2:5, 1] = True  # one side is open
+    expected = np.zeros((7, 7, 1), bool)
+    expected[1:6, 2:5] = expected[2:5, 1] = True
+    np.testing.assert_array_equal(posture.spanned(ring), expected)

@@ -51,3 +51,32 @@ def test_a_couch_and_the_air_around_are_cut_away(patient, plan):
     wide = np.pad(image.voxels, ((10, 10), (10, 10), (0, 0)), constant_values=-1000)
     wide[4:-4, 4, :] = 200  # a thin plate below the back
     assert prepare(Scan(wide, image.affine), plan).image.shape[0] <= 32
+
+
+# --- without HU --------------------------------------------------------------------------------------
+
+BODY = {"intensity": "body", "clip_hu": (-3.0, 3.0), "mean_hu": 0.0, "sd_hu": 1.0}
+
+
+def test_where_mr_is_among_the_scans_gain_and_offset_do_not_matter(patient, make_plan):
+    image, labels = patient
+    plan = make_plan(**BODY)
+    first = prepare(image, plan, labels)
+    other = prepare(Scan(2.5 * image.voxels.astype(np.float32) + 4000, image.affine), plan, labels)
+    np.testing.assert_allclose(first.image, other.image, atol=1e-4)
+    np.testing.assert_array_equal(first.labels, other.labels)
+
+
+def test_outside_the_body_is_exactly_zero_and_inside_is_counted_from_the_median(patient, make_plan):
+    image, labels = patient
+    prepared = prepare(image, make_plan(**BODY), labels)
+    inside = prepared.image != 0
+    assert not inside[0, 0].any() and not inside[-1, -1].any()
+    assert inside[prepared.labels > 0].all()
+    assert abs(np.median(prepared.image[inside])) < 0.05
+    assert prepared.image.min() >= -3 and prepared.image.max() <= 3
+
+
+def test_nobody_in_the_scan_is_all_zero(make_plan):
+    nothing = Scan(np.zeros((16, 16, 16), np.int16), np.diag([4.0, 4.0, 4.0, 1.0]))
+    assert not prepare(nothing, make_plan(**BODY)).image.any()

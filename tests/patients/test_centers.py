@@ -12,11 +12,11 @@ from pedseg.findings import PedsegInputError
 from pedseg.patients.centers import (
     CENTERS,
     COHORT,
+    DETAILS,
     NECKAR,
     POLDER,
     appointments,
     draw_patient,
-    in_clinic_detail,
     in_one_phase,
     make_dataset,
     second_visit,
@@ -163,11 +163,19 @@ def test_habits_change_contours_and_not_the_image(tmp_path):
     assert (labels[1] > 0).sum() < (labels[0] > 0).sum()
 
 
-def test_clinic_detail_changes_the_scanner_and_not_the_children():
-    fine = in_clinic_detail(POLDER)
-    assert [draw_patient(fine, 0, i)[0] for i in range(9)] == [draw_patient(POLDER, 0, i)[0] for i in range(9)]
-    protocol = draw_patient(fine, 0, 0)[1]
-    assert (protocol.pixel_mm, protocol.slice_mm, fine.build_mm) == (1.0, 2.0, (1.0, 1.0, 2.0))
+@pytest.mark.parametrize(
+    ("detail", "pixel_mm", "slice_mm", "build_mm"),
+    [
+        ("lesson", 3.0, 4.0, (3.0, 3.0, 2.0)),
+        ("clinic", 1.0, 2.0, (1.0, 1.0, 2.0)),
+        ("coarse", 5.0, 6.0, (3.0, 3.0, 2.0)),
+    ],
+)
+def test_other_voxels_change_the_scanner_and_not_the_children(detail, pixel_mm, slice_mm, build_mm):
+    other = DETAILS[detail](POLDER)
+    assert [draw_patient(other, 0, i)[0] for i in range(9)] == [draw_patient(POLDER, 0, i)[0] for i in range(9)]
+    protocol = draw_patient(other, 0, 0)[1]
+    assert (protocol.pixel_mm, protocol.slice_mm, other.build_mm) == (pixel_mm, slice_mm, build_mm)
 
 
 def test_an_interrupted_call_is_resumed_and_gives_the_same_bytes(tmp_path):

@@ -486,6 +486,20 @@ def test_the_totalsegmentator_layout_is_read(totalsegmentator):
     np.testing.assert_array_equal(load_image(dataset.cases[2]).voxels, small_child(2)[0].voxels)
 
 
+def test_the_totalsegmentator_layout_of_mr_is_read_and_its_lungs_have_no_lobes(totalsegmentator):
+    for place in totalsegmentator.glob("s*"):
+        scan = read_nifti(place / "ct.nii.gz")
+        write_nifti(place / "mri.nii.gz", Scan((scan.voxels + 1100).astype(np.int16), scan.affine))
+        (place / "ct.nii.gz").unlink()
+        (place / "segmentations" / "lung_upper_lobe_left.nii.gz").rename(place / "segmentations" / "lung_left.nii.gz")
+    dataset = read_dataset(totalsegmentator)
+    assert check_dataset(totalsegmentator) == []
+    assert {case.modality for case in dataset.cases} == {"MR"}
+    assert all("Lung_L" in case.annotated for case in dataset.cases)
+    counted = np.bincount(load_labels(dataset, dataset.cases[0]).voxels.ravel(), minlength=20)
+    assert counted[organs.organ("Lung_L").id] == 27
+
+
 # --- images -----------------------------------------------------------------------------------------
 
 

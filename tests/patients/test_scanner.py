@@ -10,7 +10,8 @@ from scipy import ndimage
 
 from pedseg import organs
 from pedseg.patients.phantom import Child, Phantom, Tissue, grow
-from pedseg.patients.scanner import CtProtocol, _weights, gray_values, scan_ct
+from pedseg.patients.sampling import weights_of_cells
+from pedseg.patients.scanner import CtProtocol, gray_values, scan_ct
 from pedseg.scan import Scan
 
 # Median HU of organs as published for children, with room for one patient's chance.
@@ -94,7 +95,9 @@ def test_a_scan_is_made_twice_alike_and_another_seed_differs(children):
 
 
 def test_weights_of_five_millimeters_from_two():
-    np.testing.assert_allclose(_weights(2.0, 5.0, 0.0, 5, 2), [[0.4, 0.4, 0.2, 0, 0], [0, 0, 0.2, 0.4, 0.4]], atol=1e-7)
+    np.testing.assert_allclose(
+        weights_of_cells(2.0, 5.0, 0.0, 5, 2), [[0.4, 0.4, 0.2, 0, 0], [0, 0, 0.2, 0.4, 0.4]], atol=1e-7
+    )
 
 
 def test_thick_slices_mix_tissues_at_an_edge():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-
 import numpy as np
 import pytest
 
+from pedseg.evaluation.results import read_rows
 from pedseg.metrics import score_case
 from pedseg.organs import NAMES
-from pedseg.viewing.children import SAMPLE, SIDE, STUDY, Children
+from pedseg.viewing.children import SAMPLE, SIDE, STUDY, everyone
 from pedseg.viewing.engines import contours
 from pedseg.workbook import lesson
 
@@ -21,12 +20,11 @@ def study():
 
 @pytest.fixture(scope="module")
 def children(study):
-    return Children(lesson.samples(), study)
+    return everyone(lesson.samples(), study)
 
 
 def rows(study, case):
-    with (study / "cases.csv").open(newline="", encoding="utf-8") as stream:
-        return [row for row in csv.DictReader(stream) if row["case"] == case and row["seed"] == "0"]
+    return [row for row in read_rows(study / "cases.csv") if row["case"] == case and row["seed"] == "0"]
 
 
 def test_samples_study_and_those_on_their_side_are_listed_by_center(children):
@@ -36,6 +34,12 @@ def test_samples_study_and_those_on_their_side_are_listed_by_center(children):
         assert kinds[:3] == [SAMPLE] * 3 and {*kinds} == {SAMPLE, STUDY, SIDE}
     titles = [child.title for child in children.all.values()]
     assert any("no left kidney" in title for title in titles) and any("on the right side" in title for title in titles)
+
+
+def test_every_child_of_a_center_has_a_file_name_of_its_own(children):
+    for center in children.centers:
+        stems = [child.stem for child in children.of(center)]
+        assert len({*stems}) == len(stems) and not any(" " in stem for stem in stems)
 
 
 def test_a_child_of_the_study_grows_again_with_the_recorded_volumes(children, study):
@@ -65,5 +69,5 @@ def test_a_sample_comes_from_disk_and_says_where_it_lies(children):
 
 def test_children_of_other_hospitals_are_not_grown(children, study, tmp_path):
     (tmp_path / "cases.csv").write_text("tested_on,case,organ,volume_ml\nElsewhere,else-1,Liver,900\n")
-    assert {child.kind for child in Children(lesson.samples(), tmp_path).all.values()} == {SAMPLE}
-    assert {child.kind for child in Children(lesson.samples()).all.values()} == {SAMPLE}
+    assert {child.kind for child in everyone(lesson.samples(), tmp_path).all.values()} == {SAMPLE}
+    assert {child.kind for child in everyone(lesson.samples(), tmp_path / "nowhere").all.values()} == {SAMPLE}

@@ -9,7 +9,7 @@ import json
 
 import pytest
 
-from pedseg.viewing.children import SIDE, STUDY, Children
+from pedseg.viewing.children import SIDE, STUDY, everyone
 from pedseg.viewing.failure_list import AS_IT_LIES, KINDS, chosen, entries
 from pedseg.workbook import lesson
 
@@ -64,7 +64,7 @@ def test_the_filters_filter(found):
 
 
 def test_every_entry_can_be_opened(study, found):
-    children = Children(lesson.samples(), study)
+    children = everyone(lesson.samples(), study)
     assert {each.child for each in found} <= set(children.all)
     assert {each.child[2] for each in found} == {STUDY, SIDE}
 

@@ -8,10 +8,11 @@ import sys
 import numpy as np
 import pytest
 
-from pedseg.findings import PedsegInputError
+from pedseg.findings import PedsegInputError, refuse
 from pedseg.organs import EVALUATED, organ
 from pedseg.scan import Scan
 from pedseg.viewing import engines, keys
+from pedseg.viewing.children import SAMPLE, Child, Children
 from pedseg.viewing.failure_list import Entry
 from pedseg.viewing.room import Room
 from pedseg.workbook.viewer import SliceViewer
@@ -82,6 +83,26 @@ def test_two_models_are_stepped_through(room):
     assert room.slices.widget.layers[-1]["always"] and room.reading.truth[tuple(room.slices.widget.at)] == SPLEEN
 
 
+def test_the_list_of_disagreements_follows_the_organs_that_are_on(room):
+    room.set.second.value = "two"
+    room.set.tabs.selected_index = list(room.set.tabs.children).index(room.box.disagreements)
+    assert "1 places" in room.box.disagreements.total.value
+    keys.press(room, "e")
+    room.box.organs.only([organ("Heart").id])
+    assert "0 places" in room.box.disagreements.total.value
+
+
+def test_surfaces_that_stay_are_not_sent_again(room):
+    before = {name: dict(solid.meshes) for name, solid in room.box.solids.items()}
+    room.set.model.value = "two"
+    now = {name: solid.meshes for name, solid in room.box.solids.items()}
+    assert set(now["truth"]) == {LIVER, SPLEEN} and set(now["model"]) == {LIVER}
+    assert all(now["truth"][i] is mesh for i, mesh in before["truth"].items())
+    assert now["model"][LIVER] is not before["model"][LIVER] and len(room.box.solids["model"].plot.objects) == 2
+    room.set.coloring.value = "distance to truth"
+    assert len(now["model"][LIVER].attribute) and now["truth"][LIVER] is before["truth"][LIVER]
+
+
 def test_keys_set_window_layers_organs_and_pen(room):
     keys.press(room, "3")
     assert room.set.window.value == "bone" and room.set.range.value == (-500, 1300)
@@ -101,6 +122,8 @@ def test_keys_set_window_layers_organs_and_pen(room):
 
 def test_what_is_drawn_changes_the_numbers_and_can_be_saved(room, tmp_path, monkeypatch):
     monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path))
+    assert room.corrections.start_from.options == ("one", "truth", "nothing")
+    assert room.corrections.start_from.value == "one"
     room.corrections.on.value = True
     before = room.corrections.numbers.value
     assert "DSC <b>1.000</b>" in before
@@ -117,6 +140,63 @@ def test_a_failure_whose_scan_is_not_here_is_only_a_sentence(room):
     before = room.reading
     room.jump(Entry("missed", ("Far", "far-1", "study"), "Liver", "one", 1.0, (1, 1, 1), "It draws none."))
     assert "far-1 is not on this machine" in trouble(room) and room.reading is before
+
+
+@pytest.fixture
+def two(scan, truth):
+    """A page that has been seen, with one child that opens and one whose file is damaged."""
+
+    def damaged():
+        raise refuse("E-NIFTI-DAMAGED", "bad.nii.gz", "it is damaged.", "Copy it again.")
+
+    whole = Child("Here", "good", SAMPLE, "a good child", lambda: (scan, Scan(truth, scan.affine)))
+    children = Children([whole, Child("Here", "bad", SAMPLE, "a bad child", damaged)])
+    return seen(Room(children, [], ["one"], lambda *_: {"one": truth.copy()}))
+
+
+def test_a_patient_who_cannot_be_opened_is_a_sentence_that_stays(two):
+    two.corrections.on.value = True
+    two.set.patient.value = ("Here", "bad", SAMPLE)
+    assert "bad.nii.gz: it is damaged. Copy it again. Still shown: a good child." in trouble(two)
+    assert two.child.key == two.set.patient.value == ("Here", "good", SAMPLE)
+    assert two.corrections.correction.reading is two.reading
+
+
+def test_a_failure_of_a_patient_who_cannot_be_opened_moves_nothing(two):
+    before = two.slices.at
+    two.jump(Entry("missed", ("Here", "bad", SAMPLE), "Spleen", "one", 1.0, (1, 1, 1), "It draws none."))
+    assert "it is damaged" in trouble(two) and two.slices.at == before and two.slices.widget.marker == []
+
+
+def test_where_a_model_cannot_draw_nothing_is_drawn_in_its_name(scan, truth):
+    room = seen(engines.view(scan, truth, {"good": truth.copy(), "bad": truth[:-1]}, engine="room"))
+    room.set.model.value = "bad"
+    assert "another grid" in trouble(room) and [each["name"] for each in room.slices.widget.layers] == ["truth"]
+    room.slices.widget.heard("pedseg_hover", [1, 1, 1])
+    assert "truth: no organ" in room.set.under.value and "bad" not in room.set.under.value
+
+
+def test_a_drawing_ends_with_its_child_though_no_model_can_draw_the_next(scan, truth):
+    def child(name):
+        return Child("Here", name, SAMPLE, name, lambda: (scan, Scan(truth, scan.affine)))
+
+    def predict(_, which):
+        return {"one": truth.copy() if which.case == "first" else truth[:-1]}
+
+    room = seen(Room(Children([child("first"), child("second")]), [], ["one"], predict))
+    room.corrections.on.value = True
+    room.set.patient.value = ("Here", "second", SAMPLE)
+    assert "another grid" in trouble(room) and room.child.case == "second"
+    assert room.corrections.correction is None and room.corrections.reading is room.reading
+    assert room.corrections.start_from.options == ("truth", "nothing")
+
+
+def test_a_correction_that_cannot_be_saved_is_a_sentence(room, tmp_path, monkeypatch):
+    (tmp_path / "a file").write_text("")
+    monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path / "a file"))
+    room.corrections.on.value = True
+    room.corrections.keep.click()
+    assert "could not be" in trouble(room) and "Not saved." in room.corrections.saved.value
 
 
 def test_a_failure_opens_model_organ_and_place(room):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ def test_the_room_is_served_on_loopback_with_our_template():
     words = serving.command(Path("a.ipynb"), port=8888, browser=False, rest=["--debug"])
     assert "--Voila.ip=127.0.0.1" in words and "--port=8888" in words and words[-1] == "--debug"
     assert (serving.HERE / "voila" / "templates" / "pedseg" / "index.html.j2").is_file()
-    assert serving.variables()["JUPYTER_PATH"].split(":")[0] == str(serving.HERE)
+    assert serving.variables()["JUPYTER_PATH"].split(os.pathsep)[0] == str(serving.HERE)
 
 
 def test_the_template_takes_out_what_voila_would_fetch():
@@ -82,6 +83,13 @@ def test_a_package_with_other_bytes_is_refused(tmp_path, monkeypatch):
     npm.chmod(0o755)
     monkeypatch.setattr(offline_itk.shutil, "which", lambda name: str(npm))
     with pytest.raises(PedsegInputError, match="E-CHECKSUM vue@2"):
+        offline_itk._unpacked("vue@2.6.10", tmp_path)
+
+
+def test_a_package_that_cannot_be_fetched_says_why(tmp_path, monkeypatch):
+    monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{serving.free_port()}")
+    monkeypatch.setenv("npm_config_fetch_retries", "0")
+    with pytest.raises(PedsegInputError, match=r"npm cannot fetch it \(npm error code ECONNREFUSED\)"):
         offline_itk._unpacked("vue@2.6.10", tmp_path)
 
 

@@ -150,3 +150,10 @@ def test_a_shown_figure_carries_its_alt_text(toy):
 
 def test_no_two_organs_look_alike():
     assert len({(one.color, one.line) for one in ORGANS}) == len(ORGANS)
+
+
+def test_a_scan_without_hu_is_brought_into_the_window():
+    voxels = np.arange(1000.0).reshape(10, 10, 10)
+    shown = figures.as_shown(Scan(voxels, np.eye(4)), percent=100)
+    assert (shown.voxels.min(), shown.voxels.max()) == (-160, 240)
+    assert not np.isnan(figures.as_shown(Scan(0 * voxels, np.eye(4))).voxels).any()

@@ -150,3 +150,44 @@ def test_a_table_escapes_its_text_and_aligns_its_numbers():
     assert '<td style="text-align:left">a &lt; b</td><td style="text-align:right">0.5</td>' in text
     assert "caption &amp; more" in text and '<th scope="col"' in text
     assert scores.as_html([], "Nothing") == "<p>Nothing: none.</p>"
+
+
+def of_scenario(model, trained_on, tested_on, mean) -> dict:
+    who = {"scenario": "limited-1:1", "model": model, "trained_on": trained_on, "tested_on": tested_on}
+    return {**who, "five": {"mean": mean}}
+
+
+def test_the_table_of_ct_and_mr_has_locals_first_and_what_was_learned_before_what_was_not():
+    lines = [
+        of_scenario("federated_gin", "A+B", "B T1w", 0.6),
+        of_scenario("federated_gin", "A+B", "A", 0.7),
+        of_scenario("federated", "A+B", "A", 0.8),
+        of_scenario("local", "A", "A", 0.9),
+        {**of_scenario("local", "A", "A", 0.1), "scenario": "complete"},
+    ]
+    table = scores.by_scenario(lines, "limited-1:1")
+    assert table == {"A alone": {"A": 0.9}, "federated": {"A": 0.8}, "federated with GIN": {"A": 0.7, "B T1w": 0.6}}
+    assert list(table) == ["A alone", "federated", "federated with GIN"]
+    assert list(table["federated with GIN"]) == ["A", "B T1w"]
+
+
+def test_gains_are_those_of_one_scenario_and_test_and_a_missing_interval_is_the_value():
+    line = {"scenario": "s", "tested_on": "A", "second": "federated", "organ": "liver"}
+    lines = [
+        {**line, "median_difference": 0.1, "interval": (0.0, 0.2)},
+        {**line, "organ": "spleen", "median_difference": 0.3, "interval": None},
+        {**line, "organ": "pancreas", "median_difference": None, "interval": None},
+        {**line, "tested_on": "B", "median_difference": 0.9, "interval": None},
+    ]
+    assert scores.gains(lines, "s", "A") == {"liver": (0.1, 0.0, 0.2), "spleen": (0.3, 0.3, 0.3)}
+
+
+def test_trainings_with_noise_are_sorted_by_hospitals_and_noise():
+    rows = [
+        {"hospitals": n, "noise": z, "seed": s, "dsc": 0.1 * n - z, "epsilon": "inf" if z == 0 else "20000.0"}
+        for s in "01" for z in (0.01, 0) for n in (5, 2)
+    ]  # fmt: skip
+    values, labels = scores.by_noise(rows)
+    assert list(values) == ["2 hospitals", "5 hospitals"] and list(values["5 hospitals"]) == [0.0, 0.01]
+    assert values["5 hospitals"][0.01] == [0.49, 0.49]
+    assert labels == {0.0: "0\nno promise", 0.01: "0.01\nε = 2e+04"}

@@ -1,0 +1,232 @@
+"""CT meets MR: a CT hospital and an MR hospital learn together, with and without GIN (FedGIN in three dimensions).
+
+Polder brings portal venous CT, Fjord T2-weighted MR at 1.5 T, of different children. In the limited scenarios Fjord has
+few patients, and Polder as many, twice or five times as many; in the complete scenario both bring all. For each seed
+one network learns alone in each hospital, one in the federation, one in the federation with GIN, and one from all scans
+in one place with GIN. All are tested on the same children of both hospitals in four ways of scanning: the two that were
+learned, T1-weighted MR at 3 T, which nobody learned, and CT without contrast medium. One plan serves all scenarios, so
+that these differ by patients alone; a local network that two scenarios share is trained once. What is finished is on
+disk, `cases.csv` and `summary.json` are renewed after every seed of a scenario, and the same call goes on from there.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pedseg import memory
+from pedseg.evaluation import testing
+from pedseg.evaluation.gains import gains, means
+from pedseg.evaluation.jobs import Clock, Progress
+from pedseg.evaluation.models import Model, Settings
+from pedseg.evaluation.records import COLUMNS, as_csv, summarize
+from pedseg.evaluation.study import CHILD_UNITS, TEST_UNITS, Study, plan_of
+from pedseg.patients.centers import FJORD, POLDER, POLDER_PORTAL, Center, appointments, make_dataset, with_protocol
+from pedseg.patients.datasets import DataSet, read_dataset
+from pedseg.patients.mr import T1W_3T
+from pedseg.scan import write_whole
+
+DATA = Path("runs/fedgin_data")
+ROUNDS, STEPS, GIN = 5, 100, 0.5
+VALIDATION, TEST = 3, 8  # patients
+TEST_SEED = 1  # other children than any that is trained on
+ALL_COLUMNS = (*COLUMNS, "scenario", "seen")
+# Training patients of Polder (CT) and Fjord (MR).
+SCENARIOS = {"limited-1:1": (6, 6), "limited-1:2": (12, 6), "limited-1:5": (30, 6), "complete": (30, 30)}
+CT = replace(with_protocol(POLDER, POLDER_PORTAL), repeat_share=0.0)  # one scan a child
+MR = replace(FJORD, repeat_share=0.0)
+PLAIN = replace(POLDER_PORTAL, name="plain, soft", phase="none")
+# What the test children are scanned by; the first two, named like the centers, are what was learned.
+TESTS: dict[str, Center] = {
+    "Polder": CT,
+    "Fjord": MR,
+    "Fjord T1w 3 T": with_protocol(MR, T1W_3T),
+    "Polder plain": with_protocol(CT, PLAIN),
+}
+SPACING_MM = (5.0, 5.0, 5.0)  # a third of the voxels of the study, for there are many networks to train
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large the experiment is: training patients by scenario, validation and test patients of each data set."""
+
+    scenarios: tuple[tuple[str, tuple[int, int]], ...] = tuple(SCENARIOS.items())
+    validation: int = VALIDATION
+    test: int = TEST
+
+
+FULL = Size()
+
+
+def settings_of(*, seeds: int = 3, rounds: int | None = None, steps: int | None = None, gin: float = GIN) -> Settings:
+    """The experiment's settings, where nothing else is asked for."""
+    return Settings("lesson", tuple(range(seeds)), rounds or ROUNDS, steps or STEPS, gin=gin)
+
+
+def run_fedgin(out: Path, settings: Settings, *, data: Path = DATA, size: Size = FULL) -> Iterator[Progress]:
+    """Run or resume the experiment; leaves cases.csv, summary.json and weights/ in `out`, the children in `data`."""
+    clock, done = Clock(), 0
+    for units, total in clock_of(clock, data, size, settings):
+        done += units
+        yield Progress("virtual children", done, total)
+    experiment = Experiment(data, Path(out), settings, size, clock)
+    for stage, units in experiment.run():
+        done = min(done + units, total)
+        yield Progress(stage, done, total)
+    experiment.finish()
+    yield Progress("done", total, total)
+
+
+def clock_of(clock: Clock, data: Path, size: Size, settings: Settings) -> Iterator[tuple[int, int]]:
+    """Write all data sets, one tick of (units, units in all) a child; what is there is kept."""
+    jobs = list(_to_make(data, size))
+    scans = sum(len(appointments(center, **counts)) for center, _, counts, _ in jobs)
+    total = scans * CHILD_UNITS + _training_units(size, settings)
+    for center, folder, counts, seed in jobs:
+        for _ in clock.watch(
+            "virtual children", (CHILD_UNITS for _ in make_dataset(center, folder, **counts, seed=seed))
+        ):
+            yield CHILD_UNITS, total
+
+
+def _to_make(data: Path, size: Size) -> Iterator[tuple[Center, Path, dict[str, int], int]]:
+    """Center, folder, patients by split and seed of every data set of the experiment."""
+    for center, place in ((CT, 0), (MR, 1)):
+        for patients in sorted({counts[place] for _, counts in size.scenarios}):
+            counts = {"train": patients, "validation": size.validation, "test": 1}  # a set without is divided anew
+            yield center, _folder(data, center.name, patients), counts, 0
+    for name, center in TESTS.items():
+        yield (
+            center,
+            data / "test" / name.replace(" ", "_"),
+            {"train": 0, "validation": 0, "test": size.test},
+            TEST_SEED,
+        )
+
+
+def _folder(data: Path, center: str, patients: int) -> Path:
+    return data / "train" / f"{center}_{patients}"
+
+
+def _training_units(size: Size, settings: Settings) -> int:
+    """Training and testing in units of about one training step."""
+    steps, tests = settings.rounds * settings.steps, len(TESTS) * size.test * TEST_UNITS
+    alone = len({(place, counts[place]) for _, counts in size.scenarios for place in (0, 1)})
+    common = 3 * len(size.scenarios)  # with two centers each
+    return len(settings.seeds) * (alone * (steps + tests) + common * (2 * steps + tests))
+
+
+class Experiment:
+    """All scenarios over one folder of data sets: one study each, with one plan."""
+
+    def __init__(self, data: Path, out: Path, settings: Settings, size: Size, clock: Clock) -> None:
+        self.out, self.settings = out, settings
+        self.tests = [replace(read_dataset(data / "test" / name.replace(" ", "_")), center=name) for name in TESTS]
+        pairs = {
+            name: [
+                read_dataset(_folder(data, center, n)) for center, n in zip(("Polder", "Fjord"), counts, strict=True)
+            ]
+            for name, counts in size.scenarios
+        }
+        largest = max(pairs.values(), key=lambda pair: sum(len(d.split("train")) for d in pair))
+        plan = replace(plan_of(largest, replace(settings, gin=0.0)), spacing_mm=SPACING_MM)
+        self.owners: dict[tuple[str, int], Study] = {}  # local networks by center and patients, trained once
+        self.studies: dict[str, Study] = {}
+        for name, pair in pairs.items():
+            self.studies[name] = self._study(pair, settings, clock, plan)
+
+    def _study(self, pair: list[DataSet], settings: Settings, clock: Clock, plan: Any) -> Study:
+        centers = tuple(dataset.center for dataset in pair)
+        new = [d for d in pair if (d.center, len(d.split("train"))) not in self.owners]
+        kinds = [
+            *(("local", (d.center,)) for d in new),
+            ("centralized_gin", centers), ("federated", centers), ("federated_gin", centers),
+        ]  # fmt: skip
+        study = Study(pair, self.out, settings, clock, kinds=kinds, tests=self.tests, plan=plan)
+        self.owners |= {(d.center, len(d.split("train"))): study for d in new}
+        return study
+
+    def run(self) -> Iterator[tuple[str, int]]:
+        """Train and test every model; what a run that is cut short should have comes first.
+
+        That is all seeds of the first scenario, the first seed of the others (the last one, complete, before those
+        between), then the rest.
+        """
+        first, *others = self.studies
+        order = [(first, seed) for seed in self.settings.seeds]
+        order += [(name, seed) for seed in self.settings.seeds for name in reversed(others)]
+        for name, seed in order:
+            yield from self.studies[name].run_seed(seed)
+            memory.give_back()
+            self.finish()
+
+    def _models(self, name: str) -> Iterator[tuple[Study, Model]]:
+        """The models of a scenario, those that another one has trained too, with the study that holds each."""
+        study = self.studies[name]
+        for seed in self.settings.seeds:
+            for dataset in study.datasets:
+                owner = self.owners[dataset.center, len(dataset.split("train"))]
+                yield owner, Model("local", (dataset.center,), seed)
+            for model in study.models:
+                if model.seed == seed and model.kind != "local":
+                    yield study, model
+
+    def rows(self) -> Iterator[dict[str, str]]:
+        """What is finished, with the columns of cases.csv."""
+        for name in self.studies:
+            for study, model in self._models(name):
+                for test in self.tests:
+                    file = study.scores(model, test.center)
+                    if testing.is_finished(file):
+                        seen = "yes" if test.center in model.trained_on else "no"
+                        with file.open(newline="", encoding="utf-8") as stream:
+                            for row in csv.DictReader(stream):
+                                yield {**row, "scenario": name, "seen": seen}
+
+    def finish(self) -> None:
+        """Write cases.csv, summary.json and the weights of the first seed from what the jobs have left."""
+        rows = list(self.rows())
+        write_whole(self.out / "cases.csv", as_csv(rows, ALL_COLUMNS))
+        first = next(iter(self.studies.values()))
+        files = {
+            f"{name}_{model.name}": study.state(model)
+            for name in self.studies for study, model in self._models(name)
+            if testing.is_finished(study.scores(model, self.tests[-1].center))
+        }  # fmt: skip
+        for name, file in files.items():
+            if "seed0" in name:
+                write_whole(self.out / "weights" / f"{name.replace(':', '-')}.safetensors", file.read_bytes())
+        summary = summarize(
+            files,
+            settings=asdict(self.settings),
+            patients={
+                name: {d.center: {s: len(d.split(s)) for s in ("train", "validation")} for d in study.datasets}
+                for name, study in self.studies.items()
+            },
+            tests={dataset.center: len(dataset.split("test")) for dataset in self.tests},
+            plan=json.loads(first.plan.to_json()),
+            seconds={"total": first.clock.totals(), **first.clock.seconds},
+            peak_memory_mib=memory.peak_mib(),
+            means=means(rows), gains=gains(rows),
+        )  # fmt: skip
+        write_whole(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+
+
+def table(out: Path) -> str:
+    """Mean DSC over the five organs by scenario, model and test, as plain text."""
+    told = json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))["means"]
+    tests = list(dict.fromkeys(line["tested_on"] for line in told))
+    lines = [f"{'mean DSC, five organs':<42}" + "".join(f"{test:>16}" for test in tests)]
+    for scenario, model, trained_on in dict.fromkeys((r["scenario"], r["model"], r["trained_on"]) for r in told):
+        cells = {
+            r["tested_on"]: r["five"]["mean"]
+            for r in told
+            if (r["scenario"], r["model"], r["trained_on"]) == (scenario, model, trained_on)
+        }
+        who = f"{scenario:<14}{model if model != 'local' else f'local {trained_on}':<28}"
+        lines.append(who + "".join(f"{cells[test]:>16.3f}" if test in cells else " " * 16 for test in tests))
+    return "\n".join(lines)

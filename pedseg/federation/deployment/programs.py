@@ -1,0 +1,238 @@
+"""Flower's own programs, started and ended as children of ours: SuperLink, SuperNodes and the `flwr` command.
+
+They get folders of their own, no telemetry and no update check; they install nothing and are
+ended together with everything that they started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import psutil
+from flwr.app import UserConfigValue
+
+import pedseg
+from pedseg.federation.apps import RESULT, center_folders
+from pedseg.federation.checkpoints import Round, checkpoint_file, read_checkpoint
+from pedseg.federation.settings import DEFAULTS
+from pedseg.findings import refuse
+
+LOG = "superlink.log"
+LOOK_SECONDS = 1.0  # between two looks at the folder of the run
+ASK_SECONDS = 15.0  # between two questions about its state; each starts a `flwr` program, which costs seconds of a core
+START_SECONDS = 60  # a SuperLink that does not answer by then will not
+
+
+def follow(
+    run_id: str, env: dict[str, str], out: Path, before: Mapping[str, int], rounds: int
+) -> Generator[Round, None, str]:
+    """Yield rounds as they come until the run has ended; gives how it ended.
+
+    A file that was there before and has not changed belongs to an earlier run, until a later
+    round is written or the run completes: then it was taken up.
+    """
+    done, status, asked = 0, "", time.monotonic()
+    while not status.startswith("finished"):
+        time.sleep(LOOK_SECONDS)
+        new = {name for name, written in times(out).items() if before.get(name) != written}
+        if RESULT in new or time.monotonic() - asked > ASK_SECONDS:
+            status, asked = status_of(run_id, env), time.monotonic()
+        whole = status == "finished:completed"
+        while done < rounds and (
+            whole or any(checkpoint_file(out, n).name in new for n in range(done + 1, rounds + 1))
+        ):
+            done += 1
+            if round_ := read_checkpoint(checkpoint_file(out / "rounds", done)):
+                yield round_
+    return status
+
+
+def times(out: Path) -> dict[str, int]:
+    """When each checkpoint and the result were written, in nanoseconds, by file name."""
+    files = [*(out / "rounds").glob("round_*.safetensors"), *out.glob(RESULT)]
+    return {file.name: file.stat().st_mtime_ns for file in files}
+
+
+def environment(home: Path) -> dict[str, str]:
+    """This process's environment with private folders, without telemetry, installation or update check."""
+    package = str(Path(pedseg.__file__).parents[1])
+    return {
+        **os.environ,
+        "HOME": str(home),
+        "FLWR_HOME": str(home / "flwr"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_LOG_LEVEL": "INFO",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+        "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")])),
+    }
+
+
+def program(name: str) -> str:
+    """A program of the Python that runs us, whether or not its folder is on the PATH."""
+    found = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    if not found:
+        raise refuse(
+            "E-NO-FLOWER",
+            name,
+            "the program is not installed beside Python.",
+            "Install pedseg again, with all that it needs.",
+        )
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def superlink(home: Path, options: Sequence[str], **connection: str | bool) -> Iterator[tuple[dict[str, str], int]]:
+    """A SuperLink on a free port of this machine; gives the environment in which `flwr` finds it, and its port.
+
+    `options` are those of `flower-superlink`, `connection` is what `flwr` must know beside the address.
+    """
+    port, env = free_port(), environment(home)
+    (home / "flwr").mkdir()
+    lines = {"address": f"127.0.0.1:{port}", **connection}
+    text = "\n".join(f"{key} = {json.dumps(value)}" for key, value in lines.items())
+    (home / "flwr" / "config.toml").write_text(f'[superlink]\ndefault = "own"\n\n[superlink.own]\n{text}\n')
+    command = [program("flower-superlink"), *options, "--host", "127.0.0.1", "--port", str(port)]
+    with running(command, home, home / LOG, env) as server:
+        await_port(server, port, home)
+        yield env, port
+
+
+def run_settings(data: Path, run_config: Mapping[str, UserConfigValue], out: Path) -> dict[str, UserConfigValue]:
+    """A run's settings with whole paths, for programs that work in folders of their own; `out` is made."""
+    out.mkdir(parents=True, exist_ok=True)
+    places = {"data": data.resolve().as_posix(), "out": out.resolve().as_posix()}
+    return {**DEFAULTS, **run_config, **places, "centers": len(center_folders(data))}
+
+
+@contextmanager
+def running(command: list[str], folder: Path, log: Path, env: dict[str, str]) -> Iterator[subprocess.Popen]:
+    """A program that runs until the end of the block, with everything that it starts."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=env, cwd=folder, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # fmt: skip
+    try:
+        yield process
+    finally:
+        end(process)
+
+
+def await_port(server: subprocess.Popen, port: int, home: Path) -> None:
+    """Wait until the SuperLink accepts connections."""
+    until = time.monotonic() + START_SECONDS
+    while server.poll() is None and time.monotonic() < until:
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise refuse(
+        "E-SUPERLINK-START",
+        "flower-superlink",
+        f"it did not start.\n{last_lines((home / LOG).read_text(errors='replace'))}",
+        "Mend what the log names.",
+    )
+
+
+def end(server: subprocess.Popen) -> None:
+    """End the SuperLink and everything it started, first by request, after ten seconds for good.
+
+    Its helpers open sessions of their own, so the family is taken from the process tree.
+    """
+    try:
+        top = psutil.Process(server.pid)
+        family = [*reversed(top.children(recursive=True)), top]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=10)
+    for process in alive:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)
+    with suppress(subprocess.TimeoutExpired):
+        server.wait(1)
+
+
+def write_app(home: Path, config: Mapping[str, UserConfigValue]) -> Path:
+    """An app folder of one file, which names the installed apps and the run's settings."""
+    app = home / "app"
+    app.mkdir(exist_ok=True)
+    settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in config.items())
+    (app / "pyproject.toml").write_text(APP.format(version=pedseg.__version__, settings=settings), encoding="utf-8")
+    return app
+
+
+APP = """[project]
+name = "pedseg-run"
+version = "{version}"
+description = "The installed pedseg apps"
+license = "Apache-2.0"
+dependencies = []
+
+[tool.flwr.app]
+publisher = "pedseg"
+
+[tool.flwr.app.components]
+serverapp = "pedseg.federation.apps:server_app"
+clientapp = "pedseg.federation.apps:client_app"
+
+[tool.flwr.app.config]
+{settings}
+"""
+
+
+def submit(arguments: list[str], env: dict[str, str]) -> str:
+    """Hand a run to the SuperLink by `flwr run`; the number of the run."""
+    answer = flwr(["run", *arguments], env)
+    if not answer.get("success"):
+        raise refuse("E-FLOWER-START", "flwr run", f"{answer}", "Mend what the message names.")
+    return str(answer["run-id"])
+
+
+def status_of(run_id: str, env: dict[str, str]) -> str:
+    """`pending`, `running`, `finished:completed`, `finished:failed` …; the exit status of `flwr run` does not tell."""
+    runs = flwr(["ls"], env).get("runs", [])
+    return next((str(run["status"]) for run in runs if str(run["run-id"]) == run_id), "unknown")
+
+
+def flwr(arguments: list[str], env: dict[str, str]) -> dict:
+    """What a `flwr` command says, as JSON."""
+    result = call_flwr([*arguments, "--format", "json"], env)
+    start = result.stdout.find("{")
+    try:
+        return json.JSONDecoder().raw_decode(result.stdout[max(0, start) :])[0]
+    except json.JSONDecodeError:
+        return {"error-message": last_lines(result.stdout + result.stderr)}
+
+
+def call_flwr(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess:
+    return subprocess.run([program("flwr"), *arguments], env=env, capture_output=True, text=True, check=False)
+
+
+def last_lines(text: str, number: int = 30) -> str:
+    """The end of a log, without the colors of a terminal."""
+    return "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()[-number:])

@@ -1,0 +1,283 @@
+"""Where a mailbox lies: a folder, a WebDAV server or an S3-compatible store, all by fsspec.
+
+Every object is written once: it appears whole under its name or not at all, and a name that is
+taken stays with what it has. A server that is away is waited for; one that denies access is
+not. Passwords come from the environment, never from the address.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import itertools
+import logging
+import os
+import posixpath
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from fsspec.implementations.local import LocalFileSystem
+
+from pedseg.findings import refuse
+from pedseg.scan import PART, written_aside
+
+USER, PASSWORD = "PEDSEG_MAILBOX_USER", "PEDSEG_MAILBOX_PASSWORD"
+PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between two attempts to reach a server that is away
+TIMEOUT_SECONDS = 120.0  # a server may need that long to file a large model
+T = TypeVar("T")
+log = logging.getLogger("flwr.pedseg.mailbox")
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An object as a listing shows it: bytes, and a stamp that changes when the object does."""
+
+    size: int
+    stamp: str
+
+
+class Away(Exception):
+    """The storage does not answer at the moment, or has no room; it is tried again."""
+
+
+class Place(ABC):
+    """One place for objects, under names such as `to/Polder/7f3a-00001-….0`; folders lie one deep in each other."""
+
+    def __init__(self, filesystem: Any, root: str) -> None:
+        self.filesystem = filesystem
+        self.root = root
+
+    def names(self, folder: str, *, parts: bool = False) -> dict[str, Entry]:
+        """The objects in a folder by name; with `parts` also those that are not whole, or never will be."""
+        listed = self._insist(lambda: self._list(folder))
+        return {name: entry for name, entry in listed.items() if parts or not name.endswith(PART)}
+
+    def read(self, name: str) -> bytes:
+        """The bytes of an object; `FileNotFoundError` if it is not there."""
+        return self._insist(lambda: self.filesystem.cat_file(self._path(name)))
+
+    def write_once(self, name: str, data: bytes) -> None:
+        """Write a new object, whole or not at all; `FileExistsError` if the name is taken, by whatever."""
+        self._insist(lambda: self._create(name, data))
+
+    def delete(self, name: str) -> None:
+        """Remove an object, if it is there."""
+        with suppress(FileNotFoundError):
+            self._insist(lambda: self.filesystem.rm_file(self._path(name)))
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder, if it is not there."""
+        self._insist(lambda: self.filesystem.makedirs(self._path(folder), exist_ok=True))
+
+    @abstractmethod
+    def _create(self, name: str, data: bytes) -> None: ...
+
+    @abstractmethod
+    def _translate(self, error: Exception) -> Exception: ...
+
+    def _path(self, name: str) -> str:
+        return posixpath.join(self.root, name)
+
+    def _list(self, folder: str) -> dict[str, Entry]:
+        try:
+            found = self.filesystem.ls(self._path(folder), detail=True)
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        return {posixpath.basename(one["name"]): _entry(one) for one in found if one["type"] == "file"}
+
+    def _insist(self, act: Callable[[], T]) -> T:
+        """Do it; as long as the storage is away, wait and do it again."""
+        for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
+            try:
+                return act()
+            except Exception as error:
+                translated = self._translate(error)
+                if not isinstance(translated, Away):
+                    raise translated from error
+                log.warning("the mailbox does not answer (%s); trying again in %g s", translated, pause)
+                time.sleep(pause)
+        raise AssertionError
+
+
+class FolderPlace(Place):
+    """A folder of this machine or of a network drive."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(LocalFileSystem(), folder.expanduser().resolve().as_posix())
+
+    def _create(self, name: str, data: bytes) -> None:
+        final = Path(self._path(name))
+        with written_aside(final, data) as part:
+            os.link(part, final)  # unlike a renaming it fails when the name is taken
+
+    def _translate(self, error: Exception) -> Exception:
+        if isinstance(error, PermissionError):
+            return _denied(self.root, error)
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | FileExistsError):
+            return Away(error)
+        return error
+
+
+class WebDavPlace(Place):
+    """A WebDAV server, such as Nextcloud; user and password from the environment."""
+
+    def __init__(self, url: str) -> None:
+        _need("webdav4", "httpx")
+        from webdav4.fsspec import WebdavFileSystem
+
+        parts = urlsplit(url)
+        local = parts.hostname in ("localhost", "::1") or str(parts.hostname).startswith("127.")
+        if parts.username or parts.password:
+            raise refuse(
+                "E-MAILBOX-URL", parts.hostname or url, "the address holds a password.", f"Set {USER} and {PASSWORD}."
+            )
+        if parts.scheme == "http" and not local:
+            raise refuse("E-MAILBOX-URL", url, "the password would travel in the open.", "Use https.")
+        self.url = url
+        auth = (os.environ[USER], os.environ.get(PASSWORD, "")) if USER in os.environ else None
+        super().__init__(WebdavFileSystem(url, auth=auth, timeout=TIMEOUT_SECONDS), "")
+
+    def make_folder(self, folder: str) -> None:
+        """Make a folder, and the one at the address itself, if they are not there."""
+        try:
+            super().make_folder(folder)
+        except FileNotFoundError as error:  # the server answers so for a folder within none
+            try:
+                self._insist(lambda: self.filesystem.client.mkdir(""))
+            except Exception:
+                raise refuse("E-MAILBOX-URL", self.url, "there is no such folder.", "Make it first.") from error
+            super().make_folder(folder)
+
+    def _create(self, name: str, data: bytes) -> None:
+        client = self.filesystem.client
+        final = self._path(name)
+        part = f"{final}.{os.getpid()}-{next(_numbers)}{PART}"
+        try:
+            client.upload_fileobj(io.BytesIO(data), part, overwrite=True, size=len(data))
+            client.move(part, final, overwrite=False)
+        except Exception:
+            with suppress(Exception):
+                client.remove(part)
+            raise
+
+    def _translate(self, error: Exception) -> Exception:
+        import httpx
+        from webdav4 import client as dav
+
+        status = getattr(error, "status_code", 0)
+        if isinstance(error, dav.ResourceAlreadyExists):
+            return FileExistsError(str(error))
+        if (
+            isinstance(error, dav.ResourceNotFound | dav.ResourceConflict) or status == 409
+        ):  # 409: the folder is not there
+            return FileNotFoundError(str(error))
+        if isinstance(error, dav.ForbiddenOperation) or status in (401, 403):
+            return _denied(self.root or "WebDAV", error)
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            remedy = "Ask for its authority's certificate and name it in SSL_CERT_FILE."
+            return refuse("E-MAILBOX-TLS", self.url, "the server cannot prove who it is.", remedy)
+        if isinstance(error, httpx.HTTPError | dav.InsufficientStorage | dav.BadGatewayError | dav.ResourceLocked):
+            return Away(error)
+        if status == 429 or status >= 500:
+            return Away(error)
+        return error
+
+
+class ObjectPlace(Place):
+    """An S3-compatible store, `s3://bucket/prefix`; keys and endpoint from the usual AWS variables."""
+
+    def __init__(self, url: str) -> None:
+        _need("obstore")
+        from obstore.fsspec import FsspecStore
+        from obstore.store import S3Store
+
+        parts = urlsplit(url)
+        retry: Any = {"max_retries": 1}
+        options: Any = {"allow_http": True} if _plain_endpoint() else {}
+        self.store = S3Store(parts.netloc, client_options=options, retry_config=retry)
+        filesystem = FsspecStore("s3", client_options=options, retry_config=retry)
+        super().__init__(filesystem, posixpath.join(parts.netloc, parts.path.strip("/")))
+
+    def make_folder(self, folder: str) -> None:
+        """Nothing: an object store has no folders."""
+
+    def _create(self, name: str, data: bytes) -> None:
+        import obstore
+
+        key = self._path(name).partition("/")[2]
+        obstore.put(self.store, key, data, mode="create", use_multipart=False)
+
+    def _list(self, folder: str) -> dict[str, Entry]:
+        self.filesystem.invalidate_cache()
+        return super()._list(folder)
+
+    def _translate(self, error: Exception) -> Exception:
+        from obstore import exceptions as store
+
+        if isinstance(error, store.AlreadyExistsError | store.PreconditionError):
+            return FileExistsError(str(error))
+        if isinstance(error, FileNotFoundError | store.NotFoundError):
+            return FileNotFoundError(str(error))
+        if isinstance(error, store.PermissionDeniedError | store.UnauthenticatedError):
+            return _denied(self.root, error)
+        return Away(error) if isinstance(error, store.BaseError) else error
+
+
+def open_place(url: str | Path) -> Place:
+    """The place at an address: a path, `http(s)://…` for WebDAV, `s3://bucket/prefix` for an object store."""
+    scheme = urlsplit(str(url)).scheme
+    if scheme in ("http", "https"):
+        return WebDavPlace(str(url))
+    if scheme == "s3":
+        return ObjectPlace(str(url))
+    if len(scheme) > 1 and "://" in str(url):
+        raise refuse(
+            "E-MAILBOX-URL",
+            str(url),
+            f"{scheme} is not among the ways to a mailbox.",
+            "Give a folder, https:// or s3://.",
+        )
+    return FolderPlace(Path(url))
+
+
+def _entry(info: Mapping[str, Any]) -> Entry:
+    stamps = ("etag", "e_tag", "mtime", "modified", "last_modified", "LastModified", "ino")
+    size = int(info.get("size") or 0)
+    return Entry(size, " ".join(str(info[key]) for key in ("size", *stamps) if info.get(key) is not None))
+
+
+def _plain_endpoint() -> bool:
+    """Whether the store is reached without TLS; allowed on this machine only."""
+    parts = urlsplit(os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "")))
+    if parts.scheme != "http":
+        return False
+    if parts.hostname != "localhost" and not str(parts.hostname).startswith("127."):
+        raise refuse("E-MAILBOX-URL", parts.netloc, "the store would be reached without TLS.", "Use https.")
+    return True
+
+
+def _need(*packages: str) -> None:
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    if missing:
+        raise refuse(
+            "E-NO-MAILBOX", missing[0], "it is not installed.", "Install the extra: pip install 'pedseg[mailbox]'."
+        )
+
+
+def _denied(place: str, error: Exception) -> Exception:
+    return refuse("E-MAILBOX-DENIED", place, f"access was denied ({error}).", "Check user, password and rights.")
+
+
+def in_turn(first: float, last: float) -> Iterator[float]:
+    """Pauses in seconds between two looks into a mailbox: short at first, longer when nothing happens."""
+    pause = first
+    while True:
+        yield min(pause, last)
+        pause *= 1.5

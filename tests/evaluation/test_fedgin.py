@@ -1,0 +1,135 @@
+"""CT meets MR: every scenario, model and test is in the rows, nothing is trained twice, and a run goes on."""
+
+import csv
+import json
+from dataclasses import replace
+
+import pytest
+
+from pedseg.evaluation import fedgin as room
+from pedseg.evaluation import study
+from pedseg.evaluation.fedgin import Size, run_fedgin, settings_of
+from pedseg.evaluation.gains import FIVE, gains, means
+from pedseg.learning import training
+
+SIZE = Size((("limited-1:1", (3, 3)), ("complete", (4, 3))), validation=1, test=3)
+SETTINGS = settings_of(seeds=1, rounds=2, steps=1)
+
+
+def rows_of(out):
+    with (out / "cases.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A tiny experiment: coarse children, one step a round."""
+    patch = pytest.MonkeyPatch()
+    folder = tmp_path_factory.mktemp("fedgin")
+    coarse = {"build_mm": (6.0, 6.0, 6.0)}
+    for name in ("CT", "MR"):
+        patch.setattr(room, name, replace(getattr(room, name), **coarse))
+    few = ("Polder", "Fjord", "Fjord T1w 3 T")
+    patch.setattr(room, "TESTS", {name: replace(room.TESTS[name], **coarse) for name in few})
+    patch.setattr(room, "SPACING_MM", (8.0, 8.0, 8.0))
+    progress = list(run_fedgin(folder / "out", SETTINGS, data=folder / "data", size=SIZE))
+    yield folder, progress
+    patch.undo()
+
+
+@pytest.mark.slow
+def test_every_model_of_every_scenario_meets_every_test(finished):
+    rows = rows_of(finished[0] / "out")
+    assert tuple(rows[0]) == room.ALL_COLUMNS
+    found = {(row["scenario"], row["model"], row["trained_on"], row["tested_on"]) for row in rows}
+    models = [("local", "Polder"), ("local", "Fjord")]
+    models += [(kind, "Polder+Fjord") for kind in ("federated", "federated_gin", "centralized_gin")]
+    assert found == {(s, *m, t) for s in ("limited-1:1", "complete") for m in models for t in room.TESTS}
+    assert {len({row["patient"] for row in rows if row["tested_on"] == test}) for test in room.TESTS} == {3}
+
+
+@pytest.mark.slow
+def test_seen_is_what_was_in_training(finished):
+    rows = rows_of(finished[0] / "out")
+    seen = {(row["model"], row["trained_on"], row["tested_on"]) for row in rows if row["seen"] == "yes"}
+    assert {row["seen"] for row in rows} == {"yes", "no"}
+    both = [
+        (kind, "Polder+Fjord", test) for kind in ("federated", "federated_gin", "centralized_gin") for test in CENTERS
+    ]
+    assert seen == {("local", "Polder", "Polder"), ("local", "Fjord", "Fjord"), *both}
+
+
+CENTERS = ("Polder", "Fjord")
+
+
+@pytest.mark.slow
+def test_a_local_network_that_two_scenarios_share_is_trained_once(finished):
+    rows = rows_of(finished[0] / "out")
+    of_fjord = [row for row in rows if (row["model"], row["trained_on"]) == ("local", "Fjord")]
+    halves = [
+        [{**row, "scenario": ""} for row in of_fjord if row["scenario"] == s] for s in ("limited-1:1", "complete")
+    ]
+    assert halves[0] == halves[1]
+    assert len(list((finished[0] / "out" / "work").glob("*/seed0_local_Fjord.safetensors"))) == 1
+    assert len(list((finished[0] / "out" / "work").glob("*/seed0_local_Polder.safetensors"))) == 2
+
+
+@pytest.mark.slow
+def test_only_the_models_with_gin_learned_with_it(finished):
+    plans = {}
+    for file in (finished[0] / "out" / "weights").iterdir():
+        plans[file.stem] = training.load_weights(file)[1]
+    assert {name for name, plan in plans.items() if plan.gin} == {name for name in plans if name.endswith("_gin")}
+    assert all(plan.intensity == "body" and plan.spacing_mm == (8.0, 8.0, 8.0) for plan in plans.values())
+    assert len({replace(plan, gin=0.0).to_json() for plan in plans.values()}) == 1
+
+
+@pytest.mark.slow
+def test_a_second_call_trains_nothing_and_writes_the_same(finished, monkeypatch):
+    folder, progress = finished
+    before = rows_of(folder / "out")
+    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(study, "federate", None)
+    list(run_fedgin(folder / "out", SETTINGS, data=folder / "data", size=SIZE))
+    assert rows_of(folder / "out") == before
+    done = [step.done for step in progress]
+    assert done == sorted(done) and progress[-1].done == progress[-1].total
+
+
+@pytest.mark.slow
+def test_the_summary_tells_means_and_gains(finished):
+    told = json.loads((finished[0] / "out" / "summary.json").read_text())
+    assert told["patients"]["complete"] == {
+        "Polder": {"train": 4, "validation": 1},
+        "Fjord": {"train": 3, "validation": 1},
+    }
+    assert {line["organ"] for line in told["gains"]} == set(FIVE)
+    assert len(told["means"]) == 2 * 5 * 3
+    assert "Fjord T1w 3 T" in room.table(finished[0] / "out")
+
+
+def scored(model, patient, organ, dsc, seed=0):
+    who = {"seed": seed, "model": model, "trained_on": "Polder+Fjord", "tested_on": "Fjord", "scenario": "limited-1:1"}
+    numbers = {"present": "1", "dsc": dsc, "hd95_mm": "", "msd_mm": "", "volume_ml": 1, "predicted_ml": 1, "nsd": ""}
+    return {**who, "patient": patient, "case": patient, "organ": organ, **numbers}
+
+
+def test_two_kidneys_count_as_one_organ_and_gains_are_paired_by_patient():
+    rows = []
+    for patient in range(6):
+        for model, more in (("federated", 0.0), ("federated_gin", 0.1 + 0.01 * patient)):
+            rows += [
+                scored(model, f"p{patient}", "Liver", 0.5 + more),
+                scored(model, f"p{patient}", "Kidney_L", 0.2 + more),
+            ]
+            if patient:  # the first one has lost the right kidney
+                rows.append(scored(model, f"p{patient}", "Kidney_R", 0.4 + more))
+    (line,) = [line for line in means(rows) if line["model"] == "federated"]
+    assert line["liver"] == pytest.approx(0.5) and line["spleen"] is None
+    assert line["kidneys"] == pytest.approx((0.2 + 5 * 0.3) / 6)
+    assert line["five"]["mean"] == pytest.approx((0.5 + (0.2 + 5 * 0.3) / 6) / 2)
+    found = {line["organ"]: line for line in gains(rows)}
+    assert found["liver"]["mean_difference"] == pytest.approx(0.125)
+    assert found["kidneys"]["n"] == (6, 6) and found["spleen"]["n"] == (0, 0)
+    assert found["liver"]["p"] == pytest.approx(2 / 64)  # all six better: the smallest p of six pairs
+    assert found["liver"]["p_holm"] == pytest.approx(4 / 64)  # two organs are asked

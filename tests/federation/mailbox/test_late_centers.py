@@ -1,0 +1,125 @@
+"""Late and lost centers: the round waits, goes on by its rule, and a center may come back."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from flwr.app import Message, RecordDict
+
+
+def answered(federation, round_: int, value: float = 0.0) -> dict[int, float]:
+    """A round as the strategy plays it: ask, and wait by the rule."""
+    replies = federation.grid.send_and_receive(federation.messages(round_, value))
+    return {r.metadata.src_node_id: float(r.content.array_records["arrays"]["w"].numpy()[0]) for r in replies}
+
+
+@contextmanager
+def working(federation, *names: str, after: float = 0.0) -> Iterator[None]:
+    """Centers that look into the mailbox again and again, from some seconds on."""
+    end = threading.Event()
+
+    def work() -> None:
+        end.wait(after)
+        while not end.is_set():
+            federation.turn(*names)
+            end.wait(0.02)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
+
+
+def test_a_lost_center_is_left_out_and_may_come_back(make_federation) -> None:
+    federation = make_federation(wait_seconds=0.6, least=1)
+    start = time.monotonic()
+    with working(federation, "Aa"):
+        assert answered(federation, 1) == {2: 1.0}
+        assert time.monotonic() - start >= 0.6
+        with working(federation, "Bb", after=0.3):
+            assert answered(federation, 2, 10.0) == {2: 11.0, 3: 12.0}
+    assert [one.round for one in federation.centers["Bb"].answers.all] == [2]  # not the round that was over
+
+
+def test_the_round_waits_while_too_few_have_answered(make_federation) -> None:
+    federation = make_federation(wait_seconds=0.1, least=2)
+    with working(federation, "Aa"), working(federation, "Bb", after=1.0):
+        assert answered(federation, 1) == {2: 1.0, 3: 2.0}
+
+
+def test_a_late_answer_to_a_round_that_is_over_is_not_used(make_federation) -> None:
+    federation = make_federation(wait_seconds=0.2, least=1)
+    federation.push(1)
+    federation.turn("Aa")
+    assert answered(federation, 1) == {2: 1.0}
+    federation.turn("Bb")  # too late
+    ids = federation.push(2, 10.0)
+    assert federation.read(ids) == {} and federation.refused() == []
+
+
+def test_an_answer_is_fetched_when_its_turn_has_come(make_federation, monkeypatch: pytest.MonkeyPatch) -> None:
+    federation = make_federation()
+    federation.push(1)
+    federation.turn()
+    fetched: list[str] = []
+    read = federation.grid.place.read
+    monkeypatch.setattr(federation.grid.place, "read", lambda name: fetched.append(name.split("/")[1]) or read(name))
+    answers = federation.grid.answers(federation.messages(1))
+    assert next(answers).metadata.src_node_id == 2 and "Bb" not in fetched[-1]
+    assert next(answers).metadata.src_node_id == 3 and fetched[-1] == "Bb"
+
+
+def test_a_spoiled_answer_of_a_later_center_does_not_count_as_one(make_federation) -> None:
+    federation = make_federation(wait_seconds=0.2, least=1)
+    federation.push(1)
+    federation.turn("Bb")
+    file = federation.files("from/Bb", 1)[0]
+    file.write_bytes(file.read_bytes()[:-1])
+    with working(federation, "Bb", after=1.0):  # Aa is lost; Bb comes, and writes it again
+        federation.centers["Bb"].look_again()
+        assert answered(federation, 1) == {3: 2.0}
+    assert federation.refused() == ["E-MAIL-SIGNATURE"]
+
+
+def test_after_a_crash_the_waiting_is_counted_from_the_first_asking(make_federation) -> None:
+    federation = make_federation(wait_seconds=1.0, least=1)
+    federation.push(1)
+    federation.turn("Aa")
+    time.sleep(1.1)
+    federation.grid = federation.coordinator()
+    start = time.monotonic()
+    assert answered(federation, 1) == {2: 1.0}
+    assert time.monotonic() - start < 1.0
+
+
+def test_descriptions_are_waited_for_whatever_the_rule(make_federation) -> None:
+    federation = make_federation(wait_seconds=0.1, least=1)
+    questions = [Message(RecordDict(), node, "query.fingerprint") for node in federation.grid.get_node_ids()]
+    with working(federation, after=0.8):
+        assert len(list(federation.grid.send_and_receive(questions))) == 2
+
+
+@pytest.mark.slow
+def test_a_hospital_that_goes_home_and_comes_back(programs, tmp_path: Path) -> None:
+    played = programs(tmp_path / "box", "--rounds", "6", "--wait", "0.001", "--least", "2")
+    played.start()
+    until = time.monotonic() + 100
+    while played.rounds_done() < 1 and time.monotonic() < until:
+        time.sleep(0.05)
+    played.kill("Cc")
+    while "E-CENTER-SILENT Cc" not in played.said("coordinator") and time.monotonic() < until:
+        time.sleep(0.05)
+    played.start("Cc")
+    played.wait()
+    lines = [line for line in played.said("coordinator").splitlines() if line.startswith("E-")]
+    assert any(line.startswith("E-CENTER-SILENT Cc") for line in lines)
+    assert all(line.startswith("E-CENTER-SILENT") for line in lines)  # on a busy machine others may be late, too
+    assert (played.work / "Cc" / "federated.safetensors").is_file()

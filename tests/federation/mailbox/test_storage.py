@@ -1,0 +1,186 @@
+"""The same manners on a folder, a WebDAV server and an S3-compatible store: written once, whole or not at all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from pedseg.federation.mailbox import storage
+from pedseg.federation.mailbox.storage import Place, open_place
+from pedseg.findings import PedsegInputError
+
+
+@pytest.fixture(scope="module")
+def webdav_server(servers: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    server = servers.webdav(tmp_path_factory.mktemp("webdav"), users={servers.USER: servers.PASSWORD})
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="module")
+def s3_server(servers: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+    server = servers.s3(tmp_path_factory.mktemp("s3"))
+    server.start()
+    servers.make_bucket(server, "box")
+    yield server
+    server.kill()
+
+
+def as_user(monkeypatch: pytest.MonkeyPatch, user: str, password: str) -> None:
+    monkeypatch.setenv(storage.USER, user)
+    monkeypatch.setenv(storage.PASSWORD, password)
+
+
+@pytest.fixture(params=["folder", "webdav", "s3"])
+def place(
+    request: pytest.FixtureRequest, servers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Place:
+    """An empty place of each kind."""
+    if request.param == "folder":
+        return open_place(tmp_path / "box")
+    if request.param == "webdav":
+        as_user(monkeypatch, servers.USER, servers.PASSWORD)
+        server = request.getfixturevalue("webdav_server")
+        place = open_place(server.url)
+        place.root = tmp_path.name
+    else:
+        server = request.getfixturevalue("s3_server")
+        for key, value in servers.s3_environment(server).items():
+            monkeypatch.setenv(key, value)
+        place = open_place(f"s3://box/{tmp_path.name}")
+    return place
+
+
+def test_an_object_is_read_as_it_was_written(place: Place) -> None:
+    place.make_folder("to/Aa")
+    data = bytes(range(256)) * 20_000  # 5 MB
+    place.write_once("to/Aa/letter.0", data)
+    assert place.read("to/Aa/letter.0") == data
+    listed = place.names("to/Aa", parts=True)
+    assert list(listed) == ["letter.0"] and listed["letter.0"].size == len(data)
+
+
+def test_a_name_is_taken_once(place: Place) -> None:
+    place.make_folder("to/Aa")
+    place.write_once("to/Aa/letter.0", b"first")
+    with pytest.raises(FileExistsError):
+        place.write_once("to/Aa/letter.0", b"second")
+    assert place.read("to/Aa/letter.0") == b"first"
+    assert list(place.names("to/Aa", parts=True)) == ["letter.0"]
+
+
+def test_of_many_writers_one_wins(place: Place) -> None:
+    place.make_folder("to/Aa")
+    won: list[bytes] = []
+
+    def write(text: bytes) -> None:
+        try:
+            place.write_once("to/Aa/letter.0", text * 100_000)
+            won.append(text)
+        except FileExistsError:
+            pass
+
+    threads = [threading.Thread(target=write, args=(bytes([65 + n]),)) for n in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1 and place.read("to/Aa/letter.0") == won[0] * 100_000
+    assert list(place.names("to/Aa", parts=True)) == ["letter.0"]
+
+
+def test_what_is_not_there(place: Place) -> None:
+    assert place.names("nowhere") == {}
+    with pytest.raises(FileNotFoundError):
+        place.read("to/Aa/letter.0")
+    place.delete("to/Aa/letter.0")
+
+
+def test_a_deleted_name_is_free_and_a_changed_object_has_another_stamp(place: Place) -> None:
+    place.make_folder("to/Aa")
+    place.write_once("to/Aa/letter.0", b"first")
+    before = place.names("to/Aa")["letter.0"].stamp
+    place.delete("to/Aa/letter.0")
+    assert place.names("to/Aa") == {}
+    time.sleep(1.1)  # WebDAV tells whole seconds
+    place.write_once("to/Aa/letter.0", b"other")
+    assert place.names("to/Aa")["letter.0"].stamp != before
+
+
+def test_a_half_written_object_is_not_listed(tmp_path: Path) -> None:
+    place = open_place(tmp_path)
+    place.make_folder("to")
+    (tmp_path / "to" / f"letter.0.12{storage.PART}").write_bytes(b"half")
+    assert place.names("to") == {} and len(place.names("to", parts=True)) == 1
+
+
+def test_a_wrong_password_is_told_at_once(webdav_server, servers: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_user(monkeypatch, servers.USER, "wrong")
+    for act in (lambda p: p.names("to"), lambda p: p.write_once("x", b""), lambda p: p.make_folder("y")):
+        with pytest.raises(PedsegInputError, match="E-MAILBOX-DENIED"):
+            act(open_place(webdav_server.url))
+
+
+def test_a_server_that_is_away_is_waited_for(
+    servers: ModuleType, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = servers.webdav(tmp_path)
+    place = open_place(server.url)
+    later = threading.Timer(1.0, server.start)
+    later.start()
+    try:
+        place.make_folder("to")
+        place.write_once("to/letter.0", b"text")
+        assert place.read("to/letter.0") == b"text"
+    finally:
+        later.join()
+        server.kill()
+    assert "does not answer" in caplog.text
+
+
+def test_the_folder_at_an_address_is_made_but_not_those_above_it(servers: ModuleType, tmp_path: Path) -> None:
+    server = servers.webdav(tmp_path)
+    server.start()
+    try:
+        place = open_place(f"{server.url}/box")
+        assert place.names("to") == {}
+        place.make_folder("to/Aa")
+        place.make_folder("to/Aa")
+        place.write_once("to/Aa/letter.0", b"text")
+        assert (tmp_path / "root/box/to/Aa/letter.0").read_bytes() == b"text"
+        with pytest.raises(PedsegInputError, match="no such folder"):
+            open_place(f"{server.url}/some/where").make_folder("to")
+    finally:
+        server.kill()
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("https://ann:secret@cloud.example/box", "E-MAILBOX-URL"),
+        ("http://cloud.example/box", "E-MAILBOX-URL"),
+        ("ftp://cloud.example/box", "E-MAILBOX-URL"),
+    ],
+)
+def test_unsafe_addresses_are_refused(url: str, code: str) -> None:
+    with pytest.raises(PedsegInputError, match=code) as caught:
+        open_place(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_an_unsafe_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store.example")
+    with pytest.raises(PedsegInputError, match="TLS"):
+        open_place("s3://box")
+
+
+def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(PedsegInputError, match=r"pedseg\[mailbox\]"):
+        open_place("https://cloud.example/box")
