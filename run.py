@@ -50,18 +50,20 @@ if not OLDEST <= sys.version_info[:2] <= NEWEST:  # above every line that an old
 
 # Which optional parts a verb needs; the others do with the base.
 EXTRAS = {
-    "test": {"dev", "ray", "viewer3d", "mailbox"},
-    "bench": {"dev", "ray", "viewer3d", "mailbox"},
+    "test": {"dev", "ray", "viewer3d", "mailbox", "dicom", "fetch"},
+    "bench": {"dev", "ray", "viewer3d", "mailbox", "dicom"},
     "rooms": {"viewer3d"},
-    "lab": {"viewer3d"},
+    "lab": {"viewer3d", "dicom"},
     "coordinate": {"mailbox"},
     "join": {"mailbox"},
     "import": {"dicom"},
+    "predict": {"dicom"},
     "export": {"dicom"},
+    "fetch": {"fetch"},
 }
 
 # How many packages each part brings, and how many packages torch weighs: for the progress bar alone.
-PACKAGES = {"": 152, "dev": 35, "ray": 1, "mailbox": 2, "dicom": 8, "viewer3d": 48}
+PACKAGES = {"": 152, "dev": 36, "ray": 1, "mailbox": 2, "dicom": 6, "fetch": 6, "viewer3d": 48}
 TORCH = 100
 
 # What an installer writes when it fails, and what to say then.

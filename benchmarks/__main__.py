@@ -9,7 +9,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-NAMES = ("metrics", "federation", "transports", "mailbox", "learning", "gin", "viewing")
+NAMES = (
+    "metrics", "federation", "transports", "mailbox", "growth", "learning", "gin", "viewing", "exchange",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -8,7 +8,6 @@ memory are those of the exchange. The peer is the limit that the project sets it
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -16,18 +15,22 @@ from statistics import median
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.serverapp import Grid
 
+from pedseg import memory
 from pedseg.federation import _flower
+from pedseg.federation.asking import answers
 from pedseg.federation.averaging import OrderedFedAvg, to_arrays, to_weights
 from pedseg.federation.keys import COORDINATOR, make_keys, read_member, read_own, write_keys
 from pedseg.federation.mailbox.center import CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
 from pedseg.federation.mailbox.runs import take_up
 from pedseg.federation.mailbox.storage import open_place
+from pedseg.learning.network import Weights
 
 NAMES = ("Aa", "Bb", "Cc")
 ARRAYS, SIZE = 120, 275_800  # 33.1 million weights in single precision: 132 MB, as the clinic's network has them
-ROUNDS = 3
+ROUNDS, CASES = 3, 20
 LIMIT_GIB = 2.0
 
 
@@ -37,57 +40,65 @@ def add(message: Message, context: Context) -> Message:
     arrays = _flower.arrays_of(message.content)["arrays"]
     new = ArrayRecord({name: Array(array.numpy() + step) for name, array in arrays.items()})
     index = context.node_config["partition-id"]
-    metrics = MetricRecord({"num-examples": 20, "train-loss": 0.5, "center-index": index})  # type: ignore[dict-item]
+    metrics = MetricRecord({"num-examples": CASES, "train-loss": 0.5, "center-index": index})  # type: ignore[dict-item]
     return Message(RecordDict({"arrays": new, "metrics": metrics}), reply_to=message)
 
 
-def center(folder: Path, name: str, memory: multiprocessing.Queue) -> None:
+def center(folder: Path, name: str, told: multiprocessing.Queue) -> None:
     """A center until the run ends."""
     place, keys = open_place(folder / "box"), folder / "keys"
     own, coordinator = read_own(keys, name), read_member(keys, COORDINATOR)
     for _ in CenterMailbox(place, own, coordinator, {}, folder / name, add, poll_seconds=0.5).events():
         pass
-    memory.put((name, peak_gib(), time.process_time()))
+    told.put((name, peak_gib(), time.process_time()))
 
 
-def coordinate(folder: Path, memory: multiprocessing.Queue) -> None:
+def exchange(grid: Grid, number: int, weights: Weights, centers: int) -> Weights:
+    """One round as `federate` plays it: ask, and add up what comes as it comes."""
+    strategy = OrderedFedAvg()
+    questions = list(strategy.configure_train(number, to_arrays(weights), ConfigRecord(), grid))
+    strategy.expect(CASES * centers)
+    in_order = sorted(questions, key=lambda one: one.metadata.dst_node_id)
+    arrays, _ = strategy.aggregate_train(number, (one for one in answers(grid, in_order) if one))
+    assert arrays is not None
+    return to_weights(arrays)
+
+
+def coordinate(folder: Path, told: multiprocessing.Queue) -> None:
     """The rounds, as `federate` plays them."""
     keys = folder / "keys"
     members = [read_member(keys, name) for name in NAMES]
     run = take_up(folder / "run", "benchmark")
     grid = MailboxGrid(open_place(folder / "box"), read_own(keys, COORDINATOR), members, run, poll_seconds=0.5)
     weights = {f"layer{n}": np.zeros(SIZE, dtype=np.float32) for n in range(ARRAYS)}
-    strategy, seconds = OrderedFedAvg(), []
+    seconds = []
     for number in range(1, ROUNDS + 1):
         start = time.monotonic()
-        questions = strategy.configure_train(number, to_arrays(weights), ConfigRecord(), grid)
-        arrays, _ = strategy.aggregate_train(number, grid.send_and_receive(questions))
-        assert arrays is not None
-        weights = to_weights(arrays)
+        weights = exchange(grid, number, weights, len(NAMES))
         seconds.append(time.monotonic() - start)
     assert weights["layer0"][0] == 2 * ROUNDS
     grid.finish(RecordDict({"arrays": to_arrays(weights)}), ROUNDS)
-    memory.put((COORDINATOR, peak_gib(), median(seconds)))
+    told.put((COORDINATOR, peak_gib(), median(seconds)))
 
 
 def peak_gib() -> float:
     """The most memory that this process held, in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return memory.peak_mib() / 2**10
 
 
 def measure() -> list[dict]:
     """Peak memory of the largest process beside the limit; seconds of a round beside CPU seconds of a center in it."""
     context = multiprocessing.get_context("spawn")
-    memory = context.Queue()
+    queue = context.Queue()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for name in (COORDINATOR, *NAMES):
             write_keys(folder / "keys", make_keys(name))
-        members = [context.Process(target=center, args=(folder, name, memory)) for name in NAMES]
-        members.append(context.Process(target=coordinate, args=(folder, memory)))
+        members = [context.Process(target=center, args=(folder, name, queue)) for name in NAMES]
+        members.append(context.Process(target=coordinate, args=(folder, queue)))
         for member in members:
             member.start()
-        told = {name: values for name, *values in (memory.get(timeout=600) for _ in members)}
+        told = {name: values for name, *values in (queue.get(timeout=600) for _ in members)}
         for member in members:
             member.join()
     model = f"{ARRAYS * SIZE / 1e6:.0f} M weights through a mailbox, {len(NAMES)} centers"

@@ -29,7 +29,8 @@ def main(out: Path) -> None:
     seconds = time.time() - start
     in_process = [one.sha256 for one in transports.federate(data, out / "in_process", **SHORT)]
     summary = {
-        "command": "python data_samples/superlink.py runs/superlink", **SHORT, "seconds": round(seconds), "sha256": over_superlink, "sha256_in_process": in_process,
+        "command": "python data_samples/superlink.py runs/superlink", **SHORT, "seconds": round(seconds),
+        "sha256": over_superlink, "sha256_in_process": in_process,
         "versions": {name: version(name) for name in ("flwr", "torch", "numpy")},
     }  # fmt: skip
     write_whole(out / "summary.json", json.dumps(summary, indent=1).encode())

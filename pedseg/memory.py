@@ -6,6 +6,7 @@ import ctypes
 import gc
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 LARGE_BYTES, SPARE_BYTES = 4 * 2**20, 64 * 2**20
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # glibc's numbers of the settings (malloc.h)
@@ -38,6 +39,9 @@ def _glibc(function: str, *arguments: int) -> None:
 
 def peak_mib() -> float:
     """The most memory this process ever held, in MiB."""
+    with suppress(OSError, KeyError, ValueError):  # Linux; what `resource` says there is at least what the parent held
+        status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+        return int(status["VmHWM"].split()[0]) / 2**10
     try:
         import resource
     except ImportError:  # Windows

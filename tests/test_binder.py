@@ -48,6 +48,7 @@ def test_every_package_the_user_named_is_there(root):
 def test_ranges_are_those_of_pyproject(root):
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     lines = project["dependencies"] + project["optional-dependencies"]["viewer3d"]
+    lines += project["optional-dependencies"]["dicom"]
     assert packages(root) == {canonicalize_name(Requirement(line).name): Requirement(line) for line in lines}
 
 

@@ -242,10 +242,10 @@ def test_two_set_ups_at_once_are_one_too_many(run, clone):
     [
         (["study", "--data", "x"], set()),
         (["federate", "--transport", "ray"], {"ray"}),
-        (["test", "-k", "metrics"], {"dev", "ray", "viewer3d", "mailbox"}),
+        (["test", "-k", "metrics"], {"dev", "ray", "viewer3d", "mailbox", "dicom", "fetch"}),
         (["rooms"], {"viewer3d"}),
         (["rooms", "--screenshots", "docs"], {"viewer3d", "dev"}),
-        (["lab"], {"viewer3d"}),
+        (["lab"], {"viewer3d", "dicom"}),
         (["import", "x"], {"dicom"}),
     ],
 )

@@ -189,7 +189,7 @@ import json
 
 for name, children in (("study", 30), ("retest", 150)):
     told = json.loads((lesson.recorded(name) / "summary.json").read_text("utf-8"))["story"]
-    print(f"{children} test children a hospital, mean of {len(told['seeds'])} seeds, of 9 organs:")
+    print(f"{children} test children a hospital, {len(told['seeds'])} seeds, of 9 organs:")
     for line in told["drops"]:
         worse = len(line["worse_than_the_local_model_there"])
         print(f"  {line['trained_on']}'s network in {line['tested_on']}: worse in {worse}")

@@ -139,9 +139,9 @@ factor = lesson.check("noise for more rounds", factor, rounds=10, more=40)
 # Two. Variances add up over rounds, and what counts is the spread.
 
 # %% [markdown]
-# And what does it do to the contours? One round: every hospital sends the same good update, with noise of its own. The
-# mean of many hospitals washes noise out, with the square root of their number. We let the mean draw two validation
-# children.
+# And what does it do to the contours? First one round: every hospital sends the same good update, with noise of its
+# own. The mean of many hospitals washes noise out, with the square root of their number. We let the mean draw two
+# validation children.
 
 # %%
 import numpy as np
@@ -174,11 +174,30 @@ print(f"ε of a single round at the largest noise: {epsilon(max(levels), 1):.0f}
 figures.show(chart, "Mean DSC of the averaged network by noise, for 2, 5 and 20 hospitals.")
 
 # %% [markdown]
-# Look at the numbers on the axis: the network is gone at a noise where ε is still in the hundreds or thousands, which
+# Noise comes back in every round, and the next training starts from what it has left. So here are **whole trainings**,
+# recorded: ten rounds, three seeds each, every hospital with three children on coarse voxels (`data_samples/noise.py`
+# makes them again, with `pedseg federate --clip … --noise …` for your own scans).
+
+# %%
+import csv
+
+from pedseg.workbook import scores
+
+with (lesson.recorded("noise") / "noise.csv").open() as table:
+    by_noise, labels = scores.by_noise(csv.DictReader(table))
+chart = charts.by_level(by_noise, labels, x=x, y="mean DSC of seven organs")
+told = {name: {z: f"{np.mean(v):.2f}" for z, v in line.items()} for name, line in by_noise.items()}
+figures.show(chart, f"Mean DSC after whole trainings by number of hospitals and noise: {told}.")
+
+# %% [markdown]
+# Read what stands under the axis: where the contours begin to suffer, ε is still in the hundred thousands, which
 # promises nothing. A network has hundreds of thousands of weights, each gets its own noise, and together it is far
 # longer than the update. More hospitals help, slowly: to bear noise that is ten times larger takes a hundred times as
 # many. Telephone keyboards are trained in this way, by millions of telephones. For two hospitals it is a price list,
 # not a protection.
+#
+# And ε speaks of the weights alone. The description of the cases at the beginning and the mean loss of each round
+# leave as they are.
 #
 # ## Masks
 #
@@ -219,7 +238,10 @@ print("the sum says", unmasked(hidden, names, "round 1")["w"])
 # - The **sum** still tells about all together. Masks and noise go well together: then the noise of all hospitals
 #   counts for each.
 #
-# In this workbook the masks are a building block to look at; `pedseg coordinate` does not use them yet.
+# `pedseg coordinate --masks` does all this: every center takes the keys of the others from its own folder, so that the
+# coordinator cannot slip in false ones, and answers each round once. `pedseg join --masks-only` sends nothing without
+# masks. A center that was missing sits out one round, after a second time two, then four, and is asked again. `--masks`
+# together with `--strategy krum` or `--largest-update` is refused: both would have to look at single updates.
 #
 # ## What to remember
 #

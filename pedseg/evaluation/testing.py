@@ -48,7 +48,7 @@ def score_center(
     for case in dataset.split("test"):
         scan, truth = load_image(case), load_labels(dataset, case).voxels
         predicted = prediction.predict(net, scan, plan)
-        known = tuple(name for name in plan.organs if name in case.annotated)
+        known = tuple(name for name in plan.organs if name in case.trusted)
         who = {
             "seed": seed, "model": arm.model, "trained_on": arm.trained_on,
             "tested_on": dataset.center, "patient": case.patient, "case": case.name,

@@ -23,6 +23,7 @@ from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.patients.checks import why_not_hu
 from pedseg.scan import Scan
 
+INTERPOLATED = "interpolated"  # in place of the identifier of a slice that a repair has made
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 REPAIRS = {
     "doubles": "slices that are there twice, with the same voxels, are taken once",
@@ -157,7 +158,7 @@ def read_series(series: Series, *, repairs: Iterable[str] = ()) -> CtScan:
         scan=Scan(voxels, LPS_TO_RAS @ affine),
         source=series,
         header=stack.ordered[0].file.header(),
-        uids=tuple(one.uid if one else "" for one in ordered),
+        uids=tuple(one.uid if one else INTERPOLATED for one in ordered),
         frames=tuple(one.frame if one else None for one in ordered),
         frame_of_reference=series.first.text("FrameOfReferenceUID"),
         notes=tuple(_doubts(stack.ordered, voxels, series)),

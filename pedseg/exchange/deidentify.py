@@ -88,23 +88,28 @@ def burned_in(file: Path, header: Any) -> list[Finding]:
     return [Finding("E-PHI", str(file), "its header says that text is painted into the picture.", remedy)]
 
 
-def identifiers(header: Any) -> set[str]:
-    """Every text of three and more letters in a header by which a person or a visit could be found."""
+def identifiers(header: Any, *, of_the_patient: bool = False) -> set[str]:
+    """Every text of three and more letters in a header by which a person or a visit could be found.
+
+    With `of_the_patient` only what stands in the patient's own part of the header (group 0010) and in names.
+    """
     found: set[str] = set()
     for element in header.iterall():
-        if element.VR in NAMING_KINDS and element.keyword not in HARMLESS and element.value:
-            values = element.value if isinstance(element.value, (list, tuple)) or element.VM > 1 else [element.value]
-            for value in values:
-                text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-                found |= {part.strip("\0 ") for part in (text, *re.split(r"[\^=\s]+", text))}
+        if element.VR not in NAMING_KINDS or element.keyword in HARMLESS or not element.value:
+            continue
+        if of_the_patient and element.tag.group != 0x0010:
+            continue
+        values = element.value if isinstance(element.value, (list, tuple)) or element.VM > 1 else [element.value]
+        for value in values:
+            text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
+            found |= {part.strip("\0 ") for part in (text, *re.split(r"[\^=\s]+", text))}
     return {text for text in found if len(text) >= 3}
 
 
-def refuse_leaks(file: Path, content: Iterable[str], secret: set[str]) -> Iterator[Finding]:
-    """A last look before anything is written: no cell of the table may hold what identifies."""
-    for text in content:
-        leaked = [word for word in secret if word.casefold() in text.casefold() and not word.isdecimal()]
-        if leaked:
-            found = f"{len(leaked)} identifying text(s) of its header would stand in the data set."
-            yield Finding("E-PHI", str(file), found, "Choose other words for center, source and license.")
-            return
+def refuse_leaks(file: Path, said: Iterable[str], secret: Iterable[str]) -> Iterator[Finding]:
+    """A last look before anything is written: what the user says of the scans may not name the patient."""
+    words = {word for text in said for word in (text.casefold(), *re.split(r"\W+", text.casefold()))}
+    leaked = [word for word in secret if word.casefold() in words]
+    if leaked:
+        found = f"{len(leaked)} word(s) of the patient's data stand in what was said of the scans."
+        yield Finding("E-PHI", str(file), found, "Choose other words for center, origin and license.")

@@ -71,25 +71,25 @@ class DicomFile:
         """One element of `REMEMBERED` as plain text, "" if it is not there."""
         return self.about.get(keyword, "")
 
-    def header(self) -> Any:
-        """The whole header without voxels, read anew."""
+    def header(self, *only: str) -> Any:
+        """The whole header without voxels, or the elements named, read anew."""
         import pydicom
 
         with reading(self.path):
-            return pydicom.dcmread(self.path, stop_before_pixels=True)
+            return pydicom.dcmread(self.path, stop_before_pixels=True, specific_tags=list(only) or None)
 
 
 def open_folder(folder: Path) -> tuple[list[DicomFile], list[Finding]]:
     """Every DICOM file below a folder (or the one file named), sorted by path, and those that are broken.
 
-    What is not DICOM, such as notes and pictures, is passed over.
+    What is not DICOM, such as notes and pictures, and what is hidden is passed over.
     """
     folder = Path(folder)
     if not folder.exists():
         raise refuse("E-FILE-MISSING", folder, "there is no such file or folder.", "Check the name.")
     files: list[DicomFile] = []
     findings: list[Finding] = []
-    for path in [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.is_file()):
+    for path in [folder] if folder.is_file() else sorted(filter(_counts, folder.rglob("*"))):
         try:
             file = open_file(path)
         except PedsegInputError as error:
@@ -100,10 +100,18 @@ def open_folder(folder: Path) -> tuple[list[DicomFile], list[Finding]]:
     return files, findings
 
 
+def _counts(path: Path) -> bool:
+    """Files, without those that systems hide, such as the `._IM0001.dcm` of macOS."""
+    return path.is_file() and not path.name.startswith(".")
+
+
 def open_file(path: Path) -> DicomFile | None:
     """The header of one file, or None if it is not DICOM."""
-    import pydicom
-
+    try:
+        import pydicom
+    except ImportError as error:
+        remedy = "Install what reads DICOM: pip install 'pedseg[dicom]'."
+        raise refuse("E-NOT-INSTALLED", path, "pydicom is not here.", remedy) from error
     try:
         with path.open("rb") as stream:
             opening = stream.read(132)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pedseg.exchange.ct_series import REPAIRS, CtScan, Series, choose, group, read_series
+from pedseg.exchange.ct_series import REPAIRS, CtScan, Series, choose, group, read_series, table
 from pedseg.exchange.deidentify import burned_in, identifiers, who
 from pedseg.exchange.dicom_files import DicomFile, open_folder, reading
 from pedseg.exchange.dicom_seg import read_seg, segmented_series
@@ -50,7 +50,8 @@ def survey_dicom(folder: Path, wishes: Wishes) -> tuple[list[Incoming], list[Fin
             findings += error.findings
             continue
         whole = [one for one in chosen if not broken & {file.path.parent for file in one.files}]
-        found += [_incoming(one, pairs.get(one), wishes) for one in whole]
+        others = [one for one in own if one not in chosen]
+        found += [_incoming(one, pairs.get(one), wishes, others) for one in whole]
     if not series and not findings:
         try:
             choose(series, folder, others=files)
@@ -64,7 +65,7 @@ def _pair(series: Sequence[Series], drawn: Iterable[DicomFile]) -> tuple[dict[Se
     pairs: dict[Series, DicomFile] = {}
     findings = []
     for file in drawn:
-        header = file.header()
+        header = file.header("ReferencedFrameOfReferenceSequence", "ReferencedSeriesSequence")
         with reading(file.path):
             named = referenced_series(header) if file.kind == "RTSTRUCT" else segmented_series(header)
         own = [one for one in series if one.first.text("PatientID") == file.text("PatientID")]
@@ -91,13 +92,14 @@ def _frame(file: DicomFile, header) -> str:
     return str(items[0].get("FrameOfReferenceUID") or "") if len(items) else file.text("FrameOfReferenceUID")
 
 
-def _incoming(series: Series, drawn: DicomFile | None, wishes: Wishes) -> Incoming:
+def _incoming(series: Series, drawn: DicomFile | None, wishes: Wishes, others: Sequence[Series]) -> Incoming:
     place = series.first.path.parent
+    left = [f"left out, another series of this patient:{line[3:]}" for line in table(others)]
     patient = series.first.text("PatientID")
-    return Incoming(place, patient or str(place), series.uid or str(place), lambda: _load(series, drawn, wishes))
+    return Incoming(place, patient or str(place), series.uid or str(place), lambda: _load(series, drawn, wishes, left))
 
 
-def _load(series: Series, drawn: DicomFile | None, wishes: Wishes) -> Loaded:
+def _load(series: Series, drawn: DicomFile | None, wishes: Wishes, left: Sequence[str]) -> Loaded:
     """Voxels and contours of one patient; what passes of the header is listed in `deidentify`."""
     ct = read_series(series, repairs=[word for word in wishes.repairs if word in REPAIRS])
     place = series.first.path
@@ -105,13 +107,13 @@ def _load(series: Series, drawn: DicomFile | None, wishes: Wishes) -> Loaded:
     if refused:
         raise PedsegInputError(refused)
     with reading(place):
-        secret = frozenset(identifiers(ct.header))
-    about, told = who(place, ct.header), list(ct.notes)
+        secret = frozenset(identifiers(ct.header, of_the_patient=True))
+    about, told = who(place, ct.header), [*ct.notes, *left]
     notes = [*ct.notes, *_unusual(about)]
     if drawn is None:
         return Loaded(ct.scan, None, (), (), about, tuple(notes), ct.repairs, tuple(told), secret)
     contours = read_drawn(drawn, ct, other_frame=wishes.other_frame)
-    there = [name for name, mask in contours.masks.items() if mask is not None or wishes.empty_means_absent]
+    there = [name for name in contours.masks if wishes.empty_means_absent or name not in contours.empty]
     meaning = understand(there, wishes.names, drawn.path)
     empty = sorted(contours.masks.keys() - {*there})
     labels, overlaps = join(contours.masks, meaning, ct.scan, drawn.path, allowed="overlaps" in wishes.repairs)

@@ -12,12 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import __version__
-from pedseg.exchange.ct_series import LPS_TO_RAS, CtScan
+from pedseg.exchange.ct_series import INTERPOLATED, LPS_TO_RAS, CtScan
 from pedseg.exchange.dicom_files import AGAIN, reading
 from pedseg.exchange.rtstruct import OFF_PLANE_MM, Contours
+from pedseg.exchange.rtstruct_writing import check_references
 from pedseg.findings import refuse
 
 LARGEST = 2**31  # voxels of all segments together
+# SNOMED CT codes as TotalSegmentator and the TG-263 map of HL7 mCODE give them; the side is in the label.
+CODES = {
+    "Liver": ("10200004", "Liver"), "Spleen": ("78961009", "Spleen"), "Pancreas": ("15776009", "Pancreas"),
+    "Kidney": ("64033007", "Kidney"), "Lung": ("39607008", "Lung"), "Heart": ("80891009", "Heart"),
+    "Bowel^Stomach": ("69695003", "Stomach"), "Esophagus": ("32849002", "Esophagus"),
+    "Gallbladder": ("28231008", "Gallbladder"), "Glnd_Adrenal": ("23451007", "Adrenal gland"),
+    "A_Aorta": ("15825003", "Aorta"), "V_Venacava_I": ("64131007", "Inferior vena cava"),
+    "V_Portal": ("32764006", "Portal vein"), "SpinalCanal": ("61853006", "Spinal canal"),
+    "VBs": ("3572006", "Vertebra"), "Bladder": ("89837001", "Urinary bladder"),
+}  # fmt: skip
 
 
 def segmented_series(header: Any) -> str:
@@ -44,7 +55,8 @@ def read_seg(file: Path, ct: CtScan, *, other_frame: bool = False) -> Contours:
             found = "it was drawn in another frame of reference than this CT."
             remedy = "Give the CT that it was drawn on. If both are surely aligned, say --other-frame."
             raise refuse("E-FRAME", file, found, remedy)
-        names = [str(item.SegmentLabel) for item in seg.SegmentSequence]
+        described = [seg.get_segment_description(number) for number in seg.segment_numbers]
+        names = [str(one.SegmentLabel) for one in described]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             found = f"several segments are called {sorted(twice)[0]!r}; nobody knows which of them counts."
@@ -59,11 +71,9 @@ def read_seg(file: Path, ct: CtScan, *, other_frame: bool = False) -> Contours:
     masks: dict[str, NDArray[np.bool_] | None] = {}
     for number, name in enumerate(names):
         mask = np.zeros(ct.scan.shape, dtype=bool)
-        _paste(mask, 2 * array[..., number] >= most if most > 1 else array[..., number] > 0, start)
+        _paste(mask, array[..., number] >= max(most / 2, 1), start)
         masks[name] = mask if mask.any() else None
-    machine = {
-        n for n, item in zip(names, seg.SegmentSequence, strict=True) if item.get("SegmentAlgorithmType") == "AUTOMATIC"
-    }
+    machine = {str(one.SegmentLabel) for one in described if one.get("SegmentAlgorithmType") == "AUTOMATIC"}
     return Contours(masks, (), frozenset(machine))
 
 
@@ -95,6 +105,10 @@ def _paste(mask: NDArray[np.bool_], part: NDArray[np.bool_], start: NDArray[np.i
 
 def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> None:
     """Write masks (column, row, slice) by organ name as a binary SEG, read back before it is kept."""
+    check_references(ct)
+    if INTERPOLATED in ct.uids:
+        told = "slices of this CT were interpolated; a SEG would have to refer to them."
+        raise refuse("E-NO-REFERENCE", file, told, "Take RTSTRUCT, which leaves them out, or NIfTI.")
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -112,6 +126,14 @@ def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) ->
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _property(name: str) -> Any:
+    """What an organ is, in SNOMED CT."""
+    from highdicom.sr.coding import CodedConcept
+
+    code, meaning = CODES.get(name.removesuffix("_L").removesuffix("_R"), ("113343008", "Organ"))
+    return CodedConcept(code, "SCT", meaning)
 
 
 def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
@@ -133,13 +155,17 @@ def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
                 segment_number=number,
                 segment_label=name,
                 segmented_property_category=CodedConcept("123037004", "SCT", "Anatomical Structure"),
-                segmented_property_type=CodedConcept("113343008", "SCT", "Organ"),
+                segmented_property_type=_property(name),
                 algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
                 algorithm_identification=algorithm,
             )
             for number, name in enumerate(masks, 1)
         ]
         array = np.stack([mask.transpose(2, 1, 0) for mask in masks.values()], axis=-1).astype(np.uint8)
+        if ct.frames[0] is not None:
+            array = array[
+                np.argsort([frame or 0 for frame in ct.frames])
+            ]  # the frames of an enhanced CT stand in its own order
         return highdicom.seg.Segmentation(
             source_images=sources,
             pixel_array=array,

@@ -75,13 +75,14 @@ def import_scans(
     new = [one for one in scans if target.case(one) not in there]
     kept, refused = _look(new, target)
     findings += [finding for found in refused.values() for finding in found]
-    findings += _same_names(new, target)
+    doubled = _same_names(new, target)
+    findings += doubled.values()
     if findings and not skip_refused:
         raise PedsegInputError(findings)
     yield from findings
     yield from (Finding("I-LEFT-OUT", str(source), line, "") for line in told)
     yield from (Imported(one.source, target.case(one), (), (), True) for one in scans if target.case(one) in there)
-    yield from _write([one for one in new if one.source not in refused], kept, target)
+    yield from _write([one for one in new if one not in refused and one not in doubled], kept, target)
 
 
 def _check_wishes(source: Path, dataset: Path, wishes: Wishes) -> None:
@@ -95,39 +96,40 @@ def _check_wishes(source: Path, dataset: Path, wishes: Wishes) -> None:
         raise refuse("E-REPAIR", source, f"there is no repair {sorted(unknown)[0]!r}.", f"Use one of these. {known}.")
 
 
-def _look(scans: Sequence[Incoming], target: Target) -> tuple[dict[Path, Loaded], dict[Path, list[Finding]]]:
+def _look(scans: Sequence[Incoming], target: Target) -> tuple[dict[Incoming, Loaded], dict[Incoming, list[Finding]]]:
     """Read and check every scan; what fits into memory is kept."""
-    kept: dict[Path, Loaded] = {}
-    refused: dict[Path, list[Finding]] = {}
+    kept: dict[Incoming, Loaded] = {}
+    refused: dict[Incoming, list[Finding]] = {}
     for one in scans:
         try:
             loaded = one.load()
             wrong = check(one, loaded, target.situs_inversus)
-            words = [target.center, target.license, target.source, *loaded.notes, *loaded.repairs]
-            wrong += refuse_leaks(one.source, words, {*loaded.secret})
+            wrong += refuse_leaks(one.source, [target.center, target.license, target.source], loaded.secret)
         except PedsegInputError as error:
             wrong = list(error.findings)
         if wrong:
-            refused[one.source] = wrong
+            refused[one] = wrong
         elif sum(other.image.voxels.nbytes for other in kept.values()) + loaded.image.voxels.nbytes < KEPT_BYTES:
-            kept[one.source] = loaded
+            kept[one] = loaded
     return kept, refused
 
 
-def _same_names(scans: Sequence[Incoming], target: Target) -> Iterator[Finding]:
-    """Two scans that would become one case."""
+def _same_names(scans: Sequence[Incoming], target: Target) -> dict[Incoming, Finding]:
+    """Scans that would become a case that another one becomes already."""
     seen: dict[str, Incoming] = {}
+    doubled: dict[Incoming, Finding] = {}
     for one in scans:
         other = seen.setdefault(target.case(one), one)
         if other is not one:
             found = f"it is the same scan of the same patient as {other.source}."
-            yield Finding("E-CASE-TWICE", str(one.source), found, "Keep one of the two in the source.")
+            doubled[one] = Finding("E-CASE-TWICE", str(one.source), found, "Keep one of the two in the source.")
+    return doubled
 
 
-def _write(scans: Sequence[Incoming], kept: dict[Path, Loaded], target: Target) -> Iterator[Imported]:
+def _write(scans: Sequence[Incoming], kept: dict[Incoming, Loaded], target: Target) -> Iterator[Imported]:
     """Mark, write and list the cases; the table comes last."""
     for one in scans:
-        loaded = kept.pop(one.source, None) or one.load()
+        loaded = kept.pop(one, None) or one.load()
         name, contoured = target.case(one), loaded.labels is not None
         write_whole(target.dataset / COMING / name, b"")
         write_case(
@@ -138,7 +140,8 @@ def _write(scans: Sequence[Incoming], kept: dict[Path, Loaded], target: Target) 
         )  # fmt: skip
         yield Imported(one.source, name, (*loaded.manual, *loaded.silver), loaded.told)
     if scans or (target.dataset / COMING).exists():
-        write_index(target.dataset, center=target.center)
+        mirrored = [target.case(one) for one in scans if target.situs_inversus]
+        write_index(target.dataset, center=target.center, situs_inversus=mirrored)
         for marker in [*(target.dataset / COMING).glob("*"), *(target.dataset / COMING).glob(".*")]:
             marker.unlink()
         (target.dataset / COMING).rmdir() if (target.dataset / COMING).exists() else None

@@ -12,6 +12,8 @@ from pedseg.exchange.stacking import SAME_MM, Stack
 from pedseg.exchange.voxels import PADDING_HU, read_hu
 from pedseg.findings import refuse
 
+MOST_MADE = 1.5  # a scan may have so many times as many slices after a repair
+
 
 def without_doubles(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]:
     """The slices without those that lie in the place of another and hold the same voxels; others are refused."""
@@ -31,7 +33,13 @@ def close_gaps(voxels: NDArray[np.int16], stack: Stack) -> tuple[NDArray[np.int1
     """The scan in equal steps: slices in their place stay as they are, between them it is interpolated."""
     places = stack.places - stack.places[0]
     step = float(np.linalg.norm(stack.step))
-    wanted = np.arange(int(np.floor(places[-1] / step + 1e-3)) + 1) * step
+    count = int(np.floor(places[-1] / step + 1e-3)) + 1
+    if count > MOST_MADE * len(places):
+        found = f"{count - len(places)} of {count} slices are missing."
+        raise refuse(
+            "E-SERIES-GAP", stack.ordered[0].file.path, found, "That is too much to make up: fetch the scan again."
+        )
+    wanted = np.arange(count) * step
     after = np.clip(np.searchsorted(places, wanted), 1, len(places) - 1)
     share = np.clip((wanted - places[after - 1]) / (places[after] - places[after - 1]), 0, 1)
     even = np.empty((*voxels.shape[:2], len(wanted)), dtype=np.int16)

@@ -25,18 +25,41 @@ CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "INTERPOLATED_PLANAR")
 CONTOUR_DATA = 0x30060050
 
 
+class Rings(Mapping[str, "NDArray[np.bool_] | None"]):
+    """Masks (column, row, slice) by ROI name, filled when they are asked for: thirty of a large scan need gigabytes."""
+
+    def __init__(self, rings: Mapping[str, tuple[list[Ring], list[int]] | None], shape: tuple[int, int, int]) -> None:
+        self.rings, self.shape = rings, shape
+
+    def __getitem__(self, name: str) -> NDArray[np.bool_] | None:
+        drawn = self.rings[name]
+        return None if drawn is None else _fill_box(drawn[0], np.array(drawn[1]), self.shape)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.rings)
+
+    def __len__(self) -> int:
+        return len(self.rings)
+
+
 @dataclass(frozen=True)
 class Contours:
-    """What an RTSTRUCT holds: a mask (column, row, slice) by the ROI's own name; None where nothing is drawn.
+    """What an RTSTRUCT or a SEG holds: a mask (column, row, slice) by the ROI's own name; None where nothing is drawn.
 
     `notes` are what a person should know: points passed over, slices left out between contours, contours cut
     off by the border of the scan, slices named that the CT does not have. They hold the ROIs' own names, in which
     people write anything: for the screen, not for a data set. `automatic` are the ROIs that a program drew.
     """
 
-    masks: dict[str, NDArray[np.bool_] | None]
+    masks: Mapping[str, NDArray[np.bool_] | None]
     notes: tuple[str, ...] = ()
     automatic: frozenset[str] = frozenset()
+
+    @property
+    def empty(self) -> set[str]:
+        """ROIs with a name and nothing drawn."""
+        held = self.masks.rings if isinstance(self.masks, Rings) else self.masks
+        return {name for name, drawn in held.items() if drawn is None}
 
 
 def referenced_series(header: Any) -> str:
@@ -68,12 +91,12 @@ def read_rtstruct(file: Path, ct: CtScan, *, other_frame: bool = False) -> Conto
         drawn: dict[int, list] = {}
         for item in dataset.get("ROIContourSequence") or []:
             drawn.setdefault(int(item.ReferencedROINumber), []).extend(item.get("ContourSequence") or [])
-    masks: dict[str, NDArray[np.bool_] | None] = {}
+    rings: dict[str, tuple[list[Ring], list[int]] | None] = {}
     notes: list[str] = []
     for number, name in names.items():
         with reading(file):
             read = _Roi(file, name, ct)
-            masks[name] = read.mask(drawn.get(number, []))
+            rings[name] = read.rings(drawn.get(number, []))
             findings += read.findings
             notes += read.notes
     if findings:
@@ -81,7 +104,7 @@ def read_rtstruct(file: Path, ct: CtScan, *, other_frame: bool = False) -> Conto
     with reading(file):
         notes += _unknown_slices(drawn, ct)
         machine = (n for n, item in rois.items() if item.get("ROIGenerationAlgorithm") == "AUTOMATIC")
-        return Contours(masks, tuple(notes), frozenset(names[number] for number in machine))
+        return Contours(Rings(rings, ct.scan.shape), tuple(notes), frozenset(names[number] for number in machine))
 
 
 def _frames(file: Path, dataset: Any, rois: Mapping[int, Any], ct: CtScan, other_frame: bool) -> Iterator[Finding]:
@@ -127,8 +150,8 @@ class _Roi:
         self.findings: list[Finding] = []
         self.notes: list[str] = []
 
-    def mask(self, items: list) -> NDArray[np.bool_] | None:
-        """The voxels within the closed contours; None if there are none."""
+    def rings(self, items: list) -> tuple[list[Ring], list[int]] | None:
+        """The closed contours as (column, row), and the plane of each; None if there are none."""
         rings, planes = self._rings(items)
         if not rings:
             return None
@@ -138,7 +161,7 @@ class _Roi:
             self._refuse("E-CONTOUR-OUTSIDE", found, "Give the whole CT that they were drawn on.")
             return None
         self._report(rings, planes)
-        return _fill_box(rings, np.array(planes), self.shape)
+        return rings, planes
 
     def _rings(self, items: list) -> tuple[list[Ring], list[int]]:
         """Closed contours as (column, row) and their planes; the others are named and passed over."""

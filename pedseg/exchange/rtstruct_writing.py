@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import __version__
-from pedseg.exchange.ct_series import LPS_TO_RAS, CtScan
+from pedseg.exchange.ct_series import INTERPOLATED, LPS_TO_RAS, CtScan
 from pedseg.exchange.dicom_files import reading
 from pedseg.exchange.rings import trace
 from pedseg.exchange.rtstruct import CONTOUR_DATA, read_rtstruct
@@ -33,30 +33,50 @@ FEW_VOXELS = 10
 
 
 def write_rtstruct(
-    file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, *, label: str = "pedseg", few: int = FEW_VOXELS
+    file: Path,
+    masks: Mapping[str, NDArray[np.bool_]],
+    ct: CtScan,
+    *,
+    label: str = "pedseg",
+    few: int = FEW_VOXELS,
+    drawn_by: str = "AUTOMATIC",
 ) -> list[str]:
     """Write masks (column, row, slice), by TG-263 name, as an RTSTRUCT; gives back what a person should look at.
 
     The file is written under a temporary name, read back, compared (DSC at least 0.999 for each organ), then renamed.
     Raises `PedsegInputError` if the CT lacks the identifiers that contours refer to.
     """
-    _check_references(ct)
+    check_references(ct)
+    masks, told = _on_real_slices(masks, ct)
     part = file.with_name(f".{file.name}.{os.getpid()}.part")
     file.parent.mkdir(parents=True, exist_ok=True)
     try:
-        _save(part, _dataset(masks, ct, label))
+        _save(part, _dataset(masks, ct, label, drawn_by))
         _compare(part, file, masks, ct)
         os.replace(part, file)
     finally:
         part.unlink(missing_ok=True)
-    return list(_notes(masks, few))
+    return [*told, *_notes(masks, few)]
 
 
-def _check_references(ct: CtScan) -> None:
+def _on_real_slices(
+    masks: Mapping[str, NDArray[np.bool_]], ct: CtScan
+) -> tuple[Mapping[str, NDArray[np.bool_]], list[str]]:
+    """Slices that a repair has interpolated cannot bear a contour: there is no image to refer to."""
+    made = np.array([uid == INTERPOLATED for uid in ct.uids])
+    if not made.any():
+        return masks, []
+    told = f"{int(made.sum())} interpolated slices bear no contours"
+    return {name: mask & ~made for name, mask in masks.items()}, [told]
+
+
+def check_references(ct: CtScan) -> None:
+    """Refuse a CT that lacks the identifiers by which contours refer to it."""
+    real = [(uid, frame) for uid, frame in zip(ct.uids, ct.frames, strict=True) if uid != INTERPOLATED]
     missing = [
         what
         for what, there in (
-            ("SOPInstanceUID", all(ct.uids) and len(set(zip(ct.uids, ct.frames, strict=True))) == len(ct.uids)),
+            ("SOPInstanceUID", "" not in real and len({*real}) == len(real)),
             ("SeriesInstanceUID", bool(ct.source.uid)),
             ("StudyInstanceUID", bool(ct.source.first.text("StudyInstanceUID"))),
             ("FrameOfReferenceUID", bool(ct.frame_of_reference)),
@@ -90,7 +110,7 @@ def _compare(part: Path, file: Path, masks: Mapping[str, NDArray[np.bool_]], ct:
             raise refuse("E-READ-BACK", file, what, "Nothing was written; please report this scan's geometry.")
 
 
-def _dataset(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, label: str) -> Any:
+def _dataset(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, label: str, drawn_by: str) -> Any:
     """The whole RTSTRUCT (DICOM PS3.3 A.19.3)."""
     from pydicom.dataset import Dataset
     from pydicom.uid import generate_uid
@@ -105,7 +125,8 @@ def _dataset(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, label: str) -> 
         dataset.SpecificCharacterSet = charset
     dataset.SOPClassUID, dataset.SOPInstanceUID = RTSTRUCT_CLASS, generate_uid()
     dataset.Modality, dataset.SeriesInstanceUID, dataset.SeriesNumber = "RTSTRUCT", generate_uid(), None
-    dataset.SeriesDescription = "Contours drawn by a program, not approved"
+    by = "a program" if drawn_by == "AUTOMATIC" else "hand"
+    dataset.SeriesDescription = f"Contours drawn by {by}, not approved"
     dataset.Manufacturer, dataset.ManufacturerModelName, dataset.SoftwareVersions = "pedseg", "pedseg", __version__
     dataset.OperatorsName = ""
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = ct.frame_of_reference, ""
@@ -117,7 +138,7 @@ def _dataset(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, label: str) -> 
     dataset.StructureSetROISequence, dataset.ROIContourSequence, dataset.RTROIObservationsSequence = [], [], []
     colors = {organ.name: organ.color for organ in ORGANS}
     for number, (name, mask) in enumerate(masks.items(), 1):
-        dataset.StructureSetROISequence.append(_roi(number, name, ct))
+        dataset.StructureSetROISequence.append(_roi(number, name, ct, drawn_by))
         dataset.ROIContourSequence.append(_contours(number, mask, ct, colors.get(name, "#FFFFFF")))
         dataset.RTROIObservationsSequence.append(_observation(number, name))
     return dataset
@@ -146,9 +167,8 @@ def _image(ct: CtScan, place: int) -> Any:
 
 def _reference(ct: CtScan) -> Any:
     """Frame of reference, study and series of the CT, and every slice of it."""
-    series = _item(
-        SeriesInstanceUID=ct.source.uid, ContourImageSequence=[_image(ct, place) for place in range(len(ct.uids))]
-    )
+    images = [_image(ct, place) for place, uid in enumerate(ct.uids) if uid != INTERPOLATED]
+    series = _item(SeriesInstanceUID=ct.source.uid, ContourImageSequence=images)
     study = _item(
         ReferencedSOPClassUID="1.2.840.10008.3.1.2.3.1",
         ReferencedSOPInstanceUID=str(ct.header.StudyInstanceUID),
@@ -157,12 +177,12 @@ def _reference(ct: CtScan) -> Any:
     return _item(FrameOfReferenceUID=ct.frame_of_reference, RTReferencedStudySequence=[study])
 
 
-def _roi(number: int, name: str, ct: CtScan) -> Any:
+def _roi(number: int, name: str, ct: CtScan, drawn_by: str) -> Any:
     return _item(
         ROINumber=number,
         ReferencedFrameOfReferenceUID=ct.frame_of_reference,
         ROIName=name[:64],
-        ROIGenerationAlgorithm="AUTOMATIC",
+        ROIGenerationAlgorithm=drawn_by,
     )
 
 

@@ -68,7 +68,7 @@ def export(options: argparse.Namespace) -> Iterator[str]:
     from pedseg.exchange.ct_series import read_ct
 
     labels = exporting.read_label_map(options.case)
-    ct = read_ct(options.ct, wanted=options.series) if options.ct else None
+    ct = read_ct(options.ct, wanted=options.series, repairs=options.repair) if options.ct else None
     kind = options.format or ("rtstruct" if ct else "nnunet")
     for line in exporting.export(labels, options.out, kind=kind, ct=ct, name=options.case):
         yield f"    {line}"
@@ -82,6 +82,7 @@ def _export(own: argparse.ArgumentParser) -> None:
         "--ct", type=Path, metavar="FOLDER", help="the DICOM folder of the CT; needed for rtstruct and seg"
     )
     own.add_argument("--series", default="", metavar="N", help="which CT series, by number in the table or UID")
+    own.add_argument("--repair", action="append", default=[], choices=REPAIRS[:3], help="of the CT, as at its import")
     own.add_argument("--format", choices=FORMATS, help="default: rtstruct with --ct, else nnunet")
     own.add_argument("--out", type=Path, required=True)
 

@@ -105,7 +105,8 @@ def join(options: argparse.Namespace) -> Iterator[str]:
     for event in end_to_end.join(options.url, options.center, options.data, state, **own):
         yield str(event.finding or f"round {event.round}: {event.what} {event.kind}".strip())
     loss = Ledger(state / "ledger.tsv").privacy_loss()
-    yield f"privacy of all weights in {state / 'ledger.tsv'}: epsilon {loss:.3g} at delta 1e-5"
+    if math.isfinite(loss):
+        yield f"privacy of all weights in {state / 'ledger.tsv'}: epsilon {loss:.3g} at delta 1e-5"
     yield f"weights: {state / 'federated.safetensors'}"
 
 

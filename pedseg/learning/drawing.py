@@ -46,10 +46,12 @@ def draw_nifti(network: nn.Module, plan: Plan, targets: Sequence[tuple[Path, Pat
         raise PedsegInputError(findings)
 
 
-def draw_dicom(network: nn.Module, plan: Plan, folder: Path, out: Path, *, series: str = "") -> Iterator[str]:
+def draw_dicom(
+    network: nn.Module, plan: Plan, folder: Path, out: Path, *, series: str = "", repairs: Sequence[str] = ()
+) -> Iterator[str]:
     """Contours of the CT in a DICOM folder: a label map, or an RTSTRUCT if `out` ends in .dcm."""
-    ct: CtScan = read_ct(folder, wanted=series)
-    yield from ct.notes
+    ct: CtScan = read_ct(folder, wanted=series, repairs=repairs)
+    yield from (*ct.notes, *ct.repairs)
     labels = draw(network, plan, ct.scan, folder)
     if out.suffix == ".dcm":
         yield from export(labels, out, kind="rtstruct", ct=ct, name=folder)

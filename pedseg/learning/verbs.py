@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pedseg.findings import refuse
 
+REPAIRS = ("doubles", "gaps", "tilt")
+
 
 def predict(options: argparse.Namespace) -> Iterator[str]:
     """Draw contours on NIfTI scans, or on a CT in DICOM (to RTSTRUCT if --out ends in .dcm)."""
@@ -16,7 +18,7 @@ def predict(options: argparse.Namespace) -> Iterator[str]:
 
     net, plan = training.load_network(options.model)
     if _is_dicom(options.scan):
-        yield from draw_dicom(net, plan, options.scan, options.out, series=options.series)
+        yield from draw_dicom(net, plan, options.scan, options.out, series=options.series, repairs=options.repair)
     else:
         yield from draw_nifti(net, plan, targets(options.scan, options.out))
     yield f"contours of {len(plan.organs)} organs: {options.out}"
@@ -27,6 +29,7 @@ def _predict(own: argparse.ArgumentParser) -> None:
     own.add_argument("--model", type=Path, required=True, help="weights, a .safetensors file")
     own.add_argument("--out", type=Path, required=True, help="label map (.nii.gz), RTSTRUCT (.dcm), or a folder")
     own.add_argument("--series", default="", metavar="N", help="which CT series, by number in the table or UID")
+    own.add_argument("--repair", action="append", default=[], choices=REPAIRS, help="of a CT in DICOM")
 
 
 def _is_dicom(source: Path) -> bool:

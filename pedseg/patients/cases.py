@@ -52,6 +52,11 @@ class Case:
     modality: str = "CT"
     sequence: str = ""
 
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Organs that a network is scored on: those that people drew; all, where a program drew everything."""
+        return tuple(name for name in self.annotated if name not in self.silver) or self.annotated
+
 
 @dataclass(frozen=True)
 class DataSet:

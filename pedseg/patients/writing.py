@@ -188,10 +188,11 @@ def written_cases(folder: Path) -> dict[str, dict[str, str]]:
     return {name: rows[name] for name in sorted(rows) if complete(name)}
 
 
-def write_index(folder: Path, *, center: str) -> list[dict[str, str]]:
+def write_index(folder: Path, *, center: str, situs_inversus: Iterable[str] = ()) -> list[dict[str, str]]:
     """Gather the finished cases: `cases.tsv`, the lists for nnU-Net and MONAI, last `dataset.json`.
 
-    A folder without `dataset.json` is unfinished. May be called again after more cases.
+    A folder without `dataset.json` is unfinished. May be called again after more cases. `situs_inversus` are cases
+    whose organs are truly mirrored; those that dataset.json names already stay.
     """
     folder = Path(folder)
     rows = list(written_cases(folder).values())
@@ -207,8 +208,9 @@ def write_index(folder: Path, *, center: str) -> list[dict[str, str]]:
     names = {split: [row["case"] for row in rows if row["split"] == split] for split in SPLITS}
     _write_json(folder / "splits_final.json", [{"train": names["train"], "val": names["validation"]}])
     _write_json(folder / "datalist.json", _datalist(folder, rows))
-    kinds = sorted({row.get("modality") or "CT" for row in rows})
-    about = _about(center, len(names["train"]) + len(names["validation"]), "+".join(kinds))
+    kinds = "+".join(sorted({row.get("modality") or "CT" for row in rows}))
+    mirrored = sorted({*situs_inversus, *_mirrored(folder / "dataset.json")})
+    about = _about(center, len(names["train"]) + len(names["validation"]), kinds, mirrored)
     _write_json(folder / "dataset.json", about)
     for row in rows:
         (folder / PENDING / f"{row['case']}.json").unlink(missing_ok=True)
@@ -223,14 +225,22 @@ def _write_json(file: Path, content: object) -> None:
     write_whole(file, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def _about(center: str, training: int, channel: str) -> dict:
+def _mirrored(file: Path) -> list[str]:
+    """The cases that an older dataset.json names as mirrored."""
+    try:
+        return list(json.loads(file.read_text(encoding="utf-8"))["pedseg"]["situs_inversus"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _about(center: str, training: int, channel: str, mirrored: Sequence[str]) -> dict:
     """`dataset.json` as nnU-Net v2 reads it; its own keys stand under `pedseg`."""
     return {
         "channel_names": {"0": channel},
         "labels": {"background": 0} | {organ.name: organ.id for organ in ORGANS},
         "numTraining": training,
         "file_ending": ".nii.gz",
-        "pedseg": {"schema": 1, "center": center},
+        "pedseg": {"schema": 1, "center": center} | ({"situs_inversus": list(mirrored)} if mirrored else {}),
     }
 
 

@@ -84,6 +84,23 @@ def learning_curves(
     return figure
 
 
+def by_level(
+    values: Mapping[str, Mapping[float, Sequence[float]]], labels: Mapping[float, str], *, x: str, y: str
+) -> Figure:
+    """Lines through the means of repeated values by name and level; each repetition is an open mark."""
+    figure, axes = _figure(7.0, 3.6)
+    places = {level: place for place, level in enumerate(labels)}
+    for (name, by), (color, line, marker) in zip(values.items(), _styles(values), strict=True):
+        axes.plot([places[level] for level in by], [np.mean(v) for v in by.values()], color=color, ls=line, label=name)
+        spots = [(places[level], value) for level, repeated in by.items() for value in repeated]
+        axes.plot(*np.transpose(spots), marker, color=color, markersize=6, markerfacecolor="none")
+    axes.set_xticks(list(places.values()), list(labels.values()))
+    axes.set(xlabel=x, ylabel=y, ylim=(0, None))
+    axes.grid(axis="y", color="#dddddd")
+    axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
 def growth(
     curves: Mapping[str, Sequence[tuple[float, float]]],
     dots: Mapping[str, Sequence[tuple[float, float]]],

@@ -37,7 +37,7 @@ def examine(
     for dataset, case in lesson.progress(children, len(children), f"testing {scores.title(Arm(model, trained_on))}"):
         memory.give_back()
         scan, truth = load_image(case), load_labels(dataset, case)
-        known = [name for name in plan.organs if name in case.annotated]
+        known = [name for name in plan.organs if name in case.trusted]
         child = {"tested_on": dataset.center, "patient": case.patient, "case": case.name}
         for score in score_case(truth.voxels, predict(network, scan, plan), scan.spacing_mm, known):
             rows.append({**who, **child, **vars(score)})

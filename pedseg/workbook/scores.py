@@ -7,6 +7,7 @@ are called by what a reader would say: `Polder alone`, `federated`, `centralized
 from __future__ import annotations
 
 import html
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -208,3 +209,14 @@ def as_html(lines: Sequence[Mapping[str, Any]], caption: str = "") -> str:
 def _cell(value: Any) -> str:
     side = "right" if isinstance(value, int | float) else "left"
     return f'<td style="text-align:{side}">{html.escape(str(value))}</td>'
+
+
+def by_noise(rows: Rows) -> tuple[dict[str, dict[float, list[float]]], dict[float, str]]:
+    """Whole trainings with noise: DSC of each seed by hospitals and noise, and what stands under each noise."""
+    values: dict[str, dict[float, list[float]]] = {}
+    labels: dict[float, str] = {}
+    for row in sorted(rows, key=lambda row: (int(row["hospitals"]), float(row["noise"]))):
+        noise, epsilon = float(row["noise"]), float(row["epsilon"])
+        values.setdefault(f"{row['hospitals']} hospitals", {}).setdefault(noise, []).append(float(row["dsc"]))
+        labels[noise] = f"{noise:g}\nε = {epsilon:.0e}" if math.isfinite(epsilon) else f"{noise:g}\nno promise"
+    return values, dict(sorted(labels.items()))

@@ -98,7 +98,7 @@ def rtstruct(folder: Path, place: Path) -> Callable[[bytes], object]:
 
     def read(data: bytes) -> object:
         place.write_bytes(data)
-        return read_rtstruct(place, scan)
+        return dict(read_rtstruct(place, scan).masks)
 
     return read
 

@@ -18,8 +18,11 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from pedseg.exchange.ct_series import LPS_TO_RAS, group, read_ct, table
+from pedseg.exchange.ct_series import INTERPOLATED, LPS_TO_RAS, group, read_ct, read_series, table
 from pedseg.exchange.dicom_files import open_folder
+from pedseg.exchange.dicom_seg import read_seg, write_seg
+from pedseg.exchange.rtstruct import read_rtstruct
+from pedseg.exchange.rtstruct_writing import write_rtstruct
 from pedseg.findings import PedsegInputError
 
 HU = body()
@@ -163,6 +166,7 @@ def test_what_is_no_ct_is_left_aside(tmp_path):
         save(tmp_path / name, header, np.zeros((8, 8), np.uint16))
     (tmp_path / "notes.txt").write_text("scanned on Monday")
     (tmp_path / "Thumbs.db").write_bytes(bytes(300))
+    (tmp_path / "a" / "b" / "._IM0001.dcm").write_bytes(b"Mac OS X        ")
     kinds = {file.path.name: file.kind for file in open_folder(tmp_path)[0] if file.path.name in others}
     assert kinds == {
         "scout.dcm": "localizer",
@@ -339,7 +343,7 @@ def test_gaps_are_interpolated_when_asked_for(tmp_path):
     ct = read_ct(tmp_path, repairs=["gaps"])
     np.testing.assert_array_equal(ct.scan.voxels, ramp)  # what is linear is interpolated exactly
     assert ct.repairs == ("3 slices interpolated",)
-    assert [place for place, uid in enumerate(ct.uids) if not uid] == [7, 8, 15]
+    assert [place for place, uid in enumerate(ct.uids) if uid == INTERPOLATED] == [7, 8, 15]
 
 
 def test_a_tilt_is_undone_when_asked_for(tmp_path):
@@ -380,3 +384,50 @@ def test_a_repair_that_does_not_exist(tmp_path):
     write_series(tmp_path, HU)
     with pytest.raises(PedsegInputError, match="E-REPAIR"):
         read_ct(tmp_path, repairs=["magic"])
+
+
+def test_contours_of_an_enhanced_ct_name_its_frames(tmp_path):
+    enhanced(tmp_path / "ct", HU)
+    ct = read_ct(tmp_path / "ct")
+    mask = {"Liver": ct.scan.voxels > 300, "Spleen": np.indices(HU.shape)[2] % 7 == 2}
+    write_rtstruct(tmp_path / "rs.dcm", mask, ct)
+    item = pydicom.dcmread(tmp_path / "rs.dcm").ROIContourSequence[1].ContourSequence[0]
+    assert item.ContourImageSequence[0].ReferencedFrameNumber == ct.frames[2] + 1
+    back = read_rtstruct(tmp_path / "rs.dcm", ct)
+    assert back.notes == ("Spleen: 12 slices between the contours have none; nothing is filled in",)
+    for name in mask:
+        np.testing.assert_array_equal(back.masks[name], mask[name])
+
+
+def test_segments_of_an_enhanced_ct_lie_on_its_frames(tmp_path):
+    enhanced(tmp_path / "ct", HU)
+    file = tmp_path / "ct" / "enhanced.dcm"
+    dataset = pydicom.dcmread(file)  # what highdicom asks of a source
+    dataset.ContentDate, dataset.ContentTime, dataset.Manufacturer = "20240305", "120000", "made"
+    dataset.save_as(file)
+    ct = read_ct(tmp_path / "ct")
+    mask = {"Liver": ct.scan.voxels > 300, "Spleen": np.indices(HU.shape)[2] == 2}
+    write_seg(tmp_path / "seg.dcm", mask, ct)
+    for name, found in read_seg(tmp_path / "seg.dcm", ct).masks.items():
+        np.testing.assert_array_equal(found, mask[name])
+
+
+def test_more_slices_than_there_are_left_are_not_made_up(tmp_path):
+    write_series(tmp_path, HU, change=lambda k, header: k < 6 or k == 19)
+    with pytest.raises(PedsegInputError, match="13 of 20 slices are missing"):
+        read_ct(tmp_path, repairs=["gaps"])
+
+
+def test_odd_files_of_real_devices_are_read_or_refused():
+    """The files that pydicom is tested with: 160 of many makers, syntaxes and faults, some of them CT."""
+    files, findings = open_folder(Path(pydicom.__file__).parent / "data" / "test_files")
+    assert len(files) > 100
+    assert {finding.code for finding in findings} <= {"E-NOT-DICOM", "E-DICOM-NO-META", "E-DICOM-DAMAGED"}
+    series, read = group(files), 0
+    assert len(series) > 3
+    for one in series:
+        try:
+            read += read_series(one).scan.voxels.ndim == 3
+        except PedsegInputError as error:
+            assert all(finding.remedy for finding in error.findings)
+    assert read >= 1

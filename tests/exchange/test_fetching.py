@@ -27,7 +27,15 @@ def archive(tmp_path_factory):
     spec.loader.exec_module(servers)
     folder = tmp_path_factory.mktemp("archive")
     server = servers.s3(folder)
-    server.start()
+    try:
+        server.start()
+        yield server, fill(server, servers, folder)
+    finally:
+        server.kill()
+
+
+def fill(server, servers, folder: Path) -> Path:
+    """Put two children into the archive; gives back the index that lists them."""
     servers.make_bucket(server, "idc-open-data")
     rows = []
     with fetching.CHILDREN.open(newline="") as stream:
@@ -40,8 +48,7 @@ def archive(tmp_path_factory):
         connection.execute(f"create table series ({columns})")
         connection.executemany(f"insert into series values ({', '.join('?' * len(fetching.FIELDS))})", rows)
         connection.execute(f"copy series to '{folder / 'index.parquet'}' (format parquet)")
-    yield server, folder / "index.parquet"
-    server.kill()
+    return folder / "index.parquet"
 
 
 def put_child(server, folder: Path, child: dict[str, str]) -> list[tuple]:

@@ -18,7 +18,7 @@ from pedseg.exchange.ct_series import LPS_TO_RAS, read_ct
 from pedseg.exchange.dicom_seg import write_seg
 
 SHAPE = (12, 10, 4)
-COUNTS = {"nifti": 8000, "packed": 4000, "ct": 3500, "rtstruct": 4000, "seg": 1000}
+COUNTS = {"nifti": 9000, "packed": 5000, "ct": 1500, "rtstruct": 4200, "seg": 500}
 
 
 @pytest.fixture(scope="module")

@@ -267,6 +267,7 @@ def test_who_drew_it_and_what_is_gone_are_four_things(tmp_path):
     (one,) = bring(tmp_path / "raw", tmp_path / "ds")
     (case,) = read_dataset_of_one(tmp_path / "ds").cases
     assert (case.annotated, case.silver, case.absent) == (("Liver", "Spleen", "Heart"), ("Spleen",), ())
+    assert case.trusted == ("Liver", "Heart")  # what a program drew teaches, and is no truth to be scored on
     assert "empty, taken as not annotated: kidney-left" in one.told
     bring(tmp_path / "raw", tmp_path / "other", wishes=Wishes(empty_means_absent=True))
     (case,) = read_dataset_of_one(tmp_path / "other").cases
@@ -384,3 +385,49 @@ def test_the_whole_way_from_the_archive_to_the_planning_system(root, tmp_path, m
     assert "Müller".encode() in content
     for file in (tmp_path / "ds").rglob("*.*"):
         assert b"annegret" not in hidden(file.read_bytes()).lower() if file.is_file() else True
+
+
+def test_two_patients_in_one_flat_folder_stay_two(tmp_path):
+    """Exports often put all files of all patients side by side: none may get the voxels or the contours of another."""
+    for number in range(2):
+        patient(tmp_path / "sorted", f"child{number}", PEDIATRIC[8:20], seed=number)
+    for file in [*(tmp_path / "sorted").rglob("*.dcm")]:
+        target = tmp_path / "flat" / f"{file.parts[-3]}{file.parts[-2]}{file.name}"
+        target.parent.mkdir(exist_ok=True)
+        file.rename(target)
+    became = bring(tmp_path / "flat", tmp_path / "ds")
+    assert len({one.case for one in became}) == 2
+    cases = read_dataset_of_one(tmp_path / "ds").cases
+    images = [load_image(case).voxels for case in cases]
+    meant = [to_ras(Scan(body(SHAPE, seed), np.diag([-1.0, -1.0, 1.0, 1.0]))).voxels for seed in range(2)]
+    assert sorted(int(voxels[20, 20, 20]) for voxels in images) == sorted(int(v[20, 20, 20]) for v in meant)
+    assert not np.array_equal(*images)
+
+
+def test_a_series_beside_the_contoured_one_is_named(tmp_path):
+    patient(tmp_path / "raw", "a", PEDIATRIC[8:20])
+    write_series(tmp_path / "raw" / "a" / "later", body(SHAPE), spacing_mm=(4, 4, 5), PatientID="a")
+    (one,) = bring(tmp_path / "raw", tmp_path / "ds")
+    assert any("left out, another series of this patient" in line and "30 slices" in line for line in one.told)
+
+
+def test_a_center_may_have_the_name_of_its_hospital(tmp_path):
+    patient(tmp_path / "raw", "a", (), InstitutionName="Klinikum Here", StudyDescription="may be cut")
+    assert len(bring(tmp_path / "raw", tmp_path / "ds")) == 1
+
+
+def test_words_in_a_nifti_header_and_its_extensions_stay_behind(tmp_path):
+    import nibabel
+
+    image = nibabel.Nifti1Image(body(SHAPE), np.diag([4.0, 4.0, 5.0, 1.0]))
+    image.header.set_xyzt_units("mm")
+    image.header["descrip"] = b"Mueller Anna 20190317"
+    image.header["aux_file"] = b"Anna.par"
+    image.header["db_name"] = b"MRN-8812345"
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", b"Privatgeheimnis-73"))
+    (tmp_path / "Mueller_Anna").mkdir()
+    nibabel.save(image, tmp_path / "Mueller_Anna" / "ct.nii.gz")
+    bring(tmp_path / "Mueller_Anna", tmp_path / "ds")
+    for file in (tmp_path / "ds").rglob("*"):
+        content = hidden(file.read_bytes()) if file.is_file() else b""
+        assert not any(word in content for word in (b"Mueller", b"Anna", b"8812345", b"Privatgeheimnis")), file

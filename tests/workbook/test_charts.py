@@ -21,6 +21,15 @@ def test_learning_curves_smooth_by_a_running_mean():
     assert lines[0].get_linestyle() != lines[1].get_linestyle()
 
 
+def test_repeated_values_stand_at_their_level_and_the_line_goes_through_their_mean():
+    values = {"2 hospitals": {0.0: [0.5, 0.7], 0.1: [0.2, 0.2]}, "5 hospitals": {0.0: [0.6], 0.1: [0.4]}}
+    figure = charts.by_level(values, {0.0: "none", 0.1: "a tenth"}, x="noise", y="mean DSC")
+    line, marks, *_ = figure.axes[0].lines
+    assert np.allclose(line.get_ydata(), [0.6, 0.2])
+    assert sorted(marks.get_xydata().tolist()) == [[0, 0.5], [0, 0.7], [1, 0.2], [1, 0.2]]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["none", "a tenth"]
+
+
 def test_the_table_prints_every_number_and_a_dash_for_none():
     figure = charts.table({"federated": {"Polder": 0.9, "Neckar": 0.88}, "pooled": {"Polder": 0.91}})
     assert [text.get_text() for text in figure.axes[0].texts] == ["0.900", "0.880", "0.910", "–"]

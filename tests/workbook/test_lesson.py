@@ -52,6 +52,10 @@ BY_HAND = {
     "share of air": ({"image": np.array([-3.0, -3.0, 1.0, 1.0]), "inside": np.array([0, 0, 1, 1], bool)}, 0.9),
     "numbers of GIN": ({"samples": 8}, 2648),
     "who gains most": ({"gains": {"liver": 0.02, "spleen": 0.3, "pancreas": 0.1}}, "spleen"),
+    "false spacing": ({"places_mm": np.array([0.0, 2.0, 4.0, 10.0, 12.0])}, 3.0),
+    "seconds to guess": ({"digits": 7, "per_second": 1e6}, 10.0),
+    "area through the centers": ({"edge": 4}, 9 / 16),
+    "empty contour": ({}, "unknown"),
 }
 
 

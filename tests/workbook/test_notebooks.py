@@ -17,7 +17,7 @@ from pedseg.workbook.weave import weave
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 NAMES = sorted(source.stem for source in (FOLDER / "source").glob("[0-9][0-9]_*.py"))
-WITH_QUESTIONS = ("01", "02", "03", "04", "05", "06", "07", "08", "10", "11", "12")
+WITH_QUESTIONS = ("01", "02", "03", "04", "05", "06", "07", "08", "10", "11", "12", "13")
 
 
 @pytest.fixture(scope="session")

@@ -180,3 +180,14 @@ def test_gains_are_those_of_one_scenario_and_test_and_a_missing_interval_is_the_
         {**line, "tested_on": "B", "median_difference": 0.9, "interval": None},
     ]
     assert scores.gains(lines, "s", "A") == {"liver": (0.1, 0.0, 0.2), "spleen": (0.3, 0.3, 0.3)}
+
+
+def test_trainings_with_noise_are_sorted_by_hospitals_and_noise():
+    rows = [
+        {"hospitals": n, "noise": z, "seed": s, "dsc": 0.1 * n - z, "epsilon": "inf" if z == 0 else "20000.0"}
+        for s in "01" for z in (0.01, 0) for n in (5, 2)
+    ]  # fmt: skip
+    values, labels = scores.by_noise(rows)
+    assert list(values) == ["2 hospitals", "5 hospitals"] and list(values["5 hospitals"]) == [0.0, 0.01]
+    assert values["5 hospitals"][0.01] == [0.49, 0.49]
+    assert labels == {0.0: "0\nno promise", 0.01: "0.01\nε = 2e+04"}

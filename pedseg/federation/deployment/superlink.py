@@ -58,7 +58,7 @@ def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out:
         run_id = programs.submit([str(programs.write_app(home, config))], env)
         status = yield from programs.follow(run_id, env, out, before, int(config["rounds"]))
         log = programs.call_flwr(["log", run_id, "--show"], env).stdout
-        write_whole(out / RUN_LOG, programs.last_lines(log, number=1000).encode())
+        write_whole(out / RUN_LOG, programs.last_lines(log, number=1000).replace(str(home), "HOME").encode())
         if status != "finished:completed":
             found = f"the run ended as {status}.\n{programs.last_lines(log)}"
             raise refuse("E-SUPERLINK-RUN", out, found, "Mend what the log names.")

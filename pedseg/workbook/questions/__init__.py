@@ -5,9 +5,10 @@ or sizes change. `judging` compares, `lesson.check` does the talking.
 """
 
 from pedseg.workbook.judging import Question
+from pedseg.workbook.questions.exchange import EXCHANGE
 from pedseg.workbook.questions.federations import FEDERATIONS
 from pedseg.workbook.questions.modalities import MODALITIES
 from pedseg.workbook.questions.networks import NETWORKS
 from pedseg.workbook.questions.scans import SCANS
 
-QUESTIONS: dict[str, Question] = {**SCANS, **NETWORKS, **FEDERATIONS, **MODALITIES}
+QUESTIONS: dict[str, Question] = {**SCANS, **NETWORKS, **FEDERATIONS, **MODALITIES, **EXCHANGE}

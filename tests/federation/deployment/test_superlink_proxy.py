@@ -15,6 +15,7 @@ import pytest
 from pedseg.federation import transports
 from pedseg.federation.apps import RESULT
 from pedseg.federation.deployment import programs, superlink
+from pedseg.federation.privacy.ledger import Ledger
 from pedseg.federation.settings import DEFAULTS
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
@@ -60,8 +61,9 @@ def status(home: Path, port: int, path: str) -> int:
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("nginx"), reason="nginx is not installed")
 def test_a_federation_through_the_proxy_that_publishes_the_fleet_path_alone(
-    root: Path, three_hospitals: Path, tmp_path: Path
+    root: Path, three_hospitals: Path, key_folder: Path, tmp_path: Path
 ) -> None:
+    """Behind masks, too: the SuperLink's operator sees no single update."""
     home, out = tmp_path / "home", tmp_path / "out"
     home.mkdir()
     out.mkdir()
@@ -83,13 +85,15 @@ def test_a_federation_through_the_proxy_that_publishes_the_fleet_path_alone(
         for index, folder in enumerate(sorted(three_hospitals.iterdir())):
             key = superlink.make_node_key(home, f"node{index}")
             superlink.register(key.with_suffix(".pub"), f"center{index}", env)
-            stack.enter_context(superlink.supernode(home, proxy, key, index, folder))
+            own = {"keys": str(key_folder), "masks-only": True, "ledger": str(tmp_path / f"ledger{index}.tsv")}
+            stack.enter_context(superlink.supernode(home, proxy, key, index, folder, **own))
         places = {"data": str(three_hospitals), "out": str(out), "centers": 3}
-        config = {**DEFAULTS, **places, "rounds": 1, "steps-per-round": 2, "seed": 7}
+        config = {**DEFAULTS, **places, "rounds": 1, "steps-per-round": 2, "seed": 7, "masks": True}
         run_id = programs.submit([str(programs.write_app(home, config))], env)
         list(programs.follow(run_id, env, out, {}, 1))
         assert programs.status_of(run_id, env) == "finished:completed"
     weights, _, _ = load_weights(out / RESULT)
-    (here,) = transports.federate(three_hospitals, tmp_path / "here", rounds=1, steps=2, seed=7)
+    (here,) = transports.federate(three_hospitals, tmp_path / "here", rounds=1, steps=2, seed=7, masks=True)
     assert sha256_of(weights) == here.sha256
     assert (home / "access.log").read_text().count("POST /v1/fleet/") > 10
+    assert [one.kind for one in Ledger(tmp_path / "ledger0.tsv").entries()] == ["query.fingerprint", "train"]

@@ -16,6 +16,8 @@ from pedseg.federation import transports
 from pedseg.federation.keys import make_keys, write_keys
 from pedseg.federation.mailbox import end_to_end
 from pedseg.federation.mailbox.runs import take_up
+from pedseg.federation.privacy.ledger import Ledger
+from pedseg.federation.privacy.noise import epsilon
 from pedseg.findings import PedsegInputError
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
@@ -102,3 +104,14 @@ def test_the_verb_federate_brings_everything_with_it(
     for _ in range(2):  # the second time everything is there
         assert main([*words, "--rounds", "2", "--steps", "2", "--seed", "7"]) == 0
         assert capsys.readouterr().out.splitlines()[-1] == f"sha256 {expected[-1]}"
+
+
+@pytest.mark.slow
+def test_noise_through_a_mailbox_is_told_on_both_sides(programs, tmp_path: Path) -> None:
+    played = programs(tmp_path / "box", "--clip", "1", "--noise", "2")
+    played.commands["Cc"] += ["--noise", "5"]
+    played.start()
+    played.wait()
+    assert f"epsilon {epsilon(2, 2):.3g}" in played.said("coordinator")
+    assert f"epsilon {epsilon(2, 2):.3g}" in played.said("Aa") and f"epsilon {epsilon(5, 2):.3g}" in played.said("Cc")
+    assert [one.noise for one in Ledger(played.work / "Cc" / "ledger.tsv").entries()] == [0, 5, 5]

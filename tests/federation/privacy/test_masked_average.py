@@ -156,7 +156,7 @@ def test_masks_through_a_mailbox_with_a_center_that_is_killed(programs, three_ho
     *_, here = transports.federate(three_hospitals, tmp_path / "here", rounds=4, steps=2, seed=7, masks=True)
     played = programs(tmp_path / "box", "--rounds", "4", "--masks")
     for name in NAMES[:3]:
-        played.commands[name] += ["--masks-only"]
+        played.commands[name] += ["--masks-only", *(["--clip", "50"] if name == "Cc" else [])]  # longer than any update
     played.start()
     while played.rounds_done() < 1:
         assert played.running["coordinator"].poll() is None, played.said("coordinator")
@@ -164,4 +164,5 @@ def test_masks_through_a_mailbox_with_a_center_that_is_killed(programs, three_ho
     played.start("Bb")
     played.wait()
     assert played.digest() == here.sha256
-    assert "epsilon inf" in played.said("Aa") and "E-" not in "".join(map(played.said, played.commands))
+    assert "epsilon" not in played.said("Aa")  # without noise there is none
+    assert "E-" not in "".join(map(played.said, played.commands))

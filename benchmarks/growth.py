@@ -1,0 +1,158 @@
+"""How a round grows with the number of centers: 2, 8, 32 and 128, in this process and through a mailbox in a folder.
+
+The model has 3 million weights (12 MB). The centers do not train: they add a number to each weight, so that CPU seconds
+and memory are those of the exchange. Each number of centers is a program of its own; through the mailbox
+the coordinator is, and the centers work in another one, by turns. Ours is the cost of a center, or the server's
+peak, with 128 centers; the peer is the same with 2. `python -m benchmarks.growth FIGURE.png` draws them.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import sys
+import tempfile
+import threading
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import numpy as np
+from flwr.serverapp import Grid
+
+from benchmarks.mailbox import add, exchange
+from pedseg import memory
+from pedseg.federation.in_process import InProcessGrid
+from pedseg.federation.keys import OwnKeys, make_keys
+from pedseg.federation.mailbox.center import CenterMailbox
+from pedseg.federation.mailbox.grid import MailboxGrid
+from pedseg.federation.mailbox.runs import take_up
+from pedseg.federation.mailbox.storage import open_place
+
+CENTERS = (2, 8, 32, 128)
+ARRAYS, SIZE, ROUNDS = 30, 100_000, 2
+WAYS = ("in this process", "mailbox")
+
+
+def play(grid: Grid, centers: int) -> dict:
+    """Two rounds as `federate` plays them; CPU seconds of the second and the peak of this program in MiB."""
+    weights = {f"layer{n}": np.zeros(SIZE, dtype=np.float32) for n in range(ARRAYS)}
+    for number in range(1, ROUNDS + 1):
+        start, wall = time.process_time(), time.monotonic()
+        weights = exchange(grid, number, weights, centers)
+    assert np.isclose(weights["layer0"][0], ROUNDS * (centers + 1) / 2)
+    return {"cpu": time.process_time() - start, "wall": time.monotonic() - wall, "mib": memory.peak_mib()}
+
+
+def in_this_process(centers: int, told: Connection) -> None:
+    """Server and centers in one program."""
+    memory.keep_low()
+    told.send(play(InProcessGrid(add, [{}] * centers, {}, workers=1), centers))  # type: ignore[arg-type]
+
+
+def through_a_mailbox(centers: int, told: Connection, folder: Path, keys: dict[str, bytes]) -> None:
+    """The coordinator alone; the centers are in the program that started this one."""
+    memory.keep_low()
+    own = {name: _keys(name, raw) for name, raw in keys.items()}
+    members = [one.member for name, one in own.items() if name != "coordinator"]
+    run = take_up(folder / "run", "growth")
+    told.send(
+        play(MailboxGrid(open_place(folder / "box"), own["coordinator"], members, run, poll_seconds=0.2), centers)
+    )
+
+
+def mailbox_round(centers: int) -> dict:
+    """The same rounds through a mailbox."""
+    names = [f"C{number:03d}" for number in range(centers)]
+    own = {name: make_keys(name) for name in ("coordinator", *names)}
+    with tempfile.TemporaryDirectory() as place:
+        folder, end = Path(place), threading.Event()
+
+        def work() -> None:
+            boxes = [
+                CenterMailbox(open_place(folder / "box"), own[name], own["coordinator"].member, {}, folder / name, add)
+                for name in names
+            ]
+            while not end.is_set():
+                if not [event for box in boxes for event in box.turn()]:
+                    time.sleep(0.05)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            return _program(through_a_mailbox, centers, folder, {name: _raw(one) for name, one in own.items()})
+        finally:
+            end.set()
+            thread.join()
+
+
+def _raw(keys: OwnKeys) -> bytes:
+    return keys.signing.private_bytes_raw() + keys.sealing.private_bytes_raw()
+
+
+def _keys(name: str, raw: bytes) -> OwnKeys:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    return OwnKeys(name, Ed25519PrivateKey.from_private_bytes(raw[:32]), X25519PrivateKey.from_private_bytes(raw[32:]))
+
+
+def _program(target, centers: int, *arguments) -> dict:
+    """What a program of its own tells."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    program = context.Process(target=target, args=(centers, theirs, *arguments))
+    program.start()
+    try:
+        assert ours.poll(600)
+        return ours.recv()
+    finally:
+        program.join()
+
+
+def curves() -> dict[str, dict[int, dict]]:
+    """CPU seconds of a round and peak of the server by way and number of centers."""
+    return {
+        WAYS[0]: {n: _program(in_this_process, n) for n in CENTERS},
+        WAYS[1]: {n: mailbox_round(n) for n in CENTERS},
+    }
+
+
+def measure() -> list[dict]:
+    """For each way: CPU milliseconds a center, and the server's peak, with the most centers beside the fewest."""
+    few, many, rows = CENTERS[0], CENTERS[-1], []
+    for way, found in curves().items():
+        costs = [1000 * found[n]["cpu"] / n for n in (many, few)]
+        peaks = [found[n]["mib"] for n in (many, few)]
+        for what, (ours, peer), unit in (("a center", costs, "CPU ms"), ("server", peaks, "MiB")):
+            name = f"{way}: {what}, {many} centers beside {few}"
+            rows.append({"name": name, "ours": ours, "peer": peer, "ratio": ours / peer, "unit": unit})
+    return rows
+
+
+def draw(found: dict[str, dict[int, dict]], file: Path) -> None:
+    """Two panels: seconds of a round, and the server's peak, by the number of centers."""
+    from matplotlib.figure import Figure
+
+    figure = Figure((8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for (way, points), color, line, marker in zip(found.items(), ("#0072B2", "#D55E00"), "-:", "os", strict=True):
+        numbers = list(points)
+        style = {"color": color, "linestyle": line, "marker": marker, "label": way}
+        left.plot(numbers, [points[n]["cpu"] for n in numbers], **style)
+        right.plot(numbers, [points[n]["mib"] for n in numbers], **style)
+    left.set(xlabel="centers", ylabel="server: CPU seconds of a round")
+    right.set(xlabel="centers", ylabel="server: peak memory (MiB)")
+    for axes in (left, right):
+        axes.set_ylim(0, 1.12 * axes.dataLim.y1)
+        axes.grid(axis="y", color="#dddddd")
+        axes.set_xticks(CENTERS, [str(n) if n != 8 else "" for n in CENTERS])
+    left.legend(frameon=False)
+    figure.savefig(file, dpi=110)
+
+
+if __name__ == "__main__":
+    found = curves()
+    print(json.dumps(found))
+    if sys.argv[1:]:
+        draw(found, Path(sys.argv[1]))

@@ -1,0 +1,189 @@
+# %% [markdown]
+# # 13 · Your own patients
+#
+# *25 minutes · clinicians, researchers, students · the computer works for about one of them*
+#
+# **You will be able to**
+# - read a folder from the archive, and say why some folders must be refused,
+# - bring scans into a data set in which nobody can be found again,
+# - let a network draw, and write contours that a planning system opens.
+#
+# No patient is needed: an invented one, Paula, is handed over as an archive would hand her over. Put the name of a
+# folder of your own in her place whenever you like. Nothing leaves this computer.
+
+# %%
+from pedseg.exchange import ct_series, deidentify, dicom_files, exporting, practice, rtstruct
+from pedseg.patients.datasets import load_image, load_labels
+from pedseg.workbook import exam, figures, lesson
+
+lesson.setup()
+dataset = lesson.samples()[0]
+child = dataset.cases[0]
+truth = load_labels(dataset, child)
+folder = practice.hand_over(lesson.runs() / "archive", load_image(child), truth)
+print(folder.name)
+
+# %% [markdown]
+# ## What an archive hands over
+#
+# One scan is a folder of many files, a slice each, and other things lie among them.
+
+# %%
+from collections import Counter
+
+files, broken = dicom_files.open_folder(folder)
+print(Counter(file.kind for file in files))
+series = ct_series.group(files)
+print(*ct_series.table(series), sep="\n")
+ct = ct_series.read_series(series[0])
+print(ct.scan.shape, ct.scan.spacing_mm, ct.notes)
+
+# %%
+from pedseg.scan import to_ras
+
+shown, index = to_ras(ct.scan), figures.fullest(truth.voxels)
+figures.show(
+    figures.slice_figure(shown, index=index, title="Paula"),
+    alt="An axial slice of Paula's abdomen, read from DICOM files; her right is on the left.",
+)
+
+# %% [markdown]
+# ## Slices are missing
+#
+# Transfers break. Below, five slices lie at these places in mm; two between them were lost. A reader that trusts the
+# first and the last place spaces what is left evenly. Common readers do, without a word.
+#
+# **Question.** Which distance between slices, in mm, does such a reader believe in?
+
+# %% exercise
+import numpy as np
+
+places_mm = np.array([0.0, 4.0, 8.0, 20.0, 24.0])
+believed_mm = (places_mm[-1] - places_mm[0]) / (len(places_mm) - 1)  # answer
+believed_mm = lesson.check("false spacing", believed_mm, places_mm=places_mm)
+
+# %% [markdown] answer
+# 6 mm instead of 4: every organ would grow by half, and the slices above the gap would lie in the wrong place.
+# Nothing in the picture looks broken.
+
+# %% [markdown]
+# Here the gap is refused, with its place and a way out. A repair is never made unless somebody asks for it by name,
+# and then it is written down beside the scan.
+
+# %%
+from pedseg.findings import PedsegInputError
+
+torn = ct_series.Series(series[0].uid, series[0].files[:20] + series[0].files[21:])
+try:
+    ct_series.read_series(torn)
+except PedsegInputError as error:
+    print(error.findings[0].code, error.findings[0].finding, error.findings[0].remedy, sep="\n")
+print(ct_series.read_series(torn, repairs=["gaps"]).repairs)
+
+# %% [markdown]
+# ## Into a data set, without her name
+#
+# Paula's name stands in her files and in the name of the folder. `import_scans` does not take names out: it takes in
+# only what is on a short list, and everything else stays behind. On the command line this is
+# `pedseg import FOLDER --to DATASET --center Here`.
+
+# %%
+from pedseg.exchange.importing import import_scans
+
+here, key = lesson.runs() / "own", lesson.runs() / "keys" / "Here.case-key"
+for case in import_scans(folder, here / "Dataset903_Here", center="Here", key=key):
+    print(case.case, case.organs, *case.told, sep="\n  ")
+left_behind = [word for word in deidentify.identifiers(ct.header) if word.isalpha()]
+print("\nwords that stay behind:", *sorted(left_behind)[:12])
+
+# %% [markdown]
+# `Leber`, `Lt Kidney`, `Herz`: names are looked up in a table of exact spellings and never guessed, because Kidney_L
+# and Kidney_R differ by one letter. What the table does not know is listed for you.
+#
+# The case's name is a hash of her number **and of a key** that stays with the hospital. Why the key? Her number has
+# seven digits, and a computer tries a million hashes a second.
+#
+# **Question.** Without the key, after how many seconds has somebody tried all numbers, and found hers?
+
+# %% exercise
+digits, per_second = 7, 1e6
+seconds = 10**digits / per_second  # answer
+seconds = lesson.check("seconds to guess", seconds, digits=digits, per_second=per_second)
+
+# %% [markdown] answer
+# Ten seconds. A hash alone hides nothing that can be counted through; birth dates are found faster still.
+
+# %% [markdown]
+# **Question.** Planning systems make empty contours of all organs from a template, before anybody draws. Paula's file
+# has an empty contour called *KIDNEY_RIGHT*. Is her kidney `absent`, or is it `unknown`?
+
+# %% exercise
+kidney = "unknown"  # answer
+kidney = lesson.check("empty contour", kidney)
+
+# %% [markdown] answer
+# Unknown: nobody said that it was removed. In training, `absent` punishes every voxel that is drawn there, and
+# `unknown` leaves the network free. If you know that empty means removed, say so with `--empty-means-absent`.
+
+# %% [markdown]
+# ## A network draws, and the planning system gets it
+#
+# The federated network of the recorded study draws on her CT; then the contours are written as RTSTRUCT, read back as
+# a stranger would read them, and compared voxel by voxel before you get the file.
+# On the command line: `pedseg predict FOLDER --model WEIGHTS --out contours.dcm`.
+
+# %%
+from pedseg.learning import drawing, training
+
+weights = exam.weight_files(lesson.study())
+drawn = drawing.draw(*training.load_network(weights["federated"]), ct.scan, folder)
+told = exporting.export(drawn, here / "contours.dcm", kind="rtstruct", ct=ct)
+back = rtstruct.read_rtstruct(here / "contours.dcm", ct)
+meant = exporting.onto(drawn, ct, folder)
+same = [name for name, mask in meant.items() if (mask == back.masks[name]).all()]
+print(len(same), "of", len(back.masks), "organs come back voxel by voxel")
+print(*told, sep="\n")
+
+# %%
+contours = {"truth": truth.voxels, "prediction": to_ras(drawn).voxels}
+figures.show(
+    figures.slice_figure(shown, index=index, **contours),
+    alt="The same slice with true contours, solid, and those of the federated network, dashed.",
+)
+
+# %% [markdown]
+# ## Half a pixel
+#
+# Voxels are small boxes. A contour around them must run along their rims; some programs draw it through the centers
+# of the outermost ones. Take an organ that is a square of 4 by 4 voxels in a slice, an adrenal gland perhaps.
+#
+# **Question.** Which share of its area is left inside a contour through the centers?
+
+# %% exercise
+edge = 4
+share = ((edge - 1) / edge) ** 2  # answer
+share = lesson.check("area through the centers", share, edge=edge)
+
+# %% [markdown] answer
+# 9/16: nearly half the organ is gone before the dose is even planned. In a liver nobody would notice.
+
+# %% [markdown]
+# ## The same with buttons
+#
+# Type a folder, look into it, draw, look at every slice, write. The file says that a program drew it and that nobody
+# has approved it: both are true.
+
+# %% hidden
+from pedseg.viewing.desk import desk
+
+desk(folder, weights)
+
+# %% [markdown]
+# ## To think about
+#
+# - The network was trained on computer-made children. What must happen before a contour of it may touch a treatment?
+# - Which of your scans would be refused today? Whose work would that be?
+# - A child of two with one kidney, in a small town: is a data set without names anonymous?
+
+# %%
+lesson.finish()
