@@ -109,10 +109,8 @@ def _datalist(file: Path, wishes: Wishes) -> tuple[list[Incoming], list[Finding]
     for split, image, label in entries:
         name = image.name.removesuffix(".gz").removesuffix(".nii")
         amos = re.fullmatch(r"amos_(\d{4})", name)
-        if amos and int(amos[1]) >= FIRST_MR_OF_AMOS:
-            told.append(f"left out: {name}, an MR scan")
-            continue
-        found_scans.append(_listed(file, split, image, label, labels, meaning, wishes))
+        modality = "MR" if amos and int(amos[1]) >= FIRST_MR_OF_AMOS else "CT"
+        found_scans.append(_listed(file, split, image, label, labels, meaning, wishes, modality))
     return found_scans, [], told
 
 
@@ -138,12 +136,14 @@ def _entry(folder: Path, item: object) -> tuple[Path, Path | None]:
 
 
 def _listed(
-    file: Path, split: str, image: Path, label: Path | None, names: Mapping[int, str], meaning: Meaning, wishes: Wishes
-) -> Incoming:
+    file: Path, split: str, image: Path, label: Path | None, names: Mapping[int, str], meaning: Meaning, wishes: Wishes,
+    modality: str,
+) -> Incoming:  # fmt: skip
     def load() -> Loaded:
         scan, repairs, notes = clean(read_nifti(image), image)
+        about = {"modality": modality}
         if label is None:
-            return Loaded(scan, None, notes=tuple(notes), repairs=tuple(repairs), told=tuple(notes))
+            return Loaded(scan, None, (), (), about, tuple(notes), tuple(repairs), tuple(notes))
         case = Case(image.name, "", "", split, image, label)
         drawn = read_nifti(label)
         refuse_other_grid(case, drawn, scan)
@@ -154,7 +154,8 @@ def _listed(
             raise refuse("E-LABEL-VALUES", label, found, "Name them in the list, or redraw the map.")
         masks = {name: numbers == number for number, name in names.items()}
         labels, overlaps = join(masks, meaning, scan, label, allowed="overlaps" in wishes.repairs)
-        return Loaded(scan, labels, tuple(meaning.organs), (), {}, (*notes, *overlaps), tuple(repairs), tuple(notes))
+        told = (*notes, *overlaps)
+        return Loaded(scan, labels, tuple(meaning.organs), (), about, told, tuple(repairs), tuple(notes))
 
     name = image.name.removesuffix(".gz").removesuffix(".nii")
     public = name if PUBLIC_ID.fullmatch(name) else ""
