@@ -107,11 +107,17 @@ def _datalist(file: Path, wishes: Wishes) -> tuple[list[Incoming], list[Finding]
     told = meaning.lines()
     found_scans = []
     for split, image, label in entries:
-        name = image.name.removesuffix(".gz").removesuffix(".nii")
-        amos = re.fullmatch(r"amos_(\d{4})", name)
-        modality = "MR" if amos and int(amos[1]) >= FIRST_MR_OF_AMOS else "CT"
-        found_scans.append(_listed(file, split, image, label, labels, meaning, wishes, modality))
+        about = _modality(image, content.get("modality"))
+        found_scans.append(_listed(file, split, image, label, labels, meaning, wishes, about))
     return found_scans, [], told
+
+
+def _modality(image: Path, said: object) -> dict[str, str]:
+    """CT or MR: AMOS22 tells by its number, other lists say `"modality": {"0": "MRI"}`."""
+    amos = re.fullmatch(r"amos_(\d{4})\.nii(\.gz)?", image.name)
+    words = {str(word).upper()[:2] for word in said.values()} if isinstance(said, Mapping) else set()
+    mr = int(amos[1]) >= FIRST_MR_OF_AMOS if amos else words == {"MR"}
+    return {"modality": "MR", "sequence": "other"} if mr else {}
 
 
 def _label_names(labels: object) -> dict[int, str]:
@@ -136,14 +142,13 @@ def _entry(folder: Path, item: object) -> tuple[Path, Path | None]:
 
 
 def _listed(
-    file: Path, split: str, image: Path, label: Path | None, names: Mapping[int, str], meaning: Meaning, wishes: Wishes,
-    modality: str,
+    file: Path, split: str, image: Path, label: Path | None, names: Mapping[int, str], meaning: Meaning,
+    wishes: Wishes, about: Mapping[str, str],
 ) -> Incoming:  # fmt: skip
     def load() -> Loaded:
         scan, repairs, notes = clean(read_nifti(image), image)
-        about = {"modality": modality}
         if label is None:
-            return Loaded(scan, None, (), (), about, tuple(notes), tuple(repairs), tuple(notes))
+            return Loaded(scan, None, about=about, notes=tuple(notes), repairs=tuple(repairs), told=tuple(notes))
         case = Case(image.name, "", "", split, image, label)
         drawn = read_nifti(label)
         refuse_other_grid(case, drawn, scan)
@@ -154,8 +159,8 @@ def _listed(
             raise refuse("E-LABEL-VALUES", label, found, "Name them in the list, or redraw the map.")
         masks = {name: numbers == number for number, name in names.items()}
         labels, overlaps = join(masks, meaning, scan, label, allowed="overlaps" in wishes.repairs)
-        told = (*notes, *overlaps)
-        return Loaded(scan, labels, tuple(meaning.organs), (), about, told, tuple(repairs), tuple(notes))
+        said = (*notes, *overlaps), tuple(repairs), tuple(notes)
+        return Loaded(scan, labels, tuple(meaning.organs), (), about, *said)
 
     name = image.name.removesuffix(".gz").removesuffix(".nii")
     public = name if PUBLIC_ID.fullmatch(name) else ""

@@ -15,6 +15,7 @@ from pedseg.exchange.naming import read_names, spell, understand
 from pedseg.findings import Finding, PedsegInputError
 from pedseg.organs import ORGANS, organ
 from pedseg.patients.datasets import load_labels, survey
+from pedseg.patients.table import read_table
 from pedseg.scan import Scan, write_nifti
 
 SHAPE = (40, 36, 20)
@@ -64,8 +65,10 @@ def test_amos22(tmp_path):
     about = {"name": "AMOS", "modality": {"0": "CT"}, "labels": labels, "training": entries, "test": []}
     (tmp_path / "amos22" / "dataset.json").write_text(json.dumps(about))
     became, dataset = bring(tmp_path / "amos22", tmp_path, license="CC BY 4.0", origin="AMOS22")
-    case, _ = sorted(dataset.cases, key=lambda one: one.modality)  # ids from 500 are MR
-    assert [one.modality for one in dataset.cases].count("MR") == 1 and case.modality == "CT"
+    by_source = {row["source"].split()[-1]: row["case"] for row in read_table(tmp_path / "ds" / "cases.tsv")}
+    cases = {case.name: case for case in dataset.cases}
+    case, mr = cases[by_source["amos_0004"]], cases[by_source["amos_0507"]]
+    assert (case.modality, mr.modality, mr.sequence) == ("CT", "MR", "other")
     assert "not imported: prostate/uterus" in told(became)
     assert "Bowel^Stomach, of which small_bowel, colon is missing" in told(became)
     assert {*case.annotated} == {*MEANT.values()}
