@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from pedseg.evaluation import fedgin, gains
 from pedseg.evaluation.failures import KINDS, Failure
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import story
@@ -88,3 +89,18 @@ def test_recorded_failures_are_of_the_recorded_cases(root):
     assert failed
     assert {one.case for one in failed} <= cases
     assert {one.kind for one in failed} <= set(KINDS)
+
+
+def test_recorded_experiment_with_mr_follows_from_its_rows(root):
+    folder = root / "data_samples" / "results" / "fedgin"
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    rows = read_rows(folder / "cases.csv")
+    assert tuple(rows[0]) == fedgin.ALL_COLUMNS
+    assert {row["scenario"] for row in rows} == {*summary["patients"]} == {*fedgin.SCENARIOS}
+    assert {row["model"] for row in rows} == {"local", "federated", "federated_gin", "centralized_gin"}
+    assert {row["seed"] for row in rows if row["scenario"] == "limited-1:1"} == {"0", "1", "2"}
+    assert {row["tested_on"] for row in rows} == {*fedgin.TESTS}
+    trained = {(row["tested_on"], row["trained_on"]) for row in rows if row["seen"] == "yes"}
+    assert all(tested_on in trained_on.split("+") for tested_on, trained_on in trained)
+    assert json.loads(json.dumps(gains.means(rows))) == summary["means"]
+    assert json.loads(json.dumps(gains.gains(rows))) == summary["gains"]

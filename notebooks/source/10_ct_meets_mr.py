@@ -221,6 +221,9 @@ print(f"{told['seconds']['total']['cpu'] / 60:.0f} minutes of one processor core
 # %% [markdown]
 # Read it column by column. *Fjord T1w 3 T* and *Polder plain* are what no network was trained on.
 #
+# Then change the scenario to `limited-1:5`. Fjord brings one child in six there, and the average of the federation
+# follows Polder: what becomes of *Fjord*'s own kind of scan, without GIN and with it?
+#
 # **Guess:** which of the five organs gains most from GIN in T1-weighted MR? Think of how each looks in the three
 # pictures at the top. Then look.
 
