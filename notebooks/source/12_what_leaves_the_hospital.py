@@ -187,7 +187,7 @@ with (lesson.recorded("noise") / "noise.csv").open() as table:
     by_noise, labels = scores.by_noise(csv.DictReader(table))
 chart = charts.by_level(by_noise, labels, x=x, y="mean DSC of seven organs")
 means = {n: {z: round(np.mean(v), 2) for z, v in line.items()} for n, line in by_noise.items()}
-figures.show(chart, f"Mean DSC after whole trainings by number of hospitals and noise: {means}.")
+figures.show(chart, f"Mean DSC after whole trainings by hospitals and noise: {means}.")
 
 # %% [markdown]
 # Read what stands under the axis: where the contours begin to suffer, ε is still in the hundred thousands, which
