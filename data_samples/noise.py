@@ -127,10 +127,10 @@ def play(out: Path) -> Iterator[Row]:
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
-    for row in play(place):
-        print(row, flush=True)
     settings = {
         "command": "python data_samples/noise.py runs/noise", "rounds": ROUNDS, "steps_per_round": STEPS, "clip": CLIP,
-        "children_a_hospital": CHILDREN, "voxel_mm": VOXEL_MM, "organs": ORGANS, "delta": 1e-5,
+        "children_a_hospital": CHILDREN, "voxel_mm": VOXEL_MM, "organs": ORGANS, "seeds": SEEDS, "delta": 1e-5,
     }  # fmt: skip
     write_whole(place / "summary.json", json.dumps(settings, indent=1).encode())
+    for row in play(place):
+        print(row, flush=True)

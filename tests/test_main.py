@@ -138,14 +138,23 @@ def test_users_own_centers_of_two_layouts_grids_and_organ_lists(hospitals, tiny_
 
 
 def test_an_interrupt_is_130_and_the_next_call_goes_on(hospitals, tmp_path):
-    script = (
-        "import _thread, sys, threading; from pedseg.__main__ import main;"
-        "threading.Timer(float(sys.argv[1]), _thread.interrupt_main).start();"
-        "sys.exit(main(sys.argv[2:]))"
-    )
-    arguments = ["study", "--data", str(hospitals), "--out", str(tmp_path / "out"), "--rounds", "400", "--steps", "3"]
+    script = """
+import _thread, sys, threading, time
+from pathlib import Path
+from pedseg.__main__ import main
+
+def interrupt_when_a_round_is_on_disk():
+    while not any(Path(sys.argv[1]).rglob("*.safetensors")):
+        time.sleep(0.1)
+    _thread.interrupt_main()
+
+threading.Thread(target=interrupt_when_a_round_is_on_disk, daemon=True).start()
+sys.exit(main(sys.argv[2:]))
+"""
+    out = str(tmp_path / "out")
+    arguments = ["study", "--data", str(hospitals), "--out", out, "--rounds", "400", "--steps", "3"]
     ended = subprocess.run(
-        [sys.executable, "-c", script, "8", *arguments], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", script, out, *arguments], capture_output=True, text=True, timeout=300, check=False
     )
     assert ended.returncode == 130, ended.stderr
     assert "Traceback" not in ended.stderr

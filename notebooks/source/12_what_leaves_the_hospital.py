@@ -186,8 +186,8 @@ from pedseg.workbook import scores
 with (lesson.recorded("noise") / "noise.csv").open() as table:
     by_noise, labels = scores.by_noise(csv.DictReader(table))
 chart = charts.by_level(by_noise, labels, x=x, y="mean DSC of seven organs")
-told = {name: {z: f"{np.mean(v):.2f}" for z, v in line.items()} for name, line in by_noise.items()}
-figures.show(chart, f"Mean DSC after whole trainings by number of hospitals and noise: {told}.")
+means = {n: {z: round(np.mean(v), 2) for z, v in line.items()} for n, line in by_noise.items()}
+figures.show(chart, f"Mean DSC after whole trainings by hospitals and noise: {means}.")
 
 # %% [markdown]
 # Read what stands under the axis: where the contours begin to suffer, ε is still in the hundred thousands, which
