@@ -214,9 +214,9 @@ figures.show(chart, "The live experiment: mean DSC by model and way of scanning.
 recorded = lesson.recorded("fedgin")
 told = json.loads((recorded / "summary.json").read_text("utf-8")) if recorded else live
 scenario = "limited-1:1"  # or "limited-1:2", "limited-1:5", "complete"
+print(f"{told['seconds']['total']['cpu'] / 60:.0f} minutes of one processor core")
 chart = charts.table(scores.by_scenario(told["means"], scenario), title=scenario)
 figures.show(chart, "The recorded experiment: mean DSC by model and way of scanning.")
-print(f"{told['seconds']['total']['cpu'] / 60:.0f} minutes of one processor core")
 
 # %% [markdown]
 # Read it column by column. *Fjord T1w 3 T* and *Polder plain* are what no network was trained on.
