@@ -175,7 +175,7 @@ figures.show(chart, "Mean DSC of the averaged network by noise, for 2, 5 and 20 
 
 # %% [markdown]
 # Noise comes back in every round, and the next training starts from what it has left. So here are **whole trainings**,
-# recorded: ten rounds, three seeds each, every hospital with three children on coarse voxels (`data_samples/noise.py`
+# recorded: ten rounds, a mark for each seed, three children a hospital on coarse voxels (`data_samples/noise.py`
 # makes them again, with `pedseg federate --clip … --noise …` for your own scans).
 
 # %%

@@ -23,8 +23,9 @@ Weights = Mapping[str, NDArray]
 def clipped(weights: Weights, before: Weights, largest: float) -> dict[str, NDArray]:
     """The same update, shortened to the length `largest` (L2 norm over all weights) if it is longer."""
     length = update_norm(weights, before)
-    factor = min(1.0, largest / length) if length else 1.0
-    return {name: (start + factor * (weights[name] - start)).astype(start.dtype) for name, start in before.items()}
+    if length <= largest:
+        return dict(weights)
+    return {n: (start + largest / length * (weights[n] - start)).astype(start.dtype) for n, start in before.items()}
 
 
 def noisy(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,6 +161,7 @@ def test_masks_through_a_mailbox_with_a_center_that_is_killed(programs, three_ho
     played.start()
     while played.rounds_done() < 1:
         assert played.running["coordinator"].poll() is None, played.said("coordinator")
+        time.sleep(0.05)
     played.kill("Bb")
     played.start("Bb")
     played.wait()

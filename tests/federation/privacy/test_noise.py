@@ -26,6 +26,12 @@ def test_clipping_shortens_and_keeps_the_direction() -> None:
     assert all(np.array_equal(clipped(BEFORE, BEFORE, 1.0)[name], BEFORE[name]) for name in BEFORE)
 
 
+def test_an_update_that_is_short_enough_keeps_every_bit() -> None:
+    rng = np.random.default_rng(3)
+    before, after = ({"w": rng.normal(size=999).astype(np.float32)} for _ in range(2))
+    assert np.array_equal(clipped(after, before, 1e3)["w"], after["w"])
+
+
 def test_noise_has_the_stated_spread_and_keeps_the_number_type() -> None:
     rng = np.random.default_rng(0)
     out = noisy(AFTER, BEFORE, largest=2.0, noise=1.5, rng=rng)
