@@ -11,7 +11,6 @@ from pedseg.__main__ import main
 from pedseg.evaluation.retest import _blocks, retest
 from pedseg.findings import PedsegInputError
 from pedseg.learning import network, training
-from pedseg.learning.plans import Plan
 from pedseg.organs import NAMES
 from pedseg.patients.centers import COHORT, NECKAR, POLDER, appointments
 
@@ -26,15 +25,11 @@ def test_the_first_patients_are_those_of_the_study():
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(coarse_plan, tmp_path):
     """A finished study of networks that draw nothing."""
-    plan = Plan(
-        "lesson", NAMES, (6.0, 6.0, 8.0), (56, 40, 48), 1, (-900.0, 600.0), 0.0, 200.0,
-        {"kind": "compact", "widths": [2, 2, 2]}, posture="turned",
-    )  # fmt: skip
     for name in ("seed0_local_Polder", "seed0_local_Neckar", "seed0_federated", "seed1_federated"):
-        weights = {key: 0 * array for key, array in network.get_weights(network.build(plan)).items()}
-        training.save_weights(tmp_path / "study/weights" / f"{name}.safetensors", weights, plan, curve="[]")
+        weights = {key: 0 * array for key, array in network.get_weights(network.build(coarse_plan)).items()}
+        training.save_weights(tmp_path / "study/weights" / f"{name}.safetensors", weights, coarse_plan, curve="[]")
     return tmp_path / "study"
 
 

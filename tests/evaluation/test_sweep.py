@@ -13,8 +13,6 @@ from pedseg.evaluation import sweep
 from pedseg.evaluation.sweep import CAUSES, NOTHING, costs_of, usual, with_protocol
 from pedseg.findings import PedsegInputError
 from pedseg.learning import network, training
-from pedseg.learning.plans import Plan
-from pedseg.organs import NAMES
 from pedseg.patients.centers import NECKAR, POLDER
 
 BY_NAME = {cause.name: cause for cause in CAUSES}
@@ -88,15 +86,11 @@ def test_costs_by_hand():
 
 
 @pytest.fixture
-def study(tmp_path):
+def study(coarse_plan, tmp_path):
     """A finished study of untrained networks."""
-    plan = Plan(
-        "lesson", NAMES, (6.0, 6.0, 8.0), (56, 40, 48), 1, (-900.0, 600.0), 0.0, 200.0,
-        {"kind": "compact", "widths": [2, 2, 2]}, posture="turned",
-    )  # fmt: skip
     for name in ("seed0_local_Polder", "seed0_local_Neckar", "seed0_federated"):
         training.save_weights(
-            tmp_path / "weights" / f"{name}.safetensors", network.get_weights(network.build(plan)), plan
+            tmp_path / "weights" / f"{name}.safetensors", network.get_weights(network.build(coarse_plan)), coarse_plan
         )
     return tmp_path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,12 +24,13 @@ SHORT = {"rounds": 1, "steps": 2, "seed": 7}
 
 
 @pytest.fixture
-def nodes(three_hospitals: Path, key_folder: Path) -> list[dict]:
-    """Four centers with a folder of keys."""
-    own_keys(key_folder, "Dd")
+def nodes(three_hospitals: Path, key_folder: Path, tmp_path: Path) -> list[dict]:
+    """Four centers with a folder of keys of their own: other tests' coordinators would wait for the fourth."""
+    keys = Path(shutil.copytree(key_folder, tmp_path / "keys"))
+    own_keys(keys, "Dd")
     folders = sorted(three_hospitals.iterdir())
     return [
-        {"data-dir": str(folder), "center": name, "keys": str(key_folder)}
+        {"data-dir": str(folder), "center": name, "keys": str(keys)}
         for name, folder in zip(NAMES, [*folders, folders[0]], strict=True)
     ]
 
