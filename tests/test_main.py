@@ -139,9 +139,11 @@ def test_users_own_centers_of_two_layouts_grids_and_organ_lists(hospitals, tiny_
 
 def test_an_interrupt_is_130_and_the_next_call_goes_on(hospitals, tmp_path):
     script = """
-import _thread, sys, threading, time
+import _thread, signal, sys, threading, time
 from pathlib import Path
 from pedseg.__main__ import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 
 def interrupt_when_a_round_is_on_disk():
     while not any(Path(sys.argv[1]).rglob("*.safetensors")):
