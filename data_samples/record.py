@@ -8,6 +8,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
                --out runs/posture
     one_phase  python3 run.py study --one-phase --out runs/one_phase
                python3 run.py sweep --study runs/one_phase --cause "contrast phase"
+    one_phase_gin  python3 run.py study --one-phase --gin 0.5 --out runs/one_phase_gin
     rotated    python3 run.py study --posture rotated --out runs/rotated
                python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
     fedgin     python3 run.py fedgin
@@ -33,6 +34,7 @@ KEPT = {
     "retest": ("cases.csv.gz", "summary.json"),
     "posture": ("causes.csv.gz", "causes.json"),
     "one_phase": ("cases.csv", "summary.json", "causes.json"),
+    "one_phase_gin": ("cases.csv.gz", "summary.json"),
     "rotated": ("summary.json", "causes.csv.gz", "causes.json"),
     "fedgin": ("cases.csv", "summary.json"),
     "noise": ("summary.json", "noise.csv"),

@@ -51,7 +51,8 @@ def test_recorded_study_is_whole(root):
 
 
 @pytest.mark.parametrize(
-    ("name", "packed"), [("study", ""), ("one_phase", ""), pytest.param("retest", ".gz", marks=pytest.mark.slow)]
+    ("name", "packed"),
+    [("study", ""), ("one_phase", ""), ("one_phase_gin", ".gz"), pytest.param("retest", ".gz", marks=pytest.mark.slow)],
 )
 def test_recorded_story_follows_from_its_rows(root, name, packed):
     folder = root / "data_samples" / "results" / name
