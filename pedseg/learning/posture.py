@@ -20,6 +20,7 @@ BONE_HU = 250.0
 CROSS = ndimage.generate_binary_structure(2, 1)[:, :, None]  # in the slice
 AIR_EDGE = 0.15  # of the way from the mean of air to that of the patient, at least
 TISSUE_HU = -300.0  # darker is air, or lung
+FEW = 3  # pieces of an MR scan that may be the patient
 AT_LEAST_DEG = 15.0  # a patient less turned than this lies as patients on their back do
 
 
@@ -88,9 +89,9 @@ def without_couch(scan: Scan) -> Scan:
     return scan if near is None else Scan(np.where(near, scan.voxels, scan.voxels.min()), scan.affine)
 
 
-def near_body(scan: Scan, *, above: float = TISSUE_HU) -> NDArray[np.bool_] | None:
+def near_body(scan: Scan) -> NDArray[np.bool_] | None:
     """The patient and about 6 mm around, as a mask over the scan's own voxels; None if nobody is seen."""
-    mask, step = body(scan, above=above)
+    mask, step = body(scan)
     if not mask.any():
         return None
     near = ndimage.binary_dilation(mask)
@@ -169,17 +170,33 @@ _IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, Fal
 
 
 def whole_body(scan: Scan, edge: float) -> NDArray[np.bool_]:
-    """The patient over the scan's own voxels, lungs and dark walls included; `edge` as `air_edge` gives it."""
+    """The patient over the scan's own voxels, lungs and dark walls included; `edge` as `air_edge` gives it.
+
+    A CT shows the couch: the patient is the largest piece in the box around what is thick. In an MR scan nothing
+    but the patient shines, and dark muscle can part the skin from all that is inside: the piece that spans most counts.
+    """
+    air, patient, _ = _two_groups(scan.voxels)
+    if edge <= (air + patient) / 2:
+        return _widest(scan.voxels > edge)
     mask = np.zeros(scan.shape, dtype=bool)
     box = body_box(scan, above=edge, margin_mm=0.0)
-    dense = scan.voxels[box] > edge
-    air, patient, _ = _two_groups(scan.voxels)
-    if edge > (air + patient) / 2:  # a CT: without the shells of a couch that touches the back
-        dense = ndimage.binary_opening(dense, structure=CROSS)
+    dense = ndimage.binary_opening(scan.voxels[box] > edge, structure=CROSS)  # shells of a couch that touches the back
     pieces, number = ndimage.label(dense)
     if number:
-        mask[box] = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+        mask[box] = pieces == _largest(pieces)[0]
     return spanned(mask)
+
+
+def _widest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Of the few largest connected pieces, each with what it spans, the one that holds most."""
+    pieces, _ = ndimage.label(mask)
+    return max((spanned(pieces == piece) for piece in _largest(pieces, FEW)), key=np.count_nonzero, default=mask)
+
+
+def _largest(pieces: NDArray[np.int32], number: int = 1) -> list[int]:
+    """The numbers of the largest connected pieces, the largest first."""
+    sizes = np.bincount(pieces.ravel())[1:]
+    return [1 + int(place) for place in np.argsort(-sizes, kind="stable")[:number]]
 
 
 def spanned(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -199,8 +216,7 @@ def _largest_opened(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     pieces, number = ndimage.label(ndimage.binary_erosion(mask, border_value=1))
     if number == 0:
         return None
-    largest = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
-    return ndimage.binary_dilation(largest) & mask
+    return ndimage.binary_dilation(pieces == _largest(pieces)[0]) & mask
 
 
 def _bounds(mask: NDArray[np.bool_]) -> Box:
