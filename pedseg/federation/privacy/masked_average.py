@@ -2,7 +2,8 @@
 
 If a center of the circle is missing, the masks do not cancel: the round is void and the model stays. Whoever
 was missing sits out the next round, after a second time the next two, then four, and so on; then it is
-asked again, and at a new start if the others would be too few. Nobody may be asked twice in one round: two sums over different circles differ by somebody's update.
+asked again, and at a new start if the others would be too few. Nobody may be asked twice in one round: two
+sums over different circles differ by somebody's update.
 """
 
 from __future__ import annotations
