@@ -23,7 +23,7 @@ from flwr.serverapp import Grid
 from benchmarks.mailbox import add, exchange
 from pedseg import memory
 from pedseg.federation.in_process import InProcessGrid
-from pedseg.federation.keys import OwnKeys, make_keys
+from pedseg.federation.keys import COORDINATOR, known_centers, own_keys, read_member, read_own
 from pedseg.federation.mailbox.center import CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
 from pedseg.federation.mailbox.runs import take_up
@@ -50,27 +50,24 @@ def in_this_process(centers: int, told: Connection) -> None:
     told.send(play(InProcessGrid(add, [{}] * centers, {}, workers=1), centers))  # type: ignore[arg-type]
 
 
-def through_a_mailbox(centers: int, told: Connection, folder: Path, keys: dict[str, bytes]) -> None:
+def through_a_mailbox(centers: int, told: Connection, folder: Path) -> None:
     """The coordinator alone; the centers are in the program that started this one."""
     memory.keep_low()
-    own = {name: _keys(name, raw) for name, raw in keys.items()}
-    members = [one.member for name, one in own.items() if name != "coordinator"]
-    run = take_up(folder / "run", "growth")
-    told.send(
-        play(MailboxGrid(open_place(folder / "box"), own["coordinator"], members, run, poll_seconds=0.2), centers)
-    )
+    keys, place, run = folder / "keys", open_place(folder / "box"), take_up(folder / "run", "growth")
+    members = [read_member(keys, name) for name in known_centers(keys)]
+    told.send(play(MailboxGrid(place, read_own(keys, COORDINATOR), members, run, poll_seconds=0.2), centers))
 
 
 def mailbox_round(centers: int) -> dict:
     """The same rounds through a mailbox."""
     names = [f"C{number:03d}" for number in range(centers)]
-    own = {name: make_keys(name) for name in ("coordinator", *names)}
     with tempfile.TemporaryDirectory() as place:
         folder, end = Path(place), threading.Event()
+        own = {name: own_keys(folder / "keys", name) for name in (COORDINATOR, *names)}
 
         def work() -> None:
             boxes = [
-                CenterMailbox(open_place(folder / "box"), own[name], own["coordinator"].member, {}, folder / name, add)
+                CenterMailbox(open_place(folder / "box"), own[name], own[COORDINATOR].member, {}, folder / name, add)
                 for name in names
             ]
             while not end.is_set():
@@ -80,21 +77,10 @@ def mailbox_round(centers: int) -> dict:
         thread = threading.Thread(target=work)
         thread.start()
         try:
-            return _program(through_a_mailbox, centers, folder, {name: _raw(one) for name, one in own.items()})
+            return _program(through_a_mailbox, centers, folder)
         finally:
             end.set()
             thread.join()
-
-
-def _raw(keys: OwnKeys) -> bytes:
-    return keys.signing.private_bytes_raw() + keys.sealing.private_bytes_raw()
-
-
-def _keys(name: str, raw: bytes) -> OwnKeys:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-    return OwnKeys(name, Ed25519PrivateKey.from_private_bytes(raw[:32]), X25519PrivateKey.from_private_bytes(raw[32:]))
 
 
 def _program(target, centers: int, *arguments) -> dict:

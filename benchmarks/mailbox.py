@@ -2,7 +2,7 @@
 
 Coordinator and centers are processes of their own, with everything imported that they import in a
 real federation. The centers do not train: they add a number to each weight, so that seconds and
-memory are those of the exchange. The peer is the limit that the project sets itself.
+memory are those of the exchange. The limit of the memory is one that the project sets itself.
 """
 
 from __future__ import annotations
@@ -104,13 +104,12 @@ def measure() -> list[dict]:
     model = f"{ARRAYS * SIZE / 1e6:.0f} M weights through a mailbox, {len(NAMES)} centers"
     largest = max(peak for peak, _ in told.values())
     cpu = max(told[name][1] for name in NAMES) / ROUNDS
-    rows = [
-        ("largest process", largest, LIMIT_GIB, "GiB"),
-        ("a round, beside a center's CPU seconds in it", told[COORDINATOR][1], cpu, "s"),
-    ]
+    memory_row = {"ours": largest, "peer": None, "ratio": None, "limit": LIMIT_GIB, "unit": "GiB"}
+    seconds = told[COORDINATOR][1]
+    time_row = {"ours": seconds, "peer": cpu, "ratio": seconds / cpu, "unit": "s"}
     return [
-        {"name": f"{model}: {what}", "ours": ours, "peer": peer, "ratio": ours / peer, "unit": unit}
-        for what, ours, peer, unit in rows
+        {"name": f"{model}: largest process", **memory_row},
+        {"name": f"{model}: a round, beside a center's CPU seconds in it", **time_row},
     ]
 
 

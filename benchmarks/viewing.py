@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from pedseg import processes
 from pedseg.viewing import browser, serving
 
 REPEATS, MOVES = 5, 15
@@ -121,7 +122,7 @@ def _page(chromium: Any, folder: Path, code: str, model: str) -> Iterator[tuple[
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in (SETUP, code)])
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, folder / "page.ipynb")
-    port = serving.free_port()
+    port = processes.free_port()
     words = serving.lab_command(folder, folder, [*serving.QUIETLY, f"--port={port}"])
     ours = {"PYTHONPATH": serving.variables()["PYTHONPATH"], "OMP_NUM_THREADS": "1"}
     before = {each.pid for each in psutil.Process().children(recursive=True)}

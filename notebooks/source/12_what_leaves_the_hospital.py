@@ -190,11 +190,11 @@ means = {n: {z: round(np.mean(v), 2) for z, v in line.items()} for n, line in by
 figures.show(chart, f"Mean DSC after whole trainings by hospitals and noise: {means}.")
 
 # %% [markdown]
-# Read what stands under the axis: where the contours begin to suffer, ε is still in the hundred thousands, which
-# promises nothing. A network has hundreds of thousands of weights, each gets its own noise, and together it is far
-# longer than the update. More hospitals help, slowly: to bear noise that is ten times larger takes a hundred times as
-# many. Telephone keyboards are trained in this way, by millions of telephones. For two hospitals it is a price list,
-# not a protection.
+# Read what stands under the axis: two hospitals pay where ε is in the millions already, and lose nearly half where
+# twenty have hardly begun to pay; even there ε is two hundred thousand. None of it promises anything. A network has
+# hundreds of thousands of weights, each gets its own noise, and together it is far longer than the update. More
+# hospitals help, slowly: to bear noise that is ten times larger takes a hundred times as many. Telephone keyboards
+# are trained in this way, by millions of telephones. For two hospitals it is a price list, not a protection.
 #
 # And ε speaks of the weights alone. The description of the cases at the beginning and the mean loss of each round
 # leave as they are.

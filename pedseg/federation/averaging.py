@@ -61,8 +61,8 @@ class OrderedFedAvg(FedAvg):
             return None, None
         counted = sum(record["metrics"]["num-examples"] for record in said)  # type: ignore[misc]
         if counted != self.cases:  # somebody was left out
-            for array in sums.values():
-                array *= self.cases / counted
+            for name in sums:  # not in place of the arrays: one without axes would stay as it is
+                sums[name] *= self.cases / counted
         return to_arrays(sums), self.train_metrics_aggr_fn(said, self.weighted_by_key)
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pedseg import processes
 from pedseg.scan import write_whole
 from pedseg.viewing import browser, serving
 
@@ -18,7 +19,7 @@ LIST = ".pedseg-room .widget-select select"
 
 def take(notebook: Path, folder: Path) -> Iterator[Path]:
     """Serve a notebook, open it, and keep a picture of every state in `folder`; yields each file."""
-    port = serving.free_port()
+    port = processes.free_port()
     words = serving.command(notebook, port=port, browser=False)
     with tempfile.TemporaryDirectory() as work:
         log, env = Path(work) / "voila.log", serving.variables() | {"PEDSEG_RUNS": work}

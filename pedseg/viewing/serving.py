@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
+from pedseg import processes
 from pedseg.findings import refuse
+from pedseg.processes import HOST, with_first
 
 HERE = Path(__file__).parent
-HOST = "127.0.0.1"
 QUIETLY = (  # JupyterLab for a browser that nobody sits before
     "--no-browser", "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=", "--allow-root",
     "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
@@ -32,7 +29,7 @@ def command(notebook: Path, *, port: int | None = None, browser: bool = True, re
 
 def variables() -> dict[str, str]:
     """The environment under which Voilà finds our template, and the kernel this package."""
-    ours = {"JUPYTER_PATH": _before(HERE, "JUPYTER_PATH"), "PYTHONPATH": _before(HERE.parents[1], "PYTHONPATH")}
+    ours = {"JUPYTER_PATH": with_first(HERE, "JUPYTER_PATH"), "PYTHONPATH": with_first(HERE.parents[1], "PYTHONPATH")}
     return {**os.environ, **ours}
 
 
@@ -54,15 +51,10 @@ def lab_variables(itk: str = "") -> dict[str, str]:
         from pedseg.viewing.offline_itk import build
         from pedseg.workbook.lesson import runs
 
-        variables["JUPYTER_PATH"] = _before(build(runs() / "itk-offline"), "JUPYTER_PATH")
+        variables["JUPYTER_PATH"] = with_first(build(runs() / "itk-offline"), "JUPYTER_PATH")
     settings = HERE / "jupyter" / ("quiet" if itk else "without_itk")  # both: no news are fetched from the internet
-    variables["JUPYTER_CONFIG_PATH"] = _before(settings, "JUPYTER_CONFIG_PATH")
+    variables["JUPYTER_CONFIG_PATH"] = with_first(settings, "JUPYTER_CONFIG_PATH")
     return variables | ({engine.WAY: itk} if itk else {})
-
-
-def _before(folder: Path, variable: str) -> str:
-    """A list of folders in a variable, with one more before them."""
-    return os.pathsep.join([str(folder), *filter(None, [os.environ.get(variable)])])
 
 
 @contextmanager
@@ -71,42 +63,8 @@ def running(words: Sequence[str], port: int, *, env: dict[str, str], log: Path, 
 
     Raises `PedsegInputError` with the end of its `log` where it ends or stays silent.
     """
-    own_group = {"start_new_session": True} if os.name == "posix" else {}
-    with log.open("wb") as stream:
-        server = subprocess.Popen(  # type: ignore[call-overload]
-            list(words), env=env, stdout=stream, stderr=subprocess.STDOUT, **own_group
-        )  # fmt: skip
-        try:
-            _wait_for(server, port, log, seconds)
-            yield f"http://{HOST}:{port}/"
-        finally:
-            if os.name == "posix":
-                with suppress(ProcessLookupError):  # it has ended by itself
-                    os.killpg(server.pid, signal.SIGTERM)  # the server, which ends its kernels
-            else:
-                server.terminate()
-            try:
-                server.wait(10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.wait()
-
-
-def _wait_for(server: subprocess.Popen, port: int, log: Path, seconds: float) -> None:
-    """Wait until a server answers."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and server.poll() is None:
-        with socket.socket() as line:
-            line.settimeout(1)
-            if line.connect_ex((HOST, port)) == 0:
-                return
-        time.sleep(0.1)
-    last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["without a word"]
-    raise refuse("E-SERVER", log.name, f"the server did not come up ({last[0]}).", "Look into the log.")
-
-
-def free_port() -> int:
-    """A port that nobody uses at this moment."""
-    with socket.socket() as line:
-        line.bind((HOST, 0))
-        return line.getsockname()[1]
+    with processes.running(words, log, env=env) as server:
+        if not processes.answers(server, port, seconds):
+            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["without a word"]
+            raise refuse("E-SERVER", log.name, f"the server did not come up ({last[0]}).", "Look into the log.")
+        yield f"http://{HOST}:{port}/"

@@ -15,13 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from pedseg.processes import free_port
+
 USER, PASSWORD = "polder", "correct horse"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Server:

@@ -80,6 +80,12 @@ def test_added_up_without_one_it_is_the_mean_of_the_others(replies: list[Message
     assert expecting(sum(CASES)).aggregate_train(1, iter([])) == (None, None)
 
 
+def test_a_share_is_taken_out_of_weights_without_axes_too() -> None:
+    replies = [reply_of(update({"s": np.float32(value)}, i, 1)) for i, value in enumerate((1.0, 3.0))]
+    arrays, _ = expecting(3).aggregate_train(1, iter(replies))  # the third was left out
+    assert to_weights(arrays)["s"] == pytest.approx(2.0)
+
+
 def test_the_memory_of_the_server_does_not_grow_with_the_centers() -> None:
     def peak(centers: int) -> int:
         made = (

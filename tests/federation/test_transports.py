@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import pytest
 
 from pedseg.federation import transports
@@ -106,21 +103,3 @@ def test_without_ray_the_way_to_get_it_is_told(
     monkeypatch.setattr(on_ray.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PedsegInputError, match=r"pedseg\[ray\]"):
         list(on_ray.ray_rounds(hospitals, {}, tmp_path))
-
-
-def test_the_whole_family_of_a_server_is_ended(tmp_path: Path) -> None:
-    child = "import time; time.sleep(60)"
-    parent = (
-        "import pathlib, subprocess, sys, time\n"
-        f"p = subprocess.Popen([sys.executable, '-c', {child!r}], start_new_session=True)\n"
-        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(p.pid))\n"
-        "time.sleep(60)"
-    )
-    server = subprocess.Popen([sys.executable, "-c", parent], start_new_session=True)
-    until = time.monotonic() + 30
-    while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    flower_programs.end(server)
-    assert server.poll() is not None
-    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))

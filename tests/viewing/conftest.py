@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pedseg import processes
 from pedseg.organs import organ
 from pedseg.scan import Scan
 from pedseg.viewing import browser, serving
@@ -48,7 +49,7 @@ def runs(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def voila(tmp_path_factory, runs) -> Iterator[str]:
     """The address of the reading room, served as `pedseg rooms` does."""
-    port, log = serving.free_port(), tmp_path_factory.mktemp("voila") / "voila.log"
+    port, log = processes.free_port(), tmp_path_factory.mktemp("voila") / "voila.log"
     words = serving.command(ROOT / "notebooks" / "09_reading_room.ipynb", port=port, browser=False)
     with serving.running(words, port, env={**serving.variables(), "PEDSEG_RUNS": str(runs)}, log=log) as address:
         yield address
@@ -62,7 +63,7 @@ def lab(tmp_path_factory) -> Callable[..., Any]:
         own = tmp_path_factory.mktemp("jupyter")
         places = {f"JUPYTER_{kind}_DIR": str(own / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
         places |= {f"JUPYTERLAB_{kind}_DIR": str(own / kind.lower()) for kind in ("SETTINGS", "WORKSPACES")}
-        port = serving.free_port()
+        port = processes.free_port()
         words = serving.lab_command(folder, folder, [*serving.QUIETLY, f"--port={port}"])
         env = {**serving.lab_variables(itk), **places, "PYTHONPATH": serving.variables()["PYTHONPATH"], **more}
         return serving.running(words, port, env=env, log=own / "lab.log")

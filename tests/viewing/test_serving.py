@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pedseg import processes
 from pedseg.findings import PedsegInputError
 from pedseg.viewing import itk, offline_itk, serving
 
@@ -47,13 +48,13 @@ def test_a_server_that_does_not_come_up_is_a_sentence(tmp_path):
     words = [sys.executable, "-c", "raise SystemExit('no such notebook')"]
     with (
         pytest.raises(PedsegInputError, match="no such notebook"),
-        serving.running(words, serving.free_port(), env={}, log=tmp_path / "log"),
+        serving.running(words, processes.free_port(), env={}, log=tmp_path / "log"),
     ):
         pass
 
 
 def test_a_server_ends_with_its_block(tmp_path):
-    port = serving.free_port()
+    port = processes.free_port()
     code = f"import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(60)"
     with serving.running([sys.executable, "-c", code], port, env={}, log=tmp_path / "log") as address:
         assert address == f"http://127.0.0.1:{port}/"
@@ -87,7 +88,7 @@ def test_a_package_with_other_bytes_is_refused(tmp_path, monkeypatch):
 
 
 def test_a_package_that_cannot_be_fetched_says_why(tmp_path, monkeypatch):
-    monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{serving.free_port()}")
+    monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{processes.free_port()}")
     monkeypatch.setenv("npm_config_fetch_retries", "0")
     with pytest.raises(PedsegInputError, match=r"npm cannot fetch it \(npm error code ECONNREFUSED\)"):
         offline_itk._unpacked("vue@2.6.10", tmp_path)

@@ -10,18 +10,17 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 from flwr.app import UserConfigValue
 
 import pedseg
+from pedseg import processes
 from pedseg.federation.apps import RESULT, center_folders
 from pedseg.federation.checkpoints import Round, checkpoint_file, read_checkpoint
 from pedseg.federation.settings import DEFAULTS
@@ -65,7 +64,6 @@ def times(out: Path) -> dict[str, int]:
 
 def environment(home: Path) -> dict[str, str]:
     """This process's environment with private folders, without telemetry, installation or update check."""
-    package = str(Path(pedseg.__file__).parents[1])
     return {
         **os.environ,
         "HOME": str(home),
@@ -76,14 +74,14 @@ def environment(home: Path) -> dict[str, str]:
         "FLWR_LOG_LEVEL": "INFO",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-        "PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")])),
+        "PATH": processes.with_first(Path(sys.executable).parent, "PATH"),
+        "PYTHONPATH": processes.with_first(Path(pedseg.__file__).parents[1], "PYTHONPATH"),
     }
 
 
 def program(name: str) -> str:
     """A program of the Python that runs us, whether or not its folder is on the PATH."""
-    found = shutil.which(name, path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]))
+    found = shutil.which(name, path=processes.with_first(Path(sys.executable).parent, "PATH"))
     if not found:
         raise refuse(
             "E-NO-FLOWER",
@@ -94,25 +92,19 @@ def program(name: str) -> str:
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextmanager
 def superlink(home: Path, options: Sequence[str], **connection: str | bool) -> Iterator[tuple[dict[str, str], int]]:
     """A SuperLink on a free port of this machine; gives the environment in which `flwr` finds it, and its port.
 
     `options` are those of `flower-superlink`, `connection` is what `flwr` must know beside the address.
     """
-    port, env = free_port(), environment(home)
+    port, env = processes.free_port(), environment(home)
     (home / "flwr").mkdir()
-    lines = {"address": f"127.0.0.1:{port}", **connection}
+    lines = {"address": f"{processes.HOST}:{port}", **connection}
     text = "\n".join(f"{key} = {json.dumps(value)}" for key, value in lines.items())
     (home / "flwr" / "config.toml").write_text(f'[superlink]\ndefault = "own"\n\n[superlink.own]\n{text}\n')
-    command = [program("flower-superlink"), *options, "--host", "127.0.0.1", "--port", str(port)]
-    with running(command, home, home / LOG, env) as server:
+    command = [program("flower-superlink"), *options, "--host", processes.HOST, "--port", str(port)]
+    with processes.running(command, home / LOG, env=env, folder=home) as server:
         await_port(server, port, home)
         yield env, port
 
@@ -124,57 +116,16 @@ def run_settings(data: Path, run_config: Mapping[str, UserConfigValue], out: Pat
     return {**DEFAULTS, **run_config, **places, "centers": len(center_folders(data))}
 
 
-@contextmanager
-def running(command: list[str], folder: Path, log: Path, env: dict[str, str]) -> Iterator[subprocess.Popen]:
-    """A program that runs until the end of the block, with everything that it starts."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, env=env, cwd=folder, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )  # fmt: skip
-    try:
-        yield process
-    finally:
-        end(process)
-
-
 def await_port(server: subprocess.Popen, port: int, home: Path) -> None:
     """Wait until the SuperLink accepts connections."""
-    until = time.monotonic() + START_SECONDS
-    while server.poll() is None and time.monotonic() < until:
-        with socket.socket() as probe:
-            probe.settimeout(1)
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
+    if processes.answers(server, port, START_SECONDS):
+        return
     raise refuse(
         "E-SUPERLINK-START",
         "flower-superlink",
         f"it did not start.\n{last_lines((home / LOG).read_text(errors='replace'))}",
         "Mend what the log names.",
     )
-
-
-def end(server: subprocess.Popen) -> None:
-    """End the SuperLink and everything it started, first by request, after ten seconds for good.
-
-    Its helpers open sessions of their own, so the family is taken from the process tree.
-    """
-    try:
-        top = psutil.Process(server.pid)
-        family = [*reversed(top.children(recursive=True)), top]
-    except psutil.NoSuchProcess:
-        return
-    for process in family:
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=10)
-    for process in alive:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=5)
-    with suppress(subprocess.TimeoutExpired):
-        server.wait(1)
 
 
 def write_app(home: Path, config: Mapping[str, UserConfigValue]) -> Path:

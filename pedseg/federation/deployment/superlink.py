@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flwr.app import UserConfigValue
 
+from pedseg import processes
 from pedseg.federation.apps import center_folders
 from pedseg.federation.checkpoints import Round
 from pedseg.federation.deployment import programs
@@ -64,7 +65,7 @@ def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out:
             raise refuse("E-SUPERLINK-RUN", out, found, "Mend what the log names.")
 
 
-def make_certificates(home: Path, address: str = "127.0.0.1") -> None:
+def make_certificates(home: Path, address: str = processes.HOST) -> None:
     """An authority of our own (ca.crt) and a server's certificate for an address (server.pem, server.key)."""
     authority, server = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     issuer, subject = (
@@ -135,7 +136,15 @@ def supernode(
     settings = {"partition-id": index, "data-dir": data.resolve().as_posix(), **own}
     config = " ".join(f"{name}={json.dumps(value)}" for name, value in settings.items())
     command = [programs.program("flower-supernode"), "--root-certificates", str(home / "ca.crt")]
-    command += ["--superlink", f"127.0.0.1:{port}", "--auth-supernode-private-key", str(key), "--node-config", config]
-    command += ["--host", "127.0.0.1", "--port", str(programs.free_port())]
-    with programs.running(command, place, home / f"{key.name}.log", programs.environment(place)) as process:
+    command += [
+        "--superlink",
+        f"{processes.HOST}:{port}",
+        "--auth-supernode-private-key",
+        str(key),
+        "--node-config",
+        config,
+    ]
+    command += ["--host", processes.HOST, "--port", str(processes.free_port())]
+    log, env = home / f"{key.name}.log", programs.environment(place)
+    with processes.running(command, log, env=env, folder=place) as process:
         yield process

@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from flwr.app import ConfigRecord, RecordDict, UserConfigValue
 
 import pedseg
+from pedseg import processes
 from pedseg.federation import _flower
 from pedseg.federation.apps import LEAST_CASES, RESULT, center_folders, save_result
 from pedseg.federation.averaging import to_arrays, to_weights
@@ -153,8 +154,7 @@ def federate_by_mailbox(data: Path, out: Path, run_config: Mapping[str, UserConf
 def _center(box: Path, name: str, data: Path, state: Path, keys: Path) -> Iterator[None]:
     """`pedseg join` as a process of its own; it ends with the run, or with us."""
     command = ["join", str(box), "--center", name, "--data", str(data), "--state", str(state), "--keys", str(keys)]
-    package = str(Path(pedseg.__file__).parents[1])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH", "")]))
+    path = processes.with_first(Path(pedseg.__file__).parents[1], "PYTHONPATH")
     state.mkdir(parents=True, exist_ok=True)
     with (state / "output.txt").open("wb") as output:
         process = subprocess.Popen(

@@ -2,7 +2,8 @@
 
 If a center of the circle is missing, the masks do not cancel: the round is void and the model stays. Whoever
 was missing sits out the next round, after a second time the next two, then four, and so on; then it is
-asked again. Nobody may be asked twice in one round: two sums over different circles differ by somebody's update.
+asked again, and at a new start if the others would be too few. Nobody may be asked twice in one round: two
+sums over different circles differ by somebody's update.
 """
 
 from __future__ import annotations
@@ -41,10 +42,16 @@ class MaskedAverage(FedAvg):
         self._before: Mapping[str, NDArray] = {}
 
     def invite(self, centers: Sequence[Center], number: int) -> None:
-        """Choose who is asked in a round; refused if they are too few to hide behind each other."""
-        self.circle = [center for center in centers if self._back.get(center.name, 0) <= number]
-        if len(self.circle) < masking.LEAST:
-            found = f"{len(self.circle)} centers are there."
+        """Choose who is asked in a round; refused if they are too few to hide behind each other.
+
+        After a new start nobody sits out if the others would be too few: else the run could never go on.
+        """
+        there = [center for center in centers if self._back.get(center.name, 0) <= number]
+        if len(there) < masking.LEAST and not self.circle:
+            there = list(centers)
+        self.circle = there
+        if len(there) < masking.LEAST:
+            found = f"{len(there)} centers are there."
             remedy = f"Masks hide nothing below {masking.LEAST} centers; the same command goes on when they are back."
             raise refuse("E-MASK-FEW", f"round {number}", found, remedy)
 
@@ -63,6 +70,7 @@ class MaskedAverage(FedAvg):
         """Learn from a round who was there; the same rounds lead to the same circle after a new start."""
         for name in round_.losses:
             self._missed.pop(name, None)
+            self._back.pop(name, None)
         for name in {one.file for one in round_.refused if one.code not in (OUT, VOID)}:
             self._back[name] = round_.number + 2 ** self._missed.get(name, 0) + 1
             self._missed[name] = self._missed.get(name, 0) + 1

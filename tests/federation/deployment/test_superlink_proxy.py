@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pedseg import processes
 from pedseg.federation import transports
 from pedseg.federation.apps import RESULT
 from pedseg.federation.deployment import programs, superlink
@@ -68,11 +69,11 @@ def test_a_federation_through_the_proxy_that_publishes_the_fleet_path_alone(
     home.mkdir()
     out.mkdir()
     superlink.make_certificates(home)
-    proxy = programs.free_port()
+    proxy = processes.free_port()
     with ExitStack() as stack:
         env, port = stack.enter_context(superlink.superlink(home))
         command = [str(shutil.which("nginx")), "-c", str(configuration(root, home, proxy, port)), "-p", str(home)]
-        nginx = stack.enter_context(programs.running(command, home, home / "nginx.txt", env))
+        nginx = stack.enter_context(processes.running(command, home / "nginx.txt", env=env, folder=home))
         programs.await_port(nginx, proxy, home)
         for path in OUTSIDE:
             assert status(home, proxy, path) == 403, path

@@ -108,6 +108,18 @@ def test_two_centers_are_too_few(nodes: list[dict]) -> None:
         play(nodes[:3], away("Bb", 1), rounds=2)
 
 
+def test_three_centers_of_which_one_was_missing_go_on_when_it_is_back(nodes: list[dict], tmp_path: Path) -> None:
+    def again() -> list:
+        return play(nodes[:3], away("Bb", 1, 2), rounds=4, out=str(tmp_path))
+
+    for stopped in (2, 3):
+        with pytest.raises(PedsegInputError, match=f"E-MASK-FEW round {stopped}"):
+            again()
+    rounds = again()
+    assert [list(one.losses) for one in rounds] == [["Aa", "Cc"], ["Aa", "Cc"], [*NAMES[:3]], [*NAMES[:3]]]
+    assert [one.restored for one in rounds] == [True, True, False, False]
+
+
 def test_a_poisoned_masked_update_is_refused_by_its_shape(nodes: list[dict]) -> None:
     def plain(message: Message, context: Context) -> Message:
         if message.metadata.message_type == "train" and context.node_config["center"] == "Cc":
