@@ -15,6 +15,7 @@ from archive import body, roi_rings, write_series, write_structures
 
 from pedseg.__main__ import main
 from pedseg.exchange.ct_series import LPS_TO_RAS, read_ct
+from pedseg.exchange.deidentify import read_key
 from pedseg.exchange.dicom_folders import Wishes
 from pedseg.exchange.importing import Imported, import_scans
 from pedseg.findings import Finding, PedsegInputError
@@ -218,6 +219,19 @@ def test_the_key_stays_out_of_the_data_set_and_a_spoiled_one_is_refused(tmp_path
     with pytest.raises(PedsegInputError, match="E-KEY"):
         list(import_scans(tmp_path / "raw", tmp_path / "ds", center="Here", key=tmp_path / "key"))
     assert not (tmp_path / "ds").exists()
+
+
+def test_a_key_is_whole_or_not_there(tmp_path):
+    """The disk is full while the key is made: half a key would be refused for ever."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        with pytest.raises(OSError, match="File too large"):
+            read_key(tmp_path / "keys" / "Here.case-key", tmp_path / "ds")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [*(tmp_path / "keys").iterdir()] == []
 
 
 def test_words_of_the_user_that_identify_are_refused(tmp_path):
