@@ -490,6 +490,16 @@ def test_a_bad_scan_is_refused_or_handled_as_written(case, tmp_path):
     assert not (tmp_path / "ds").exists()
 
 
+def test_a_mirrored_child_stays_one_when_its_import_is_interrupted(tmp_path):
+    source, arguments = drawn(lambda v: v[::-1].copy())(tmp_path / "source"), {"center": "Here", "key": tmp_path / "key"}
+    became = import_scans(source, tmp_path / "ds", situs_inversus=True, **arguments)
+    next(became)
+    became.close()  # the case is written, and the table does not list it yet
+    (again,) = import_scans(source, tmp_path / "ds", situs_inversus=True, **arguments)
+    assert again.was_there
+    assert {f.code for f in check_dataset(tmp_path / "ds")} == {"E-TOO-FEW"}
+
+
 def test_all_twenty_six_rows_are_here():
     assert [*ROWS] == [*range(1, 27)]
 
