@@ -65,6 +65,8 @@ def export(labels: Scan, out: Path, *, kind: str, ct: CtScan | None = None, name
 
 def _masks(labels: Scan, out: Path) -> list[str]:
     """One file an organ, named as TotalSegmentator does where its structure is the same; the folder appears whole."""
+    if out.exists():
+        raise refuse("E-FILE", out, "this folder exists already.", "Name another one.")
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         for i in np.flatnonzero(np.bincount(labels.voxels.ravel())):
@@ -72,8 +74,6 @@ def _masks(labels: Scan, out: Path) -> list[str]:
                 parts = TOTALSEGMENTATOR_PARTS.get(NAMES[i - 1], ())
                 file = parts[0] if len(parts) == 1 else organ(NAMES[i - 1]).plain.replace(" ", "_")
                 write_nifti(part / f"{file}.nii.gz", Scan((labels.voxels == i).astype(np.uint8), labels.affine))
-        if out.exists():
-            raise refuse("E-FILE", out, "this folder exists already.", "Name another one.")
         part.mkdir(parents=True, exist_ok=True)
         os.replace(part, out)
     finally:

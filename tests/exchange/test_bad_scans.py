@@ -491,11 +491,12 @@ def test_a_bad_scan_is_refused_or_handled_as_written(case, tmp_path):
 
 
 def test_a_mirrored_child_stays_one_when_its_import_is_interrupted(tmp_path):
-    source, arguments = drawn(lambda v: v[::-1].copy())(tmp_path / "source"), {"center": "Here", "key": tmp_path / "key"}
-    became = import_scans(source, tmp_path / "ds", situs_inversus=True, **arguments)
+    source = drawn(lambda v: v[::-1].copy())(tmp_path / "source")
+    arguments = {"center": "Here", "key": tmp_path / "key", "situs_inversus": True}
+    became = import_scans(source, tmp_path / "ds", **arguments)
     next(became)
     became.close()  # the case is written, and the table does not list it yet
-    (again,) = import_scans(source, tmp_path / "ds", situs_inversus=True, **arguments)
+    (again,) = import_scans(source, tmp_path / "ds", **arguments)
     assert again.was_there
     assert {f.code for f in check_dataset(tmp_path / "ds")} == {"E-TOO-FEW"}
 
