@@ -17,8 +17,6 @@ from pedseg.organs import NAMES, ORGANS, organ
 from pedseg.patients.loading import TOTALSEGMENTATOR_PARTS, describe, same_grid, whole_numbers
 from pedseg.scan import Scan, like, read_nifti, to_ras, write_nifti, write_whole
 
-FORMATS = ("rtstruct", "seg", "nnunet", "totalsegmentator")
-
 
 def read_label_map(file: Path) -> Scan:
     """A map of organ ids; other numbers are refused."""
@@ -40,7 +38,7 @@ def onto(labels: Scan, ct: CtScan, file: Path | str) -> dict[str, NDArray[np.boo
 
 
 def export(labels: Scan, out: Path, *, kind: str, ct: CtScan | None = None, name: str | Path = "") -> list[str]:
-    """Write a label map as one of `FORMATS`; gives back what a person should look at.
+    """Write a label map as one of `words.FORMATS`; gives back what a person should look at.
 
     `rtstruct` and `seg` need the CT and are read back before they are kept; `nnunet` is one map of ids with its table
     beside it, `totalsegmentator` a folder with a mask an organ.

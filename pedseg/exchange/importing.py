@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pedseg.exchange.ct_series import REPAIRS
 from pedseg.exchange.deidentify import pseudonym, read_key, refuse_leaks
 from pedseg.exchange.dicom_folders import Wishes
 from pedseg.exchange.incoming import Incoming, Loaded, check
 from pedseg.exchange.public_layouts import survey_source
+from pedseg.exchange.words import ALL_REPAIRS
 from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.patients.cases import UNLABELED
 from pedseg.patients.table import COMING, coming
@@ -24,7 +24,6 @@ from pedseg.scan import write_whole
 
 MIRRORED = b"situs inversus\n"  # in the mark of a case, so that an import that is killed and called again still knows
 KEPT_BYTES = 2**29  # scans that are kept from looking to writing; others are read twice
-ALL_REPAIRS = {**REPAIRS, "overlaps": "where organs overlap by more than 1 mL, the smaller one keeps the voxels"}
 
 
 @dataclass(frozen=True)
