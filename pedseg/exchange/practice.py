@@ -19,7 +19,6 @@ from pedseg.exchange.rtstruct_writing import write_rtstruct
 from pedseg.organs import organ
 from pedseg.scan import Scan, write_whole
 
-CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 WHO = {
     "PatientName": "Practice^Paula",
     "PatientID": "MRN-0047110",
@@ -90,10 +89,10 @@ def _write_localizer(file: Path) -> None:
 def _save(file: Path, stored: np.ndarray, about: Mapping[str, Any]) -> None:
     """One CT image; `about` is what distinguishes it."""
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
     image = Dataset()
-    image.SOPClassUID, image.SOPInstanceUID, image.Modality = CT_CLASS, generate_uid(), "CT"
+    image.SOPClassUID, image.SOPInstanceUID, image.Modality = CTImageStorage, generate_uid(), "CT"
     image.ImageType, image.PatientPosition = ["ORIGINAL", "PRIMARY", "AXIAL"], "HFS"
     image.SeriesDescription, image.ConvolutionKernel, image.KVP = "Abdomen", "B30f", "80"
     image.ContentDate, image.StudyTime, image.StudyID = datetime.date(2024, 3, 5).strftime("%Y%m%d"), "", ""

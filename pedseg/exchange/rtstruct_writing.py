@@ -28,7 +28,6 @@ from pedseg.scan import written_aside
 
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
-RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 CONTOURS, ITEM = 0x30060040, 0xFFFEE000
 LEAST_DSC = 0.999
 FEW_VOXELS = 10
@@ -113,7 +112,7 @@ def _compare(part: Path, file: Path, masks: Mapping[str, NDArray[np.bool_]], ct:
 def _dataset(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, label: str, drawn_by: str) -> Any:
     """The whole RTSTRUCT (DICOM PS3.3 A.19.3)."""
     from pydicom.dataset import Dataset
-    from pydicom.uid import generate_uid
+    from pydicom.uid import RTStructureSetStorage, generate_uid
 
     now = datetime.datetime.now()
     dataset = Dataset()
@@ -122,7 +121,7 @@ def _dataset(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, label: str, dra
     charset = ct.header.get("SpecificCharacterSet")
     if charset:
         dataset.SpecificCharacterSet = charset
-    dataset.SOPClassUID, dataset.SOPInstanceUID = RTSTRUCT_CLASS, generate_uid()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = RTStructureSetStorage, generate_uid()
     dataset.Modality, dataset.SeriesInstanceUID, dataset.SeriesNumber = "RTSTRUCT", generate_uid(), None
     by = "a program" if drawn_by == "AUTOMATIC" else "hand"
     dataset.SeriesDescription = f"Contours drawn by {by}, not approved"
