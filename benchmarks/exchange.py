@@ -105,7 +105,9 @@ def prepare(folder: Path) -> dict[str, np.ndarray]:
 
 def _plastimatch(times: dict[str, list[float]], folder: Path) -> None:
     """Label maps to RTSTRUCT and back, as two calls of the program."""
-    program = str(Path(sys.executable).with_name("plastimatch"))
+    program = Path(sys.executable).with_name("plastimatch")
+    if not program.exists():
+        return  # there is none for this system: this peer is left out
     written = folder / "plastimatch"
     shutil.rmtree(written, ignore_errors=True)
     write = ["--input-prefix", folder / "labels", "--referenced-ct", folder / "ct", "--output-dicom", written]

@@ -129,7 +129,7 @@ kidney = lesson.check("empty contour", kidney)
 # ## A network draws, and the planning system gets it
 #
 # The federated network of the recorded study draws on her CT; then the contours are written as RTSTRUCT, read back as
-# a stranger would read them, and compared voxel by voxel before you get the file.
+# a stranger would read them, and compared organ by organ (DSC of at least 0.999) before you get the file.
 # On the command line: `pedseg predict FOLDER --model WEIGHTS --out contours.dcm`.
 
 # %%

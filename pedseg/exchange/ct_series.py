@@ -19,17 +19,13 @@ from pedseg.exchange.repairs import close_gaps, untilt, without_doubles
 from pedseg.exchange.slices import Slice, slices_of
 from pedseg.exchange.stacking import check_stack
 from pedseg.exchange.voxels import read_hu
+from pedseg.exchange.words import REPAIRS
 from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.patients.checks import why_not_hu
 from pedseg.scan import Scan
 
 INTERPOLATED = "interpolated"  # in place of the identifier of a slice that a repair has made
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-REPAIRS = {
-    "doubles": "slices that are there twice, with the same voxels, are taken once",
-    "gaps": "missing slices are interpolated between their neighbors",
-    "tilt": "slices of a tilted gantry are shifted to stand upright",
-}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ hash. The key stays with the center: whoever has it can find the patient again, 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import os
@@ -17,6 +18,7 @@ from typing import Any
 
 from pedseg.exchange.dicom_files import reading
 from pedseg.findings import Finding, refuse
+from pedseg.scan import written_aside
 
 POSTURES = {"HFS": "supine", "FFS": "supine", "HFP": "prone", "FFP": "prone", "HFDL": "left side", "FFDL": "left side",
             "HFDR": "right side", "FFDR": "right side"}  # fmt: skip
@@ -36,8 +38,9 @@ def read_key(file: Path, dataset: Path) -> bytes:
         raise refuse("E-KEY", file, "this key would lie within the data set.", remedy)
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as stream:
-            stream.write(secrets.token_hex(32) + "\n")
+        made = f"{secrets.token_hex(32)}\n".encode()
+        with contextlib.suppress(FileExistsError), written_aside(file, made, mode=0o600) as part:
+            os.link(part, file)  # unlike a renaming it spares the key that another import has made meanwhile
     text = file.read_text(encoding="ascii", errors="replace").strip()
     if not re.fullmatch(r"[0-9a-f]{64}", text):
         raise refuse(

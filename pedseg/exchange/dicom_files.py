@@ -32,7 +32,7 @@ def reading(file: Path | str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (PedsegInputError, KeyboardInterrupt):
+    except PedsegInputError:
         raise
     except MemoryError as error:
         raise refuse("E-DICOM-DAMAGED", file, "it asks for more memory than there is.", AGAIN) from error

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pedseg.exchange.ct_series import REPAIRS, CtScan, Series, choose, group, read_series, table
+from pedseg.exchange.ct_series import CtScan, Series, choose, group, read_series, table
 from pedseg.exchange.deidentify import burned_in, identifiers, who
 from pedseg.exchange.dicom_files import DicomFile, open_folder, reading
 from pedseg.exchange.dicom_seg import read_seg, segmented_series
 from pedseg.exchange.incoming import Incoming, Loaded, by_program, join
 from pedseg.exchange.naming import understand
 from pedseg.exchange.rtstruct import Contours, read_rtstruct, referenced_series
+from pedseg.exchange.words import REPAIRS
 from pedseg.findings import Finding, PedsegInputError
 
 DRAWN = ("RTSTRUCT", "SEG")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from pedseg.exchange.dicom_files import AGAIN, reading
 from pedseg.exchange.rtstruct import OFF_PLANE_MM, Contours
 from pedseg.exchange.rtstruct_writing import check_references
 from pedseg.findings import refuse
+from pedseg.scan import written_aside
 
 LARGEST = 2**31  # voxels of all segments together
 # SNOMED CT codes as TotalSegmentator and the TG-263 map of HL7 mCODE give them; the side is in the label.
@@ -109,13 +110,11 @@ def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) ->
     if INTERPOLATED in ct.uids:
         told = "slices of this CT were interpolated; a SEG would have to refer to them."
         raise refuse("E-NO-REFERENCE", file, told, "Take RTSTRUCT, which leaves them out, or NIfTI.")
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    content = io.BytesIO()
+    with reading(ct.source.first.path):
+        _segmentation(masks, ct).save_as(content)
     file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with reading(file), part.open("wb") as stream:
-            _segmentation(masks, ct).save_as(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
+    with written_aside(file, content.getvalue()) as part:
         back = read_seg(part, ct).masks
         for name, mask in masks.items():
             found = back.get(name)
@@ -124,8 +123,6 @@ def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) ->
                     "E-READ-BACK", file, f"read back, {name} differs.", "Nothing was written; report this scan."
                 )
         os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _property(name: str) -> Any:
@@ -142,42 +139,38 @@ def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
     import pydicom
     from highdicom.sr.coding import CodedConcept
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        sources = [pydicom.dcmread(one.path) for one in ct.source.files]
-        order = {str(one.SOPInstanceUID): one for one in sources}
-        sources = [order[uid] for uid in dict.fromkeys(ct.uids)]
-        algorithm = highdicom.AlgorithmIdentificationSequence(
-            name="pedseg", version=__version__, family=CodedConcept("123110", "DCM", "Artificial Intelligence")
+    sources = [pydicom.dcmread(one.path) for one in ct.source.files]
+    order = {str(one.SOPInstanceUID): one for one in sources}
+    sources = [order[uid] for uid in dict.fromkeys(ct.uids)]
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name="pedseg", version=__version__, family=CodedConcept("123110", "DCM", "Artificial Intelligence")
+    )
+    segments = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=name,
+            segmented_property_category=CodedConcept("123037004", "SCT", "Anatomical Structure"),
+            segmented_property_type=_property(name),
+            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
         )
-        segments = [
-            highdicom.seg.SegmentDescription(
-                segment_number=number,
-                segment_label=name,
-                segmented_property_category=CodedConcept("123037004", "SCT", "Anatomical Structure"),
-                segmented_property_type=_property(name),
-                algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-                algorithm_identification=algorithm,
-            )
-            for number, name in enumerate(masks, 1)
-        ]
-        array = np.stack([mask.transpose(2, 1, 0) for mask in masks.values()], axis=-1).astype(np.uint8)
-        if ct.frames[0] is not None:
-            array = array[
-                np.argsort([frame or 0 for frame in ct.frames])
-            ]  # the frames of an enhanced CT stand in its own order
-        return highdicom.seg.Segmentation(
-            source_images=sources,
-            pixel_array=array,
-            segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=segments,
-            series_instance_uid=highdicom.UID(),
-            series_number=1,
-            sop_instance_uid=highdicom.UID(),
-            instance_number=1,
-            manufacturer="pedseg",
-            manufacturer_model_name="pedseg",
-            software_versions=__version__,
-            device_serial_number="none",
-            omit_empty_frames=True,
-        )
+        for number, name in enumerate(masks, 1)
+    ]
+    array = np.stack([mask.transpose(2, 1, 0) for mask in masks.values()], axis=-1).astype(np.uint8)
+    if ct.frames[0] is not None:
+        array = array[np.argsort([frame or 0 for frame in ct.frames])]  # an enhanced CT's frames have their own order
+    return highdicom.seg.Segmentation(
+        source_images=sources,
+        pixel_array=array,
+        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=segments,
+        series_instance_uid=highdicom.UID(),
+        series_number=1,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="pedseg",
+        manufacturer_model_name="pedseg",
+        software_versions=__version__,
+        device_serial_number="none",
+        omit_empty_frames=True,
+    )

@@ -17,8 +17,6 @@ from pedseg.organs import NAMES, ORGANS, organ
 from pedseg.patients.loading import TOTALSEGMENTATOR_PARTS, describe, same_grid, whole_numbers
 from pedseg.scan import Scan, like, read_nifti, to_ras, write_nifti, write_whole
 
-FORMATS = ("rtstruct", "seg", "nnunet", "totalsegmentator")
-
 
 def read_label_map(file: Path) -> Scan:
     """A map of organ ids; other numbers are refused."""
@@ -40,7 +38,7 @@ def onto(labels: Scan, ct: CtScan, file: Path | str) -> dict[str, NDArray[np.boo
 
 
 def export(labels: Scan, out: Path, *, kind: str, ct: CtScan | None = None, name: str | Path = "") -> list[str]:
-    """Write a label map as one of `FORMATS`; gives back what a person should look at.
+    """Write a label map as one of `words.FORMATS`; gives back what a person should look at.
 
     `rtstruct` and `seg` need the CT and are read back before they are kept; `nnunet` is one map of ids with its table
     beside it, `totalsegmentator` a folder with a mask an organ.
@@ -65,6 +63,8 @@ def export(labels: Scan, out: Path, *, kind: str, ct: CtScan | None = None, name
 
 def _masks(labels: Scan, out: Path) -> list[str]:
     """One file an organ, named as TotalSegmentator does where its structure is the same; the folder appears whole."""
+    if out.exists():
+        raise refuse("E-FILE", out, "this folder exists already.", "Name another one.")
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         for i in np.flatnonzero(np.bincount(labels.voxels.ravel())):
@@ -72,8 +72,6 @@ def _masks(labels: Scan, out: Path) -> list[str]:
                 parts = TOTALSEGMENTATOR_PARTS.get(NAMES[i - 1], ())
                 file = parts[0] if len(parts) == 1 else organ(NAMES[i - 1]).plain.replace(" ", "_")
                 write_nifti(part / f"{file}.nii.gz", Scan((labels.voxels == i).astype(np.uint8), labels.affine))
-        if out.exists():
-            raise refuse("E-FILE", out, "this folder exists already.", "Name another one.")
         part.mkdir(parents=True, exist_ok=True)
         os.replace(part, out)
     finally:

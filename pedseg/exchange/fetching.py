@@ -90,10 +90,13 @@ def fetch(series: Sequence[RemoteSeries], to: Path) -> Iterator[tuple[int, int]]
     jobs = [(store, entry, to / one.folder) for one in series for store, entry in _listed(one)]
     total = sum(entry["size"] for _, entry, _ in jobs)
     done = 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    pool = ThreadPoolExecutor(AT_ONCE)
+    try:
         for size in pool.map(lambda job: _fetch_one(*job), jobs):
             done += size
             yield done, total
+    finally:
+        pool.shutdown(cancel_futures=True)  # who stops here does not wait for all the others
 
 
 def _listed(one: RemoteSeries) -> list[tuple[Any, Any]]:

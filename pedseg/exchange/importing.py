@@ -6,23 +6,24 @@ was killed in the middle of an import reads as it did before; the same command t
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pedseg.exchange.ct_series import REPAIRS
 from pedseg.exchange.deidentify import pseudonym, read_key, refuse_leaks
 from pedseg.exchange.dicom_folders import Wishes
 from pedseg.exchange.incoming import Incoming, Loaded, check
 from pedseg.exchange.public_layouts import survey_source
+from pedseg.exchange.words import ALL_REPAIRS
 from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.patients.cases import UNLABELED
-from pedseg.patients.table import COMING
+from pedseg.patients.table import COMING, coming
 from pedseg.patients.writing import write_case, write_index, written_cases
 from pedseg.scan import write_whole
 
+MIRRORED = b"situs inversus\n"  # in the mark of a case, so that an import that is killed and called again still knows
 KEPT_BYTES = 2**29  # scans that are kept from looking to writing; others are read twice
-ALL_REPAIRS = {**REPAIRS, "overlaps": "where organs overlap by more than 1 mL, the smaller one keeps the voxels"}
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def import_scans(
 def _check_wishes(source: Path, dataset: Path, wishes: Wishes) -> None:
     if not source.exists():
         raise refuse("E-FILE-MISSING", source, "there is no such file or folder.", "Check the name.")
-    if source.resolve() in (dataset.resolve(), *dataset.resolve().parents) and source.resolve() == dataset.resolve():
+    if source.resolve() == dataset.resolve():
         raise refuse("E-SAME-FOLDER", source, "this is the data set itself.", "Name another folder with --to.")
     unknown = {*wishes.repairs} - ALL_REPAIRS.keys()
     if unknown:
@@ -131,7 +132,7 @@ def _write(scans: Sequence[Incoming], kept: dict[Incoming, Loaded], target: Targ
     for one in scans:
         loaded = kept.pop(one, None) or one.load()
         name, contoured = target.case(one), loaded.labels is not None
-        write_whole(target.dataset / COMING / name, b"")
+        write_whole(target.dataset / COMING / name, MIRRORED if target.situs_inversus else b"")
         write_case(
             target.dataset, name, loaded.image, loaded.labels, patient=target.patient(one), center=target.center,
             split=(target.split or one.split or "train") if contoured else UNLABELED, manual=loaded.manual,
@@ -140,8 +141,6 @@ def _write(scans: Sequence[Incoming], kept: dict[Incoming, Loaded], target: Targ
         )  # fmt: skip
         yield Imported(one.source, name, (*loaded.manual, *loaded.silver), loaded.told)
     if scans or (target.dataset / COMING).exists():
-        mirrored = [target.case(one) for one in scans if target.situs_inversus]
+        mirrored = [name for name in coming(target.dataset) if (target.dataset / COMING / name).read_bytes()]
         write_index(target.dataset, center=target.center, situs_inversus=mirrored)
-        for marker in [*(target.dataset / COMING).glob("*"), *(target.dataset / COMING).glob(".*")]:
-            marker.unlink()
-        (target.dataset / COMING).rmdir() if (target.dataset / COMING).exists() else None
+        shutil.rmtree(target.dataset / COMING, ignore_errors=True)

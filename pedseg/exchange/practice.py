@@ -7,7 +7,7 @@ number stand wherever hospitals write such things, so that a reader can see what
 from __future__ import annotations
 
 import datetime
-import os
+import io
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,8 @@ import numpy as np
 from pedseg.exchange.ct_series import LPS_TO_RAS, read_ct
 from pedseg.exchange.rtstruct_writing import write_rtstruct
 from pedseg.organs import organ
-from pedseg.scan import Scan
+from pedseg.scan import Scan, write_whole
 
-CT_CLASS = "1.2.840.10008.5.1.4.1.1.2"
 WHO = {
     "PatientName": "Practice^Paula",
     "PatientID": "MRN-0047110",
@@ -90,10 +89,10 @@ def _write_localizer(file: Path) -> None:
 def _save(file: Path, stored: np.ndarray, about: Mapping[str, Any]) -> None:
     """One CT image; `about` is what distinguishes it."""
     from pydicom.dataset import Dataset, FileMetaDataset
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
     image = Dataset()
-    image.SOPClassUID, image.SOPInstanceUID, image.Modality = CT_CLASS, generate_uid(), "CT"
+    image.SOPClassUID, image.SOPInstanceUID, image.Modality = CTImageStorage, generate_uid(), "CT"
     image.ImageType, image.PatientPosition = ["ORIGINAL", "PRIMARY", "AXIAL"], "HFS"
     image.SeriesDescription, image.ConvolutionKernel, image.KVP = "Abdomen", "B30f", "80"
     image.ContentDate, image.StudyTime, image.StudyID = datetime.date(2024, 3, 5).strftime("%Y%m%d"), "", ""
@@ -110,7 +109,6 @@ def _save(file: Path, stored: np.ndarray, about: Mapping[str, Any]) -> None:
     image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f".{file.name}.part")
-    image.save_as(part, enforce_file_format=True)
-    os.replace(part, file)
+    content = io.BytesIO()
+    image.save_as(content, enforce_file_format=True)
+    write_whole(file, content.getvalue())

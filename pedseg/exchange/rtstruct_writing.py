@@ -7,6 +7,7 @@ them; nothing else of the CT's header enters it. Contours come marked as drawn b
 from __future__ import annotations
 
 import datetime
+import io
 import os
 import struct
 from collections.abc import Mapping
@@ -23,10 +24,10 @@ from pedseg.exchange.rings import trace
 from pedseg.exchange.rtstruct import CONTOUR_DATA, read_rtstruct
 from pedseg.findings import refuse
 from pedseg.organs import ORGANS
+from pedseg.scan import written_aside
 
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
-RTSTRUCT_CLASS = "1.2.840.10008.5.1.4.1.1.481.3"
 CONTOURS, ITEM = 0x30060040, 0xFFFEE000
 LEAST_DSC = 0.999
 FEW_VOXELS = 10
@@ -48,14 +49,12 @@ def write_rtstruct(
     """
     check_references(ct)
     masks, told = _on_real_slices(masks, ct)
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
+    with reading(ct.source.first.path):
+        content = _encode(_dataset(masks, ct, label, drawn_by))
     file.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        _save(part, _dataset(masks, ct, label, drawn_by))
+    with written_aside(file, content) as part:
         _compare(part, file, masks, ct)
         os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
     return [*told, *_notes(masks, few)]
 
 
@@ -113,17 +112,16 @@ def _compare(part: Path, file: Path, masks: Mapping[str, NDArray[np.bool_]], ct:
 def _dataset(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, label: str, drawn_by: str) -> Any:
     """The whole RTSTRUCT (DICOM PS3.3 A.19.3)."""
     from pydicom.dataset import Dataset
-    from pydicom.uid import generate_uid
+    from pydicom.uid import RTStructureSetStorage, generate_uid
 
     now = datetime.datetime.now()
     dataset = Dataset()
-    with reading(ct.source.first.path):
-        for keyword in (*PATIENT, *STUDY):
-            setattr(dataset, keyword, ct.header.get(keyword) or ("" if keyword != "StudyInstanceUID" else None))
-        charset = ct.header.get("SpecificCharacterSet")
+    for keyword in (*PATIENT, *STUDY):
+        setattr(dataset, keyword, ct.header.get(keyword) or ("" if keyword != "StudyInstanceUID" else None))
+    charset = ct.header.get("SpecificCharacterSet")
     if charset:
         dataset.SpecificCharacterSet = charset
-    dataset.SOPClassUID, dataset.SOPInstanceUID = RTSTRUCT_CLASS, generate_uid()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = RTStructureSetStorage, generate_uid()
     dataset.Modality, dataset.SeriesInstanceUID, dataset.SeriesNumber = "RTSTRUCT", generate_uid(), None
     by = "a program" if drawn_by == "AUTOMATIC" else "hand"
     dataset.SeriesDescription = f"Contours drawn by {by}, not approved"
@@ -245,8 +243,8 @@ def _even(text: str, fill: str = " ") -> bytes:
     return (text + fill * (len(text) % 2)).encode("ascii")
 
 
-def _save(file: Path, dataset: Any) -> None:
-    """Write with implicit VR: an element of explicit VR ends at 64 KiB, a contour may not."""
+def _encode(dataset: Any) -> bytes:
+    """The bytes of the file, with implicit VR: an element of explicit VR ends at 64 KiB, a contour may not."""
     from pydicom.dataset import FileMetaDataset
     from pydicom.uid import ImplicitVRLittleEndian
 
@@ -255,7 +253,6 @@ def _save(file: Path, dataset: Any) -> None:
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.file_meta.ImplementationClassUID = "1.2.826.0.1.3680043.8.498.1"
-    with file.open("wb") as stream:
-        dataset.save_as(stream, enforce_file_format=True, implicit_vr=True, little_endian=True)
-        stream.flush()
-        os.fsync(stream.fileno())
+    stream = io.BytesIO()
+    dataset.save_as(stream, enforce_file_format=True, implicit_vr=True, little_endian=True)
+    return stream.getvalue()

@@ -9,8 +9,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-REPAIRS = ("doubles", "gaps", "tilt", "overlaps")
-FORMATS = ("rtstruct", "seg", "nnunet", "totalsegmentator")
+from pedseg.exchange.words import ALL_REPAIRS, FORMATS, REPAIRS
 
 
 def import_(options: argparse.Namespace) -> Iterator[str]:
@@ -51,7 +50,9 @@ def _import(own: argparse.ArgumentParser) -> None:
     own.add_argument("--center", required=True, metavar="NAME")
     own.add_argument("--series", default="", metavar="N", help="which CT series, by number in the table or UID")
     own.add_argument("--names", type=Path, metavar="FILE", help="lines of foreign name, tab, TG-263 name or `ignore`")
-    own.add_argument("--repair", action="append", default=[], choices=REPAIRS, help="may be given more than once")
+    own.add_argument(
+        "--repair", action="append", default=[], choices=[*ALL_REPAIRS], help="may be given more than once"
+    )
     own.add_argument("--other-frame", action="store_true", help="take contours of another frame of reference")
     own.add_argument("--empty-means-absent", action="store_true", help="an empty ROI says that the organ was removed")
     own.add_argument("--situs-inversus", action="store_true", help="organs of these scans are truly mirrored")
@@ -82,7 +83,7 @@ def _export(own: argparse.ArgumentParser) -> None:
         "--ct", type=Path, metavar="FOLDER", help="the DICOM folder of the CT; needed for rtstruct and seg"
     )
     own.add_argument("--series", default="", metavar="N", help="which CT series, by number in the table or UID")
-    own.add_argument("--repair", action="append", default=[], choices=REPAIRS[:3], help="of the CT, as at its import")
+    own.add_argument("--repair", action="append", default=[], choices=[*REPAIRS], help="of the CT, as at its import")
     own.add_argument("--format", choices=FORMATS, help="default: rtstruct with --ct, else nnunet")
     own.add_argument("--out", type=Path, required=True)
 

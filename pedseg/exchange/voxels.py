@@ -53,15 +53,7 @@ def _stored(one: Slice) -> NDArray:
     with reading(path):
         dataset = pydicom.dcmread(path)
         _check_pixels(path, dataset)
-        try:
-            pixels = dataset.pixel_array
-        except (NotImplementedError, RuntimeError) as error:
-            syntax = dataset.file_meta.TransferSyntaxUID
-            if "missing dependencies" not in str(error) and "unable to decode" not in str(error).lower():
-                raise
-            finding = f"its voxels are packed as {syntax.name}, which cannot be unpacked here."
-            remedy = "Install the codecs (`pip install pedseg[dicom]`), or export it uncompressed."
-            raise refuse("E-NO-DECODER", path, finding, remedy) from error
+        pixels = dataset.pixel_array
         return pixels.reshape(-1, *pixels.shape[-2:])
 
 
@@ -76,9 +68,24 @@ def _check_pixels(path: Path, dataset: Any) -> None:
     if int(dataset.get("SamplesPerPixel") or 1) != 1 or dataset.get("PhotometricInterpretation") != "MONOCHROME2":
         finding = f"it is stored as {dataset.get('PhotometricInterpretation')}, not as gray values."
         raise refuse("E-NOT-GRAY", path, finding, "Give the CT slices, not pictures of them.")
-    if dataset.file_meta.TransferSyntaxUID.is_compressed:
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not _can_unpack(syntax):
+        finding = f"its voxels are packed as {syntax.name}, which cannot be unpacked here."
+        remedy = "Install the codecs (`pip install pedseg[dicom]`), or export it uncompressed."
+        raise refuse("E-NO-DECODER", path, finding, remedy)
+    if syntax.is_compressed:
         return
     promised = rows * columns * frames * int(dataset.get("BitsAllocated") or 16) // 8
     if len(dataset.PixelData) < promised:
         finding = f"{promised} bytes of voxels are promised, the file holds {len(dataset.PixelData)}."
         raise refuse("E-SLICE-TRUNCATED", path, finding, "Copy the file again from the archive.")
+
+
+def _can_unpack(syntax: Any) -> bool:
+    """Whether this machine has a codec for a transfer syntax; pydicom does not know private ones and films."""
+    from pydicom.pixels import get_decoder
+
+    try:
+        return get_decoder(syntax).is_available
+    except NotImplementedError:
+        return False

@@ -6,9 +6,8 @@ import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from pedseg.exchange.words import REPAIRS
 from pedseg.findings import refuse
-
-REPAIRS = ("doubles", "gaps", "tilt")
 
 
 def predict(options: argparse.Namespace) -> Iterator[str]:
@@ -29,7 +28,7 @@ def _predict(own: argparse.ArgumentParser) -> None:
     own.add_argument("--model", type=Path, required=True, help="weights, a .safetensors file")
     own.add_argument("--out", type=Path, required=True, help="label map (.nii.gz), RTSTRUCT (.dcm), or a folder")
     own.add_argument("--series", default="", metavar="N", help="which CT series, by number in the table or UID")
-    own.add_argument("--repair", action="append", default=[], choices=REPAIRS, help="of a CT in DICOM")
+    own.add_argument("--repair", action="append", default=[], choices=[*REPAIRS], help="of a CT in DICOM")
 
 
 def _is_dicom(source: Path) -> bool:

@@ -61,7 +61,7 @@ WORDS = {  # what a column may say
     "sequence": SEQUENCES,
 }
 PENDING = ".rows"  # one small JSON a finished case, until write_index gathers them in cases.tsv
-COMING = ".coming"  # one empty file a case that is being imported
+COMING = ".coming"  # one file a case that is being imported
 Files = tuple[Path, Path | None, bool]  # image, label map, whether they lie in the test folders
 Organs = tuple[str, ...]
 Rows = dict[str, dict[str, str]]
@@ -98,7 +98,7 @@ def unfinished(folder: Path) -> tuple[set[str], set[str]]:
 
 def coming(folder: Path) -> set[str]:
     """Cases that an import has marked and not yet finished."""
-    return {file.name for file in (folder / COMING).glob("*")}
+    return {file.name for file in (folder / COMING).glob("[!.]*")}
 
 
 def _peek(file: Path) -> dict[str, str]:

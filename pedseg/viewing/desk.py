@@ -84,7 +84,7 @@ class Desk(widgets.VBox):
     def _write(self) -> None:
         assert self.drawn is not None
         told = export(self.drawn, Path(self.out.value), kind="rtstruct", ct=self.ct, name=self.folder.value)
-        said = [f"{self.out.value}: written, read back and found equal. Not approved: that is for a person.", *told]
+        said = [f"{self.out.value}: written, read back and compared. Not approved: that is for a person.", *told]
         self.words.value = "<br>".join(map(html.escape, said))
 
 

@@ -145,12 +145,17 @@ def other_matrix(file: Path) -> None:
     save(file, pydicom.dcmread(file), np.zeros((18, 20), np.uint16))
 
 
-def unknown_packing(file: Path) -> None:
-    dataset = pydicom.dcmread(file)
-    dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xc1" + bytes(200)])
-    dataset["PixelData"].is_undefined_length = True
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.51"
-    dataset.save_as(file)
+def packed_as(syntax: str) -> Callable[[Path], None]:
+    """A slice whose voxels are packed by a syntax, or say so: what is inside is no picture."""
+
+    def change(file: Path) -> None:
+        dataset = pydicom.dcmread(file)
+        dataset.PixelData = pydicom.encaps.encapsulate([b"\xff\xd8\xff\xc1" + bytes(200)])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = syntax
+        dataset.save_as(file, implicit_vr=False, little_endian=True)
+
+    return change
 
 
 def no_meta(file: Path) -> None:
@@ -378,7 +383,9 @@ ROWS: dict[int, Row] = {
     19: {
         "slice cut off": (slice_five(lambda f: f.write_bytes(f.read_bytes()[:-900])), "E-SLICE-TRUNCATED"),
         "another matrix": (slice_five(other_matrix), "E-SLICE-SIZE"),
-        "unknown packing": (slice_five(unknown_packing), "E-NO-DECODER"),
+        "unknown packing": (slice_five(packed_as("1.2.840.10008.1.2.4.100")), "E-NO-DECODER"),
+        "a maker's own packing": (slice_five(packed_as("1.2.840.113619.5.999")), "E-NO-DECODER"),
+        "known packing, damaged": (slice_five(packed_as("1.2.840.10008.1.2.4.51")), "E-DICOM-DAMAGED"),
         "no meta header": (slice_five(no_meta), "E-DICOM-NO-META"),
     },
     20: {
@@ -481,6 +488,17 @@ def test_a_bad_scan_is_refused_or_handled_as_written(case, tmp_path):
         assert finding.finding[-1] in ".)" or "\n" in finding.finding
         assert finding.remedy[-1] in ".?)", finding
     assert not (tmp_path / "ds").exists()
+
+
+def test_a_mirrored_child_stays_one_when_its_import_is_interrupted(tmp_path):
+    source = drawn(lambda v: v[::-1].copy())(tmp_path / "source")
+    arguments = {"center": "Here", "key": tmp_path / "key", "situs_inversus": True}
+    became = import_scans(source, tmp_path / "ds", **arguments)
+    next(became)
+    became.close()  # the case is written, and the table does not list it yet
+    (again,) = import_scans(source, tmp_path / "ds", **arguments)
+    assert again.was_there
+    assert {f.code for f in check_dataset(tmp_path / "ds")} == {"E-TOO-FEW"}
 
 
 def test_all_twenty_six_rows_are_here():

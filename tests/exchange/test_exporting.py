@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel
@@ -15,8 +16,10 @@ from pydicom.uid import generate_uid
 
 from pedseg.__main__ import main
 from pedseg.exchange.ct_series import LPS_TO_RAS, read_ct
+from pedseg.exchange.dicom_seg import write_seg
 from pedseg.exchange.importing import import_scans
 from pedseg.exchange.rtstruct import read_rtstruct
+from pedseg.exchange.rtstruct_writing import write_rtstruct
 from pedseg.findings import PedsegInputError
 from pedseg.organs import organ
 from pedseg.scan import Scan, read_nifti, to_ras, write_nifti
@@ -61,6 +64,29 @@ def test_contours_of_another_scan_are_refused(drawn, capsys):
     assert export(drawn, "--ct", str(drawn / "other"), "--out", str(drawn / "rs.dcm")) == 1
     assert "E-GEOMETRY" in capsys.readouterr().err
     assert not (drawn / "rs.dcm").exists()
+
+
+@pytest.mark.parametrize("kind", ["rtstruct", "seg"])
+def test_a_full_disk_is_called_one_and_nothing_is_left(kind, drawn, capsys):
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    (drawn / "out").mkdir()
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        assert export(drawn, "--ct", str(drawn / "ct"), "--out", str(drawn / "out" / "it.dcm"), "--format", kind) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "E-DISK" in capsys.readouterr().err
+    assert [*(drawn / "out").iterdir()] == []
+
+
+@pytest.mark.parametrize("writer", [write_rtstruct, write_seg])
+def test_a_ct_that_cannot_be_referred_to_is_named(writer, drawn):
+    ct = read_ct(drawn / "ct")
+    odd = replace(ct, uids=tuple(f"{uid}ä" for uid in ct.uids))
+    with pytest.raises(PedsegInputError) as caught:
+        writer(drawn / "out.dcm", {"Liver": ct.scan.voxels > 300}, odd)
+    assert [finding.file for finding in caught.value.findings] == [str(ct.source.first.path)]
 
 
 def test_what_cannot_go_out_is_said(drawn, capsys):

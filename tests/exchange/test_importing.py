@@ -15,6 +15,7 @@ from archive import body, roi_rings, write_series, write_structures
 
 from pedseg.__main__ import main
 from pedseg.exchange.ct_series import LPS_TO_RAS, read_ct
+from pedseg.exchange.deidentify import read_key
 from pedseg.exchange.dicom_folders import Wishes
 from pedseg.exchange.importing import Imported, import_scans
 from pedseg.findings import Finding, PedsegInputError
@@ -160,8 +161,9 @@ def plant(k: int, header: pydicom.Dataset) -> None:
 SECRETS = [
     *{word for value in PLANTED.values() for word in (value, *value.replace("^", " ").split(" ")) if len(word) > 3},
     "Privatgeheimnis-73", "OLD-990011", "Altklinik", "Mueller_Anna", "IM_Annegret", "8812345", "Liver Anna M",
-    "Leber Annegret",
+    "Leber Annegret", "2019-03-17", "2019/03/17", "17.03.2019", "2024-03-05", "05.03.2024",
 ]  # fmt: skip
+UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID")
 
 
 def hidden(content: bytes) -> bytes:
@@ -177,16 +179,19 @@ def test_no_byte_of_the_data_set_names_anybody(tmp_path, monkeypatch):
     rois = {name: roi_rings(mask, affine) for name, mask in blocks(["Leber Annegret", "spleen", "kidney-left"]).items()}
     rois["Liver Anna M"] = rois["spleen"][:0]
     write_structures(place / "RS_Annegret.dcm", rois, next(place.glob("*0000.dcm")))
+    headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in place.glob("*.dcm")]
+    uids = {str(header[keyword].value) for header in headers for keyword in UIDS if keyword in header}
+    assert len(uids) == SHAPE[2] + 5  # a slice and the contours each, their series, study and frame of reference
     monkeypatch.chdir(tmp_path)
     assert main(["import", "raw", "--to", "ds", "--center", "Here"]) == 0
-    written = [file for file in (tmp_path / "ds").rglob("*") if file.is_file()]
-    assert len(written) >= 6
+    written = [*(tmp_path / "ds").rglob("*")]
+    assert len([file for file in written if file.is_file()]) >= 6
     for file in written:
-        content = hidden(file.read_bytes())
-        for word in SECRETS:
+        content = hidden(file.read_bytes()).lower() if file.is_file() else b""
+        for word in (*SECRETS, *uids):
             for coded in {word.encode(), word.encode("latin-1"), word.encode("utf-16-le")}:
-                assert coded.lower() not in content.lower(), (file, word)
-                assert coded.decode("latin-1").lower() not in file.name.lower()
+                assert coded.lower() not in content, (file, word)
+                assert coded.decode("latin-1").lower() not in str(file.relative_to(tmp_path)).lower()
     names = {case.name for case in read_dataset_of_one(tmp_path / "ds").cases}
     assert all(len(name) == 15 and {*name} <= {*"0123456789abcdef-"} for name in names)
     header = read_bytes_of_header(next((tmp_path / "ds" / "imagesTr").iterdir()))
@@ -218,6 +223,19 @@ def test_the_key_stays_out_of_the_data_set_and_a_spoiled_one_is_refused(tmp_path
     with pytest.raises(PedsegInputError, match="E-KEY"):
         list(import_scans(tmp_path / "raw", tmp_path / "ds", center="Here", key=tmp_path / "key"))
     assert not (tmp_path / "ds").exists()
+
+
+def test_a_key_is_whole_or_not_there(tmp_path):
+    """The disk is full while the key is made: half a key would be refused for ever."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+        with pytest.raises(OSError, match="File too large"):
+            read_key(tmp_path / "keys" / "Here.case-key", tmp_path / "ds")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [*(tmp_path / "keys").iterdir()] == []
 
 
 def test_words_of_the_user_that_identify_are_refused(tmp_path):

@@ -78,6 +78,8 @@ def test_nineteen_organs_come_back_and_plastimatch_agrees(scanned, tmp_path):
     assert own.notes == ()
     for name, mask in masks.items():
         np.testing.assert_array_equal(own.masks[name], mask, err_msg=name)
+    if sys.platform != "linux":
+        pytest.skip("plastimatch is installed for Linux only")
     theirs = plastimatch_masks(tmp_path / "rs.dcm", folder, tmp_path / "plastimatch")
     assert len(theirs) == len(masks)
     for name, mask in masks.items():
