@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+from pedseg.scan import write_whole
 
 WORKERS = 2
+TOTAL, TIMES = "total", "seconds.json"
+Seconds = dict[str, float]  # wall and cpu
 Job = tuple[str, Iterator[int]]  # a stage's name, and the work itself: one tick a piece, worth so many units
 
 
@@ -71,11 +77,23 @@ def side_by_side(jobs: Sequence[Job], workers: int = WORKERS) -> Iterator[tuple[
 
 
 class Clock:
-    """Seconds by stage, wall and CPU."""
+    """Seconds by stage, wall and CPU; of earlier programs, too, where they have left theirs in a file."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter(), time.process_time()
-        self.seconds: dict[str, dict[str, float]] = {}
+        self.seconds: dict[str, Seconds] = {}
+        self._before: Seconds = {"wall": 0.0, "cpu": 0.0}
+        self._file: Path | None = None
+        self._one_at_a_time = threading.Lock()
+
+    def go_on(self, file: Path) -> None:
+        """Add what earlier programs took and left in this file; from now on each job that ends renews it."""
+        kept: dict[str, Seconds] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        self._before = kept.pop(TOTAL, self._before)
+        for stage, entry in kept.items():
+            self._add(stage, **entry)
+        self._file = file
+        self._keep()
 
     def watch(self, stage: str, ticks: Iterator[int], *, own_thread: bool = False) -> Iterator[int]:
         """Pass `ticks` on and add the time they take to the stage; `own_thread` counts this thread's CPU only."""
@@ -84,10 +102,20 @@ class Clock:
         try:
             yield from ticks
         finally:
-            entry = self.seconds.setdefault(stage, {"wall": 0.0, "cpu": 0.0})
-            entry["wall"] += time.perf_counter() - wall
-            entry["cpu"] += cpu_now() - cpu
+            with self._one_at_a_time:
+                self._add(stage, wall=time.perf_counter() - wall, cpu=cpu_now() - cpu)
+                self._keep()
 
-    def totals(self) -> dict[str, float]:
-        """Wall and CPU seconds since the start."""
-        return {"wall": time.perf_counter() - self.started[0], "cpu": time.process_time() - self.started[1]}
+    def totals(self) -> Seconds:
+        """Wall and CPU seconds of this program, and of those before it."""
+        here = {"wall": time.perf_counter() - self.started[0], "cpu": time.process_time() - self.started[1]}
+        return {kind: self._before[kind] + seconds for kind, seconds in here.items()}
+
+    def _add(self, stage: str, *, wall: float, cpu: float) -> None:
+        entry = self.seconds.setdefault(stage, {"wall": 0.0, "cpu": 0.0})
+        entry["wall"] += wall
+        entry["cpu"] += cpu
+
+    def _keep(self) -> None:
+        if self._file is not None:
+            write_whole(self._file, json.dumps({TOTAL: self.totals(), **self.seconds}).encode())

@@ -1,5 +1,6 @@
 """Long work side by side: every tick arrives, errors surface, nothing runs on unseen."""
 
+import json
 import threading
 import time
 
@@ -83,3 +84,20 @@ def test_the_clock_adds_up_by_stage_and_counts_the_threads_own_time():
         list(clock.watch("busy", busy(), own_thread=True))
     assert 0.1 <= clock.seconds["busy"]["cpu"] <= clock.seconds["busy"]["wall"] + 0.05
     assert clock.totals()["cpu"] >= 0.1
+
+
+def test_the_clock_goes_on_where_a_program_was_cut_short(tmp_path):
+    file = tmp_path / "work" / "seconds.json"
+    file.parent.mkdir()
+    earlier = {"total": {"wall": 100.0, "cpu": 50.0}, "busy": {"wall": 90.0, "cpu": 40.0}}
+    file.write_text(json.dumps(earlier), "utf-8")
+    first = Clock()
+    list(first.watch("before the file is known", iter([1])))
+    first.go_on(file)
+    list(first.watch("busy", iter([1, 2])))
+    for clock in (first, Clock()):  # the second is another program
+        if clock is not first:
+            clock.go_on(file)
+        assert 90 <= clock.seconds["busy"]["wall"] < 95 and 40 <= clock.seconds["busy"]["cpu"] < 45
+        assert "before the file is known" in clock.seconds
+        assert 100 <= clock.totals()["wall"] < 105 and 50 <= clock.totals()["cpu"] < 55
