@@ -31,7 +31,7 @@ from pedseg.patients.mr import T1W_3T
 from pedseg.scan import write_whole
 
 DATA = Path("runs/fedgin_data")
-ROUNDS, STEPS, GIN = 5, 100, 0.5
+ROUNDS, STEPS, GIN = 20, 100, 0.5
 VALIDATION, TEST = 3, 8  # patients
 TEST_SEED = 1  # other children than any that is trained on
 ALL_COLUMNS = (*COLUMNS, "scenario", "seen")
