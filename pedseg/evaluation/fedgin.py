@@ -21,7 +21,7 @@ from typing import Any
 from pedseg import memory
 from pedseg.evaluation import testing
 from pedseg.evaluation.gains import gains, means
-from pedseg.evaluation.jobs import TIMES, Clock, Progress
+from pedseg.evaluation.jobs import Clock, Progress
 from pedseg.evaluation.models import Model, Settings
 from pedseg.evaluation.records import COLUMNS, as_csv, summarize
 from pedseg.evaluation.study import CHILD_UNITS, TEST_UNITS, Study, plan_of
@@ -74,7 +74,7 @@ def run_fedgin(out: Path, settings: Settings, *, data: Path = DATA, size: Size =
         done += units
         yield Progress("virtual children", done, total)
     experiment = Experiment(data, Path(out), settings, size, clock)
-    clock.go_on(next(iter(experiment.studies.values())).work / TIMES)
+    clock.go_on(next(iter(experiment.studies.values())).work)
     for stage, units in experiment.run():
         done = min(done + units, total)
         yield Progress(stage, done, total)

@@ -86,8 +86,9 @@ class Clock:
         self._file: Path | None = None
         self._one_at_a_time = threading.Lock()
 
-    def go_on(self, file: Path) -> None:
-        """Add what earlier programs took and left in this file; from now on each job that ends renews it."""
+    def go_on(self, work: Path) -> None:
+        """Add what earlier programs took and left in this folder; from now on each job that ends renews it."""
+        file = work / TIMES
         kept: dict[str, Seconds] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         self._before = kept.pop(TOTAL, self._before)
         for stage, entry in kept.items():

@@ -23,7 +23,7 @@ import numpy as np
 from pedseg import memory, organs
 from pedseg.evaluation import testing
 from pedseg.evaluation.causes import habits
-from pedseg.evaluation.jobs import TIMES, Clock, Job, Progress, side_by_side
+from pedseg.evaluation.jobs import Clock, Job, Progress, side_by_side
 from pedseg.evaluation.models import DEFAULTS, Model, Settings
 from pedseg.evaluation.records import COLUMNS, join, summarize, table
 from pedseg.evaluation.statistics import story
@@ -75,7 +75,7 @@ def run_study(
             yield Progress("virtual children", done, total)
     yield Progress("reading the scans", done, max(done, 1))
     study = Study(_two_or_more(data), Path(out), settings, clock)
-    clock.go_on(study.work / TIMES)
+    clock.go_on(study.work)
     tests = sum(len(dataset.split("test")) for dataset in study.datasets)
     total = children + units_of(settings, len(study.datasets), tests)
     for stage, units in study.run():

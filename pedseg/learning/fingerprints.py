@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import organs as organ_table
-from pedseg.learning.posture import air_edge, body_box, box_around, whole_body
+from pedseg.learning.posture import body_box, box_around, whole_body
 from pedseg.patients.datasets import Case, DataSet, load_image, load_labels
 from pedseg.scan import Spacing
 
@@ -129,7 +129,7 @@ def _fingerprint_case(dataset: DataSet, case: Case) -> Fingerprint:
     edges = [np.flatnonzero(np.any(scan.voxels, axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
     x, y, z = (int(edge[-1] - edge[0] + 1) if len(edge) else 1 for edge in edges)
     is_ct = case.modality == "CT"
-    box = body_box(scan) if is_ct else box_around(whole_body(scan, air_edge(scan)), scan.spacing_mm)
+    box = body_box(scan) if is_ct else box_around(whole_body(scan), scan.spacing_mm)
     body = [(edge.stop - edge.start) * mm for edge, mm in zip(box, scan.spacing_mm, strict=True)]
     grid = Grid(_rounded(scan.spacing_mm), (x, y, z), _rounded(body))
     no_hu, modalities = (0,) * len(_HU), (case.modality,)

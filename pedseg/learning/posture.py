@@ -100,20 +100,22 @@ def near_body(scan: Scan) -> NDArray[np.bool_] | None:
     return near[tuple(slice(0, n) for n in scan.shape)]
 
 
-def air_edge(scan: Scan) -> float:
+def air_edge(air: float, patient: float, spread: float) -> float:
     """The gray value between the air around a patient and the patient, in whatever unit: no HU is asked for.
 
-    Otsu's threshold (1979) parts values into the two groups that differ most; of the roots of the values, for a few
-    tissues of an MR scan are far brighter than the others. The edge lies two standard deviations below the mean of the
-    brighter group: in a CT, whose soft tissues are nearly alike, below fat and above what a couch is seen as. In an MR
-    scan they are spread so widely that this would be air; there it is a little above the mean of the darker group.
+    Of the groups that `two_groups` gives. The edge lies two standard deviations below the mean of the brighter group:
+    in a CT, whose soft tissues are nearly alike, below fat and above what a couch is seen as. In an MR scan they are
+    spread so widely that this would be air; there it is a little above the mean of the darker group.
     """
-    air, patient, spread = _two_groups(scan.voxels)
     return max(air + AIR_EDGE * (patient - air), patient - 2 * spread)
 
 
-def _two_groups(voxels: NDArray) -> tuple[float, float, float]:
-    """Mean of the darker group of gray values, mean and standard deviation of the brighter one."""
+def two_groups(voxels: NDArray) -> tuple[float, float, float]:
+    """Mean of the darker group of gray values, mean and standard deviation of the brighter one.
+
+    Otsu's threshold (1979) parts values into the two groups that differ most; of the roots of the values, for a few
+    tissues of an MR scan are far brighter than the others.
+    """
     from skimage.filters import threshold_otsu
 
     lowest = float(voxels.min())
@@ -169,13 +171,14 @@ def box_around(
 _IN_PLANE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])
 
 
-def whole_body(scan: Scan, edge: float) -> NDArray[np.bool_]:
-    """The patient over the scan's own voxels, lungs and dark walls included; `edge` as `air_edge` gives it.
+def whole_body(scan: Scan) -> NDArray[np.bool_]:
+    """The patient over the scan's own voxels, lungs and dark walls included; no HU is asked for.
 
     A CT shows the couch: the patient is the largest piece in the box around what is thick. In an MR scan nothing
     but the patient shines, and dark muscle can part the skin from all that is inside: the piece that spans most counts.
     """
-    air, patient, _ = _two_groups(scan.voxels)
+    air, patient, spread = two_groups(scan.voxels)
+    edge = air_edge(air, patient, spread)
     if edge <= (air + patient) / 2:
         return _widest(scan.voxels > edge)
     mask = np.zeros(scan.shape, dtype=bool)

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from pedseg import organs
 from pedseg.learning.plans import Plan
-from pedseg.learning.posture import air_edge, body_box, box_around, on_its_back, whole_body
+from pedseg.learning.posture import body_box, box_around, on_its_back, whole_body
 from pedseg.scan import Scan, resample
 
 MIDDLE_HALF = 1.349  # standard deviations that the middle half of a normal distribution spans
@@ -54,7 +54,7 @@ def prepare(
         scan, labels = on_its_back(scan, labels)
     coarse = resample(scan, plan.spacing_mm, order=3 if plan.profile == "clinic" else 1)
     if plan.intensity == "body":
-        inside = whole_body(scan, air_edge(scan))  # on the scan's own grid, where couches are thin
+        inside = whole_body(scan)  # on the scan's own grid, where couches are thin
         inside = resample(Scan(inside.astype(np.uint8), scan.affine), plan.spacing_mm, order=0).voxels > 0
         box, air = box_around(inside, coarse.spacing_mm), 0.0
         image = by_its_body(coarse.voxels, inside, plan.clip_hu)[box]

@@ -91,10 +91,9 @@ def test_a_scan_of_nobody_keeps_all():
 def test_the_body_is_found_without_hu(protocol):
     phantom = grow(Child(5.0, "F", seed=3), (4.0, 4.0, 4.0))
     image, labels = scan_mr(phantom, protocol, 5)
-    edge = posture.air_edge(image)
     skin = nearest(phantom.tissues, phantom, image.affine, image.shape) > 0
     true = [np.flatnonzero(skin.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
-    inside = posture.whole_body(image, edge)
+    inside = posture.whole_body(image)
     box = posture.box_around(inside, image.spacing_mm, margin_mm=0.0)
     for found, outline, mm in zip(box, true, image.spacing_mm, strict=True):
         assert abs(found.start - outline[0]) * mm <= 9 and abs(found.stop - 1 - outline[-1]) * mm <= 9
@@ -106,16 +105,16 @@ def test_skin_that_dark_muscle_parts_from_the_organs_is_body():
     x, y, _ = np.ogrid[-20:21, -20:21, :8]
     radius = np.broadcast_to(np.hypot(x, y), (41, 41, 8))
     image = np.random.default_rng(1).rayleigh(5.0, radius.shape)  # air, and muscle as dark as air
-    image[(radius < 17) & (radius >= 15)] = 300.0  # fat under the skin: fewer voxels than
-    image[radius < 12] = 200.0  # organs
-    image[radius < 6] = 900.0  # fluid
+    image[(radius < 17) & (radius >= 15)] = 300.0  # fat under the skin, fewer voxels than the organs
+    image[radius < 12] = 200.0
+    image[radius < 6] = 900.0
     scan = Scan(image.astype(np.float32), np.diag([4.0, 4.0, 6.0, 1.0]))
-    inside = posture.whole_body(scan, posture.air_edge(scan))
+    inside = posture.whole_body(scan)
     np.testing.assert_array_equal(inside, radius < 17)
 
 
 def test_the_edge_of_a_ct_lies_between_lung_and_fat():
-    assert -740 < posture.air_edge(scanned(0.0)[0]) < -150
+    assert -740 < posture.air_edge(*posture.two_groups(scanned(0.0)[0].voxels)) < -150
 
 
 def test_what_lies_between_two_voxels_is_spanned():

@@ -136,14 +136,8 @@ def supernode(
     settings = {"partition-id": index, "data-dir": data.resolve().as_posix(), **own}
     config = " ".join(f"{name}={json.dumps(value)}" for name, value in settings.items())
     command = [programs.program("flower-supernode"), "--root-certificates", str(home / "ca.crt")]
-    command += [
-        "--superlink",
-        f"{processes.HOST}:{port}",
-        "--auth-supernode-private-key",
-        str(key),
-        "--node-config",
-        config,
-    ]
+    command += ["--superlink", f"{processes.HOST}:{port}", "--node-config", config]
+    command += ["--auth-supernode-private-key", str(key)]
     command += ["--host", processes.HOST, "--port", str(processes.free_port())]
     log, env = home / f"{key.name}.log", programs.environment(place)
     with processes.running(command, log, env=env, folder=place) as process:
