@@ -97,7 +97,10 @@ def _incoming(series: Series, drawn: DicomFile | None, wishes: Wishes, others: S
     place = series.first.path.parent
     left = [f"left out, another series of this patient:{line[3:]}" for line in table(others)]
     patient = series.first.text("PatientID")
-    return Incoming(place, patient or str(place), series.uid or str(place), lambda: _load(series, drawn, wishes, left))
+    return Incoming(
+        place, patient or str(place), series.uid or str(place), lambda: _load(series, drawn, wishes, left),
+        contoured=drawn is not None,
+    )  # fmt: skip
 
 
 def _load(series: Series, drawn: DicomFile | None, wishes: Wishes, left: Sequence[str]) -> Loaded:

@@ -66,14 +66,17 @@ def import_scans(
 
     Raises one `PedsegInputError` with the findings of all scans before anything is written; with `skip_refused`
     findings are given out and the other scans are imported. `wishes` are the user's options for reading, `origin`
-    says in words where the scans come from. Scans that are in the data set already stay as they are.
+    says in words where the scans come from. Scans that are in the data set already stay as they are, but for those that
+    nobody had contoured: they get the contours that have come since.
     """
     wishes = wishes or Wishes()
     _check_wishes(source, dataset, wishes)
     scans, findings, told = survey_source(source, wishes)
     target = Target(dataset, center, read_key(key, dataset), license, origin, split, situs_inversus)
-    there = {*written_cases(dataset)} if dataset.exists() else set()
-    new = [one for one in scans if target.case(one) not in there]
+    splits = {name: row["split"] for name, row in written_cases(dataset).items()} if dataset.exists() else {}
+    there = {one for one in scans if target.case(one) in splits}
+    there -= {one for one in there if one.contoured and splits[target.case(one)] == UNLABELED}  # contours come later
+    new = [one for one in scans if one not in there]
     kept, refused = _look(new, target)
     findings += [finding for found in refused.values() for finding in found]
     doubled = _same_names(new, target)
@@ -82,7 +85,7 @@ def import_scans(
         raise PedsegInputError(findings)
     yield from findings
     yield from (Finding("I-LEFT-OUT", str(source), line, "") for line in told)
-    yield from (Imported(one.source, target.case(one), (), (), True) for one in scans if target.case(one) in there)
+    yield from (Imported(one.source, target.case(one), (), (), True) for one in scans if one in there)
     yield from _write([one for one in new if one not in refused and one not in doubled], kept, target)
 
 

@@ -50,7 +50,7 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Incoming:
-    """One scan that could be imported; `load` reads it, or raises `PedsegInputError`.
+    """One scan that could be imported; `load` reads it, or raises `PedsegInputError`. `contoured`: it has contours.
 
     `patient` and `scan` identify it at its source and reach the data set as keyed hashes only. `public_id` is the name
     under which everybody can find it in a public collection.
@@ -62,6 +62,7 @@ class Incoming:
     load: Callable[[], Loaded]
     split: str = "train"
     public_id: str = ""
+    contoured: bool = False
 
 
 def check(one: Incoming, loaded: Loaded, situs_inversus: bool = False) -> list[Finding]:

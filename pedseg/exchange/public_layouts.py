@@ -81,7 +81,7 @@ def _case(dataset: DataSet, case: Case, silver: bool) -> Incoming:
     public = case.name if PUBLIC_ID.fullmatch(case.name) else ""
     patient = f"{dataset.center} {case.patient}" if public else f"{dataset.folder.resolve()} {case.patient}"
     split = case.split if case.label_file else "train"
-    return Incoming(case.image_file, patient, case.name, load, split, public)
+    return Incoming(case.image_file, patient, case.name, load, split, public, case.label_file is not None)
 
 
 def _datalist(file: Path, wishes: Wishes) -> tuple[list[Incoming], list[Finding], list[str]]:
@@ -164,4 +164,4 @@ def _listed(
 
     name = image.name.removesuffix(".gz").removesuffix(".nii")
     public = name if PUBLIC_ID.fullmatch(name) else ""
-    return Incoming(image, public or str(image.resolve()), name, load, split, public)
+    return Incoming(image, public or str(image.resolve()), name, load, split, public, label is not None)

@@ -22,6 +22,11 @@ MODALITIES = ("CT", "MR")
 SEQUENCES = ("T1w", "T2w", "other")  # of an MR scan: what its contrast is weighted by
 
 
+def folder_tail(split: str) -> str:
+    """Where nnU-Net keeps the cases of a split: in imagesTr and labelsTr, or in imagesTs and labelsTs."""
+    return "Ts" if split in ("test", UNLABELED) else "Tr"
+
+
 @dataclass(frozen=True)
 class Case:
     """One scan of one patient and where its files lie.

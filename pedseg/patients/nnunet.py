@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from pedseg.organs import NAMES, recognize, suggest
-from pedseg.patients.cases import DataSet, assign_splits
+from pedseg.patients.cases import DataSet, assign_splits, folder_tail
 from pedseg.patients.survey import Survey, center_name
 from pedseg.patients.table import Files, read_case, read_rows, unfinished
 
@@ -142,10 +142,11 @@ def _read_organ_names(file: Path, found: Survey) -> dict[str, str]:
 def _pair_files(folder: Path, ending: str, found: Survey) -> dict[str, Files]:
     """Case name -> (image, label map or None, whether it lies in the test folders)."""
     pairs: dict[str, Files] = {}
-    coming, unlabeled = unfinished(folder)
+    marked, unlabeled = unfinished(folder)
     for tail in ("Tr", "Ts"):
+        coming = {name for name, split in marked.items() if not split or tail != folder_tail(split)}
         images = _names(folder / f"images{tail}", f"_0000{ending}", ending, found, coming)
-        labels = _names(folder / f"labels{tail}", ending, ending, found, coming)
+        labels = _names(folder / f"labels{tail}", ending, ending, found, coming | (marked.keys() & unlabeled))
         for name in sorted(labels.keys() - images.keys()):
             found.note(
                 "E-IMAGE-MISSING",
@@ -172,7 +173,7 @@ def _pair_files(folder: Path, ending: str, found: Survey) -> dict[str, Files]:
 
 
 def _names(folder: Path, tail: str, ending: str, found: Survey, coming: set[str]) -> dict[str, Path]:
-    """Case name -> file, for the files of one folder; hidden files and cases still coming in do not count."""
+    """Case name -> file, for the files of one folder; hidden files and those of an import under way do not count."""
     files = {}
     for file in sorted(folder.glob("[!.]*")):
         name = file.name.removesuffix(tail)

@@ -86,14 +86,15 @@ def read_table(file: Path) -> list[dict[str, str]]:
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def unfinished(folder: Path) -> tuple[set[str], set[str]]:
-    """Cases on their way in that the table does not list yet, and listed cases that nobody contoured.
+def unfinished(folder: Path) -> tuple[dict[str, str], set[str]]:
+    """Cases on their way in, each with the split that the table lists ("" if none yet), and cases nobody contoured.
 
     An import marks a case before it writes the first of its files: until the table is renewed, the data set is
     what it was.
     """
     listed = _peek(folder / "cases.tsv")
-    return coming(folder) - listed.keys(), {name for name, split in listed.items() if split == UNLABELED}
+    marked = {name: listed.get(name, "") for name in coming(folder)}
+    return marked, {name for name, split in listed.items() if split == UNLABELED}
 
 
 def coming(folder: Path) -> set[str]:

@@ -25,9 +25,9 @@ import numpy as np
 
 from pedseg.findings import refuse
 from pedseg.organs import NAMES, ORGANS
-from pedseg.patients.cases import SPLITS, UNLABELED
+from pedseg.patients.cases import SPLITS, UNLABELED, folder_tail
 from pedseg.patients.loading import count_labels, describe, same_grid
-from pedseg.patients.table import COLUMNS, ONLY_WITH_MR, PENDING, WORDS, read_table
+from pedseg.patients.table import COLUMNS, COMING, ONLY_WITH_MR, PENDING, WORDS, read_table
 from pedseg.scan import Scan, to_ras, write_nifti, write_whole
 
 
@@ -70,7 +70,8 @@ def write_case(
     _check_person(name, split, labels is None, about, age_months, months_since_surgery)
     drawn = _check_case(name, image, labels, [*manual, *silver])
     image_file, label_file = _files(folder, name, split)
-    _forget(folder, name)
+    if not (folder / COMING / name).exists():  # an import keeps what the table lists until the table is renewed
+        _forget(folder, name)
     write_nifti(image_file, Scan(np.round(image.voxels).astype(np.int16), image.affine))
     present: set[str] = set()
     if labels is not None:
@@ -158,7 +159,7 @@ def _check_case(name: str, image: Scan, labels: Scan | None, drawn: Sequence[str
 
 def _files(folder: Path, name: str, split: str) -> tuple[Path, Path]:
     """Where the image and the label map of a case lie."""
-    tail = "Ts" if split in ("test", UNLABELED) else "Tr"
+    tail = folder_tail(split)
     return folder / f"images{tail}" / f"{name}_0000.nii.gz", folder / f"labels{tail}" / f"{name}.nii.gz"
 
 
@@ -166,8 +167,12 @@ def _forget(folder: Path, name: str) -> None:
     """Before a case is written again: it is unfinished, and does not lie in the other split's folders."""
     (folder / PENDING / f"{name}.json").unlink(missing_ok=True)
     for split in ("train", "test"):
-        for file in _files(folder, name, split):
-            file.unlink(missing_ok=True)
+        _remove(folder, name, split)
+
+
+def _remove(folder: Path, name: str, split: str) -> None:
+    for file in _files(folder, name, split):
+        file.unlink(missing_ok=True)
 
 
 def written_cases(folder: Path) -> dict[str, dict[str, str]]:
@@ -213,6 +218,8 @@ def write_index(folder: Path, *, center: str, situs_inversus: Iterable[str] = ()
     about = _about(center, len(names["train"]) + len(names["validation"]), kinds, mirrored)
     _write_json(folder / "dataset.json", about)
     for row in rows:
+        if (folder / COMING / row["case"]).exists():  # it may have moved
+            _remove(folder, row["case"], "train" if folder_tail(row["split"]) == "Ts" else "test")
         (folder / PENDING / f"{row['case']}.json").unlink(missing_ok=True)
     for part in [*folder.glob(".*.part"), *folder.glob("*/.*.part")]:  # of a run that was killed
         part.unlink()

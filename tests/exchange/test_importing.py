@@ -24,6 +24,7 @@ from pedseg.patients.datasets import check_dataset, load_image, load_labels, rea
 from pedseg.scan import Scan, read_nifti, to_ras
 
 SHAPE = (64, 56, 30)
+SAME_SERIES = ("1.2.3.1", "1.2.3.2", "1.2.3.3")  # of a series that is met twice
 # The 29 ROIs of Pediatric-CT-SEG. Its RTSTRUCTs mix separators, and sides are spelled as the collection spells them.
 PEDIATRIC = (
     "bladder", "rectum", "gonads", "prostate", "uterocervix", "femoral-head-lef", "femoral-head-rig", "small-intestine",
@@ -329,12 +330,14 @@ def test_a_kill_at_any_moment_leaves_the_data_set_as_it_was(tmp_path):
 
     for number in range(3):
         patient(tmp_path / "raw", f"child{number}", PEDIATRIC[8:20], seed=number)
+    patient(tmp_path / "raw", "waiting", (), seed=5, uids=SAME_SERIES)
     bring(tmp_path / "raw", tmp_path / "ds")
     key = tmp_path / "keys" / "Here.case-key"
-    before = [case.name for case in read_dataset(tmp_path / "ds").cases]
+    before = {case.name: case.annotated for case in read_dataset(tmp_path / "ds").cases}
     patient(tmp_path / "more", "child3", PEDIATRIC[8:20], seed=3)
     patient(tmp_path / "more", "child4", (), seed=4)
-    moments = 80
+    patient(tmp_path / "more", "waiting", PEDIATRIC[8:20], seed=5, uids=SAME_SERIES)  # contoured since it was imported
+    moments = 120
     for moment in range(moments):
         shutil.copytree(tmp_path / "ds", tmp_path / "trials" / str(moment))
     command = [sys.executable, "-c", KILLER, str(tmp_path / "more"), str(tmp_path / "trials"), str(key), str(moments)]
@@ -346,14 +349,39 @@ def test_a_kill_at_any_moment_leaves_the_data_set_as_it_was(tmp_path):
     for moment in killed:
         folder = tmp_path / "trials" / str(moment)
         assert moment % 6 or check_dataset(folder) == [], moment
-        names = [case.name for case in read_dataset(folder).cases]
-        assert names == before or len(names) == 5, moment
+        cases = {case.name: case.annotated for case in read_dataset(folder).cases}
+        assert cases == before or (len(cases) == 6 and () in before.values() and all(cases[c] for c in before)), moment
     for moment in killed[:: len(killed) // 4]:  # and the same command goes on
         folder = tmp_path / "trials" / str(moment)
         list(import_scans(tmp_path / "more", folder, center="Here", key=key))
         assert check_dataset(folder) == []
-        assert len(read_dataset(folder).cases) == 5
+        assert len(read_dataset(folder).cases) == 6
         assert not [*folder.rglob(".*")]
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_contours_that_come_later_reach_the_scan_that_waits_for_them(tmp_path, split):
+    patient(tmp_path / "raw", "a", (), uids=SAME_SERIES)
+    patient(tmp_path / "raw", "b", PEDIATRIC[8:20], seed=1)
+    bring(tmp_path / "raw", tmp_path / "ds", split=split)
+    waiting, old = sorted(read_dataset_of_one(tmp_path / "ds").cases, key=lambda case: len(case.annotated))
+    assert (waiting.split, waiting.label_file) == ("unlabeled", None)
+    before = old.label_file.stat().st_mtime_ns, load_image(waiting).voxels
+    (tmp_path / "raw" / "a").rename(tmp_path / "elsewhere")  # the same series, contoured in the meantime
+    masks = patient(tmp_path / "raw", "a", PEDIATRIC[12:15], uids=SAME_SERIES)
+    became = {one.case: one for one in bring(tmp_path / "raw", tmp_path / "ds", split=split)}
+    assert not became[waiting.name].was_there
+    assert became[old.name].was_there
+    assert {finding.code for finding in check_dataset(tmp_path / "ds")} == {"E-TOO-FEW"}
+    cases = {case.name: case for case in read_dataset_of_one(tmp_path / "ds").cases}
+    assert {*cases} == {waiting.name, old.name}
+    contoured = cases[waiting.name]
+    assert contoured.label_file.parent.name == {"train": "labelsTr", "test": "labelsTs"}[split]
+    assert len(contoured.annotated) == len(masks)
+    np.testing.assert_array_equal(load_image(contoured).voxels, before[1])
+    assert old.label_file.stat().st_mtime_ns == before[0]
+    assert len([*(tmp_path / "ds").rglob("*_0000.nii.gz")]) == 2  # none is left where it waited
+    assert all(one.was_there for one in bring(tmp_path / "raw", tmp_path / "ds", split=split))
 
 
 def test_one_bad_child_keeps_all_out_unless_it_may_be_left_out(tmp_path):
