@@ -211,7 +211,7 @@ class Experiment:
             tests={dataset.center: len(dataset.split("test")) for dataset in self.tests},
             plan=json.loads(first.plan.to_json()),
             seconds={"total": first.clock.totals(), **first.clock.seconds},
-            peak_memory_mib=memory.peak_mib(),
+            peak_memory_mib=first.clock.peak_mib(),
             means=means(rows), gains=gains(rows),
         )  # fmt: skip
         write_whole(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())

@@ -10,10 +10,11 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pedseg import memory
 from pedseg.scan import write_whole
 
 WORKERS = 2
-TOTAL, TIMES = "total", "seconds.json"
+TOTAL, PEAK, TIMES = "total", "peak memory", "seconds.json"
 Seconds = dict[str, float]  # wall and cpu
 Job = tuple[str, Iterator[int]]  # a stage's name, and the work itself: one tick a piece, worth so many units
 
@@ -77,12 +78,13 @@ def side_by_side(jobs: Sequence[Job], workers: int = WORKERS) -> Iterator[tuple[
 
 
 class Clock:
-    """Seconds by stage, wall and CPU; of earlier programs, too, where they have left theirs in a file."""
+    """Seconds by stage, wall and CPU, and the most memory; of earlier programs, too, that left theirs in a file."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter(), time.process_time()
         self.seconds: dict[str, Seconds] = {}
         self._before: Seconds = {"wall": 0.0, "cpu": 0.0}
+        self._peak_before_mib = 0.0
         self._file: Path | None = None
         self._one_at_a_time = threading.Lock()
 
@@ -91,6 +93,7 @@ class Clock:
         file = work / TIMES
         kept: dict[str, Seconds] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
         self._before = kept.pop(TOTAL, self._before)
+        self._peak_before_mib = kept.pop(PEAK, {}).get("mib", 0.0)
         for stage, entry in kept.items():
             self._add(stage, **entry)
         self._file = file
@@ -112,6 +115,10 @@ class Clock:
         here = {"wall": time.perf_counter() - self.started[0], "cpu": time.process_time() - self.started[1]}
         return {kind: self._before[kind] + seconds for kind, seconds in here.items()}
 
+    def peak_mib(self) -> float:
+        """The most memory that this program, or one before it, ever held."""
+        return max(self._peak_before_mib, memory.peak_mib())
+
     def _add(self, stage: str, *, wall: float, cpu: float) -> None:
         entry = self.seconds.setdefault(stage, {"wall": 0.0, "cpu": 0.0})
         entry["wall"] += wall
@@ -119,4 +126,5 @@ class Clock:
 
     def _keep(self) -> None:
         if self._file is not None:
-            write_whole(self._file, json.dumps({TOTAL: self.totals(), **self.seconds}).encode())
+            told = {TOTAL: self.totals(), PEAK: {"mib": self.peak_mib()}, **self.seconds}
+            write_whole(self._file, json.dumps(told).encode())

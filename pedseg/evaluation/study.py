@@ -255,7 +255,7 @@ class Study:
             plan=json.loads(self.plan.to_json()),
             left_out=[name for name in organs.NAMES if name not in self.plan.organs],
             seconds={"total": self.clock.totals(), **self.clock.seconds},
-            peak_memory_mib=memory.peak_mib(),
+            peak_memory_mib=self.clock.peak_mib(),
             story=story(list(csv.DictReader(io.StringIO(text)))),
         )
         write_whole(self.out / "cases.csv", text.encode())

@@ -89,7 +89,7 @@ def test_the_clock_adds_up_by_stage_and_counts_the_threads_own_time():
 def test_the_clock_goes_on_where_a_program_was_cut_short(tmp_path):
     file = tmp_path / "work" / "seconds.json"
     file.parent.mkdir()
-    earlier = {"total": {"wall": 100.0, "cpu": 50.0}, "busy": {"wall": 90.0, "cpu": 40.0}}
+    earlier = {"total": {"wall": 100.0, "cpu": 50.0}, "peak memory": {"mib": 1e6}, "busy": {"wall": 90.0, "cpu": 40.0}}
     file.write_text(json.dumps(earlier), "utf-8")
     first = Clock()
     list(first.watch("before the file is known", iter([1])))
@@ -101,3 +101,4 @@ def test_the_clock_goes_on_where_a_program_was_cut_short(tmp_path):
         assert 90 <= clock.seconds["busy"]["wall"] < 95 and 40 <= clock.seconds["busy"]["cpu"] < 45
         assert "before the file is known" in clock.seconds
         assert 100 <= clock.totals()["wall"] < 105 and 50 <= clock.totals()["cpu"] < 55
+        assert clock.peak_mib() == 1e6
