@@ -81,7 +81,7 @@ def fedgin(options: argparse.Namespace) -> int:
     from pedseg.evaluation import fedgin as room
 
     settings = room.settings_of(seeds=options.seeds, rounds=options.rounds, steps=options.steps)
-    _show_stages(room.run_fedgin(options.out, settings))
+    _show_stages(room.run_fedgin(options.out, settings, size=room.part_of(options.scenario)))
     print(room.table(options.out))
     return 0
 
@@ -90,6 +90,10 @@ def _fedgin(own: argparse.ArgumentParser) -> None:
     own.add_argument("--seeds", type=_at_least_one, default=3, metavar="N", help="repeat with seeds 0 to N-1")
     own.add_argument("--rounds", type=_at_least_one, help="rounds of the federations")
     own.add_argument("--steps", type=_at_least_one, help="training steps a round and center")
+    own.add_argument(
+        "--scenario", action="append", default=[], choices=["limited-1:1", "limited-1:2", "limited-1:5", "complete"],
+        help="only this one (may be given more than once)",
+    )  # fmt: skip
     own.add_argument("--out", type=Path, default=Path("runs/fedgin"))
 
 

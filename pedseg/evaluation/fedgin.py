@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,11 @@ class Size:
 
 
 FULL = Size()
+
+
+def part_of(scenarios: Sequence[str]) -> Size:
+    """The experiment with these scenarios alone, with none named all of them; its plan is that of the largest."""
+    return Size(tuple(pair for pair in FULL.scenarios if not scenarios or pair[0] in scenarios))
 
 
 def settings_of(*, seeds: int = 3, rounds: int | None = None, steps: int | None = None, gin: float = GIN) -> Settings:

@@ -37,6 +37,20 @@ def finished(tmp_path_factory):
     patch.undo()
 
 
+def test_a_part_of_the_experiment_is_asked_for_by_name(tmp_path, monkeypatch):
+    from pedseg.__main__ import main
+
+    asked = []
+    monkeypatch.setattr(room, "run_fedgin", lambda out, settings, size: asked.append((settings, size)) or iter(()))
+    monkeypatch.setattr(room, "table", lambda out: "")
+    words = [["--scenario", name] for name in room.SCENARIOS]
+    assert main(["fedgin", "--rounds", "80", *words[3], *words[0]]) == 0
+    assert main(["fedgin"]) == 0
+    (some, part), (_, whole) = asked
+    assert (some.rounds, [name for name, _ in part.scenarios]) == (80, ["limited-1:1", "complete"])
+    assert whole == room.FULL
+
+
 @pytest.mark.slow
 def test_every_model_of_every_scenario_meets_every_test(finished):
     rows = rows_of(finished[0] / "out")
