@@ -12,6 +12,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
     rotated    python3 run.py study --posture rotated --out runs/rotated
                python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
     fedgin     python3 run.py fedgin
+    fedgin_long  python3 run.py fedgin --scenario complete --rounds 80 --out runs/fedgin_long
     noise      python data_samples/noise.py runs/noise
     superlink  python data_samples/superlink.py runs/superlink
 """
@@ -24,6 +25,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from pedseg.evaluation.gains import tell
 from pedseg.evaluation.statistics import read_rows, story
 
 HERE = Path(__file__).parent
@@ -37,6 +39,7 @@ KEPT = {
     "one_phase_gin": ("cases.csv.gz", "summary.json"),
     "rotated": ("summary.json", "causes.csv.gz", "causes.json"),
     "fedgin": ("cases.csv", "summary.json"),
+    "fedgin_long": ("cases.csv.gz", "summary.json"),
     "noise": ("summary.json", "noise.csv"),
     "superlink": ("summary.json", "run.log", "ledgers/*.tsv"),
 }  # fmt: skip
@@ -62,11 +65,13 @@ def main(run: Path, name: str) -> None:
 
 
 def _tell_again(summary: Path, rows: Path) -> None:
-    """Put today's story of the rows into a summary: a run may be older than the statistics."""
+    """Put into a summary what today's statistics say of the rows: a run may be older than they are."""
     told = json.loads(summary.read_text(encoding="utf-8"))
     if "story" in told:
         told["story"] = story(read_rows(rows))
-        summary.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+    if "gains" in told:
+        told |= tell(read_rows(rows))
+    summary.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from typing import Any
 
 from pedseg import memory
 from pedseg.evaluation import testing
-from pedseg.evaluation.gains import gains, means
+from pedseg.evaluation.gains import tell
 from pedseg.evaluation.jobs import Clock, Progress
 from pedseg.evaluation.models import Model, Settings
 from pedseg.evaluation.records import COLUMNS, as_csv, summarize
@@ -217,7 +217,7 @@ class Experiment:
             plan=json.loads(first.plan.to_json()),
             seconds={"total": first.clock.totals(), **first.clock.seconds},
             peak_memory_mib=first.clock.peak_mib(),
-            means=means(rows), gains=gains(rows),
+            **tell(rows),
         )  # fmt: skip
         write_whole(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
 

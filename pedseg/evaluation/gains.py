@@ -35,6 +35,11 @@ def by_scenario(rows: Rows) -> dict[str, Results]:
     return {name: Results(part) for name, part in parted.items()}
 
 
+def tell(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """All that a summary tells of the rows of cases.csv."""
+    return {"means": means(rows), "gains": gains(rows), "overall": overall(rows)}
+
+
 def means(rows: Rows) -> list[dict[str, Any]]:
     """One line a scenario, model and test: mean DSC of each of the five organs, over the five and over all.
 
@@ -83,7 +88,42 @@ def _over_organs(table: Mapping[str, Mapping[str, float]]) -> float | None:
 
 def gains(rows: Rows) -> list[dict[str, Any]]:
     """Federated with GIN minus federated without, and minus centralized with GIN, by scenario, test and organ."""
-    lines: list[dict[str, Any]] = []
+    return [
+        told | line for told, results, arms in _sides(rows) for line in _contrast(results, *arms, told["tested_on"])
+    ]
+
+
+def overall(rows: Rows) -> list[dict[str, Any]]:
+    """The same differences over many organs at once: for each patient the mean over the five, and over all there are.
+
+    `seeds` are the mean differences of the single seeds; p values are of one test each.
+    """
+    lines = []
+    for told, results, arms in _sides(rows):
+        for organs in ("five", "all"):
+            a, b = (_by_patient(results, arm, told["tested_on"], organs) for arm in arms)
+            found = compare_paired([a[patient] for patient in a], [b[patient] for patient in a], MARGINS["dsc"])
+            each = [
+                [_by_patient(results, arm, told["tested_on"], organs, seed) for arm in arms] for seed in results.seeds
+            ]
+            seeds = [fmean(x.values()) - fmean(y.values()) for x, y in each if x and y]
+            mean = fmean(a.values()) - fmean(b.values()) if a else None
+            lines.append(told | {"organs": organs, "mean_difference": mean, **asdict(found), "seeds": seeds})
+    return lines
+
+
+def _by_patient(results: Results, arm: Arm, test: str, organs: str, seed: int | None = None) -> dict[str, float]:
+    """Mean DSC over the five organs, or over all, by patient."""
+    if organs == "five":
+        columns = [of_organ(results, arm, test, organ, seed) for organ in FIVE]
+    else:
+        columns = [results.per_patient(arm, test, organ, "dsc", seed=seed) for organ in results.organs]
+    patients = sorted({patient for column in columns for patient in column})
+    return {patient: fmean(column[patient] for column in columns if patient in column) for patient in patients}
+
+
+def _sides(rows: Rows) -> Iterator[tuple[dict[str, str], Results, tuple[Arm, Arm]]]:
+    """What is set beside what: scenario, test and names of the models, their scores, and the two models."""
     for scenario, results in by_scenario(rows).items():
         with_gin = results.kind("federated_gin")
         for other in ("federated", "centralized_gin"):
@@ -91,8 +131,7 @@ def gains(rows: Rows) -> list[dict[str, Any]]:
             if with_gin and second:
                 for test in results.centers:
                     told = {"scenario": scenario, "tested_on": test, "first": "federated_gin", "second": other}
-                    lines += [told | line for line in _contrast(results, with_gin, second, test)]
-    return lines
+                    yield told, results, (with_gin, second)
 
 
 def _contrast(results: Results, first: Arm, second: Arm, test: str) -> Iterator[dict[str, Any]]:

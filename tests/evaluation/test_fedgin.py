@@ -9,7 +9,7 @@ import pytest
 from pedseg.evaluation import fedgin as room
 from pedseg.evaluation import study
 from pedseg.evaluation.fedgin import Size, run_fedgin, settings_of
-from pedseg.evaluation.gains import FIVE, gains, means
+from pedseg.evaluation.gains import FIVE, gains, means, overall
 from pedseg.learning import training
 
 SIZE = Size((("limited-1:1", (3, 3)), ("complete", (4, 3))), validation=1, test=3)
@@ -147,3 +147,18 @@ def test_two_kidneys_count_as_one_organ_and_gains_are_paired_by_patient():
     assert found["kidneys"]["n"] == (6, 6) and found["spleen"]["n"] == (0, 0)
     assert found["liver"]["p"] == pytest.approx(2 / 64)  # all six better: the smallest p of six pairs
     assert found["liver"]["p_holm"] == pytest.approx(4 / 64)  # two organs are asked
+
+
+def test_the_overall_difference_is_that_of_each_patients_means():
+    rows = []
+    for patient in range(6):
+        for seed in (0, 1):
+            for model, more in (("federated", 0.0), ("federated_gin", 0.01 * patient - 0.02 * seed)):
+                rows += [scored(model, f"p{patient}", organ, 0.5 + more, seed) for organ in ("Liver", "Spleen")]
+                rows.append(scored(model, f"p{patient}", "Heart", 0.5 - more, seed))
+    five, every = overall(rows)
+    assert (five["organs"], every["organs"]) == ("five", "all")
+    assert five["n"] == (6, 6) and five["seeds"] == pytest.approx([0.025, 0.005])
+    assert five["mean_difference"] == pytest.approx(0.015)  # mean of 0 to 5, in hundredths, less 1
+    assert every["mean_difference"] == pytest.approx(0.005)  # two organs up, one down
+    assert five["median_difference"] == pytest.approx(0.015)
