@@ -23,8 +23,12 @@ def study(options: argparse.Namespace) -> int:
         options.profile, seeds=options.seeds, rounds=options.rounds, steps=options.steps, posture=options.posture,
         gin=options.gin,
     )  # fmt: skip
-    virtual = {"one_phase": options.one_phase, "detail": options.detail}
-    _show_stages(room.run_study(options.data, options.out, settings, **virtual))
+    _show_stages(
+        room.run_study(
+            options.data, options.out, settings, one_phase=options.one_phase, detail=options.detail,
+            more=options.more_patients, filters=options.filters,
+        )
+    )  # fmt: skip
     print(room.table(options.out))
     print(f"report: {write_report(options.out)}")
     return 0
@@ -39,6 +43,10 @@ def _study(own: argparse.ArgumentParser) -> None:
     own.add_argument("--one-phase", action="store_true", help="virtual centers in their usual contrast phase only")
     fine = "voxels of the virtual centers; default: the profile's own"
     own.add_argument("--detail", choices=["lesson", "clinic", "coarse"], default="", help=fine)
+    larger = "so many more training patients in each virtual center"
+    own.add_argument("--more-patients", type=_at_least_one, default=0, metavar="N", help=larger)
+    narrow = "of the first stage of the clinic's network; default: 32, as nnU-Net"
+    own.add_argument("--filters", type=_at_least_one, metavar="N", help=narrow)
     own.add_argument("--out", type=Path, default=Path("runs/study"))
 
 

@@ -43,38 +43,46 @@ NO_GIN = ("gin", 0.0)
 CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as long as so many training steps
 
 
-def virtual_centers(folder: Path = VIRTUAL_DATA, centers: Sequence[Center] = VIRTUAL) -> Iterator[int]:
-    """Write the data sets of the virtual centers side by side, one tick a case; what is there is kept."""
+def virtual_centers(folder: Path = VIRTUAL_DATA, centers: Sequence[Center] = VIRTUAL, more: int = 0) -> Iterator[int]:
+    """Write the data sets of the virtual centers side by side, one tick a case; what is there is kept.
+
+    With `more` training patients in each than the study has.
+    """
     folders = {center.name: folder / f"Dataset{number}_{center.name}" for number, center in enumerate(centers, 901)}
     growing: list[Job] = [
-        (center.name, (CHILD_UNITS for _ in make_dataset(center, folders[center.name], **COHORT))) for center in centers
+        (center.name, (CHILD_UNITS for _ in make_dataset(center, folders[center.name], **COHORT, more=more)))
+        for center in centers
     ]
     yield from (units for _, units in side_by_side(growing))
 
 
 def run_study(
-    data: Path | None, out: Path, settings: Settings, *, one_phase: bool = False, detail: str = ""
-) -> Iterator[Progress]:
+    data: Path | None, out: Path, settings: Settings, *, one_phase: bool = False, detail: str = "", more: int = 0,
+    filters: int | None = None,
+) -> Iterator[Progress]:  # fmt: skip
     """Run or resume the study; leaves cases.csv, failures.json, summary.json, weights/, predictions/ in `out`.
 
     `data` is a folder of data sets, one a center; None takes the virtual centers, with `one_phase` each in its own
-    contrast phase only, in voxels as fine as `detail` says (one of `DETAILS`; "" is the profile's own). Raises
+    contrast phase only, in voxels as fine as `detail` says (one of `DETAILS`; "" is the profile's own), and with
+    `more` training patients. `filters` make the clinic's network narrower, see `plans.with_filters`. Raises
     `PedsegInputError` with every finding before anything is trained.
     """
     clock, done, children = Clock(), 0, 0
     if data is None:
         detail = detail or settings.profile
         centers = tuple(DETAILS[detail](in_one_phase(center) if one_phase else center) for center in VIRTUAL)
-        marks = ["one_phase"] * one_phase + [detail] * (detail != "lesson")
+        marks = ["one_phase"] * one_phase + [detail] * (detail != "lesson") + [f"{more}_more"] * (more > 0)
         data = VIRTUAL_DATA.with_name("_".join([VIRTUAL_DATA.name, *marks]))
-        scans = [scan for center in centers for scan in appointments(center, **COHORT)]
+        scans = [scan for center in centers for scan in appointments(center, **COHORT, more=more)]
         children = len(scans) * CHILD_UNITS
         total = children + units_of(settings, len(centers), sum(scan.split == "test" for scan in scans))
-        for units in clock.watch("virtual children", virtual_centers(data, centers)):
+        for units in clock.watch("virtual children", virtual_centers(data, centers, more)):
             done += units
             yield Progress("virtual children", done, total)
     yield Progress("reading the scans", done, max(done, 1))
-    study = Study(_two_or_more(data), Path(out), settings, clock)
+    datasets = _two_or_more(data)
+    plan = plans.with_filters(plan_of(datasets, settings), filters) if filters else None
+    study = Study(datasets, Path(out), settings, clock, plan=plan)
     clock.go_on(study.work)
     tests = sum(len(dataset.split("test")) for dataset in study.datasets)
     total = children + units_of(settings, len(study.datasets), tests)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 import math
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -145,6 +145,13 @@ def make_plan(merged: Fingerprint, profile: str = "lesson", posture: str = "", *
     )
 
 
+def with_filters(plan: Plan, first: int) -> Plan:
+    """The clinic's plan with a narrower network: `first` filters in its first stage instead of 32, for a CPU."""
+    if plan.network["kind"] != "dynunet":
+        raise refuse("E-FILTERS", plan.profile, "this profile's network has a width of its own.", "Use clinic.")
+    return replace(plan, network=plan.network | {"filters": _filters(len(plan.network["filters"]), first)})
+
+
 def _intensities(merged: Fingerprint, with_mr: bool) -> dict[str, Any]:
     """How gray values are clipped and normalized: by the HU of all organs, or by each scan's own body."""
     if with_mr:
@@ -255,8 +262,8 @@ def _topology(spacing_mm: NDArray, size: NDArray) -> tuple[list[NDArray], list[N
     return strides, [*kernels, np.full(3, 3)], (np.ceil(np.asarray(size) / multiple) * multiple).astype(int)
 
 
-def _filters(stages: int) -> list[int]:
-    return [min(MOST_FILTERS, FIRST_FILTERS * 2**stage) for stage in range(stages)]
+def _filters(stages: int, first: int = FIRST_FILTERS) -> list[int]:
+    return [min(MOST_FILTERS, first * 2**stage) for stage in range(stages)]
 
 
 def _feature_values(patch: NDArray, strides: list[NDArray], classes: int) -> int:

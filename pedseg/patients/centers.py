@@ -72,6 +72,7 @@ NECKAR = Center(
 FJORD = Center(name="Fjord", protocols=((1, T2W_1_5T),), age_years=(1.0, 5.0, 11.0))
 CENTERS = {center.name: center for center in (POLDER, NECKAR)}  # those of the study
 COHORT = {"train": 30, "validation": 5, "test": 30}  # patients of each center in the study
+MORE_FROM = 34 * BLOCK  # number of the first patient who comes to a larger training cohort: beyond all that are tested
 
 
 def draw_patient(center: Center, seed: int, index: int) -> tuple[Child, Protocol]:
@@ -152,14 +153,16 @@ class Appointment:
 
 
 def appointments(
-    center: Center, *, train: int = 20, validation: int = 4, test: int = 20, seed: int = 0
+    center: Center, *, train: int = 20, validation: int = 4, test: int = 20, more: int = 0, seed: int = 0
 ) -> list[Appointment]:
     """All scans of a data set in the order of their names; the numbers count patients, not scans.
 
-    Second scans are in the training and test splits; they are named like `polder-007b`.
+    Second scans are in the training and test splits; they are named like `polder-007b`. `more` training patients
+    have numbers of their own, so that the others stay who they are.
     """
     planned = []
-    for index, split in enumerate(["train"] * train + ["validation"] * validation + ["test"] * test):
+    splits = enumerate(["train"] * train + ["validation"] * validation + ["test"] * test)
+    for index, split in [*splits, *((MORE_FROM + extra, "train") for extra in range(more))]:
         name, patient = f"{center.name.lower()}-{index + 1:03d}", f"{center.name[0]}{index + 1:03d}"
         child, protocol = draw_patient(center, seed, index)
         planned.append(Appointment(name, patient, split, child, protocol))
@@ -170,8 +173,9 @@ def appointments(
 
 
 def make_dataset(
-    center: Center, folder: Path, *, train: int = 20, validation: int = 4, test: int = 20, seed: int = 0
-) -> Iterator[str]:
+    center: Center, folder: Path, *, train: int = 20, validation: int = 4, test: int = 20, more: int = 0,
+    seed: int = 0,
+) -> Iterator[str]:  # fmt: skip
     """Write a center's scans as a data set; yields each case's name when it is finished.
 
     The numbers count patients; about one in seven has a second scan (`appointments` tells all names before). Cases
@@ -180,7 +184,7 @@ def make_dataset(
     """
     folder = Path(folder)
     source = f"pedseg phantom, seed {seed}, {hashlib.sha256(repr(center).encode()).hexdigest()[:12]}"
-    planned = appointments(center, train=train, validation=validation, test=test, seed=seed)
+    planned = appointments(center, train=train, validation=validation, test=test, more=more, seed=seed)
     rows = written_cases(folder)
     strangers = sorted(set(rows) - {scan.name for scan in planned})
     if strangers:

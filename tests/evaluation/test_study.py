@@ -156,10 +156,14 @@ def test_a_center_without_training_cases_is_named_before_training(tmp_path, tiny
 
 
 @pytest.mark.slow
-def test_hospitals_of_one_phase_have_a_folder_of_their_own(tmp_path, monkeypatch):
+def test_hospitals_of_one_phase_or_with_more_patients_have_a_folder_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(room, "COHORT", {"train": 4, "validation": 0, "test": 1})
-    list(run_study(None, tmp_path / "out", Settings(rounds=1, steps=1), one_phase=True))
-    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["data_one_phase"]
-    phases = {d.center: {case.phase for case in d.cases} for d in read_centers(tmp_path / "runs" / "data_one_phase")}
-    assert phases == {"Neckar": {"none"}, "Polder": {"portal venous"}}
+    monkeypatch.setattr(room, "COHORT", {"train": 3, "validation": 0, "test": 1})
+    list(run_study(None, tmp_path / "out", Settings(rounds=1, steps=1), one_phase=True, more=1))
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["data_one_phase_1_more"]
+    datasets = read_centers(tmp_path / "runs" / "data_one_phase_1_more")
+    assert {d.center: {case.phase for case in d.cases} for d in datasets} == {
+        "Neckar": {"none"},
+        "Polder": {"portal venous"},
+    }
+    assert {len({case.patient for case in d.split("train")}) for d in datasets} == {4}

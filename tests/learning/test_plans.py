@@ -16,7 +16,7 @@ from pedseg import organs
 from pedseg.findings import PedsegInputError
 from pedseg.learning import plans
 from pedseg.learning.network import build
-from pedseg.learning.plans import Fingerprint, Grid, OrganCount, Plan, fingerprint, make_plan, merge
+from pedseg.learning.plans import Fingerprint, Grid, OrganCount, Plan, fingerprint, make_plan, merge, with_filters
 from pedseg.learning.posture import body_box
 from pedseg.patients.datasets import load_image, read_dataset, write_case, write_index
 from pedseg.scan import Scan, write_nifti
@@ -128,6 +128,19 @@ def test_dynunet_takes_the_clinic_plans_patch(name: str) -> None:
         network = build(plan).eval()
         out = network(torch.empty(1, 1, *plan.patch))
     assert tuple(out.shape) == (1, len(plan.organs) + 1, *plan.patch)
+
+
+def test_a_narrower_network_is_nnunets_with_fewer_filters() -> None:
+    plan = make_plan(one(), "clinic")
+    narrow = with_filters(plan, 8)
+    assert (
+        narrow.network["filters"]
+        == [min(320, n // 4) for n in (32, 64, 128, 256, 512, 1024)][: len(plan.network["strides"])]
+    )
+    assert replace(narrow, network=plan.network) == plan and narrow.network["strides"] == plan.network["strides"]
+    assert with_filters(plan, 32) == plan
+    with pytest.raises(PedsegInputError, match="E-FILTERS"):
+        with_filters(make_plan(one(), "lesson"), 8)
 
 
 def test_clinic_refuses_scans_too_small_for_its_network() -> None:

@@ -111,6 +111,20 @@ def test_about_one_patient_in_seven_is_scanned_twice_and_stays_in_its_split(cent
     assert [scan.name for scan in scans] == sorted(scan.name for scan in scans)
 
 
+@pytest.mark.parametrize("center", CENTERS.values(), ids=lambda c: c.name)
+def test_more_training_patients_leave_the_others_who_they_are(center):
+    usual, larger = appointments(center, **COHORT), appointments(center, **COHORT, more=60)
+    assert larger[: len(usual)] == usual
+    extra = larger[len(usual) :]
+    assert {scan.split for scan in extra} == {"train"} and len({scan.patient for scan in extra}) == 60
+    tested = appointments(center, train=30, validation=5, test=900)  # as many as anybody would test
+    assert not {scan.name for scan in extra} & {scan.name for scan in tested}
+    assert not {scan.child.seed for scan in extra} & {scan.child.seed for scan in tested}
+    assert [scan.name for scan in larger] == sorted(scan.name for scan in larger)
+    renal = {scan.patient for scan in extra if scan.child.tumor == "renal"}
+    assert len(renal) == 2 * round(30 * center.renal_share)  # two blocks of thirty, dealt like all others
+
+
 def test_the_centers_remove_opposite_kidneys_and_scan_in_opposite_phases():
     assert POLDER.left_share == pytest.approx(1 - NECKAR.left_share)
     assert POLDER.protocols[0][1].phase != NECKAR.protocols[0][1].phase
