@@ -143,13 +143,21 @@ def gains(
     lines: Iterable[Mapping[str, Any]], scenario: str, tested_on: str, second: str = "federated"
 ) -> dict[str, tuple[float, float, float]]:
     """What the federation with GIN is better by, organ by organ: median difference and its interval."""
-    chosen = [
-        line for line in lines if (line["scenario"], line["tested_on"], line["second"]) == (scenario, tested_on, second)
-    ]
+    chosen = [line for line in lines if (line["scenario"], line["tested_on"]) == (scenario, tested_on)]
+    return _differences(chosen, second, "organ")
+
+
+def overall(lines: Iterable[Mapping[str, Any]], scenario: str, organs: str) -> dict[str, tuple[float, float, float]]:
+    """The same over many organs at once (`five` or `all`), by what was tested."""
+    chosen = [line for line in lines if (line["scenario"], line["organs"]) == (scenario, organs)]
+    return _differences(chosen, "federated", "tested_on")
+
+
+def _differences(lines: Iterable[Mapping[str, Any]], second: str, name: str) -> dict[str, tuple[float, float, float]]:
     return {
-        line["organ"]: (line["median_difference"], *(line["interval"] or (line["median_difference"],) * 2))
-        for line in chosen
-        if line["median_difference"] is not None
+        line[name]: (line["median_difference"], *(line["interval"] or (line["median_difference"],) * 2))
+        for line in lines
+        if line["second"] == second and line["median_difference"] is not None
     }
 
 

@@ -180,6 +180,9 @@ def test_gains_are_those_of_one_scenario_and_test_and_a_missing_interval_is_the_
         {**line, "tested_on": "B", "median_difference": 0.9, "interval": None},
     ]
     assert scores.gains(lines, "s", "A") == {"liver": (0.1, 0.0, 0.2), "spleen": (0.3, 0.3, 0.3)}
+    of_all = [{**one, "organs": one["organ"]} for one in lines]
+    of_all.append({**of_all[0], "second": "centralized_gin", "median_difference": 0.5})
+    assert scores.overall(of_all, "s", "liver") == {"A": (0.1, 0.0, 0.2), "B": (0.9, 0.9, 0.9)}
 
 
 def test_trainings_with_noise_are_sorted_by_hospitals_and_noise():
