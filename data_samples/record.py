@@ -35,7 +35,7 @@ KEPT = {
     ),
     "retest": ("cases.csv.gz", "summary.json"),
     "posture": ("causes.csv.gz", "causes.json"),
-    "one_phase": ("cases.csv", "summary.json", "causes.json"),
+    "one_phase": ("cases.csv.gz", "summary.json", "causes.json"),
     "one_phase_gin": ("cases.csv.gz", "summary.json"),
     "rotated": ("summary.json", "causes.csv.gz", "causes.json"),
     "fedgin": ("cases.csv", "summary.json"),

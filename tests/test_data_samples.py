@@ -52,7 +52,7 @@ def test_recorded_study_is_whole(root):
 
 @pytest.mark.parametrize(
     ("name", "packed"),
-    [("study", ""), ("one_phase", ""), ("one_phase_gin", ".gz"), pytest.param("retest", ".gz", marks=pytest.mark.slow)],
+    [("study", ""), ("one_phase", ".gz"), ("one_phase_gin", ".gz"), pytest.param("retest", ".gz", marks=pytest.mark.slow)],
 )
 def test_recorded_story_follows_from_its_rows(root, name, packed):
     folder = root / "data_samples" / "results" / name

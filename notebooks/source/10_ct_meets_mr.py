@@ -226,8 +226,7 @@ figures.show(chart, "The recorded experiment: mean DSC by model and way of scann
 #
 # Now `complete`, thirty children each. Compare the federation with GIN with *all scans in one place* with GIN: what
 # does it cost to leave the scans where they are? And compare it, where scans of that kind *were* trained on, with the
-# federation without GIN. It is behind there. It has seen each plain scan half as often, too: without GIN and with half
-# the steps, a federation is about as far (0.76 and 0.75 where trained on CT and MR; three seeds).
+# federation without GIN. It is behind there. We come back to that.
 #
 # **Guess:** which of the five organs gains most from GIN in T1-weighted MR? Think of how each looks in the three
 # pictures at the top. Then look.
@@ -250,6 +249,37 @@ most = lesson.check("who gains most", most, gains=gained)
 # %% [markdown] answer
 # Not the liver: it is the largest and always in the same place, and a network that knows *where* needs no gray value.
 # GIN helps where a network had relied on brightness: what shines in one kind of scan and is dull in the next.
+
+# %% [markdown]
+# ## Slower, or worse?
+#
+# Where scans of the kind *were* trained on, GIN cost something. There are two ways to understand that. It may be
+# **slower**: it hides every second plain scan, so the federation has seen each of them half as often. Or it may arrive
+# at a **worse** place. A table made at one moment cannot tell the two apart. So here is the complete scenario again,
+# trained four times as long: each federation on the validation children of both hospitals, round by round.
+#
+# **Guess first:** do the curves meet?
+
+# %%
+longer = json.loads((lesson.recorded("fedgin_long") / "summary.json").read_text("utf-8"))
+curves = {
+    f"{name} GIN": [(p["step"], p["dsc"]) for p in longer["curves"][key] if p["step"] >= 600]
+    for name, key in (("without", "complete_seed0_federated"), ("with", "complete_seed0_federated_gin"))
+}
+chart = charts.learning_curves(curves, x="steps of each center", y="DSC, all organs, validation")
+figures.show(chart, "Learning curves of the federation without and with GIN, over 8000 steps.")
+
+# %%
+values = {
+    f"{name} steps": scores.overall(result["overall"], "complete", organs)
+    for organs in ["five"]  # or "all"
+    for name, result in (("2000", told), ("8000", longer))
+}
+chart = charts.dots(values, x="with GIN, less without: difference in DSC", zero=True)
+figures.show(chart, "What GIN changes on each way of scanning, after 2000 and after 8000 steps.")
+
+# %% [markdown]
+# Mostly slower. (FILL)
 
 # %% [markdown]
 # ## What to remember
