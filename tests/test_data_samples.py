@@ -110,3 +110,15 @@ def test_recorded_experiment_with_mr_follows_from_its_rows(root):
     assert all(tested_on in trained_on.split("+") for tested_on, trained_on in trained)
     told = json.loads(json.dumps(gains.tell(rows)))
     assert told == {name: summary[name] for name in told}
+
+
+def test_recorded_experiment_to_the_end_follows_from_its_rows(root):
+    folder = root / "data_samples" / "results" / "fedgin_long"
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    rows = read_rows(folder / "cases.csv.gz")
+    told = json.loads(json.dumps(gains.tell(rows)))
+    assert told == {name: summary[name] for name in told}
+    assert {(row["scenario"], row["seed"]) for row in rows} == {("complete", seed) for seed in "012"}
+    shorter = json.loads((folder.parent / "fedgin" / "summary.json").read_text(encoding="utf-8"))
+    assert summary["settings"] == shorter["settings"] | {"rounds": 4 * shorter["settings"]["rounds"]}
+    assert summary["plan"] == shorter["plan"]
