@@ -217,9 +217,9 @@ for name, children in (("retest", 30), ("retest_more60", 90)):
     for center in told["centers"]:
         values[f"{center}, {children} children"] = {role: cells[center, role] for role in roles}
     equal = {line["tested_on"]: len(line["equivalent"]) for line in told["home"]}
-    print(f"{children} children a hospital: federated equivalent to home in {equal} of 9 organs")
+    print(f"{children} children a hospital: federated as good as home in {equal} of 9 organs")
 chart = charts.table(dict(sorted(values.items())), title="mean DSC, 150 test children")
-figures.show(chart, "Mean DSC at home, away and federated, after learning from 30 and from 90 children a hospital.")
+figures.show(chart, "Mean DSC at home, away and federated, learned from 30 and 90 children.")
 
 # %% [markdown]
 # Everybody is better, and the federation gives a hospital *less* at home: with enough children of one's own there is

@@ -261,13 +261,14 @@ most = lesson.check("who gains most", most, gains=gained)
 # **Guess first:** do the curves meet?
 
 # %%
+first = "complete_seed0_"
 longer = json.loads((lesson.recorded("fedgin_long") / "summary.json").read_text("utf-8"))
 curves = {
-    f"{name} GIN": [(p["step"], p["dsc"]) for p in longer["curves"][key] if p["step"] >= 600]
-    for name, key in (("without", "complete_seed0_federated"), ("with", "complete_seed0_federated_gin"))
+    name: [(p["step"], p["dsc"]) for p in longer["curves"][first + key][5:]]
+    for name, key in (("without GIN", "federated"), ("with GIN", "federated_gin"))
 }
-chart = charts.learning_curves(curves, x="steps of each center", y="DSC, all organs, validation")
-figures.show(chart, "Learning curves of the federation without and with GIN, over 8000 steps.")
+chart = charts.learning_curves(curves, x="steps of each center", y="DSC, all organs")
+figures.show(chart, "DSC on validation children without and with GIN, over 8000 steps.")
 
 # %%
 organs = "five"  # or "all"
@@ -276,7 +277,7 @@ values = {
     for steps, result in ((2000, told), (8000, longer))
 }
 chart = charts.dots(values, x="with GIN, less without: difference in DSC", zero=True)
-figures.show(chart, "What GIN changes on each way of scanning, after 2000 and after 8000 steps.")
+figures.show(chart, "What GIN changes on each way of scanning after 2000 and 8000 steps.")
 
 # %% [markdown]
 # They meet. Without GIN the federation is finished early, and all further steps teach it its own training children;
