@@ -6,7 +6,7 @@ of the published one. Left and right kidney count as one organ, the mean of thos
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from statistics import fmean
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pedseg.evaluation.comparisons import bootstrap_interval, compare_paired, holm
-from pedseg.evaluation.results import MARGINS, Arm, Results, organ_mean
+from pedseg.evaluation.results import MARGINS, Arm, Results, mean_by_patient, organ_mean, patient_means
 
 # The five organs of the published experiment, and what they are in the table of organs.
 FIVE: dict[str, tuple[str, ...]] = {
@@ -60,18 +60,12 @@ def means(rows: Rows) -> list[dict[str, Any]]:
 
 def of_organ(results: Results, arm: Arm, test: str, organ: str, seed: int | None = None) -> dict[str, float]:
     """DSC of one of the five by patient, over seeds or in one."""
-    return _of_each_patient([results.per_patient(arm, test, name, "dsc", seed=seed) for name in FIVE[organ]])
-
-
-def _of_each_patient(columns: Collection[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of what each patient has, from columns by patient."""
-    patients = sorted({patient for column in columns for patient in column})
-    return {patient: fmean(column[patient] for column in columns if patient in column) for patient in patients}
+    return patient_means(results, arm, test, "dsc", FIVE[organ], seed)
 
 
 def _five(results: Results, arm: Arm, test: str, table: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """The mean over the five organs, each weighing the same; its interval over patients, and seed by seed."""
-    each = [*_of_each_patient(table.values()).values()]
+    each = [*mean_by_patient(table.values()).values()]
     interval = bootstrap_interval(np.array(each), np.mean) or (None, None)
     return {
         "mean": _over_organs(table),
@@ -118,8 +112,8 @@ def overall(rows: Rows) -> list[dict[str, Any]]:
 def _by_patient(results: Results, arm: Arm, test: str, organs: str, seed: int | None = None) -> dict[str, float]:
     """Mean DSC over the five organs, or over all, by patient."""
     if organs == "five":
-        return _of_each_patient([of_organ(results, arm, test, organ, seed) for organ in FIVE])
-    return _of_each_patient([results.per_patient(arm, test, organ, "dsc", seed=seed) for organ in results.organs])
+        return mean_by_patient([of_organ(results, arm, test, organ, seed) for organ in FIVE])
+    return patient_means(results, arm, test, "dsc", results.organs, seed)
 
 
 def _sides(rows: Rows) -> Iterator[tuple[dict[str, str], Results, tuple[Arm, Arm]]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import gzip
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import copy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -162,9 +162,15 @@ def organ_mean(results: Results, arm: Arm, center: str, measure: str, organs: li
     return out
 
 
-def patient_means(results: Results, arm: Arm, center: str, measure: str, organs: list[str]) -> dict[str, float]:
-    """One number a patient: the mean over the organs that the patient has."""
-    columns = [results.per_patient(arm, center, organ, measure) for organ in organs]
+def patient_means(
+    results: Results, arm: Arm, center: str, measure: str, organs: Iterable[str], seed: int | None = None
+) -> dict[str, float]:
+    """One number a patient: the mean over the organs that the patient has; over seeds, or in one."""
+    return mean_by_patient([results.per_patient(arm, center, organ, measure, seed=seed) for organ in organs])
+
+
+def mean_by_patient(columns: Collection[Mapping[str, float]]) -> dict[str, float]:
+    """The mean of what each patient has, from columns by patient."""
     patients = sorted({patient for column in columns for patient in column})
     return {patient: fmean(column[patient] for column in columns if patient in column) for patient in patients}
 
