@@ -1,9 +1,9 @@
 """The sample children: nothing changed by accident, readable by the strict reader, small."""
 
 import csv
-import gzip
 import hashlib
 import json
+import lzma
 
 import pytest
 
@@ -36,7 +36,7 @@ def test_both_centers_pass_every_check_and_show_a_removed_kidney(root):
 
 
 def test_samples_are_few_megabytes(root):
-    assert sum(file.stat().st_size for file in (root / "data_samples").rglob("*") if file.is_file()) < 22e6
+    assert sum(file.stat().st_size for file in (root / "data_samples").rglob("*") if file.is_file()) < 20e6
 
 
 def test_recorded_study_is_whole(root):
@@ -54,9 +54,9 @@ def test_recorded_study_is_whole(root):
     ("name", "packed"),
     [
         ("study", ""),
-        ("one_phase", ".gz"),
-        ("one_phase_gin", ".gz"),
-        *(pytest.param(name, ".gz", marks=pytest.mark.slow) for name in ("retest", "retest_more60")),
+        ("one_phase", ".xz"),
+        ("one_phase_gin", ".xz"),
+        *(pytest.param(name, ".xz", marks=pytest.mark.slow) for name in ("retest", "retest_more60")),
     ],
 )
 def test_recorded_story_follows_from_its_rows(root, name, packed):
@@ -72,7 +72,7 @@ def test_the_same_networks_met_the_same_patients_and_more(root):
         json.loads((results / n / "summary.json").read_text(encoding="utf-8")) for n in ("study", "retest")
     )
     assert more["sha256"].items() <= of_study["sha256"].items()
-    rows = read_rows(results / "retest" / "cases.csv.gz")
+    rows = read_rows(results / "retest" / "cases.csv.xz")
     patients = {(row["tested_on"], row["patient"]) for row in rows}
     assert patients >= {(row["tested_on"], row["patient"]) for row in read_rows(results / "study" / "cases.csv")}
     assert len(patients) == 300
@@ -82,7 +82,7 @@ def test_the_same_networks_met_the_same_patients_and_more(root):
 def test_recorded_costs_follow_from_their_rows(root, name):
     folder = root / "data_samples" / "results" / name
     recorded = json.loads((folder / "causes.json").read_text(encoding="utf-8"))["costs"]
-    with gzip.open(folder / "causes.csv.gz", "rt", newline="", encoding="utf-8") as stream:
+    with lzma.open(folder / "causes.csv.xz", "rt", newline="", encoding="utf-8") as stream:
         told = json.loads(json.dumps(costs_of(list(csv.DictReader(stream)))))
     assert told == recorded
     assert {line["cause"] for line in recorded} <= {cause.name for cause in CAUSES}
@@ -115,7 +115,7 @@ def test_recorded_experiment_with_mr_follows_from_its_rows(root):
 def test_recorded_experiment_to_the_end_follows_from_its_rows(root):
     folder = root / "data_samples" / "results" / "fedgin_long"
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    rows = read_rows(folder / "cases.csv.gz")
+    rows = read_rows(folder / "cases.csv.xz")
     told = json.loads(json.dumps(gains.tell(rows)))
     assert told == {name: summary[name] for name in told}
     assert {(row["scenario"], row["seed"]) for row in rows} == {("complete", seed) for seed in "012"}

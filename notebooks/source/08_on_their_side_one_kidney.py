@@ -219,7 +219,7 @@ print(f"{share:.2f} of the drop")
 # %%
 from pedseg.evaluation.statistics import story
 
-strict = story(read_rows(apart / "cases.csv.gz"))
+strict = story(read_rows(apart / "cases.csv.xz"))
 tables = {"in both phases": story(rows), "in its own phase only": strict}
 found = {text: scores.kidneys(told["kidneys"]) for text, told in tables.items()}
 lines = [{"each scans": text, **line} for text, group in found.items() for line in group]

@@ -281,9 +281,10 @@ figures.show(chart, "What GIN changes on each way of scanning after 2000 and 800
 
 # %% [markdown]
 # They meet. Without GIN the federation is finished early, and all further steps teach it its own training children;
-# with GIN hardly a scan comes twice, and it goes on learning. On the test children about half of the loss in the five
-# organs was impatience; what is left, 0.02, a test with eight children does not tell from nothing. Set `organs = "all"`:
-# over all organs nothing is left of it. What GIN gives in exchange, on *Fjord T1w 3 T*, does not shrink with time.
+# with GIN half of the samples are never the same twice, and it goes on learning. On the test children about half of the
+# loss in the five organs was impatience; what is left, 0.02, a test with eight children does not tell from nothing. Set
+# `organs = "all"`: over all organs nothing is left of it. What GIN gives in exchange, on *Fjord T1w 3 T*, does not
+# shrink with time.
 #
 # Who compares two methods after the same number of steps has chosen the winner, in part, by choosing the number.
 

@@ -9,7 +9,7 @@ organ counts with its worst value; an absent one has no quality and is counted b
 from __future__ import annotations
 
 import csv
-import gzip
+import lzma
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from copy import copy
@@ -64,8 +64,8 @@ def read_rows(file: Path) -> list[dict[str, str]]:
 
 
 def each_row(file: Path) -> Iterator[dict[str, str]]:
-    """The same one by one, of a cases.csv or a causes.csv, also a compressed one (.gz)."""
-    opened = gzip.open if file.suffix == ".gz" else open
+    """The same one by one, of a cases.csv or a causes.csv, also a compressed one (.xz)."""
+    opened = lzma.open if file.suffix == ".xz" else open
     with opened(file, "rt", newline="", encoding="utf-8") as stream:
         yield from csv.DictReader(stream)
 

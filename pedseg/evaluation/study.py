@@ -67,6 +67,7 @@ def run_study(
     `more` training patients. `filters` make the clinic's network narrower, see `plans.with_filters`. Raises
     `PedsegInputError` with every finding before anything is trained.
     """
+    _check_wishes(data, settings.profile, of_children=one_phase or bool(detail or more), narrow=filters is not None)
     clock, done, children = Clock(), 0, 0
     if data is None:
         detail = detail or settings.profile
@@ -91,6 +92,15 @@ def run_study(
         yield Progress(stage, done, total)
     study.finish()
     yield Progress("done", total, total)
+
+
+def _check_wishes(data: Path | None, profile: str, *, of_children: bool, narrow: bool) -> None:
+    """Refuse, before a child is made, what could not be done or would be passed over."""
+    if data is not None and of_children:
+        text = "one phase, detail and more patients are wishes for virtual children, and these data are given."
+        raise refuse("E-GIVEN-DATA", data, text, "Leave these wishes out, or the data.")
+    if narrow and profile != "clinic":
+        raise plans.fixed_width(profile)
 
 
 def units_of(settings: Settings, centers: int, tests: int) -> int:

@@ -74,8 +74,8 @@ def import_scans(
     scans, findings, told = survey_source(source, wishes)
     target = Target(dataset, center, read_key(key, dataset), license, origin, split, situs_inversus)
     splits = {name: row["split"] for name, row in written_cases(dataset).items()} if dataset.exists() else {}
-    there = {one for one in scans if target.case(one) in splits}
-    there -= {one for one in there if one.contoured and splits[target.case(one)] == UNLABELED}  # contours come later
+    known = {one: splits[target.case(one)] for one in scans if target.case(one) in splits}
+    there = {one for one, split in known.items() if not (one.contoured and split == UNLABELED)}  # contours come later
     new = [one for one in scans if one not in there]
     kept, refused = _look(new, target)
     findings += [finding for found in refused.values() for finding in found]

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import organs as organ_table
-from pedseg.findings import refuse
+from pedseg.findings import PedsegInputError, refuse
 from pedseg.learning.fingerprints import Fingerprint, Grid, OrganCount, fingerprint, merge
 from pedseg.scan import Spacing
 
@@ -148,8 +148,13 @@ def make_plan(merged: Fingerprint, profile: str = "lesson", posture: str = "", *
 def with_filters(plan: Plan, first: int) -> Plan:
     """The clinic's plan with a narrower network: `first` filters in its first stage instead of 32, for a CPU."""
     if plan.network["kind"] != "dynunet":
-        raise refuse("E-FILTERS", plan.profile, "this profile's network has a width of its own.", "Use clinic.")
+        raise fixed_width(plan.profile)
     return replace(plan, network=plan.network | {"filters": _filters(len(plan.network["filters"]), first)})
+
+
+def fixed_width(profile: str) -> PedsegInputError:
+    """The error for filters wished for a profile other than the clinic's."""
+    return refuse("E-FILTERS", profile, "this profile's network has a width of its own.", "Use the profile clinic.")
 
 
 def _intensities(merged: Fingerprint, with_mr: bool) -> dict[str, Any]:

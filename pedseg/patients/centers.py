@@ -158,8 +158,11 @@ def appointments(
     """All scans of a data set in the order of their names; the numbers count patients, not scans.
 
     Second scans are in the training and test splits; they are named like `polder-007b`. `more` training patients
-    have numbers of their own, so that the others stay who they are.
+    have numbers of their own, so that the others stay who they are. Raises `PedsegInputError` where the others
+    would reach these numbers.
     """
+    if (patients := train + validation + test) > MORE_FROM:  # those beyond may have been trained on, elsewhere
+        raise refuse("E-TOO-MANY", center.name, f"it has {MORE_FROM} patients, not {patients}.", "Ask for fewer.")
     planned = []
     splits = enumerate(["train"] * train + ["validation"] * validation + ["test"] * test)
     for index, split in [*splits, *((MORE_FROM + extra, "train") for extra in range(more))]:

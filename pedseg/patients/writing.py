@@ -166,13 +166,15 @@ def _files(folder: Path, name: str, split: str) -> tuple[Path, Path]:
 def _forget(folder: Path, name: str) -> None:
     """Before a case is written again: it is unfinished, and does not lie in the other split's folders."""
     (folder / PENDING / f"{name}.json").unlink(missing_ok=True)
+    _remove(folder, name)
+
+
+def _remove(folder: Path, name: str, *, but: str = "") -> None:
+    """Remove the files of a case: wherever they lie, but in the folders of one split."""
     for split in ("train", "test"):
-        _remove(folder, name, split)
-
-
-def _remove(folder: Path, name: str, split: str) -> None:
-    for file in _files(folder, name, split):
-        file.unlink(missing_ok=True)
+        if not but or folder_tail(split) != folder_tail(but):
+            for file in _files(folder, name, split):
+                file.unlink(missing_ok=True)
 
 
 def written_cases(folder: Path) -> dict[str, dict[str, str]]:
@@ -219,7 +221,7 @@ def write_index(folder: Path, *, center: str, situs_inversus: Iterable[str] = ()
     _write_json(folder / "dataset.json", about)
     for row in rows:
         if (folder / COMING / row["case"]).exists():  # it may have moved
-            _remove(folder, row["case"], "train" if folder_tail(row["split"]) == "Ts" else "test")
+            _remove(folder, row["case"], but=row["split"])
         (folder / PENDING / f"{row['case']}.json").unlink(missing_ok=True)
     for part in [*folder.glob(".*.part"), *folder.glob("*/.*.part")]:  # of a run that was killed
         part.unlink()

@@ -43,12 +43,14 @@ def test_a_part_of_the_experiment_is_asked_for_by_name(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(room, "run_fedgin", lambda out, settings, size: asked.append((settings, size)) or iter(()))
     monkeypatch.setattr(room, "table", lambda out: "")
-    words = [["--scenario", name] for name in room.SCENARIOS]
-    assert main(["fedgin", "--rounds", "80", *words[3], *words[0]]) == 0
-    assert main(["fedgin"]) == 0
-    (some, part), (_, whole) = asked
+    for name in room.SCENARIOS:
+        assert main(["fedgin", "--scenario", name]) == 0
+    assert [[name for name, _ in part.scenarios] for _, part in asked] == [[name] for name in room.SCENARIOS]
+    assert main(["fedgin", "--rounds", "80", "--scenario", "complete", "--scenario", "limited-1:1"]) == 0
+    some, part = asked[-1]
     assert (some.rounds, [name for name, _ in part.scenarios]) == (80, ["limited-1:1", "complete"])
-    assert whole == room.FULL
+    assert main(["fedgin"]) == 0
+    assert asked[-1][1] == room.FULL
 
 
 @pytest.mark.slow

@@ -155,6 +155,24 @@ def test_a_center_without_training_cases_is_named_before_training(tmp_path, tiny
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "wishes", "code"),
+    [
+        (True, {"one_phase": True}, "E-GIVEN-DATA"),
+        (True, {"detail": "coarse"}, "E-GIVEN-DATA"),
+        (True, {"more": 60}, "E-GIVEN-DATA"),
+        (False, {"filters": 16}, "E-FILTERS"),
+    ],
+)
+def test_wishes_that_would_be_passed_over_are_refused_before_a_child_is_made(
+    tmp_path, monkeypatch, given, wishes, code
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(PedsegInputError, match=code):
+        list(run_study(tmp_path if given else None, tmp_path / "out", SETTINGS, **wishes))
+    assert not [*tmp_path.iterdir()]
+
+
 @pytest.mark.slow
 def test_hospitals_of_one_phase_or_with_more_patients_have_a_folder_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -133,10 +133,7 @@ def test_dynunet_takes_the_clinic_plans_patch(name: str) -> None:
 def test_a_narrower_network_is_nnunets_with_fewer_filters() -> None:
     plan = make_plan(one(), "clinic")
     narrow = with_filters(plan, 8)
-    assert (
-        narrow.network["filters"]
-        == [min(320, n // 4) for n in (32, 64, 128, 256, 512, 1024)][: len(plan.network["strides"])]
-    )
+    assert narrow.network["filters"] == [8, 16, 32, 64, 128, 256][: len(plan.network["strides"])]
     assert replace(narrow, network=plan.network) == plan and narrow.network["strides"] == plan.network["strides"]
     assert with_filters(plan, 32) == plan
     with pytest.raises(PedsegInputError, match="E-FILTERS"):

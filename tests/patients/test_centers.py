@@ -117,10 +117,12 @@ def test_more_training_patients_leave_the_others_who_they_are(center):
     assert larger[: len(usual)] == usual
     extra = larger[len(usual) :]
     assert {scan.split for scan in extra} == {"train"} and len({scan.patient for scan in extra}) == 60
-    tested = appointments(center, train=30, validation=5, test=900)  # as many as anybody would test
+    tested = appointments(center, train=30, validation=5, test=985)  # as many as there are
     assert not {scan.name for scan in extra} & {scan.name for scan in tested}
     assert not {scan.child.seed for scan in extra} & {scan.child.seed for scan in tested}
     assert [scan.name for scan in larger] == sorted(scan.name for scan in larger)
+    with pytest.raises(PedsegInputError, match="E-TOO-MANY"):
+        appointments(center, train=30, validation=5, test=986)
     renal = {scan.patient for scan in extra if scan.child.tumor == "renal"}
     assert len(renal) == 2 * round(30 * center.renal_share)  # two blocks of thirty, dealt like all others
 
