@@ -4,8 +4,8 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
 
     study      python3 run.py study --seeds 3; python3 run.py sweep
     retest     python3 run.py retest
-    retest_more60  python3 run.py study --more-patients 60 --rounds 20 --out runs/more60
-               python3 run.py retest --study runs/more60 --seeds 1 --out runs/retest_more60
+    retest_more60  python3 run.py study --more-patients 60 --rounds 20 --seeds 3 --out runs/more60
+               python3 run.py retest --study runs/more60 --out runs/retest_more60
     posture    python3 run.py sweep --seeds 3 --cause "on the side; as they lie" --cause "on the side; turned first"
                --out runs/posture
     one_phase  python3 run.py study --one-phase --out runs/one_phase
