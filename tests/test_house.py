@@ -111,6 +111,12 @@ def test_import_pedseg_is_light():
     assert answer.stdout.strip() == "[]"
 
 
+def test_a_federation_does_without_what_only_statistics_need():
+    code = "import sys, pedseg.federation.apps; print({'scipy.stats', 'scipy.optimize', 'monai'} & set(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "set()"  # 46 MiB where memory is short: beside two hospitals' training
+
+
 def test_import_pedseg_brings_few_modules():
     # Time on a shared machine is no measure; what is imported is.
     code = "import sys; before = set(sys.modules); import pedseg; print(*sorted(set(sys.modules) - before))"

@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.stats import norm
+from scipy.special import log_ndtr, ndtr
 
 from pedseg.federation.averaging import update_norm
 from pedseg.findings import refuse
@@ -56,6 +55,8 @@ def epsilon(noise: float, rounds: int, delta: float = 1e-5) -> float:
 
 def epsilon_of(noises: Sequence[float], delta: float = 1e-5) -> float:
     """The same for answers with noise of their own each; 0 if nothing was answered."""
+    from scipy.optimize import brentq  # 23 MiB, which a federation without noise does without
+
     if not noises:
         return 0.0
     if min(noises) <= 0:
@@ -63,7 +64,7 @@ def epsilon_of(noises: Sequence[float], delta: float = 1e-5) -> float:
     distance = 2.0 * math.sqrt(sum(noise**-2 for noise in noises))  # between the two, in standard deviations
 
     def surplus(eps: float) -> float:
-        tail = math.exp(eps + norm.logcdf(-distance / 2 - eps / distance))
-        return float(norm.cdf(distance / 2 - eps / distance) - tail - delta)
+        tail = math.exp(eps + log_ndtr(-distance / 2 - eps / distance))
+        return float(ndtr(distance / 2 - eps / distance) - tail - delta)
 
     return float(brentq(surplus, 0.0, distance**2 + 40 * distance + 40)) if surplus(0.0) > 0 else 0.0
