@@ -89,7 +89,8 @@ def fedgin(options: argparse.Namespace) -> int:
     from pedseg.evaluation import fedgin as room
 
     settings = room.settings_of(seeds=options.seeds, rounds=options.rounds, steps=options.steps)
-    _show_stages(room.run_fedgin(options.out, settings, size=room.part_of(options.scenario)))
+    size = room.part_of(options.scenario, options.model, options.test_patients)
+    _show_stages(room.run_fedgin(options.out, settings, size=size))
     print(room.table(options.out))
     return 0
 
@@ -102,6 +103,12 @@ def _fedgin(own: argparse.ArgumentParser) -> None:
         "--scenario", action="append", default=[], choices=["limited-1:1", "limited-1:2", "limited-1:5", "complete"],
         help="only this one (may be given more than once)",
     )  # fmt: skip
+    own.add_argument(
+        "--model", action="append", default=[], choices=["local", "centralized_gin", "federated", "federated_gin"],
+        help="only this one (may be given more than once)",
+    )  # fmt: skip
+    tested = "of each way of scanning; default: %(default)s"
+    own.add_argument("--test-patients", type=_at_least_one, default=8, metavar="N", help=tested)
     own.add_argument("--out", type=Path, default=Path("runs/fedgin"))
 
 

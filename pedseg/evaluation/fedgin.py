@@ -31,6 +31,7 @@ from pedseg.patients.mr import T1W_3T
 from pedseg.scan import write_whole
 
 DATA = Path("runs/fedgin_data")
+MODELS = ("local", "centralized_gin", "federated", "federated_gin")
 ROUNDS, STEPS, GIN = 20, 100, 0.5
 VALIDATION, TEST = 3, 8  # patients
 TEST_SEED = 1  # other children than any that is trained on
@@ -52,19 +53,27 @@ SPACING_MM = (5.0, 5.0, 5.0)  # a third of the voxels of the study, for there ar
 
 @dataclass(frozen=True)
 class Size:
-    """How large the experiment is: training patients by scenario, validation and test patients of each data set."""
+    """How large the experiment is: training patients by scenario, validation and test patients, models."""
 
     scenarios: tuple[tuple[str, tuple[int, int]], ...] = tuple(SCENARIOS.items())
     validation: int = VALIDATION
     test: int = TEST
+    models: tuple[str, ...] = MODELS
 
 
 FULL = Size()
 
 
-def part_of(scenarios: Sequence[str]) -> Size:
-    """The experiment with these scenarios alone, with none named all of them; its plan is that of the largest."""
-    return Size(tuple(pair for pair in FULL.scenarios if not scenarios or pair[0] in scenarios))
+def part_of(scenarios: Sequence[str], models: Sequence[str] = (), test: int = TEST) -> Size:
+    """The experiment with these scenarios and models alone, with none named all of them, and so many test patients.
+
+    The plan is that of the largest scenario.
+    """
+    return Size(
+        tuple(pair for pair in FULL.scenarios if not scenarios or pair[0] in scenarios),
+        test=test,
+        models=tuple(model for model in MODELS if not models or model in models),
+    )
 
 
 def settings_of(*, seeds: int = 3, rounds: int | None = None, steps: int | None = None, gin: float = GIN) -> Settings:
@@ -104,25 +113,21 @@ def _to_make(data: Path, size: Size) -> Iterator[tuple[Center, Path, dict[str, i
     for center, place in ((CT, 0), (MR, 1)):
         for patients in sorted({counts[place] for _, counts in size.scenarios}):
             counts = {"train": patients, "validation": size.validation, "test": 1}  # a set without is divided anew
-            yield center, _folder(data, center.name, patients), counts, 0
+            yield center, _folder(data / "train", center.name, patients), counts, 0
     for name, center in TESTS.items():
-        yield (
-            center,
-            data / "test" / name.replace(" ", "_"),
-            {"train": 0, "validation": 0, "test": size.test},
-            TEST_SEED,
-        )
+        counts = {"train": 0, "validation": 0, "test": size.test}
+        yield center, _folder(data / "test", name, size.test), counts, TEST_SEED
 
 
-def _folder(data: Path, center: str, patients: int) -> Path:
-    return data / "train" / f"{center}_{patients}"
+def _folder(data: Path, name: str, patients: int) -> Path:
+    return data / f"{name.replace(' ', '_')}_{patients}"
 
 
 def _training_units(size: Size, settings: Settings) -> int:
     """Training and testing in units of about one training step."""
     steps, tests = settings.rounds * settings.steps, len(TESTS) * size.test * TEST_UNITS
-    alone = len({(place, counts[place]) for _, counts in size.scenarios for place in (0, 1)})
-    common = 3 * len(size.scenarios)  # with two centers each
+    alone = len({(place, counts[place]) for _, counts in size.scenarios for place in (0, 1)}) * ("local" in size.models)
+    common = len(set(size.models) - {"local"}) * len(size.scenarios)  # with two centers each
     return len(settings.seeds) * (alone * (steps + tests) + common * (2 * steps + tests))
 
 
@@ -130,11 +135,12 @@ class Experiment:
     """All scenarios over one folder of data sets: one study each, with one plan."""
 
     def __init__(self, data: Path, out: Path, settings: Settings, size: Size, clock: Clock) -> None:
-        self.out, self.settings = out, settings
-        self.tests = [replace(read_dataset(data / "test" / name.replace(" ", "_")), center=name) for name in TESTS]
+        self.out, self.settings, self.kinds = out, settings, size.models
+        self.tests = [replace(read_dataset(_folder(data / "test", name, size.test)), center=name) for name in TESTS]
         pairs = {
             name: [
-                read_dataset(_folder(data, center, n)) for center, n in zip(("Polder", "Fjord"), counts, strict=True)
+                read_dataset(_folder(data / "train", center, n))
+                for center, n in zip(("Polder", "Fjord"), counts, strict=True)
             ]
             for name, counts in size.scenarios
         }
@@ -148,10 +154,8 @@ class Experiment:
     def _study(self, pair: list[DataSet], settings: Settings, clock: Clock, plan: Any) -> Study:
         centers = tuple(dataset.center for dataset in pair)
         new = [d for d in pair if (d.center, len(d.split("train"))) not in self.owners]
-        kinds = [
-            *(("local", (d.center,)) for d in new),
-            ("centralized_gin", centers), ("federated", centers), ("federated_gin", centers),
-        ]  # fmt: skip
+        kinds = [("local", (d.center,)) for d in new if "local" in self.kinds]
+        kinds += [(kind, centers) for kind in self.kinds if kind != "local"]
         study = Study(pair, self.out, settings, clock, kinds=kinds, tests=self.tests, plan=plan)
         self.owners |= {(d.center, len(d.split("train"))): study for d in new}
         return study
@@ -174,7 +178,7 @@ class Experiment:
         """The models of a scenario, those that another one has trained too, with the study that holds each."""
         study = self.studies[name]
         for seed in self.settings.seeds:
-            for dataset in study.datasets:
+            for dataset in study.datasets if "local" in self.kinds else ():
                 owner = self.owners[dataset.center, len(dataset.split("train"))]
                 yield owner, Model("local", (dataset.center,), seed)
             for model in study.models:
@@ -187,7 +191,7 @@ class Experiment:
             for study, model in self._models(name):
                 for test in self.tests:
                     file = study.scores(model, test.center)
-                    if testing.is_finished(file):
+                    if testing.is_finished(file, test):
                         seen = "yes" if test.center in model.trained_on else "no"
                         with file.open(newline="", encoding="utf-8") as stream:
                             for row in csv.DictReader(stream):
@@ -201,7 +205,7 @@ class Experiment:
         files = {
             f"{name}_{model.name}": study.state(model)
             for name in self.studies for study, model in self._models(name)
-            if testing.is_finished(study.scores(model, self.tests[-1].center))
+            if testing.is_finished(study.scores(model, self.tests[-1].center), self.tests[-1])
         }  # fmt: skip
         for name, file in files.items():
             if "seed0" in name:

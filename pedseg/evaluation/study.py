@@ -242,7 +242,7 @@ class Study:
         usual_phase = habits(self.datasets)
         for dataset in self.tests:
             file = self.scores(model, dataset.center)
-            if testing.is_finished(file):
+            if testing.is_finished(file, dataset):
                 yield TEST_UNITS * len(dataset.split("test"))
                 continue
             kept = self.out / "predictions" if model.seed == 0 else None

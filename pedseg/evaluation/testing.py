@@ -6,6 +6,7 @@ come last, so that a file of rows with today's columns means: finished.
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,12 +27,14 @@ from pedseg.scan import Scan, write_nifti, write_whole
 Json = dict[str, Any]
 
 
-def is_finished(file: Path) -> bool:
-    """Whether the rows are there, with the columns of today."""
+def is_finished(file: Path, dataset: DataSet) -> bool:
+    """Whether the rows are there, with the columns of today, and are those of the data set's test cases."""
     if not file.exists():
         return False
-    with file.open(encoding="utf-8") as stream:
-        return stream.readline().rstrip("\n") == ",".join(COLUMNS)
+    with file.open(newline="", encoding="utf-8") as stream:
+        rows = csv.DictReader(stream)
+        asked = {case.name for case in dataset.split("test") if case.trusted}
+        return tuple(rows.fieldnames or ()) == COLUMNS and {row["case"] for row in rows} == asked
 
 
 def score_center(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -49,6 +50,9 @@ def test_a_part_of_the_experiment_is_asked_for_by_name(tmp_path, monkeypatch):
     assert main(["fedgin", "--rounds", "80", "--scenario", "complete", "--scenario", "limited-1:1"]) == 0
     some, part = asked[-1]
     assert (some.rounds, [name for name, _ in part.scenarios]) == (80, ["limited-1:1", "complete"])
+    for name in room.MODELS:
+        assert main(["fedgin", "--model", name, "--test-patients", "40"]) == 0
+        assert (asked[-1][1].models, asked[-1][1].test) == ((name,), 40)
     assert main(["fedgin"]) == 0
     assert asked[-1][1] == room.FULL
 
@@ -110,6 +114,21 @@ def test_a_second_call_trains_nothing_and_writes_the_same(finished, monkeypatch)
     assert rows_of(folder / "out") == before
     done = [step.done for step in progress]
     assert done == sorted(done) and progress[-1].done == progress[-1].total
+
+
+@pytest.mark.slow
+def test_more_patients_meet_the_models_that_are_asked_for_and_nothing_is_trained(finished, tmp_path, monkeypatch):
+    shutil.copytree(finished[0] / "out", tmp_path / "out")
+    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(study, "federate", None)
+    more = replace(SIZE, test=4, models=("federated", "federated_gin"))
+    list(run_fedgin(tmp_path / "out", SETTINGS, data=finished[0] / "data", size=more))
+    before, rows = rows_of(finished[0] / "out"), rows_of(tmp_path / "out")
+    assert {row["model"] for row in rows} == set(more.models)
+    for test in room.TESTS:
+        assert len({row["patient"] for row in rows if row["tested_on"] == test}) == 4
+    first = [row for row in before if row["model"] in more.models]
+    assert all(row in rows for row in first)  # the same children, and one more
 
 
 @pytest.mark.slow

@@ -36,11 +36,13 @@ def test_rows_have_the_columns_of_today_and_nsd_comes_last(tested):
     assert {(row["model"], row["trained_on"], row["tested_on"]) for row in rows} == {("local", "Aa", "Aa")}
 
 
-def test_finished_means_with_todays_columns(tested, tmp_path):
-    assert testing.is_finished(tested[0]) and not testing.is_finished(tmp_path / "none.csv")
+def test_finished_means_with_todays_columns_and_of_these_cases(tested, tmp_path):
+    file, (own, other) = tested
+    assert testing.is_finished(file, own) and not testing.is_finished(tmp_path / "none.csv", own)
+    assert not testing.is_finished(file, other)
     old = tmp_path / "old.csv"
-    old.write_text(",".join(COLUMNS[:-1]) + "\n")
-    assert not testing.is_finished(old)
+    old.write_text("".join(line.rpartition(",")[0] + "\n" for line in file.read_text().splitlines()))
+    assert not testing.is_finished(old, own)
 
 
 def test_the_first_contours_are_kept(tested):
