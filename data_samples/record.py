@@ -14,7 +14,10 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
     rotated    python3 run.py study --posture rotated --out runs/rotated
                python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
     fedgin     python3 run.py fedgin
-    fedgin_long  python3 run.py fedgin --scenario complete --rounds 80 --out runs/fedgin_long
+    fedgin_complete  python3 run.py fedgin --scenario complete --model federated --model federated_gin
+               --test-patients 40 --out runs/fedgin_complete
+    fedgin_long  python3 run.py fedgin --scenario complete --rounds 80 --model federated --model federated_gin
+               --test-patients 40 --out runs/fedgin_long
     noise      python data_samples/noise.py runs/noise
     superlink  python data_samples/superlink.py runs/superlink
 """
@@ -43,10 +46,13 @@ KEPT = {
     "one_phase_gin": ("cases.csv.xz", "summary.json"),
     "rotated": ("summary.json", "causes.csv.xz", "causes.json"),
     "fedgin": ("cases.csv", "summary.json"),
+    "fedgin_complete": ("cases.csv.xz", "summary.json"),
     "fedgin_long": ("cases.csv.xz", "summary.json"),
     "noise": ("summary.json", "noise.csv"),
     "superlink": ("summary.json", "run.log", "ledgers/*.tsv"),
 }  # fmt: skip
+
+TRAINED_BEFORE = ("fedgin_complete", "fedgin_long")  # by earlier calls, whose time nobody took
 
 
 def main(run: Path, name: str) -> None:
@@ -64,29 +70,47 @@ def main(run: Path, name: str) -> None:
                 (target / f"{file.name}.xz").write_bytes(lzma.compress(file.read_bytes()))
             elif file.suffix == ".json":
                 told = json.loads(file.read_text(encoding="utf-8"))
-                (target / file.name).write_text(_packed(_told_again(told, run / "cases.csv")), encoding="utf-8")
+                if file.name == "summary.json":
+                    told = told_again(told, run / "cases.csv", name)
+                (target / file.name).write_text(packed(told), encoding="utf-8")
             else:
                 shutil.copyfile(file, target / file.name)
 
 
-def _told_again(told: Any, rows: Path) -> Any:
-    """A summary with what today's statistics say of the rows: a run may be older than they are."""
-    if "story" in told:
+def told_again(told: dict[str, Any], rows: Path, name: str) -> dict[str, Any]:
+    """A summary with what today's statistics say of the rows: a run may be older than they are.
+
+    Left out are a story of rows that are not kept, and the time of a run that trained nothing.
+    """
+    kept = any(pattern.startswith("cases.csv") for pattern in KEPT[name])
+    if "story" in told and kept:
         told["story"] = story(read_rows(rows))
     if "gains" in told:
         told |= tell(read_rows(rows))
-    return told
+    left_out = set() if kept else {"story"}
+    left_out |= {"seconds", "peak_memory_mib"} if name in TRAINED_BEFORE else set()
+    return {key: value for key, value in told.items() if key not in left_out}
 
 
-def _packed(told: Any) -> str:
-    """JSON with a line for each entry, a third smaller than with a line for each number."""
-    lines = [
-        json.dumps(one, ensure_ascii=False, separators=(",", ":"))
-        for one in (told.values() if isinstance(told, dict) else told)
-    ]
+def packed(told: Any) -> str:
+    """JSON with a line for each entry and six digits a number, half as large as with all digits and a line for each."""
+    told = rounded(told)
     if isinstance(told, dict):
-        return "{\n" + ",\n".join(f"{json.dumps(key)}:{line}" for key, line in zip(told, lines, strict=True)) + "\n}\n"
-    return "[\n" + ",\n".join(lines) + "\n]\n"
+        return "{\n" + ",\n".join(f"{_line(key)}:{_line(value)}" for key, value in told.items()) + "\n}\n"
+    return "[\n" + ",\n".join(map(_line, told)) + "\n]\n"
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def rounded(told: Any) -> Any:
+    """The same with six digits a number, as in cases.csv."""
+    if isinstance(told, dict):
+        return {key: rounded(value) for key, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [rounded(value) for value in told]
+    return float(f"{told:.6g}") if isinstance(told, float) else told
 
 
 if __name__ == "__main__":

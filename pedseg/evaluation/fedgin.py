@@ -154,9 +154,9 @@ class Experiment:
     def _study(self, pair: list[DataSet], settings: Settings, clock: Clock, plan: Any) -> Study:
         centers = tuple(dataset.center for dataset in pair)
         new = [d for d in pair if (d.center, len(d.split("train"))) not in self.owners]
-        kinds = [("local", (d.center,)) for d in new if "local" in self.kinds]
-        kinds += [(kind, centers) for kind in self.kinds if kind != "local"]
-        study = Study(pair, self.out, settings, clock, kinds=kinds, tests=self.tests, plan=plan)
+        alone = [("local", (d.center,)) for d in new if "local" in self.kinds]
+        together = [(kind, centers) for kind in self.kinds if kind != "local"]
+        study = Study(pair, self.out, settings, clock, kinds=[*alone, *together], tests=self.tests, plan=plan)
         self.owners |= {(d.center, len(d.split("train"))): study for d in new}
         return study
 
