@@ -6,6 +6,8 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
     retest     python3 run.py retest
     retest_more60  python3 run.py study --more-patients 60 --rounds 20 --seeds 3 --out runs/more60
                python3 run.py retest --study runs/more60 --out runs/retest_more60
+    clinic     python3 run.py study --profile clinic --detail coarse --filters 16 --rounds 6 --steps 250
+               --out runs/clinic
     posture    python3 run.py sweep --seeds 3 --cause "on the side; as they lie" --cause "on the side; turned first"
                --out runs/posture
     one_phase  python3 run.py study --one-phase --out runs/one_phase
@@ -41,6 +43,7 @@ KEPT = {
     ),
     "retest": ("cases.csv.xz", "summary.json"),
     "retest_more60": ("cases.csv.xz", "summary.json"),
+    "clinic": ("cases.csv.xz", "summary.json"),
     "posture": ("causes.csv.xz", "causes.json"),
     "one_phase": ("cases.csv.xz", "summary.json", "causes.json"),
     "one_phase_gin": ("cases.csv.xz", "summary.json"),

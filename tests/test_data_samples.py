@@ -61,6 +61,7 @@ def test_recorded_study_is_whole(root):
     ("name", "packed"),
     [
         ("study", ""),
+        ("clinic", ".xz"),
         ("one_phase", ".xz"),
         ("one_phase_gin", ".xz"),
         *(pytest.param(name, ".xz", marks=pytest.mark.slow) for name in ("retest", "retest_more60")),
