@@ -74,7 +74,7 @@ def _removed(study: Path) -> Iterator[Entry]:
 
 def _on_their_side(study: Path) -> Iterator[Entry]:
     """Every child laid on its side: how well it is drawn as it lies, and turned onto its back first."""
-    file = next((f for f in (study / "causes.csv", study / "causes.csv.gz") if f.is_file()), None)
+    file = next((f for f in (study / "causes.csv", study / "causes.csv.xz") if f.is_file()), None)
     found: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
     for row in each_row(file) if file else ():
         wanted = row["cause"] in (ON_THE_SIDE.name, TURNED_FIRST) and row["organ"] in EVALUATED and row["dsc"]

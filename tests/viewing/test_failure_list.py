@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import io
 import json
+import lzma
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_every_removed_kidney_has_an_entry_for_every_model(study, found):
 
 
 def test_every_child_on_its_side_has_an_entry_with_both_numbers(study, found):
-    text = gzip.decompress((study / "causes.csv.gz").read_bytes()).decode()
+    text = lzma.decompress((study / "causes.csv.xz").read_bytes()).decode()
     rows = [row for row in csv.DictReader(io.StringIO(text)) if row["cause"] == "on the side; as they lie"]
     side = chosen(found, kind="side")
     assert {(each.child[0], each.child[1]) for each in side} == {(row["tested_on"], row["case"]) for row in rows}
