@@ -74,13 +74,13 @@ def main(run: Path, name: str) -> None:
             elif file.suffix == ".json":
                 told = json.loads(file.read_text(encoding="utf-8"))
                 if file.name == "summary.json":
-                    told = told_again(told, run / "cases.csv", name)
-                (target / file.name).write_text(packed(told), encoding="utf-8")
+                    told = _told_again(told, run / "cases.csv", name)
+                (target / file.name).write_text(_packed(told), encoding="utf-8")
             else:
                 shutil.copyfile(file, target / file.name)
 
 
-def told_again(told: dict[str, Any], rows: Path, name: str) -> dict[str, Any]:
+def _told_again(told: dict[str, Any], rows: Path, name: str) -> dict[str, Any]:
     """A summary with what today's statistics say of the rows: a run may be older than they are.
 
     Left out are a story of rows that are not kept, and the time of a run that trained nothing.
@@ -95,7 +95,7 @@ def told_again(told: dict[str, Any], rows: Path, name: str) -> dict[str, Any]:
     return {key: value for key, value in told.items() if key not in left_out}
 
 
-def packed(told: Any) -> str:
+def _packed(told: Any) -> str:
     """JSON with a line for each entry and six digits a number, half as large as with all digits and a line for each."""
     told = rounded(told)
     if isinstance(told, dict):

@@ -1,7 +1,7 @@
 """One model meets the test patients of one center: scores, and for the first seed what went wrong and where.
 
 Leaves two files: the rows of cases.csv, and beside them a JSON with the failures that only contours show. The rows
-come last, so that a file of rows with today's columns means: finished.
+come last, so that a file with today's columns and the rows of all test cases means: finished.
 """
 
 from __future__ import annotations
