@@ -41,14 +41,14 @@ from pedseg.workbook import figures, lesson
 lesson.setup()
 
 # %%
-lesson.machine()
+lesson.check_environment()
 
 # %% [markdown]
 # Lines with `[ok]` need nothing. A line with `[!!]` says what to do. And one more test: can you see a picture? Below
 # is a slice through one of the children, with the outlines of the organs that this workbook is about.
 
 # %%
-from pedseg.patients.datasets import load_image, load_labels
+from pedseg.datasets.reading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 child = polder.cases[0]
