@@ -69,8 +69,8 @@ def run_study(
 
     `data` is a folder of data sets, one a center; None takes the virtual centers, with `single_phase` each in its own
     contrast phase only, in voxels as fine as `resolution` says (one of `RESOLUTIONS`; "" is the profile's own),
-    and with `extra_patients` training patients. `filters` make the clinic's network narrower, see `plans.with_filters`. Raises
-    `PedsegInputError` with every finding before anything is trained.
+    and with `extra_patients` training patients. `filters` make the clinic's network narrower (`plans.with_filters`).
+    Raises `PedsegInputError` with every finding before anything is trained.
     """
     _check_wishes(
         data,
@@ -114,7 +114,7 @@ def _check_wishes(data: Path | None, profile: str, *, of_children: bool, narrow:
     """Refuse, before a child is made, what could not be done or would be passed over."""
     if data is not None and of_children:
         text = "single phase, resolution and extra patients are options of virtual children, and these data are given."
-        raise input_error("E-GIVEN-DATA", data, text, "Leave these wishes out, or the data.")
+        raise input_error("E-GIVEN-DATA", data, text, "Leave these options out, or the data.")
     if narrow and profile != "clinic":
         raise plans.fixed_width(profile)
 
