@@ -33,6 +33,7 @@ from pedseg.federation.apps import client_app, federate
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.learning import devices, inference, network, plans, training
 from pedseg.learning.preprocessing import Prepared
+from pedseg.learning.recipe import RECIPES
 from pedseg.phantoms.centers import CENTERS, COHORT, RESOLUTIONS, Center, in_single_phase, make_dataset, planned_scans
 from pedseg.scan import write_whole
 
@@ -115,8 +116,8 @@ def _check_wishes(data: Path | None, profile: str, *, of_children: bool, narrow:
     if data is not None and of_children:
         text = "single phase, resolution and extra patients are options of virtual children, and these data are given."
         raise input_error("E-GIVEN-DATA", data, text, "Leave these options out, or the data.")
-    if narrow and profile != "clinic":
-        raise plans.fixed_width(profile)
+    if narrow:
+        plans.check_filters(profile)
 
 
 def units_of(settings: Settings, centers: int, tests: int) -> int:
@@ -185,7 +186,7 @@ class Study:
         """The models of one seed."""
         models = [model for model in self.models if model.seed == seed]
         alone = [self._job(m.stage, self._train_alone(m), own_thread=True) for m in models if not m.together]
-        yield from side_by_side(alone, 2 if self.settings.profile == "lesson" else 1)  # the clinic takes all cores
+        yield from side_by_side(alone, RECIPES[self.settings.profile].parallel_centers)
         yield from side_by_side([self._job(m.stage, self._train_together(m)) for m in models if m.together], 1)
         yield from side_by_side([self._job("testing", self._test(m), own_thread=True) for m in models])
 
@@ -197,7 +198,7 @@ class Study:
         return [case for d in chosen for case in training.load_cases(d, d.split(split), self.plan)]
 
     def _plan(self, model: Model) -> plans.Plan:
-        return replace(self.plan, gin=self.settings.gin) if model.kind.endswith("_gin") else self.plan
+        return replace(self.plan, gin_probability=self.settings.gin) if model.kind.endswith("_gin") else self.plan
 
     def state(self, model: Model) -> Path:
         """Where the weights of a model lie."""
@@ -301,7 +302,7 @@ def plan_of(datasets: Sequence[DataSet], settings: Settings) -> plans.Plan:
     """The plan for the training patients of these data sets."""
     prints = [plans.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
     memory.release_memory()
-    return plans.make_plan(plans.merge(prints), settings.profile, settings.orientation, gin=settings.gin)
+    return plans.make_plan(plans.merge(prints), settings.profile, settings.orientation, gin_probability=settings.gin)
 
 
 def _point(step: int, loss: float, dsc: float | None) -> dict:

@@ -58,7 +58,7 @@ def federate(
     with untouched_randomness():
         centers = enroll(grid, config["centers"])
         merged = merge([center.fingerprint for center in centers])
-        plan = plan or make_plan(merged, config["profile"], config["orientation"], gin=config["gin"])
+        plan = plan or make_plan(merged, config["profile"], config["orientation"], gin_probability=config["gin"])
         weights = get_weights(build(plan, config["seed"]))
     folder = Path(str(config["out"])) / "rounds" if config["out"] else None
     identity = _identity(config, plan, centers, strategy)

@@ -16,8 +16,8 @@ from pedseg import organs
 from pedseg.datasets.reading import load_image, read_dataset, write_case, write_index
 from pedseg.errors import PedsegInputError
 from pedseg.learning import plans
+from pedseg.learning.body_mask import body_box
 from pedseg.learning.network import build
-from pedseg.learning.orientation import body_box
 from pedseg.learning.plans import Fingerprint, Grid, OrganCount, Plan, fingerprint, make_plan, merge, with_filters
 from pedseg.scan import Scan, write_nifti
 
@@ -214,7 +214,7 @@ def test_fingerprint_survives_json_and_holds_no_name(dataset) -> None:
     pooled = fingerprint(dataset, dataset.cases)
     text = pooled.to_json()
     assert Fingerprint.from_json(text) == pooled
-    assert set(json.loads(text)) == {"grids", "hu_parts", "organs"}
+    assert set(json.loads(text)) == {"grids", "hu_histogram", "organs"}
     with pytest.raises(KeyError):
         Fingerprint.from_json("{}")
 
@@ -307,7 +307,7 @@ def test_plan_without_labels_or_of_an_unknown_profile_is_refused() -> None:
     with pytest.raises(PedsegInputError, match="E-NO-LABELS"):
         make_plan(merge([]))
     with pytest.raises(PedsegInputError, match="E-NO-LABELS"):
-        make_plan(replace(one(), hu_parts=(0,) * 4096))
+        make_plan(replace(one(), hu_histogram=(0,) * 4096))
     with pytest.raises(ValueError, match="lesson, clinic"):
         make_plan(one(), "night")
 
@@ -329,20 +329,26 @@ def test_posture_and_smallest_pieces_follow_from_profile_and_mean_volumes() -> N
 
 def mr() -> Fingerprint:
     """A fingerprint of MR scans: no HU."""
-    return replace(one(), hu_parts=(0,) * 4096, modalities=("MR",))
+    return replace(one(), hu_histogram=(0,) * 4096, modalities=("MR",))
 
 
 def test_a_plan_for_ct_alone_says_nothing_of_mr() -> None:
     assert "modalities" not in one().to_json()
-    assert not {"intensity", "gin"} & set(json.loads(make_plan(one()).to_json()))
+    assert not {"intensity", "gin_probability"} & set(json.loads(make_plan(one()).to_json()))
 
 
 def test_with_mr_no_hu_is_asked_for_and_nobody_is_turned() -> None:
     merged = merge([one(), mr()])
     assert merged.modalities == ("CT", "MR") and Fingerprint.from_json(merged.to_json()) == merged
     for found in (merged, mr()):
-        plan = make_plan(found, gin=0.5)
-        assert (plan.intensity, plan.mean_hu, plan.sd_hu, plan.orientation, plan.gin) == ("body", 0.0, 1.0, "none", 0.5)
+        plan = make_plan(found, gin_probability=0.5)
+        assert (plan.intensity, plan.mean_hu, plan.sd_hu, plan.orientation, plan.gin_probability) == (
+            "body",
+            0.0,
+            1.0,
+            "none",
+            0.5,
+        )
         assert Plan.from_json(plan.to_json()) == plan
     with pytest.raises(PedsegInputError, match="E-POSTURE"):
         make_plan(merged, orientation="reorient")
@@ -365,6 +371,6 @@ def test_the_fingerprint_of_an_mr_case_has_its_body_and_no_hu(tmp_path: Path) ->
     write_index(tmp_path, center="A")
     dataset = read_dataset(tmp_path)
     found = fingerprint(dataset, dataset.cases)
-    assert found.modalities == ("MR",) and not any(found.hu_parts)
+    assert found.modalities == ("MR",) and not any(found.hu_histogram)
     assert found.grids[0].body_mm == (18 * 6.0, 14 * 6.0, 144.0)  # 16 and 12 voxels, and one around
     assert found.organs["Liver"].total_mm3 == 3 * 64 * 216
