@@ -9,7 +9,7 @@ from pedseg.learning import body_mask, orientation
 from pedseg.phantoms.ct_scanner import CtProtocol, scan_ct
 from pedseg.phantoms.mr_scanner import T1W_1_5T, T1W_3T, T2W_1_5T, T2W_3T, scan_mr
 from pedseg.phantoms.phantom import Child, make_phantom
-from pedseg.phantoms.voxelization import nearest
+from pedseg.phantoms.voxelization import ScanGrid
 from pedseg.scan import Scan
 
 PROTOCOL = CtProtocol("plain", "none")
@@ -91,7 +91,7 @@ def test_a_scan_of_nobody_keeps_all():
 def test_the_body_is_found_without_hu(protocol):
     phantom = make_phantom(Child(5.0, "F", seed=3), (4.0, 4.0, 4.0))
     image, labels = scan_mr(phantom, protocol, 5)
-    skin = nearest(phantom.tissues, phantom, image.affine, image.shape) > 0
+    skin = ScanGrid(phantom, image.affine, image.shape).nearest(phantom.tissues) > 0
     true = [np.flatnonzero(skin.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
     inside = body_mask.body_mask(image)
     box = body_mask.bounding_box(inside, image.spacing_mm, margin_mm=0.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pedseg.organs import organ
-from pedseg.phantoms.contouring_protocol import DRAWN_WHOLE, ContouringProtocol, contour
+from pedseg.phantoms.contouring_protocol import WHOLE_ORGANS, ContouringProtocol, contour
 from pedseg.phantoms.phantom import Child, Phantom, Tissue, make_phantom
 
 HEART, BOWEL, CANAL, BONES = (organ(name).id for name in ("Heart", "Bowel^Stomach", "SpinalCanal", "VBs"))
@@ -33,7 +33,7 @@ def changed(child: Phantom, contouring_protocol: ContouringProtocol) -> tuple[Ph
 
 
 def test_no_habit_changes_nothing(child):
-    assert contour(child, DRAWN_WHOLE) is child
+    assert contour(child, WHOLE_ORGANS) is child
 
 
 def test_the_heart_ends_lower(child):
