@@ -23,8 +23,8 @@ def scanned(roll: float, **protocol) -> tuple[Scan, Scan]:
 @pytest.mark.parametrize("roll", [0.0, -60.0, -90.0, -120.0, 75.0, 150.0])
 @pytest.mark.parametrize("phase", ["none", "arterial"])
 def test_the_angle_is_that_of_the_child(roll, phase):
-    found = orientation.roll_deg(scanned(roll, phase=phase)[0])
-    assert abs((found - roll + 180) % 360 - 180) < 6
+    roll_deg = orientation.roll_deg(scanned(roll, phase=phase)[0])
+    assert abs((roll_deg - roll + 180) % 360 - 180) < 6
 
 
 def test_prone_is_half_a_turn():
@@ -95,8 +95,8 @@ def test_the_body_is_found_without_hu(protocol):
     true = [np.flatnonzero(skin.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
     inside = body_mask.body_mask(image)
     box = body_mask.bounding_box(inside, image.spacing_mm, margin_mm=0.0)
-    for found, outline, mm in zip(box, true, image.spacing_mm, strict=True):
-        assert abs(found.start - outline[0]) * mm <= 9 and abs(found.stop - 1 - outline[-1]) * mm <= 9
+    for edge, outline, mm in zip(box, true, image.spacing_mm, strict=True):
+        assert abs(edge.start - outline[0]) * mm <= 9 and abs(edge.stop - 1 - outline[-1]) * mm <= 9
     assert inside[labels.voxels > 0].mean() > 0.97
     assert inside[~skin].mean() < 0.06
 
