@@ -198,7 +198,7 @@ from pedseg.evaluation import fedgin
 
 children = lesson.budget(6, test=3)  # of each hospital
 few = fedgin.Size((("limited-1:1", (children, children)),), validation=1, test=3)
-short = fedgin.settings_of(seeds=1, rounds=3, steps=lesson.budget(30, test=1))
+short = fedgin.fedgin_config(seeds=1, rounds=3, local_steps=lesson.budget(30, test=1))
 here = lesson.runs() / f"fedgin-{lesson.size()}"
 lesson.follow(fedgin.run_fedgin(here, short, data=here / "data", size=few))
 live = json.loads((here / "summary.json").read_text("utf-8"))
