@@ -31,7 +31,7 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):  # above every line that an o
             sys.exit(subprocess.call(other + sys.argv))
     sys.exit(f"pedseg needs Python 3.11, 3.12 or 3.13, and this is {platform.python_version()}: install one of them.")
 
-NEEDED_GB = 4.0
+NEEDED_GB = 4
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # PyTorch's own address for builds without CUDA
 PARTS = {"dev", "ray", "viewer3d", "mailbox", "dicom", "fetch"}  # optional ones
 EXTRAS = {  # which of them a verb needs; the others do with the base
@@ -43,7 +43,7 @@ EXTRAS = {  # which of them a verb needs; the others do with the base
     **{verb: {"dicom"} for verb in ("import", "predict", "export")},
 }
 REASONS = {  # what an installer writes when it fails, and what to say then
-    r"Errno 28|WinError 112|No space left|not enough space": f"The disk is full: free {NEEDED_GB:.0f} GB and call again.",
+    r"Errno 28|WinError 112|No space left|not enough space": f"The disk is full: free {NEEDED_GB} GB and call again.",
     r"NewConnectionError|NameResolutionError|Max retries exceeded|ProxyError|name resolution|getaddrinfo failed"
     r"|ConnectTimeout|ReadTimeout|error sending request|dns error": "No network: the packages could not be fetched;"
     " connect (or give pip your proxy) and call this again.",
@@ -130,7 +130,7 @@ def set_up(root: Path, extras: set[str]) -> None:
         raise SetUpError("PyTorch is no longer built for Intel Macs: use Binder or another machine (README.md).")
     free_gb = shutil.disk_usage(root).free / 1e9
     if free_gb < NEEDED_GB:
-        raise SetUpError(f"The disk is too full: the set-up needs {NEEDED_GB:.0f} GB, and {free_gb:.1f} GB are free.")
+        raise SetUpError(f"The disk is too full: the set-up needs {NEEDED_GB} GB, and {free_gb:.1f} GB are free.")
     with alone(root):
         setup = SetUp(root)
         setup.make_environment()
