@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
 DOOR = re.compile(r"^\| \*\*(?P<door>\w+)\*\* \| (?P<wish>[^|]+) \|(?: `[^|]+` \|)? (?P<way>[^|]+) \|$", re.MULTILINE)
 CHAPTER = re.compile(
@@ -158,3 +160,55 @@ def test_the_glossary_is_alphabetical_and_says_each_term_once(root):
     keys = [term.strip("`").lower() for term in terms]
     assert keys == sorted(set(keys))
     assert len(keys) > 40
+
+
+def documented(root: Path, heading: str) -> list[str]:
+    """The first column of a table in docs/formats.md, name by name."""
+    section = (root / "docs" / "formats.md").read_text(encoding="utf-8").split(f"\n{heading}\n")[1].split("\n#")[0]
+    cells = re.findall(r"^\| (`[^|]+) \|", section, re.MULTILINE)
+    return [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+
+
+def test_every_column_of_a_data_set_is_documented(root):
+    from pedseg.datasets.cases_table import COLUMNS
+
+    assert documented(root, "### cases.tsv") == [*COLUMNS]
+
+
+def test_every_column_of_the_results_is_documented(root):
+    from pedseg.evaluation.reporting import COLUMNS
+
+    assert documented(root, "## cases.csv") == [*COLUMNS]
+
+
+def test_the_same_pythons_are_named_everywhere(root, readme):
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [line.rsplit(" ", 1)[1] for line in project["classifiers"] if "Python :: 3." in line]
+    assert named == ["3.11", "3.12", "3.13"]
+    assert project["requires-python"] == ">=3.11,<3.14"
+    assert "Python 3.11, 3.12, or 3.13" in readme
+    assert "Python 3.11, 3.12 or 3.13" in (root / "run.py").read_text(encoding="utf-8")
+    jobs = yaml.safe_load((root / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]
+    assert jobs["linux"]["strategy"]["matrix"]["python"] == named
+
+
+def old_names(root: Path) -> list[str]:
+    """Commands and options that the changelog lists as renamed, as one would type them."""
+    text = (root / "CHANGELOG.md").read_text(encoding="utf-8")
+    commands, options = (
+        re.findall(r"^\| `([\w-]+)", text.split(f"### Renamed: {kind}")[1].split("###")[0], re.MULTILINE)
+        for kind in ("commands", "options")
+    )
+    assert len(commands) == 4 and len(options) > 10
+    return [rf"(?:run\.py|pedseg) {command}" for command in commands] + options
+
+
+def test_old_names_stand_in_the_changelog_only(root):
+    pattern = re.compile("(?:" + "|".join(old_names(root)) + r")(?![\w-])")
+    places = [page for page in pages(root) if page.name != "CHANGELOG.md"] + [root / "run.py"]
+    found = [f"{page.name}: {match[0]}" for page in places for match in pattern.finditer(page.read_text("utf-8"))]
+    assert found == []
+
+
+def test_the_package_says_that_it_is_typed(root):
+    assert (root / "pedseg" / "py.typed").is_file()
