@@ -47,9 +47,9 @@ print(json.dumps([wrote, read]))
 
 def measure() -> list[dict[str, Any]]:
     """One row a way: `name`, `ours` and `peer` in CPU seconds, their `ratio`."""
-    from pedseg.exchange.ct_series import read_ct
-    from pedseg.exchange.rtstruct import read_rtstruct
-    from pedseg.exchange.rtstruct_writing import write_rtstruct
+    from pedseg.dicom.ct_series import read_ct
+    from pedseg.dicom.rtstruct import read_rtstruct
+    from pedseg.dicom.rtstruct_writing import write_rtstruct
 
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -78,12 +78,12 @@ def prepare(folder: Path) -> dict[str, np.ndarray]:
     """A virtual child as a CT series, and its organs as masks (column, row, slice), also on disk for the peers."""
     import SimpleITK
 
-    from pedseg.exchange.practice import write_ct
+    from pedseg.dicom.example_patient import write_ct
     from pedseg.organs import ORGANS
-    from pedseg.patients.phantom import Child, grow
+    from pedseg.phantoms.phantom import Child, make_phantom
     from pedseg.scan import Scan
 
-    phantom = grow(Child(6.0, seed=3), SPACING_MM)
+    phantom = make_phantom(Child(6.0, seed=3), SPACING_MM)
     voxels = np.zeros(SHAPE, np.uint8)
     size = np.minimum(SHAPE, phantom.labels.shape)
     there, here = (tuple(slice((n - s) // 2, (n - s) // 2 + s) for n, s in zip(shape, size, strict=True))

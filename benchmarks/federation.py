@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from pedseg.datasets.reading import DataSet, read_dataset
 from pedseg.federation.apps import center_folders, client_app, federate, round_seed
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.learning.network import build
 from pedseg.learning.plans import Plan, fingerprint, make_plan, merge
 from pedseg.learning.training import load_cases, train
-from pedseg.patients.centers import CENTERS, make_dataset
-from pedseg.patients.datasets import DataSet, read_dataset
+from pedseg.phantoms.centers import CENTERS, make_dataset
 
 ROUNDS, STEPS, SEED = 2, 85, 0  # a round of the lesson has as many steps
 REPEATS = 3

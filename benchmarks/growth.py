@@ -26,8 +26,8 @@ from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.keys import COORDINATOR, known_centers, own_keys, read_member, read_own
 from pedseg.federation.mailbox.center import CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
-from pedseg.federation.mailbox.runs import take_up
-from pedseg.federation.mailbox.storage import open_place
+from pedseg.federation.mailbox.run_state import resume
+from pedseg.federation.mailbox.storage import open_store
 
 CENTERS = (2, 8, 32, 128)
 ARRAYS, SIZE, ROUNDS = 30, 100_000, 2
@@ -46,14 +46,14 @@ def play(grid: Grid, centers: int) -> dict:
 
 def in_this_process(centers: int, told: Connection) -> None:
     """Server and centers in one program."""
-    memory.keep_low()
+    memory.limit_heap()
     told.send(play(InProcessGrid(add, [{}] * centers, {}, workers=1), centers))  # type: ignore[arg-type]
 
 
 def through_a_mailbox(centers: int, told: Connection, folder: Path) -> None:
     """The coordinator alone; the centers are in the program that started this one."""
-    memory.keep_low()
-    keys, place, run = folder / "keys", open_place(folder / "box"), take_up(folder / "run", "growth")
+    memory.limit_heap()
+    keys, place, run = folder / "keys", open_store(folder / "box"), resume(folder / "run", "growth")
     members = [read_member(keys, name) for name in known_centers(keys)]
     told.send(play(MailboxGrid(place, read_own(keys, COORDINATOR), members, run, poll_seconds=0.2), centers))
 
@@ -67,7 +67,7 @@ def mailbox_round(centers: int) -> dict:
 
         def work() -> None:
             boxes = [
-                CenterMailbox(open_place(folder / "box"), own[name], own[COORDINATOR].member, {}, folder / name, add)
+                CenterMailbox(open_store(folder / "box"), own[name], own[COORDINATOR].member, {}, folder / name, add)
                 for name in names
             ]
             while not end.is_set():

@@ -21,11 +21,11 @@ from monai.losses import DiceCELoss
 from monai.networks.nets import UNet
 from monai.transforms import RandCropByPosNegLabeld, SpatialPadd
 
-from pedseg.learning import network, prediction, training
+from pedseg.datasets.reading import read_dataset
+from pedseg.learning import inference, network, training
 from pedseg.learning.plans import Plan, fingerprint, make_plan
 from pedseg.learning.preprocessing import Prepared
-from pedseg.patients.centers import POLDER, make_dataset
-from pedseg.patients.datasets import read_dataset
+from pedseg.phantoms.centers import POLDER, make_dataset
 
 GOAL = 0.55
 LONGEST_CPU_S = 1500
@@ -100,7 +100,7 @@ def measure() -> list[dict]:
         dataset = read_dataset(Path(folder) / POLDER.name)
         plan = make_plan(fingerprint(dataset, dataset.split("train")), "lesson")
         train, look = (training.load_cases(dataset, dataset.split(split), plan) for split in ("train", "validation"))
-    ours = seconds_to_goal(lesson(train, plan), lambda net: prediction.mean_dice(net, look, plan), every=20)
+    ours = seconds_to_goal(lesson(train, plan), lambda net: inference.mean_dice(net, look, plan), every=20)
     peer = seconds_to_goal(tutorial(train, plan), lambda net: tutorial_dice(net, look), every=20)
     name = f"training to DSC {GOAL}, 19 organs, 20 cases (peer: MONAI tutorial recipe)"
     return [{"name": name, "ours": ours, "peer": peer, "ratio": peer / ours, "unit": "CPU s"}]

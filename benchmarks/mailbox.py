@@ -19,13 +19,13 @@ from flwr.serverapp import Grid
 
 from pedseg import memory
 from pedseg.federation import _flower
-from pedseg.federation.asking import answers
 from pedseg.federation.averaging import OrderedFedAvg, to_arrays, to_weights
 from pedseg.federation.keys import COORDINATOR, make_keys, read_member, read_own, write_keys
 from pedseg.federation.mailbox.center import CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
-from pedseg.federation.mailbox.runs import take_up
-from pedseg.federation.mailbox.storage import open_place
+from pedseg.federation.mailbox.run_state import resume
+from pedseg.federation.mailbox.storage import open_store
+from pedseg.federation.replies import answers
 from pedseg.learning.network import Weights
 
 NAMES = ("Aa", "Bb", "Cc")
@@ -46,7 +46,7 @@ def add(message: Message, context: Context) -> Message:
 
 def center(folder: Path, name: str, told: multiprocessing.Queue) -> None:
     """A center until the run ends."""
-    place, keys = open_place(folder / "box"), folder / "keys"
+    place, keys = open_store(folder / "box"), folder / "keys"
     own, coordinator = read_own(keys, name), read_member(keys, COORDINATOR)
     for _ in CenterMailbox(place, own, coordinator, {}, folder / name, add, poll_seconds=0.5).events():
         pass
@@ -68,8 +68,8 @@ def coordinate(folder: Path, told: multiprocessing.Queue) -> None:
     """The rounds, as `federate` plays them."""
     keys = folder / "keys"
     members = [read_member(keys, name) for name in NAMES]
-    run = take_up(folder / "run", "benchmark")
-    grid = MailboxGrid(open_place(folder / "box"), read_own(keys, COORDINATOR), members, run, poll_seconds=0.5)
+    run = resume(folder / "run", "benchmark")
+    grid = MailboxGrid(open_store(folder / "box"), read_own(keys, COORDINATOR), members, run, poll_seconds=0.5)
     weights = {f"layer{n}": np.zeros(SIZE, dtype=np.float32) for n in range(ARRAYS)}
     seconds = []
     for number in range(1, ROUNDS + 1):

@@ -21,10 +21,10 @@ import psutil
 
 from benchmarks.federation import local_loops
 from pedseg import memory
+from pedseg.datasets.reading import read_dataset
 from pedseg.federation.apps import center_folders
 from pedseg.learning.plans import fingerprint, make_plan, merge
-from pedseg.patients.centers import CENTERS, make_dataset
-from pedseg.patients.datasets import read_dataset
+from pedseg.phantoms.centers import CENTERS, make_dataset
 
 ROUNDS = int(os.environ.get("PEDSEG_BENCH_ROUNDS", "10"))
 STEPS = int(os.environ.get("PEDSEG_BENCH_STEPS", "85"))
@@ -67,7 +67,7 @@ def measure() -> list[dict]:
         data = Path(folder) / "data"
         for number, center in enumerate(CENTERS.values(), start=901):
             list(make_dataset(center, data / f"Dataset{number}_{center.name}", train=4, validation=1, test=1))
-        size = ["--rounds", str(ROUNDS), "--steps", str(STEPS)]
+        size = ["--rounds", str(ROUNDS), "--local-steps", str(STEPS)]
         peer = [sys.executable, "-m", "benchmarks.transports", str(data)]
         peer_cpu, peer_gib, _ = watched(peer)
         for way in WAYS:
@@ -80,5 +80,5 @@ def measure() -> list[dict]:
 
 
 if __name__ == "__main__":
-    memory.keep_low()  # as every program of pedseg does
+    memory.limit_heap()  # as every program of pedseg does
     bare(Path(sys.argv[1]))

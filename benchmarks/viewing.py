@@ -19,12 +19,12 @@ import numpy as np
 import psutil
 
 from pedseg import processes
-from pedseg.viewing import browser, serving
+from pedseg.viewer import browser, serving
 
 REPEATS, MOVES = 5, 15
 SHAPE, SPACING_MM = (192, 160, 128), 2.0
 AFFINE = np.diag([SPACING_MM] * 3 + [1.0])
-SETUP = """from pedseg.viewing import engines
+SETUP = """from pedseg.viewer import engines
 from pedseg.workbook import lesson
 lesson.setup()
 engines.prepare()
@@ -73,11 +73,11 @@ def large_case() -> dict[str, np.ndarray]:
     """A child, cut and padded to the large grid, and two shifted copies of its labels."""
     from dataclasses import replace
 
-    from pedseg.patients.centers import COHORT, NECKAR, NECKAR_PLAIN, appointments, keep_appointment
+    from pedseg.phantoms.centers import COHORT, NECKAR, NECKAR_PLAIN, planned_scans, simulate_scan
 
     fine = replace(NECKAR_PLAIN, pixel_mm=SPACING_MM, slice_mm=SPACING_MM)
     center = replace(NECKAR, protocols=((1.0, fine),), build_mm=(SPACING_MM,) * 3)
-    image, labels = keep_appointment(center, appointments(center, **COHORT)[0])
+    image, labels = simulate_scan(center, planned_scans(center, **COHORT)[0])
     truth = _fitted(labels.voxels, 0)
     return {
         "image": _fitted(image.voxels, -1000), "truth": truth, "one": np.roll(truth, (2, 1, 0), (0, 1, 2)),
@@ -98,7 +98,7 @@ def _surfaces(labels: np.ndarray) -> tuple[float, float]:
     """Ours (cropped, blurred, decimated, with its error) and the plain way (each label in the whole volume)."""
     from skimage.measure import marching_cubes
 
-    from pedseg.viewing.surfaces import surfaces
+    from pedseg.viewer.meshes import surfaces
 
     ids = [i for i in np.unique(labels) if i]
     ways = (

@@ -12,8 +12,8 @@ import json
 import shutil
 from pathlib import Path
 
-from pedseg.patients.centers import CENTERS, draw_patient, make_dataset
-from pedseg.patients.datasets import read_dataset
+from pedseg.datasets.reading import read_dataset
+from pedseg.phantoms.centers import CENTERS, make_dataset, sample_patient
 
 HERE = Path(__file__).parent
 SEED = 2103  # the study's cohorts have seed 0
@@ -29,7 +29,7 @@ def main() -> None:
         once = dataclasses.replace(center, repeat_share=0.0)  # one scan a child
         list(make_dataset(once, folder, train=0, validation=0, test=CASES, seed=SEED))
         for index, case in enumerate(read_dataset(folder).cases):
-            child, protocol = draw_patient(center, SEED, index)
+            child, protocol = sample_patient(center, SEED, index)
             files = {str(f.relative_to(HERE).as_posix()): _sha256(f) for f in (case.image_file, case.label_file) if f}
             entries.append(
                 {

@@ -2,7 +2,7 @@
 
 Takes the virtual children of the study (`runs/data`, made by `python3 run.py`), three for each hospital, on voxels of
 8 mm and with the seven largest organs alone, so that 27 trainings fit into half an hour of one core. Each
-center shortens its updates and adds its noise before they leave (`pedseg federate --clip --noise` does the same).
+center clips its updates and adds its noise before they leave, as `pedseg federate --noise-multiplier` does.
 Leaves noise.csv and summary.json; what is there is kept, and an interrupted run goes on. Noise comes from the
 system and is another one each time, so that a repetition gives the same picture and not the same digits.
 """
@@ -22,16 +22,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 import numpy as np
 
+from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.reading import load_image, load_labels, read_dataset
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.federation.apps import client_app, federate
 from pedseg.federation.in_process import InProcessGrid
-from pedseg.federation.privacy.noise import epsilon
+from pedseg.federation.privacy.differential_privacy import epsilon
+from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build, set_weights
-from pedseg.learning.prediction import mean_dice
 from pedseg.learning.training import load_cases
 from pedseg.organs import organ
-from pedseg.patients.cases import Case, DataSet
-from pedseg.patients.datasets import load_image, load_labels, read_dataset
-from pedseg.patients.writing import write_case, write_index
 from pedseg.scan import Scan, resample, write_whole
 
 SOURCE = Path("runs/data")
@@ -107,7 +107,7 @@ def rows_in(file: Path) -> list[Row]:
         return []
     with file.open(encoding="utf-8", newline="") as table:
         return [
-            Row(int(r["hospitals"]), float(r["noise"]), int(r["seed"]), float(r["dsc"]), float(r["epsilon"]))
+            Row(int(r["hospitals"]), float(r["noise_multiplier"]), int(r["seed"]), float(r["dsc"]), float(r["epsilon"]))
             for r in csv.DictReader(table)
         ]
 

@@ -2,19 +2,19 @@
 
 Copies what the notebooks open, weights of the first seed only, to results/NAME. How each is made:
 
-    study      python3 run.py study --seeds 3; python3 run.py sweep
-    retest     python3 run.py retest
-    retest_more60  python3 run.py study --more-patients 60 --rounds 20 --seeds 3 --out runs/more60
-               python3 run.py retest --study runs/more60 --out runs/retest_more60
-    clinic     python3 run.py study --profile clinic --detail coarse --filters 16 --rounds 6 --steps 250
+    study      python3 run.py study --seeds 3; python3 run.py shift
+    evaluate   python3 run.py evaluate
+    evaluate_extra60  python3 run.py study --extra-patients 60 --rounds 20 --seeds 3 --out runs/extra60
+               python3 run.py evaluate --study runs/extra60 --out runs/evaluate_extra60
+    clinic     python3 run.py study --profile clinic --resolution coarse --filters 16 --rounds 6 --local-steps 250
                --out runs/clinic
-    posture    python3 run.py sweep --seeds 3 --cause "on the side; as they lie" --cause "on the side; turned first"
-               --out runs/posture
-    one_phase  python3 run.py study --one-phase --out runs/one_phase
-               python3 run.py sweep --study runs/one_phase --cause "contrast phase"
-    one_phase_gin  python3 run.py study --one-phase --gin 0.5 --out runs/one_phase_gin
-    rotated    python3 run.py study --posture rotated --out runs/rotated
-               python3 run.py sweep --study runs/rotated --cause "on the side; as they lie"
+    orientation  python3 run.py shift --seeds 3 --factor "on the side; as they lie"
+               --factor "on the side; turned first" --out runs/orientation
+    single_phase  python3 run.py study --single-phase --out runs/single_phase
+               python3 run.py shift --study runs/single_phase --factor "contrast phase"
+    single_phase_gin  python3 run.py study --single-phase --gin-probability 0.5 --out runs/single_phase_gin
+    augment    python3 run.py study --orientation augment --out runs/augment
+               python3 run.py shift --study runs/augment --factor "on the side; as they lie"
     fedgin     python3 run.py fedgin
     fedgin_complete  python3 run.py fedgin --scenario complete --model federated --model federated_gin
                --test-patients 40 --out runs/fedgin_complete
@@ -39,15 +39,15 @@ from pedseg.evaluation.statistics import read_rows, story
 HERE = Path(__file__).parent
 KEPT = {
     "study": (
-        "cases.csv", "summary.json", "failures.json", "causes.csv.xz", "causes.json", "weights/seed0_*.safetensors",
+        "cases.csv", "summary.json", "failures.json", "shift.csv.xz", "shift.json", "weights/seed0_*.safetensors",
     ),
-    "retest": ("cases.csv.xz", "summary.json"),
-    "retest_more60": ("cases.csv.xz", "summary.json"),
+    "evaluate": ("cases.csv.xz", "summary.json"),
+    "evaluate_extra60": ("cases.csv.xz", "summary.json"),
     "clinic": ("cases.csv.xz", "summary.json"),
-    "posture": ("causes.csv.xz", "causes.json"),
-    "one_phase": ("cases.csv.xz", "summary.json", "causes.json"),
-    "one_phase_gin": ("cases.csv.xz", "summary.json"),
-    "rotated": ("summary.json", "causes.csv.xz", "causes.json"),
+    "orientation": ("shift.csv.xz", "shift.json"),
+    "single_phase": ("cases.csv.xz", "summary.json", "shift.json"),
+    "single_phase_gin": ("cases.csv.xz", "summary.json"),
+    "augment": ("summary.json", "shift.csv.xz", "shift.json"),
     "fedgin": ("cases.csv", "summary.json"),
     "fedgin_complete": ("cases.csv.xz", "summary.json"),
     "fedgin_long": ("cases.csv.xz", "summary.json"),
@@ -86,11 +86,11 @@ def _told_again(told: dict[str, Any], rows: Path, name: str) -> dict[str, Any]:
     Left out are a story of rows that are not kept, and the time of a run that trained nothing.
     """
     kept = any(pattern.startswith("cases.csv") for pattern in KEPT[name])
-    if "story" in told and kept:
-        told["story"] = story(read_rows(rows))
+    if "statistics" in told and kept:
+        told["statistics"] = story(read_rows(rows))
     if "gains" in told:
         told |= tell(read_rows(rows))
-    left_out = set() if kept else {"story"}
+    left_out = set() if kept else {"statistics"}
     left_out |= {"seconds", "peak_memory_mib"} if name in TRAINED_BEFORE else set()
     return {key: value for key, value in told.items() if key not in left_out}
 

@@ -1,6 +1,6 @@
-"""The command line of pedseg: which verb, and what becomes of its errors.
+"""The command line of pedseg: the parser, and what becomes of a verb's errors.
 
-Exit codes: 0 done, 1 findings in the user's data (table on stderr), 2 wrong usage, 130 interrupted.
+Exit codes: 0 done, 1 problems in the user's data (table on stderr), 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -8,13 +8,36 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pedseg import __version__, memory
-from pedseg.commands import VERBS
-from pedseg.findings import Finding, PedsegInputError, as_table
+from pedseg.cli import (
+    bench,
+    check,
+    coordinate,
+    evaluate,
+    export,
+    federate,
+    fedgin,
+    fetch,
+    import_,
+    join,
+    keys,
+    lab,
+    notebooks,
+    predict,
+    shift,
+    study,
+    test,
+    viewer,
+)  # fmt: skip
+from pedseg.errors import InputProblem, PedsegInputError, as_table
 
-PASSED_ON = ("lab", "rooms", "test")  # verbs whose other arguments go to JupyterLab, Voilà and pytest
+VERBS = (
+    study, evaluate, shift, fedgin, federate, keys, coordinate, join,
+    check, fetch, import_, predict, export, lab, viewer, notebooks, test, bench,
+)  # fmt: skip
+PASSED_ON = ("lab", "viewer", "test")  # verbs whose other arguments go to JupyterLab, Voilà and pytest
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,11 +45,12 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser("pedseg", description="Federated learning of organ contours on pediatric CT.")
     top.add_argument("--version", action="version", version=__version__)
     verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for function, add_arguments in VERBS.items():
-        own = verbs.add_parser(function.__name__.rstrip("_"), help=function.__doc__, description=function.__doc__)
-        own.set_defaults(function=function)
+    for verb in VERBS:
+        name, help_ = verb.__name__.rpartition(".")[2].rstrip("_"), verb.run.__doc__
+        own = verbs.add_parser(name, help=help_, description=help_)
+        own.set_defaults(run=verb.run)
         own.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        add_arguments(own)
+        verb.add_arguments(own)
     return top
 
 
@@ -35,31 +59,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     top = parser()
     options, rest = top.parse_known_args(arguments)
     options.rest = rest
-    memory.keep_low()
+    memory.limit_heap()
     if options.rest and options.verb not in PASSED_ON:
         top.error(f"unrecognized arguments: {' '.join(options.rest)}")
     try:
-        return options.function(options)
+        return _finish(options.run(options))
     except PedsegInputError as error:
         if options.debug:
             raise
-        print(as_table(error.findings), file=sys.stderr)
+        print(as_table(error.problems), file=sys.stderr)
         return 1
     except OSError as error:
         if options.debug:
             raise
-        finding = Finding(
-            "E-DISK",
-            str(error.filename or ""),
-            error.strerror or str(error),
-            "Check the path, the rights and the free space.",
-        )
-        print(as_table([finding]), file=sys.stderr)
+        what, remedy = error.strerror or str(error), "Check the path, the rights and the free space."
+        print(as_table([InputProblem("E-DISK", str(error.filename or ""), what, remedy)]), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\ninterrupted; what is finished is on disk, the same command goes on from there", file=sys.stderr)
         sys.stderr.flush()
         os._exit(130)  # training threads may be in mid-step; every file is written whole or not at all
+
+
+def _finish(outcome: int | Iterable[str]) -> int:
+    """The exit code of a verb; one that yields lines has them printed as they come."""
+    if isinstance(outcome, int):
+        return outcome
+    for line in outcome:
+        print(line, flush=True)
+    return 0
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ LARGE_BYTES, SPARE_BYTES = 4 * 2**20, 64 * 2**20
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # glibc's numbers of the settings (malloc.h)
 
 
-def keep_low() -> None:
+def limit_heap() -> None:
     """Give every large array's memory back to the system as soon as the array is gone; on Linux, else nothing happens.
 
     glibc raises its limit for that to 32 MiB by itself, and then keeps torch's freed arrays in pieces: a fixed limit
@@ -25,7 +25,7 @@ def keep_low() -> None:
     _glibc("mallopt", _ARENA_MAX, 1)
 
 
-def give_back() -> None:
+def release_memory() -> None:
     """Return freed memory to the system; Linux keeps hundreds of MiB otherwise. Elsewhere nothing happens."""
     gc.collect()
     _glibc("malloc_trim", 0)

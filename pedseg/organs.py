@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
-from pedseg.findings import refuse
+from pedseg.errors import input_error
 
 COLUMNS = ("id", "name", "plain", "group", "evaluated", "tolerance_mm", "color", "line", "aliases")
 DEFAULT_TABLE = Path(__file__).with_name("organs.tsv")
@@ -46,24 +46,26 @@ def read_table(file: Path) -> tuple[Organ, ...]:
         with file.open(newline="", encoding="utf-8") as stream:
             rows = list(csv.DictReader(stream, delimiter="\t", restval=""))
     except OSError as error:
-        raise refuse("E-ORGAN-TABLE", file, f"it cannot be read ({error}).", "Check PEDSEG_ORGANS.") from error
+        raise input_error("E-ORGAN-TABLE", file, f"it cannot be read ({error}).", "Check PEDSEG_ORGANS.") from error
     if not rows or set(COLUMNS) - set(rows[0]):
-        finding = f"the header is not {' '.join(COLUMNS)}."
-        raise refuse("E-ORGAN-TABLE", file, finding, "Copy pedseg/organs.tsv and edit it.")
+        problem = f"the header is not {' '.join(COLUMNS)}."
+        raise input_error("E-ORGAN-TABLE", file, problem, "Copy pedseg/organs.tsv and edit it.")
     try:
         organs = tuple(map(_organ, rows))
     except ValueError as error:
-        finding = f"an id or a tolerance is no number ({error})."
-        raise refuse("E-ORGAN-TABLE", file, finding, "Write whole ids and tolerances in mm.") from error
+        problem = f"an id or a tolerance is no number ({error})."
+        raise input_error("E-ORGAN-TABLE", file, problem, "Write whole ids and tolerances in mm.") from error
     if [organ.id for organ in organs] != list(range(1, len(organs) + 1)) or len(organs) > 255:
-        raise refuse("E-ORGAN-TABLE", file, "ids do not run 1, 2, 3, … up to 255.", "Number the rows without a gap.")
+        raise input_error(
+            "E-ORGAN-TABLE", file, "ids do not run 1, 2, 3, … up to 255.", "Number the rows without a gap."
+        )
     owners: dict[str, Organ] = {}
     for organ in organs:
         for alias in (organ.name, *organ.aliases):
             owner = owners.setdefault(normalize(alias), organ)
             if owner is not organ:
-                finding = f"{alias!r} names rows {owner.id} and {organ.id}."
-                raise refuse("E-ORGAN-TABLE", file, finding, "Give every name to one organ only.")
+                problem = f"{alias!r} names rows {owner.id} and {organ.id}."
+                raise input_error("E-ORGAN-TABLE", file, problem, "Give every name to one organ only.")
     return organs
 
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.findings import PedsegInputError, refuse
+from pedseg.errors import PedsegInputError, input_error
 
 GZIP = b"\x1f\x8b"  # how compressed files begin
 PART = ".part"  # how the name of a file ends that is not whole yet
@@ -85,7 +85,7 @@ def read_nifti(file: Path) -> Scan:
         raise
     except (nibabel.spatialimages.HeaderDataError, ValueError, KeyError) as error:
         remedy = "Convert the source again to .nii.gz, for example with dcm2niix."
-        raise refuse("E-NOT-NIFTI", file, f"the header cannot be read ({error}).", remedy) from error
+        raise input_error("E-NOT-NIFTI", file, f"the header cannot be read ({error}).", remedy) from error
     native = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
     return Scan(native.reshape(voxels.shape[:3]), affine)
 
@@ -98,18 +98,18 @@ def _unpack(file: Path) -> bytes:
         if packed and file.name.endswith(".gz"):
             content = gzip.decompress(content)
     except FileNotFoundError as error:
-        raise refuse("E-FILE-MISSING", file, "there is no such file.", "Check the name and the folder.") from error
+        raise input_error("E-FILE-MISSING", file, "there is no such file.", "Check the name and the folder.") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        finding = f"the compressed data is cut off or damaged ({error})."
-        raise refuse("E-NIFTI-DAMAGED", file, finding, "Copy the file again from its source.") from error
+        problem = f"the compressed data is cut off or damaged ({error})."
+        raise input_error("E-NIFTI-DAMAGED", file, problem, "Copy the file again from its source.") from error
     except OSError as error:
-        raise refuse(
+        raise input_error(
             "E-FILE", file, f"it cannot be read ({error}).", "Check that it is a file that you may read."
         ) from error
     is_nifti = content[344:348] == b"n+1\0" or content[4:8] == b"n+2\0"
     if not is_nifti or packed != file.name.endswith(".gz"):
-        finding = f"this is not a single-file NIfTI{_resemblance(content)}."
-        raise refuse("E-NOT-NIFTI", file, finding, "Convert the source to .nii.gz, for example with dcm2niix.")
+        problem = f"this is not a single-file NIfTI{_resemblance(content)}."
+        raise input_error("E-NOT-NIFTI", file, problem, "Convert the source to .nii.gz, for example with dcm2niix.")
     return content
 
 
@@ -131,18 +131,20 @@ def _check_size(file: Path, header, content: bytes) -> None:
     """Refuse what is not one gray-value volume whose voxels are all there."""
     shape = tuple(int(n) for n in header.get_data_shape())
     if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
-        raise refuse("E-NOT-3D", file, f"the image has the shape {shape}.", "Give one three-dimensional volume.")
+        raise input_error("E-NOT-3D", file, f"the image has the shape {shape}.", "Give one three-dimensional volume.")
     dtype = header.get_data_dtype()
     if dtype.fields or dtype.kind not in "iuf":
-        raise refuse("E-NOT-GRAY", file, "the voxels are colors or complex numbers.", "Export the gray values (HU).")
+        raise input_error(
+            "E-NOT-GRAY", file, "the voxels are colors or complex numbers.", "Export the gray values (HU)."
+        )
     offset = int(header["vox_offset"])
     if offset < header.single_vox_offset:
-        finding = f"the voxels are said to begin at byte {offset}, inside the header."
-        raise refuse("E-NOT-NIFTI", file, finding, "Convert the source again with dcm2niix.")
+        problem = f"the voxels are said to begin at byte {offset}, inside the header."
+        raise input_error("E-NOT-NIFTI", file, problem, "Convert the source again with dcm2niix.")
     expected = offset + math.prod(shape) * dtype.itemsize
     if len(content) < expected:
-        finding = f"the header promises {expected} bytes, the file holds {len(content)}."
-        raise refuse("E-NIFTI-TRUNCATED", file, finding, "Copy the file again from its source.")
+        problem = f"the header promises {expected} bytes, the file holds {len(content)}."
+        raise input_error("E-NIFTI-TRUNCATED", file, problem, "Copy the file again from its source.")
 
 
 def _check_affine(file: Path, header, shape: tuple[int, ...]) -> None:
@@ -150,25 +152,25 @@ def _check_affine(file: Path, header, shape: tuple[int, ...]) -> None:
     again = "Convert the source again with dcm2niix."
     spacing = np.asarray(header["pixdim"][1:4], dtype=float)
     if not np.all(np.isfinite(spacing)) or np.any(spacing <= 0):
-        raise refuse("E-SPACING", file, f"the voxel spacing is {spacing.tolist()} mm.", again)
+        raise input_error("E-SPACING", file, f"the voxel spacing is {spacing.tolist()} mm.", again)
     if header.get_xyzt_units()[0] not in ("mm", "unknown"):
-        raise refuse("E-UNITS", file, f"lengths are given in {header.get_xyzt_units()[0]}.", "Store millimeters.")
+        raise input_error("E-UNITS", file, f"lengths are given in {header.get_xyzt_units()[0]}.", "Store millimeters.")
     has_s, has_q = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     if not has_s and not has_q:
-        raise refuse("E-NO-AFFINE", file, "neither sform nor qform say where the voxels lie.", again)
+        raise input_error("E-NO-AFFINE", file, "neither sform nor qform say where the voxels lie.", again)
     affine = header.get_best_affine()
     if not np.all(np.isfinite(affine)) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise refuse("E-AFFINE", file, "the affine is not invertible.", again)
+        raise input_error("E-AFFINE", file, "the affine is not invertible.", again)
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     if np.max(np.abs(axes.T @ axes - np.eye(3))) > 1e-3:
         remedy = "Undo the gantry tilt first (dcm2niix writes a _Tilt file)."
-        raise refuse("E-AFFINE-SHEAR", file, "the axes are not at right angles.", remedy)
+        raise input_error("E-AFFINE-SHEAR", file, "the axes are not at right angles.", remedy)
     if has_s and has_q:
         corners = np.array([(*corner, 1) for corner in np.ndindex(2, 2, 2)]) * [*(np.array(shape[:3]) - 1), 1]
         drift = np.abs(corners @ (header.get_sform() - header.get_qform()).T).max()
         if drift > 1.0:
             remedy = "Decide which of the two is right and store it as both."
-            raise refuse("E-AFFINE-CONFLICT", file, f"sform and qform differ by {drift:.1f} mm.", remedy)
+            raise input_error("E-AFFINE-CONFLICT", file, f"sform and qform differ by {drift:.1f} mm.", remedy)
 
 
 def write_nifti(file: Path, scan: Scan) -> None:

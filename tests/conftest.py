@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pedseg.datasets.reading import write_case, write_index
 from pedseg.organs import organ
-from pedseg.patients.datasets import write_case, write_index
 from pedseg.scan import Scan
 
 # Before torch and matplotlib are imported: equal sums on every machine, and no window.

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import pedseg
-from pedseg.findings import Finding, PedsegInputError
+from pedseg.datasets import reading
+from pedseg.datasets.checks import why_not_hu
+from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.organs import organ
-from pedseg.patients import datasets
-from pedseg.patients.checks import why_not_hu
 from pedseg.scan import Scan, read_nifti, write_nifti
 
 SHAPE = (18, 16, 10)
@@ -44,8 +44,8 @@ def write_center(folder: Path, center: str, first_seed: int) -> None:
         image, labels = child(first_seed + number)
         scans = Scan(image, AFFINE), Scan(labels, AFFINE)
         who = {"patient": f"p{number}", "center": center, "split": split}
-        datasets.write_case(folder, f"c{number}", *scans, manual=ORGANS, **who)
-    datasets.write_index(folder, center=center)
+        reading.write_case(folder, f"c{number}", *scans, manual=ORGANS, **who)
+    reading.write_index(folder, center=center)
 
 
 @pytest.fixture(scope="module")
@@ -360,25 +360,25 @@ def one_case(folder: Path) -> str:
     return ""
 
 
-def speaks(finding: Finding) -> bool:
+def speaks(problem: InputProblem) -> bool:
     """Finding and remedy are sentences."""
-    return all(len(text) > 10 and text.rstrip('}"')[-1] in ".?`" for text in (finding.finding, finding.remedy))
+    return all(len(text) > 10 and text.rstrip('}"')[-1] in ".?`" for text in (problem.problem, problem.remedy))
 
 
 def test_the_sound_centers_have_no_finding(sound):
-    assert [one.center for one in datasets.read_centers(sound)] == ["Polder", "Neckar"]
+    assert [one.center for one in reading.read_centers(sound)] == ["Polder", "Neckar"]
 
 
 @pytest.mark.parametrize(("code", "damage"), BAD.values(), ids=BAD)
 def test_a_bad_input_is_refused(polder, code, damage):
     named = damage(polder)
-    findings = datasets.check_dataset(polder)
-    hits = [finding for finding in findings if finding.code == code]
-    assert hits, [str(finding) for finding in findings]
+    problems = reading.check_dataset(polder)
+    hits = [problem for problem in problems if problem.code == code]
+    assert hits, [str(problem) for problem in problems]
     assert Path(hits[0].file) == polder / named, hits[0]
-    assert all(speaks(finding) for finding in findings), findings
+    assert all(speaks(problem) for problem in problems), problems
     with pytest.raises(PedsegInputError, match=code):
-        datasets.read_centers(polder.parent)
+        reading.read_centers(polder.parent)
 
 
 def test_one_error_holds_the_findings_of_all_centers(centers):
@@ -389,8 +389,8 @@ def test_one_error_holds_the_findings_of_all_centers(centers):
     content(lambda data: b"<html>", "labelsTs/c2.nii.gz")(neckar)
     (centers / "letters").mkdir()
     with pytest.raises(PedsegInputError) as caught:
-        datasets.read_centers(centers)
-    found = {(finding.code, Path(finding.file).relative_to(centers).as_posix()) for finding in caught.value.findings}
+        reading.read_centers(centers)
+    found = {(problem.code, Path(problem.file).relative_to(centers).as_posix()) for problem in caught.value.problems}
     assert found == {
         ("E-SPLIT", "Dataset901_Polder/cases.tsv"),
         ("E-NIFTI-DAMAGED", "Dataset901_Polder/imagesTr/c1_0000.nii.gz"),
@@ -402,60 +402,60 @@ def test_one_error_holds_the_findings_of_all_centers(centers):
 def test_image_and_label_map_of_one_case_are_both_reported(polder):
     hu(lambda v: v * 0)(polder)
     drawn(lambda v: v[:-1])(polder)
-    assert {"E-NOT-HU", "E-GEOMETRY"} <= {finding.code for finding in datasets.check_dataset(polder)}
+    assert {"E-NOT-HU", "E-GEOMETRY"} <= {problem.code for problem in reading.check_dataset(polder)}
 
 
 def test_an_unknown_organ_comes_with_the_nearest_name(polder):
     names({"Liver": 1, "Spleen": 2, "Kidny_L": 4, "Kidney_R": 5})(polder)
-    (finding,) = [one for one in datasets.check_dataset(polder) if one.code == "E-ORGAN-UNKNOWN"]
-    assert "'Kidny_L'" in finding.finding
-    assert "Did you mean Kidney_L?" in finding.remedy
-    assert "organ_names.tsv" in finding.remedy
+    (problem,) = [one for one in reading.check_dataset(polder) if one.code == "E-ORGAN-UNKNOWN"]
+    assert "'Kidny_L'" in problem.problem
+    assert "Did you mean Kidney_L?" in problem.remedy
+    assert "organ_names.tsv" in problem.remedy
 
 
 def test_labels_without_a_name_are_listed_with_their_counts(polder):
     drawn(lambda v: np.where(v == 1, 77, v).astype(np.uint8))(polder)
-    (finding,) = [one for one in datasets.check_dataset(polder) if one.code == "E-LABEL-VALUES"]
-    assert "77 (12 voxels)" in finding.finding
+    (problem,) = [one for one in reading.check_dataset(polder) if one.code == "E-LABEL-VALUES"]
+    assert "77 (12 voxels)" in problem.problem
 
 
 def test_strict_reading_stops_before_voxels_and_loading_stops_at_a_wrong_grid(polder):
     drawn(lambda v: v, SHIFTED)(polder)
-    dataset = datasets.read_dataset(polder)
+    dataset = reading.read_dataset(polder)
     with pytest.raises(PedsegInputError, match="E-GEOMETRY"):
-        datasets.load_labels(dataset, dataset.cases[1])
+        reading.load_labels(dataset, dataset.cases[1])
     content(lambda data: data[:50])(polder)
     with pytest.raises(PedsegInputError, match="E-NIFTI-DAMAGED"):
-        datasets.load_labels(dataset, dataset.cases[1])
+        reading.load_labels(dataset, dataset.cases[1])
     cell(1, "split", "exam")(polder)
     with pytest.raises(PedsegInputError, match="E-SPLIT"):
-        datasets.read_dataset(polder)
+        reading.read_dataset(polder)
 
 
 def test_two_folders_that_claim_one_center(centers):
     shutil.rmtree(centers / "Dataset902_Neckar")
     write_center(centers / "Dataset902_Neckar", "polder", 70)
     with pytest.raises(PedsegInputError) as caught:
-        datasets.read_centers(centers)
-    assert [finding.code for finding in caught.value.findings] == ["E-CENTER"]
+        reading.read_centers(centers)
+    assert [problem.code for problem in caught.value.problems] == ["E-CENTER"]
 
 
 def test_one_scan_in_two_centers(centers):
     shutil.rmtree(centers / "Dataset902_Neckar")
     write_center(centers / "Dataset902_Neckar", "Neckar", 2)
     with pytest.raises(PedsegInputError) as caught:
-        datasets.read_centers(centers)
-    (finding,) = caught.value.findings
-    assert (finding.code, Path(finding.file).name) == ("E-SAME-SCAN", "c0_0000.nii.gz")
+        reading.read_centers(centers)
+    (problem,) = caught.value.problems
+    assert (problem.code, Path(problem.file).name) == ("E-SAME-SCAN", "c0_0000.nii.gz")
 
 
 def test_a_folder_that_is_no_collection_of_centers(polder, tmp_path):
     (tmp_path / "empty").mkdir()
     for folder in (polder, tmp_path / "empty", tmp_path / "none"):
         with pytest.raises(PedsegInputError, match="E-NO-CENTERS"):
-            datasets.read_centers(folder)
+            reading.read_centers(folder)
     with pytest.raises(PedsegInputError, match="E-NO-DATASET"):
-        datasets.read_dataset(tmp_path / "none")
+        reading.read_dataset(tmp_path / "none")
     with pytest.raises(PedsegInputError, match="E-FILE-MISSING"):
         read_nifti(tmp_path / "none.nii.gz")
 
@@ -502,17 +502,17 @@ BAD_MASKS: dict[str, tuple[str, Callable[[Path], str]]] = {
 
 @pytest.mark.parametrize(("code", "damage"), BAD_MASKS.values(), ids=BAD_MASKS)
 def test_a_bad_mask_is_refused(totalsegmentator, code, damage):
-    assert datasets.check_dataset(totalsegmentator) == []
+    assert reading.check_dataset(totalsegmentator) == []
     named = damage(totalsegmentator)
-    (finding, *_) = datasets.check_dataset(totalsegmentator)
-    assert finding.code == code, finding
-    assert Path(finding.file) == totalsegmentator / named
-    assert speaks(finding)
+    (problem, *_) = reading.check_dataset(totalsegmentator)
+    assert problem.code == code, problem
+    assert Path(problem.file) == totalsegmentator / named
+    assert speaks(problem)
 
 
 def test_a_foreign_meta_table_is_refused(totalsegmentator):
     (totalsegmentator / "meta.csv").write_text("subject,age\ns0000,4\n")
-    assert [finding.code for finding in datasets.check_dataset(totalsegmentator)] == ["E-CASES-TABLE"]
+    assert [problem.code for problem in reading.check_dataset(totalsegmentator)] == ["E-CASES-TABLE"]
 
 
 # --- gray values that are right ---------------------------------------------------------------------

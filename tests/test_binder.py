@@ -85,8 +85,8 @@ def test_the_pip_list_resolves_at_the_pins(root):
 
 def asked_for(name: str, extra: str) -> list[str]:
     """What an installed package asks for on this machine, without the condition."""
-    wishes = [Requirement(line) for line in requires(name) or []]
-    wanted = [w for w in wishes if w.marker is None or w.marker.evaluate({"extra": extra})]
+    import_options = [Requirement(line) for line in requires(name) or []]
+    wanted = [w for w in import_options if w.marker is None or w.marker.evaluate({"extra": extra})]
     for wish in wanted:
         wish.marker = None
     return [str(wish) for wish in wanted]

@@ -8,14 +8,14 @@ import runpy
 
 import pytest
 
+from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.evaluation import fedgin, gains
+from pedseg.evaluation.domain_shift import SHIFT_FACTORS, costs_of
 from pedseg.evaluation.failures import KINDS, Failure
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import story
-from pedseg.evaluation.sweep import CAUSES, costs_of
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
-from pedseg.patients.datasets import check_dataset, read_dataset
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +62,14 @@ def test_recorded_study_is_whole(root):
     [
         ("study", ""),
         ("clinic", ".xz"),
-        ("one_phase", ".xz"),
-        ("one_phase_gin", ".xz"),
-        *(pytest.param(name, ".xz", marks=pytest.mark.slow) for name in ("retest", "retest_more60")),
+        ("single_phase", ".xz"),
+        ("single_phase_gin", ".xz"),
+        *(pytest.param(name, ".xz", marks=pytest.mark.slow) for name in ("evaluate", "evaluate_extra60")),
     ],
 )
 def test_recorded_story_follows_from_its_rows(root, rounded, name, packed):
     folder = root / "data_samples" / "results" / name
-    recorded = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["story"]
+    recorded = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["statistics"]
     told = rounded(story(read_rows(folder / f"cases.csv{packed}")))
     assert told == recorded
 
@@ -77,23 +77,23 @@ def test_recorded_story_follows_from_its_rows(root, rounded, name, packed):
 def test_the_same_networks_met_the_same_patients_and_more(root):
     results = root / "data_samples" / "results"
     of_study, more = (
-        json.loads((results / n / "summary.json").read_text(encoding="utf-8")) for n in ("study", "retest")
+        json.loads((results / n / "summary.json").read_text(encoding="utf-8")) for n in ("study", "evaluate")
     )
     assert more["sha256"].items() <= of_study["sha256"].items()
-    rows = read_rows(results / "retest" / "cases.csv.xz")
+    rows = read_rows(results / "evaluate" / "cases.csv.xz")
     patients = {(row["tested_on"], row["patient"]) for row in rows}
     assert patients >= {(row["tested_on"], row["patient"]) for row in read_rows(results / "study" / "cases.csv")}
     assert len(patients) == 300
 
 
-@pytest.mark.parametrize("name", ["study", "posture", "rotated"])
+@pytest.mark.parametrize("name", ["study", "orientation", "augment"])
 def test_recorded_costs_follow_from_their_rows(root, rounded, name):
     folder = root / "data_samples" / "results" / name
-    recorded = json.loads((folder / "causes.json").read_text(encoding="utf-8"))["costs"]
-    with lzma.open(folder / "causes.csv.xz", "rt", newline="", encoding="utf-8") as stream:
+    recorded = json.loads((folder / "shift.json").read_text(encoding="utf-8"))["costs"]
+    with lzma.open(folder / "shift.csv.xz", "rt", newline="", encoding="utf-8") as stream:
         told = rounded(costs_of(list(csv.DictReader(stream))))
     assert told == recorded
-    assert {line["cause"] for line in recorded} <= {cause.name for cause in CAUSES}
+    assert {line["factor"] for line in recorded} <= {cause.name for cause in SHIFT_FACTORS}
 
 
 def test_recorded_failures_are_of_the_recorded_cases(root):

@@ -68,7 +68,9 @@ def test_a_study_on_broken_data_stops_before_training_and_leaves_nothing(hospita
     labels = next((second / "labelsTr").iterdir())
     scan = read_nifti(labels)
     write_nifti(labels, Scan(scan.voxels[:-1], scan.affine))
-    assert main(["study", "--data", str(data), "--out", str(tmp_path / "out"), "--rounds", "1", "--steps", "1"]) == 1
+    assert (
+        main(["study", "--data", str(data), "--out", str(tmp_path / "out"), "--rounds", "1", "--local-steps", "1"]) == 1
+    )
     told = capsys.readouterr().err
     assert image.name in told
     assert "E-GEOMETRY" in told
@@ -107,7 +109,7 @@ def test_predict_names_a_missing_scan(model, tmp_path, capsys):
 
 
 def test_the_federations_last_line_is_its_fingerprint(hospitals, tmp_path, capsys):
-    arguments = ["federate", "--data", str(hospitals), "--out", str(tmp_path), "--rounds", "2", "--steps", "1"]
+    arguments = ["federate", "--data", str(hospitals), "--out", str(tmp_path), "--rounds", "2", "--local-steps", "1"]
     assert main(arguments) == 0
     last = capsys.readouterr().out.strip().split("\n")[-1]
     weights, _, _ = training.load_weights(tmp_path / "federated.safetensors")
@@ -126,7 +128,7 @@ def test_users_own_centers_of_two_layouts_grids_and_organ_lists(hospitals, tiny_
             mask = (labels.voxels == organ_id).astype(np.uint8)[::-1, ::-1].copy()
             write_nifti(folder / "segmentations" / f"{name}.nii.gz", Scan(mask, affine))
     out = tmp_path / "out"
-    assert main(["study", "--data", str(data), "--out", str(out), "--rounds", "1", "--steps", "2"]) == 0
+    assert main(["study", "--data", str(data), "--out", str(out), "--rounds", "1", "--local-steps", "2"]) == 0
     printed = capsys.readouterr().out
     assert "nobody annotated" in printed
     assert "Pancreas" in printed
@@ -154,7 +156,7 @@ threading.Thread(target=interrupt_when_a_round_is_on_disk, daemon=True).start()
 sys.exit(main(sys.argv[2:]))
 """
     out = str(tmp_path / "out")
-    arguments = ["study", "--data", str(hospitals), "--out", out, "--rounds", "400", "--steps", "3"]
+    arguments = ["study", "--data", str(hospitals), "--out", out, "--rounds", "400", "--local-steps", "3"]
     ended = subprocess.run(
         [sys.executable, "-c", script, out, *arguments], capture_output=True, text=True, timeout=300, check=False
     )

@@ -39,14 +39,14 @@ def test_large_arrays_get_memory_of_their_own_that_goes_back():
         assert mapped("low") >= 8 * 2**20
         assert mapped("default") == 0
     else:
-        memory.keep_low()  # does nothing and does not fail
+        memory.limit_heap()  # does nothing and does not fail
 
 
 def test_the_peak_covers_what_was_held():
     held = np.ones(64 * 2**20, np.uint8)
     assert 64 < memory.peak_mib() < 100_000
     del held
-    memory.give_back()
+    memory.release_memory()
     assert memory.peak_mib() > 64
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pedseg import organs
-from pedseg.findings import PedsegInputError
+from pedseg.errors import PedsegInputError
 
 # Names as other conventions write them (facts/names.md, section 6), and the organ that is meant.
 FOREIGN = {
@@ -98,10 +98,10 @@ def test_a_broken_table_is_refused(tmp_path, edit):
     file = write_table(tmp_path / "organs.tsv", edit)
     with pytest.raises(PedsegInputError) as caught:
         organs.read_table(file)
-    (finding,) = caught.value.findings
-    assert finding.code == "E-ORGAN-TABLE"
-    assert finding.file == str(file)
-    assert finding.remedy
+    (problem,) = caught.value.problems
+    assert problem.code == "E-ORGAN-TABLE"
+    assert problem.file == str(file)
+    assert problem.remedy
 
 
 def test_a_missing_table_is_refused(tmp_path):

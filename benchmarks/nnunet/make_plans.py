@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pedseg.learning.fingerprints import fingerprint
+from pedseg.datasets.reading import read_dataset, write_case, write_index
+from pedseg.learning.fingerprint import fingerprint
 from pedseg.organs import NAMES
-from pedseg.patients.datasets import read_dataset, write_case, write_index
 from pedseg.scan import Scan
 
 

@@ -40,14 +40,14 @@ from pedseg.workbook import figures, lesson
 lesson.setup()
 
 # %%
-lesson.machine()
+lesson.check_environment()
 
 # %% [markdown]
 # A line with `[ok]` needs nothing. A line with `[!!]` says what to do. One more test: can you see a picture? The next
 # cell shows a slice through one of the children, with the outlines of the organs that this workbook is about.
 
 # %%
-from pedseg.patients.datasets import load_image, load_labels
+from pedseg.datasets.reading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 child = polder.cases[0]

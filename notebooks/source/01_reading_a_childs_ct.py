@@ -22,7 +22,7 @@ lesson.setup()
 # in the NIfTI format (`.nii.gz`): the numbers, plus a note that says where in the child each number lies.
 
 # %% slide
-from pedseg.patients.datasets import load_image, load_labels
+from pedseg.datasets.reading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 child = polder.cases[0]
@@ -212,7 +212,7 @@ figures.show(picture, "An axial slice from each hospital, kidneys outlined.")
 # Choose planes, slices and windows, and switch organs on and off.
 
 # %%
-from pedseg.workbook.viewer import view
+from pedseg.workbook.slice_viewer import view
 
 view(ct, organs)
 

@@ -21,13 +21,13 @@ lesson.setup()
 # of them, at 1, 5, 10 and 15 years, seen from the front.
 
 # %%
-from pedseg.patients.centers import POLDER_PORTAL
-from pedseg.patients.phantom import Child, grow
-from pedseg.patients.scanner import scan_ct
+from pedseg.phantoms.centers import POLDER_PORTAL
+from pedseg.phantoms.phantom import Child, make_phantom
+from pedseg.phantoms.ct_scanner import scan_ct
 
 scans = {}
 for age in (1, 5, 10, 15):
-    scans[f"age {age}"] = scan_ct(grow(Child(age_years=age, seed=3)), POLDER_PORTAL, seed=3)
+    scans[f"age {age}"] = scan_ct(make_phantom(Child(age_years=age, seed=3)), POLDER_PORTAL, seed=3)
 
 # %% slide
 shown = ["Kidney_L", "Kidney_R", "Liver", "Spleen"]
@@ -51,7 +51,7 @@ figures.show(picture, "Coronal slices of four children, 1 to 15 years, all to on
 # between?
 
 # %% exercise
-from pedseg.patients.anatomy import HEIGHT_CM, VOLUME_ML, at_age
+from pedseg.phantoms.anatomy import HEIGHT_CM, VOLUME_ML, at_age
 
 young_ml, old_ml = at_age(VOLUME_ML["Liver"], 1), at_age(VOLUME_ML["Liver"], 10)
 print(f"liver at 1 year: {young_ml:.0f} mL, at 10 years: {old_ml:.0f} mL")
@@ -79,7 +79,7 @@ parts = {
 }
 drawn = {row: [] for row in parts}
 for age in lesson.progress(range(1, 16), 15, "children"):
-    child = grow(Child(age_years=age, seed=age))
+    child = make_phantom(Child(age_years=age, seed=age))
     for row, names in parts.items():
         voxels = np.isin(child.labels, [organ(name).id for name in names]).sum()
         drawn[row].append((age, voxels * np.prod(child.spacing_mm) / 1000))
@@ -123,7 +123,7 @@ def kidney_cm(child, name="Kidney_R"):
     return pdist(points[ConvexHull(points).vertices]).max() / 10
 
 
-both = grow(Child(age_years=5, seed=12))
+both = make_phantom(Child(age_years=5, seed=12))
 print(f"expected: {length_cm:.1f} cm, drawn: {kidney_cm(both):.1f} cm")
 
 # %% [markdown]
@@ -133,7 +133,7 @@ print(f"expected: {length_cm:.1f} cm, drawn: {kidney_cm(both):.1f} cm")
 # What fills the empty place, the **fossa**? Here is this very child, before the left kidney was removed and after.
 
 # %%
-one = grow(Child(age_years=5, seed=12, removed_kidney="left"))
+one = make_phantom(Child(age_years=5, seed=12, removed_kidney="left"))
 before, labels_before = scan_ct(both, POLDER_PORTAL, seed=12)
 after, labels_after = scan_ct(one, POLDER_PORTAL, seed=12)
 
@@ -225,7 +225,7 @@ from pedseg.scan import Scan, resample
 fine_mm, coarse_mm = (5 / 3, 5 / 3, 5 / 3), (5, 5, 5)
 fine = {}
 for age in (1, 10):
-    child = grow(Child(age_years=age, seed=3), fine_mm)
+    child = make_phantom(Child(age_years=age, seed=3), fine_mm)
     whole = tuple(slice(n - n % 3) for n in child.labels.shape)  # 3 fine voxels, 1 coarse
     fine[f"age {age}"] = Scan(child.labels[whole], child.affine)
 
@@ -265,10 +265,10 @@ figures.show(picture, "DSC by organ after a coarse grid, for a one- and a ten-ye
 # each of our two hospitals trains with.
 
 # %%
-from pedseg.patients.centers import CENTERS, draw_patient
+from pedseg.phantoms.centers import CENTERS, sample_patient
 
 for name, center in CENTERS.items():
-    years = [draw_patient(center, 0, index)[0].age_years for index in range(30)]
+    years = [sample_patient(center, 0, index)[0].age_years for index in range(30)]
     infants = sum(age < 2 for age in years)
     print(f"{name}: {infants} of 30 below two years, median {np.median(years):.1f} years")
 

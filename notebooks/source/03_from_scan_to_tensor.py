@@ -74,7 +74,7 @@ print(f"{len(plan.organs)} organs")
 # changes.
 
 # %%
-from pedseg.patients.datasets import load_image, load_labels
+from pedseg.datasets.reading import load_image, load_labels
 from pedseg.scan import resample
 
 child = neckar.cases[0]
@@ -175,7 +175,7 @@ figures.show(picture, "DSC by organ after going to the grid and back, for two gr
 # four possible ones.
 
 # %%
-from pedseg.learning.augment import augment
+from pedseg.learning.augmentation import augment
 
 clinic = make_plan(merged, "clinic")
 pictures = {"as scanned": tensor.image}

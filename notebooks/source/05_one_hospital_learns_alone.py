@@ -10,7 +10,7 @@
 # - name a cause for it.
 
 # %%
-from pedseg.workbook import charts, exam, figures, lesson, scores
+from pedseg.workbook import charts, evaluation_helpers, figures, lesson, scores
 
 lesson.setup()
 
@@ -72,8 +72,8 @@ figures.show(chart, "Polder's training loss falls fast at first, then slowly.")
 # ## A child the network has never seen
 
 # %%
-from pedseg.learning.prediction import predict
-from pedseg.patients.datasets import load_image, load_labels
+from pedseg.learning.inference import predict
+from pedseg.datasets.reading import load_image, load_labels
 
 child = polder.split("test")[0]
 ct, truth = load_image(child), load_labels(polder, child).voxels
@@ -113,7 +113,7 @@ dsc = lesson.check("dice", dsc, truth=true_liver, prediction=drawn_liver)
 # from another hospital.
 
 # %%
-rows = exam.examine(network, plan, [polder, neckar], model="local", trained_on="Polder")
+rows = evaluation_helpers.examine(network, plan, [polder, neckar], model="local", trained_on="Polder")
 means = scores.means(rows)["Polder alone"]
 print(f"home (Polder): {means['Polder']:.3f}   away (Neckar): {means['Neckar']:.3f}")
 
@@ -182,7 +182,7 @@ figures.show(picture, "Contours at home and away: solid true, dashed drawn.")
 # everything around them. "Bright" is the easiest thing a network can learn about a kidney, and at home it mostly works.
 # At Neckar it is one child in four. There are further differences: a sharper and noisier picture, a flat table, other
 # ages, and another kidney that is usually gone. Which of them does the harm? Looking at one child cannot tell. Changing
-# one cause at a time can, and here it is possible: each is one field of a center in `pedseg.patients.centers`. Chapter
+# one cause at a time can, and here it is possible: each is one field of a center in `pedseg.phantoms.centers`. Chapter
 # 08 does it. With real hospitals one can only guess.
 #
 # > The size of this drop is a property of two invented hospitals. That there *is* one is what real studies find, too,

@@ -61,7 +61,7 @@ print(mean)
 # %%
 from pedseg.learning.network import build, get_weights, set_weights, sha256_of
 from pedseg.learning.plans import fingerprint, make_plan, merge
-from pedseg.learning.prediction import mean_dice
+from pedseg.learning.inference import mean_dice
 from pedseg.learning.training import load_cases, train
 
 centers = lesson.centers()

@@ -10,7 +10,7 @@
 # - say when "as good as" is a finding and when it is only a failure to find a difference.
 
 # %%
-from pedseg.workbook import charts, exam, figures, lesson, scores
+from pedseg.workbook import charts, evaluation_helpers, figures, lesson, scores
 
 lesson.setup()
 
@@ -98,7 +98,7 @@ from pedseg.learning.network import build, set_weights
 
 network = build(round_.plan)
 set_weights(network, weights)
-live = exam.examine(network, round_.plan, centers, model="federated", trained_on="both")
+live = evaluation_helpers.examine(network, round_.plan, centers, model="federated", trained_on="both")
 for center, mean in scores.means(live)["federated"].items():
     print(f"tested in {center}: mean DSC {mean:.3f}")
 
@@ -187,8 +187,8 @@ for line in told["home"]:
 # %%
 import json
 
-for name, children in (("study", 30), ("retest", 150)):
-    told = json.loads((lesson.recorded(name) / "summary.json").read_text("utf-8"))["story"]
+for name, children in (("study", 30), ("evaluate", 150)):
+    told = json.loads((lesson.recorded(name) / "summary.json").read_text("utf-8"))["statistics"]
     print(f"{children} test children a hospital, {len(told['seeds'])} seeds, of 9 organs:")
     for line in told["drops"]:
         worse = len(line["worse_than_the_local_model_there"])
@@ -211,8 +211,8 @@ for name, children in (("study", 30), ("retest", 150)):
 
 # %%
 values, roles = {}, ("home", "away", "federated")
-for name, children in (("retest", 30), ("retest_more60", 90)):
-    told = json.loads((lesson.recorded(name) / "summary.json").read_text("utf-8"))["story"]
+for name, children in (("evaluate", 30), ("evaluate_extra60", 90)):
+    told = json.loads((lesson.recorded(name) / "summary.json").read_text("utf-8"))["statistics"]
     cells = {(cell["tested_on"], cell["role"]): cell["dsc"]["mean"] for cell in told["table"]}
     for center in told["centers"]:
         values[f"{center}, {children} children"] = {role: cells[center, role] for role in roles}

@@ -11,7 +11,7 @@
 # - call failures by their kind, and find the worst without leafing through every scan.
 
 # %%
-from pedseg.workbook import charts, exam, figures, lesson, scores
+from pedseg.workbook import charts, evaluation_helpers, figures, lesson, scores
 
 lesson.setup()
 
@@ -23,13 +23,13 @@ lesson.setup()
 # the same child: the same organs in the same places of its body.
 
 # %%
-from pedseg.patients.centers import POLDER_PORTAL
-from pedseg.patients.phantom import Child, grow
-from pedseg.patients.scanner import scan_ct
+from pedseg.phantoms.centers import POLDER_PORTAL
+from pedseg.phantoms.phantom import Child, make_phantom
+from pedseg.phantoms.ct_scanner import scan_ct
 
 about = {"age_years": 3, "seed": 21, "tumor": "neuroblastoma", "side": "left"}
 children = {"on the back": Child(**about), "on the side": Child(**about, roll_deg=-75)}
-scans = {name: scan_ct(grow(one), POLDER_PORTAL, seed=21) for name, one in children.items()}
+scans = {name: scan_ct(make_phantom(one), POLDER_PORTAL, seed=21) for name, one in children.items()}
 
 # %% [markdown]
 # > Two things change: gas rises to what is now the top, and the table touches another side. The organs of these
@@ -43,15 +43,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from pedseg.learning.prediction import predict
+from pedseg.learning.inference import predict
 from pedseg.learning.training import load_network
 from pedseg.metrics import score_case
 from pedseg.organs import EVALUATED
 
 study = lesson.study()
-files = exam.weight_files(study)
+files = evaluation_helpers.weight_files(study)
 together, plan = load_network(files["federated"])
-as_it_lies = replace(plan, posture="ignored")
+as_it_lies = replace(plan, orientation="none")
 drawn = {name: predict(together, ct, as_it_lies) for name, (ct, _) in scans.items()}
 
 # %% slide
@@ -80,7 +80,7 @@ figures.show(picture, "A child on its back and on its side: truth solid, drawn d
 # as (x, y). Answer in degrees from the x axis, between 0 and 180: an axis has no front end.
 
 # %% exercise
-from pedseg.learning.posture import body
+from pedseg.learning.orientation import body
 
 ct, truth = scans["on the side"]
 mask, step = body(ct)  # the child without the table, in every so many voxels
@@ -100,11 +100,11 @@ angle_deg = lesson.check("long axis", angle_deg, places_mm=places_mm)
 # network draw, and turn the contours back.
 
 # %%
-from pedseg.learning.posture import on_its_back, roll_deg
+from pedseg.learning.orientation import to_supine, roll_deg
 
 print(f"by {angle_deg:.0f}° or {angle_deg - 180:.0f}°; the bones say: {roll_deg(ct):.0f}°")
 scans["on the side, turned first"] = ct, truth
-drawn["on the side, turned first"] = predict(together, ct, replace(plan, posture="turned"))
+drawn["on the side, turned first"] = predict(together, ct, replace(plan, orientation="reorient"))
 marks = {}
 for name, (ct, truth) in scans.items():
     scored = score_case(truth.voxels, drawn[name], ct.spacing_mm, EVALUATED)
@@ -123,7 +123,7 @@ figures.show(chart, "DSC of nine organs: low on the side, high again if turned f
 # the turned scan beside the same slice of the child on its back.
 
 # %% slide
-turned_ct, turned = on_its_back(*scans["on the side"])
+turned_ct, turned = to_supine(*scans["on the side"])
 turned_drawn = predict(together, turned_ct, as_it_lies)
 pictures = {"on the back": pictures["on the back"]}
 pictures["turned"] = (turned_ct, {"truth": turned.voxels, "prediction": turned_drawn})
@@ -153,7 +153,7 @@ figures.show(picture, "The child on its back, and on its side, turned: gas lies 
 
 # %%
 center = "Polder"  # or "Neckar"
-costs = exam.costs(study)
+costs = evaluation_helpers.costs(study)
 lying = scores.by_cause(costs, center, only="on the side")
 chart = charts.dots(lying, x="mean DSC lost", zero=True)
 figures.show(chart, "What lying on the side costs each model, turned first and as they lie.")
@@ -173,8 +173,8 @@ figures.show(chart, "What lying on the side costs each model, turned first and a
 alone = scores.by_cause(costs, center, without="on the side; as they lie")
 chart = charts.dots(alone, x="mean DSC lost", zero=True)
 figures.show(chart, f"What each cause alone costs each model in the children of {center}.")
-apart = lesson.recorded("one_phase")
-strict = scores.by_cause(exam.costs(apart), center)
+apart = lesson.recorded("single_phase")
+strict = scores.by_cause(evaluation_helpers.costs(apart), center)
 print({model: round(causes["contrast phase"][0], 3) for model, causes in strict.items()})
 
 # %% [markdown]
@@ -186,7 +186,7 @@ print({model: round(causes["contrast phase"][0], 3) for model, causes in strict.
 # *beyond* that is what it never learned.
 #
 # So what a cause costs is no constant of nature. The numbers beneath the chart tell what the contrast phase costs in
-# the same hospitals if each scans in its own phase *only* (`study --one-phase` makes such hospitals). There the
+# the same hospitals if each scans in its own phase *only* (`study --single-phase` makes such hospitals). There the
 # federation earns more: neither hospital alone knows what the other scans.
 #
 # **Question.** Polder's network loses some DSC between its own children and Neckar's. *The contrast phase alone* costs
@@ -237,14 +237,14 @@ scores.shown(lines, "Where a kidney is gone, and where it is not")
 
 # %% slide
 from pedseg.organs import organ
-from pedseg.patients.datasets import load_image, load_labels
+from pedseg.datasets.reading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 gone = next(case for case in neckar.cases if "Kidney_R" in case.absent)
 ct, truth = load_image(gone), load_labels(neckar, gone).voxels
 local, _ = load_network(files["Polder alone"])
 networks = {"federated": together, "Polder alone": local}
-bare = replace(plan, smallest_ml={})  # every piece stays
+bare = replace(plan, min_component_ml={})  # every piece stays
 raw = {name: predict(network, ct, bare) for name, network in networks.items()}
 view = {"truth": truth, "organs": ["Kidney_L", "Kidney_R"], "names": True}
 view["index"] = figures.fullest(raw["Polder alone"], organs=["Kidney_R"])
@@ -286,7 +286,7 @@ stay = lesson.check("pieces that stay", stay, volumes_ml=volumes_ml, mean_ml=mea
 
 # %%
 sides, lines = [], []  # of each child and side: is the kidney gone, and which pieces were drawn
-for case, scan, voxels in exam.drawings(local, bare, (polder, neckar)):
+for case, scan, voxels in evaluation_helpers.drawings(local, bare, (polder, neckar)):
     for name in ("Kidney_L", "Kidney_R"):
         sides.append((name in case.absent, pieces_ml(voxels, name, scan)))
 for share in (0, 0.1, 0.25, 0.5, 1):
@@ -320,8 +320,8 @@ scores.shown(lines, "Polder's network in six children")
 # One contour may fail in more than one way.
 
 # %%
-here = exam.failures((polder, neckar), study)  # the six sample children, drawn now
-found = exam.recorded_failures(study) or here
+here = evaluation_helpers.failures((polder, neckar), study)  # the six sample children, drawn now
+found = evaluation_helpers.recorded_failures(study) or here
 scores.shown(scores.kinds(found), "How often, by network")
 
 # %% [markdown]
@@ -345,7 +345,7 @@ home = polder if failure.tested_on == "Polder" else neckar
 case = next(case for case in home.cases if case.name == failure.case)
 scan = load_image(case)
 view = {"truth": load_labels(home, case).voxels, "organs": [failure.organ]}
-view["prediction"] = exam.Contours(scan, files)[scores.title(failure.arm)]
+view["prediction"] = evaluation_helpers.Contours(scan, files)[scores.title(failure.model_key)]
 lesson.say(failure.sentence)
 picture = figures.planes_figure(scan, failure.voxel, **view)
 figures.show(picture, f"Three planes through the place. {failure.sentence}")

@@ -11,7 +11,7 @@
 # Click **Run → Run All Cells** once. Then only the pictures matter.
 
 # %% hidden
-from pedseg.viewing import engines
+from pedseg.viewer import engines
 from pedseg.workbook import lesson
 
 lesson.setup()

@@ -21,12 +21,12 @@ lesson.setup()
 # as two MR protocols do. The organs are the same. (The slices of MR are thicker, and no table is seen.)
 
 # %%
-from pedseg.patients.centers import POLDER_PORTAL
-from pedseg.patients.mr import RELAXATION, T1W_3T, T2W_1_5T, Tissue, scan_mr
-from pedseg.patients.phantom import Child, grow
-from pedseg.patients.scanner import scan_ct
+from pedseg.phantoms.centers import POLDER_PORTAL
+from pedseg.phantoms.mr_scanner import RELAXATION, T1W_3T, T2W_1_5T, Tissue, scan_mr
+from pedseg.phantoms.phantom import Child, make_phantom
+from pedseg.phantoms.ct_scanner import scan_ct
 
-child = grow(Child(age_years=5, seed=8, tumor="neuroblastoma", side="left"))
+child = make_phantom(Child(age_years=5, seed=8, tumor="neuroblastoma", side="left"))
 ct, truth = scan_ct(child, POLDER_PORTAL, seed=8)
 scans = {"CT, portal venous": (ct, truth)}
 for protocol in (T2W_1_5T, T1W_3T):
@@ -72,7 +72,7 @@ signal = lesson.check("spin echo", signal, density=density, **times)
 # as long as T2, so T2 decides. That is what "T2-weighted" means.
 
 # %%
-from pedseg.patients.mr import tissue_signals
+from pedseg.phantoms.mr_scanner import tissue_signals
 
 for protocol in (T2W_1_5T, T1W_3T):
     bright = tissue_signals(protocol)
@@ -94,14 +94,14 @@ for protocol in (T2W_1_5T, T1W_3T):
 # %%
 from dataclasses import replace
 
-from pedseg.learning.augment import inside_of, with_gin
+from pedseg.learning.augmentation import inside_of, with_gin
 from pedseg.learning.preprocessing import prepare
 from pedseg.learning.training import load_weights
 
 study = lesson.study()
 _, ct_plan, _ = load_weights(sorted(study.rglob("seed0_federated.safetensors"))[0])
 by_body = {"intensity": "body", "clip_hu": (-3, 3), "mean_hu": 0, "sd_hu": 1}
-plan = replace(ct_plan, **by_body, posture="ignored")
+plan = replace(ct_plan, **by_body, orientation="none")
 case = prepare(ct, plan, truth)
 looks = {"the scan": case.image}
 for seed in (1, 5, 7, 10, 11):

@@ -123,11 +123,11 @@ found_by = lesson.check("what finds a swap", found_by)
 # number to every weight: Polder 1, Neckar 2. The coordinator asks, the hospitals look in, the coordinator looks in.
 
 # %%
-from pedseg.federation.mailbox.tabletop import TableTop
+from pedseg.federation.mailbox.demo import Demo
 
-table = TableTop(lesson.runs() / "table")
+table = Demo(lesson.runs() / "table")
 table.ask(1, weights)
-table.turn()
+table.rotate_axial()
 for file in sorted(table.box.rglob("*.0")):
     print(f"{file.stat().st_size:5} bytes  {file.relative_to(table.box)}")
 print({name: answer["bias"] for name, answer in table.answers().items()})
@@ -151,13 +151,13 @@ objects = lesson.check("objects a round", objects, centers=10)
 from pedseg.federation.mailbox.naive import flip
 
 table.ask(2, weights)
-table.turn()
+table.rotate_axial()
 polder, neckar = table.answer("Polder", 2), table.answer("Neckar", 2)
 polder.write_bytes(polder.read_bytes()[:400])
 neckar.write_bytes(table.answer("Neckar", 1).read_bytes())
 print("let in:", list(table.answers()))
-for finding in table.grid.refused:
-    print(finding.code, "·", finding.finding)
+for problem in table.grid.refused:
+    print(problem.code, "·", problem.problem)
 
 # %% [markdown]
 # Nothing was let in, and each trouble has its name. And now? The hospitals notice that what lies there is not what they
@@ -165,7 +165,7 @@ for finding in table.grid.refused:
 
 # %%
 table.look_again()
-table.turn()
+table.rotate_axial()
 print("let in:", list(table.answers()))
 
 # %% [markdown]
@@ -175,11 +175,11 @@ print("let in:", list(table.answers()))
 table.ask(3, {name: array / 2 for name, array in weights.items()})
 flip(table.files("weights")[-1], byte=50)
 table.question("Polder", 3).write_bytes(table.question("Neckar", 3).read_bytes())
-for finding in table.turn():
-    print(finding.code, "·", finding.finding)
+for problem in table.rotate_axial():
+    print(problem.code, "·", problem.problem)
 table.lose()
 table.look_again()
-table.turn()
+table.rotate_axial()
 print("let in:", list(table.answers()))
 
 # %% [markdown]
@@ -216,10 +216,10 @@ print("through a mailbox:", there[-1].sha256)
 # update each round.
 
 # %%
-from pedseg.federation.privacy.ledger import Ledger
+from pedseg.federation.privacy.disclosure_log import DisclosureLog
 
-ledger = Ledger(lesson.runs() / "across" / "mailbox" / "Polder" / "ledger.tsv").entries()
-sent = {f"round {one.round}, {one.kind}": one.sent_bytes / 1e6 for one in ledger}
+disclosure_log = DisclosureLog(lesson.runs() / "across" / "mailbox" / "Polder" / "ledger.tsv").entries()
+sent = {f"round {one.round}, {one.kind}": one.sent_bytes / 1e6 for one in disclosure_log}
 alt = "Megabytes sent: " + ", ".join(f"{name} {value:.2f}" for name, value in sent.items())
 figures.show(charts.bars(sent, x="megabytes sent"), alt)
 
@@ -253,7 +253,7 @@ summary = json.loads((recorded / "summary.json").read_text())
 print("over the SuperLink:         ", summary["sha256"][-1], f"({summary['seconds']} seconds)")
 print("in one program, that machine:", summary["sha256_in_process"][-1])
 print("in one program, here:        ", here[-1].sha256)
-for one in Ledger(recorded / "Polder.tsv").entries():
+for one in DisclosureLog(recorded / "Polder.tsv").entries():
     print(f"Polder sent in round {one.round}: {one.kind:18} {one.sent_bytes:9,} bytes")
 
 # %% [markdown]

@@ -10,7 +10,7 @@
 # - hide every single update behind masks that vanish in the sum, and say what this does not solve.
 
 # %%
-from pedseg.workbook import charts, exam, figures, lesson
+from pedseg.workbook import charts, evaluation_helpers, figures, lesson
 
 lesson.setup()
 
@@ -23,14 +23,14 @@ lesson.setup()
 
 # %%
 from pedseg.federation import transports
-from pedseg.federation.privacy.ledger import Ledger
+from pedseg.federation.privacy.disclosure_log import DisclosureLog
 
 data, out = lesson.centers()[0].folder.parent, lesson.runs() / "ledger"
 short = {"rounds": 2, "steps": lesson.budget(10, test=2)}
 played = transports.federate(data, out, transport="mailbox", **short)
 rounds = list(lesson.progress(played, short["rounds"], "federation"))
-ledger = Ledger(out / "mailbox" / "Polder" / "ledger.tsv").entries()
-for one in ledger:
+disclosure_log = DisclosureLog(out / "mailbox" / "Polder" / "ledger.tsv").entries()
+for one in disclosure_log:
     content = one.weights_bytes, one.metrics_bytes, one.text_bytes
     print(f"round {one.round}  {one.kind:18}", *content)
 
@@ -42,8 +42,8 @@ for one in ledger:
 # **Question.** Which share of all content is weights?
 
 # %% exercise
-weights = sum(one.weights_bytes for one in ledger)
-everything = weights + sum(one.metrics_bytes + one.text_bytes for one in ledger)
+weights = sum(one.weights_bytes for one in disclosure_log)
+everything = weights + sum(one.metrics_bytes + one.text_bytes for one in disclosure_log)
 share = weights / everything  # answer
 share = lesson.check("share of the weights", share, weights=weights, everything=everything)
 
@@ -61,7 +61,7 @@ share = lesson.check("share of the weights", share, weights=weights, everything=
 from pedseg.learning.network import build, get_weights, set_weights
 from pedseg.learning.training import load_cases, load_weights, train
 
-before, plan, _ = load_weights(exam.weight_files(lesson.study())["federated"])
+before, plan, _ = load_weights(evaluation_helpers.weight_files(lesson.study())["federated"])
 
 
 def update_of(child, hospital):
@@ -75,8 +75,8 @@ def update_of(child, hospital):
 
 
 # %%
-from pedseg.federation.privacy.probe import compared, drawn_ml
-from pedseg.patients.datasets import load_image
+from pedseg.federation.privacy.attribute_inference import compared, drawn_ml
+from pedseg.datasets.reading import load_image
 
 kidneys = {"Kidney_L", "Kidney_R"}
 home, own = lesson.centers()[0], lesson.samples()[0]
@@ -120,7 +120,7 @@ figures.show(charts.bars(ratios, x="drawn after the update, as a share of before
 # added to every weight.
 
 # %%
-from pedseg.federation.privacy.noise import epsilon
+from pedseg.federation.privacy.differential_privacy import epsilon
 
 for noise in (0.5, 2, 10, 40):
     told = [f"{rounds:3} rounds: ε = {epsilon(noise, rounds):8.2f}" for rounds in (1, 10)]
@@ -147,8 +147,8 @@ factor = lesson.check("noise for more rounds", factor, rounds=10, more=40)
 import numpy as np
 
 from pedseg.federation.averaging import update_norm
-from pedseg.federation.privacy.noise import noisy
-from pedseg.learning.prediction import mean_dice
+from pedseg.federation.privacy.differential_privacy import noisy
+from pedseg.learning.inference import mean_dice
 
 watched = load_cases(home, home.split("validation")[: lesson.budget(2, test=1)], plan)
 length, rng = update_norm(update, before), np.random.default_rng(0)
@@ -176,7 +176,7 @@ figures.show(chart, "Mean DSC of the averaged network by noise, for 2, 5 and 20 
 # %% [markdown]
 # Noise comes back in every round, and the next training starts from what it has left. So here are **whole trainings**,
 # recorded: ten rounds, a mark for each seed, three children a hospital on coarse voxels (`data_samples/noise.py`
-# makes them again, with `pedseg federate --clip … --noise …` for your own scans).
+# makes them again, with `pedseg federate --clipping-norm … --noise-multiplier …` for your own scans).
 
 # %%
 import csv
@@ -215,7 +215,7 @@ pairs = lesson.check("pairs of masks", pairs, centers=5)
 
 # %%
 from pedseg.federation.keys import make_keys
-from pedseg.federation.privacy.masking import masked, unmasked
+from pedseg.federation.privacy.secure_aggregation import masked, unmasked
 
 names = ("Polder", "Neckar", "Fjord")
 keys = {name: make_keys(name) for name in names}
@@ -238,10 +238,11 @@ print("the sum says", unmasked(hidden, names, "round 1")["w"])
 # - The **sum** still tells about all together. Masks and noise go well together: then the noise of all hospitals
 #   counts for each.
 #
-# `pedseg coordinate --masks` does all this: every center takes the keys of the others from its own folder, so that the
-# coordinator cannot slip in false ones, and answers each round once. `pedseg join --masks-only` sends nothing without
-# masks. A center that was missing sits out one round, after a second time two, then four, and is asked again. `--masks`
-# together with `--strategy krum` or `--largest-update` is refused: both would have to look at single updates.
+# `pedseg coordinate --secure-aggregation` does all this: every center takes the keys of the others from its own
+# folder, so that the coordinator cannot slip in false ones, and answers each round once.
+# `pedseg join --secure-aggregation-only` sends nothing without masks. A center that was missing sits out one round,
+# after a second time two, then four, and is asked again. `--secure-aggregation` together with `--strategy krum` or
+# `--max-update-norm` is refused: both would have to look at single updates.
 #
 # ## What to remember
 #

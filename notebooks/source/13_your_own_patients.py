@@ -12,15 +12,15 @@
 # folder of your own in her place whenever you like. Nothing leaves this computer.
 
 # %%
-from pedseg.exchange import ct_series, deidentify, dicom_files, exporting, practice, rtstruct
-from pedseg.patients.datasets import load_image, load_labels
-from pedseg.workbook import exam, figures, lesson
+from pedseg.dicom import ct_series, deidentification, dicom_files, exporting, example_patient, rtstruct
+from pedseg.datasets.reading import load_image, load_labels
+from pedseg.workbook import evaluation_helpers, figures, lesson
 
 lesson.setup()
 dataset = lesson.samples()[0]
 child = dataset.cases[0]
 truth = load_labels(dataset, child)
-folder = practice.hand_over(lesson.runs() / "archive", load_image(child), truth)
+folder = example_patient.hand_over(lesson.runs() / "archive", load_image(child), truth)
 print(folder.name)
 
 # %% [markdown]
@@ -71,13 +71,13 @@ believed_mm = lesson.check("false spacing", believed_mm, places_mm=places_mm)
 # and then it is written down beside the scan.
 
 # %%
-from pedseg.findings import PedsegInputError
+from pedseg.errors import PedsegInputError
 
 torn = ct_series.Series(series[0].uid, series[0].files[:20] + series[0].files[21:])
 try:
     ct_series.read_series(torn)
 except PedsegInputError as error:
-    print(error.findings[0].code, error.findings[0].finding, error.findings[0].remedy, sep="\n")
+    print(error.problems[0].code, error.problems[0].problem, error.problems[0].remedy, sep="\n")
 print(ct_series.read_series(torn, repairs=["gaps"]).repairs)
 
 # %% [markdown]
@@ -88,12 +88,12 @@ print(ct_series.read_series(torn, repairs=["gaps"]).repairs)
 # `pedseg import FOLDER --to DATASET --center Here`.
 
 # %%
-from pedseg.exchange.importing import import_scans
+from pedseg.importing.import_scans import import_scans
 
 here, key = lesson.runs() / "own", lesson.runs() / "keys" / "Here.case-key"
 for case in import_scans(folder, here / "Dataset903_Here", center="Here", key=key):
     print(case.case, case.organs, *case.told, sep="\n  ")
-left_behind = [word for word in deidentify.identifiers(ct.header) if word.isalpha()]
+left_behind = [word for word in deidentification.identifiers(ct.header) if word.isalpha()]
 print("\nwords that stay behind:", *sorted(left_behind)[:12])
 
 # %% [markdown]
@@ -133,10 +133,11 @@ kidney = lesson.check("empty contour", kidney)
 # On the command line: `pedseg predict FOLDER --model WEIGHTS --out contours.dcm`.
 
 # %%
-from pedseg.learning import drawing, training
+from pedseg.importing import predict_scans
+from pedseg.learning import training
 
-weights = exam.weight_files(lesson.study())
-drawn = drawing.draw(*training.load_network(weights["federated"]), ct.scan, folder)
+weights = evaluation_helpers.weight_files(lesson.study())
+drawn = predict_scans.draw(*training.load_network(weights["federated"]), ct.scan, folder)
 told = exporting.export(drawn, here / "contours.dcm", kind="rtstruct", ct=ct)
 back = rtstruct.read_rtstruct(here / "contours.dcm", ct)
 meant = exporting.onto(drawn, ct, folder)
@@ -174,7 +175,7 @@ share = lesson.check("area through the centers", share, edge=edge)
 # has approved it: both are true.
 
 # %% hidden
-from pedseg.viewing.desk import desk
+from pedseg.viewer.dicom_panel import desk
 
 desk(folder, weights)
 

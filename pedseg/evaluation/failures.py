@@ -14,11 +14,11 @@ from math import ceil
 from statistics import median
 from typing import Any
 
-from pedseg.evaluation.causes import KINDS, Failure, Look, called, explain, ml
-from pedseg.evaluation.misplaced import from_contours, look
-from pedseg.evaluation.results import PRESENT, Arm
+from pedseg.datasets.cases import Case
+from pedseg.evaluation.failure_reasons import KINDS, Failure, Look, called, explain, ml
+from pedseg.evaluation.misplacement import from_contours, look
+from pedseg.evaluation.results import PRESENT, ModelKey
 from pedseg.organs import EVALUATED, organ
-from pedseg.patients.cases import Case
 
 __all__ = [
     "KINDS",
@@ -37,7 +37,7 @@ WORST_SHARE = 0.1
 GOOD_DSC = 0.95  # nothing so good is called a failure, though it be the worst of its organ
 Rows = Iterable[Mapping[str, Any]]
 Cases = Mapping[tuple[str, str], Case]  # by test center and case
-Looks = Mapping[tuple[Arm, str, str, str], Look]  # by model, test center, case and organ
+Looks = Mapping[tuple[ModelKey, str, str, str], Look]  # by model, test center, case and organ
 
 
 def from_rows(
@@ -97,15 +97,15 @@ def _told(
     cases: Cases, looks: Looks, usual_phase: Mapping[str, str],
 ) -> Failure:  # fmt: skip
     """The failure of a row, with its sentence."""
-    arm, center, name = Arm(row["model"], row["trained_on"]), row["tested_on"], row["organ"]
-    seen = looks.get((arm, center, row["case"], name))
+    model_key, center, name = ModelKey(row["model"], row["trained_on"]), row["tested_on"], row["organ"]
+    seen = looks.get((model_key, center, row["case"], name))
     why = explain(
-        kind, name, cases.get((center, row["case"])), arm, tested_on=center, volume_ml=float(row["volume_ml"]),
+        kind, name, cases.get((center, row["case"])), model_key, tested_on=center, volume_ml=float(row["volume_ml"]),
         cut=seen.cut if seen else False, usual_phase=usual_phase,
     )  # fmt: skip
     return Failure(
-        row["case"], center, name, arm.model, arm.trained_on, kind, amount, unit, severity,
-        seen.voxel if seen else None, f"{called(arm)} {what}. {why}",
+        row["case"], center, name, model_key.model, model_key.trained_on, kind, amount, unit, severity,
+        seen.voxel if seen else None, f"{called(model_key)} {what}. {why}",
     )  # fmt: skip
 
 

@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from pedseg import memory
-from pedseg.evaluation import testing
+from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.evaluation import scoring
+from pedseg.evaluation.concurrency import Clock, Progress
 from pedseg.evaluation.gains import tell
-from pedseg.evaluation.jobs import Clock, Progress
 from pedseg.evaluation.models import Model, Settings
-from pedseg.evaluation.records import COLUMNS, as_csv, summarize
+from pedseg.evaluation.reporting import COLUMNS, as_csv, summarize
 from pedseg.evaluation.study import CHILD_UNITS, TEST_UNITS, Study, plan_of
-from pedseg.patients.centers import FJORD, POLDER, POLDER_PORTAL, Center, appointments, make_dataset, with_protocol
-from pedseg.patients.datasets import DataSet, read_dataset
-from pedseg.patients.mr import T1W_3T
+from pedseg.phantoms.centers import FJORD, POLDER, POLDER_PORTAL, Center, make_dataset, planned_scans, with_protocol
+from pedseg.phantoms.mr_scanner import T1W_3T
 from pedseg.scan import write_whole
 
 DATA = Path("runs/fedgin_data")
@@ -99,7 +99,7 @@ def run_fedgin(out: Path, settings: Settings, *, data: Path = DATA, size: Size =
 def clock_of(clock: Clock, data: Path, size: Size, settings: Settings) -> Iterator[tuple[int, int]]:
     """Write all data sets, one tick of (units, units in all) a child; what is there is kept."""
     jobs = list(_to_make(data, size))
-    scans = sum(len(appointments(center, **counts)) for center, _, counts, _ in jobs)
+    scans = sum(len(planned_scans(center, **counts)) for center, _, counts, _ in jobs)
     total = scans * CHILD_UNITS + _training_units(size, settings)
     for center, folder, counts, seed in jobs:
         for _ in clock.watch(
@@ -171,7 +171,7 @@ class Experiment:
         order += [(name, seed) for seed in self.settings.seeds for name in reversed(others)]
         for name, seed in order:
             yield from self.studies[name].run_seed(seed)
-            memory.give_back()
+            memory.release_memory()
             self.finish()
 
     def _models(self, name: str) -> Iterator[tuple[Study, Model]]:
@@ -191,7 +191,7 @@ class Experiment:
             for study, model in self._models(name):
                 for test in self.tests:
                     file = study.scores(model, test.center)
-                    if testing.is_finished(file, test):
+                    if scoring.is_finished(file, test):
                         seen = "yes" if test.center in model.trained_on else "no"
                         with file.open(newline="", encoding="utf-8") as stream:
                             for row in csv.DictReader(stream):
@@ -205,7 +205,7 @@ class Experiment:
         files = {
             f"{name}_{model.name}": study.state(model)
             for name in self.studies for study, model in self._models(name)
-            if testing.is_finished(study.scores(model, self.tests[-1].center), self.tests[-1])
+            if scoring.is_finished(study.scores(model, self.tests[-1].center), self.tests[-1])
         }  # fmt: skip
         for name, file in files.items():
             if "seed0" in name:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pedseg.evaluation.comparisons import bootstrap_interval, compare_paired, holm
-from pedseg.evaluation.results import MARGINS, Arm, Results, mean_by_patient, organ_mean, patient_means
+from pedseg.evaluation.results import MARGINS, ModelKey, Results, mean_by_patient, organ_mean, patient_means
 
 # The five organs of the published experiment, and what they are in the table of organs.
 FIVE: dict[str, tuple[str, ...]] = {
@@ -47,23 +47,23 @@ def means(rows: Rows) -> list[dict[str, Any]]:
     """
     lines = []
     for scenario, results in by_scenario(rows).items():
-        for arm in results.arms:
+        for model_key in results.model_keys:
             for test in results.centers:
-                table = {organ: of_organ(results, arm, test, organ) for organ in FIVE}
+                table = {organ: of_organ(results, model_key, test, organ) for organ in FIVE}
                 if any(table.values()):
-                    told = {"scenario": scenario, **asdict(arm), "tested_on": test}
+                    told = {"scenario": scenario, **asdict(model_key), "tested_on": test}
                     told |= {organ: fmean(column.values()) if column else None for organ, column in table.items()}
-                    all_organs = organ_mean(results, arm, test, "dsc", results.organs)
-                    lines.append(told | {"five": _five(results, arm, test, table), "all": all_organs})
+                    all_organs = organ_mean(results, model_key, test, "dsc", results.organs)
+                    lines.append(told | {"five": _five(results, model_key, test, table), "all": all_organs})
     return lines
 
 
-def of_organ(results: Results, arm: Arm, test: str, organ: str, seed: int | None = None) -> dict[str, float]:
+def of_organ(results: Results, model_key: ModelKey, test: str, organ: str, seed: int | None = None) -> dict[str, float]:
     """DSC of one of the five by patient, over seeds or in one."""
-    return patient_means(results, arm, test, "dsc", FIVE[organ], seed)
+    return patient_means(results, model_key, test, "dsc", FIVE[organ], seed)
 
 
-def _five(results: Results, arm: Arm, test: str, table: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+def _five(results: Results, model_key: ModelKey, test: str, table: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
     """The mean over the five organs, each weighing the same; its interval over patients, and seed by seed."""
     each = [*mean_by_patient(table.values()).values()]
     interval = bootstrap_interval(np.array(each), np.mean) or (None, None)
@@ -72,7 +72,8 @@ def _five(results: Results, arm: Arm, test: str, table: Mapping[str, Mapping[str
         "low": interval[0],
         "high": interval[1],
         "seeds": [
-            _over_organs({organ: of_organ(results, arm, test, organ, seed) for organ in FIVE}) for seed in results.seeds
+            _over_organs({organ: of_organ(results, model_key, test, organ, seed) for organ in FIVE})
+            for seed in results.seeds
         ],
     }
 
@@ -86,7 +87,9 @@ def _over_organs(table: Mapping[str, Mapping[str, float]]) -> float | None:
 def gains(rows: Rows) -> list[dict[str, Any]]:
     """Federated with GIN minus federated without, and minus centralized with GIN, by scenario, test and organ."""
     return [
-        told | line for told, results, arms in _sides(rows) for line in _contrast(results, *arms, told["tested_on"])
+        told | line
+        for told, results, model_keys in _sides(rows)
+        for line in _contrast(results, *model_keys, told["tested_on"])
     ]
 
 
@@ -96,12 +99,13 @@ def overall(rows: Rows) -> list[dict[str, Any]]:
     `seeds` are the mean differences of the single seeds; p values are of one test each.
     """
     lines = []
-    for told, results, arms in _sides(rows):
+    for told, results, model_keys in _sides(rows):
         for organs in ("five", "all"):
-            a, b = (_by_patient(results, arm, told["tested_on"], organs) for arm in arms)
+            a, b = (_by_patient(results, model_key, told["tested_on"], organs) for model_key in model_keys)
             found = compare_paired([a[patient] for patient in a], [b[patient] for patient in a], MARGINS["dsc"])
             each = [
-                [_by_patient(results, arm, told["tested_on"], organs, seed) for arm in arms] for seed in results.seeds
+                [_by_patient(results, model_key, told["tested_on"], organs, seed) for model_key in model_keys]
+                for seed in results.seeds
             ]
             seeds = [fmean(x.values()) - fmean(y.values()) for x, y in each if x and y]
             mean = fmean(a.values()) - fmean(b.values()) if a else None
@@ -109,14 +113,16 @@ def overall(rows: Rows) -> list[dict[str, Any]]:
     return lines
 
 
-def _by_patient(results: Results, arm: Arm, test: str, organs: str, seed: int | None = None) -> dict[str, float]:
+def _by_patient(
+    results: Results, model_key: ModelKey, test: str, organs: str, seed: int | None = None
+) -> dict[str, float]:
     """Mean DSC over the five organs, or over all, by patient."""
     if organs == "five":
-        return mean_by_patient([of_organ(results, arm, test, organ, seed) for organ in FIVE])
-    return patient_means(results, arm, test, "dsc", results.organs, seed)
+        return mean_by_patient([of_organ(results, model_key, test, organ, seed) for organ in FIVE])
+    return patient_means(results, model_key, test, "dsc", results.organs, seed)
 
 
-def _sides(rows: Rows) -> Iterator[tuple[dict[str, str], Results, tuple[Arm, Arm]]]:
+def _sides(rows: Rows) -> Iterator[tuple[dict[str, str], Results, tuple[ModelKey, ModelKey]]]:
     """What is set beside what: scenario, test and names of the models, their scores, and the two models."""
     for scenario, results in by_scenario(rows).items():
         with_gin = results.kind("federated_gin")
@@ -128,12 +134,12 @@ def _sides(rows: Rows) -> Iterator[tuple[dict[str, str], Results, tuple[Arm, Arm
                     yield told, results, (with_gin, second)
 
 
-def _contrast(results: Results, first: Arm, second: Arm, test: str) -> Iterator[dict[str, Any]]:
+def _contrast(results: Results, first: ModelKey, second: ModelKey, test: str) -> Iterator[dict[str, Any]]:
     """First minus second on each of the five organs, with Holm over them."""
     found = {organ: compare_paired(*_pairs(results, (first, second), test, organ), MARGINS["dsc"]) for organ in FIVE}
     p_holm = holm([comparison.p for comparison in found.values()])
-    not_worse = holm([comparison.p_noninferiority for comparison in found.values()])
-    for (organ, comparison), p, claim in zip(found.items(), p_holm, not_worse, strict=True):
+    noninferior = holm([comparison.p_noninferiority for comparison in found.values()])
+    for (organ, comparison), p, claim in zip(found.items(), p_holm, noninferior, strict=True):
         a, b = _pairs(results, (first, second), test, organ)
         mean = fmean(a) - fmean(b) if a else None
         yield {
@@ -145,8 +151,8 @@ def _contrast(results: Results, first: Arm, second: Arm, test: str) -> Iterator[
         }
 
 
-def _pairs(results: Results, arms: Sequence[Arm], test: str, organ: str) -> tuple[list[float], list[float]]:
+def _pairs(results: Results, model_keys: Sequence[ModelKey], test: str, organ: str) -> tuple[list[float], list[float]]:
     """What two models scored on the same patients."""
-    a, b = (of_organ(results, arm, test, organ) for arm in arms)
+    a, b = (of_organ(results, model_key, test, organ) for model_key in model_keys)
     shared = sorted(a.keys() & b.keys())
     return [a[patient] for patient in shared], [b[patient] for patient in shared]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pedseg.evaluation.results import Arm
+from pedseg.evaluation.results import ModelKey
 
 DEFAULTS = {"lesson": (10, 85), "clinic": (200, 1250)}  # rounds; steps a round and center
 
@@ -13,25 +13,25 @@ DEFAULTS = {"lesson": (10, 85), "clinic": (200, 1250)}  # rounds; steps a round 
 class Settings:
     """What is run: profile, seeds, rounds of the federation, training steps a round and center.
 
-    `posture` as in `plans.make_plan`; "" is the profile's own. `gin` is the share of the training samples that random
-    convolutions change: of all models of the study, or of those alone whose kind ends in `_gin`.
+    `orientation` as in `plans.make_plan`; "" is the profile's own. `gin` is the share of the training samples that
+    random convolutions change: of all models of the study, or of those alone whose kind ends in `_gin`.
     """
 
     profile: str = "lesson"
     seeds: tuple[int, ...] = (0,)
     rounds: int = DEFAULTS["lesson"][0]
     steps: int = DEFAULTS["lesson"][1]
-    posture: str = ""
+    orientation: str = ""
     gin: float = 0.0
 
     @classmethod
     def of(
-        cls, profile: str, *, seeds: int = 1, rounds: int | None = None, steps: int | None = None, posture: str = "",
-        gin: float = 0.0,
+        cls, profile: str, *, seeds: int = 1, rounds: int | None = None, steps: int | None = None,
+        orientation: str = "", gin: float = 0.0,
     ) -> Settings:  # fmt: skip
         """The profile's settings, where nothing else is asked for."""
         usual = DEFAULTS[profile]
-        return cls(profile, tuple(range(seeds)), rounds or usual[0], steps or usual[1], posture, gin)
+        return cls(profile, tuple(range(seeds)), rounds or usual[0], steps or usual[1], orientation, gin)
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Model:
     @property
     def name(self) -> str:
         """File name without suffix, for example `seed0_local_Polder`."""
-        return f"seed{self.seed}_{self.arm.file_name}"
+        return f"seed{self.seed}_{self.model_key.file_name}"
 
     @property
     def stage(self) -> str:
@@ -58,6 +58,6 @@ class Model:
         return self.kind.startswith("federated")
 
     @property
-    def arm(self) -> Arm:
+    def model_key(self) -> ModelKey:
         """The model as the tables name it."""
-        return Arm(self.kind, "+".join(self.trained_on))
+        return ModelKey(self.kind, "+".join(self.trained_on))

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pedseg.evaluation.comparisons import ALPHA
-from pedseg.evaluation.results import MARGINS, Arm, Results
+from pedseg.evaluation.results import MARGINS, ModelKey, Results
 from pedseg.evaluation.signed_rank import hodges_lehmann, shift_limits
 
 POWER = 0.8
@@ -94,7 +94,7 @@ def power_lines(results: Results, measure: str = "dsc") -> Iterator[dict[str, An
             yield {**_told(federated, center, measure, alpha), "expected_equivalent": expected, "organs": found}
 
 
-def _told(federated: Arm, center: str, measure: str, alpha: float) -> dict[str, Any]:
+def _told(federated: ModelKey, center: str, measure: str, alpha: float) -> dict[str, Any]:
     """What a line of power speaks of, and by which rules."""
     return {
         "comparison": "federated - home local",

@@ -16,7 +16,7 @@ from pedseg.evaluation.results import (
     HIGHER_IS_BETTER,
     MARGINS,
     MEASURES,
-    Arm,
+    ModelKey,
     Results,
     contrast,
     organ_mean,
@@ -24,7 +24,7 @@ from pedseg.evaluation.results import (
     read_rows,
 )
 
-__all__ = ["better", "equivalent", "not_worse", "read_rows", "story", "worse"]
+__all__ = ["better", "equivalent", "noninferior", "read_rows", "story", "worse"]
 
 FALSE_VOLUME_ML = 1.0  # of a removed kidney: drawing more than this is a false kidney
 FOUND_DSC = 0.5  # a kidney that is there and drawn at least so well is found
@@ -47,7 +47,7 @@ def story(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "organs": results.organs,
         "evaluated": results.evaluated,
         "rules": {"level": LEVEL, "alpha": ALPHA, "margins": MARGINS, "false_volume_ml": FALSE_VOLUME_ML},
-        "table": [_line(results, arm, center) for center in results.centers for arm in results.arms],
+        "table": [_line(results, model_key, center) for center in results.centers for model_key in results.model_keys],
         "organ_table": [_organ_line(results, *which) for which in _everything(results)],
         "contrasts": contrasts,
         "drops": _drops(results, contrasts),
@@ -55,7 +55,12 @@ def story(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "home": _home(results, contrasts),
         "centralized": _centralized(results),
         "power": list(power_lines(results)),
-        "kidneys": [line for c in results.centers for arm in results.arms for line in _kidneys(results, arm, c)],
+        "kidneys": [
+            line
+            for c in results.centers
+            for model_key in results.model_keys
+            for line in _kidneys(results, model_key, c)
+        ],
     }
 
 
@@ -74,7 +79,7 @@ def equivalent(found: Mapping[str, Any]) -> list[str]:
     return _shown(found, "p_equivalence_holm")
 
 
-def not_worse(found: Mapping[str, Any]) -> list[str]:
+def noninferior(found: Mapping[str, Any]) -> list[str]:
     """The organs on which the first side is at most by the margin worse than the second (one-sided, Holm)."""
     return _shown(found, "p_noninferiority_holm")
 
@@ -90,30 +95,44 @@ def _significant(found: Mapping[str, Any], direction: int) -> list[str]:
     return [line["organ"] for line in tested if line["p_holm"] < ALPHA and sign * line["rank_biserial"] > 0]
 
 
-def _everything(results: Results) -> list[tuple[Arm, str, str]]:
-    return [(arm, center, organ) for center in results.centers for organ in results.organs for arm in results.arms]
+def _everything(results: Results) -> list[tuple[ModelKey, str, str]]:
+    return [
+        (model_key, center, organ)
+        for center in results.centers
+        for organ in results.organs
+        for model_key in results.model_keys
+    ]
 
 
-def _who(arm: Arm, center: str) -> dict[str, str]:
-    return {"model": arm.model, "trained_on": arm.trained_on, "tested_on": center, "role": arm.role(center)}
+def _who(model_key: ModelKey, center: str) -> dict[str, str]:
+    return {
+        "model": model_key.model,
+        "trained_on": model_key.trained_on,
+        "tested_on": center,
+        "role": model_key.role(center),
+    }
 
 
-def _line(results: Results, arm: Arm, center: str) -> dict[str, Any]:
+def _line(results: Results, model_key: ModelKey, center: str) -> dict[str, Any]:
     """One model on one test center: DSC over the evaluated and over all organs, the others over the evaluated."""
-    means = {measure: organ_mean(results, arm, center, measure, results.evaluated) for measure in MEASURES}
-    return {**_who(arm, center), "dsc_all": organ_mean(results, arm, center, "dsc", results.organs), **means}
+    means = {measure: organ_mean(results, model_key, center, measure, results.evaluated) for measure in MEASURES}
+    return {
+        **_who(model_key, center),
+        "dsc_all": organ_mean(results, model_key, center, "dsc", results.organs),
+        **means,
+    }
 
 
-def _organ_line(results: Results, arm: Arm, center: str, organ: str) -> dict[str, Any]:
+def _organ_line(results: Results, model_key: ModelKey, center: str, organ: str) -> dict[str, Any]:
     """One organ: its means, in how many patients it is present, and in how many absent."""
-    means = {measure: organ_mean(results, arm, center, measure, [organ]) for measure in MEASURES}
-    absent = len(results.per_patient(arm, center, organ, "predicted_ml", present=False))
-    return {**_who(arm, center), "organ": organ, "patients": means["dsc"]["patients"], "absent": absent, **means}
+    means = {measure: organ_mean(results, model_key, center, measure, [organ]) for measure in MEASURES}
+    absent = len(results.per_patient(model_key, center, organ, "predicted_ml", present=False))
+    return {**_who(model_key, center), "organ": organ, "patients": means["dsc"]["patients"], "absent": absent, **means}
 
 
 def _contrasts(results: Results, measure: str) -> list[dict[str, Any]]:
     """Every comparison that was decided on beforehand, in one measure."""
-    sides: list[tuple[str, tuple[Arm | None, str], tuple[Arm | None, str]]] = []
+    sides: list[tuple[str, tuple[ModelKey | None, str], tuple[ModelKey | None, str]]] = []
     federated, centralized = results.kind("federated"), results.kind("centralized")
     for here, there in permutations(results.centers, 2):
         sides.append(("away - home", (results.local(here), there), (results.local(here), here)))
@@ -134,7 +153,7 @@ def _named(contrasts: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 
 def _dsc(results: Results, side: Mapping[str, str], organs: list[str]) -> float | None:
-    return organ_mean(results, Arm(side["model"], side["trained_on"]), side["tested_on"], "dsc", organs)["mean"]
+    return organ_mean(results, ModelKey(side["model"], side["trained_on"]), side["tested_on"], "dsc", organs)["mean"]
 
 
 def _means(results: Results, found: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -200,7 +219,7 @@ def _home(results: Results, contrasts: list[dict[str, Any]]) -> list[dict[str, A
                     "margin": MARGINS["dsc"],
                     "organs": len(results.evaluated),
                     "equivalent": equivalent(found),
-                    "not_worse": not_worse(found),
+                    "not_worse": noninferior(found),
                     "equivalent_by_seed": [len(equivalent(c)) for c in _each_seed(results, found)],
                     "significantly_better": better(found),
                     "significantly_worse": worse(found),
@@ -211,13 +230,17 @@ def _home(results: Results, contrasts: list[dict[str, Any]]) -> list[dict[str, A
 
 def _each_seed(results: Results, found: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The same comparison in every seed alone, as a study would see it that trained each model once."""
-    sides = [(Arm(side["model"], side["trained_on"]), side["tested_on"]) for side in (found["first"], found["second"])]
+    sides = [
+        (ModelKey(side["model"], side["trained_on"]), side["tested_on"]) for side in (found["first"], found["second"])
+    ]
     return [contrast(results.of_seed(seed), sides[0], sides[1], found["measure"]) for seed in results.seeds]
 
 
 def _seed_sd(results: Results, found: Mapping[str, Any]) -> float | None:
     """Standard deviation over seeds of the difference of both sides of a contrast; None for one seed."""
-    sides = [(Arm(side["model"], side["trained_on"]), side["tested_on"]) for side in (found["first"], found["second"])]
+    sides = [
+        (ModelKey(side["model"], side["trained_on"]), side["tested_on"]) for side in (found["first"], found["second"])
+    ]
     means = [[organ_mean_of_seed(results, *side, seed) for side in sides] for seed in results.seeds]
     differences = [a - b for a, b in means if a is not None and b is not None]
     return stdev(differences) if len(differences) > 1 else None
@@ -228,7 +251,11 @@ def _centralized(results: Results) -> list[dict[str, Any]]:
     lines = []
     federated, centralized = results.kind("federated"), results.kind("centralized")
     for center in results.centers if federated and centralized else []:
-        ours, ideal = (_dsc(results, _who(arm, center), results.evaluated) for arm in (federated, centralized) if arm)
+        ours, ideal = (
+            _dsc(results, _who(model_key, center), results.evaluated)
+            for model_key in (federated, centralized)
+            if model_key
+        )
         if ours is not None and ideal:
             lines.append({"tested_on": center, "federated": ours, "centralized": ideal, "ratio": ours / ideal})
     return lines
@@ -239,16 +266,16 @@ def _share(name: str, hits: list[bool]) -> dict[str, Any]:
     return {name: fmean(hits) if hits else None, f"{name}_interval": share_interval(sum(hits), len(hits))}
 
 
-def _kidneys(results: Results, arm: Arm, center: str) -> list[dict[str, Any]]:
+def _kidneys(results: Results, model_key: ModelKey, center: str) -> list[dict[str, Any]]:
     """False volume where a kidney is gone, beside how many present ones are found; a blind model has neither."""
     gone, there = {}, {}
     for kidney in KIDNEYS:
-        gone[kidney] = list(results.per_patient(arm, center, kidney, "predicted_ml", present=False).values())
-        there[kidney] = list(results.per_patient(arm, center, kidney, "dsc").values())
+        gone[kidney] = list(results.per_patient(model_key, center, kidney, "predicted_ml", present=False).values())
+        there[kidney] = list(results.per_patient(model_key, center, kidney, "dsc").values())
     gone["both"], there["both"] = (side["Kidney_L"] + side["Kidney_R"] for side in (gone, there))
     return [
         {
-            **_who(arm, center),
+            **_who(model_key, center),
             "kidney": kidney,
             "removed": len(gone[kidney]),
             "median_false_ml": median(gone[kidney]) if gone[kidney] else None,

@@ -21,19 +21,19 @@ from pathlib import Path
 import numpy as np
 
 from pedseg import memory, organs
-from pedseg.evaluation import testing
-from pedseg.evaluation.causes import habits
-from pedseg.evaluation.jobs import Clock, Job, Progress, side_by_side
+from pedseg.datasets.reading import DataSet, read_centers
+from pedseg.errors import InputProblem, PedsegInputError, input_error
+from pedseg.evaluation import scoring
+from pedseg.evaluation.concurrency import Clock, Job, Progress, side_by_side
+from pedseg.evaluation.failure_reasons import habits
 from pedseg.evaluation.models import DEFAULTS, Model, Settings
-from pedseg.evaluation.records import COLUMNS, join, summarize, table
+from pedseg.evaluation.reporting import COLUMNS, join, summarize, table
 from pedseg.evaluation.statistics import story
 from pedseg.federation.apps import client_app, federate
 from pedseg.federation.in_process import InProcessGrid
-from pedseg.findings import Finding, PedsegInputError, refuse
-from pedseg.learning import devices, network, plans, prediction, training
+from pedseg.learning import devices, inference, network, plans, training
 from pedseg.learning.preprocessing import Prepared
-from pedseg.patients.centers import CENTERS, COHORT, DETAILS, Center, appointments, in_one_phase, make_dataset
-from pedseg.patients.datasets import DataSet, read_centers
+from pedseg.phantoms.centers import CENTERS, COHORT, RESOLUTIONS, Center, in_single_phase, make_dataset, planned_scans
 from pedseg.scan import write_whole
 
 __all__ = ["COLUMNS", "DEFAULTS", "Model", "Progress", "Settings", "Study", "run_study", "table", "virtual_centers"]
@@ -43,41 +43,57 @@ NO_GIN = ("gin", 0.0)
 CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as long as so many training steps
 
 
-def virtual_centers(folder: Path = VIRTUAL_DATA, centers: Sequence[Center] = VIRTUAL, more: int = 0) -> Iterator[int]:
+def virtual_centers(
+    folder: Path = VIRTUAL_DATA, centers: Sequence[Center] = VIRTUAL, extra_patients: int = 0
+) -> Iterator[int]:
     """Write the data sets of the virtual centers side by side, one tick a case; what is there is kept.
 
-    With `more` training patients in each than the study has.
+    With `extra_patients` training patients in each than the study has.
     """
     folders = {center.name: folder / f"Dataset{number}_{center.name}" for number, center in enumerate(centers, 901)}
     growing: list[Job] = [
-        (center.name, (CHILD_UNITS for _ in make_dataset(center, folders[center.name], **COHORT, more=more)))
+        (
+            center.name,
+            (CHILD_UNITS for _ in make_dataset(center, folders[center.name], **COHORT, extra_patients=extra_patients)),
+        )
         for center in centers
     ]
     yield from (units for _, units in side_by_side(growing))
 
 
 def run_study(
-    data: Path | None, out: Path, settings: Settings, *, one_phase: bool = False, detail: str = "", more: int = 0,
-    filters: int | None = None,
+    data: Path | None, out: Path, settings: Settings, *, single_phase: bool = False, resolution: str = "",
+    extra_patients: int = 0, filters: int | None = None,
 ) -> Iterator[Progress]:  # fmt: skip
     """Run or resume the study; leaves cases.csv, failures.json, summary.json, weights/, predictions/ in `out`.
 
-    `data` is a folder of data sets, one a center; None takes the virtual centers, with `one_phase` each in its own
-    contrast phase only, in voxels as fine as `detail` says (one of `DETAILS`; "" is the profile's own), and with
-    `more` training patients. `filters` make the clinic's network narrower, see `plans.with_filters`. Raises
-    `PedsegInputError` with every finding before anything is trained.
+    `data` is a folder of data sets, one a center; None takes the virtual centers, with `single_phase` each in its own
+    contrast phase only, in voxels as fine as `resolution` says (one of `RESOLUTIONS`; "" is the profile's own),
+    and with `extra_patients` training patients. `filters` make the clinic's network narrower (`plans.with_filters`).
+    Raises `PedsegInputError` with every finding before anything is trained.
     """
-    _check_wishes(data, settings.profile, of_children=one_phase or bool(detail or more), narrow=filters is not None)
+    _check_wishes(
+        data,
+        settings.profile,
+        of_children=single_phase or bool(resolution or extra_patients),
+        narrow=filters is not None,
+    )
     clock, done, children = Clock(), 0, 0
     if data is None:
-        detail = detail or settings.profile
-        centers = tuple(DETAILS[detail](in_one_phase(center) if one_phase else center) for center in VIRTUAL)
-        marks = ["one_phase"] * one_phase + [detail] * (detail != "lesson") + [f"{more}_more"] * (more > 0)
+        resolution = resolution or settings.profile
+        centers = tuple(
+            RESOLUTIONS[resolution](in_single_phase(center) if single_phase else center) for center in VIRTUAL
+        )
+        marks = (
+            ["single_phase"] * single_phase
+            + [resolution] * (resolution != "lesson")
+            + [f"{extra_patients}_extra"] * (extra_patients > 0)
+        )
         data = VIRTUAL_DATA.with_name("_".join([VIRTUAL_DATA.name, *marks]))
-        scans = [scan for center in centers for scan in appointments(center, **COHORT, more=more)]
+        scans = [scan for center in centers for scan in planned_scans(center, **COHORT, extra_patients=extra_patients)]
         children = len(scans) * CHILD_UNITS
         total = children + units_of(settings, len(centers), sum(scan.split == "test" for scan in scans))
-        for units in clock.watch("virtual children", virtual_centers(data, centers, more)):
+        for units in clock.watch("virtual children", virtual_centers(data, centers, extra_patients)):
             done += units
             yield Progress("virtual children", done, total)
     yield Progress("reading the scans", done, max(done, 1))
@@ -97,8 +113,8 @@ def run_study(
 def _check_wishes(data: Path | None, profile: str, *, of_children: bool, narrow: bool) -> None:
     """Refuse, before a child is made, what could not be done or would be passed over."""
     if data is not None and of_children:
-        text = "one phase, detail and more patients are wishes for virtual children, and these data are given."
-        raise refuse("E-GIVEN-DATA", data, text, "Leave these wishes out, or the data.")
+        text = "single phase, resolution and extra patients are options of virtual children, and these data are given."
+        raise input_error("E-GIVEN-DATA", data, text, "Leave these options out, or the data.")
     if narrow and profile != "clinic":
         raise plans.fixed_width(profile)
 
@@ -116,7 +132,7 @@ def units_of(settings: Settings, centers: int, tests: int) -> int:
 def _two_or_more(data: Path) -> list[DataSet]:
     datasets = read_centers(data)
     if len(datasets) < 2:
-        raise refuse(
+        raise input_error(
             "E-TOO-FEW-CENTERS",
             data,
             f"{len(datasets)} data set found.",
@@ -126,7 +142,7 @@ def _two_or_more(data: Path) -> list[DataSet]:
     if empty:
         remedy = "Change the column `split` of its cases.tsv, or remove the table: cases are then divided by patient."
         raise PedsegInputError(
-            [Finding("E-SPLIT-EMPTY", str(d.folder), f"no case is for {split}.", remedy) for d, split in empty]
+            [InputProblem("E-SPLIT-EMPTY", str(d.folder), f"no case is for {split}.", remedy) for d, split in empty]
         )
     return datasets
 
@@ -206,10 +222,10 @@ class Study:
             ):  # fmt: skip
                 losses.append(step.loss)
                 yield 1
-            dice = prediction.mean_dice(net, self._cases(model, "validation"), self.plan)
+            dice = inference.mean_dice(net, self._cases(model, "validation"), self.plan)
             curve.append(_point((round_ + 1) * steps, float(np.mean(losses)), dice))
             training.save_weights(file, network.get_weights(net), plan, curve=json.dumps(curve))
-        memory.give_back()
+        memory.release_memory()
 
     def _train_together(self, model: Model) -> Iterator[int]:
         """Train by Flower in this process; rounds that are on disk are not trained again."""
@@ -221,7 +237,7 @@ class Study:
             "data": str(self.datasets[0].folder.parent), "profile": self.settings.profile,
             "rounds": self.settings.rounds,
             "steps-per-round": self.settings.steps, "seed": model.seed, "out": str(self.work / model.name),
-            "evaluate-every": 1, "posture": self.settings.posture, "gin": self.settings.gin,
+            "evaluate-every": 1, "orientation": self.settings.orientation, "gin": self.settings.gin,
         }  # fmt: skip
         nodes: list[dict[str, bool | float | int | str]] = [
             {"data-dir": str(dataset.folder), "partition-id": i} for i, dataset in enumerate(self.datasets)
@@ -233,7 +249,7 @@ class Study:
             curve.append(_point(round_.number * self.settings.steps, round_.train_loss, round_.validation_dsc))
             weights = round_.weights
             yield self._steps(model)
-        memory.give_back()
+        memory.release_memory()
         training.save_weights(file, weights, self._plan(model), curve=json.dumps(curve))
 
     def _test(self, model: Model) -> Iterator[int]:
@@ -242,13 +258,13 @@ class Study:
         usual_phase = habits(self.datasets)
         for dataset in self.tests:
             file = self.scores(model, dataset.center)
-            if testing.is_finished(file, dataset):
+            if scoring.is_finished(file, dataset):
                 yield TEST_UNITS * len(dataset.split("test"))
                 continue
             kept = self.out / "predictions" if model.seed == 0 else None
-            memory.give_back()
-            for _ in testing.score_center(
-                net, self.plan, dataset, model.arm, model.seed, file, kept=kept, usual_phase=usual_phase
+            memory.release_memory()
+            for _ in scoring.score_center(
+                net, self.plan, dataset, model.model_key, model.seed, file, kept=kept, usual_phase=usual_phase
             ):
                 yield TEST_UNITS
 
@@ -261,7 +277,7 @@ class Study:
         text = join([self.scores(m, c) for m in self.models for c in self.centers])
         rows = [row for row in csv.DictReader(io.StringIO(text)) if row["seed"] == "0"]
         parts = [self.scores(m, c) for m in self.models if m.seed == 0 for c in self.centers]
-        failures = testing.gather(parts, rows, self.datasets)
+        failures = scoring.gather(parts, rows, self.datasets)
         for model in self.models:
             target = self.out / "weights" / f"{model.name}.safetensors"
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -274,7 +290,7 @@ class Study:
             left_out=[name for name in organs.NAMES if name not in self.plan.organs],
             seconds={"total": self.clock.totals(), **self.clock.seconds},
             peak_memory_mib=self.clock.peak_mib(),
-            story=story(list(csv.DictReader(io.StringIO(text)))),
+            statistics=story(list(csv.DictReader(io.StringIO(text)))),
         )
         write_whole(self.out / "cases.csv", text.encode())
         write_whole(self.out / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False).encode())
@@ -284,8 +300,8 @@ class Study:
 def plan_of(datasets: Sequence[DataSet], settings: Settings) -> plans.Plan:
     """The plan for the training patients of these data sets."""
     prints = [plans.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
-    memory.give_back()
-    return plans.make_plan(plans.merge(prints), settings.profile, settings.posture, gin=settings.gin)
+    memory.release_memory()
+    return plans.make_plan(plans.merge(prints), settings.profile, settings.orientation, gin=settings.gin)
 
 
 def _point(step: int, loss: float, dsc: float | None) -> dict:

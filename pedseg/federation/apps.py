@@ -20,28 +20,28 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from pedseg import memory
+from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.errors import input_error
 from pedseg.federation import _flower
 from pedseg.federation.averaging import OrderedFedAvg, to_weights
 from pedseg.federation.checkpoints import Round
+from pedseg.federation.config import DEFAULTS
 from pedseg.federation.in_process import stop_requested
-from pedseg.federation.privacy.ledger import enter_in_ledger
-from pedseg.federation.privacy.terms import agree
+from pedseg.federation.privacy.disclosure_log import log_disclosure
+from pedseg.federation.privacy.policy import agree
 from pedseg.federation.rounds import federate
-from pedseg.federation.settings import DEFAULTS
-from pedseg.findings import refuse
 from pedseg.learning.devices import fastest_device
+from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build, get_weights, set_weights
 from pedseg.learning.plans import Plan, fingerprint
-from pedseg.learning.prediction import mean_dice
 from pedseg.learning.training import load_cases, save_weights, train
-from pedseg.patients.datasets import DataSet, read_dataset
 
 __all__ = ["RESULT", "OrderedFedAvg", "Round", "client_app", "federate", "round_seed", "save_result", "server_app"]
 
 RESULT = "federated.safetensors"
 LEAST_CASES = 2  # before a statistic of them leaves a center
 
-client_app = ClientApp(mods=[enter_in_ledger])
+client_app = ClientApp(mods=[log_disclosure])
 server_app = ServerApp()
 log = logging.getLogger("flwr.pedseg")  # beneath Flower's logger: goes where its log goes
 _one_at_a_time = threading.Lock()
@@ -57,8 +57,8 @@ def describe(message: Message, context: Context) -> Message:
     cases = dataset.split("train")
     least = int(context.node_config.get("least-cases", LEAST_CASES))
     if len(cases) < least:
-        remedy = "Add cases, or lower the center's own bound (pedseg join --least-cases)."
-        raise refuse("E-FEW-CASES", dataset.center, f"{len(cases)} training cases, fewer than {least}.", remedy)
+        remedy = "Add cases, or lower the center's own bound (pedseg join --min-cases)."
+        raise input_error("E-FEW-CASES", dataset.center, f"{len(cases)} training cases, fewer than {least}.", remedy)
     answer: dict[str, ConfigRecordValues] = {
         "json": _describe_once(dataset.folder, _stamps(dataset.folder)),
         "center": center_name(dataset, context),
@@ -135,7 +135,9 @@ def own_data(context: Context) -> tuple[DataSet, int]:
     started = int(context.node_config.get("num-partitions", len(folders)))
     if index >= len(folders) or started != len(folders):
         remedy = "Start as many centers as there are data sets (flwr run: --federation-config num-supernodes=N)."
-        raise refuse("E-NO-CENTER", data, f"{len(folders)} data sets for {max(started, index + 1)} centers.", remedy)
+        raise input_error(
+            "E-NO-CENTER", data, f"{len(folders)} data sets for {max(started, index + 1)} centers.", remedy
+        )
     return _read(folders[index]), index
 
 
@@ -143,7 +145,7 @@ def center_folders(data: Path) -> list[Path]:
     """The data-set folders under `data` in the order of the centers, as `read_centers` sorts them."""
     folders = sorted(folder for folder in data.glob("[!.]*") if folder.is_dir())
     if not folders or (data / "dataset.json").exists():
-        raise refuse(
+        raise input_error(
             "E-NO-CENTERS", data, "this folder holds no data sets.", "Give the folder that holds one data set a center."
         )
     return folders
@@ -164,7 +166,7 @@ def _describe_once(folder: Path, stamps: tuple[int, ...]) -> str:
     """The fingerprint of the training cases as text, computed once as long as the tables do not change."""
     dataset = _read_once(folder, stamps)
     described = fingerprint(dataset, dataset.split("train")).to_json()
-    memory.give_back()
+    memory.release_memory()
     return described
 
 
@@ -180,8 +182,8 @@ def coordinate(grid: Grid, context: Context) -> None:
     last = None
     for last in federate(grid, context.run_config):
         log.info("round %d: loss %.4f", last.number, last.train_loss)
-        for finding in last.refused:
-            log.warning("round %d: %s", last.number, finding)
+        for problem in last.refused:
+            log.warning("round %d: %s", last.number, problem)
     assert last is not None
     save_result(last, str(context.run_config.get("out", "")))
     log.info("sha256 %s", last.sha256)

@@ -17,8 +17,8 @@ from flwr.app import Array, ArrayRecord, Message, MetricRecord, RecordDict
 from flwr.serverapp.strategy import FedAvg
 from numpy.typing import NDArray
 
+from pedseg.errors import InputProblem
 from pedseg.federation import _flower
-from pedseg.findings import Finding
 
 UPDATE_METRICS = frozenset({"num-examples", "train-loss", "center-index"})
 SCORE_METRICS = frozenset({"num-examples", "validation-dsc", "center-index"})
@@ -95,7 +95,7 @@ def to_weights(arrays: ArrayRecord) -> dict[str, NDArray]:
     return {name: array.numpy() for name, array in arrays.items()}
 
 
-def flaw(
+def validate_update(
     reply: Message | None,
     expected: Mapping[str, NDArray],
     *,
@@ -103,7 +103,7 @@ def flaw(
     index: int,
     cases: int,
     largest_update: float = 0.0,
-) -> Finding | None:
+) -> InputProblem | None:
     """What is wrong with a center's update, or None. No reply at all is wrong, too.
 
     `expected` is the model that was sent out, `index` and `cases` what the center said of
@@ -111,11 +111,11 @@ def flaw(
     change over all weights; 0: any.
     """
 
-    def refused(code: str, finding: str) -> Finding:
-        return Finding(code, center, finding, REMEDY)
+    def refused(code: str, problem: str) -> InputProblem:
+        return InputProblem(code, center, problem, REMEDY)
 
     if reply is None:
-        return silent(center)
+        return no_reply(center)
     if reply.has_error():
         return refused("E-CENTER-ERROR", f"the center stopped with an error ({reply.error.reason}).")
     records = reply.content
@@ -140,9 +140,9 @@ def flaw(
     return None
 
 
-def silent(center: str) -> Finding:
+def no_reply(center: str) -> InputProblem:
     """What is said of a center that did not answer, or is not there at all."""
-    return Finding("E-CENTER-SILENT", center, "no answer came.", REMEDY)
+    return InputProblem("E-CENTER-SILENT", center, "no answer came.", REMEDY)
 
 
 def update_norm(weights: Mapping[str, NDArray], expected: Mapping[str, NDArray]) -> float:

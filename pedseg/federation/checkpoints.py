@@ -1,6 +1,6 @@
 """The state of a federation on disk, one file a round, so that stopping it costs one round at most.
 
-A checkpoint holds the global weights and the story of its round. It counts only if it is whole
+A checkpoint holds the global weights and the progress of its round. It counts only if it is whole
 and belongs to the same settings, centers and cases.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pedseg.findings import Finding, PedsegInputError
+from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.learning.network import Weights, sha256_of
 from pedseg.learning.plans import Plan
 from pedseg.learning.training import load_weights, save_weights
@@ -31,7 +31,7 @@ class Round:
     train_loss: float
     losses: dict[str, float]
     validation_dsc: float | None = None
-    refused: tuple[Finding, ...] = ()
+    refused: tuple[InputProblem, ...] = ()
     restored: bool = False
 
     @property
@@ -47,10 +47,12 @@ def checkpoint_file(folder: Path, number: int) -> Path:
 
 def keep(folder: Path, round_: Round, identity: str, copies: int) -> None:
     """Write a round's checkpoint, then drop those beyond the number to keep."""
-    story = {key: getattr(round_, key) for key in ("number", "train_loss", "losses", "validation_dsc")}
-    story["refused"] = [asdict(finding) for finding in round_.refused]
+    progress = {key: getattr(round_, key) for key in ("number", "train_loss", "losses", "validation_dsc")}
+    progress["refused"] = [asdict(problem) for problem in round_.refused]
     file = checkpoint_file(folder, round_.number)
-    save_weights(file, round_.weights, round_.plan, settings=identity, sha256=round_.sha256, story=json.dumps(story))
+    save_weights(
+        file, round_.weights, round_.plan, settings=identity, sha256=round_.sha256, progress=json.dumps(progress)
+    )
     if copies:
         checkpoint_file(folder, round_.number - copies).unlink(missing_ok=True)
 
@@ -59,12 +61,12 @@ def read_checkpoint(file: Path, identity: str | None = None) -> Round | None:
     """A round from its checkpoint, or None if the file is missing, damaged or of a run with other settings."""
     try:
         weights, plan, metadata = load_weights(file)
-        story = json.loads(metadata["story"])
-        sound = metadata["sha256"] == sha256_of(weights) and identity in (None, metadata["settings"])
+        progress = json.loads(metadata["progress"])
+        valid = metadata["sha256"] == sha256_of(weights) and identity in (None, metadata["settings"])
     except (PedsegInputError, OSError, KeyError, ValueError):
         return None
-    refused = tuple(Finding(**finding) for finding in story.pop("refused"))
-    return Round(weights=weights, plan=plan, refused=refused, restored=True, **story) if sound else None
+    refused = tuple(InputProblem(**problem) for problem in progress.pop("refused"))
+    return Round(weights=weights, plan=plan, refused=refused, restored=True, **progress) if valid else None
 
 
 def restore(folder: Path | None, identity: str, rounds: int) -> Iterator[Round]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
+from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.federation import _flower
-from pedseg.findings import Finding, PedsegInputError, refuse
 from pedseg.learning.plans import Fingerprint
 
 
@@ -37,17 +37,19 @@ def enroll(grid: Grid, expected: int = 0) -> list[Center]:
     failed = []
     for node in nodes:
         if node not in replies:
-            failed.append(Finding("E-CENTER-SILENT", f"node {node}", "no answer came.", "Look at this center's log."))
+            failed.append(
+                InputProblem("E-CENTER-SILENT", f"node {node}", "no answer came.", "Look at this center's log.")
+            )
         elif replies[node].has_error():
             reason = f"the center stopped with an error ({replies[node].error.reason})."
-            failed.append(Finding("E-CENTER-ERROR", f"node {node}", reason, "Mend what the message names."))
+            failed.append(InputProblem("E-CENTER-ERROR", f"node {node}", reason, "Mend what the message names."))
     if failed:
         raise PedsegInputError(failed)
     centers = sorted((_introduce(reply) for reply in replies.values()), key=lambda center: center.index)
     if min(len({center.index for center in centers}), len({center.name for center in centers})) < len(centers):
         found = ", ".join(f"{center.index} {center.name}" for center in centers)
         remedy = "Give each center its own partition-id and its own name."
-        raise refuse("E-CENTER-TWICE", "federation", f"two centers have the same number or name: {found}.", remedy)
+        raise input_error("E-CENTER-TWICE", "federation", f"two centers have the same number or name: {found}.", remedy)
     return centers
 
 
@@ -61,11 +63,11 @@ def _introduce(reply: Message) -> Center:
             reply.metadata.src_node_id, index, str(answer["center"]), cases, Fingerprint.from_json(fingerprint)
         )
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise refuse(
+        raise input_error(
             "E-CENTER-ANSWER", node, f"its answer is not understood ({error}).", "Install the same pedseg there."
         ) from error
     if cases < 1 or cases != center.fingerprint.cases:
-        raise refuse(
+        raise input_error(
             "E-NO-CASES",
             center.name,
             f"it counts {cases} training cases.",

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from pedseg.findings import refuse
+from pedseg.errors import input_error
 from pedseg.scan import write_whole, written_aside
 
 COORDINATOR = "coordinator"
@@ -67,7 +67,7 @@ def make_keys(name: str) -> OwnKeys:
 def checked_name(name: str) -> str:
     """The name, if it can stand in the name of a file on every system."""
     if not NAME.fullmatch(name):
-        raise refuse("E-KEY-NAME", name, "this is no name for a member.", "Use 1 to 40 letters, digits, - and _.")
+        raise input_error("E-KEY-NAME", name, "this is no name for a member.", "Use 1 to 40 letters, digits, - and _.")
     return name
 
 
@@ -92,7 +92,9 @@ def write_keys(folder: Path, keys: OwnKeys) -> tuple[Path, Path]:
         with written_aside(private, content.encode(), mode=0o600) as part:
             os.link(part, private)  # unlike a renaming it fails when the name is taken
     except FileExistsError as error:
-        raise refuse("E-KEY-EXISTS", private, "there are keys of this name.", "Use them, or move them away.") from error
+        raise input_error(
+            "E-KEY-EXISTS", private, "there are keys of this name.", "Use them, or move them away."
+        ) from error
     write_whole(public, json.dumps(describe(keys.member), indent=1).encode())
     return private, public
 
@@ -142,9 +144,9 @@ def _fields(file: Path, remedy: str) -> Mapping[str, Any]:
     try:
         text = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise refuse("E-KEY-MISSING", file, "this key file is not there.", remedy) from error
+        raise input_error("E-KEY-MISSING", file, "this key file is not there.", remedy) from error
     except ValueError as error:
-        raise refuse("E-KEY-FILE", file, "this is no key file.", remedy) from error
+        raise input_error("E-KEY-FILE", file, "this is no key file.", remedy) from error
     return text
 
 
@@ -159,7 +161,7 @@ class _as_key_file:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, KeyError | TypeError | ValueError):
-            raise refuse(
+            raise input_error(
                 "E-KEY-FILE", self.file, f"the keys are not understood ({error}).", "Get the file again."
             ) from error
 

@@ -18,24 +18,24 @@ from flwr.app import ConfigRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from pedseg.federation.asking import answers, at_least_one, noting_losses, sound
+from pedseg.errors import input_error
 from pedseg.federation.averaging import (
     SCORE_METRICS,
     OrderedFedAvg,
     has_metrics,
     in_order,
     metric,
-    silent,
+    no_reply,
     to_arrays,
     to_weights,
 )
 from pedseg.federation.checkpoints import Round, keep, restore
+from pedseg.federation.config import IDENTITY, RunConfig, settings
 from pedseg.federation.enrollment import Center, enroll
 from pedseg.federation.in_process import OneRunGrid, untouched_randomness
-from pedseg.federation.privacy.masked_average import MaskedAverage, whole_numbers
-from pedseg.federation.settings import IDENTITY, RunConfig, settings
+from pedseg.federation.privacy.secure_average import MaskedAverage, whole_numbers
+from pedseg.federation.replies import answers, at_least_one, noting_losses, valid_updates
 from pedseg.federation.strategies import strategy_named
-from pedseg.findings import refuse
 from pedseg.learning.network import Weights, build, get_weights
 from pedseg.learning.plans import Plan, make_plan, merge
 
@@ -53,12 +53,12 @@ def federate(
     """
     config = settings(run_config)
     if strategy and config["masks"]:
-        raise refuse("E-SETTING", "masks", "another strategy was given.", "Choose one of the two.")
+        raise input_error("E-SETTING", "masks", "another strategy was given.", "Choose one of the two.")
     strategy = strategy or _strategy(grid, config)
     with untouched_randomness():
         centers = enroll(grid, config["centers"])
         merged = merge([center.fingerprint for center in centers])
-        plan = plan or make_plan(merged, config["profile"], config["posture"], gin=config["gin"])
+        plan = plan or make_plan(merged, config["profile"], config["orientation"], gin=config["gin"])
         weights = get_weights(build(plan, config["seed"]))
     folder = Path(str(config["out"])) / "rounds" if config["out"] else None
     identity = _identity(config, plan, centers, strategy)
@@ -119,10 +119,12 @@ def _play(
     if isinstance(strategy, OrderedFedAvg):
         strategy.expect(sum(center.cases for center in asked))
     unasked = [center for center in centers if center.node_id not in by_node]
-    refused = [masks.left_out(center) if masks else silent(center.name) for center in unasked]
+    refused = [masks.left_out(center) if masks else no_reply(center.name) for center in unasked]
     losses: dict[str, float] = {}
     given = answers(grid, [by_node[center.node_id] for center in asked])
-    replies = sound(asked, given, whole_numbers(weights) if masks else weights, config["largest-update"], refused)
+    replies = valid_updates(
+        asked, given, whole_numbers(weights) if masks else weights, config["largest-update"], refused
+    )
     arrays, metrics = strategy.aggregate_train(number, at_least_one(noting_losses(replies, losses), refused))
     if masks and arrays is None:
         refused.append(masks.void(losses, number))

@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from flwr.app import ArrayRecord, Message, MetricRecord
 from flwr.serverapp.strategy import FedAvg, FedMedian, FedTrimmedAvg, Krum
 
+from pedseg.errors import input_error
 from pedseg.federation.averaging import LEAST_NODES, OrderedFedAvg, in_order
-from pedseg.findings import refuse
 
 
 class Robust(FedAvg):
@@ -31,8 +31,8 @@ class Robust(FedAvg):
         ordered = in_order(replies)
         if len(ordered) <= 2 * self.hostile:
             found = f"{len(ordered)} sound updates cannot outvote {self.hostile} hostile."
-            remedy = "Wait for more centers (--least), or trust more of them (--hostile)."
-            raise refuse("E-TOO-FEW-CENTERS", f"round {server_round}", found, remedy)
+            remedy = "Wait for more centers (--min-centers), or trust more of them (--num-malicious)."
+            raise input_error("E-TOO-FEW-CENTERS", f"round {server_round}", found, remedy)
         self.adapt(len(ordered))
         return super().aggregate_train(server_round, ordered)
 
@@ -73,5 +73,5 @@ def strategy_named(name: str, hostile: int = 1) -> FedAvg:
     if name == "average":
         return OrderedFedAvg()
     if name not in robust:
-        raise refuse("E-SETTING", "strategy", f"the value is {name!r}.", f"Give one of {', '.join(STRATEGIES)}.")
+        raise input_error("E-SETTING", "strategy", f"the value is {name!r}.", f"Give one of {', '.join(STRATEGIES)}.")
     return robust[name](hostile)

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from flwr.app import UserConfigValue
 
+from pedseg.datasets.reading import read_dataset
+from pedseg.errors import input_error
 from pedseg.federation.apps import center_folders, client_app, save_result
 from pedseg.federation.checkpoints import Round
-from pedseg.federation.deployment.on_ray import ray_rounds
+from pedseg.federation.config import DEFAULTS
+from pedseg.federation.deployment.ray_simulation import ray_rounds
 from pedseg.federation.deployment.superlink import superlink_rounds
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.keys import own_keys
-from pedseg.federation.mailbox.end_to_end import federate_by_mailbox
+from pedseg.federation.mailbox.run import federate_by_mailbox
 from pedseg.federation.rounds import federate as play
-from pedseg.federation.settings import DEFAULTS
-from pedseg.findings import refuse
-from pedseg.patients.datasets import read_dataset
 
 TRANSPORTS = ("in-process", "ray", "superlink", "mailbox")
 
@@ -65,7 +65,7 @@ def federate(
         assert last is not None
         save_result(last, out)
     else:
-        raise refuse("E-TRANSPORT", transport, "there is no such way.", f"Give one of {', '.join(TRANSPORTS)}.")
+        raise input_error("E-TRANSPORT", transport, "there is no such way.", f"Give one of {', '.join(TRANSPORTS)}.")
 
 
 def _keys_for_all(data: Path, out: Path) -> Path:

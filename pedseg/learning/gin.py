@@ -33,7 +33,7 @@ SMALLEST = 1e-5  # in the divisor
 
 
 @dataclass(frozen=True)
-class Chance:
+class GinParameters:
     """What is drawn for one call: by layer kernels (samples, out, in, k, k, k) and biases (samples, out); alphas."""
 
     kernels: tuple[NDArray[np.float32], ...]
@@ -41,7 +41,7 @@ class Chance:
     alphas: NDArray[np.float32]  # (samples,)
 
 
-def draw(samples: int, channels: int, rng: np.random.Generator, *, shared: bool = False) -> Chance:
+def draw(samples: int, channels: int, rng: np.random.Generator, *, shared: bool = False) -> GinParameters:
     """Draw kernels, biases and alphas for a batch; `shared` gives all samples the same kernels and biases."""
     widths = (channels, *[CHANNELS] * (LAYERS - 1), channels)
     kernels, biases, own = [], [], 1 if shared else samples
@@ -51,7 +51,7 @@ def draw(samples: int, channels: int, rng: np.random.Generator, *, shared: bool 
         bias = rng.standard_normal((own, outputs), dtype=np.float32)
         kernels.append(np.repeat(weights, samples // own, axis=0))
         biases.append(np.repeat(bias, samples // own, axis=0))
-    return Chance(tuple(kernels), tuple(biases), rng.random(samples, dtype=np.float32))
+    return GinParameters(tuple(kernels), tuple(biases), rng.random(samples, dtype=np.float32))
 
 
 def gin(
@@ -66,7 +66,9 @@ def gin(
 
 
 @torch.no_grad()
-def changed(scans: NDArray[np.float32], chance: Chance, inside: NDArray[np.bool_] | None = None) -> NDArray[np.float32]:
+def changed(
+    scans: NDArray[np.float32], chance: GinParameters, inside: NDArray[np.bool_] | None = None
+) -> NDArray[np.float32]:
     """Scans (samples, channels, x, y, z) after the layers, the mixing and the scaling that `chance` says."""
     x = torch.from_numpy(np.ascontiguousarray(scans, dtype=np.float32))
     body = None if inside is None else torch.from_numpy(inside)[:, None]

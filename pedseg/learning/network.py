@@ -31,7 +31,7 @@ def build(plan: Plan, seed: int = 0) -> nn.Module:
     """The plan's network with initial weights that depend on the seed alone.
 
     Input (batch, 1, x, y, z) normalized intensities. Output logits: `compact` gives
-    (batch, organs + 1, 8, x/2, y/2, z/2), see `fold`; `dynunet` (batch, organs + 1, x, y, z),
+    (batch, organs + 1, 8, x/2, y/2, z/2), see `space_to_depth`; `dynunet` (batch, organs + 1, x, y, z),
     in training mode (batch, heads, organs + 1, x, y, z).
     """
     with _random_numbers, torch.random.fork_rng(devices=[]):
@@ -63,7 +63,7 @@ def _dynunet(channels: int, network: dict) -> nn.Module:
     )
 
 
-def fold(volume: Tensor) -> Tensor:
+def space_to_depth(volume: Tensor) -> Tensor:
     """Space to depth: (batch, c, x, y, z) → (batch, c, 8, x/2, y/2, z/2), nothing lost."""
     batch, channels, *space = volume.shape
     x, y, z = (n // FOLD for n in space)
@@ -71,8 +71,8 @@ def fold(volume: Tensor) -> Tensor:
     return volume.permute(0, 1, 3, 5, 7, 2, 4, 6).reshape(batch, channels, FOLD**3, x, y, z)
 
 
-def unfold(volume: Tensor) -> Tensor:
-    """Depth to space, the inverse of `fold`."""
+def depth_to_space(volume: Tensor) -> Tensor:
+    """Depth to space, the inverse of `space_to_depth`."""
     batch, channels, _, x, y, z = volume.shape
     volume = volume.reshape(batch, channels, FOLD, FOLD, FOLD, x, y, z)
     return volume.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(batch, channels, x * FOLD, y * FOLD, z * FOLD)
@@ -104,7 +104,7 @@ class CompactUNet(nn.Module):
         """Logits (batch, channels, 8, x/2, y/2, z/2) of an image (batch, 1, x, y, z); sizes are multiples of 8."""
         center, gain = self.soft
         window = ((image - center) * gain).clamp(-SOFT_TISSUE_EDGE, SOFT_TISSUE_EDGE)
-        features = torch.cat([fold(image)[:, 0], fold(window)[:, 0], _coordinates(image)], dim=1)
+        features = torch.cat([space_to_depth(image)[:, 0], space_to_depth(window)[:, 0], _coordinates(image)], dim=1)
         skips = []
         for block in self.down:
             features = block(features)

@@ -26,14 +26,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import organs as organ_table
-from pedseg.findings import PedsegInputError, refuse
-from pedseg.learning.fingerprints import Fingerprint, Grid, OrganCount, fingerprint, merge
+from pedseg.errors import PedsegInputError, input_error
+from pedseg.learning.fingerprint import Fingerprint, Grid, OrganCount, fingerprint, merge
 from pedseg.scan import Spacing
 
 __all__ = ["Fingerprint", "Grid", "OrganCount", "Plan", "fingerprint", "make_plan", "merge"]
 
 PROFILES = ("lesson", "clinic")
-POSTURES = ("ignored", "rotated", "turned")
+ORIENTATIONS = ("none", "augment", "reorient")
 SMALLEST_PIECE = 0.1  # of an organ's mean volume
 
 LESSON_SPACING_MM = (3.0, 3.0, 4.0)
@@ -61,9 +61,9 @@ class Plan:
 
     `organs` names in table order (channels 1, 2, … of the network); `spacing_mm` and `patch`
     (voxels) along x, y, z; intensities are clipped to `clip_hu`, then (HU - `mean_hu`) / `sd_hu`;
-    `network` is what `pedseg.learning.network.build` needs. `posture` is how patients on their side are
+    `network` is what `pedseg.learning.network.build` needs. `orientation` is how patients on their side are
     met: `ignored`; `rotated`, scans are rotated at random in training; `turned`, every scan is turned
-    onto its back first. Pieces smaller than `smallest_ml` of an organ are taken out of what is drawn.
+    onto its back first. Pieces smaller than `min_component_ml` of an organ are taken out of what is drawn.
     `intensity` is `hu` where all scans are CT; `body` where MR is among them: then no HU is asked for, each scan is
     measured by the gray values of its own body (see `preprocessing`), and `clip_hu` is in that measure. `gin` is the
     share of the training samples that random convolutions change (see `gin`).
@@ -78,8 +78,8 @@ class Plan:
     mean_hu: float
     sd_hu: float
     network: dict
-    posture: str = "ignored"
-    smallest_ml: dict[str, float] = field(default_factory=dict)
+    orientation: str = "none"
+    min_component_ml: dict[str, float] = field(default_factory=dict)
     intensity: str = "hu"
     gin: float = 0.0
 
@@ -107,29 +107,33 @@ class Plan:
         return cls(**fields)
 
 
-def make_plan(merged: Fingerprint, profile: str = "lesson", posture: str = "", *, gin: float = 0.0) -> Plan:
+def make_plan(merged: Fingerprint, profile: str = "lesson", orientation: str = "", *, gin: float = 0.0) -> Plan:
     """The plan for scans with this fingerprint; profile `lesson` or `clinic`.
 
-    `posture` is the profile's own if not given: `turned` for the lesson, `rotated`, as in the
+    `orientation` is the profile's own if not given: `reorient` for the lesson, `augment`, as in the
     pediatric study, for the clinic; with MR, where no bone is bright enough to tell the back, patients are not turned.
     Raises `PedsegInputError` if no case holds an annotated organ voxel, if the scans are too small for the clinic's
     network, or if MR scans shall be turned.
     """
     if profile not in PROFILES:
         raise ValueError(f"There is no profile {profile!r}; choose one of {', '.join(PROFILES)}.")
-    if posture not in ("", *POSTURES):
-        raise ValueError(f"There is no posture {posture!r}; choose one of {', '.join(POSTURES)}.")
+    if orientation not in ("", *ORIENTATIONS):
+        raise ValueError(f"There is no orientation {orientation!r}; choose one of {', '.join(ORIENTATIONS)}.")
     names = tuple(name for name in organ_table.NAMES if name in merged.organs)
     with_mr = "MR" in merged.modalities
     if not names or not (any(merged.hu_parts) or (with_mr and any(row.present for row in merged.organs.values()))):
-        raise refuse("E-NO-LABELS", profile, "no case holds an annotated organ.", "Give at least one labeled case.")
+        raise input_error(
+            "E-NO-LABELS", profile, "no case holds an annotated organ.", "Give at least one labeled case."
+        )
     sizes = _lesson(merged) if profile == "lesson" else _clinic(merged, classes=len(names) + 1)
     spacing_mm, patch, batch, network = sizes
-    if with_mr and posture == "turned":
-        remedy = "Choose the posture ignored or rotated."
-        raise refuse("E-POSTURE", profile, "MR scans are among these, whose bones are dark; none is turned.", remedy)
-    posture = posture or {"lesson": "ignored" if with_mr else "turned", "clinic": "rotated"}[profile]
-    if profile == "lesson" and posture == "rotated":  # room for a body in every turn
+    if with_mr and orientation == "reorient":
+        remedy = "Choose the orientation none or augment."
+        raise input_error(
+            "E-POSTURE", profile, "MR scans are among these, whose bones are dark; none is turned.", remedy
+        )
+    orientation = orientation or {"lesson": "none" if with_mr else "reorient", "clinic": "augment"}[profile]
+    if profile == "lesson" and orientation == "augment":  # room for a body in every turn
         patch = (max(patch[:2]), max(patch[:2]), patch[2])
     return Plan(
         profile=profile,
@@ -139,8 +143,8 @@ def make_plan(merged: Fingerprint, profile: str = "lesson", posture: str = "", *
         batch=batch,
         **_intensities(merged, with_mr),
         network=network,
-        posture=posture,
-        smallest_ml={name: round(SMALLEST_PIECE * merged.organs[name].mean_ml, 3) for name in names},
+        orientation=orientation,
+        min_component_ml={name: round(SMALLEST_PIECE * merged.organs[name].mean_ml, 3) for name in names},
         gin=gin,
     )
 
@@ -154,7 +158,9 @@ def with_filters(plan: Plan, first: int) -> Plan:
 
 def fixed_width(profile: str) -> PedsegInputError:
     """The error for filters wished for a profile other than the clinic's."""
-    return refuse("E-FILTERS", profile, "this profile's network has a width of its own.", "Use the profile clinic.")
+    return input_error(
+        "E-FILTERS", profile, "this profile's network has a width of its own.", "Use the profile clinic."
+    )
 
 
 def _intensities(merged: Fingerprint, with_mr: bool) -> dict[str, Any]:
@@ -200,7 +206,9 @@ def _clinic(merged: Fingerprint, classes: int) -> Sizes:
     patch, strides, kernels, filters, batch = _fit(target[order], median_shape[order], merged.cases, classes)
     if len(strides) < FEWEST_STAGES:
         found = f"the median scan has {' × '.join(f'{n:g}' for n in median_shape)} voxels."
-        raise refuse("E-TOO-SMALL", "clinic", found, "Use the profile lesson, or scans of at least 16 voxels a side.")
+        raise input_error(
+            "E-TOO-SMALL", "clinic", found, "Use the profile lesson, or scans of at least 16 voxels a side."
+        )
     back = np.argsort(order)
     network = {
         "kind": "dynunet",

@@ -2,7 +2,7 @@
 
 The steps are nnU-Net's: reorient, resample to the plan's spacing, crop, clip and normalize.
 
-Where MR is among the scans, no HU is asked for: the body is what differs from the air around it (`posture.air_edge`),
+Where MR is among the scans, no HU is asked for: the body is what differs from the air around it (`air_edge`),
 and its gray values are counted from their median, in units of their middle half (1.35 of it make the standard deviation
 of a normal distribution, and neither lung nor a bright bladder can stretch it). Outside the body everything is exactly
 0, so that air tells nothing: neither to the network nor to what random convolutions measure (`gin`).
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pedseg import organs
+from pedseg.learning.orientation import body_box, body_mask, box_around, to_supine
 from pedseg.learning.plans import Plan
-from pedseg.learning.posture import body_box, box_around, on_its_back, whole_body
 from pedseg.scan import Scan, resample
 
 MIDDLE_HALF = 1.349  # standard deviations that the middle half of a normal distribution spans
@@ -50,14 +50,14 @@ def prepare(
     Images are resampled linearly, for the clinic by cubic splines as in nnU-Net. Where the plan turns
     patients onto their back, the prepared grid is turned in the room, and `affine` says so.
     """
-    if plan.posture == "turned":
-        scan, labels = on_its_back(scan, labels)
+    if plan.orientation == "reorient":
+        scan, labels = to_supine(scan, labels)
     coarse = resample(scan, plan.spacing_mm, order=3 if plan.profile == "clinic" else 1)
     if plan.intensity == "body":
-        inside = whole_body(scan)  # on the scan's own grid, where couches are thin
+        inside = body_mask(scan)  # on the scan's own grid, where couches are thin
         inside = resample(Scan(inside.astype(np.uint8), scan.affine), plan.spacing_mm, order=0).voxels > 0
         box, air = box_around(inside, coarse.spacing_mm), 0.0
-        image = by_its_body(coarse.voxels, inside, plan.clip_hu)[box]
+        image = normalize_by_body(coarse.voxels, inside, plan.clip_hu)[box]
     else:
         box, air = body_box(coarse), (plan.clip_hu[0] - plan.mean_hu) / plan.sd_hu
         image = (np.clip(coarse.voxels[box], *plan.clip_hu) - plan.mean_hu) / plan.sd_hu
@@ -78,7 +78,7 @@ def prepare(
     )
 
 
-def by_its_body(voxels: NDArray, inside: NDArray[np.bool_], limits: tuple[float, float]) -> NDArray[np.float32]:
+def normalize_by_body(voxels: NDArray, inside: NDArray[np.bool_], limits: tuple[float, float]) -> NDArray[np.float32]:
     """Gray values counted from the body's median, in robust standard deviations within `limits`; 0 outside the body."""
     if not inside.any():
         return np.zeros(voxels.shape, dtype=np.float32)

@@ -21,14 +21,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pedseg.findings import refuse
-from pedseg.learning.augment import augment, rotated
+from pedseg.datasets.reading import Case, DataSet, load_image, load_labels
+from pedseg.errors import input_error
+from pedseg.learning.augmentation import augment, rotated
 from pedseg.learning.devices import device_of, fastest_device, has_bfloat16, use_threads
 from pedseg.learning.loss import dice_cross_entropy
-from pedseg.learning.network import Weights, build, fold, set_weights
+from pedseg.learning.network import Weights, build, set_weights, space_to_depth
 from pedseg.learning.plans import Plan
 from pedseg.learning.preprocessing import Prepared, prepare
-from pedseg.patients.datasets import Case, DataSet, load_image, load_labels
 from pedseg.scan import write_whole
 
 LESSON_RATE = 1e-2
@@ -83,7 +83,7 @@ def train(
     Raises `PedsegInputError` if there is no case, or if the loss stops being a number.
     """
     if not prepared:
-        raise refuse(
+        raise input_error(
             "E-NO-CASES", plan.profile, "there is no training case.", "Give the center at least one labeled case."
         )
     use_threads(plan)
@@ -101,7 +101,7 @@ def train(
         optimizer.step()
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise refuse(
+            raise input_error(
                 "E-DIVERGED",
                 plan.profile,
                 f"the loss is {value} at step {number}.",
@@ -141,7 +141,7 @@ def _batch(
         epoch, index = divmod(place, len(prepared))
         case = prepared[np.random.default_rng((seed, epoch)).permutation(len(prepared))[index]]
         rng = np.random.default_rng((seed, number, place))
-        if plan.profile == "lesson" and plan.posture == "rotated":
+        if plan.profile == "lesson" and plan.orientation == "augment":
             case = rotated(case, plan, rng)
         pairs.append(_cut(case, plan, rng))
         seeds.append(int(rng.integers(2**31)))
@@ -202,7 +202,7 @@ def _loss(
         ]
         return sum((w * loss for w, loss in zip(weights, losses, strict=True)), torch.zeros(())) / sum(weights)
     if logits.ndim == 6:  # folded: (batch, classes, 8, x/2, y/2, z/2)
-        labels = fold(labels[:, None])[:, 0]
+        labels = space_to_depth(labels[:, None])[:, 0]
     return dice_cross_entropy(logits, labels, unknown, dice_weight=dice_weight)
 
 
@@ -230,11 +230,11 @@ def load_weights(file: Path) -> tuple[Weights, Plan, dict[str, str]]:
             weights = {name: stream.get_tensor(name) for name in stream.keys()}
         return weights, Plan.from_json(metadata.pop("plan")), metadata
     except FileNotFoundError as error:
-        raise refuse(
+        raise input_error(
             "E-FILE-MISSING", file, "there is no such file of weights.", "Check the name and the folder."
         ) from error
     except (safetensors.SafetensorError, KeyError, json.JSONDecodeError, TypeError) as error:
-        raise refuse(
+        raise input_error(
             "E-WEIGHTS",
             file,
             f"this is no file of pedseg weights ({error}).",

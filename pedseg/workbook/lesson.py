@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pedseg import memory
-from pedseg.patients.centers import CENTERS, COHORT, appointments, make_dataset
-from pedseg.patients.datasets import DataSet, read_dataset
-from pedseg.workbook.judging import judge
+from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.phantoms.centers import CENTERS, COHORT, make_dataset, planned_scans
+from pedseg.workbook.exercise_checks import judge
 from pedseg.workbook.questions import QUESTIONS
 
 PACKAGES = ("pedseg", "torch", "monai", "flwr", "nibabel", "matplotlib", "ipywidgets")
@@ -41,7 +41,7 @@ def setup() -> None:
     """Make the machine predictable and say what runs here; the first line of every notebook."""
     global _started
     _started = time.perf_counter()
-    memory.keep_low()
+    memory.limit_heap()
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")  # 70 MiB less for an eighth more work
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # one thread is the only speed that can be promised
         os.environ.setdefault(variable, "1")
@@ -107,7 +107,7 @@ def _grow(folder: Path, **cases: int) -> list[DataSet]:
     found = []
     for number, center in enumerate(CENTERS.values(), start=901):
         target = folder / f"Dataset{number}_{center.name}"
-        scans = len(appointments(center, **cases))
+        scans = len(planned_scans(center, **cases))
         list(progress(make_dataset(center, target, **cases), scans, f"children of {center.name}"))
         found.append(read_dataset(target))
     return found
@@ -181,7 +181,7 @@ def finish() -> None:
     say("Before you open the next one: Kernel → Shut Down gives the memory back.")
 
 
-def machine() -> None:
+def check_environment() -> None:
     """Say line by line whether this machine can run the workbook, and what to do where it cannot."""
     say(
         "\n".join(

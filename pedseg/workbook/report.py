@@ -15,13 +15,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from pedseg.errors import input_error
 from pedseg.evaluation.failures import Failure
 from pedseg.evaluation.statistics import read_rows, story
-from pedseg.findings import refuse
 from pedseg.organs import organ
 from pedseg.scan import write_whole
 from pedseg.workbook import tables
-from pedseg.workbook.pictures import draw_pictures
+from pedseg.workbook.contour_pictures import draw_pictures
 from pedseg.workbook.svg import dot_chart, line_chart
 from pedseg.workbook.tables import html_table, number, percent
 
@@ -42,11 +42,11 @@ def write_report(study_folder: Path) -> Path:
     folder = Path(study_folder)
     for name in ("cases.csv", "summary.json"):
         if not (folder / name).is_file():
-            raise refuse(
+            raise input_error(
                 "E-NO-STUDY", folder / name, "there is no such file.", "Run `python3 run.py study` to its end first."
             )
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    told = summary.get("story") or story(read_rows(folder / "cases.csv"))
+    told = summary.get("statistics") or story(read_rows(folder / "cases.csv"))
     file = folder / "report.html"
     write_whole(file, page(summary, told, pictures(folder, summary), read_failures(folder)).encode())
     return file

@@ -13,34 +13,36 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pedseg.evaluation.failures import KINDS, Failure
-from pedseg.evaluation.results import Arm, Results, organ_mean
+from pedseg.evaluation.results import ModelKey, Results, organ_mean
 from pedseg.organs import EVALUATED, organ
 
 Rows = Iterable[Mapping[str, Any]]
 ORDER = ("local", "federated", "centralized")
 
 
-def title(arm: Arm) -> str:
+def title(model_key: ModelKey) -> str:
     """What a model is called: `Polder alone`, `federated`, `centralized`."""
-    return f"{arm.trained_on} alone" if arm.model == "local" else arm.model
+    return f"{model_key.trained_on} alone" if model_key.model == "local" else model_key.model
 
 
-def arms(results: Results) -> list[Arm]:
+def model_keys(results: Results) -> list[ModelKey]:
     """The models of some results, those of single hospitals first."""
-    return sorted(results.arms, key=_place)
+    return sorted(results.model_keys, key=_place)
 
 
-def _place(arm: Arm) -> tuple[int, str]:
+def _place(model_key: ModelKey) -> tuple[int, str]:
     """Where a model stands in a list: single hospitals, federated, centralized, then any further."""
-    return (ORDER.index(arm.model) if arm.model in ORDER else len(ORDER), arm.trained_on)
+    return (ORDER.index(model_key.model) if model_key.model in ORDER else len(ORDER), model_key.trained_on)
 
 
 def means(rows: Rows, measure: str = "dsc") -> dict[str, dict[str, float]]:
     """Mean over the evaluated organs: `means[model][center tested]`; each organ weighs the same."""
     results = Results(rows)
     found = {
-        title(arm): {c: organ_mean(results, arm, c, measure, results.evaluated)["mean"] for c in results.centers}
-        for arm in arms(results)
+        title(model_key): {
+            c: organ_mean(results, model_key, c, measure, results.evaluated)["mean"] for c in results.centers
+        }
+        for model_key in model_keys(results)
     }
     return {name: {c: value for c, value in line.items() if value is not None} for name, line in found.items()}
 
@@ -49,9 +51,9 @@ def by_organ(rows: Rows, center: str, measure: str = "dsc") -> dict[str, dict[st
     """Mean and 95 % interval of each evaluated organ in one center's test children, by model, for `charts.dots`."""
     results = Results(rows)
     found: dict[str, dict[str, tuple[float, float, float]]] = {}
-    for arm in arms(results):
-        lines = {name: organ_mean(results, arm, center, measure, [name]) for name in results.evaluated}
-        found[title(arm)] = {name: interval(line) for name, line in lines.items() if line["mean"] is not None}
+    for model_key in model_keys(results):
+        lines = {name: organ_mean(results, model_key, center, measure, [name]) for name in results.evaluated}
+        found[title(model_key)] = {name: interval(line) for name, line in lines.items() if line["mean"] is not None}
     return found
 
 
@@ -68,7 +70,7 @@ def false_kidneys(rows: Rows) -> list[dict[str, Any]]:
         {
             "child": row["case"],
             "removed": organ(row["organ"]).plain,
-            "model": title(Arm(row["model"], row["trained_on"])),
+            "model": title(ModelKey(row["model"], row["trained_on"])),
             "drawn all the same (mL)": round(float(row["predicted_ml"]), 1),
         }
         for row in gone
@@ -83,11 +85,11 @@ def kidneys(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     `lines` are those of `story(rows)["kidneys"]`.
     """
     chosen = [line for line in lines if line["kidney"] == "both" and line["removed"]]
-    chosen.sort(key=lambda line: (line["tested_on"], _place(Arm(line["model"], line["trained_on"]))))
+    chosen.sort(key=lambda line: (line["tested_on"], _place(ModelKey(line["model"], line["trained_on"]))))
     return [
         {
             "children of": line["tested_on"],
-            "drawn by": title(Arm(line["model"], line["trained_on"])),
+            "drawn by": title(ModelKey(line["model"], line["trained_on"])),
             "kidneys gone": line["removed"],
             "median drawn there (mL)": round(line["median_false_ml"], 1),
             "more than 1 mL drawn there": _share(line, "share_false"),
@@ -112,17 +114,17 @@ def by_cause(
 ) -> dict[str, dict[str, tuple[float, float, float]]]:
     """What each cause costs each model in one center's test children, with its interval, for `charts.dots`.
 
-    `costs` are the lines of causes.json. The cause that is dearest for the federated model comes first. `only` is how
+    `costs` are the lines of shift.json. The cause that is dearest for the federated model comes first. `only` is how
     the names of the wanted causes begin, `without` the name of one that is left out besides.
     """
-    lines = [line for line in costs if line["tested_on"] == center and line["cause"] not in ("nothing", without)]
-    chosen = [line for line in lines if line["cause"].startswith(only)]
-    dear = {line["cause"]: line["cost"] for line in chosen if line["model"] == "federated"}
-    chosen.sort(key=lambda line: (_place(Arm(line["model"], center)), -dear.get(line["cause"], 0.0)))
+    lines = [line for line in costs if line["tested_on"] == center and line["factor"] not in ("nothing", without)]
+    chosen = [line for line in lines if line["factor"].startswith(only)]
+    dear = {line["factor"]: line["cost"] for line in chosen if line["model"] == "federated"}
+    chosen.sort(key=lambda line: (_place(ModelKey(line["model"], center)), -dear.get(line["factor"], 0.0)))
     found: dict[str, dict[str, tuple[float, float, float]]] = {}
     for line in chosen:
         interval = line["interval"] or (line["cost"],) * 2  # one patient has none
-        found.setdefault(title(Arm(line["model"], center)), {})[line["cause"]] = (line["cost"], *interval)
+        found.setdefault(title(ModelKey(line["model"], center)), {})[line["factor"]] = (line["cost"], *interval)
     return found
 
 
@@ -133,7 +135,7 @@ def by_scenario(means: Iterable[Mapping[str, Any]], scenario: str) -> dict[str, 
     chosen.sort(key=lambda line: line["model"] != "local")
     found: dict[str, dict[str, float]] = {}
     for line in chosen:
-        name = title(Arm(line["model"], line["trained_on"])).replace("_gin", " with GIN")
+        name = title(ModelKey(line["model"], line["trained_on"])).replace("_gin", " with GIN")
         found.setdefault(name, {})[line["tested_on"]] = line["five"]["mean"]
     tests = sorted({test for row in found.values() for test in row}, key=lambda test: (len(test.split()) > 1, test))
     return {name: {test: row[test] for test in tests if test in row} for name, row in found.items()}
@@ -164,10 +166,10 @@ def _differences(lines: Iterable[Mapping[str, Any]], second: str, name: str) -> 
 def kinds(failures: Iterable[Failure]) -> list[dict[str, Any]]:
     """How often each kind of failure happened to each model, one line a kind."""
     failures = list(failures)
-    counts = Counter((failure.kind, failure.arm) for failure in failures)
-    models = sorted({failure.arm for failure in failures}, key=_place)
+    counts = Counter((failure.kind, failure.model_key) for failure in failures)
+    models = sorted({failure.model_key for failure in failures}, key=_place)
     return [
-        {"kind": kind, "in words": words, **{title(arm): counts[kind, arm] for arm in models}}
+        {"kind": kind, "in words": words, **{title(model_key): counts[kind, model_key] for model_key in models}}
         for kind, words in KINDS.items()
     ]
 
@@ -223,8 +225,8 @@ def by_noise(rows: Rows) -> tuple[dict[str, dict[float, list[float]]], dict[floa
     """Whole trainings with noise: DSC of each seed by hospitals and noise, and what stands under each noise."""
     values: dict[str, dict[float, list[float]]] = {}
     labels: dict[float, str] = {}
-    for row in sorted(rows, key=lambda row: (int(row["hospitals"]), float(row["noise"]))):
-        noise, epsilon = float(row["noise"]), float(row["epsilon"])
+    for row in sorted(rows, key=lambda row: (int(row["hospitals"]), float(row["noise_multiplier"]))):
+        noise, epsilon = float(row["noise_multiplier"]), float(row["epsilon"])
         values.setdefault(f"{row['hospitals']} hospitals", {}).setdefault(noise, []).append(float(row["dsc"]))
         labels[noise] = f"{noise:g}\nε = {epsilon:.0e}" if math.isfinite(epsilon) else f"{noise:g}\nno promise"
     return values, dict(sorted(labels.items()))

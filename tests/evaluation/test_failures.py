@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from pedseg.datasets.cases import Case
 from pedseg.evaluation.failures import KINDS, Failure, Look, by_severity, explain, from_contours, from_rows, worst
-from pedseg.evaluation.results import Arm
-from pedseg.patients.cases import Case
+from pedseg.evaluation.results import ModelKey
 
 
 def row(case: str, organ: str = "Liver", dsc: float | None = 0.9, **changed) -> dict:
@@ -63,7 +63,7 @@ def test_only_the_first_seed_counts():
 
 def test_what_is_known_of_the_case_and_where_to_look_come_in():
     case = Case("c1", "p1", "Neckar", "test", Path("i"), None, ("Kidney_L",), ("Kidney_L",), age_months=11)
-    look = {(Arm("local", "Polder"), "Neckar", "c1", "Kidney_L"): Look((1, 2, 3), False)}
+    look = {(ModelKey("local", "Polder"), "Neckar", "c1", "Kidney_L"): Look((1, 2, 3), False)}
     (false,) = from_rows([row("c1", "Kidney_L", None)], {("Neckar", "c1"): case}, look)
     assert false.voxel == (1, 2, 3)
     assert (
@@ -100,7 +100,7 @@ def test_every_kind_has_its_words_and_everything_is_found_here():
     assert set(KINDS) == {"worst", "missed", "false", "swapped", "part", "displaced", "leaking"}
     assert callable(from_contours)
     for kind in KINDS:
-        assert explain(kind, "Liver", None, Arm("local", "Polder"))
+        assert explain(kind, "Liver", None, ModelKey("local", "Polder"))
 
 
 @pytest.mark.parametrize("present", ["1", "True"])

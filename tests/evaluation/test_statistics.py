@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from pedseg.evaluation.records import COLUMNS
-from pedseg.evaluation.results import Arm, Results, contrast, organ_mean
+from pedseg.evaluation.reporting import COLUMNS
+from pedseg.evaluation.results import ModelKey, Results, contrast, organ_mean
 from pedseg.evaluation.statistics import better, read_rows, story, worse
 from pedseg.organs import EVALUATED, NAMES
 
@@ -30,12 +30,12 @@ def row(organ: str = "Liver", dsc: float | None = 0.9, **changed) -> dict:
 
 def study(*, patients: int = 20, seeds: int = 2, organs: tuple[str, ...] = NAMES) -> list[dict]:
     """A study with a known truth: away costs 0.1 DSC on every organ, the federation 0.005, pooling gains 0.005."""
-    arms = [("local", "Neckar"), ("local", "Polder"), ("federated", POOLED), ("centralized", POOLED)]
+    model_keys = [("local", "Neckar"), ("local", "Polder"), ("federated", POOLED), ("centralized", POOLED)]
     rows = []
     for number, (center, organ, seed) in enumerate((c, o, s) for c in CENTERS for o in organs for s in range(seeds)):
         for k in range(patients):
             mine = 0.85 + 0.05 * np.random.default_rng((k, CENTERS.index(center), organs.index(organ))).normal() / 3
-            for a, (model, trained_on) in enumerate(arms):
+            for a, (model, trained_on) in enumerate(model_keys):
                 noise = 0.002 * np.random.default_rng((number, k, a)).normal()
                 shift = {"federated": -0.005, "centralized": 0.005}.get(model, 0.0 if trained_on == center else -0.1)
                 gone = organ == "Kidney_L" and k < 5
@@ -65,14 +65,14 @@ def test_a_patients_scans_are_averaged_before_seeds():
         row(dsc=0.8, case="a"), row(dsc=0.6, case="b"), row(dsc=0.9, seed=1, case="a"),  # one scan failed in seed 1
         row(dsc=0.5, patient="p2", case="c"),
     ]  # fmt: skip
-    values = Results(rows).per_patient(Arm("local", "Polder"), "Polder", "Liver", "dsc")
+    values = Results(rows).per_patient(ModelKey("local", "Polder"), "Polder", "Liver", "dsc")
     assert values == {"p1": pytest.approx((0.7 + 0.9) / 2), "p2": 0.5}
 
 
 def test_the_mean_gives_each_organ_the_same_weight_and_skips_the_absent():
     rows = [row("Liver", 0.9), row("Spleen", 0.5)]
     rows += [row("Liver", 0.7, patient="p2"), row("Spleen", None, patient="p2", present=0)]
-    mean = organ_mean(Results(rows), Arm("local", "Polder"), "Polder", "dsc", ["Liver", "Spleen", "Heart"])
+    mean = organ_mean(Results(rows), ModelKey("local", "Polder"), "Polder", "dsc", ["Liver", "Spleen", "Heart"])
     assert mean["mean"] == pytest.approx((0.8 + 0.5) / 2)
     assert mean["patients"] == 2
     assert mean["low"] <= mean["mean"] <= mean["high"]
@@ -81,7 +81,7 @@ def test_the_mean_gives_each_organ_the_same_weight_and_skips_the_absent():
 
 def test_seed_spread_is_the_deviation_of_the_seeds_own_means():
     rows = [row(dsc=d, seed=s) for s, d in enumerate((0.80, 0.84, 0.88))]
-    mean = organ_mean(Results(rows), Arm("local", "Polder"), "Polder", "dsc", ["Liver"])
+    mean = organ_mean(Results(rows), ModelKey("local", "Polder"), "Polder", "dsc", ["Liver"])
     assert mean["seed_sd"] == pytest.approx(0.04)
     assert (mean["mean"], mean["low"]) == (pytest.approx(0.84), None)  # one patient: no interval, whatever the seeds
 
@@ -89,7 +89,7 @@ def test_seed_spread_is_the_deviation_of_the_seeds_own_means():
 def test_paired_contrast_equals_scipy_and_statsmodels_on_the_same_patients():
     rows, organs = study(seeds=1), list(EVALUATED)
     results = Results(rows)
-    federated, local = Arm("federated", POOLED), Arm("local", "Neckar")
+    federated, local = ModelKey("federated", POOLED), ModelKey("local", "Neckar")
     found = contrast(results, (federated, "Neckar"), (local, "Neckar"), "dsc")
     assert found["paired"] and [o["organ"] for o in found["organs"]] == organs
     p_values = []
@@ -104,7 +104,9 @@ def test_paired_contrast_equals_scipy_and_statsmodels_on_the_same_patients():
 
 def test_pairs_are_the_patients_that_both_models_have():
     rows = [row(dsc=0.9), row(dsc=0.9, patient="p2"), row(dsc=0.8, model="federated", trained_on=POOLED, patient="p2")]
-    found = contrast(Results(rows), (Arm("federated", POOLED), "Polder"), (Arm("local", "Polder"), "Polder"), "dsc")
+    found = contrast(
+        Results(rows), (ModelKey("federated", POOLED), "Polder"), (ModelKey("local", "Polder"), "Polder"), "dsc"
+    )
     assert found["organs"][0]["n"] == (1, 1)
     assert found["organs"][0]["median_difference"] == pytest.approx(-0.1)
 
@@ -114,7 +116,7 @@ def test_pairs_count_scans_and_seeds_that_both_models_have():
     federated = dict(model="federated", trained_on=POOLED)
     rows = [row(dsc=0.8, case="a"), row(dsc=0.2, case="a", seed=1)]
     rows += [row(dsc=0.9, case="a", **federated), row(dsc=0.1, case="b", **federated)]
-    both = Results(rows).pairs(Arm("federated", POOLED), Arm("local", "Polder"), "Polder", "Liver", "dsc")
+    both = Results(rows).pairs(ModelKey("federated", POOLED), ModelKey("local", "Polder"), "Polder", "Liver", "dsc")
     assert both == ([pytest.approx(0.9)], [pytest.approx(0.8)])
 
 
@@ -123,7 +125,9 @@ def test_differences_are_averaged_over_scans_then_seeds():
     values = [("a", 0, 0.1), ("b", 0, 0.3), ("a", 1, 0.4)]
     rows = [row(dsc=0.5, case=case, seed=seed) for case, seed, _ in values]
     rows += [row(dsc=0.5 + d, case=case, seed=s, model="federated", trained_on=POOLED) for case, s, d in values]
-    found = contrast(Results(rows), (Arm("federated", POOLED), "Polder"), (Arm("local", "Polder"), "Polder"), "dsc")
+    found = contrast(
+        Results(rows), (ModelKey("federated", POOLED), "Polder"), (ModelKey("local", "Polder"), "Polder"), "dsc"
+    )
     assert found["organs"][0]["n"] == (1, 1)
     assert found["organs"][0]["median_difference"] == pytest.approx(0.3)
 
@@ -133,7 +137,9 @@ def test_a_difference_of_few_patients_keeps_its_direction():
     rows = [row(dsc=0.8, patient=f"p{k}") for k in range(22)]
     gains = [0.01 * max(0, k - 15) for k in range(22)]
     rows += [row(dsc=0.8 + g, patient=f"p{k}", model="federated", trained_on=POOLED) for k, g in enumerate(gains)]
-    found = contrast(Results(rows), (Arm("federated", POOLED), "Polder"), (Arm("local", "Polder"), "Polder"), "dsc")
+    found = contrast(
+        Results(rows), (ModelKey("federated", POOLED), "Polder"), (ModelKey("local", "Polder"), "Polder"), "dsc"
+    )
     assert found["organs"][0]["hodges_lehmann"] == 0
     assert better(found) == ["Liver"] and worse(found) == []
 

@@ -6,11 +6,11 @@ import shutil
 
 import pytest
 
+from pedseg.datasets.reading import read_centers, write_case, write_index
+from pedseg.errors import PedsegInputError
 from pedseg.evaluation import study as room
 from pedseg.evaluation.study import COLUMNS, Settings, run_study
-from pedseg.findings import PedsegInputError
 from pedseg.learning import network, training
-from pedseg.patients.datasets import read_centers, write_case, write_index
 
 ORGANS = ("Liver", "Spleen", "Kidney_L")
 SETTINGS = Settings("lesson", (0, 1), rounds=2, steps=2)
@@ -46,7 +46,7 @@ def test_summary_tells_how_it_came_about(finished):
         "seeds": [0, 1],
         "rounds": 2,
         "steps": 2,
-        "posture": "",
+        "orientation": "",
         "gin": 0.0,
     }
     assert len(summary["left_out"]) == 16
@@ -156,20 +156,20 @@ def test_a_center_without_training_cases_is_named_before_training(tmp_path, tiny
 
 
 @pytest.mark.parametrize(
-    ("given", "wishes", "code"),
+    ("given", "options", "code"),
     [
-        (True, {"one_phase": True}, "E-GIVEN-DATA"),
-        (True, {"detail": "coarse"}, "E-GIVEN-DATA"),
-        (True, {"more": 60}, "E-GIVEN-DATA"),
+        (True, {"single_phase": True}, "E-GIVEN-DATA"),
+        (True, {"resolution": "coarse"}, "E-GIVEN-DATA"),
+        (True, {"extra_patients": 60}, "E-GIVEN-DATA"),
         (False, {"filters": 16}, "E-FILTERS"),
     ],
 )
-def test_wishes_that_would_be_passed_over_are_refused_before_a_child_is_made(
-    tmp_path, monkeypatch, given, wishes, code
+def test_options_that_would_be_passed_over_are_refused_before_a_child_is_made(
+    tmp_path, monkeypatch, given, options, code
 ):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PedsegInputError, match=code):
-        list(run_study(tmp_path if given else None, tmp_path / "out", SETTINGS, **wishes))
+        list(run_study(tmp_path if given else None, tmp_path / "out", SETTINGS, **options))
     assert not [*tmp_path.iterdir()]
 
 
@@ -177,7 +177,7 @@ def test_wishes_that_would_be_passed_over_are_refused_before_a_child_is_made(
 def test_hospitals_of_one_phase_or_with_more_patients_have_a_folder_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(room, "COHORT", {"train": 3, "validation": 0, "test": 1})
-    list(run_study(None, tmp_path / "out", Settings(rounds=1, steps=1), one_phase=True, more=1))
+    list(run_study(None, tmp_path / "out", Settings(rounds=1, steps=1), single_phase=True, extra_patients=1))
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["data_one_phase_1_more"]
     datasets = read_centers(tmp_path / "runs" / "data_one_phase_1_more")
     assert {d.center: {case.phase for case in d.cases} for d in datasets} == {

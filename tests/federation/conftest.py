@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
+from pedseg.datasets.reading import write_case, write_index
 from pedseg.federation import transports
 from pedseg.federation.keys import COORDINATOR, make_keys, write_keys
+from pedseg.federation.mailbox.demo import Demo
 from pedseg.federation.mailbox.storage import PASSWORD, USER
-from pedseg.federation.mailbox.tabletop import TableTop
-from pedseg.patients.datasets import write_case, write_index
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("Aa", "Bb", "Cc")
@@ -179,7 +179,7 @@ def storage(servers: ModuleType, tmp_path: Path) -> Iterator:
         server.kill()
 
 
-class Federation(TableTop):
+class Federation(Demo):
     """A coordinator and the centers Aa and Bb on the table, with a model of five equal weights."""
 
     def __init__(self, folder: Path, **options) -> None:
@@ -193,7 +193,7 @@ class Federation(TableTop):
 
     def turn(self, *names: str) -> list[str]:  # type: ignore[override]
         """Let centers look once; what they refused, by code."""
-        return [finding.code for finding in super().turn(*names)]
+        return [problem.code for problem in super().turn(*names)]
 
     def read(self, ids: list[str]) -> dict[int, float]:
         """The first weight of each answer that is there, by node."""
@@ -202,7 +202,7 @@ class Federation(TableTop):
 
     def refused(self) -> list[str]:
         """What the coordinator refused, by code."""
-        return [finding.code for finding in self.grid.refused]
+        return [problem.code for problem in self.grid.refused]
 
     def play(self, round_: int, value: float = 0.0) -> dict[int, float]:
         """A whole undisturbed round."""

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from flwr.app import Context, Message, RecordDict
 
+from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower
 from pedseg.federation.apps import center_folders, client_app, own_data, round_seed, server_app
 from pedseg.federation.in_process import InProcessGrid
-from pedseg.findings import PedsegInputError
 from pedseg.learning.network import sha256_of
 from pedseg.learning.plans import Fingerprint
 from pedseg.learning.training import load_weights

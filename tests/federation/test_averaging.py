@@ -12,7 +12,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from flwr.serverapp.strategy import FedAvg
 
 from pedseg.federation import _flower
-from pedseg.federation.averaging import OrderedFedAvg, flaw, to_arrays, to_weights
+from pedseg.federation.averaging import OrderedFedAvg, to_arrays, to_weights, validate_update
 from pedseg.learning.network import sha256_of
 
 CASES = (20, 7, 13)
@@ -146,35 +146,35 @@ UNSOUND = {
 
 
 def test_a_sound_update_has_no_flaw() -> None:
-    assert flaw(reply_of(update(GOOD)), GOOD, center="Aa", index=0, cases=20) is None
+    assert validate_update(reply_of(update(GOOD)), GOOD, center="Aa", index=0, cases=20) is None
     extra = update(GOOD)
     extra["log"] = ConfigRecord({"seconds": 3})
-    assert flaw(reply_of(extra), GOOD, center="Aa", index=0, cases=20) is None
+    assert validate_update(reply_of(extra), GOOD, center="Aa", index=0, cases=20) is None
 
 
 @pytest.mark.parametrize("code", UNSOUND)
 def test_an_unsound_update_is_refused_by_the_name_of_its_center(code: str) -> None:
-    finding = flaw(reply_of(UNSOUND[code]), GOOD, center="Aa", index=0, cases=20)
-    assert finding is not None and (finding.code, finding.file) == (code, "Aa")
+    problem = validate_update(reply_of(UNSOUND[code]), GOOD, center="Aa", index=0, cases=20)
+    assert problem is not None and (problem.code, problem.file) == (code, "Aa")
 
 
 def test_no_answer_is_named_too() -> None:
-    finding = flaw(None, GOOD, center="Aa", index=0, cases=20)
-    assert finding is not None and finding.code == "E-CENTER-SILENT"
+    problem = validate_update(None, GOOD, center="Aa", index=0, cases=20)
+    assert problem is not None and problem.code == "E-CENTER-SILENT"
 
 
 @pytest.mark.parametrize("cases", [-20, 0, 19])
 def test_a_center_cannot_change_its_weight(cases: int) -> None:
-    finding = flaw(reply_of(update(GOOD, cases=cases)), GOOD, center="Aa", index=0, cases=20)
-    assert finding is not None and finding.code == "E-UPDATE-CASES"
+    problem = validate_update(reply_of(update(GOOD, cases=cases)), GOOD, center="Aa", index=0, cases=20)
+    assert problem is not None and problem.code == "E-UPDATE-CASES"
 
 
 def test_a_huge_claim_is_refused_before_memory_is_taken() -> None:
     liar = raw(npy_header((10**9, 10**3)) + b"\0" * 24)  # 4 TB, though the record says 2 x 3
-    finding = flaw(reply_of(liar), GOOD, center="Aa", index=0, cases=20)
-    assert finding is not None and finding.code == "E-UPDATE-SHAPE"
+    problem = validate_update(reply_of(liar), GOOD, center="Aa", index=0, cases=20)
+    assert problem is not None and problem.code == "E-UPDATE-SHAPE"
 
 
 def test_pickled_objects_are_never_loaded() -> None:
-    finding = flaw(reply_of(raw(pickled())), GOOD, center="Aa", index=0, cases=20)
-    assert finding is not None and finding.code == "E-UPDATE-TYPE"
+    problem = validate_update(reply_of(raw(pickled())), GOOD, center="Aa", index=0, cases=20)
+    assert problem is not None and problem.code == "E-UPDATE-TYPE"

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pedseg.__main__ import main
+from pedseg.errors import PedsegInputError
 from pedseg.federation import keys
 from pedseg.federation.keys import known_centers, make_keys, own_keys, read_member, read_own, write_keys
-from pedseg.findings import PedsegInputError
 
 
 def test_keys_are_read_back_as_they_were_made(tmp_path: Path) -> None:

@@ -12,16 +12,16 @@ import pytest
 import torch
 from flwr.app import Array, Context, Message
 
+from pedseg.datasets.reading import read_dataset
+from pedseg.errors import PedsegInputError
 from pedseg.federation import apps
 from pedseg.federation.apps import client_app, federate, round_seed
 from pedseg.federation.checkpoints import Round, checkpoint_file, read_checkpoint
 from pedseg.federation.in_process import InProcessGrid
-from pedseg.findings import PedsegInputError
+from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build, get_weights, set_weights
 from pedseg.learning.plans import fingerprint, make_plan, merge
-from pedseg.learning.prediction import mean_dice
 from pedseg.learning.training import load_cases, train
-from pedseg.patients.datasets import read_dataset
 
 
 def play(config: dict, app: Callable = client_app, workers: int = 2) -> list[Round]:
@@ -91,7 +91,7 @@ def test_the_round_goes_on_without_a_center_that_fails(run_config: dict) -> None
 
     first, second = play(run_config, disturbed(fail))
     assert [(f.code, f.file) for f in first.refused] == [("E-CENTER-ERROR", "Bb")]
-    assert "no memory left" in first.refused[0].finding
+    assert "no memory left" in first.refused[0].problem
     assert list(first.losses) == ["Aa"]
     assert second.refused == () and list(second.losses) == ["Aa", "Bb"]
 
@@ -118,7 +118,7 @@ def test_a_round_without_any_update_ends_the_run(run_config: dict) -> None:
 
     with pytest.raises(PedsegInputError) as caught:
         play(run_config, app)
-    assert [f.file for f in caught.value.findings] == ["Aa", "Bb"]
+    assert [f.file for f in caught.value.problems] == ["Aa", "Bb"]
 
 
 def test_a_center_that_cannot_describe_its_data_is_named_before_training(run_config: dict) -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from flwr.app import Array, Context, Message, MetricRecord, RecordDict
 
+from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower
 from pedseg.federation.apps import client_app, federate
 from pedseg.federation.averaging import to_arrays, to_weights, update_norm
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.strategies import STRATEGIES, strategy_named
-from pedseg.findings import PedsegInputError
 
 RNG = np.random.default_rng(5)
 MODELS = [{"w": RNG.normal(size=(30, 4)).astype(np.float32)} for _ in range(5)]

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from pedseg.errors import PedsegInputError
 from pedseg.federation import transports
-from pedseg.federation.deployment import on_ray
-from pedseg.federation.deployment import programs as flower_programs
-from pedseg.findings import PedsegInputError
+from pedseg.federation.deployment import flower_programs as flower_programs
+from pedseg.federation.deployment import ray_simulation
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
 
@@ -65,11 +65,13 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def log(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess:
         slow = " ".join(states)  # another attempt follows only if one is left
-        return subprocess.CompletedProcess([], 0, f"{on_ray.SLOW_START if slow else ''}\n\x1b[91mthe reason\n", "")
+        return subprocess.CompletedProcess(
+            [], 0, f"{ray_simulation.SLOW_START if slow else ''}\n\x1b[91mthe reason\n", ""
+        )
 
     monkeypatch.setattr(flower_programs, "call_flwr", log)
     monkeypatch.setattr(flower_programs, "ASK_SECONDS", -1)
-    monkeypatch.setattr(on_ray, "_superlink", no_superlink)
+    monkeypatch.setattr(ray_simulation, "_superlink", no_superlink)
     monkeypatch.setattr(flower_programs, "flwr", flwr)
     monkeypatch.setattr(flower_programs, "LOOK_SECONDS", 0)
     return states
@@ -78,14 +80,14 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_failed_run_is_told_with_the_end_of_its_log(hospitals: Path, tmp_path: Path, pretended: list[str]) -> None:
     pretended += ["pending", "running", "finished:failed"]
     with pytest.raises(PedsegInputError, match="the reason"):
-        list(on_ray.ray_rounds(hospitals, {}, tmp_path))
+        list(ray_simulation.ray_rounds(hospitals, {}, tmp_path))
 
 
 def test_ray_gets_another_chance_when_it_was_too_slow_to_start(
     hospitals: Path, tmp_path: Path, pretended: list[str]
 ) -> None:
     pretended += ["running", "finished:failed", "running", "finished:completed"]
-    assert list(on_ray.ray_rounds(hospitals, {}, tmp_path)) == [] and pretended == []
+    assert list(ray_simulation.ray_rounds(hospitals, {}, tmp_path)) == [] and pretended == []
 
 
 def test_rounds_of_an_earlier_run_are_not_taken_for_new_ones(
@@ -93,13 +95,13 @@ def test_rounds_of_an_earlier_run_are_not_taken_for_new_ones(
 ) -> None:
     list(transports.federate(hospitals, tmp_path, **SHORT))
     pretended += ["running", "running", "finished:completed"]
-    rounds = on_ray.ray_rounds(hospitals, {"rounds": 2}, tmp_path)
+    rounds = ray_simulation.ray_rounds(hospitals, {"rounds": 2}, tmp_path)
     assert [r.number for r in rounds] == [1, 2] and pretended == []  # not before the run has ended
 
 
 def test_without_ray_the_way_to_get_it_is_told(
     hospitals: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(on_ray.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(ray_simulation.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PedsegInputError, match=r"pedseg\[ray\]"):
-        list(on_ray.ray_rounds(hospitals, {}, tmp_path))
+        list(ray_simulation.ray_rounds(hospitals, {}, tmp_path))

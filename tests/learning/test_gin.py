@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pedseg.learning.augment import augment, inside_of
-from pedseg.learning.gin import Chance, changed, draw, gin
-from pedseg.learning.transforms import RandGINd
+from pedseg.learning.augmentation import augment, inside_of
+from pedseg.learning.gin import GinParameters, changed, draw, gin
+from pedseg.learning.monai_transforms import RandGINd
 
 SHAPE = (6, 5, 4)
 
@@ -28,7 +28,7 @@ def by_hand():
     ]
     biases = [[0.0, 1.0], [0.0, 0.0], [-1.0, 0.0], [0.5]]
     kernels = tuple(np.array(w, np.float32)[None, :, :, None, None, None] for w in weights)
-    return Chance(kernels, tuple(np.array(b, np.float32)[None] for b in biases), np.array([0.25], np.float32))
+    return GinParameters(kernels, tuple(np.array(b, np.float32)[None] for b in biases), np.array([0.25], np.float32))
 
 
 def test_one_voxel_by_hand():
@@ -73,7 +73,7 @@ def test_shape_and_norm_stay(seed, channels):
 def test_without_mixing_nothing_changes_and_the_seed_decides():
     x = scans()
     chance = draw(2, 1, np.random.default_rng(0))
-    still = Chance(chance.kernels, chance.biases, np.zeros(2, np.float32))
+    still = GinParameters(chance.kernels, chance.biases, np.zeros(2, np.float32))
     np.testing.assert_allclose(changed(x, still), x, rtol=1e-4)
     first, again, other = (gin(x, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -103,7 +103,7 @@ def test_borders_stay_where_they_are_with_kernels_of_one_voxel():
     x[0, 0, 2:5] = 2.0
     chance = draw(1, 1, np.random.default_rng(0))
     small = tuple(k[..., :1, :1, :1] for k in chance.kernels)
-    y = changed(x, Chance(small, chance.biases, chance.alphas))[0, 0]
+    y = changed(x, GinParameters(small, chance.biases, chance.alphas))[0, 0]
     assert len(np.unique(y[2:5])) == 1 and len(np.unique(np.concatenate([y[:2], y[5:]]))) == 1
 
 

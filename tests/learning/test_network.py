@@ -9,9 +9,9 @@ from pedseg.learning import network
 
 def test_fold_is_inverted_by_unfold_and_keeps_neighbors_together():
     volume = torch.arange(4 * 4 * 2, dtype=torch.float32).reshape(1, 1, 4, 4, 2)
-    folded = network.fold(volume)
+    folded = network.space_to_depth(volume)
     assert folded.shape == (1, 1, 8, 2, 2, 1)
-    torch.testing.assert_close(network.unfold(folded), volume)
+    torch.testing.assert_close(network.depth_to_space(folded), volume)
     assert set(folded[0, 0, :, 0, 0, 0].tolist()) == set(volume[0, 0, :2, :2, :2].flatten().tolist())
 
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from pedseg import organs
-from pedseg.findings import PedsegInputError
+from pedseg.datasets.reading import load_image, read_dataset, write_case, write_index
+from pedseg.errors import PedsegInputError
 from pedseg.learning import plans
 from pedseg.learning.network import build
+from pedseg.learning.orientation import body_box
 from pedseg.learning.plans import Fingerprint, Grid, OrganCount, Plan, fingerprint, make_plan, merge, with_filters
-from pedseg.learning.posture import body_box
-from pedseg.patients.datasets import load_image, read_dataset, write_case, write_index
 from pedseg.scan import Scan, write_nifti
 
 FIXTURES = Path(__file__).with_name("fixtures")
@@ -315,12 +315,12 @@ def test_plan_without_labels_or_of_an_unknown_profile_is_refused() -> None:
 def test_posture_and_smallest_pieces_follow_from_profile_and_mean_volumes() -> None:
     merged = one(4, body=(300.0, 200.0, 300.0), spacing=(3.0, 3.0, 4.0))
     lesson = make_plan(merged, "lesson")
-    assert (lesson.posture, make_plan(one(4), "clinic").posture) == ("turned", "rotated")
-    assert lesson.smallest_ml == dict.fromkeys(organs.NAMES, 0.1)  # a tenth of 1 mL
-    rotated = make_plan(merged, "lesson", "rotated")
+    assert (lesson.orientation, make_plan(one(4), "clinic").orientation) == ("reorient", "augment")
+    assert lesson.min_component_ml == dict.fromkeys(organs.NAMES, 0.1)  # a tenth of 1 mL
+    rotated = make_plan(merged, "lesson", "augment")
     assert rotated.patch[0] == rotated.patch[1] == max(lesson.patch[:2])
     assert Plan.from_json(rotated.to_json()) == rotated
-    with pytest.raises(ValueError, match="no posture"):
+    with pytest.raises(ValueError, match="no orientation"):
         make_plan(merged, "lesson", "prone")
 
 
@@ -342,10 +342,10 @@ def test_with_mr_no_hu_is_asked_for_and_nobody_is_turned() -> None:
     assert merged.modalities == ("CT", "MR") and Fingerprint.from_json(merged.to_json()) == merged
     for found in (merged, mr()):
         plan = make_plan(found, gin=0.5)
-        assert (plan.intensity, plan.mean_hu, plan.sd_hu, plan.posture, plan.gin) == ("body", 0.0, 1.0, "ignored", 0.5)
+        assert (plan.intensity, plan.mean_hu, plan.sd_hu, plan.orientation, plan.gin) == ("body", 0.0, 1.0, "none", 0.5)
         assert Plan.from_json(plan.to_json()) == plan
     with pytest.raises(PedsegInputError, match="E-POSTURE"):
-        make_plan(merged, posture="turned")
+        make_plan(merged, orientation="reorient")
 
 
 def test_mr_scans_that_nobody_contoured_make_no_plan() -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from pedseg.findings import PedsegInputError
-from pedseg.learning import network, prediction, training
+from pedseg.errors import PedsegInputError
+from pedseg.learning import inference, network, training
 from pedseg.learning.preprocessing import prepare
 from pedseg.scan import Scan
 
@@ -32,8 +32,8 @@ def test_a_tiny_network_learns_one_patient_and_predicts_on_the_scans_own_grid(pa
     net = network.build(plan, 0)
     losses = [step.loss for step in training.train(net, prepared, plan, steps=200, total_steps=200)]
     assert losses[-1] < 0.4 * losses[0]
-    assert prediction.mean_dice(net, prepared, plan) > 0.9
-    labels = prediction.predict(net, patient[0], plan)
+    assert inference.mean_dice(net, prepared, plan) > 0.9
+    labels = inference.predict(net, patient[0], plan)
     assert labels.shape == patient[0].shape
     assert labels.dtype == np.uint8
     truth = patient[1].voxels
@@ -70,7 +70,7 @@ def test_clinic_profile_trains_patches_with_deep_supervision(make_plan, patient)
     cases = [prepare(patient[0], plan, patient[1])]
     steps = list(training.train(net, cases, plan, steps=3, total_steps=3))
     assert [step.number for step in steps] == [1, 2, 3]
-    assert prediction.predict(net, patient[0], plan).shape == patient[0].shape
+    assert inference.predict(net, patient[0], plan).shape == patient[0].shape
 
 
 def test_no_cases_is_an_error_before_anything_happens(plan):
@@ -108,11 +108,11 @@ def test_a_file_of_weights_becomes_a_network_that_draws(patient, plan, tmp_path)
     training.save_weights(tmp_path / "w.safetensors", network.get_weights(net), plan)
     again, read = training.load_network(tmp_path / "w.safetensors")
     assert read == plan
-    assert np.array_equal(prediction.predict(again, patient[0], plan), prediction.predict(net, patient[0], plan))
+    assert np.array_equal(inference.predict(again, patient[0], plan), inference.predict(net, patient[0], plan))
 
 
 def test_a_plan_that_rotates_trains_on_turned_bodies(plan, prepared):
-    turning = replace(plan, posture="rotated")
+    turning = replace(plan, orientation="augment")
     rotated, plain = weights_after(turning, prepared, 4), weights_after(plan, prepared, 4)
     assert any(not np.array_equal(rotated[name], plain[name]) for name in plain)
     again = weights_after(turning, prepared, 4)
@@ -125,7 +125,7 @@ def test_training_and_prediction_see_the_same_part_of_a_body(prepared, make_plan
     net = network.build(plan, 0)
     net.register_forward_pre_hook(lambda _, inputs: seen.add(tuple(inputs[0].shape[2:])))
     list(training.train(net, prepared, plan, steps=2, total_steps=2))
-    prediction.probabilities(net, prepared[0].image, plan)
+    inference.probabilities(net, prepared[0].image, plan)
     assert plan.takes_whole(prepared[0].image.shape) != cut
     assert seen == {patch if cut else prepared[0].image.shape}
 

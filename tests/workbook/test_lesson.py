@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pedseg.workbook import lesson
-from pedseg.workbook.judging import same
+from pedseg.workbook.exercise_checks import same
 from pedseg.workbook.questions import QUESTIONS
 
 UPDATES = [{"a": np.array([1.0, 2.0]), "b": np.array(4.0)}, {"a": np.array([5.0, 6.0]), "b": np.array(0.0)}]

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from pedseg.workbook import questions
-from pedseg.workbook.weave import weave
+from pedseg.workbook.build_notebooks import build_notebooks
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
@@ -25,7 +25,7 @@ def woven(tmp_path_factory) -> dict[str, Path]:
     """Folders of freshly woven notebooks: as the student gets them, and solved."""
     folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("student", "solved")}
     for kind, folder in folders.items():
-        weave(FOLDER / "source", folder, solved=kind == "solved")
+        build_notebooks(FOLDER / "source", folder, solved=kind == "solved")
     return folders
 
 
@@ -53,7 +53,7 @@ def test_the_committed_notebooks_are_those_of_the_sources(woven):
 
 
 def test_a_second_weave_gives_the_same_bytes(woven, tmp_path):
-    for file in weave(FOLDER / "source", tmp_path):
+    for file in build_notebooks(FOLDER / "source", tmp_path):
         assert file.read_bytes() == (woven["student"] / file.name).read_bytes()
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pedseg.errors import PedsegInputError
 from pedseg.evaluation.failures import Failure
-from pedseg.evaluation.records import COLUMNS
+from pedseg.evaluation.reporting import COLUMNS
 from pedseg.evaluation.statistics import read_rows, story
-from pedseg.findings import PedsegInputError
 from pedseg.organs import EVALUATED
 from pedseg.scan import Scan, write_nifti
+from pedseg.workbook.contour_pictures import draw_pictures
 from pedseg.workbook.figures import png
-from pedseg.workbook.pictures import draw_pictures
 from pedseg.workbook.report import write_report
 from pedseg.workbook.svg import dot_chart, line_chart, ticks
 
@@ -72,7 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished study of two centers, six patients each, four models, the nine organs."""
     folder = tmp_path_factory.mktemp("study")
     lines = [",".join(COLUMNS)]
-    arms = [
+    model_keys = [
         ("local", CENTERS[0]),
         ("local", CENTERS[1]),
         ("federated", "+".join(CENTERS)),
@@ -80,7 +80,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     for center in CENTERS:
         for k in range(6):
-            for model, trained_on in arms:
+            for model, trained_on in model_keys:
                 role = model if model != "local" else "home" if trained_on == center else "away"
                 for organ in EVALUATED:
                     start = ["0", model, trained_on, center, f"p{k}", f"c{k}", organ]
@@ -92,7 +92,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     )
                     lines.append(",".join(start + quality))
     (folder / "cases.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    summary = {**SUMMARY, "story": story(read_rows(folder / "cases.csv"))}
+    summary = {**SUMMARY, "statistics": story(read_rows(folder / "cases.csv"))}
     (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     return folder
 
@@ -117,7 +117,7 @@ def test_the_table_holds_the_four_columns_for_both_centers(page):
 
 
 def test_the_sentences_carry_the_numbers_of_the_story(folder, page):
-    told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["story"]
+    told = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["statistics"]
     drop = told["drops"][0]
     assert f"{drop['home']:.3f} at home and {drop['away']:.3f} on patients of" in page.text
     assert "differs by −0.050 DSC" in page.text
@@ -227,7 +227,7 @@ def test_a_summary_with_nothing_in_it_still_gives_a_report(folder, tmp_path):
 def test_a_study_from_before_nsd_and_power_still_gives_a_report(folder, tmp_path):
     (tmp_path / "cases.csv").write_bytes((folder / "cases.csv").read_bytes())
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    told = summary["story"]
+    told = summary["statistics"]
     told["contrasts"] = [found for found in told["contrasts"] if found["measure"] != "nsd"]
     for line in [line for found in told["contrasts"] for line in found["organs"]]:
         del line["shift_interval"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pedseg.evaluation.failures import KINDS, Failure
-from pedseg.evaluation.results import Arm
+from pedseg.evaluation.results import ModelKey
 from pedseg.evaluation.statistics import story
 from pedseg.workbook import scores
 
@@ -50,8 +50,8 @@ ROWS = [
 
 
 def test_models_are_called_by_what_they_learned_from():
-    assert scores.title(Arm("local", "Polder")) == "Polder alone"
-    assert scores.title(Arm("federated", "Neckar+Polder")) == "federated"
+    assert scores.title(ModelKey("local", "Polder")) == "Polder alone"
+    assert scores.title(ModelKey("federated", "Neckar+Polder")) == "federated"
     assert list(scores.means(ROWS)) == ["Polder alone", "federated"]
 
 
@@ -93,7 +93,7 @@ def test_where_no_kidney_is_left_no_share_is_found():
 
 
 def cost(cause, model, center, value) -> dict:
-    return {"cause": cause, "model": model, "tested_on": center, "cost": value, "interval": [value - 1, value + 1]}
+    return {"factor": cause, "model": model, "tested_on": center, "cost": value, "interval": [value - 1, value + 1]}
 
 
 COSTS = [
@@ -187,7 +187,7 @@ def test_gains_are_those_of_one_scenario_and_test_and_a_missing_interval_is_the_
 
 def test_trainings_with_noise_are_sorted_by_hospitals_and_noise():
     rows = [
-        {"hospitals": n, "noise": z, "seed": s, "dsc": 0.1 * n - z, "epsilon": "inf" if z == 0 else "20000.0"}
+        {"hospitals": n, "noise_multiplier": z, "seed": s, "dsc": 0.1 * n - z, "epsilon": "inf" if z == 0 else "2e4"}
         for s in "01" for z in (0.01, 0) for n in (5, 2)
     ]  # fmt: skip
     values, labels = scores.by_noise(rows)

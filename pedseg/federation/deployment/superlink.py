@@ -24,11 +24,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flwr.app import UserConfigValue
 
 from pedseg import processes
+from pedseg.datasets.reading import read_dataset
+from pedseg.errors import input_error
 from pedseg.federation.apps import center_folders
 from pedseg.federation.checkpoints import Round
-from pedseg.federation.deployment import programs
-from pedseg.findings import refuse
-from pedseg.patients.datasets import read_dataset
+from pedseg.federation.deployment import flower_programs
 from pedseg.scan import write_whole
 
 DAYS = 30
@@ -43,7 +43,7 @@ def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out:
     ends them with the run. Leaves the run's log and each center's ledger under `out`. Raises
     `PedsegInputError` with the end of the log when the run fails.
     """
-    config, folders = programs.run_settings(data, run_config, out), center_folders(data)
+    config, folders = flower_programs.run_settings(data, run_config, out), center_folders(data)
     with ExitStack() as stack:
         home = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="pedseg-superlink-", ignore_cleanup_errors=True))
@@ -55,14 +55,14 @@ def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out:
             register(key.with_suffix(".pub"), center, env)
             own = {"keys": str(config["keys"]), "ledger": (out / LEDGERS / f"{center}.tsv").resolve().as_posix()}
             stack.enter_context(supernode(home, port, key, index, folder, **own))
-        before = programs.times(out)
-        run_id = programs.submit([str(programs.write_app(home, config))], env)
-        status = yield from programs.follow(run_id, env, out, before, int(config["rounds"]))
-        log = programs.call_flwr(["log", run_id, "--show"], env).stdout
-        write_whole(out / RUN_LOG, programs.last_lines(log, number=1000).replace(str(home), "HOME").encode())
+        before = flower_programs.times(out)
+        run_id = flower_programs.submit([str(flower_programs.write_app(home, config))], env)
+        status = yield from flower_programs.follow(run_id, env, out, before, int(config["rounds"]))
+        log = flower_programs.call_flwr(["log", run_id, "--show"], env).stdout
+        write_whole(out / RUN_LOG, flower_programs.last_lines(log, number=1000).replace(str(home), "HOME").encode())
         if status != "finished:completed":
-            found = f"the run ended as {status}.\n{programs.last_lines(log)}"
-            raise refuse("E-SUPERLINK-RUN", out, found, "Mend what the log names.")
+            found = f"the run ended as {status}.\n{flower_programs.last_lines(log)}"
+            raise input_error("E-SUPERLINK-RUN", out, found, "Mend what the log names.")
 
 
 def make_certificates(home: Path, address: str = processes.HOST) -> None:
@@ -108,9 +108,11 @@ def _write_private(file: Path, content: bytes) -> None:
 
 def register(public: Path, center: str, env: dict[str, str]) -> None:
     """Tell the SuperLink the key of a center; it lets in no other."""
-    answer = programs.flwr(["supernode", "register", str(public), "--name", center], env)
+    answer = flower_programs.flwr(["supernode", "register", str(public), "--name", center], env)
     if not answer.get("success"):
-        raise refuse("E-SUPERLINK-KEY", center, f"its key was not taken: {answer}.", "Mend what the message names.")
+        raise input_error(
+            "E-SUPERLINK-KEY", center, f"its key was not taken: {answer}.", "Mend what the message names."
+        )
 
 
 @contextmanager
@@ -119,7 +121,7 @@ def superlink(home: Path) -> Iterator[tuple[dict[str, str], int]]:
     options = ["--ssl-ca-certfile", "ca.crt", "--ssl-certfile", "server.pem", "--ssl-keyfile", "server.key"]
     options += ["--enable-supernode-auth", "--database", "state.db"]
     certificate = (home / "ca.crt").as_posix()
-    with programs.superlink(home, options, **{"root-certificates": certificate}) as link:
+    with flower_programs.superlink(home, options, **{"root-certificates": certificate}) as link:
         yield link
 
 
@@ -135,10 +137,10 @@ def supernode(
     place.mkdir()
     settings = {"partition-id": index, "data-dir": data.resolve().as_posix(), **own}
     config = " ".join(f"{name}={json.dumps(value)}" for name, value in settings.items())
-    command = [programs.program("flower-supernode"), "--root-certificates", str(home / "ca.crt")]
+    command = [flower_programs.program("flower-supernode"), "--root-certificates", str(home / "ca.crt")]
     command += ["--superlink", f"{processes.HOST}:{port}", "--node-config", config]
     command += ["--auth-supernode-private-key", str(key)]
     command += ["--host", processes.HOST, "--port", str(processes.free_port())]
-    log, env = home / f"{key.name}.log", programs.environment(place)
+    log, env = home / f"{key.name}.log", flower_programs.environment(place)
     with processes.running(command, log, env=env, folder=place) as process:
         yield process

@@ -14,13 +14,12 @@ from pathlib import Path
 
 from flwr.app import Context, Message, RecordDict, UserConfigValue
 
+from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.federation import _flower
 from pedseg.federation.apps import client_app
 from pedseg.federation.in_process import ask
 from pedseg.federation.keys import Member, OwnKeys
-from pedseg.federation.mailbox.answers import Answer, Answers
-from pedseg.federation.mailbox.envelopes import Header, seal, unseal
-from pedseg.federation.mailbox.letters import (
+from pedseg.federation.mailbox.messages import (
     ANSWERS,
     END,
     EXPIRES_SECONDS,
@@ -36,10 +35,11 @@ from pedseg.federation.mailbox.letters import (
     stem,
     stem_of,
 )
+from pedseg.federation.mailbox.reply_store import Answer, ReplyStore
+from pedseg.federation.mailbox.sealed_message import Header, seal, unseal
 from pedseg.federation.mailbox.storage import Entry as Listed
-from pedseg.federation.mailbox.storage import Place, in_turn
-from pedseg.federation.privacy.ledger import Entry, Ledger, weigh
-from pedseg.findings import Finding, PedsegInputError, refuse
+from pedseg.federation.mailbox.storage import ObjectStore, backoff
+from pedseg.federation.privacy.disclosure_log import DisclosureLog, Entry, weigh
 
 log = logging.getLogger("flwr.pedseg.mailbox")
 
@@ -51,12 +51,12 @@ class Event:
     what: str
     round: int = 0
     kind: str = ""
-    finding: Finding | None = None
+    problem: InputProblem | None = None
     records: RecordDict | None = None
 
 
 @dataclass(frozen=True)
-class Letter:
+class Request:
     """A question that was opened, and the header of its envelope."""
 
     header: Header
@@ -76,7 +76,7 @@ class CenterMailbox:
 
     def __init__(
         self,
-        place: Place,
+        place: ObjectStore,
         own: OwnKeys,
         coordinator: Member,
         node_config: Mapping[str, UserConfigValue],
@@ -86,12 +86,12 @@ class CenterMailbox:
     ) -> None:
         self.place, self.own, self.coordinator = place, own, coordinator
         self.node_config, self.app, self.poll_seconds = dict(node_config), app, poll_seconds
-        self.answers = Answers(state / "answers")
-        self.ledger = Ledger(state / "ledger.tsv")
+        self.answers = ReplyStore(state / "answers")
+        self.disclosure_log = DisclosureLog(state / "ledger.tsv")
         for answer in self.answers.all:  # the last one may have been committed just before a crash
-            self.ledger.enter(Entry(**answer.weighed))
+            self.disclosure_log.enter(Entry(**answer.weighed))
         self.to, self.back = f"{QUESTIONS}/{own.name}", f"{ANSWERS}/{own.name}"
-        self._letters: dict[tuple[str, str], Letter | None] = {}  # by name and stamp; None: refused
+        self._letters: dict[tuple[str, str], Request | None] = {}  # by name and stamp; None: refused
         self._delivered: set[str] = set()
         self._model: tuple[str, RecordDict] = ("", RecordDict())
         self._bad_model: tuple[str, str] = ("", "")
@@ -99,7 +99,7 @@ class CenterMailbox:
 
     def events(self) -> Iterator[Event]:
         """Work until the coordinator ends the run, one event at a time; waits in between."""
-        pauses, looks = in_turn(0.05, self.poll_seconds), 0
+        pauses, looks = backoff(0.05, self.poll_seconds), 0
         while True:
             happened = False
             for event in self.turn():
@@ -108,7 +108,7 @@ class CenterMailbox:
                 if event.what == "finished":
                     return
             if happened:
-                pauses = in_turn(0.05, self.poll_seconds)
+                pauses = backoff(0.05, self.poll_seconds)
                 continue
             time.sleep(next(pauses))
             looks += 1
@@ -122,7 +122,7 @@ class CenterMailbox:
 
     def turn(self) -> Iterator[Event]:
         """One look: refuse what is no good, deliver what was answered, answer the newest question."""
-        waiting: list[Letter] = []
+        waiting: list[Request] = []
         for name, entry in sorted(self.place.names(self.to).items()):
             try:
                 letter = self._read(name, entry)
@@ -131,32 +131,32 @@ class CenterMailbox:
             except FileNotFoundError:  # cleared away since it was listed
                 continue
             except PedsegInputError as error:
-                self._letters[name, entry.stamp] = None
+                self._letters[name, entry.etag] = None
                 log.warning("%s", error)
-                yield Event("refused", finding=error.findings[0])
+                yield Event("refused", problem=error.problems[0])
         if waiting:
             yield from self._work(max(waiting, key=lambda letter: letter.place_in_time))
 
-    def _read(self, name: str, entry: Listed) -> Letter | None:
+    def _read(self, name: str, entry: Listed) -> Request | None:
         """The letter under a name, opened once; None if it was refused before."""
-        if (name, entry.stamp) in self._letters:
-            return self._letters[name, entry.stamp]
+        if (name, entry.etag) in self._letters:
+            return self._letters[name, entry.etag]
         file = f"{self.to}/{name}"
         if entry.size > LARGEST_QUESTION:
-            raise refuse("E-MAIL-SIZE", file, f"{entry.size} bytes are no question.", "It is ignored.")
+            raise input_error("E-MAIL-SIZE", file, f"{entry.size} bytes are no question.", "It is ignored.")
         header, content = unseal(self.place.read(file), self.own, self.coordinator, file=file)
         if split(stem_of(name)) != (header.run, header.round, header.question):
             found = f"it is the question of another name, of round {header.round}: a replay."
-            raise refuse("E-MAIL-REPLAY", file, found, "It is ignored; look at who may write to the mailbox.")
+            raise input_error("E-MAIL-REPLAY", file, found, "It is ignored; look at who may write to the mailbox.")
         try:
-            letter = Letter(header, Question.from_bytes(content))
+            letter = Request(header, Question.from_bytes(content))
         except Exception as error:  # protobuf and Flower raise classes of their own
             found = f"the content is not understood ({type(error).__name__})."
-            raise refuse("E-MAIL-CONTENT", file, found, "Install the same pedseg.") from error
-        self._letters[name, entry.stamp] = letter
+            raise input_error("E-MAIL-CONTENT", file, found, "Install the same pedseg.") from error
+        self._letters[name, entry.etag] = letter
         return letter
 
-    def _is_to_be_answered(self, letter: Letter, file: str) -> bool:
+    def _is_to_be_answered(self, letter: Request, file: str) -> bool:
         """Whether there is something to do; refused if its run or round is over."""
         header, newest = letter.header, self.answers.newest
         done = self.answers.find(header.run, header.question)
@@ -166,15 +166,15 @@ class CenterMailbox:
         if newest is None:
             return letter.question.kind != END  # the end of a run in which we had no part
         if letter.question.started < newest.started:
-            raise refuse("E-MAIL-RUN", file, f"the run {header.run} is over.", "It is ignored.")
+            raise input_error("E-MAIL-RUN", file, f"the run {header.run} is over.", "It is ignored.")
         if header.run != newest.run:
             return letter.question.kind != END
         if header.round < newest.round:
             found = f"it asks for round {header.round}, and round {newest.round} has begun."
-            raise refuse("E-MAIL-ROUND", file, found, "It is ignored.")
+            raise input_error("E-MAIL-ROUND", file, found, "It is ignored.")
         return True
 
-    def _work(self, letter: Letter) -> Iterator[Event]:
+    def _work(self, letter: Request) -> Iterator[Event]:
         """Answer a question, commit the answer, deliver it."""
         question, header = letter.question, letter.header
         try:
@@ -183,7 +183,7 @@ class CenterMailbox:
             return  # cleared away, or not there yet
         except PedsegInputError as error:
             log.warning("%s", error)
-            yield Event("refused", finding=error.findings[0])
+            yield Event("refused", problem=error.problems[0])
             return
         if records is None:
             return
@@ -198,21 +198,21 @@ class CenterMailbox:
         self._commit(letter, ask(self.app, message, context), context.state)
         yield Event("answered", header.round, question.kind)
 
-    def _commit(self, letter: Letter, reply: Message, state: RecordDict) -> None:
+    def _commit(self, letter: Request, reply: Message, state: RecordDict) -> None:
         header, now, newest = letter.header, time.time(), self.answers.newest
         back = Header(
             header.run, header.round, header.question, self.own.name, self.coordinator.name, now, now + EXPIRES_SECONDS
         )
         self._delivered.discard(header.question)
         envelope = seal(answer_to_bytes(reply), back, self.own, self.coordinator)
-        numbers = [one.number for one in (newest, *self.ledger.entries()) if one]
+        numbers = [one.number for one in (newest, *self.disclosure_log.entries()) if one]
         number = max(numbers, default=-1) + 1
         kind = letter.question.kind
         entry = weigh(reply, number=number, round_=header.round, kind=kind, sent_bytes=len(envelope))
         run, started = header.run, letter.question.started
         answer = Answer(run, started, header.round, header.question, number, back.expires, asdict(entry))
         self.answers.commit(answer, envelope, state)
-        self.ledger.enter(entry)
+        self.disclosure_log.enter(entry)
         self._deliver(answer)
 
     def _deliver(self, answer: Answer) -> None:
@@ -230,9 +230,9 @@ class CenterMailbox:
             return question.records
         if self._model[0] != question.weights:
             entry = self.place.names(WEIGHTS).get(question.weights)
-            if entry is None or self._bad_model == (question.weights, entry.stamp):
+            if entry is None or self._bad_model == (question.weights, entry.etag):
                 return None
-            self._bad_model = (question.weights, entry.stamp)
+            self._bad_model = (question.weights, entry.etag)
             sealed = self.place.read(f"{WEIGHTS}/{question.weights}")
             self._model = (question.weights, decrypt_weights(sealed, question.key, question.weights))
         return RecordDict({**self._model[1], **question.records})

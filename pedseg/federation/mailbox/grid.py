@@ -18,11 +18,11 @@ from functools import partial
 
 from flwr.app import Message, RecordDict
 
+from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.federation import _flower
 from pedseg.federation.in_process import OneRunGrid
 from pedseg.federation.keys import Member, OwnKeys
-from pedseg.federation.mailbox.envelopes import unseal
-from pedseg.federation.mailbox.letters import (
+from pedseg.federation.mailbox.messages import (
     ANSWERS,
     END,
     EXPIRES_SECONDS,
@@ -33,9 +33,9 @@ from pedseg.federation.mailbox.letters import (
     stem_of,
 )
 from pedseg.federation.mailbox.outbox import Outbox, Sent
-from pedseg.federation.mailbox.runs import Run
-from pedseg.federation.mailbox.storage import Entry, Place, in_turn
-from pedseg.findings import Finding, PedsegInputError, refuse
+from pedseg.federation.mailbox.run_state import Run
+from pedseg.federation.mailbox.sealed_message import unseal
+from pedseg.federation.mailbox.storage import Entry, ObjectStore, backoff
 
 SMALL_ANSWER = 16 << 20  # bytes; what an answer may hold beside the model
 log = logging.getLogger("flwr.pedseg.mailbox")
@@ -51,7 +51,7 @@ class MailboxGrid(OneRunGrid):
 
     def __init__(
         self,
-        place: Place,
+        place: ObjectStore,
         own: OwnKeys,
         members: Sequence[Member],
         run: Run,
@@ -64,7 +64,7 @@ class MailboxGrid(OneRunGrid):
         self.place, self.own, self.mail_run, self.name = place, own, run, run.run
         self.members = dict(enumerate(members, start=_flower.SERVER_NODE + 1))
         self.wait_seconds, self.least, self.poll_seconds = wait_seconds, least, poll_seconds
-        self.refused: list[Finding] = []
+        self.refused: list[InputProblem] = []
         self.outbox = Outbox(place, own, self.members, run, expires_seconds)
         self._waiting: dict[str, Sent] = {}
         self._seen: set[tuple[str, str]] = set()  # what was refused, by name and stamp
@@ -118,7 +118,7 @@ class MailboxGrid(OneRunGrid):
 
     def _await(self, sent: Sent, long_enough: Callable[[], bool]) -> Message | None:
         """The answer to one question, as soon as it is there; None if it was waited for long enough."""
-        pauses, looks = in_turn(0.05, self.poll_seconds), 0
+        pauses, looks = backoff(0.05, self.poll_seconds), 0
         while not (found := list(self.pull_messages([sent.stem]))):
             if long_enough():
                 return None
@@ -153,7 +153,7 @@ class MailboxGrid(OneRunGrid):
         """Whether something bears the name of the answer and was not refused."""
         folder = f"{ANSWERS}/{sent.member.name}"
         listed = self.place.names(folder).items()
-        return any(stem_of(n) == sent.stem and (f"{folder}/{n}", one.stamp) not in self._seen for n, one in listed)
+        return any(stem_of(n) == sent.stem and (f"{folder}/{n}", one.etag) not in self._seen for n, one in listed)
 
     def repair(self) -> None:
         """Put back what the place has lost, or what somebody changed there."""
@@ -164,7 +164,7 @@ class MailboxGrid(OneRunGrid):
         folder = f"{ANSWERS}/{sent.member.name}"
         for name, entry in sorted(self.place.names(folder).items()):
             file = f"{folder}/{name}"
-            if (file, entry.stamp) in self._seen:
+            if (file, entry.etag) in self._seen:
                 continue
             try:
                 if self._may_answer(name, file, entry, sent):
@@ -172,8 +172,8 @@ class MailboxGrid(OneRunGrid):
             except FileNotFoundError:
                 continue
             except PedsegInputError as error:
-                self._seen.add((file, entry.stamp))
-                self.refused += error.findings
+                self._seen.add((file, entry.etag))
+                self.refused += error.problems
                 log.warning("%s", error)
         return None
 
@@ -182,11 +182,11 @@ class MailboxGrid(OneRunGrid):
         parts, asked = split(stem_of(name)), split(sent.stem)
         if stem_of(name) != sent.stem:
             if parts is None or asked is None or parts[0] != asked[0] or parts[1] > asked[1]:
-                raise refuse("E-MAIL-UNASKED", file, "nobody asked for this.", "It is ignored.")
+                raise input_error("E-MAIL-UNASKED", file, "nobody asked for this.", "It is ignored.")
             return False  # of an earlier round, or to the other question of this one
         largest = SMALL_ANSWER + 2 * (self.outbox.model.size if self.outbox.model else 0)
         if entry.size > largest:
-            raise refuse(
+            raise input_error(
                 "E-MAIL-SIZE", file, f"{entry.size} bytes are no answer, {largest} the most.", "It is ignored."
             )
         return True
@@ -195,10 +195,10 @@ class MailboxGrid(OneRunGrid):
         """A center's answer out of its envelope, if it is the answer to this question of this run and round."""
         header, content = unseal(self.place.read(file), self.own, sent.member, file=file)
         if header.run != self.mail_run.run:
-            raise refuse("E-MAIL-RUN", file, f"it belongs to the run {header.run}.", "It is ignored.")
+            raise input_error("E-MAIL-RUN", file, f"it belongs to the run {header.run}.", "It is ignored.")
         if stem(header.run, header.round, header.question) != sent.stem:
             found = f"it answers another question, of round {header.round}: a replay."
-            raise refuse("E-MAIL-REPLAY", file, found, "It is ignored; look at who may write to the mailbox.")
+            raise input_error("E-MAIL-REPLAY", file, found, "It is ignored; look at who may write to the mailbox.")
         answer = answer_from_bytes(content, sent.message, file)
         _flower.number_message(answer, f"{sent.stem}-answer")
         return answer

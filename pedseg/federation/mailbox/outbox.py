@@ -12,8 +12,7 @@ from flwr.app import ArrayRecord, Message, RecordDict
 
 from pedseg.federation import _flower
 from pedseg.federation.keys import Member, OwnKeys
-from pedseg.federation.mailbox.envelopes import Header, header_of, seal
-from pedseg.federation.mailbox.letters import (
+from pedseg.federation.mailbox.messages import (
     ANSWERS,
     QUESTIONS,
     WEIGHTS,
@@ -24,8 +23,9 @@ from pedseg.federation.mailbox.letters import (
     split,
     stem,
 )
-from pedseg.federation.mailbox.runs import Run
-from pedseg.federation.mailbox.storage import Place
+from pedseg.federation.mailbox.run_state import Run
+from pedseg.federation.mailbox.sealed_message import Header, header_of, seal
+from pedseg.federation.mailbox.storage import ObjectStore
 
 log = logging.getLogger("flwr.pedseg.mailbox")
 
@@ -46,7 +46,7 @@ class Outbox:
     """What the coordinator has written into `place` for its centers, which are known by their node numbers."""
 
     def __init__(
-        self, place: Place, own: OwnKeys, members: Mapping[int, Member], run: Run, expires_seconds: float
+        self, place: ObjectStore, own: OwnKeys, members: Mapping[int, Member], run: Run, expires_seconds: float
     ) -> None:
         self.place, self.own, self.members, self.run = place, own, members, run
         self.expires_seconds = expires_seconds
@@ -109,12 +109,10 @@ class Outbox:
         model = self.model
         if model and model.name:
             entry = self.place.names(WEIGHTS).get(model.name)
-            if entry is None or (
-                entry.stamp != model.stamp and self._differs(f"{WEIGHTS}/{model.name}", model.sealed())
-            ):
+            if entry is None or (entry.etag != model.etag and self._differs(f"{WEIGHTS}/{model.name}", model.sealed())):
                 self._put_back(f"{WEIGHTS}/{model.name}", model.sealed())
             else:
-                model.stamp = entry.stamp
+                model.etag = entry.etag
         for sent in waiting:
             if self._differs(sent.name, sent.envelope):
                 self._put_back(sent.name, sent.envelope)

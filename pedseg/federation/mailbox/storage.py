@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from fsspec.implementations.local import LocalFileSystem
 
-from pedseg.findings import refuse
+from pedseg.errors import input_error
 from pedseg.scan import PART, written_aside
 
 USER, PASSWORD = "PEDSEG_MAILBOX_USER", "PEDSEG_MAILBOX_PASSWORD"
@@ -40,14 +40,14 @@ class Entry:
     """An object as a listing shows it: bytes, and a stamp that changes when the object does."""
 
     size: int
-    stamp: str
+    etag: str
 
 
-class Away(Exception):
+class StorageUnavailable(Exception):
     """The storage does not answer at the moment, or has no room; it is tried again."""
 
 
-class Place(ABC):
+class ObjectStore(ABC):
     """One place for objects, under names such as `to/Polder/7f3a-00001-….0`; folders lie one deep in each other."""
 
     def __init__(self, filesystem: Any, root: str) -> None:
@@ -99,14 +99,14 @@ class Place(ABC):
                 return act()
             except Exception as error:
                 translated = self._translate(error)
-                if not isinstance(translated, Away):
+                if not isinstance(translated, StorageUnavailable):
                     raise translated from error
                 log.warning("the mailbox does not answer (%s); trying again in %g s", translated, pause)
                 time.sleep(pause)
         raise AssertionError
 
 
-class FolderPlace(Place):
+class FolderStore(ObjectStore):
     """A folder of this machine or of a network drive."""
 
     def __init__(self, folder: Path) -> None:
@@ -121,11 +121,11 @@ class FolderPlace(Place):
         if isinstance(error, PermissionError):
             return _denied(self.root, error)
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | FileExistsError):
-            return Away(error)
+            return StorageUnavailable(error)
         return error
 
 
-class WebDavPlace(Place):
+class WebDavStore(ObjectStore):
     """A WebDAV server, such as Nextcloud; user and password from the environment."""
 
     def __init__(self, url: str) -> None:
@@ -135,11 +135,11 @@ class WebDavPlace(Place):
         parts = urlsplit(url)
         local = parts.hostname in ("localhost", "::1") or str(parts.hostname).startswith("127.")
         if parts.username or parts.password:
-            raise refuse(
+            raise input_error(
                 "E-MAILBOX-URL", parts.hostname or url, "the address holds a password.", f"Set {USER} and {PASSWORD}."
             )
         if parts.scheme == "http" and not local:
-            raise refuse("E-MAILBOX-URL", url, "the password would travel in the open.", "Use https.")
+            raise input_error("E-MAILBOX-URL", url, "the password would travel in the open.", "Use https.")
         self.url = url
         auth = (os.environ[USER], os.environ.get(PASSWORD, "")) if USER in os.environ else None
         super().__init__(WebdavFileSystem(url, auth=auth, timeout=TIMEOUT_SECONDS), "")
@@ -152,7 +152,7 @@ class WebDavPlace(Place):
             try:
                 self._insist(lambda: self.filesystem.client.mkdir(""))
             except Exception:
-                raise refuse("E-MAILBOX-URL", self.url, "there is no such folder.", "Make it first.") from error
+                raise input_error("E-MAILBOX-URL", self.url, "there is no such folder.", "Make it first.") from error
             super().make_folder(folder)
 
     def _create(self, name: str, data: bytes) -> None:
@@ -182,15 +182,15 @@ class WebDavPlace(Place):
             return _denied(self.root or "WebDAV", error)
         if "CERTIFICATE_VERIFY_FAILED" in str(error):
             remedy = "Ask for its authority's certificate and name it in SSL_CERT_FILE."
-            return refuse("E-MAILBOX-TLS", self.url, "the server cannot prove who it is.", remedy)
+            return input_error("E-MAILBOX-TLS", self.url, "the server cannot prove who it is.", remedy)
         if isinstance(error, httpx.HTTPError | dav.InsufficientStorage | dav.BadGatewayError | dav.ResourceLocked):
-            return Away(error)
+            return StorageUnavailable(error)
         if status == 429 or status >= 500:
-            return Away(error)
+            return StorageUnavailable(error)
         return error
 
 
-class ObjectPlace(Place):
+class S3Store(ObjectStore):
     """An S3-compatible store, `s3://bucket/prefix`; keys and endpoint from the usual AWS variables."""
 
     def __init__(self, url: str) -> None:
@@ -227,24 +227,24 @@ class ObjectPlace(Place):
             return FileNotFoundError(str(error))
         if isinstance(error, store.PermissionDeniedError | store.UnauthenticatedError):
             return _denied(self.root, error)
-        return Away(error) if isinstance(error, store.BaseError) else error
+        return StorageUnavailable(error) if isinstance(error, store.BaseError) else error
 
 
-def open_place(url: str | Path) -> Place:
+def open_store(url: str | Path) -> ObjectStore:
     """The place at an address: a path, `http(s)://…` for WebDAV, `s3://bucket/prefix` for an object store."""
     scheme = urlsplit(str(url)).scheme
     if scheme in ("http", "https"):
-        return WebDavPlace(str(url))
+        return WebDavStore(str(url))
     if scheme == "s3":
-        return ObjectPlace(str(url))
+        return S3Store(str(url))
     if len(scheme) > 1 and "://" in str(url):
-        raise refuse(
+        raise input_error(
             "E-MAILBOX-URL",
             str(url),
             f"{scheme} is not among the ways to a mailbox.",
             "Give a folder, https:// or s3://.",
         )
-    return FolderPlace(Path(url))
+    return FolderStore(Path(url))
 
 
 def _entry(info: Mapping[str, Any]) -> Entry:
@@ -259,23 +259,23 @@ def _plain_endpoint() -> bool:
     if parts.scheme != "http":
         return False
     if parts.hostname != "localhost" and not str(parts.hostname).startswith("127."):
-        raise refuse("E-MAILBOX-URL", parts.netloc, "the store would be reached without TLS.", "Use https.")
+        raise input_error("E-MAILBOX-URL", parts.netloc, "the store would be reached without TLS.", "Use https.")
     return True
 
 
 def _need(*packages: str) -> None:
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise refuse(
+        raise input_error(
             "E-NO-MAILBOX", missing[0], "it is not installed.", "Install the extra: pip install 'pedseg[mailbox]'."
         )
 
 
 def _denied(place: str, error: Exception) -> Exception:
-    return refuse("E-MAILBOX-DENIED", place, f"access was denied ({error}).", "Check user, password and rights.")
+    return input_error("E-MAILBOX-DENIED", place, f"access was denied ({error}).", "Check user, password and rights.")
 
 
-def in_turn(first: float, last: float) -> Iterator[float]:
+def backoff(first: float, last: float) -> Iterator[float]:
     """Pauses in seconds between two looks into a mailbox: short at first, longer when nothing happens."""
     pause = first
     while True:

@@ -4,7 +4,7 @@ An answer is computed from what the notebook gives with it, so that questions st
 or sizes change. `judging` compares, `lesson.check` does the talking.
 """
 
-from pedseg.workbook.judging import Question
+from pedseg.workbook.exercise_checks import Question
 from pedseg.workbook.questions.exchange import EXCHANGE
 from pedseg.workbook.questions.federations import FEDERATIONS
 from pedseg.workbook.questions.modalities import MODALITIES

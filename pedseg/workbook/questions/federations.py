@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from pedseg.workbook.judging import Question
+from pedseg.workbook.exercise_checks import Question
 
 
 def _flipped(weight, bit):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pedseg.workbook.judging import Question
+from pedseg.workbook.exercise_checks import Question
 
 
 def _resampled(shape, spacing_mm, new_mm):

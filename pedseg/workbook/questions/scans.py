@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pedseg.organs import EVALUATED, ORGANS
-from pedseg.workbook.judging import Question
+from pedseg.workbook.exercise_checks import Question
 
 
 def _dice(truth, prediction):

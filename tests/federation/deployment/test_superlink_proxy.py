@@ -15,9 +15,9 @@ import pytest
 from pedseg import processes
 from pedseg.federation import transports
 from pedseg.federation.apps import RESULT
-from pedseg.federation.deployment import programs, superlink
-from pedseg.federation.privacy.ledger import Ledger
-from pedseg.federation.settings import DEFAULTS
+from pedseg.federation.config import DEFAULTS
+from pedseg.federation.deployment import flower_programs, superlink
+from pedseg.federation.privacy.disclosure_log import DisclosureLog
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
 
@@ -74,7 +74,7 @@ def test_a_federation_through_the_proxy_that_publishes_the_fleet_path_alone(
         env, port = stack.enter_context(superlink.superlink(home))
         command = [str(shutil.which("nginx")), "-c", str(configuration(root, home, proxy, port)), "-p", str(home)]
         nginx = stack.enter_context(processes.running(command, home / "nginx.txt", env=env, folder=home))
-        programs.await_port(nginx, proxy, home)
+        flower_programs.await_port(nginx, proxy, home)
         for path in OUTSIDE:
             assert status(home, proxy, path) == 403, path
         assert status(home, proxy, "/v1/fleet/x") != 403  # passed on: the SuperLink answers
@@ -82,7 +82,7 @@ def test_a_federation_through_the_proxy_that_publishes_the_fleet_path_alone(
         (home / "outside").mkdir()
         text = (home / "flwr" / "config.toml").read_text().replace(f":{port}", f":{proxy}")
         (home / "outside" / "config.toml").write_text(text)
-        assert not programs.flwr(["ls"], outside).get("success") and programs.flwr(["ls"], env)["success"]
+        assert not flower_programs.flwr(["ls"], outside).get("success") and flower_programs.flwr(["ls"], env)["success"]
         for index, folder in enumerate(sorted(three_hospitals.iterdir())):
             key = superlink.make_node_key(home, f"node{index}")
             superlink.register(key.with_suffix(".pub"), f"center{index}", env)
@@ -90,11 +90,11 @@ def test_a_federation_through_the_proxy_that_publishes_the_fleet_path_alone(
             stack.enter_context(superlink.supernode(home, proxy, key, index, folder, **own))
         places = {"data": str(three_hospitals), "out": str(out), "centers": 3}
         config = {**DEFAULTS, **places, "rounds": 1, "steps-per-round": 2, "seed": 7, "masks": True}
-        run_id = programs.submit([str(programs.write_app(home, config))], env)
-        list(programs.follow(run_id, env, out, {}, 1))
-        assert programs.status_of(run_id, env) == "finished:completed"
+        run_id = flower_programs.submit([str(flower_programs.write_app(home, config))], env)
+        list(flower_programs.follow(run_id, env, out, {}, 1))
+        assert flower_programs.status_of(run_id, env) == "finished:completed"
     weights, _, _ = load_weights(out / RESULT)
     (here,) = transports.federate(three_hospitals, tmp_path / "here", rounds=1, steps=2, seed=7, masks=True)
     assert sha256_of(weights) == here.sha256
     assert (home / "access.log").read_text().count("POST /v1/fleet/") > 10
-    assert [one.kind for one in Ledger(tmp_path / "ledger0.tsv").entries()] == ["query.fingerprint", "train"]
+    assert [one.kind for one in DisclosureLog(tmp_path / "ledger0.tsv").entries()] == ["query.fingerprint", "train"]

@@ -13,8 +13,8 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, RecordDict
 
 from pedseg.federation.keys import COORDINATOR
-from pedseg.federation.mailbox.envelopes import Header, seal
-from pedseg.federation.mailbox.letters import split, stem_of
+from pedseg.federation.mailbox.messages import split, stem_of
+from pedseg.federation.mailbox.sealed_message import Header, seal
 
 GOOD = {2: 1.0, 3: 2.0}
 

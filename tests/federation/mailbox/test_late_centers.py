@@ -109,7 +109,7 @@ def test_descriptions_are_waited_for_whatever_the_rule(make_federation) -> None:
 
 @pytest.mark.slow
 def test_a_hospital_that_goes_home_and_comes_back(programs, tmp_path: Path) -> None:
-    played = programs(tmp_path / "box", "--rounds", "6", "--wait", "0.001", "--least", "2")
+    played = programs(tmp_path / "box", "--rounds", "6", "--round-timeout", "0.001", "--min-centers", "2")
     played.start()
     until = time.monotonic() + 100
     while played.rounds_done() < 1 and time.monotonic() < until:

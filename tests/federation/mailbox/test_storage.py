@@ -10,9 +10,9 @@ from types import ModuleType
 
 import pytest
 
+from pedseg.errors import PedsegInputError
 from pedseg.federation.mailbox import storage
-from pedseg.federation.mailbox.storage import Place, open_place
-from pedseg.findings import PedsegInputError
+from pedseg.federation.mailbox.storage import ObjectStore, open_store
 
 
 @pytest.fixture(scope="module")
@@ -40,24 +40,24 @@ def as_user(monkeypatch: pytest.MonkeyPatch, user: str, password: str) -> None:
 @pytest.fixture(params=["folder", "webdav", "s3"])
 def place(
     request: pytest.FixtureRequest, servers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Place:
+) -> ObjectStore:
     """An empty place of each kind."""
     if request.param == "folder":
-        return open_place(tmp_path / "box")
+        return open_store(tmp_path / "box")
     if request.param == "webdav":
         as_user(monkeypatch, servers.USER, servers.PASSWORD)
         server = request.getfixturevalue("webdav_server")
-        place = open_place(server.url)
+        place = open_store(server.url)
         place.root = tmp_path.name
     else:
         server = request.getfixturevalue("s3_server")
         for key, value in servers.s3_environment(server).items():
             monkeypatch.setenv(key, value)
-        place = open_place(f"s3://box/{tmp_path.name}")
+        place = open_store(f"s3://box/{tmp_path.name}")
     return place
 
 
-def test_an_object_is_read_as_it_was_written(place: Place) -> None:
+def test_an_object_is_read_as_it_was_written(place: ObjectStore) -> None:
     place.make_folder("to/Aa")
     data = bytes(range(256)) * 20_000  # 5 MB
     place.write_once("to/Aa/letter.0", data)
@@ -66,7 +66,7 @@ def test_an_object_is_read_as_it_was_written(place: Place) -> None:
     assert list(listed) == ["letter.0"] and listed["letter.0"].size == len(data)
 
 
-def test_a_name_is_taken_once(place: Place) -> None:
+def test_a_name_is_taken_once(place: ObjectStore) -> None:
     place.make_folder("to/Aa")
     place.write_once("to/Aa/letter.0", b"first")
     with pytest.raises(FileExistsError):
@@ -75,7 +75,7 @@ def test_a_name_is_taken_once(place: Place) -> None:
     assert list(place.names("to/Aa", parts=True)) == ["letter.0"]
 
 
-def test_of_many_writers_one_wins(place: Place) -> None:
+def test_of_many_writers_one_wins(place: ObjectStore) -> None:
     place.make_folder("to/Aa")
     won: list[bytes] = []
 
@@ -95,26 +95,26 @@ def test_of_many_writers_one_wins(place: Place) -> None:
     assert list(place.names("to/Aa", parts=True)) == ["letter.0"]
 
 
-def test_what_is_not_there(place: Place) -> None:
+def test_what_is_not_there(place: ObjectStore) -> None:
     assert place.names("nowhere") == {}
     with pytest.raises(FileNotFoundError):
         place.read("to/Aa/letter.0")
     place.delete("to/Aa/letter.0")
 
 
-def test_a_deleted_name_is_free_and_a_changed_object_has_another_stamp(place: Place) -> None:
+def test_a_deleted_name_is_free_and_a_changed_object_has_another_stamp(place: ObjectStore) -> None:
     place.make_folder("to/Aa")
     place.write_once("to/Aa/letter.0", b"first")
-    before = place.names("to/Aa")["letter.0"].stamp
+    before = place.names("to/Aa")["letter.0"].etag
     place.delete("to/Aa/letter.0")
     assert place.names("to/Aa") == {}
     time.sleep(1.1)  # WebDAV tells whole seconds
     place.write_once("to/Aa/letter.0", b"other")
-    assert place.names("to/Aa")["letter.0"].stamp != before
+    assert place.names("to/Aa")["letter.0"].etag != before
 
 
 def test_a_half_written_object_is_not_listed(tmp_path: Path) -> None:
-    place = open_place(tmp_path)
+    place = open_store(tmp_path)
     place.make_folder("to")
     (tmp_path / "to" / f"letter.0.12{storage.PART}").write_bytes(b"half")
     assert place.names("to") == {} and len(place.names("to", parts=True)) == 1
@@ -124,14 +124,14 @@ def test_a_wrong_password_is_told_at_once(webdav_server, servers: ModuleType, mo
     as_user(monkeypatch, servers.USER, "wrong")
     for act in (lambda p: p.names("to"), lambda p: p.write_once("x", b""), lambda p: p.make_folder("y")):
         with pytest.raises(PedsegInputError, match="E-MAILBOX-DENIED"):
-            act(open_place(webdav_server.url))
+            act(open_store(webdav_server.url))
 
 
 def test_a_server_that_is_away_is_waited_for(
     servers: ModuleType, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = servers.webdav(tmp_path)
-    place = open_place(server.url)
+    place = open_store(server.url)
     later = threading.Timer(1.0, server.start)
     later.start()
     try:
@@ -148,14 +148,14 @@ def test_the_folder_at_an_address_is_made_but_not_those_above_it(servers: Module
     server = servers.webdav(tmp_path)
     server.start()
     try:
-        place = open_place(f"{server.url}/box")
+        place = open_store(f"{server.url}/box")
         assert place.names("to") == {}
         place.make_folder("to/Aa")
         place.make_folder("to/Aa")
         place.write_once("to/Aa/letter.0", b"text")
         assert (tmp_path / "root/box/to/Aa/letter.0").read_bytes() == b"text"
         with pytest.raises(PedsegInputError, match="no such folder"):
-            open_place(f"{server.url}/some/where").make_folder("to")
+            open_store(f"{server.url}/some/where").make_folder("to")
     finally:
         server.kill()
 
@@ -170,17 +170,17 @@ def test_the_folder_at_an_address_is_made_but_not_those_above_it(servers: Module
 )
 def test_unsafe_addresses_are_refused(url: str, code: str) -> None:
     with pytest.raises(PedsegInputError, match=code) as caught:
-        open_place(url)
+        open_store(url)
     assert "secret" not in str(caught.value)
 
 
 def test_an_unsafe_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store.example")
     with pytest.raises(PedsegInputError, match="TLS"):
-        open_place("s3://box")
+        open_store("s3://box")
 
 
 def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PedsegInputError, match=r"pedseg\[mailbox\]"):
-        open_place("https://cloud.example/box")
+        open_store("https://cloud.example/box")

@@ -1,0 +1,26 @@
+"""`pedseg check`: every check of a data set."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pedseg.errors import as_table
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check every byte of a data set, or of a folder of data sets."""
+    from pedseg.datasets.reading import check_dataset
+
+    problems = check_dataset(options.dataset)
+    if problems:
+        print(as_table(problems), file=sys.stderr)
+        return 1
+    print(f"{options.dataset}: no problems")
+    return 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pedseg check`."""
+    parser.add_argument("dataset", type=Path)

@@ -1,0 +1,27 @@
+"""`pedseg evaluate`: a finished study's models on more test patients."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pedseg.cli.arguments import add_evaluated_study, show_scans
+
+
+def run(options: argparse.Namespace) -> int:
+    """Test a study's models on many more patients, which an equivalence test asks for."""
+    from pedseg.evaluation import reporting
+    from pedseg.evaluation.cohort import evaluate_cohort
+    from pedseg.workbook.report import write_report
+
+    ticks = evaluate_cohort(options.study, options.out, patients=options.patients, seeds=options.seeds)
+    show_scans(ticks, "more patients")
+    print(reporting.table(options.out))
+    print(f"report: {write_report(options.out)}")
+    return 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pedseg evaluate`."""
+    add_evaluated_study(parser, patients=150, seeds=3)
+    parser.add_argument("--out", type=Path, default=Path("runs/evaluate"))

@@ -1,0 +1,63 @@
+"""`pedseg import`: scans and contours from any source into the data set of a center."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from pedseg.cli.arguments import add_ct
+from pedseg.dicom.options import ALL_REPAIRS
+from pedseg.errors import InputProblem
+
+
+def run(options: argparse.Namespace) -> Iterator[str]:
+    """Import scans and contours (DICOM, NIfTI, public layouts) into a center's data set, without names."""
+    from pedseg.importing.dicom_folders import ImportOptions
+    from pedseg.importing.import_scans import import_scans
+    from pedseg.organ_names import read_names
+
+    key = options.key or Path("keys") / f"{options.center}.case-key"
+    how = ImportOptions(
+        options.series, read_names(options.names), tuple(options.repair), options.ignore_frame_of_reference,
+        options.empty_means_absent,
+    )  # fmt: skip
+    count = 0
+    for imported in import_scans(
+        options.source, options.to, center=options.center, key=key, options=how, skip_refused=options.skip_refused,
+        license=options.license, origin=options.origin, split=options.split, situs_inversus=options.situs_inversus,
+    ):  # fmt: skip
+        if isinstance(imported, InputProblem):
+            yield str(imported)
+            continue
+        count += not imported.was_there
+        organs = f"{len(imported.organs)} organs: {', '.join(imported.organs)}" if imported.organs else "no contours"
+        yield f"{imported.case}  {'is there already' if imported.was_there else organs}  ({imported.source})"
+        yield from (f"    {line}" for line in imported.told)
+    yield f"{count} scan(s) imported into {options.to}; the key of their names: {key}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pedseg import`."""
+    source = "folder of DICOM files, a NIfTI file, a public data set or its list"
+    parser.add_argument("source", type=Path, help=source)
+    to = "folder of the data set; made or added to"
+    parser.add_argument("--to", type=Path, required=True, metavar="DATASET", help=to)
+    parser.add_argument("--center", required=True, metavar="NAME")
+    names = "lines of foreign name, tab, TG-263 name or `ignore`"
+    parser.add_argument("--names", type=Path, metavar="FILE", help=names)
+    add_ct(parser, ALL_REPAIRS, "may be given more than once")
+    frame = "take contours of another frame of reference"
+    parser.add_argument("--ignore-frame-of-reference", action="store_true", help=frame)
+    empty = "an empty ROI says that the organ was removed"
+    parser.add_argument("--empty-means-absent", action="store_true", help=empty)
+    mirrored = "organs of these scans are truly mirrored"
+    parser.add_argument("--situs-inversus", action="store_true", help=mirrored)
+    skip = "import the sound scans, list the others"
+    parser.add_argument("--skip-refused", action="store_true", help=skip)
+    parser.add_argument("--split", choices=["train", "validation", "test"], default="", help="of contoured scans")
+    origin = "where the scans come from, for cases.tsv"
+    parser.add_argument("--origin", default="", metavar="TEXT", help=origin)
+    parser.add_argument("--license", default="", metavar="TEXT", help="their license, for cases.tsv")
+    key = "the center's secret; default: keys/NAME.case-key"
+    parser.add_argument("--key", type=Path, metavar="FILE", help=key)

@@ -1,0 +1,28 @@
+"""`pedseg shift`: what each difference between two hospitals costs, one factor of the domain shift at a time."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pedseg.cli.arguments import add_evaluated_study, show_scans
+
+
+def run(options: argparse.Namespace) -> int:
+    """Test a study's models on one factor of domain shift at a time: contrast phase, table, age, orientation …"""
+    from pedseg.evaluation import domain_shift
+
+    out = options.out or options.study
+    ticks = domain_shift.evaluate_shift(
+        options.study, out, names=options.factor, patients=options.patients, seeds=options.seeds
+    )
+    show_scans(ticks, "one factor at a time")
+    print(domain_shift.table(out))
+    return 0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `pedseg shift`."""
+    add_evaluated_study(parser, patients=30, seeds=1)
+    parser.add_argument("--factor", action="append", default=[], help="only this one (may be given more than once)")
+    parser.add_argument("--out", type=Path, help="default: the study's folder")

@@ -1,0 +1,1 @@
+"""DICOM: CT series, RTSTRUCT and SEG in and out, and de-identification."""

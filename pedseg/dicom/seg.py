@@ -1,0 +1,178 @@
+"""DICOM segmentations (SEG): read onto the grid of a CT by where they lie, and written for archives that keep them."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pedseg import __version__
+from pedseg.dicom.ct_series import INTERPOLATED, LPS_TO_RAS, CtScan
+from pedseg.dicom.dicom_files import AGAIN, reading
+from pedseg.dicom.rtstruct import OFF_PLANE_MM, Contours
+from pedseg.dicom.rtstruct_writing import check_references
+from pedseg.errors import input_error
+from pedseg.scan import written_aside
+
+LARGEST = 2**31  # voxels of all segments together
+# SNOMED CT codes as TotalSegmentator and the TG-263 map of HL7 mCODE give them; the side is in the label.
+CODES = {
+    "Liver": ("10200004", "Liver"), "Spleen": ("78961009", "Spleen"), "Pancreas": ("15776009", "Pancreas"),
+    "Kidney": ("64033007", "Kidney"), "Lung": ("39607008", "Lung"), "Heart": ("80891009", "Heart"),
+    "Bowel^Stomach": ("69695003", "Stomach"), "Esophagus": ("32849002", "Esophagus"),
+    "Gallbladder": ("28231008", "Gallbladder"), "Glnd_Adrenal": ("23451007", "Adrenal gland"),
+    "A_Aorta": ("15825003", "Aorta"), "V_Venacava_I": ("64131007", "Inferior vena cava"),
+    "V_Portal": ("32764006", "Portal vein"), "SpinalCanal": ("61853006", "Spinal canal"),
+    "VBs": ("3572006", "Vertebra"), "Bladder": ("89837001", "Urinary bladder"),
+}  # fmt: skip
+
+
+def segmented_series(header: Any) -> str:
+    """The UID of the CT series that a SEG says it was drawn on, "" if it does not say."""
+    try:
+        return str(header.ReferencedSeriesSequence[0].SeriesInstanceUID)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        return ""
+
+
+def read_seg(file: Path, ct: CtScan, *, other_frame: bool = False) -> Contours:
+    """The segments of a SEG as masks on the grid of a CT.
+
+    Binary, fractional (from a half) and label-map segmentations are read; segments may overlap. Raises
+    `PedsegInputError` for another frame of reference (unless `other_frame`), two segments of one name, and frames
+    that do not lie on the slices and pixels of the CT.
+    """
+    import highdicom
+
+    with reading(file):
+        seg = highdicom.seg.segread(file)
+        frame = str(seg.get("FrameOfReferenceUID") or "")
+        if frame and frame != ct.frame_of_reference and not other_frame:
+            found = "it was drawn in another frame of reference than this CT."
+            remedy = "Give the CT that it was drawn on. If both are surely aligned, say --ignore-frame-of-reference."
+            raise input_error("E-FRAME", file, found, remedy)
+        described = [seg.get_segment_description(number) for number in seg.segment_numbers]
+        names = [str(one.SegmentLabel) for one in described]
+        twice = {name for name in names if names.count(name) > 1}
+        if twice:
+            found = f"several segments are called {sorted(twice)[0]!r}; nobody knows which of them counts."
+            raise input_error("E-ROI-TWICE", file, found, "Rename or delete one.")
+        if int(seg.Rows) * int(seg.Columns) * max(len(names), 1) * ct.scan.shape[2] > LARGEST:
+            raise input_error("E-SLICE-SIZE", file, f"it promises {seg.Columns} x {seg.Rows} pixels.", AGAIN)
+        volume = seg.get_volume(combine_segments=False, rescale_fractional=False)
+        most = int(seg.get("MaximumFractionalValue") or 1)
+    grid = LPS_TO_RAS @ ct.scan.affine
+    there = np.linalg.inv(grid) @ volume.affine  # (slice, row, column) of the SEG -> (column, row, slice) of the CT
+    array, start = _aligned(file, np.asarray(volume.array), there, ct)
+    masks: dict[str, NDArray[np.bool_] | None] = {}
+    for number, name in enumerate(names):
+        mask = np.zeros(ct.scan.shape, dtype=bool)
+        _paste(mask, array[..., number] >= max(most / 2, 1), start)
+        masks[name] = mask if mask.any() else None
+    machine = {str(one.SegmentLabel) for one in described if one.get("SegmentAlgorithmType") == "AUTOMATIC"}
+    return Contours(masks, (), frozenset(machine))
+
+
+def _aligned(file: Path, array: NDArray, there: NDArray[np.float64], ct: CtScan) -> tuple[NDArray, NDArray[np.intp]]:
+    """The segments with their axes turned to (column, row, slice) of the CT, and where their first voxel lies there."""
+    axes = np.round(there[:3, :3])
+    drift = np.abs(there[:3, :3] - axes) * np.array(array.shape[:3])
+    corner = np.round(there[:3, 3])
+    off_mm = max(float(drift.max()), float(np.abs(there[:3, 3] - corner).max())) * max(ct.scan.spacing_mm)
+    if off_mm > OFF_PLANE_MM or not np.array_equal(np.abs(axes).sum(axis=0), np.ones(3)):
+        found = f"its voxels lie beside those of the CT, by up to {off_mm:.2f} mm."
+        raise input_error(
+            "E-GEOMETRY", file, found, "Give the CT that it was drawn on; nothing is resampled in silence."
+        )
+    order = [int(np.flatnonzero(axes[axis])[0]) for axis in range(3)]
+    turned = array.transpose(*order, 3)
+    for axis, source in enumerate(order):
+        if axes[axis, source] < 0:
+            turned = np.flip(turned, axis)
+            corner[axis] -= array.shape[source] - 1
+    return turned, corner.astype(np.intp)
+
+
+def _paste(mask: NDArray[np.bool_], part: NDArray[np.bool_], start: NDArray[np.intp]) -> None:
+    """Enter a block at its place; what lies beyond the scan is left out."""
+    low = np.maximum(start, 0)
+    high = np.minimum(start + part.shape, mask.shape)
+    if (high > low).all():
+        mask[tuple(map(slice, low, high))] = part[tuple(map(slice, low - start, high - start))]
+
+
+def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> None:
+    """Write masks (column, row, slice) by organ name as a binary SEG, read back before it is kept."""
+    check_references(ct)
+    if INTERPOLATED in ct.uids:
+        told = "slices of this CT were interpolated; a SEG would have to refer to them."
+        raise input_error("E-NO-REFERENCE", file, told, "Take RTSTRUCT, which leaves them out, or NIfTI.")
+    content = io.BytesIO()
+    with reading(ct.source.first.path):
+        _segmentation(masks, ct).save_as(content)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with written_aside(file, content.getvalue()) as part:
+        back = read_seg(part, ct).masks
+        for name, mask in masks.items():
+            found = back.get(name)
+            if not np.array_equal(mask, np.zeros_like(mask) if found is None else found):
+                raise input_error(
+                    "E-READ-BACK", file, f"read back, {name} differs.", "Nothing was written; report this scan."
+                )
+        os.replace(part, file)
+
+
+def _property(name: str) -> Any:
+    """What an organ is, in SNOMED CT."""
+    from highdicom.sr.coding import CodedConcept
+
+    code, meaning = CODES.get(name.removesuffix("_L").removesuffix("_R"), ("113343008", "Organ"))
+    return CodedConcept(code, "SCT", meaning)
+
+
+def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
+    """The whole SEG, one segment an organ."""
+    import highdicom
+    import pydicom
+    from highdicom.sr.coding import CodedConcept
+
+    sources = [pydicom.dcmread(one.path) for one in ct.source.files]
+    order = {str(one.SOPInstanceUID): one for one in sources}
+    sources = [order[uid] for uid in dict.fromkeys(ct.uids)]
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name="pedseg", version=__version__, family=CodedConcept("123110", "DCM", "Artificial Intelligence")
+    )
+    segments = [
+        highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=name,
+            segmented_property_category=CodedConcept("123037004", "SCT", "Anatomical Structure"),
+            segmented_property_type=_property(name),
+            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+        )
+        for number, name in enumerate(masks, 1)
+    ]
+    array = np.stack([mask.transpose(2, 1, 0) for mask in masks.values()], axis=-1).astype(np.uint8)
+    if ct.frames[0] is not None:
+        array = array[np.argsort([frame or 0 for frame in ct.frames])]  # an enhanced CT's frames have their own order
+    return highdicom.seg.Segmentation(
+        source_images=sources,
+        pixel_array=array,
+        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=segments,
+        series_instance_uid=highdicom.UID(),
+        series_number=1,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="pedseg",
+        manufacturer_model_name="pedseg",
+        software_versions=__version__,
+        device_serial_number="none",
+        omit_empty_frames=True,
+    )

@@ -1,0 +1,189 @@
+"""Flower's own programs, started and ended as children of ours: SuperLink, SuperNodes and the `flwr` command.
+
+They get folders of their own, no telemetry and no update check; they install nothing and are
+ended together with everything that they started.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from flwr.app import UserConfigValue
+
+import pedseg
+from pedseg import processes
+from pedseg.errors import input_error
+from pedseg.federation.apps import RESULT, center_folders
+from pedseg.federation.checkpoints import Round, checkpoint_file, read_checkpoint
+from pedseg.federation.config import DEFAULTS
+
+LOG = "superlink.log"
+LOOK_SECONDS = 1.0  # between two looks at the folder of the run
+ASK_SECONDS = 15.0  # between two questions about its state; each starts a `flwr` program, which costs seconds of a core
+START_SECONDS = 60  # a SuperLink that does not answer by then will not
+
+
+def follow(
+    run_id: str, env: dict[str, str], out: Path, before: Mapping[str, int], rounds: int
+) -> Generator[Round, None, str]:
+    """Yield rounds as they come until the run has ended; gives how it ended.
+
+    A file that was there before and has not changed belongs to an earlier run, until a later
+    round is written or the run completes: then it was taken up.
+    """
+    done, status, asked = 0, "", time.monotonic()
+    while not status.startswith("finished"):
+        time.sleep(LOOK_SECONDS)
+        new = {name for name, written in times(out).items() if before.get(name) != written}
+        if RESULT in new or time.monotonic() - asked > ASK_SECONDS:
+            status, asked = status_of(run_id, env), time.monotonic()
+        whole = status == "finished:completed"
+        while done < rounds and (
+            whole or any(checkpoint_file(out, n).name in new for n in range(done + 1, rounds + 1))
+        ):
+            done += 1
+            if round_ := read_checkpoint(checkpoint_file(out / "rounds", done)):
+                yield round_
+    return status
+
+
+def times(out: Path) -> dict[str, int]:
+    """When each checkpoint and the result were written, in nanoseconds, by file name."""
+    files = [*(out / "rounds").glob("round_*.safetensors"), *out.glob(RESULT)]
+    return {file.name: file.stat().st_mtime_ns for file in files}
+
+
+def environment(home: Path) -> dict[str, str]:
+    """This process's environment with private folders, without telemetry, installation or update check."""
+    return {
+        **os.environ,
+        "HOME": str(home),
+        "FLWR_HOME": str(home / "flwr"),
+        "FLWR_TELEMETRY_ENABLED": "0",
+        "FLWR_DISABLE_UPDATE_CHECK": "1",
+        "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+        "FLWR_LOG_LEVEL": "INFO",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",
+        "PATH": processes.with_first(Path(sys.executable).parent, "PATH"),
+        "PYTHONPATH": processes.with_first(Path(pedseg.__file__).parents[1], "PYTHONPATH"),
+    }
+
+
+def program(name: str) -> str:
+    """A program of the Python that runs us, whether or not its folder is on the PATH."""
+    found = shutil.which(name, path=processes.with_first(Path(sys.executable).parent, "PATH"))
+    if not found:
+        raise input_error(
+            "E-NO-FLOWER",
+            name,
+            "the program is not installed beside Python.",
+            "Install pedseg again, with all that it needs.",
+        )
+    return found
+
+
+@contextmanager
+def superlink(home: Path, options: Sequence[str], **connection: str | bool) -> Iterator[tuple[dict[str, str], int]]:
+    """A SuperLink on a free port of this machine; gives the environment in which `flwr` finds it, and its port.
+
+    `options` are those of `flower-superlink`, `connection` is what `flwr` must know beside the address.
+    """
+    port, env = processes.free_port(), environment(home)
+    (home / "flwr").mkdir()
+    lines = {"address": f"{processes.HOST}:{port}", **connection}
+    text = "\n".join(f"{key} = {json.dumps(value)}" for key, value in lines.items())
+    (home / "flwr" / "config.toml").write_text(f'[superlink]\ndefault = "own"\n\n[superlink.own]\n{text}\n')
+    command = [program("flower-superlink"), *options, "--host", processes.HOST, "--port", str(port)]
+    with processes.running(command, home / LOG, env=env, folder=home) as server:
+        await_port(server, port, home)
+        yield env, port
+
+
+def run_settings(data: Path, run_config: Mapping[str, UserConfigValue], out: Path) -> dict[str, UserConfigValue]:
+    """A run's settings with whole paths, for programs that work in folders of their own; `out` is made."""
+    out.mkdir(parents=True, exist_ok=True)
+    places = {"data": data.resolve().as_posix(), "out": out.resolve().as_posix()}
+    return {**DEFAULTS, **run_config, **places, "centers": len(center_folders(data))}
+
+
+def await_port(server: subprocess.Popen, port: int, home: Path) -> None:
+    """Wait until the SuperLink accepts connections."""
+    if processes.answers(server, port, START_SECONDS):
+        return
+    raise input_error(
+        "E-SUPERLINK-START",
+        "flower-superlink",
+        f"it did not start.\n{last_lines((home / LOG).read_text(errors='replace'))}",
+        "Mend what the log names.",
+    )
+
+
+def write_app(home: Path, config: Mapping[str, UserConfigValue]) -> Path:
+    """An app folder of one file, which names the installed apps and the run's settings."""
+    app = home / "app"
+    app.mkdir(exist_ok=True)
+    settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in config.items())
+    (app / "pyproject.toml").write_text(APP.format(version=pedseg.__version__, settings=settings), encoding="utf-8")
+    return app
+
+
+APP = """[project]
+name = "pedseg-run"
+version = "{version}"
+description = "The installed pedseg apps"
+license = "Apache-2.0"
+dependencies = []
+
+[tool.flwr.app]
+publisher = "pedseg"
+
+[tool.flwr.app.components]
+serverapp = "pedseg.federation.apps:server_app"
+clientapp = "pedseg.federation.apps:client_app"
+
+[tool.flwr.app.config]
+{settings}
+"""
+
+
+def submit(arguments: list[str], env: dict[str, str]) -> str:
+    """Hand a run to the SuperLink by `flwr run`; the number of the run."""
+    answer = flwr(["run", *arguments], env)
+    if not answer.get("success"):
+        raise input_error("E-FLOWER-START", "flwr run", f"{answer}", "Mend what the message names.")
+    return str(answer["run-id"])
+
+
+def status_of(run_id: str, env: dict[str, str]) -> str:
+    """`pending`, `running`, `finished:completed`, `finished:failed` …; the exit status of `flwr run` does not tell."""
+    runs = flwr(["ls"], env).get("runs", [])
+    return next((str(run["status"]) for run in runs if str(run["run-id"]) == run_id), "unknown")
+
+
+def flwr(arguments: list[str], env: dict[str, str]) -> dict:
+    """What a `flwr` command says, as JSON."""
+    result = call_flwr([*arguments, "--format", "json"], env)
+    start = result.stdout.find("{")
+    try:
+        return json.JSONDecoder().raw_decode(result.stdout[max(0, start) :])[0]
+    except json.JSONDecodeError:
+        return {"error-message": last_lines(result.stdout + result.stderr)}
+
+
+def call_flwr(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess:
+    return subprocess.run([program("flwr"), *arguments], env=env, capture_output=True, text=True, check=False)
+
+
+def last_lines(text: str, number: int = 30) -> str:
+    """The end of a log, without the colors of a terminal."""
+    return "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()[-number:])

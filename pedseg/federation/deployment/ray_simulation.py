@@ -1,0 +1,61 @@
+"""A federation on Flower's simulation with Ray: every center an actor, on this machine or on a Ray cluster."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from flwr.app import UserConfigValue
+
+from pedseg.errors import input_error
+from pedseg.federation.checkpoints import Round
+from pedseg.federation.deployment import flower_programs
+from pedseg.federation.in_process import available_cores
+
+ATTEMPTS = 3
+SLOW_START = "timed out during startup"  # Ray gives itself 30 seconds to start, too few on a busy machine
+
+
+def ray_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out: Path) -> Iterator[Round]:
+    """The rounds of a Ray simulation as their checkpoints appear under `out`.
+
+    A SuperLink of its own is started on a free port of this machine, with a Flower folder and a
+    home of its own, and ended with the run. Nothing is installed, nothing leaves the machine.
+    Raises `PedsegInputError` with the end of the log when the run fails.
+    """
+    if importlib.util.find_spec("ray") is None:
+        raise input_error("E-NO-RAY", "ray", "Ray is not installed.", "Install the extra: pip install 'pedseg[ray]'.")
+    config = flower_programs.run_settings(data, run_config, out)
+    centers = int(config["centers"])
+    cores = min(centers, available_cores())
+    size = f"num-supernodes={centers} client-resources-num-cpus=1 init-args-num-cpus={cores}"
+    with (
+        tempfile.TemporaryDirectory(prefix="pedseg-ray-", ignore_cleanup_errors=True) as home,
+        _superlink(Path(home)) as env,
+    ):
+        for _ in range(ATTEMPTS):
+            before = flower_programs.times(out)
+            run_id = flower_programs.submit(
+                [str(flower_programs.write_app(Path(home), config)), "--federation-config", size], env
+            )
+            status = yield from flower_programs.follow(run_id, env, out, before, int(config["rounds"]))
+            if status == "finished:completed":
+                return
+            log = flower_programs.call_flwr(["log", run_id, "--show"], env).stdout
+            if SLOW_START not in log:
+                break
+    raise input_error(
+        "E-RAY-RUN", out, f"the run ended as {status}.\n{flower_programs.last_lines(log)}", "Mend what the log names."
+    )
+
+
+@contextmanager
+def _superlink(home: Path) -> Iterator[dict[str, str]]:
+    """A SuperLink for simulations; gives the environment in which `flwr` finds it."""
+    (home / "ray_bootstrap_config.yaml").write_text("provider: {type: local}\n")  # else Ray asks for a cloud's metadata
+    options = ["--insecure", "--simulation", "--isolation", "subprocess"]
+    with flower_programs.superlink(home, options, insecure=True) as (env, _):
+        yield env

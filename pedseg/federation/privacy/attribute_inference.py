@@ -1,0 +1,28 @@
+"""What somebody who gets a single update can do with it: let the updated network draw a scan of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pedseg.learning.inference import predict
+from pedseg.learning.network import build, set_weights
+from pedseg.learning.plans import Plan
+from pedseg.organs import organ
+from pedseg.scan import Scan
+
+
+def drawn_ml(weights: Mapping[str, NDArray], plan: Plan, scan: Scan, organs: Iterable[str]) -> dict[str, float]:
+    """The volume in milliliters that a network draws of each organ on one scan."""
+    network = build(plan)
+    set_weights(network, dict(weights))
+    labels = predict(network, scan, plan)
+    voxel_ml = float(np.prod(scan.spacing_mm)) / 1000
+    return {name: float(np.count_nonzero(labels == organ(name).id)) * voxel_ml for name in organs}
+
+
+def compared(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    """What is drawn after an update as a share of what was drawn before it, for each organ that was drawn."""
+    return {name: after[name] / volume for name, volume in before.items() if volume}

@@ -1,0 +1,156 @@
+"""What a hospital's scans are like, in numbers that can leave it.
+
+A fingerprint holds voxel sizes, image sizes, body sizes, organ volumes and how often each HU value
+occurs inside the organs: what nnU-Net's fingerprint holds, and what a plan needs. Fingerprints of
+several hospitals merge into that of all their scans together, to the last digit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pedseg import organs as organ_table
+from pedseg.datasets.reading import Case, DataSet, load_image, load_labels
+from pedseg.learning.orientation import body_box, body_mask, box_around
+from pedseg.scan import Spacing
+
+HU_LOW, HU_HIGH = -1024, 3071  # the range of a 12-bit CT
+PARTS = 10**9  # each case's histogram adds up to this, so that cases weigh the same and sums are exact
+_HU = np.arange(HU_LOW, HU_HIGH + 1)
+ONLY_CT = ("CT",)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How one case lies in voxels: spacing in mm, shape after cutting zero borders, body box in mm; each (x, y, z)."""
+
+    spacing_mm: Spacing
+    shape: tuple[int, int, int]
+    body_mm: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class OrganCount:
+    """In how many cases an organ was looked for and found, and its volume over these cases in mm³."""
+
+    annotated: int
+    present: int
+    total_mm3: int
+
+    @property
+    def mean_ml(self) -> float:
+        """Mean volume in mL where the organ is present; 0 where it never is."""
+        return self.total_mm3 / self.present / 1000 if self.present else 0.0
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What the scans of one or more hospitals are like; holds no voxel, no name, no date.
+
+    `grids` one row a case, sorted; `hu_parts` organ voxels by whole HU from -1024, where each
+    labeled CT adds up to a billion; `organs` counts by TG-263 name, in table order; `modalities` CT, MR or both.
+    """
+
+    grids: tuple[Grid, ...]
+    hu_parts: tuple[int, ...]
+    organs: dict[str, OrganCount]
+    modalities: tuple[str, ...] = ONLY_CT
+
+    @property
+    def cases(self) -> int:
+        """Number of cases."""
+        return len(self.grids)
+
+    @property
+    def mean_hu(self) -> float:
+        """Mean HU inside the organs."""
+        return float(np.average(_HU, weights=self.hu_parts))
+
+    @property
+    def sd_hu(self) -> float:
+        """Standard deviation of HU inside the organs."""
+        return float(np.sqrt(np.average((_HU - self.mean_hu) ** 2, weights=self.hu_parts)))
+
+    def percentile_hu(self, percent: float) -> float:
+        """The lowest whole HU that at least `percent` of the organ voxels do not exceed."""
+        share = np.cumsum(self.hu_parts) / np.sum(self.hu_parts)
+        return float(_HU[np.searchsorted(share, percent / 100)])
+
+    def to_json(self) -> str:
+        """As text; HU values that do not occur are left out."""
+        parts = {int(hu): part for hu, part in zip(_HU, self.hu_parts, strict=True) if part}
+        content = {**asdict(self), "hu_parts": parts}
+        if self.modalities == ONLY_CT:
+            del content["modalities"]
+        return json.dumps(content, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Fingerprint:
+        """The inverse of `to_json`; `KeyError`, `TypeError` or `ValueError` for any other text."""
+        content = json.loads(text)
+        parts = [0] * len(_HU)
+        for hu, part in content["hu_parts"].items():
+            parts[int(hu) - HU_LOW] = int(part)
+        grids = [Grid(*(tuple(row[key]) for key in ("spacing_mm", "shape", "body_mm"))) for row in content["grids"]]
+        organs = {name: OrganCount(**row) for name, row in content["organs"].items()}
+        return cls(tuple(grids), tuple(parts), organs, tuple(map(str, content.get("modalities", ONLY_CT))))
+
+
+def fingerprint(dataset: DataSet, cases: Iterable[Case]) -> Fingerprint:
+    """The fingerprint of some cases of a data set, read one after the other."""
+    return merge([_fingerprint_case(dataset, case) for case in cases])
+
+
+def merge(fingerprints: Sequence[Fingerprint]) -> Fingerprint:
+    """The fingerprint of all cases together; exact, whatever the order and the grouping."""
+    hu_parts = np.array([f.hu_parts for f in fingerprints], dtype=np.int64).reshape(-1, len(_HU)).sum(axis=0)
+    counts = {}
+    for name in organ_table.NAMES:
+        rows = [f.organs[name] for f in fingerprints if name in f.organs]
+        if rows:
+            counts[name] = OrganCount(
+                annotated=sum(row.annotated for row in rows),
+                present=sum(row.present for row in rows),
+                total_mm3=sum(row.total_mm3 for row in rows),
+            )
+    grids = sorted((grid for f in fingerprints for grid in f.grids), key=lambda g: (g.spacing_mm, g.shape, g.body_mm))
+    modalities = tuple(sorted({modality for f in fingerprints for modality in f.modalities})) or ONLY_CT
+    return Fingerprint(tuple(grids), tuple(hu_parts.tolist()), counts, modalities)
+
+
+def _fingerprint_case(dataset: DataSet, case: Case) -> Fingerprint:
+    """The fingerprint of one case. A CT has air around the patient, not zeros, so that most keep their full shape."""
+    scan = load_image(case)
+    edges = [np.flatnonzero(np.any(scan.voxels, axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
+    x, y, z = (int(edge[-1] - edge[0] + 1) if len(edge) else 1 for edge in edges)
+    is_ct = case.modality == "CT"
+    box = body_box(scan) if is_ct else box_around(body_mask(scan), scan.spacing_mm)
+    body = [(edge.stop - edge.start) * mm for edge, mm in zip(box, scan.spacing_mm, strict=True)]
+    grid = Grid(_rounded(scan.spacing_mm), (x, y, z), _rounded(body))
+    no_hu, modalities = (0,) * len(_HU), (case.modality,)
+    if case.label_file is None:
+        return Fingerprint((grid,), no_hu, {}, modalities)
+    labels = load_labels(dataset, case).voxels
+    volumes = np.bincount(labels.ravel(), minlength=256) * scan.voxel_ml * 1000
+    counts = {}
+    for name in case.annotated:
+        mm3 = round(float(volumes[organ_table.organ(name).id]))
+        counts[name] = OrganCount(annotated=1, present=int(mm3 > 0), total_mm3=mm3)
+    return Fingerprint((grid,), _histogram(scan.voxels[labels > 0]) if is_ct else no_hu, counts, modalities)
+
+
+def _rounded(lengths_mm: Iterable[float]) -> Spacing:
+    """Lengths to the nanometer, so that headers in single precision give equal numbers."""
+    return tuple(round(float(length), 6) for length in lengths_mm)  # type: ignore[return-value]
+
+
+def _histogram(values_hu: NDArray) -> tuple[int, ...]:
+    """Parts of a billion by whole HU; beyond the range of a CT the ends collect."""
+    whole = np.clip(np.rint(values_hu), HU_LOW, HU_HIGH).astype(np.int64) - HU_LOW
+    counts = np.bincount(whole, minlength=len(_HU))
+    return tuple(np.rint(counts * (PARTS / max(1, counts.sum()))).astype(np.int64).tolist())

@@ -1,0 +1,98 @@
+"""What a trained network draws: class probabilities, label maps on the scan's own grid, and how good they are.
+
+A patient on the side is turned before the network looks (`orientation`), and crumbs that no organ looks like are
+taken away afterwards, both as the plan says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor, nn
+
+from pedseg.learning.devices import device_of, has_bfloat16, use_threads
+from pedseg.learning.network import depth_to_space
+from pedseg.learning.plans import Plan
+from pedseg.learning.preprocessing import Prepared, prepare, restore
+from pedseg.organs import organ
+from pedseg.scan import Scan
+
+
+@torch.inference_mode()
+def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) -> NDArray[np.float32]:
+    """Class probabilities (class, x, y, z) of a prepared image.
+
+    The lesson's network sees a whole body at once, because it must know where in the body a voxel lies, even if it is
+    larger than the patch; the clinic's, and a scan far larger, go through a sliding window.
+    """
+    use_threads(plan)
+    network.eval()
+    device = device_of(network)
+    volume = torch.from_numpy(image)[None, None].to(device)
+
+    def window(part: Tensor) -> Tensor:
+        with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
+            logits = network(part)
+        return torch.softmax((depth_to_space(logits) if logits.ndim == 6 else logits).float(), dim=1)
+
+    if plan.takes_whole(image.shape):
+        return window(volume)[0].cpu().numpy()
+    from monai.inferers import sliding_window_inference
+
+    out = sliding_window_inference(
+        volume, plan.patch, 1, window, overlap=0.5, mode="gaussian", padding_mode="replicate"
+    )
+    assert isinstance(out, Tensor)
+    return out[0].cpu().numpy()
+
+
+def predict(network: nn.Module, scan: Scan, plan: Plan) -> NDArray[np.uint8]:
+    """The label map (organ ids) of a scan in RAS, on the scan's own grid."""
+    prepared = prepare(scan, plan)
+    drawn = restore(probabilities(network, prepared.image, plan), prepared, scan, plan)
+    return remove_small_components(drawn, plan, scan.voxel_ml)
+
+
+def mean_dice(network: nn.Module, prepared: Sequence[Prepared], plan: Plan) -> float:
+    """Mean DSC over cases and their organs, on the network's own grid; for choosing, not for reporting."""
+    values = []
+    for case in prepared:
+        assert case.labels is not None
+        answer, classes = probabilities(network, case.image, plan).argmax(axis=0), len(plan.organs) + 1
+        both = np.bincount((case.labels * np.intp(classes) + answer).ravel(), minlength=classes**2)
+        both = both.reshape(classes, classes)  # voxels by truth and answer
+        truth, guess = both.sum(axis=1), both.sum(axis=0)
+        present = truth[1:] > 0
+        values += list((2 * both.diagonal() / np.maximum(1, truth + guess))[1:][present])
+    return float(np.mean(values)) if values else math.nan
+
+
+def remove_small_components(label_map: NDArray[np.uint8], plan: Plan, voxel_ml: float) -> NDArray[np.uint8]:
+    """A drawn label map (organ ids) without pieces smaller than `Plan.min_component_ml`.
+
+    Pieces that reach the first or last slice stay: the scan may have cut an organ there. nnU-Net
+    keeps the largest component where that helps on its training cases; a volume does as well where an organ was
+    removed, and lets organs in two pieces live. Voxels touch by their faces.
+    """
+    boxes = ndimage.find_objects(label_map)
+    cleaned = label_map.copy()
+    for name in plan.organs:
+        number = organ(name).id
+        box = boxes[number - 1] if number <= len(boxes) else None
+        if box is None or not plan.min_component_ml.get(name):
+            continue
+        pieces, count = ndimage.label(label_map[box] == number)
+        volumes_ml = np.bincount(pieces.ravel(), minlength=count + 1) * voxel_ml
+        crumb = volumes_ml < plan.min_component_ml[name]
+        if box[2].start == 0:
+            crumb[np.unique(pieces[:, :, 0])] = False
+        if box[2].stop == label_map.shape[2]:
+            crumb[np.unique(pieces[:, :, -1])] = False
+        crumb[0] = False
+        cleaned[box][crumb[pieces]] = 0
+    return cleaned

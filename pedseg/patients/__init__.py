@@ -1,1 +1,0 @@
-"""Where scans come from: synthetic children, virtual centers, data sets on disk."""

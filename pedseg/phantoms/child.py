@@ -1,0 +1,70 @@
+"""Who is scanned: age, sex, posture, and what surgery and time have done.
+
+Two tumors bring children to this scan. After a renal tumor one kidney is gone and the other grows in its place; after
+a neuroblastoma both kidneys stay, but the adrenal of that side is mostly gone and a scar lies beside the aorta.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pedseg.datasets.cases import POSTURES
+
+Side = Literal["", "left", "right"]
+Tumor = Literal["", "renal", "neuroblastoma"]
+MOST_CLIPS = 12
+
+
+@dataclass(frozen=True)
+class Child:
+    """One child at one scan: age, sex, removed kidney, how it lies (0 supine, -90 on its right side), and surgery.
+
+    After a renal tumor `removed_kidney` tells the side. After a neuroblastoma both kidneys are there, and `side` tells
+    where the tumor was. `clips` are those of metal that the surgeon left. `visit` counts the scans of one child from 0:
+    another visit has the same anatomy and another filling of stomach, bowel and bladder.
+    """
+
+    age_years: float
+    sex: Literal["F", "M"] = "F"
+    removed_kidney: Side = ""
+    roll_deg: float = 0.0
+    seed: int = 0
+    tumor: Tumor = ""
+    side: Side = ""
+    months_since_surgery: float = 12.0
+    clips: int = 0
+    visit: int = 0
+
+    @property
+    def operated_side(self) -> int:
+        """-1 after surgery on the left, 1 on the right, 0 without surgery."""
+        return {"left": -1, "": 0, "right": 1}[self.removed_kidney or self.side]
+
+    @property
+    def posture(self) -> str:
+        """How the child lies, as `cases.tsv` says it."""
+        roll = (self.roll_deg + 180.0) % 360.0 - 180.0
+        supine, left, right, prone = POSTURES
+        if abs(roll) <= 45:
+            return supine
+        return prone if abs(roll) >= 135 else (right if roll < 0 else left)
+
+    def refuse_impossible(self) -> None:
+        """Raise `ValueError` for what no child can be."""
+        possible = (
+            0 <= self.age_years <= 18
+            and self.sex in ("F", "M")
+            and self.removed_kidney in ("", "left", "right")
+            and self.side in ("", "left", "right")
+            and self.tumor in ("", "renal", "neuroblastoma")
+            and (self.tumor != "renal" or self.removed_kidney != "")
+            and (self.tumor != "neuroblastoma" or (self.side != "" and self.removed_kidney == ""))
+            and (self.side in ("", self.removed_kidney) or self.tumor == "neuroblastoma")
+            and self.months_since_surgery >= 0
+            and 0 <= self.clips <= MOST_CLIPS
+            and (self.clips == 0 or self.operated_side != 0)
+            and self.visit >= 0
+        )
+        if not possible:
+            raise ValueError(f"no such child: {self}")

@@ -1,1 +1,0 @@
-"""The reading room: slices, surfaces and failures for people who look and do not program."""

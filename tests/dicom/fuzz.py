@@ -1,0 +1,158 @@
+"""Mutated scans against the readers, in a process of its own with little memory: only PedsegInputError is no fault.
+
+python fuzz.py FOLDER KIND COUNT SEED      prints one JSON line: how many were read, refused, and every fault
+"""
+
+from __future__ import annotations
+
+import collections
+import gzip
+import json
+import resource
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+LIMIT_BYTES = 2**30  # on top of what the interpreter and its libraries have mapped before the first input
+LONGEST_SECONDS = 5.0
+
+
+def mutate(sound: bytes, rng: np.random.Generator) -> bytes:
+    """A few changes that files suffer: flipped bits, odd bytes, huge numbers, pieces cut out, doubled or swapped."""
+    data = bytearray(sound)
+    for _ in range(int(rng.integers(1, 6))):
+        size = len(data)
+        if size < 8:
+            break
+        at = int(rng.integers(0, size)) if rng.random() < 0.5 else int(size * rng.random() ** 3)  # headers come first
+        what = rng.integers(0, 8)
+        length = int(rng.integers(1, 64))
+        if what == 0:
+            data[at] ^= 1 << int(rng.integers(0, 8))
+        elif what == 1:
+            data[at] = int(rng.integers(0, 256))
+        elif what == 2:
+            data[at : at + 4] = rng.choice(
+                [b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\xff\xff\xff\x7f", b"\x00\x00\x00\x80"]
+            )
+        elif what == 3:
+            del data[at : at + length]
+        elif what == 4:
+            data[at:at] = data[at : at + length]
+        elif what == 5:
+            data[at:at] = rng.bytes(length)
+        elif what == 6:
+            other = int(rng.integers(0, size))
+            data[at : at + length] = data[other : other + length]
+        elif rng.random() < 0.3:
+            del data[at:]
+    return bytes(data)
+
+
+def nifti(folder: Path, place: Path) -> Callable[[bytes], object]:
+    from pedseg.importing.incoming import clean
+    from pedseg.scan import read_nifti
+
+    def read(data: bytes) -> object:
+        place.write_bytes(gzip.compress(data, 0))
+        return clean(read_nifti(place), place)
+
+    return read
+
+
+def packed(folder: Path, place: Path) -> Callable[[bytes], object]:
+    from pedseg.scan import read_nifti
+
+    def read(data: bytes) -> object:
+        place.write_bytes(data)
+        return read_nifti(place)
+
+    return read
+
+
+def ct(folder: Path, place: Path) -> Callable[[bytes], object]:
+    """One slice of a series is mutated; the others are sound."""
+    from pedseg.dicom.ct_series import choose, group, read_series
+    from pedseg.dicom.dicom_files import open_file
+
+    sound = [open_file(file) for file in sorted((folder / "ct").iterdir())[1:]]
+
+    def read(data: bytes) -> object:
+        place.write_bytes(data)
+        file = open_file(place)
+        files = [one for one in [file, *sound] if one is not None]
+        return read_series(choose(group(files), place, "", files))
+
+    return read
+
+
+def rtstruct(folder: Path, place: Path) -> Callable[[bytes], object]:
+    from pedseg.dicom.ct_series import read_ct
+    from pedseg.dicom.rtstruct import read_rtstruct
+
+    scan = read_ct(folder / "ct")
+
+    def read(data: bytes) -> object:
+        place.write_bytes(data)
+        return dict(read_rtstruct(place, scan).masks)
+
+    return read
+
+
+def seg(folder: Path, place: Path) -> Callable[[bytes], object]:
+    from pedseg.dicom.ct_series import read_ct
+    from pedseg.dicom.seg import read_seg
+
+    scan = read_ct(folder / "ct")
+
+    def read(data: bytes) -> object:
+        place.write_bytes(data)
+        return read_seg(place, scan)
+
+    return read
+
+
+KINDS = {"nifti": nifti, "packed": packed, "ct": ct, "rtstruct": rtstruct, "seg": seg}
+SOUND = {"nifti": "scan.nii", "packed": "scan.nii.gz", "ct": "slice.dcm", "rtstruct": "rs.dcm", "seg": "seg.dcm"}
+
+
+def run(folder: Path, kind: str, count: int, seed: int) -> dict:
+    """Read `count` mutations; the folder holds the sound file and, for DICOM, the CT beside it."""
+    from pedseg.errors import PedsegInputError
+
+    sound = (folder / SOUND[kind]).read_bytes()
+    read = KINDS[kind](
+        folder, folder / f"mutated-{kind}{seed}{Path(SOUND[kind]).suffix if kind != 'nifti' else '.nii.gz'}"
+    )
+    read(sound)  # the sound file is read, and everything is imported before memory is limited
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + LIMIT_BYTES, used + LIMIT_BYTES))
+    codes: collections.Counter[str] = collections.Counter()
+    faults, slowest = [], 0.0
+    for number in range(count):
+        data = mutate(sound, np.random.default_rng([seed, number]))
+        began = time.process_time()
+        try:
+            read(data)
+            codes["read"] += 1
+        except PedsegInputError as error:
+            codes.update({problem.code for problem in error.problems})
+        except BaseException as error:  # a fault is what the test looks for
+            faults.append({"number": number, "error": repr(error)[:200], "where": traceback.format_exc()[-700:]})
+        slowest = max(slowest, time.process_time() - began)
+    return {
+        "kind": kind,
+        "count": count,
+        "codes": codes,
+        "faults": faults[:5],
+        "fault_count": len(faults),
+        "slowest": slowest,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(run(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))

@@ -1,0 +1,59 @@
+"""Twenty thousand damaged files: each is read or refused by the project's own error, soon and in little memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from archive import body, roi_rings, write_series, write_structures
+from fuzz import LONGEST_SECONDS, SOUND
+
+from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
+from pedseg.dicom.seg import write_seg
+
+SHAPE = (12, 10, 4)
+COUNTS = {"nifti": 9000, "packed": 5000, "ct": 1500, "rtstruct": 4200, "seg": 500}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory) -> Path:
+    """One sound file of each kind, as small as such files get."""
+    folder = tmp_path_factory.mktemp("sound")
+    hu = body(SHAPE)
+    image = nibabel.Nifti1Image(hu, np.diag([6.0, 6.0, 8.0, 1.0]))
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, folder / "scan.nii")
+    nibabel.save(image, folder / "scan.nii.gz")
+    files = write_series(folder / "ct", hu, spacing_mm=(6, 6, 8))
+    (folder / "slice.dcm").write_bytes(files[0].read_bytes())
+    ct = read_ct(folder / "ct")
+    mask = np.zeros(SHAPE, bool)
+    mask[3:8, 3:8, 1:3] = True
+    mask[5, 5, 1] = False
+    write_structures(folder / "rs.dcm", {"liver": roi_rings(mask, LPS_TO_RAS @ ct.scan.affine), "x": []}, files[0])
+    write_seg(folder / "seg.dcm", {"Liver": mask, "Spleen": ~mask}, ct)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited as Linux does it")
+@pytest.mark.parametrize("kind", SOUND)
+def test_no_damaged_file_ends_in_anything_but_a_finding(kind, sound, root):
+    command = [sys.executable, str(Path(__file__).with_name("fuzz.py")), str(sound), kind, str(COUNTS[kind]), "0"]
+    variables = {**os.environ, "PYTHONPATH": str(root)}
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=600)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    told = json.loads(ended.stdout)
+    assert told["fault_count"] == 0, told["faults"]
+    assert told["slowest"] < LONGEST_SECONDS  # a hang, not a measure of speed
+    assert told["codes"].get("read", 0) < COUNTS[kind]  # the damage is felt
+
+
+def test_twenty_thousand_are_tried():
+    assert sum(COUNTS.values()) >= 20_000

@@ -1,0 +1,104 @@
+"""Long work side by side: every tick arrives, errors surface, nothing runs on unseen."""
+
+import json
+import threading
+import time
+
+import pytest
+
+from pedseg.evaluation.concurrency import Clock, side_by_side
+
+
+def ticks(number, units=1):
+    for _ in range(number):
+        yield units
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_every_tick_of_every_job_arrives(workers):
+    seen = list(side_by_side([("a", ticks(3)), ("b", ticks(2, 5)), ("c", ticks(0))], workers))
+    assert sorted(seen) == [("a", 1)] * 3 + [("b", 5)] * 2
+
+
+def test_jobs_really_run_at_the_same_time():
+    meeting = threading.Barrier(2, timeout=10)
+
+    def meet():
+        meeting.wait()
+        yield 1
+
+    assert len(list(side_by_side([("a", meet()), ("b", meet())]))) == 2
+
+
+def test_the_first_error_is_raised_and_the_others_stop():
+    stopped = threading.Event()
+
+    def endless():
+        try:
+            while True:
+                time.sleep(0.001)
+                yield 1
+        finally:
+            stopped.set()
+
+    def broken():
+        yield 1
+        raise ValueError("broken scan")
+
+    with pytest.raises(ValueError, match="broken scan"):
+        list(side_by_side([("endless", endless()), ("broken", broken())]))
+    assert stopped.wait(10)
+
+
+def test_closing_the_stream_stops_the_jobs():
+    stopped = threading.Event()
+
+    def endless():
+        try:
+            while True:
+                yield 1
+                time.sleep(0.001)
+        finally:
+            stopped.set()
+
+    stream = side_by_side([("endless", endless())])
+    next(stream)
+    stream.close()
+    assert stopped.wait(10)
+
+
+def test_no_jobs_is_no_work():
+    assert list(side_by_side([])) == []
+
+
+def test_the_clock_adds_up_by_stage_and_counts_the_threads_own_time():
+    clock = Clock()
+
+    def busy():
+        end = time.thread_time() + 0.05
+        while time.thread_time() < end:
+            pass
+        yield 1
+
+    for _ in range(2):
+        list(clock.watch("busy", busy(), own_thread=True))
+    assert 0.1 <= clock.seconds["busy"]["cpu"] <= clock.seconds["busy"]["wall"] + 0.05
+    assert clock.totals()["cpu"] >= 0.1
+
+
+def test_the_clock_goes_on_where_a_program_was_cut_short(tmp_path):
+    file = tmp_path / "work" / "seconds.json"
+    file.parent.mkdir()
+    earlier = {"total": {"wall": 100.0, "cpu": 50.0}, "peak memory": {"mib": 1e6}, "busy": {"wall": 90.0, "cpu": 40.0}}
+    file.write_text(json.dumps(earlier), "utf-8")
+    first = Clock()
+    list(first.watch("before the file is known", iter([1])))
+    first.go_on(file.parent)
+    list(first.watch("busy", iter([1, 2])))
+    for clock in (first, Clock()):  # the second is another program
+        if clock is not first:
+            clock.go_on(file.parent)
+        assert 90 <= clock.seconds["busy"]["wall"] < 95 and 40 <= clock.seconds["busy"]["cpu"] < 45
+        assert "before the file is known" in clock.seconds
+        assert 100 <= clock.totals()["wall"] < 105 and 50 <= clock.totals()["cpu"] < 55
+        assert clock.peak_mib() == 1e6

@@ -1,0 +1,161 @@
+"""One small label map for each way to lie in the wrong place, counted by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from pedseg.datasets.cases import Case
+from pedseg.evaluation.misplacement import from_contours, look
+from pedseg.evaluation.results import ModelKey
+from pedseg.organs import NAMES, organ
+
+MODEL = ModelKey("federated", "Aa+Bb")
+SPACING = (5.0, 5.0, 5.0)  # eight voxels are 1 mL
+SHAPE = (40, 24, 24)
+
+
+def label_map(**boxes: tuple[slice, slice, slice]) -> np.ndarray:
+    """A map with boxes for organs; a later one covers an earlier one."""
+    voxels = np.zeros(SHAPE, np.uint8)
+    for name, box in boxes.items():
+        voxels[box] = organ(name.rstrip("2")).id
+    return voxels
+
+
+def box(x: int, y: int, z: int, size: int = 6) -> tuple[slice, slice, slice]:
+    return slice(x, x + size), slice(y, y + size), slice(z, z + size)
+
+
+def found(truth: np.ndarray, drawn: np.ndarray, annotated: tuple[str, ...] = NAMES, **known) -> list:
+    case = Case("c1", "p1", "Aa", "test", Path("image"), Path("labels"), annotated, **known)
+    return from_contours(truth, drawn, SPACING, case, MODEL)
+
+
+def test_a_good_contour_does_not_fail():
+    truth = label_map(Liver=box(20, 8, 8), Kidney_L=box(6, 8, 8), Kidney_R=box(30, 8, 8))
+    assert found(truth, truth) == []
+    rim = label_map(Liver=(slice(19, 27), slice(8, 14), slice(8, 14)), Kidney_L=box(6, 8, 8), Kidney_R=box(30, 8, 8))
+    assert found(truth, rim) == []  # 5 mm more on each side lies within a rim of 5 mm and a voxel
+
+
+def test_left_and_right_swapped():
+    truth = label_map(Kidney_L=box(6, 8, 8), Kidney_R=box(28, 8, 8))
+    drawn = label_map(Kidney_R=box(6, 8, 8), Kidney_L=box(28, 8, 8))
+    left, right = found(truth, drawn)
+    assert (left.kind, left.organ, left.amount, left.unit, left.severity) == ("swapped", "Kidney_L", 100.0, "%", 1.0)
+    assert "puts 100 % of the left kidney it draws into the true right kidney" in left.sentence
+    assert 28 <= left.voxel[0] < 34 and 6 <= right.voxel[0] < 12
+    assert (left.case, left.tested_on, left.model, left.trained_on) == ("c1", "Aa", "federated", "Aa+Bb")
+
+
+@pytest.mark.parametrize(("voxels", "fails"), [(24, False), (25, True)])
+def test_a_tenth_on_the_other_side_is_a_swap(voxels, fails):
+    """216 voxels of lung in place and 24 on the other side: 24 of 240 are a tenth, 25 are more."""
+    truth = label_map(Lung_L=box(6, 8, 8), Lung_R=box(28, 8, 8))
+    drawn = truth.copy()
+    there = np.argwhere(truth == organ("Lung_R").id)[:voxels]
+    drawn[tuple(there.T)] = organ("Lung_L").id
+    swapped = [failure for failure in found(truth, drawn) if failure.kind == "swapped"]
+    assert bool(swapped) is fails
+    assert not fails or swapped[0].amount == pytest.approx(100 * 25 / 241)
+
+
+def test_a_removed_kidney_drawn_in_the_other_one_is_a_swap_a_stray_voxel_is_none():
+    truth = label_map(Kidney_R=box(28, 8, 8))
+    drawn = label_map(Kidney_L=box(6, 8, 8), Kidney_R=box(28, 8, 8))
+    drawn[28, 8, 8] = organ("Kidney_L").id
+    assert found(truth, drawn, absent=("Kidney_L",)) == []
+    drawn[28, 8:14, 8:14] = organ("Kidney_L").id  # 36 of 252
+    (swapped,) = found(truth, drawn, absent=("Kidney_L",))
+    assert swapped.organ == "Kidney_L" and swapped.amount == pytest.approx(100 * 36 / 252)
+
+
+def test_a_part_elsewhere():
+    truth = label_map(Spleen=box(4, 8, 8, 8), Liver=box(24, 8, 8, 8))
+    drawn = label_map(Spleen=box(4, 8, 8, 8), Liver=box(24, 8, 8, 8), Spleen2=box(28, 10, 10, 4))
+    (part,) = [failure for failure in found(truth, drawn) if failure.organ == "Spleen"]
+    assert (part.kind, part.unit, part.amount) == ("part", "mL", 8.0)  # 64 voxels of 0.125 mL
+    assert part.severity == pytest.approx(64 / (512 + 64))
+    assert "draws the spleen in 2 pieces; one of 8.0 mL lies apart, in the liver" in part.sentence
+    assert all(28 <= k < 32 for k in part.voxel[:1]) and truth[part.voxel] == organ("Liver").id
+
+
+def test_an_organ_torn_in_two_is_told_and_an_organ_of_two_parts_is_not():
+    whole = label_map(Spleen=(slice(4, 20), slice(8, 14), slice(8, 14)))
+    torn = label_map(Spleen=box(4, 8, 8), Spleen2=(slice(11, 20), slice(8, 14), slice(8, 14)))
+    (part,) = found(whole, torn)
+    assert part.kind == "part" and "inside the true organ" in part.sentence and 4 <= part.voxel[0] < 10
+    assert found(torn, torn) == []
+
+
+def test_small_crumbs_are_no_parts():
+    truth = label_map(Spleen=box(4, 8, 8, 8))
+    crumb = label_map(Spleen=box(4, 8, 8, 8), Spleen2=box(30, 8, 8, 2))  # of 8 voxels, that is 1 mL and not more
+    assert found(truth, crumb) == []
+
+
+def test_leaking_into_a_neighbor():
+    truth = label_map(Heart=box(4, 8, 8, 8), Liver=box(12, 8, 8, 8))
+    drawn = label_map(Liver=box(12, 8, 8, 8), Heart=(slice(4, 17), slice(8, 16), slice(8, 16)))
+    (leak,) = [failure for failure in found(truth, drawn) if failure.organ == "Heart"]
+    assert (leak.kind, leak.unit) == ("leaking", "mL")
+    assert leak.amount == pytest.approx(3 * 64 * 0.125)  # five layers, two of them within 5 mm and a voxel
+    assert leak.severity == pytest.approx(192 / (512 + 192))
+    assert "draws 24.0 mL of heart more than 10 mm beyond its border, most of it in the liver" in leak.sentence
+    assert 14 <= leak.voxel[0] < 17
+
+
+def test_what_leaks_equals_scipys_distance_map():
+    """An irregular liver that has grown over a wall of irregular shape: how much lies farther than 5 mm and a voxel."""
+    fields = ndimage.gaussian_filter(np.random.default_rng(6).normal(size=(2, *SHAPE)), (0, 3, 3, 3))
+    true = (fields[0] > 0.01) & (np.indices(SHAPE)[0] < 24)
+    grown = true | ((fields[1] > 0) & (np.indices(SHAPE)[0] < 34) & (np.indices(SHAPE)[0] > 20))
+    liver = organ("Liver").id
+    leaks = [failure for failure in found(true * np.uint8(liver), grown * np.uint8(liver)) if failure.kind == "leaking"]
+    far = grown & (ndimage.distance_transform_edt(~true, sampling=SPACING) > 10.0)
+    assert [leak.amount for leak in leaks] == [pytest.approx(far.sum() * 0.125)]
+
+
+def test_displaced():
+    truth = label_map(Pancreas=box(4, 8, 8))
+    drawn = label_map(Pancreas=box(8, 8, 8))
+    (moved,) = found(truth, drawn)
+    assert (moved.kind, moved.unit, moved.amount) == ("displaced", "mm", pytest.approx(20.0))
+    assert moved.severity == pytest.approx(1 - 2 / 6)
+    assert "draws the pancreas 20 mm from its place, most of the false part in no contoured organ" in moved.sentence
+
+
+def test_what_nobody_annotated_is_not_judged():
+    truth, drawn = label_map(Liver=box(4, 8, 8)), label_map(Liver=box(4, 8, 8), Pancreas=box(20, 8, 8))
+    drawn[12:24] = organ("Spleen").id
+    assert found(truth, drawn, ("Liver",)) == []
+    assert found(truth * 0, drawn, ("Liver",)) == []
+
+
+def test_what_is_known_enters_the_sentence():
+    """The bowel leaks out at the lower edge of the scan, which cuts it, beside a removed kidney."""
+    truth = label_map(**{"Liver": box(20, 8, 0, 8)})
+    drawn = label_map(**{"Liver": (slice(20, 34), slice(8, 16), slice(0, 3)), "Liver2": box(20, 8, 0, 8)})
+    (leak,) = found(truth, drawn, absent=("Kidney_R",), age_months=12)
+    assert "Likely because the right kidney is not there" in leak.sentence
+    assert "Also known: the edge of the scan cuts the organ there" in leak.sentence
+
+
+def test_where_to_look_is_the_slice_with_most_errors():
+    truth = label_map(Liver=box(20, 8, 8))
+    drawn = truth.copy()
+    drawn[20:26, 8:14, 10] = 0
+    drawn[20, 8, 8] = 0
+    looks = look(truth, drawn, ("Liver", "Spleen"))
+    assert set(looks) == {"Liver"}
+    assert looks["Liver"].voxel[2] == 10 and not looks["Liver"].cut
+    assert look(truth, truth, ("Liver",))["Liver"].voxel == (22, 10, 10)  # of the middle voxels the first
+
+
+def test_storage_of_the_maps_does_not_matter():
+    truth, drawn = label_map(Spleen=box(4, 8, 8, 8)), label_map(Spleen=box(4, 8, 8, 8), Spleen2=box(30, 8, 8, 4))
+    assert found(np.asfortranarray(truth), np.asfortranarray(drawn)) == found(truth, drawn) != []

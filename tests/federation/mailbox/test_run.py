@@ -1,0 +1,117 @@
+"""A federation through a mailbox, every member a process of its own: the same weights as in one process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import pytest
+from filelock import FileLock
+
+from pedseg.__main__ import main
+from pedseg.errors import PedsegInputError
+from pedseg.federation import transports
+from pedseg.federation.keys import make_keys, write_keys
+from pedseg.federation.mailbox import run
+from pedseg.federation.mailbox.run_state import resume
+from pedseg.federation.privacy.differential_privacy import epsilon
+from pedseg.federation.privacy.disclosure_log import DisclosureLog
+from pedseg.learning.network import sha256_of
+from pedseg.learning.training import load_weights
+
+LONG = {"rounds": 8, "steps": 2, "seed": 7}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0 if "PEDSEG_KILLS" in os.environ else 900)
+def test_kills_at_any_moment_change_nothing(programs, storage, three_hospitals: Path, tmp_path: Path) -> None:
+    """Coordinator, centers and WebDAV server are killed at random moments and begun again at once.
+
+    PEDSEG_KILLS says how many (default 8), PEDSEG_KILLS_SEED which; where they struck is noted beside the programs.
+    """
+    seed = os.environ.get("PEDSEG_KILLS_SEED", "3")
+    random, left = Random(seed), int(os.environ.get("PEDSEG_KILLS", "8"))
+    expected = [one.sha256 for one in transports.federate(three_hospitals, tmp_path / "here", **LONG)][-1]
+    url, environment, server = storage("webdav")
+    struck: Counter = Counter()
+    while left:
+        played = programs(f"{url}/{left}", "--rounds", str(LONG["rounds"]), environment=environment)
+        played.start()
+        while left and not played.has_ended("coordinator"):
+            time.sleep(random.uniform(0.1, 6.0))
+            victim = random.choice([*played.commands, "server"])
+            if victim == "server":
+                server.kill()
+                time.sleep(random.uniform(0.0, 1.0))
+                server.start()
+            elif played.has_ended(victim):
+                continue
+            else:
+                played.kill(victim)
+                played.start(victim)
+            struck[victim, played.rounds_done()] += 1
+            left -= 1
+        played.wait()
+        assert played.digest() == expected, (seed, left)
+        for name in played.commands:
+            weights, _, _ = load_weights(played.work / name / "federated.safetensors")
+            assert sha256_of(weights) == expected, (name, seed, left)
+    (tmp_path / "kills.txt").write_text(
+        "\n".join(f"{n} x {who} after round {r}" for (who, r), n in sorted(struck.items()))
+    )
+
+
+def test_two_programs_on_one_folder_are_refused(three_hospitals: Path, key_folder: Path, tmp_path: Path) -> None:
+    data = sorted(three_hospitals.iterdir())[0]
+    with FileLock(tmp_path / "in-use.lock"), pytest.raises(PedsegInputError, match="E-IN-USE"):
+        next(run.join(tmp_path / "box", "Aa", data, tmp_path, keys=key_folder))
+
+
+@pytest.mark.parametrize("centers", [("Aa", "Aa"), ()])
+def test_every_center_is_there_once(centers: tuple[str, ...], key_folder: Path, tmp_path: Path) -> None:
+    keys = key_folder if centers else tmp_path
+    if not centers:
+        write_keys(tmp_path, make_keys("coordinator"))
+    with pytest.raises(PedsegInputError, match="E-NO-CENTERS"):
+        next(run.coordinate(tmp_path / "box", tmp_path / "out", {}, keys=keys, centers=centers))
+
+
+def test_a_wrong_data_folder_is_told_before_the_first_round(
+    key_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["join", str(tmp_path / "box"), "--center", "Aa", "--data", str(tmp_path), "--keys", str(key_folder)]
+    assert main([*words, "--state", str(tmp_path / "state")]) == 1
+    assert "E-" in capsys.readouterr().err and not (tmp_path / "box").exists()
+
+
+def test_other_settings_make_another_run(tmp_path: Path) -> None:
+    first = resume(tmp_path, "a")
+    assert resume(tmp_path, "a") == first
+    second = resume(tmp_path, "b")
+    assert second.run != first.run and second.secret != first.secret and second.started > first.started
+    (tmp_path / "run.json").write_text("{")
+    assert resume(tmp_path, "b").run != second.run
+
+
+@pytest.mark.slow
+def test_the_verb_federate_brings_everything_with_it(
+    three_hospitals: Path, expected: list[str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    words = ["federate", "--data", str(three_hospitals), "--transport", "mailbox", "--out", str(tmp_path)]
+    for _ in range(2):  # the second time everything is there
+        assert main([*words, "--rounds", "2", "--local-steps", "2", "--seed", "7"]) == 0
+        assert capsys.readouterr().out.splitlines()[-1] == f"sha256 {expected[-1]}"
+
+
+@pytest.mark.slow
+def test_noise_through_a_mailbox_is_told_on_both_sides(programs, tmp_path: Path) -> None:
+    played = programs(tmp_path / "box", "--clipping-norm", "1", "--noise-multiplier", "2")
+    played.commands["Cc"] += ["--noise-multiplier", "5"]
+    played.start()
+    played.wait()
+    assert f"epsilon {epsilon(2, 2):.3g}" in played.said("coordinator")
+    assert f"epsilon {epsilon(2, 2):.3g}" in played.said("Aa") and f"epsilon {epsilon(5, 2):.3g}" in played.said("Cc")
+    assert [one.noise for one in DisclosureLog(played.work / "Cc" / "ledger.tsv").entries()] == [0, 5, 5]

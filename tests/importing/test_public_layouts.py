@@ -1,0 +1,176 @@
+"""Public data sets as they are laid out: AMOS22, decathlon, MONAI, nnU-Net raw, TotalSegmentator, NIfTI."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from archive import body
+
+from pedseg.datasets.cases_table import read_table
+from pedseg.datasets.reading import load_labels, survey
+from pedseg.errors import InputProblem, PedsegInputError
+from pedseg.importing.dicom_folders import ImportOptions
+from pedseg.importing.import_scans import Imported, import_scans
+from pedseg.organ_names import map_roi_names, read_names, spell
+from pedseg.organs import ORGANS, organ
+from pedseg.scan import Scan, write_nifti
+
+SHAPE = (40, 36, 20)
+AFFINE = np.diag([6.0, 6.0, 8.0, 1.0])
+# As the file of AMOS22 spells them.
+AMOS = dict(enumerate(
+    ("background", "spleen", "right kidney", "left kidney", "gall bladder", "esophagus", "liver", "stomach", "arota",
+     "postcava", "pancreas", "right adrenal gland", "left adrenal gland", "duodenum", "bladder", "prostate/uterus")
+))  # fmt: skip
+MEANT = {
+    1: "Spleen", 2: "Kidney_R", 3: "Kidney_L", 4: "Gallbladder", 5: "Esophagus", 6: "Liver", 8: "A_Aorta",
+    9: "V_Venacava_I", 10: "Pancreas", 11: "Glnd_Adrenal_R", 12: "Glnd_Adrenal_L", 14: "Bladder",
+}  # fmt: skip
+
+
+def image(seed: int = 0) -> Scan:
+    return Scan(body(SHAPE, seed)[:, ::-1].copy(), AFFINE)
+
+
+def blocks(numbers) -> Scan:
+    """A block for each number; RAS, right organs where x is large."""
+    labels = np.zeros(SHAPE, np.uint8)
+    for number in numbers:
+        x = {6: 30, 2: 30, 1: 4, 3: 4}.get(number, 8 + 3 * (number % 7))
+        labels[x : x + 2, 3 + 2 * number : 5 + 2 * number, number : number + 3] = number
+    return Scan(labels, AFFINE)
+
+
+def bring(source: Path, place: Path, **options) -> tuple[list, object]:
+    became = list(import_scans(source, place / "ds", center="Here", key=place / "key", **options))
+    return became, survey(place / "ds").dataset
+
+
+def told(became) -> str:
+    words = [line for one in became if isinstance(one, Imported) for line in one.told]
+    return "\n".join([*words, *(one.problem for one in became if isinstance(one, InputProblem))])
+
+
+def test_amos22(tmp_path):
+    entries = []
+    for number in (4, 507):
+        name = f"amos_{number:04d}.nii.gz"
+        write_nifti(tmp_path / "amos22" / "imagesTr" / name, image(number))
+        write_nifti(tmp_path / "amos22" / "labelsTr" / name, blocks(range(1, 16)))
+        entries.append({"image": f"./imagesTr/{name}", "label": f"./labelsTr/{name}"})
+    labels = {str(number): name for number, name in AMOS.items()}
+    about = {"name": "AMOS", "modality": {"0": "CT"}, "labels": labels, "training": entries, "test": []}
+    (tmp_path / "amos22" / "dataset.json").write_text(json.dumps(about))
+    became, dataset = bring(tmp_path / "amos22", tmp_path, license="CC BY 4.0", origin="AMOS22")
+    by_source = {row["source"].split()[-1]: row["case"] for row in read_table(tmp_path / "ds" / "cases.tsv")}
+    cases = {case.name: case for case in dataset.cases}
+    case, mr = cases[by_source["amos_0004"]], cases[by_source["amos_0507"]]
+    assert (case.modality, mr.modality, mr.sequence) == ("CT", "MR", "other")
+    assert "not imported: prostate/uterus" in told(became)
+    assert "Bowel^Stomach, of which small_bowel, colon is missing" in told(became)
+    assert {*case.annotated} == {*MEANT.values()}
+    assert case.silver == ()
+    drawn = load_labels(dataset, case).voxels
+    for number, name in MEANT.items():
+        np.testing.assert_array_equal(drawn == organ(name).id, blocks(range(1, 16)).voxels == number)
+    row = (tmp_path / "ds" / "cases.tsv").read_text()
+    assert "AMOS22 amos_0004" in row
+    assert "CC BY 4.0" in row
+
+
+def test_a_decathlon_list_and_one_of_monai_without_names(tmp_path):
+    write_nifti(tmp_path / "in" / "a.nii.gz", image())
+    write_nifti(tmp_path / "in" / "b.nii.gz", blocks([6, 1]))
+    entry = {"image": "a.nii.gz", "label": "b.nii.gz", "fold": 0}
+    file = tmp_path / "in" / "datalist.json"
+    file.write_text(json.dumps({"labels": {"0": "background", "6": "liver", "1": "spleen"}, "training": [entry]}))
+    _, dataset = bring(file, tmp_path / "first")
+    assert {*dataset.cases[0].annotated} == {"Liver", "Spleen"}
+    file.write_text(json.dumps({"training": [entry], "testing": []}))
+    with pytest.raises(PedsegInputError, match="E-DATALIST"):
+        bring(file, tmp_path / "second")
+    (tmp_path / "names.tsv").write_text("6\tLiver\n1\tignore\n")
+    _, dataset = bring(file, tmp_path / "third", options=ImportOptions(names=read_names(tmp_path / "names.tsv")))
+    assert dataset.cases[0].annotated == ("Liver",)
+    for image_path in ("/etc/passwd", "../../secret.nii.gz"):
+        file.write_text(json.dumps({"labels": {"1": "liver"}, "training": [{"image": image_path}]}))
+        with pytest.raises(PedsegInputError, match="leads out of its folder"):
+            bring(file, tmp_path / "fourth")
+
+
+def test_nnunet_raw_and_totalsegmentator(root, tmp_path):
+    became, dataset = bring(root / "data_samples" / "Dataset901_Polder", tmp_path / "nnunet")
+    assert len(dataset.cases) == 3
+    assert {case.split for case in dataset.cases} == {"test"}
+    assert all(len(case.annotated) == len(ORGANS) and case.silver == () for case in dataset.cases)
+    for number in range(2):
+        place = tmp_path / "total" / f"s{number:04d}"
+        write_nifti(place / "ct.nii.gz", image(number))
+        for name, label in {"liver": 6, "spleen": 1, "kidney_left": 3, "spinal_cord": 5}.items():
+            mask = Scan((blocks([label]).voxels > 0).astype(np.uint8), AFFINE)
+            write_nifti(place / "segmentations" / f"{name}.nii.gz", mask)
+    became, dataset = bring(tmp_path / "total", tmp_path / "totalsegmentator")
+    assert len(became) == 2
+    for case in dataset.cases:  # a program drew them; its spinal cord is not the canal
+        assert case.annotated == case.silver == ("Liver", "Spleen", "Kidney_L")
+    assert "s0001" in (tmp_path / "totalsegmentator" / "ds" / "cases.tsv").read_text()
+
+
+def test_plain_nifti_files_wait_unlabeled_and_lose_their_names(tmp_path):
+    write_nifti(tmp_path / "in" / "Mueller_Anna.nii.gz", image())
+    became, dataset = bring(tmp_path / "in", tmp_path)
+    assert dataset.cases[0].split == "unlabeled"
+    assert "Mueller" not in "".join(str(file) for file in (tmp_path / "ds").rglob("*"))
+    became, _ = bring(tmp_path / "in" / "Mueller_Anna.nii.gz", tmp_path)
+    assert became[0].was_there
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("Lt Kidney", "Kidney_L"),
+        ("KIDNEY_LEFT", "Kidney_L"),
+        ("kidney-left", "Kidney_L"),
+        ("li. Niere", "Kidney_L"),
+        ("Rechte Niere", "Kidney_R"),
+        ("Glnd_Adrenal_R", "Glnd_Adrenal_R"),
+        ("LUNG L", "Lung_L"),
+        ("gall-bladder", "Gallbladder"),
+        ("Spinal Canal", "SpinalCanal"),
+        ("Bowel^Stomach", "Bowel^Stomach"),
+    ],
+)
+def test_names_in_any_spelling(name, meant):
+    assert map_roi_names([name]).organs == {meant: (name,)}
+
+
+@pytest.mark.parametrize("name", ["Kidny_L", "kidneys", "Liver Anna M", "spinal cord", "PTV", "left", "", "Lung"])
+def test_what_is_not_in_the_table_is_never_guessed(name):
+    assert map_roi_names([name]).organs == {}
+    assert map_roi_names([name]).unmapped == [name]
+
+
+def test_parts_make_an_organ_only_together_and_two_names_need_a_word():
+    parts = ["stomach", "Duodenum", "small-intestine", "Bowel_Large"]
+    assert map_roi_names(parts).organs == {"Bowel^Stomach": tuple(parts[:2] + parts[2:])}
+    assert map_roi_names(parts[:3]).incomplete == {"Bowel^Stomach": ("colon",)}
+    with pytest.raises(PedsegInputError, match="E-ORGAN-TWICE"):
+        map_roi_names(["Liver", "Leber"])
+    assert map_roi_names(["Liver", "Leber"], {"Liver": "Liver", "Leber": "Liver"}).organs == {
+        "Liver": ("Liver", "Leber")
+    }
+    assert map_roi_names(["Liver", "Leber"], {"Leber": ""}).ignored == ["Leber"]
+    assert spell("Kidney, RT.") == "kidney right"
+
+
+def test_a_table_of_names_with_odd_lines_is_refused(tmp_path):
+    (tmp_path / "names.tsv").write_text("Liver Anna\tLiver\nMagen\tStomach\nnonsense\n")
+    with pytest.raises(PedsegInputError) as caught:
+        read_names(tmp_path / "names.tsv")
+    assert [problem.code for problem in caught.value.problems] == ["E-ORGAN-NAMES"] * 2
+    (tmp_path / "names.tsv").write_bytes(b"M\xfcller\tLiver\n")
+    with pytest.raises(PedsegInputError, match="E-ORGAN-NAMES"):
+        read_names(tmp_path / "names.tsv")

@@ -1,0 +1,81 @@
+"""The reading room in JupyterLab, and itkwidgets with its front end built here: both in a real browser, offline."""
+
+from __future__ import annotations
+
+import re
+import shutil
+
+import nbformat
+import numpy as np
+import pytest
+
+from pedseg.viewer import browser
+
+pytestmark = pytest.mark.slow
+NOTEBOOK = "09_reading_room.ipynb"
+WITH_ITK = """
+from pedseg.datasets.reading import load_image, load_labels
+from pedseg.viewer import itk
+from pedseg.workbook import lesson
+
+dataset = lesson.samples()[0]
+case = dataset.split("test")[0]
+itk.view(load_image(case), load_labels(dataset, case).voxels)
+"""
+
+
+def test_the_room_opens_in_jupyterlab_and_letters_do_not_reach_the_notebook(root, chromium, lab, keep, tmp_path):
+    shutil.copy(root / "notebooks" / NOTEBOOK, tmp_path)
+    with lab(tmp_path) as address:
+        page, outside = browser.open_page(chromium, f"{address}lab/tree/{NOTEBOOK}")
+        browser.run_all(page)
+        browser.wait_until_drawn(page)
+        page.locator(".pedseg-room").evaluate("e => e.scrollIntoView()")
+        before = keep(page, "lab-open", ".pedseg-slices")
+        assert (before.max(axis=2) > 40).mean() > 0.15
+        cells = page.locator(".jp-Notebook .jp-Cell").count()
+        slices = page.locator(".pedseg-slices")
+        box, voxel = slices.bounding_box(), slices.get_attribute("data-voxel")
+        page.mouse.click(box["x"] + 0.3 * box["width"], box["y"] + 0.45 * box["height"])
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("a")  # in JupyterLab: a new cell above
+        page.keyboard.press("2")  # in JupyterLab: a heading; here: the window for lungs
+        page.wait_for_function(f"document.querySelector('.pedseg-slices').dataset.voxel !== '{voxel}'")
+        page.wait_for_selector(".mod-active:text('lung')")
+        after = keep(page, "lab-lung-window", ".pedseg-slices")
+        assert (np.abs(after - before).max(axis=2) > 12).mean() > 0.1
+        assert page.locator(".jp-Notebook .jp-Cell").count() == cells
+        keep(page, "lab-page")
+        assert outside == []
+        page.close()
+
+
+def test_the_address_for_binder_opens_the_room_alone(root, chromium, lab, keep):
+    """As Binder serves it: Voilà behind JupyterLab's server, with our template on the path."""
+    query = re.search(r"`(voila/render/\S+)`", (root / "README.md").read_text("utf-8"))[1]
+    with lab(root, JUPYTER_PATH=str(root / "pedseg" / "viewing")) as address:
+        page, outside = browser.open_page(chromium, address + query)
+        browser.wait_until_drawn(page)
+        assert page.locator(".pedseg-room").bounding_box()["y"] < 60  # the text is beneath
+        keep(page, "binder")
+        assert outside == []
+        page.close()
+
+
+def test_itkwidgets_renders_with_nothing_from_the_internet(chromium, lab, keep, tmp_path, monkeypatch):
+    monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path / "runs"))
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(WITH_ITK)])
+    notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, tmp_path / "itk.ipynb")
+    with lab(tmp_path, itk="offline") as address:
+        page, outside = browser.open_page(chromium, f"{address}lab/tree/itk.ipynb")
+        browser.run_all(page)
+        page.wait_for_selector(".jp-OutputArea iframe", timeout=120_000)
+        viewer = page.frame_locator(".jp-OutputArea iframe").first
+        viewer.locator("canvas").first.wait_for(timeout=120_000)
+        page.wait_for_timeout(4000)
+        picture = keep(page, "lab-itkwidgets", ".jp-OutputArea iframe")
+        assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 150
+        assert (picture.max(axis=2) > 40).mean() > 0.03
+        assert outside == []
+        page.close()

@@ -1,0 +1,236 @@
+"""The reading room as a page, in a real browser: what one does there changes pixels and words, and nothing leaves."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import psutil
+import pytest
+
+from pedseg.viewer import browser
+
+pytestmark = pytest.mark.slow
+SLICES = ".pedseg-slices"
+
+
+@pytest.fixture(scope="module")
+def opened(chromium, voila):
+    page, outside = browser.open_page(chromium, voila)
+    browser.wait_until_drawn(page)
+    yield page, outside
+    page.close()
+
+
+@pytest.fixture
+def page(opened):
+    return opened[0]
+
+
+def changed(before: np.ndarray, after: np.ndarray) -> float:
+    """The share of pixels that differ, without the rim, where the focus is shown."""
+    return float((np.abs(before - after)[4:-4, 4:-4].max(axis=2) > 12).mean())
+
+
+def click_slices(page, x: float, y: float) -> None:
+    """Click the slices at a share of their width and height."""
+    box = page.locator(SLICES).bounding_box()
+    page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+
+
+def voxel(page) -> list[int]:
+    return [int(v) for v in page.locator(SLICES).get_attribute("data-voxel").split()]
+
+
+def words(page) -> str:
+    return page.locator(".pedseg-words").first.inner_text()
+
+
+def test_it_opens_with_scan_contours_organs_and_surfaces(page, keep):
+    slices = keep(page, "voila-open", SLICES)
+    assert (slices.max(axis=2) > 40).mean() > 0.2
+    assert len(np.unique(slices.reshape(-1, 3), axis=0)) > 300
+    assert "truth:" in words(page) and "federated:" in words(page)
+    assert page.locator("canvas").count() >= 4
+
+
+def test_the_wheel_leafs_and_the_words_follow(page, keep):
+    before, was, said = keep(page, "voila-before-scroll", SLICES), voxel(page), words(page)
+    box = page.locator(SLICES).bounding_box()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.wheel(0, 300)
+    page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel !== '{' '.join(map(str, was))}'")
+    after = keep(page, "voila-scroll", SLICES)
+    assert changed(before, after) > 0.02
+    assert voxel(page)[2] != was[2] and voxel(page)[:2] == was[:2]
+    assert words(page) != said
+
+
+def tab(page, name: str) -> None:
+    page.get_by_role("tab", name=name).click()
+
+
+def test_an_organ_is_switched_off_and_on(page, keep):
+    tab(page, "Organs")
+    before = keep(page, "voila-liver-on", SLICES)
+    box = page.get_by_role("checkbox", name="liver")
+    box.uncheck()
+    page.wait_for_timeout(600)
+    without = keep(page, "voila-liver-off", SLICES)
+    assert 0.002 < changed(before, without) < 0.3
+    box.check()
+    page.wait_for_timeout(600)
+    assert changed(before, keep(page, "voila-liver-on-again", SLICES)) < 0.001
+
+
+def test_a_click_picks_the_organ_and_the_table_says_how_well_it_is_drawn(page, keep):
+    for x in (0.15, 0.2, 0.25):
+        click_slices(page, x, 0.5)
+        page.wait_for_timeout(400)
+    assert "truth: liver" in words(page) and "mm inside the true border" in words(page)
+    box = page.locator(SLICES).bounding_box()
+    page.mouse.move(box["x"] + 0.02 * box["width"], box["y"] + 0.3 * box["height"])
+    page.wait_for_function("document.querySelector('.pedseg-pointer')?.innerText.includes('truth: no organ')")
+    table = page.get_by_role("table", name="Organs as drawn by federated").inner_text()
+    assert "true mL" in table and "HD95" in table
+    keep(page, "voila-pick")
+
+
+def test_surfaces_turn_together_and_show_the_distance_to_the_truth(page, keep):
+    left, right = (page.locator(".k3d-target canvas").nth(k).bounding_box() for k in (0, 1))
+
+    def look(name: str) -> list[np.ndarray]:
+        whole = keep(page, name)
+        boxes = [[round(each[k]) for k in ("x", "y", "width", "height")] for each in (left, right)]
+        return [whole[y : y + h, x : x + w] for x, y, w, h in boxes]
+
+    before = look("voila-3d")
+    page.mouse.move(left["x"] + 0.5 * left["width"], left["y"] + 0.5 * left["height"])
+    page.mouse.down()
+    page.mouse.move(left["x"] + 0.8 * left["width"], left["y"] + 0.55 * left["height"], steps=8)
+    page.mouse.up()
+    page.wait_for_timeout(800)
+    after = look("voila-3d-turned")
+    assert changed(before[0], after[0]) > 0.03 and changed(before[1], after[1]) > 0.03
+    page.get_by_role("button", name="distance to truth").click()
+    page.wait_for_timeout(800)
+    colored = look("voila-3d-distance")
+    assert changed(after[1], colored[1]) > 0.03
+    assert page.get_by_text("mm beyond").is_visible()
+    page.get_by_role("button", name="organ colors").click()
+
+
+def test_a_click_on_a_surface_takes_the_slices_there(page, keep):
+    was, said = " ".join(map(str, voxel(page))), words(page)
+    box = page.locator(".k3d-target canvas").first.bounding_box()
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
+    page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel !== '{was}'")
+    page.wait_for_timeout(400)
+    keep(page, "voila-3d-picked")
+    assert words(page) != said and re.search(r"\b[0-3] mm inside the true border", words(page))
+
+
+def test_a_failure_is_opened_where_it_happened(page, keep):
+    tab(page, "Failures")
+    page.locator("select[title='filter by kind']").select_option(label="missing")
+    before, said = keep(page, "voila-before-failure"), words(page)
+    page.locator(".widget-select select[size], .widget-select select[multiple]").first.select_option(index=0)
+    page.wait_for_function(f"document.querySelector('.pedseg-crosshair').innerText !== {said!r}")
+    page.wait_for_timeout(1500)
+    after = keep(page, "voila-failure")
+    assert changed(before, after) > 0.05
+    sentence = page.locator(".pedseg-words").filter(has_text="Likely because").inner_text()
+    organ = sentence.partition("draws no ")[2].partition(",")[0]
+    assert f"truth: {organ}" in words(page)
+
+
+def test_two_models_are_stepped_through_the_largest_difference_first(page, keep):
+    page.locator("select[title='second model (dotted)']").select_option(label="federated")
+    tab(page, "Two models")
+    page.wait_for_function("document.body.innerText.includes('places,')")
+    before = voxel(page)
+    page.get_by_role("button", name="next smaller").click()
+    page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel !== '{' '.join(map(str, before))}'")
+    sizes = [
+        float(text.split()[1]) for text in page.locator(".widget-select select").last.inner_text().splitlines() if text
+    ]
+    assert len(sizes) > 3 and sizes == sorted(sizes, reverse=True)
+    keep(page, "voila-two-models")
+
+
+def numbers(page) -> str:
+    return page.locator(".pedseg-words").filter(has_text="changed:").inner_text()
+
+
+def test_what_is_drawn_changes_the_dsc_and_is_saved(page, keep, runs):
+    tab(page, "Correct")
+    page.get_by_role("button", name="draw (D)").click()
+    page.wait_for_function("document.body.innerText.includes('changed:')")
+    before, said = keep(page, "voila-before-drawing", SLICES), numbers(page)
+    box = page.locator(SLICES).bounding_box()
+    x, y = box["x"] + 0.3 * box["width"], box["y"] + 0.35 * box["height"]
+    page.mouse.move(x, y)
+    page.mouse.down()
+    for right, down in ((60, 0), (60, 60), (0, 60), (0, 0)):
+        page.mouse.move(x + right, y + down, steps=6)
+    page.mouse.up()
+    page.wait_for_function(f"!document.body.innerText.includes({said!r})")
+    after = keep(page, "voila-drawing", SLICES)
+    assert changed(before, after) > 0.01 and "DSC" in numbers(page) and numbers(page) != said
+    page.get_by_role("button", name="save as NIfTI").click()
+    page.get_by_text("Saved as").wait_for()
+    assert len(list((runs / "corrections").glob("*_corrected.nii.gz"))) == 1
+    page.get_by_role("button", name="draw (D)").click()
+
+
+def test_truth_beside_model_and_the_keyboard(page, keep):
+    before = keep(page, "voila-planes", SLICES)
+    page.locator("select[title='arrangement of the slices']").select_option(label="truth beside model")
+    page.wait_for_timeout(500)
+    assert changed(before, keep(page, "voila-beside", SLICES)) > 0.05
+    click_slices(page, 0.25, 0.4)
+    page.keyboard.press("3")
+    page.wait_for_selector(".mod-active:text('bone')")
+    was = voxel(page)
+    page.keyboard.press("PageUp")
+    page.wait_for_timeout(500)
+    assert voxel(page)[2] == was[2] + 5
+    keep(page, "voila-keyboard")
+
+
+def test_nothing_overlaps_or_leaves_the_page_at_1280_by_800(page):
+    wide = page.evaluate("document.querySelector('.pedseg-room').scrollWidth")
+    assert wide <= 1280
+    boxes = page.evaluate(
+        "[...document.querySelectorAll('.pedseg-room .widget-dropdown, .pedseg-room .widget-toggle-buttons')]"
+        ".map(e => e.getBoundingClientRect()).filter(b => b.width && b.top < 120)"
+        ".map(b => [b.left, b.top, b.right, b.bottom])"
+    )
+    assert len(boxes) >= 9  # five lists of the first two rows and the drawing tool's, windows, looks
+    for k, (left, top, right, bottom) in enumerate(boxes):
+        for other in boxes[k + 1 :]:
+            assert left >= other[2] - 1 or other[0] >= right - 1 or top >= other[3] - 1 or other[1] >= bottom - 1
+
+
+def test_when_the_kernel_dies_the_page_says_so_and_still_leafs(chromium, voila, keep):
+    before = {each.pid for each in psutil.Process().children(recursive=True)}
+    page, _ = browser.open_page(chromium, voila)
+    browser.wait_until_drawn(page)
+    kernels = [
+        each for each in psutil.Process().children(recursive=True)
+        if each.pid not in before and "ipykernel_launcher" in " ".join(each.cmdline())
+    ]  # fmt: skip
+    assert len(kernels) == 1
+    kernels[0].kill()
+    page.get_by_text("The program behind this page has stopped").wait_for(timeout=30_000)
+    was = voxel(page)
+    click_slices(page, 0.25, 0.5)
+    page.keyboard.press("ArrowUp")
+    page.wait_for_timeout(300)
+    assert voxel(page) != was and "Traceback" not in page.inner_text("body")
+    keep(page, "voila-dead-kernel")
+    page.close()
+
+
+def test_nothing_asked_for_anything_outside_this_machine(opened):
+    assert opened[1] == []

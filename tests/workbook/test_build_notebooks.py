@@ -1,0 +1,113 @@
+"""One source, woven one way: the student's and the solved notebook, the same bytes each time."""
+
+from __future__ import annotations
+
+import json
+
+import nbformat
+import pytest
+
+from pedseg.errors import PedsegInputError
+from pedseg.workbook.build_notebooks import build_notebook, build_notebooks
+
+SOURCE = """# %% [markdown]
+# # A title
+#
+# *5 minutes*
+
+# %%
+patients = 3
+
+# %% exercise
+# How many kidneys do three children have?
+kidneys = 2 * patients  # answer
+kidneys = kidneys - 0  # answer
+print(kidneys)
+
+# %% [markdown] answer
+# Two each.
+
+# %% hidden slide
+print("room")
+"""
+
+
+def cells(**options) -> list[dict]:
+    return json.loads(build_notebook("05_test", SOURCE, **options))["cells"]
+
+
+def text(cell: dict) -> str:
+    return "".join(cell["source"])
+
+
+def test_the_notebook_is_valid_and_has_no_outputs():
+    notebook = nbformat.reads(build_notebook("05_test", SOURCE), as_version=4)
+    nbformat.validate(notebook)
+    assert [cell.cell_type for cell in notebook.cells] == ["markdown", "code", "code", "markdown", "code"]
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.outputs == [] and cell.execution_count is None for cell in code)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+
+
+def test_prose_loses_its_comment_signs():
+    assert text(cells()[0]) == "# A title\n\n*5 minutes*"
+
+
+def test_the_student_finds_dots_and_the_solved_notebook_the_answer():
+    assert text(cells()[2]) == "# How many kidneys do three children have?\nkidneys = ...\nprint(kidneys)"
+    assert "kidneys = 2 * patients\nkidneys = kidneys - 0\nprint" in text(cells(solved=True)[2])
+
+
+def test_the_answer_is_folded_beneath_and_can_be_left_out():
+    folded = text(cells()[3])
+    assert folded.startswith("<details><summary>Answer</summary>\n\n```python\nkidneys = 2 * patients\n")
+    assert folded.endswith("Two each.\n\n</details>")
+    assert len(cells(solutions=False)) == 4
+    assert "2 * patients" not in build_notebook("05_test", SOURCE, solutions=False)
+
+
+def test_hidden_input_and_tags():
+    assert cells()[4]["metadata"] == {"tags": ["hidden", "slide"], "jupyter": {"source_hidden": True}}
+
+
+def test_ids_follow_the_content_and_nothing_else():
+    ids = [cell["id"] for cell in cells()]
+    assert len(set(ids)) == 5
+    assert ids == [cell["id"] for cell in cells()]
+    other = [cell["id"] for cell in json.loads(build_notebook("05_test", SOURCE.replace("= 3", "= 4")))["cells"]]
+    assert [a == b for a, b in zip(ids, other, strict=True)] == [True, False, True, True, True]
+
+
+def test_two_weaves_give_the_same_bytes(tmp_path):
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "05_test.py").write_text(SOURCE)
+    first = [file.read_bytes() for file in build_notebooks(tmp_path / "source", tmp_path / "a")]
+    assert first == [file.read_bytes() for file in build_notebooks(tmp_path / "source", tmp_path / "b")]
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["05_test.ipynb"]
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [
+        (SOURCE.replace("# %% [markdown] answer\n# Two each.\n", ""), "no partner"),
+        (SOURCE.replace("# %% exercise", "# %%"), "no partner"),
+        (
+            SOURCE.replace("# %% exercise", "# %%").replace("# %% [markdown] answer", "# %% [markdown]"),
+            "holds an answer",
+        ),
+        (SOURCE.replace("  # answer", ""), "nothing to fill in"),
+        (SOURCE.replace("kidneys = 2 * patients", "print(2)"), "fills no name"),
+        (SOURCE.replace("# *5 minutes*", "five minutes"), "without a comment sign"),
+        (SOURCE.replace("# %% hidden slide", "# %%hidden"), "not understood"),
+        (SOURCE.replace("patients = 3\n", ""), "empty cell"),
+        ("import os\n" + SOURCE, "before the first cell"),
+    ],
+)
+def test_a_source_that_breaks_the_rules_is_refused(broken, said):
+    with pytest.raises(PedsegInputError, match=said):
+        build_notebook("05_test", broken)
+
+
+def test_a_folder_without_sources_is_refused(tmp_path):
+    with pytest.raises(PedsegInputError, match="no source"):
+        build_notebooks(tmp_path, tmp_path / "out")
