@@ -212,3 +212,19 @@ def test_old_names_stand_in_the_changelog_only(root):
 
 def test_the_package_says_that_it_is_typed(root):
     assert (root / "pedseg" / "py.typed").is_file()
+
+
+def test_every_command_in_the_pages_can_be_typed(root):
+    """Verbs and options of pedseg as README and docs write them; docs/superlink.md is about Flower's programs."""
+    from pedseg.__main__ import parser
+
+    verbs = next(action.choices for action in parser()._actions if action.dest == "verb")
+    options = {option for verb in verbs.values() for action in verb._actions for option in action.option_strings}
+    unknown = []
+    for page in pages(root):
+        if page.name in ("CHANGELOG.md", "superlink.md"):
+            continue
+        text = page.read_text(encoding="utf-8")
+        unknown += [(page.name, verb) for verb in re.findall(r"run\.py ([a-z]+)", text) if verb not in verbs]
+        unknown += [(page.name, word) for word in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text) if word not in options]
+    assert unknown == []
