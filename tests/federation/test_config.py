@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pedseg.__main__ import parser
+from pedseg.cli.parser import parser
 from pedseg.cli.arguments import settings_from
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation.config import StudyConfig
