@@ -25,7 +25,6 @@ lesson.setup()
 # would on an afternoon: put a file, look whether its name is in the listing, read it.
 
 # %%
-import os
 import shutil
 
 import numpy as np
@@ -36,7 +35,7 @@ folder.mkdir(parents=True)
 weights = {"kernel": np.linspace(-0.5, 0.5, 9), "bias": np.array([0.25])}
 
 
-# %% naive mailbox
+# %%
 def put(name, weights, arrived=1.0):  # `arrived`: the share that has come through the line so far
     raw = np.concatenate([weights["kernel"], weights["bias"]]).astype("<f4").tobytes()
     (folder / name).write_bytes(raw[: int(len(raw) * arrived)])
@@ -49,7 +48,7 @@ def get(name):  # what has not arrived is read as zeros, as from a file whose sp
 
 
 put("round1_Polder", weights)
-print(os.listdir(folder))
+print([file.name for file in folder.iterdir()])
 print(get("round1_Polder")["kernel"])
 
 # %% [markdown]
@@ -60,7 +59,7 @@ print(get("round1_Polder")["kernel"])
 
 # %%
 put("round1_Neckar", weights, arrived=0.6)
-print("is it there?", "round1_Neckar" in os.listdir(folder))
+print("is it there?", (folder / "round1_Neckar").exists())
 print(get("round1_Neckar"))
 
 # %% [markdown]
@@ -102,7 +101,7 @@ print(get("round1_Polder")["bias"])
 # %%
 for file in folder.iterdir():
     file.unlink()
-print(os.listdir(folder))
+print([file.name for file in folder.iterdir()])
 
 # %% [markdown]
 # ## What a message needs
@@ -238,7 +237,7 @@ print("through a mailbox:", there[-1].sha256)
 from pedseg.federation.privacy.disclosure_log import FILE, DisclosureLog
 
 entries = DisclosureLog(config.out / "mailbox" / "Polder" / FILE).entries()
-sent = {f"round {entry.round}, {entry.message_type}": entry.sent_bytes / 1e6 for entry in entries}
+sent = {f"round {row.round}, {row.message_type}": row.sent_bytes / 1e6 for row in entries}
 alt = "Megabytes sent: " + ", ".join(f"{name} {value:.2f}" for name, value in sent.items())
 figures.show(charts.bars(sent, x="megabytes sent"), alt)
 
@@ -272,8 +271,8 @@ summary = json.loads((recorded / "summary.json").read_text())
 print("over the SuperLink:         ", summary["sha256"][-1], f"({summary['seconds']} seconds)")
 print("in one program, that machine:", summary["sha256_in_process"][-1])
 print("in one program, here:        ", here[-1].sha256)
-for entry in DisclosureLog(recorded / "Polder.tsv").entries():
-    print(f"Polder sent in round {entry.round}: {entry.message_type:18} {entry.sent_bytes:9,} bytes")
+for row in DisclosureLog(recorded / "Polder.tsv").entries():
+    print(f"Polder sent in round {row.round}: {row.message_type:18} {row.sent_bytes:9,} bytes")
 
 # %% [markdown]
 # On one machine the two are the same to the last bit. Whether this machine comes to them, too, depends on its

@@ -158,7 +158,8 @@ length, rng = update_norm(update, before), np.random.default_rng(0)
 def dice_with(noise, hospitals):
     how = {"clipping_norm": length, "noise_multiplier": noise, "rng": rng}
     sent = [add_noise(update, before, **how) for _ in range(hospitals)]
-    network, mean = build(plan), {n: np.mean([part[n] for part in sent], axis=0) for n in before}
+    mean = {name: np.mean([part[name] for part in sent], axis=0) for name in before}
+    network = build(plan)
     set_weights(network, mean)
     return mean_dice(network, watched, plan)
 
@@ -222,7 +223,8 @@ names = ("Polder", "Neckar", "Fjord")
 keys = {name: make_keys(name) for name in names}
 members = [keys[name].member for name in names]
 changes = {name: {"w": np.full(4, 0.1 * place)} for place, name in enumerate(names, start=1)}
-hidden = {name: mask_update(changes[name], 1 / 3, keys[name], members, "round 1") for name in names}
+context = members, "round 1"
+hidden = {name: mask_update(changes[name], 1 / 3, keys[name], *context) for name in names}
 for name in names:
     print(f"{name:>7} sends {hidden[name]['w']}")
 print("the sum says", sum_masked(hidden, names, "round 1")["w"])

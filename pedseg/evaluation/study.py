@@ -73,9 +73,8 @@ def run_study(data: Path | None, out: Path, config: StudyConfig) -> Iterator[Pro
     clock, done, children = Clock(), 0, 0
     if data is None:
         resolution = config.resolution or config.federation.profile
-        centers = tuple(
-            RESOLUTIONS[resolution](in_single_phase(center) if single_phase else center) for center in VIRTUAL
-        )
+        chosen = map(in_single_phase, VIRTUAL) if single_phase else VIRTUAL
+        centers = tuple(map(RESOLUTIONS[resolution], chosen))
         marks = (
             ["single_phase"] * single_phase
             + [resolution] * (resolution != "lesson")
@@ -233,9 +232,7 @@ class Study:
             return
         data, out = self.datasets[0].folder.parent, self.work / model.name
         config = replace(self.config.federation, data=data, out=out, seed=model.seed, evaluate_every=1)
-        nodes: list[dict[str, bool | float | int | str]] = [
-            {"data-dir": str(dataset.folder), "partition-id": i} for i, dataset in enumerate(self.datasets)
-        ]
+        nodes = [{"data-dir": str(dataset.folder)} for dataset in self.datasets]
         curve: list[dict] = []
         weights: network.Weights = {}
         plan = self._plan(model) if self.planned else None

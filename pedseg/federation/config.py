@@ -93,7 +93,7 @@ class FederationConfig(PrivacyConfig):
     min_available_centers: int = setting(2, "centers that must be connected before the first round")
     evaluate_every: int = setting(0, "rounds between two evaluations on the validation cases; 0: never", metavar="K")
     keep_rounds: int = setting(0, "checkpoints to keep; 0: all")
-    strategy: str = setting("average", "how updates are combined; all but average are robust", choices=STRATEGIES)
+    strategy: str = setting("average", "how updates are combined; the others are robust", choices=STRATEGIES)
     num_malicious: int = setting(1, "malicious centers that a robust strategy tolerates")
     max_update_norm: float = setting(0.0, "refuse an update with a larger L2 norm; 0: refuse none", metavar="L2")
     secure_aggregation: bool = setting(
