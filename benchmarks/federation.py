@@ -15,7 +15,8 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
 from pedseg.federation.apps import center_folders, client_app, federate, round_seed
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.learning.network import build

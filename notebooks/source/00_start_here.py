@@ -48,7 +48,7 @@ lesson.check_environment()
 # is a slice through one of the children, with the outlines of the organs that this workbook is about.
 
 # %%
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 child = polder.cases[0]

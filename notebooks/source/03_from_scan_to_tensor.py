@@ -74,7 +74,7 @@ print(f"{len(plan.organs)} organs")
 # changes.
 
 # %%
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.scan import resample
 
 child = neckar.cases[0]

@@ -73,7 +73,7 @@ figures.show(chart, "Polder's training loss falls fast at first, then slowly.")
 
 # %%
 from pedseg.learning.inference import predict
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 
 child = polder.split("test")[0]
 ct, truth = load_image(child), load_labels(polder, child).voxels

@@ -76,7 +76,7 @@ def update_of(child, hospital):
 
 # %%
 from pedseg.federation.privacy.attribute_inference import compared, drawn_ml
-from pedseg.datasets.reading import load_image
+from pedseg.datasets.loading import load_image
 
 kidneys = {"Kidney_L", "Kidney_R"}
 home, own = lesson.centers()[0], lesson.samples()[0]

@@ -13,7 +13,7 @@
 
 # %%
 from pedseg.dicom import ct_series, deidentification, dicom_files, exporting, example_patient, rtstruct
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.workbook import evaluation_helpers, figures, lesson
 
 lesson.setup()

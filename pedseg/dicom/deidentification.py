@@ -18,7 +18,7 @@ from typing import Any
 
 from pedseg.dicom.dicom_files import reading
 from pedseg.errors import InputProblem, input_error
-from pedseg.scan import written_aside
+from pedseg.files import staged_file
 
 POSTURES = {"HFS": "supine", "FFS": "supine", "HFP": "prone", "FFP": "prone", "HFDL": "left side", "FFDL": "left side",
             "HFDR": "right side", "FFDR": "right side"}  # fmt: skip
@@ -39,7 +39,7 @@ def read_key(file: Path, dataset: Path) -> bytes:
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         made = f"{secrets.token_hex(32)}\n".encode()
-        with contextlib.suppress(FileExistsError), written_aside(file, made, mode=0o600) as part:
+        with contextlib.suppress(FileExistsError), staged_file(file, made, mode=0o600) as part:
             os.link(part, file)  # unlike a renaming it spares the key that another import has made meanwhile
     text = file.read_text(encoding="ascii", errors="replace").strip()
     if not re.fullmatch(r"[0-9a-f]{64}", text):

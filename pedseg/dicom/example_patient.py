@@ -16,8 +16,9 @@ import numpy as np
 
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
 from pedseg.dicom.rtstruct_writing import write_rtstruct
+from pedseg.files import write_atomically
 from pedseg.organs import organ
-from pedseg.scan import Scan, write_whole
+from pedseg.scan import Scan
 
 WHO = {
     "PatientName": "Practice^Paula",
@@ -111,4 +112,4 @@ def _save(file: Path, stored: np.ndarray, about: Mapping[str, Any]) -> None:
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
     content = io.BytesIO()
     image.save_as(content, enforce_file_format=True)
-    write_whole(file, content.getvalue())
+    write_atomically(file, content.getvalue())

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.datasets.loading import describe, same_grid, whole_numbers
+from pedseg.datasets.loading import describe_grid, same_grid, whole_numbers
 from pedseg.dicom.ct_series import CtScan
 from pedseg.dicom.rtstruct_writing import write_rtstruct
 from pedseg.dicom.seg import write_seg
 from pedseg.errors import input_error
+from pedseg.files import write_atomically
 from pedseg.organ_names import TOTALSEGMENTATOR_PARTS
 from pedseg.organs import NAMES, ORGANS, organ
-from pedseg.scan import Scan, like, read_nifti, to_ras, write_nifti, write_whole
+from pedseg.scan import Scan, read_nifti, restore_axes, to_ras, write_nifti
 
 
 def read_label_map(file: Path) -> Scan:
@@ -32,9 +33,9 @@ def read_label_map(file: Path) -> Scan:
 def onto(labels: Scan, ct: CtScan, file: Path | str) -> dict[str, NDArray[np.bool_]]:
     """A label map as masks by organ name on the grid of a CT, (column, row, slice); exact, nothing is resampled."""
     if not same_grid(to_ras(labels), to_ras(ct.scan)):
-        found = f"it lies on the grid {describe(to_ras(labels))}, this CT on {describe(to_ras(ct.scan))}."
+        found = f"it lies on the grid {describe_grid(to_ras(labels))}, this CT on {describe_grid(to_ras(ct.scan))}."
         raise input_error("E-GEOMETRY", file, found, "Give the CT that these contours were drawn for.")
-    voxels = like(to_ras(labels).voxels, ct.scan).voxels
+    voxels = restore_axes(to_ras(labels).voxels, ct.scan).voxels
     return {NAMES[i - 1]: voxels == i for i in np.flatnonzero(np.bincount(voxels.ravel())) if i}
 
 
@@ -59,7 +60,7 @@ def export(labels: Scan, out: Path, *, kind: str, ct: CtScan | None = None, name
     if kind == "nnunet":
         names = ["name\tlabel", *(f"{one.name}\t{one.id}" for one in ORGANS)]
         write_nifti(out, labels)
-        write_whole(out.with_name(f"{out.name.removesuffix('.nii.gz')}.tsv"), ("\n".join(names) + "\n").encode())
+        write_atomically(out.with_name(f"{out.name.removesuffix('.nii.gz')}.tsv"), ("\n".join(names) + "\n").encode())
         return []
     return _masks(labels, out)
 

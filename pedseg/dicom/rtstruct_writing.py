@@ -23,8 +23,8 @@ from pedseg.dicom.dicom_files import reading
 from pedseg.dicom.polygons import trace
 from pedseg.dicom.rtstruct import CONTOUR_DATA, read_rtstruct
 from pedseg.errors import input_error
+from pedseg.files import staged_file
 from pedseg.organs import ORGANS
-from pedseg.scan import written_aside
 
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
@@ -52,7 +52,7 @@ def write_rtstruct(
     with reading(ct.source.first.path):
         content = _encode(_dataset(masks, ct, label, drawn_by))
     file.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(file, content) as part:
+    with staged_file(file, content) as part:
         _compare(part, file, masks, ct)
         os.replace(part, file)
     return [*told, *_notes(masks, few)]

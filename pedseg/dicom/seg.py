@@ -17,7 +17,7 @@ from pedseg.dicom.dicom_files import AGAIN, reading
 from pedseg.dicom.rtstruct import OFF_PLANE_MM, Contours
 from pedseg.dicom.rtstruct_writing import check_references
 from pedseg.errors import input_error
-from pedseg.scan import written_aside
+from pedseg.files import staged_file
 
 LARGEST = 2**31  # voxels of all segments together
 # SNOMED CT codes as TotalSegmentator and the TG-263 map of HL7 mCODE give them; the side is in the label.
@@ -116,7 +116,7 @@ def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) ->
     with reading(ct.source.first.path):
         _segmentation(masks, ct).save_as(content)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(file, content.getvalue()) as part:
+    with staged_file(file, content.getvalue()) as part:
         back = read_seg(part, ct).masks
         for name, mask in masks.items():
             found = back.get(name)

@@ -20,7 +20,8 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 
 from pedseg import memory
-from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
 from pedseg.errors import input_error
 from pedseg.federation import _flower
 from pedseg.federation.averaging import OrderedFedAvg, to_weights

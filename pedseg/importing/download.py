@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from pedseg.errors import input_error
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 CHILDREN = Path(__file__).with_name("pediatric_ct_seg.tsv")
 ENDPOINT = "PEDSEG_IDC_ENDPOINT"  # another S3 server that mirrors the archive
@@ -137,7 +137,7 @@ def _fetch_one(store: Any, entry: Any, folder: Path) -> int:
         if not _is_whole(content, entry["size"], stated):
             told = "what arrived is not what the archive's checksum says."
             raise input_error("E-CHECKSUM", file, told, "Try again; if it stays so, ask the archive.")
-        write_whole(file, content)
+        write_atomically(file, content)
     return entry["size"]
 
 

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pedseg.datasets.cases import UNLABELED
-from pedseg.datasets.cases_table import COMING, coming
+from pedseg.datasets.cases_table import IMPORTING, cases_being_imported
 from pedseg.datasets.writing import write_case, write_index, written_cases
 from pedseg.dicom.deidentification import pseudonym, read_key, refuse_leaks
 from pedseg.dicom.options import ALL_REPAIRS
 from pedseg.errors import InputProblem, PedsegInputError, input_error
+from pedseg.files import write_atomically
 from pedseg.importing.dicom_folders import ImportOptions
 from pedseg.importing.incoming import Incoming, Loaded, check
 from pedseg.importing.public_layouts import survey_source
-from pedseg.scan import write_whole
 
 MIRRORED = b"situs inversus\n"  # in the mark of a case, so that an import that is killed and called again still knows
 KEPT_BYTES = 2**29  # scans that are kept from looking to writing; others are read twice
@@ -139,7 +139,7 @@ def _write(scans: Sequence[Incoming], kept: dict[Incoming, Loaded], target: Targ
     for one in scans:
         loaded = kept.pop(one, None) or one.load()
         name, contoured = target.case(one), loaded.labels is not None
-        write_whole(target.dataset / COMING / name, MIRRORED if target.situs_inversus else b"")
+        write_atomically(target.dataset / IMPORTING / name, MIRRORED if target.situs_inversus else b"")
         write_case(
             target.dataset, name, loaded.image, loaded.labels, patient=target.patient(one), center=target.center,
             split=(target.split or one.split or "train") if contoured else UNLABELED, manual=loaded.manual,
@@ -147,7 +147,9 @@ def _write(scans: Sequence[Incoming], kept: dict[Incoming, Loaded], target: Targ
             repairs=loaded.repairs, notes=loaded.notes, **loaded.about,
         )  # fmt: skip
         yield Imported(one.source, name, (*loaded.manual, *loaded.silver), loaded.told)
-    if scans or (target.dataset / COMING).exists():
-        mirrored = [name for name in coming(target.dataset) if (target.dataset / COMING / name).read_bytes()]
+    if scans or (target.dataset / IMPORTING).exists():
+        mirrored = [
+            name for name in cases_being_imported(target.dataset) if (target.dataset / IMPORTING / name).read_bytes()
+        ]
         write_index(target.dataset, center=target.center, situs_inversus=mirrored)
-        shutil.rmtree(target.dataset / COMING, ignore_errors=True)
+        shutil.rmtree(target.dataset / IMPORTING, ignore_errors=True)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.datasets.cases import UNLABELED, Case
-from pedseg.datasets.checks import check_image, check_labels, organs_present
-from pedseg.datasets.loading import PADDING_HU
+from pedseg.datasets.checks import check_image, check_labels
+from pedseg.datasets.loading import PADDING_HU, organs_present
 from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.organ_names import NameMapping
 from pedseg.organs import NAMES, organ

@@ -15,7 +15,7 @@ from pedseg.dicom.exporting import export
 from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.learning import inference
 from pedseg.learning.plans import Plan
-from pedseg.scan import Scan, like, read_nifti, to_ras, write_nifti
+from pedseg.scan import Scan, read_nifti, restore_axes, to_ras, write_nifti
 
 
 def draw(network: nn.Module, plan: Plan, scan: Scan, source: Path) -> Scan:
@@ -30,7 +30,7 @@ def draw(network: nn.Module, plan: Plan, scan: Scan, source: Path) -> Scan:
         raise input_error("E-NOT-HU", source, f"the gray values are no Hounsfield units: {reason}.", remedy)
     ras = to_ras(scan)
     voxels = np.maximum(ras.voxels, ras.voxels.dtype.type(PADDING_HU))
-    return like(inference.predict(network, Scan(voxels, ras.affine), plan), scan)
+    return restore_axes(inference.predict(network, Scan(voxels, ras.affine), plan), scan)
 
 
 def draw_nifti(network: nn.Module, plan: Plan, targets: Sequence[tuple[Path, Path]]) -> Iterator[str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_labels, refuse_other_grid, whole_numbers
-from pedseg.datasets.reading import survey
+from pedseg.datasets.reading import list_cases
 from pedseg.datasets.totalsegmentator import is_totalsegmentator
 from pedseg.errors import InputProblem, input_error
 from pedseg.importing.dicom_folders import ImportOptions, survey_dicom
@@ -62,7 +62,7 @@ def _nifti(file: Path) -> Incoming:
 
 def _dataset(folder: Path, silver: bool = False) -> tuple[list[Incoming], list[InputProblem]]:
     """The cases of nnU-Net v2 raw, or of TotalSegmentator v2, whose contours a program drew."""
-    found = survey(folder)
+    found = list_cases(folder)
     problems = [problem for problem in found.problems if problem.code != "E-TOO-FEW"]
     return [_case(found.dataset, case, silver) for case in found.dataset.cases], problems
 

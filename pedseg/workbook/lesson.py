@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pedseg import memory
-from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
 from pedseg.phantoms.centers import CENTERS, COHORT, make_dataset, planned_scans
 from pedseg.workbook.exercise_checks import judge
 from pedseg.workbook.questions import QUESTIONS

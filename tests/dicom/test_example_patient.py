@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 
-from pedseg.datasets.reading import load_image, load_labels, read_dataset
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import read_dataset
 from pedseg.dicom.ct_series import read_ct
 from pedseg.dicom.dicom_files import open_folder
 from pedseg.dicom.example_patient import DRAWN, WHO, hand_over

@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from pedseg.datasets.reading import read_centers, write_case, write_index
+from pedseg.datasets.reading import read_centers
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation import study as room
 from pedseg.evaluation.study import COLUMNS, Settings, run_study

@@ -14,7 +14,8 @@ import pytest
 from archive import body, roi_rings, write_series, write_structures
 
 from pedseg.__main__ import main
-from pedseg.datasets.reading import check_dataset, load_image, load_labels, read_dataset
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
 from pedseg.dicom.deidentification import read_key
 from pedseg.errors import InputProblem, PedsegInputError
@@ -95,9 +96,9 @@ def test_a_child_as_pediatric_ct_seg_lays_it_out(tmp_path, capsys):
 
 def read_dataset_of_one(folder: Path):
     """A data set of fewer than three patients, which `read_dataset` refuses for training."""
-    from pedseg.datasets.reading import survey
+    from pedseg.datasets.reading import list_cases
 
-    found = survey(folder)
+    found = list_cases(folder)
     assert {problem.code for problem in found.problems} <= {"E-TOO-FEW"}
     return found.dataset
 
@@ -117,7 +118,7 @@ def test_many_children_at_once_and_more_later(tmp_path):
     for file, content in before.items():
         if file.suffix == ".gz":
             assert file.read_bytes() == content
-    assert not (tmp_path / "ds" / ".coming").exists()
+    assert not (tmp_path / "ds" / ".importing").exists()
 
 
 def test_a_scan_without_contours_waits_unlabeled(tmp_path):

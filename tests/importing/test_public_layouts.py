@@ -10,11 +10,12 @@ import pytest
 from archive import body
 
 from pedseg.datasets.cases_table import read_table
-from pedseg.datasets.reading import load_labels, survey
+from pedseg.datasets.loading import load_labels
+from pedseg.datasets.reading import list_cases
 from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.importing.dicom_folders import ImportOptions
 from pedseg.importing.import_scans import Imported, import_scans
-from pedseg.organ_names import map_roi_names, read_names, spell
+from pedseg.organ_names import map_roi_names, normalize_roi_name, read_names
 from pedseg.organs import ORGANS, organ
 from pedseg.scan import Scan, write_nifti
 
@@ -46,7 +47,7 @@ def blocks(numbers) -> Scan:
 
 def bring(source: Path, place: Path, **options) -> tuple[list, object]:
     became = list(import_scans(source, place / "ds", center="Here", key=place / "key", **options))
-    return became, survey(place / "ds").dataset
+    return became, list_cases(place / "ds").dataset
 
 
 def told(became) -> str:
@@ -163,7 +164,7 @@ def test_parts_make_an_organ_only_together_and_two_names_need_a_word():
         "Liver": ("Liver", "Leber")
     }
     assert map_roi_names(["Liver", "Leber"], {"Leber": ""}).ignored == ["Leber"]
-    assert spell("Kidney, RT.") == "kidney right"
+    assert normalize_roi_name("Kidney, RT.") == "kidney right"
 
 
 def test_a_table_of_names_with_odd_lines_is_refused(tmp_path):

@@ -13,7 +13,9 @@ import pytest
 import torch
 
 from pedseg import organs
-from pedseg.datasets.reading import load_image, read_dataset, write_case, write_index
+from pedseg.datasets.loading import load_image
+from pedseg.datasets.reading import read_dataset
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.errors import PedsegInputError
 from pedseg.learning import plans
 from pedseg.learning.network import build

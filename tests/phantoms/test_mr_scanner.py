@@ -10,7 +10,8 @@ import pytest
 from scipy import ndimage
 
 from pedseg import organs
-from pedseg.datasets.reading import check_dataset, load_image, read_dataset
+from pedseg.datasets.loading import load_image
+from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.errors import PedsegInputError
 from pedseg.phantoms.centers import CENTERS, FJORD, POLDER_PORTAL, make_dataset, planned_scans, with_protocol
 from pedseg.phantoms.mr_scanner import (

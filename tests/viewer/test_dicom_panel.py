@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pedseg.datasets.reading import load_image, load_labels, read_dataset
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import read_dataset
 from pedseg.dicom.ct_series import read_ct
 from pedseg.dicom.example_patient import hand_over
 from pedseg.dicom.rtstruct import read_rtstruct

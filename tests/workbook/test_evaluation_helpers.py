@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 
-from pedseg.datasets.reading import load_image, load_labels, read_dataset
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import read_dataset
 from pedseg.evaluation import domain_shift as sweeps
 from pedseg.evaluation.failures import Failure, from_contours
 from pedseg.evaluation.results import ModelKey, Results

@@ -74,14 +74,14 @@ def environment(home: Path) -> dict[str, str]:
         "FLWR_LOG_LEVEL": "INFO",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
-        "PATH": processes.with_first(Path(sys.executable).parent, "PATH"),
-        "PYTHONPATH": processes.with_first(Path(pedseg.__file__).parents[1], "PYTHONPATH"),
+        "PATH": processes.prepend_path(Path(sys.executable).parent, "PATH"),
+        "PYTHONPATH": processes.prepend_path(Path(pedseg.__file__).parents[1], "PYTHONPATH"),
     }
 
 
 def program(name: str) -> str:
     """A program of the Python that runs us, whether or not its folder is on the PATH."""
-    found = shutil.which(name, path=processes.with_first(Path(sys.executable).parent, "PATH"))
+    found = shutil.which(name, path=processes.prepend_path(Path(sys.executable).parent, "PATH"))
     if not found:
         raise input_error(
             "E-NO-FLOWER",
@@ -118,7 +118,7 @@ def run_settings(data: Path, run_config: Mapping[str, UserConfigValue], out: Pat
 
 def await_port(server: subprocess.Popen, port: int, home: Path) -> None:
     """Wait until the SuperLink accepts connections."""
-    if processes.answers(server, port, START_SECONDS):
+    if processes.wait_until_listening(server, port, START_SECONDS):
         return
     raise input_error(
         "E-SUPERLINK-START",

@@ -29,7 +29,7 @@ from pedseg.errors import input_error
 from pedseg.federation.apps import center_folders
 from pedseg.federation.checkpoints import Round
 from pedseg.federation.deployment import flower_programs
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 DAYS = 30
 RUN_LOG, LEDGERS = "run.log", "ledgers"  # what a rehearsal leaves beside the model
@@ -59,7 +59,9 @@ def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out:
         run_id = flower_programs.submit([str(flower_programs.write_app(home, config))], env)
         status = yield from flower_programs.follow(run_id, env, out, before, int(config["rounds"]))
         log = flower_programs.call_flwr(["log", run_id, "--show"], env).stdout
-        write_whole(out / RUN_LOG, flower_programs.last_lines(log, number=1000).replace(str(home), "HOME").encode())
+        write_atomically(
+            out / RUN_LOG, flower_programs.last_lines(log, number=1000).replace(str(home), "HOME").encode()
+        )
         if status != "finished:completed":
             found = f"the run ended as {status}.\n{flower_programs.last_lines(log)}"
             raise input_error("E-SUPERLINK-RUN", out, found, "Mend what the log names.")

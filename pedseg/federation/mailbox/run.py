@@ -154,7 +154,7 @@ def federate_by_mailbox(data: Path, out: Path, run_config: Mapping[str, UserConf
 def _center(box: Path, name: str, data: Path, state: Path, keys: Path) -> Iterator[None]:
     """`pedseg join` as a process of its own; it ends with the run, or with us."""
     command = ["join", str(box), "--center", name, "--data", str(data), "--state", str(state), "--keys", str(keys)]
-    path = processes.with_first(Path(pedseg.__file__).parents[1], "PYTHONPATH")
+    path = processes.prepend_path(Path(pedseg.__file__).parents[1], "PYTHONPATH")
     state.mkdir(parents=True, exist_ok=True)
     with (state / "output.txt").open("wb") as output:
         process = subprocess.Popen(

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 
 @dataclass(frozen=True)
@@ -31,5 +31,5 @@ def resume(folder: Path, settings: str) -> Run:
         pass
     run = Run(secrets.token_hex(8), time.time(), secrets.token_bytes(32))
     text = {"run": run.run, "started": run.started, "secret": run.secret.hex(), "settings": settings}
-    write_whole(file, json.dumps(text).encode(), mode=0o600)
+    write_atomically(file, json.dumps(text).encode(), mode=0o600)
     return run

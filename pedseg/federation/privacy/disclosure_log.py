@@ -12,7 +12,7 @@ from flwr.app import Context, Message, RecordDict
 from pedseg.federation import _flower
 from pedseg.federation.in_process import ask
 from pedseg.federation.privacy.differential_privacy import epsilon_of
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 PRIVACY = "privacy"  # the record of an answer that says what was done to it
 
@@ -72,7 +72,7 @@ class DisclosureLog:
         if any(one.number == entry.number for one in known):
             return
         rows = [[one.name for one in fields(Entry)], *(list(asdict(one).values()) for one in (*known, entry))]
-        write_whole(self.file, "".join("\t".join(map(str, row)) + "\n" for row in rows).encode())
+        write_atomically(self.file, "".join("\t".join(map(str, row)) + "\n" for row in rows).encode())
 
 
 def log_disclosure(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
