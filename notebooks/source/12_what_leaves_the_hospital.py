@@ -76,7 +76,7 @@ def update_of(child, hospital):
 
 
 # %%
-from pedseg.datasets.reading import load_image
+from pedseg.datasets.loading import load_image
 from pedseg.federation.privacy.attribute_inference import predicted_volumes_ml, volume_ratios
 
 kidneys = {"Kidney_L", "Kidney_R"}

@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from pedseg import memory, organs
-from pedseg.datasets.reading import DataSet, read_centers
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_centers
 from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.evaluation import scoring
 from pedseg.evaluation.concurrency import Clock, Job, Progress, side_by_side
@@ -33,10 +34,10 @@ from pedseg.federation import client_app
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds
+from pedseg.files import write_atomically
 from pedseg.learning import devices, inference, network, plans, training
 from pedseg.learning.preprocessing import Prepared
 from pedseg.phantoms.centers import CENTERS, COHORT, RESOLUTIONS, Center, in_single_phase, make_dataset, planned_scans
-from pedseg.scan import write_whole
 
 __all__ = ["COLUMNS", "Model", "Progress", "Study", "StudyConfig", "run_study", "table", "virtual_centers"]
 
@@ -283,9 +284,9 @@ class Study:
             peak_memory_mib=self.clock.peak_mib(),
             statistics=story(list(csv.DictReader(io.StringIO(text)))),
         )
-        write_whole(self.out / "cases.csv", text.encode())
-        write_whole(self.out / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False).encode())
-        write_whole(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+        write_atomically(self.out / "cases.csv", text.encode())
+        write_atomically(self.out / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False).encode())
+        write_atomically(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
 
 
 def plan_of(datasets: Sequence[DataSet], config: FederationConfig) -> plans.Plan:

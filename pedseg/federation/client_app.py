@@ -17,7 +17,8 @@ from flwr.app import ConfigRecord, ConfigRecordValues, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 
 from pedseg import memory
-from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
 from pedseg.errors import input_error
 from pedseg.federation import _flower
 from pedseg.federation.config import CenterConfig, FederationConfig

@@ -21,15 +21,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pedseg.datasets.reading import Case, DataSet, load_image, load_labels
+from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.errors import input_error
+from pedseg.files import write_atomically
 from pedseg.learning.augmentation import augment, rotated
 from pedseg.learning.devices import device_of, fastest_device, has_bfloat16, use_threads
 from pedseg.learning.loss import dice_cross_entropy
 from pedseg.learning.network import Weights, build, set_weights, space_to_depth
 from pedseg.learning.plans import Plan
 from pedseg.learning.preprocessing import Prepared, prepare
-from pedseg.scan import write_whole
 
 LESSON_RATE = 1e-2
 CLINIC_RATE = 1e-2
@@ -209,7 +210,7 @@ def _loss(
 def save_weights(file: Path, weights: Mapping[str, NDArray], plan: Plan, **metadata: str | int | float) -> None:
     """Write weights and their plan as one safetensors file, whole or not at all."""
     text = {"plan": plan.to_json(), **{key: str(value) for key, value in metadata.items()}}
-    write_whole(
+    write_atomically(
         Path(file), safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in weights.items()}, metadata=text)
     )
 

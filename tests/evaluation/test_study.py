@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from pedseg.datasets.reading import read_centers, write_case, write_index
+from pedseg.datasets.reading import read_centers
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation import study as room
-from pedseg.evaluation.study import COLUMNS, StudyConfig, run_study
+from pedseg.evaluation.config import StudyConfig
+from pedseg.evaluation.study import COLUMNS, run_study
 from pedseg.federation.config import FederationConfig
 from pedseg.learning import network, training
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pedseg.datasets.reading import load_image, read_dataset
+from pedseg.datasets.loading import load_image
+from pedseg.datasets.reading import read_dataset
 from pedseg.federation.privacy.attribute_inference import predicted_volumes_ml, volume_ratios
 from pedseg.learning.inference import predict
 from pedseg.learning.network import build, get_weights
