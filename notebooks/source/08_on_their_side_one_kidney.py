@@ -237,7 +237,7 @@ scores.shown(lines, "Where a kidney is gone, and where it is not")
 
 # %% slide
 from pedseg.organs import organ
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 gone = next(case for case in neckar.cases if "Kidney_R" in case.absent)

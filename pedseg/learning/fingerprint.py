@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import organs as organ_table
-from pedseg.datasets.reading import Case, DataSet, load_image, load_labels
+from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.learning.body_mask import body_box, body_mask, bounding_box
 from pedseg.scan import Spacing
 

@@ -19,8 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pedseg.datasets.reading import Case, DataSet, load_image, load_labels
+from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.errors import input_error
+from pedseg.files import write_atomically
 from pedseg.learning.augmentation import augment, random_axial_rotation
 from pedseg.learning.devices import device_of, fastest_device, has_bfloat16, use_threads
 from pedseg.learning.loss import dice_cross_entropy
@@ -28,7 +30,6 @@ from pedseg.learning.network import Weights, build, set_weights, space_to_depth
 from pedseg.learning.plans import Plan
 from pedseg.learning.preprocessing import Prepared, prepare
 from pedseg.learning.recipe import Recipe
-from pedseg.scan import write_whole
 
 
 @dataclass(frozen=True)
@@ -201,7 +202,7 @@ def save_weights(file: Path, weights: Mapping[str, NDArray], plan: Plan, **metad
     """
     text = {"plan": plan.to_json(), **{key: str(value) for key, value in metadata.items()}}
     arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
-    write_whole(Path(file), safetensors.numpy.save(arrays, metadata=text))
+    write_atomically(Path(file), safetensors.numpy.save(arrays, metadata=text))
 
 
 def load_network(file: Path) -> tuple[nn.Module, Plan]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pedseg.datasets.reading import write_case, write_index, written_cases
+from pedseg.datasets.writing import write_case, write_index, written_cases
 from pedseg.errors import input_error
 from pedseg.phantoms.child import Child, Side
 from pedseg.phantoms.contouring_protocol import WHOLE_ORGANS, ContouringProtocol, contour

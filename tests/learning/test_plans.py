@@ -13,12 +13,15 @@ import pytest
 import torch
 
 from pedseg import organs
-from pedseg.datasets.reading import load_image, read_dataset, write_case, write_index
+from pedseg.datasets.loading import load_image
+from pedseg.datasets.reading import read_dataset
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.errors import PedsegInputError
 from pedseg.learning import plans
 from pedseg.learning.body_mask import body_box
+from pedseg.learning.fingerprint import Fingerprint, Grid, OrganCount, merge
 from pedseg.learning.network import build
-from pedseg.learning.plans import Fingerprint, Grid, OrganCount, Plan, fingerprint, make_plan, merge, with_filters
+from pedseg.learning.plans import Plan, fingerprint, make_plan, with_filters
 from pedseg.scan import Scan, write_nifti
 
 FIXTURES = Path(__file__).with_name("fixtures")

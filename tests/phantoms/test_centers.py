@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pedseg.datasets.reading import check_dataset, load_labels, read_dataset
+from pedseg.datasets.loading import load_labels
+from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.errors import PedsegInputError
 from pedseg.phantoms.centers import (
     CENTERS,

@@ -9,8 +9,9 @@ import pytest
 from scipy import ndimage
 
 from pedseg import organs
+from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.ct_scanner import CtProtocol, scan_ct, tissue_hu
-from pedseg.phantoms.phantom import Child, Phantom, Tissue, make_phantom
+from pedseg.phantoms.phantom import Child, Phantom, make_phantom
 from pedseg.phantoms.voxelization import partial_volume_weights
 from pedseg.scan import Scan
 
