@@ -128,10 +128,9 @@ def make_plan(
     Raises `PedsegInputError` if no case holds an annotated organ voxel, if the scans are too small for the clinic's
     network, or if MR scans shall be turned.
     """
-    if profile not in PROFILES:
-        raise ValueError(f"There is no profile {profile!r}; choose one of {', '.join(PROFILES)}.")
-    if orientation not in ("", *ORIENTATIONS):
-        raise ValueError(f"There is no orientation {orientation!r}; choose one of {', '.join(ORIENTATIONS)}.")
+    for kind, name, known in (("profile", profile, PROFILES), ("orientation", orientation, ("", *ORIENTATIONS))):
+        if name not in known:
+            raise ValueError(f"There is no {kind} {name!r}; choose one of {', '.join(filter(None, known))}.")
     names = tuple(name for name in organ_table.NAMES if name in merged.organs)
     with_mr = "MR" in merged.modalities
     if not names or not (any(merged.hu_histogram) or (with_mr and any(row.present for row in merged.organs.values()))):
@@ -142,7 +141,7 @@ def make_plan(
     clip_hu, mean_hu, sd_hu = _normalization(merged, with_mr)
     if with_mr and orientation == "reorient":
         problem = "MR scans are among these, whose bones are dark; none is turned."
-        raise input_error("E-POSTURE", profile, problem, "Choose the orientation none or augment.")
+        raise input_error("E-ORIENTATION", profile, problem, "Choose the orientation none or augment.")
     orientation = orientation or {"lesson": "none" if with_mr else "reorient", "clinic": "augment"}[profile]
     if profile == "lesson" and orientation == "augment":  # room for a body in every rotation
         patch = (max(patch[:2]), max(patch[:2]), patch[2])
