@@ -192,8 +192,9 @@ class Study:
         return [case for d in chosen for case in training.load_cases(d, d.split(split), self.plan)]
 
     def _plan(self, model: Model) -> plans.Plan:
-        gin_probability = self.config.federation.gin_probability
-        return replace(self.plan, gin_probability=gin_probability) if model.kind.endswith("_gin") else self.plan
+        if model.kind.endswith("_gin"):
+            return replace(self.plan, gin_probability=self.config.federation.gin_probability)
+        return self.plan
 
     def state(self, model: Model) -> Path:
         """Where the weights of a model lie."""
@@ -291,8 +292,8 @@ def plan_of(datasets: Sequence[DataSet], config: FederationConfig) -> plans.Plan
     """The plan for the training patients of these data sets."""
     prints = [plans.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
     memory.release_memory()
-    gin_probability = config.gin_probability
-    return plans.make_plan(plans.merge(prints), config.profile, config.orientation, gin_probability=gin_probability)
+    merged, gin = plans.merge(prints), config.gin_probability
+    return plans.make_plan(merged, config.profile, config.orientation, gin_probability=gin)
 
 
 def _point(step: int, loss: float, dsc: float | None) -> dict:
