@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pedseg.cli.parser import parser
 from pedseg.cli.arguments import settings_from
+from pedseg.cli.parser import parser
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation.config import StudyConfig
 from pedseg.federation.config import (
