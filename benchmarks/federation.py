@@ -15,13 +15,15 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
 from pedseg.federation.client_app import app, center_folders, round_seed
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds
+from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import build
-from pedseg.learning.plans import Plan, fingerprint, make_plan, merge
+from pedseg.learning.plans import Plan, fingerprint, make_plan
 from pedseg.learning.training import load_cases, train
 from pedseg.phantoms.centers import CENTERS, make_dataset
 

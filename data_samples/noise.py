@@ -23,18 +23,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 import numpy as np
 
 from pedseg.datasets.cases import Case, DataSet
-from pedseg.datasets.reading import load_image, load_labels, read_dataset
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import read_dataset
 from pedseg.datasets.writing import write_case, write_index
 from pedseg.federation.client_app import app
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.privacy.differential_privacy import DELTA, epsilon
 from pedseg.federation.rounds import train_rounds
+from pedseg.files import write_atomically
 from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build, set_weights
 from pedseg.learning.training import load_cases
 from pedseg.organs import organ
-from pedseg.scan import Scan, resample, write_whole
+from pedseg.scan import Scan, resample
 
 SOURCE = Path("runs/data")
 ORGANS = ("Liver", "Spleen", "Kidney_L", "Kidney_R", "Lung_L", "Lung_R", "Heart")
@@ -125,7 +127,7 @@ def play(out: Path) -> Iterator[Row]:
         if (hospitals, noise, seed) not in done:
             rows.append(training(data, watched, hospitals, noise, seed))
             lines = [[field.name for field in fields(Row)], *map(astuple, sorted(rows, key=astuple))]
-            write_whole(out / "noise.csv", "".join(",".join(map(str, line)) + "\n" for line in lines).encode())
+            write_atomically(out / "noise.csv", "".join(",".join(map(str, line)) + "\n" for line in lines).encode())
             yield rows[-1]
 
 
@@ -136,6 +138,6 @@ if __name__ == "__main__":
         "clipping_norm": CLIPPING_NORM,
         "children_a_hospital": CHILDREN, "voxel_mm": VOXEL_MM, "organs": ORGANS, "seeds": SEEDS, "delta": DELTA,
     }  # fmt: skip
-    write_whole(place / "summary.json", json.dumps(settings, indent=1).encode())
+    write_atomically(place / "summary.json", json.dumps(settings, indent=1).encode())
     for row in play(place):
         print(row, flush=True)

@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 from pedseg.federation import transports
 from pedseg.federation.config import FederationConfig
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 SHORT = {"rounds": 2, "local_steps": 10, "seed": 0}
 
@@ -35,7 +35,7 @@ def main(out: Path) -> None:
         "sha256": over_superlink, "sha256_in_process": in_process,
         "versions": {name: version(name) for name in ("flwr", "torch", "numpy")},
     }  # fmt: skip
-    write_whole(out / "summary.json", json.dumps(summary, indent=1).encode())
+    write_atomically(out / "summary.json", json.dumps(summary, indent=1).encode())
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ print(mean)
 
 # %%
 from pedseg.learning.network import build, get_weights, set_weights, sha256_of
-from pedseg.learning.plans import fingerprint, make_plan, merge
+from pedseg.learning.plans import fingerprint, make_plan
+from pedseg.learning.fingerprint import merge
 from pedseg.learning.inference import mean_dice
 from pedseg.learning.training import load_cases, train
 

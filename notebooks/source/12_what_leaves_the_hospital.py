@@ -78,7 +78,7 @@ def update_of(child, hospital):
 # %%
 from attribute_inference import predicted_volumes_ml, volume_ratios  # beside this notebook
 
-from pedseg.datasets.reading import load_image
+from pedseg.datasets.loading import load_image
 
 kidneys = {"Kidney_L", "Kidney_R"}
 home, own = lesson.centers()[0], lesson.samples()[0]

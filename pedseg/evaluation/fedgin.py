@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from pedseg import memory
-from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
 from pedseg.evaluation import scoring
 from pedseg.evaluation.concurrency import Clock, Progress
 from pedseg.evaluation.config import FEDGIN, FEDGIN_TEST_PATIENTS, Model, StudyConfig
 from pedseg.evaluation.gains import tell
 from pedseg.evaluation.reporting import COLUMNS, as_csv, summarize
 from pedseg.evaluation.study import CHILD_UNITS, TEST_UNITS, Study, plan_of
+from pedseg.files import write_atomically
 from pedseg.phantoms.centers import FJORD, POLDER, POLDER_PORTAL, Center, make_dataset, planned_scans, with_protocol
 from pedseg.phantoms.mr_scanner import T1W_3T
-from pedseg.scan import write_whole
 
 DATA = Path("runs/fedgin_data")
 MODELS = ("local", "centralized_gin", "federated", "federated_gin")
@@ -199,7 +200,7 @@ class Experiment:
     def finish(self) -> None:
         """Write cases.csv, summary.json and the weights of the first seed from what the jobs have left."""
         rows = list(self.rows())
-        write_whole(self.out / "cases.csv", as_csv(rows, ALL_COLUMNS))
+        write_atomically(self.out / "cases.csv", as_csv(rows, ALL_COLUMNS))
         first = next(iter(self.studies.values()))
         files = {
             f"{name}_{model.name}": study.state(model)
@@ -208,7 +209,7 @@ class Experiment:
         }  # fmt: skip
         for name, file in files.items():
             if "seed0" in name:
-                write_whole(self.out / "weights" / f"{name.replace(':', '-')}.safetensors", file.read_bytes())
+                write_atomically(self.out / "weights" / f"{name.replace(':', '-')}.safetensors", file.read_bytes())
         summary = summarize(
             files,
             settings=self.config.summary(),
@@ -222,7 +223,7 @@ class Experiment:
             peak_memory_mib=first.clock.peak_mib(),
             **tell(rows),
         )  # fmt: skip
-        write_whole(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+        write_atomically(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
 
 
 def table(out: Path) -> str:

@@ -17,7 +17,8 @@ from flwr.app import ConfigRecord, ConfigRecordValues, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 
 from pedseg import memory
-from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
 from pedseg.errors import input_error
 from pedseg.federation import _flower
 from pedseg.federation.config import CenterConfig, FederationConfig
@@ -106,7 +107,7 @@ def _global_weights(message: Message) -> Weights:
 
 def _cores(plan: plans.Plan) -> AbstractContextManager:
     """The lesson trains the centers side by side, one thread each; the clinic gives all cores to one at a time."""
-    return nullcontext() if plan.profile == "lesson" else _one_at_a_time
+    return nullcontext() if plan.recipe.parallel_centers > 1 else _one_at_a_time
 
 
 def center_name(dataset: DataSet, context: Context) -> str:

@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.federation import _flower
 from pedseg.federation.in_process import SingleRunGrid
-from pedseg.learning.plans import Fingerprint
+from pedseg.learning.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)

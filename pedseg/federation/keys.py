@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from pedseg.errors import input_error
-from pedseg.scan import write_whole, written_aside
+from pedseg.files import staged_file, write_atomically
 
 COORDINATOR = "coordinator"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -88,12 +88,12 @@ def write_keys(folder: Path, keys: OwnKeys) -> tuple[Path, Path]:
     raw = (key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()) for key in (keys.signing, keys.sealing))
     content = json.dumps({"name": keys.name, **_as_text(*raw)}, indent=1)
     try:
-        with written_aside(private, content.encode(), mode=0o600) as part:
+        with staged_file(private, content.encode(), mode=0o600) as part:
             os.link(part, private)  # unlike a renaming it fails when the name is taken
     except FileExistsError as error:
         remedy = "Use them, or move them away."
         raise input_error("E-KEY-EXISTS", private, "there are keys of this name.", remedy) from error
-    write_whole(public, json.dumps(public_keys(keys.member), indent=1).encode())
+    write_atomically(public, json.dumps(public_keys(keys.member), indent=1).encode())
     return private, public
 
 
@@ -104,7 +104,7 @@ def own_keys(folder: Path, name: str) -> OwnKeys:
         write_keys(folder, make_keys(name))
     keys = read_own(folder, name)
     if not public.exists():  # the program that made them was killed, or somebody has moved it
-        write_whole(public, json.dumps(public_keys(keys.member), indent=1).encode())
+        write_atomically(public, json.dumps(public_keys(keys.member), indent=1).encode())
     return keys
 
 

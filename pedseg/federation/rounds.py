@@ -25,8 +25,9 @@ from pedseg.federation.privacy.secure_average import SecureAverage, masked_shape
 from pedseg.federation.replies import replies_in_order, valid_updates
 from pedseg.federation.strategies import OrderedFedAvg, in_order, make_strategy
 from pedseg.federation.update_validation import SCORE_METRICS, has_metrics, metric, no_reply
+from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import Weights, build, get_weights
-from pedseg.learning.plans import Plan, make_plan, merge
+from pedseg.learning.plans import Plan, make_plan
 
 
 def train_rounds(
@@ -48,7 +49,8 @@ def train_rounds(
     with untouched_randomness():
         centers = enroll(grid, config.min_available_centers)
         merged = merge([center.fingerprint for center in centers])
-        plan = plan or make_plan(merged, config.profile, config.orientation, gin=config.gin_probability)
+        gin = config.gin_probability
+        plan = plan or make_plan(merged, config.profile, config.orientation, gin_probability=gin)
         weights = get_weights(build(plan, config.seed))
     folder = config.out / "rounds" if config.out else None
     identity = _identity(config, plan, centers, strategy)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
-from pedseg.datasets.reading import write_case, write_index
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.federation import transports
 from pedseg.federation.config import FederationConfig, MailboxConfig
 from pedseg.federation.keys import COORDINATOR, make_keys, write_keys

@@ -14,8 +14,8 @@ from pedseg.federation import _flower, server_app
 from pedseg.federation.client_app import app, center_folders, own_data, round_seed
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
+from pedseg.learning.fingerprint import Fingerprint
 from pedseg.learning.network import sha256_of
-from pedseg.learning.plans import Fingerprint
 from pedseg.learning.training import load_weights
 
 

@@ -22,9 +22,10 @@ from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds
 from pedseg.learning import training
+from pedseg.learning.fingerprint import merge
 from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build, get_weights, set_weights
-from pedseg.learning.plans import fingerprint, make_plan, merge
+from pedseg.learning.plans import fingerprint, make_plan
 from pedseg.learning.training import load_cases, train
 
 

@@ -73,14 +73,14 @@ def environment(home: Path) -> dict[str, str]:
         "FLWR_LOG_LEVEL": "INFO",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
-        "PATH": processes.with_first(Path(sys.executable).parent, "PATH"),
-        "PYTHONPATH": processes.with_first(Path(pedseg.__file__).parents[1], "PYTHONPATH"),
+        "PATH": processes.prepend_path(Path(sys.executable).parent, "PATH"),
+        "PYTHONPATH": processes.prepend_path(Path(pedseg.__file__).parents[1], "PYTHONPATH"),
     }
 
 
 def program(name: str) -> str:
     """A program of the Python that runs us, whether or not its folder is on the PATH."""
-    file = shutil.which(name, path=processes.with_first(Path(sys.executable).parent, "PATH"))
+    file = shutil.which(name, path=processes.prepend_path(Path(sys.executable).parent, "PATH"))
     if not file:
         remedy = "Install pedseg again, with all that it needs."
         raise input_error("E-NO-FLOWER", name, "the program is not installed beside Python.", remedy)
@@ -114,7 +114,7 @@ def with_full_paths(config: FederationConfig) -> FederationConfig:
 
 def await_port(server: subprocess.Popen, port: int, home: Path) -> None:
     """Wait until the SuperLink accepts connections."""
-    if not processes.answers(server, port, START_SECONDS):
+    if not processes.wait_until_listening(server, port, START_SECONDS):
         problem = f"it did not start.\n{last_lines((home / LOG).read_text(errors='replace'))}"
         raise input_error("E-SUPERLINK-START", "flower-superlink", problem, REMEDY)
 

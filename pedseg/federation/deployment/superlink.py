@@ -30,7 +30,7 @@ from pedseg.federation.checkpoints import Round
 from pedseg.federation.client_app import center_folders
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.deployment import flower_programs
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 DAYS = 30
 RUN_LOG, LOGS = "run.log", "disclosure_logs"  # left beside the model
@@ -61,7 +61,9 @@ def superlink_rounds(config: FederationConfig) -> Iterator[Round]:
         run_id = flower_programs.submit(home, config, env)
         status = yield from flower_programs.follow_run(run_id, env, out, before, config.rounds)
         log = flower_programs.log_of(run_id, env)
-        write_whole(out / RUN_LOG, flower_programs.last_lines(log, number=1000).replace(str(home), "HOME").encode())
+        write_atomically(
+            out / RUN_LOG, flower_programs.last_lines(log, number=1000).replace(str(home), "HOME").encode()
+        )
         if status != flower_programs.COMPLETED:
             problem = f"the run ended as {status}.\n{flower_programs.last_lines(log)}"
             raise input_error("E-SUPERLINK-RUN", out, problem, flower_programs.REMEDY)

@@ -25,7 +25,7 @@ from urllib.parse import urlsplit
 from fsspec.implementations.local import LocalFileSystem
 
 from pedseg.errors import input_error
-from pedseg.scan import PART, written_aside
+from pedseg.files import PART, staged_file
 
 USER, PASSWORD = "PEDSEG_MAILBOX_USER", "PEDSEG_MAILBOX_PASSWORD"
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between two attempts to reach an unavailable server
@@ -116,7 +116,7 @@ class FolderStore(ObjectStore):
 
     def _create(self, name: str, data: bytes) -> None:
         final = Path(self._path(name))
-        with written_aside(final, data) as part:
+        with staged_file(final, data) as part:
             os.link(part, final)  # unlike a renaming it fails when the name is taken
 
     def _translate(self, error: Exception) -> Exception:

@@ -28,7 +28,7 @@ from pedseg.federation.mailbox.messages import (
 )
 from pedseg.federation.mailbox.object_store import ObjectStore
 from pedseg.federation.mailbox.sealed_message import Header, header_of, seal
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 log = logging.getLogger("flwr.pedseg.mailbox")
 
@@ -53,7 +53,7 @@ def resume(folder: Path, identity: str) -> Run:
         pass
     run = Run(secrets.token_hex(8), time.time(), secrets.token_bytes(32))
     state = {"id": run.id, "started": run.started, "secret": run.secret.hex(), "identity": identity}
-    write_whole(file, json.dumps(state).encode(), mode=0o600)
+    write_atomically(file, json.dumps(state).encode(), mode=0o600)
     return run
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from flwr.app import RecordDict
 
 from pedseg.federation import _flower
-from pedseg.scan import PART
+from pedseg.files import PART
 
 KEPT_ROUNDS = 2  # rounds whose replies are kept, in case the coordinator lost its last checkpoint
 

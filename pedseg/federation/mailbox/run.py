@@ -112,7 +112,7 @@ def _center_process(store: Path, name: str, data: Path, state: Path, keys: Path)
     """`pedseg join` as a process of its own; it ends with the run, or with us."""
     command = ["join", str(store), "--center", name, "--data", str(data), "--state", str(state), "--keys", str(keys)]
     command += ["--poll", str(LOCAL.poll)]
-    env = {**os.environ, "PYTHONPATH": processes.with_first(Path(pedseg.__file__).parents[1], "PYTHONPATH")}
+    env = {**os.environ, "PYTHONPATH": processes.prepend_path(Path(pedseg.__file__).parents[1], "PYTHONPATH")}
     state.mkdir(parents=True, exist_ok=True)
     with processes.running([sys.executable, "-m", "pedseg", *command], state / "output.txt", env=env) as process:
         yield

@@ -12,7 +12,7 @@ from flwr.app import Context, Message, RecordDict
 from pedseg.federation import _flower
 from pedseg.federation.in_process import call_client
 from pedseg.federation.privacy.differential_privacy import DELTA, epsilon_of
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 FILE = "disclosure_log.tsv"
 PRIVACY = "privacy"  # the record of a reply that says what was done to it
@@ -79,7 +79,7 @@ class DisclosureLog:
             return
         columns = [column.name for column in fields(Disclosure)]
         rows = [columns, *(list(asdict(entry).values()) for entry in (*known, new))]
-        write_whole(self.file, "".join("\t".join(map(str, row)) + "\n" for row in rows).encode())
+        write_atomically(self.file, "".join("\t".join(map(str, row)) + "\n" for row in rows).encode())
 
 
 def log_disclosure(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:

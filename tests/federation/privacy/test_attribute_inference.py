@@ -8,7 +8,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from pedseg.datasets.reading import load_image, read_dataset
+from pedseg.datasets.loading import load_image
+from pedseg.datasets.reading import read_dataset
 from pedseg.learning.inference import predict
 from pedseg.learning.network import build, get_weights
 from pedseg.learning.plans import fingerprint, make_plan

@@ -12,7 +12,8 @@ from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower
 from pedseg.federation._flower import to_weights
 from pedseg.federation.keys import make_keys, write_keys
-from pedseg.federation.privacy.policy import GROUP, PRIVACY, AggregationGroup, UpdateProtection, protection_for
+from pedseg.federation.privacy.disclosure_log import PRIVACY
+from pedseg.federation.privacy.policy import GROUP, AggregationGroup, UpdateProtection, protection_for
 from pedseg.federation.privacy.secure_aggregation import sum_masked
 from pedseg.federation.update_validation import update_norm
 
