@@ -77,8 +77,8 @@ def _case(dataset: DataSet, case: Case, silver: bool) -> ScanSource:
         manual = tuple(name for name in case.annotated if name not in automatic)
         kept = ("age_months", "sex", "posture", "tumor", "months_since_surgery", "phase", "modality", "sequence")
         attributes = {name: getattr(case, name) for name in kept}
-        said = tuple(notes), tuple(repairs), tuple(notes)
-        return LoadedScan(to_ras(image), labels, manual, automatic, attributes, *said)
+        notes_and_repairs = tuple(notes), tuple(repairs), tuple(notes)
+        return LoadedScan(to_ras(image), labels, manual, automatic, attributes, *notes_and_repairs)
 
     public_id = case.name if PUBLIC_ID.fullmatch(case.name) else ""
     patient = f"{dataset.center} {case.patient}" if public_id else f"{dataset.folder.resolve()} {case.patient}"
@@ -170,5 +170,5 @@ class _Datalist:
             masks = {name: numbers == number for number, name in self.labels.items()}
             labels, overlaps = merge_masks(masks, self.mapping, scan, label, self.options.repairs)
             manual = tuple(self.mapping.organs)
-        said = (*notes, *overlaps), tuple(repairs), tuple(notes)
-        return LoadedScan(scan, labels, manual, (), self.attributes(image), *said)
+        notes_and_repairs = (*notes, *overlaps), tuple(repairs), tuple(notes)
+        return LoadedScan(scan, labels, manual, (), self.attributes(image), *notes_and_repairs)
