@@ -28,7 +28,8 @@ lesson.setup()
 # organs are.
 
 # %%
-from pedseg.learning.plans import fingerprint, make_plan, merge
+from pedseg.learning.plans import fingerprint, make_plan
+from pedseg.learning.fingerprint import merge
 
 polder, neckar = lesson.samples()
 prints = {center.center: fingerprint(center, center.cases) for center in (polder, neckar)}

@@ -37,7 +37,8 @@ for center in (polder, neckar):
 
 # %%
 from pedseg.learning.network import build, get_weights
-from pedseg.learning.plans import fingerprint, make_plan, merge
+from pedseg.learning.plans import fingerprint, make_plan
+from pedseg.learning.fingerprint import merge
 
 prints = [fingerprint(center, center.split("train")) for center in (polder, neckar)]
 plan = make_plan(merge(prints))

@@ -22,7 +22,8 @@ lesson.setup()
 
 # %%
 from pedseg.phantoms.centers import POLDER_PORTAL
-from pedseg.phantoms.mr_scanner import RELAXATION, T1W_3T, T2W_1_5T, Tissue, scan_mr
+from pedseg.phantoms.mr_scanner import RELAXATION, T1W_3T, T2W_1_5T, scan_mr
+from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.phantom import Child, make_phantom
 from pedseg.phantoms.ct_scanner import scan_ct
 
@@ -198,7 +199,7 @@ from pedseg.evaluation import fedgin
 
 children = lesson.budget(6, test=3)  # of each hospital
 few = fedgin.Size((("limited-1:1", (children, children)),), validation=1, test=3)
-short = fedgin.settings_of(seeds=1, rounds=3, steps=lesson.budget(30, test=1))
+short = fedgin.fedgin_config(seeds=1, rounds=3, local_steps=lesson.budget(30, test=1))
 here = lesson.runs() / f"fedgin-{lesson.size()}"
 lesson.follow(fedgin.run_fedgin(here, short, data=here / "data", size=few))
 live = json.loads((here / "summary.json").read_text("utf-8"))

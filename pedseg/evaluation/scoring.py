@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.evaluation.failure_reasons import Failure, Look, habits
-from pedseg.evaluation.failures import by_severity, from_contours, from_rows, look
+from pedseg.evaluation.failures import by_severity, from_rows
+from pedseg.evaluation.misplacement import from_contours, look
 from pedseg.evaluation.reporting import COLUMNS, as_csv
 from pedseg.evaluation.results import ModelKey
 from pedseg.files import write_atomically

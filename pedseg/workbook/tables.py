@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from pedseg.evaluation.failures import KINDS, Failure, worst
+from pedseg.evaluation.failure_reasons import Failure
+from pedseg.evaluation.failures import KINDS, worst
 from pedseg.organs import organ
 
 ROLES = {

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.artifacts import STREAK_HU, outside_field
 from pedseg.phantoms.ct_scanner import CtProtocol, scan_ct
-from pedseg.phantoms.phantom import Child, Phantom, Tissue, make_phantom
+from pedseg.phantoms.phantom import Child, Phantom, make_phantom
 
 PLAIN = CtProtocol("p", couch="")
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from pedseg.organs import organ
+from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.contouring_protocol import DRAWN_WHOLE, ContouringProtocol, contour
-from pedseg.phantoms.phantom import Child, Phantom, Tissue, make_phantom
+from pedseg.phantoms.phantom import Child, Phantom, make_phantom
 
 HEART, BOWEL, CANAL, BONES = (organ(name).id for name in ("Heart", "Bowel^Stomach", "SpinalCanal", "VBs"))
 

@@ -9,8 +9,9 @@ import pytest
 from scipy import ndimage
 
 from pedseg import organs
+from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.ct_scanner import CtProtocol, gray_values, scan_ct
-from pedseg.phantoms.phantom import Child, Phantom, Tissue, make_phantom
+from pedseg.phantoms.phantom import Child, Phantom, make_phantom
 from pedseg.phantoms.voxelization import weights_of_cells
 from pedseg.scan import Scan
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pedseg import organs
-from pedseg.phantoms.phantom import Child, Phantom, Tissue, make_phantom
+from pedseg.phantoms.anatomy import Tissue
+from pedseg.phantoms.phantom import Child, Phantom, make_phantom
 from pedseg.phantoms.surgery import ADRENAL_GONE, SHRUNKEN, aftermath, growth_in_length
 
 COARSE = (4.0, 4.0, 4.0)
