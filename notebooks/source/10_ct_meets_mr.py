@@ -95,7 +95,7 @@ for protocol in (T2W_1_5T, T1W_3T):
 # %%
 from dataclasses import replace
 
-from pedseg.learning.augmentation import inside_of, with_gin
+from pedseg.learning.augmentation import body_of, random_gin
 from pedseg.learning.preprocessing import prepare
 from pedseg.learning.training import load_weights
 
@@ -106,7 +106,7 @@ plan = replace(ct_plan, **by_body, orientation="none")
 case = prepare(ct, plan, truth)
 looks = {"the scan": case.image}
 for seed in (1, 5, 7, 10, 11):
-    looks[f"chance {seed}"] = with_gin(case.image, replace(plan, gin=1), seed)
+    looks[f"chance {seed}"] = random_gin(case.image, replace(plan, gin_probability=1), seed)
 
 # %% slide
 level = figures.fullest(case.labels)
@@ -126,7 +126,7 @@ figures.show(picture, "One CT slice as prepared, and under five sets of random c
 
 # %% exercise
 usual = prepare(ct, ct_plan).image
-inside = inside_of(usual, ct_plan)
+inside = body_of(usual, ct_plan)
 share = np.sum(usual[~inside] ** 2) / np.sum(usual**2)  # answer
 share = lesson.check("share of air", share, image=usual, inside=inside)
 

@@ -37,6 +37,7 @@ from pedseg.federation.rounds import train_rounds
 from pedseg.files import write_atomically
 from pedseg.learning import devices, inference, network, plans, training
 from pedseg.learning.preprocessing import Prepared
+from pedseg.learning.recipe import RECIPES
 from pedseg.phantoms.centers import CENTERS, COHORT, RESOLUTIONS, Center, in_single_phase, make_dataset, planned_scans
 
 __all__ = ["COLUMNS", "Model", "Progress", "Study", "StudyConfig", "run_study", "table", "virtual_centers"]
@@ -107,8 +108,8 @@ def _check_options(data: Path | None, config: StudyConfig) -> None:
     if data is not None and (config.single_phase or config.resolution or config.extra_patients):
         text = "single phase, resolution and extra patients are options of virtual children, and these data are given."
         raise input_error("E-GIVEN-DATA", data, text, "Leave these options out, or the data.")
-    if config.filters and config.federation.profile != "clinic":
-        raise plans.fixed_width(config.federation.profile)
+    if config.filters:
+        plans.check_filters(config.federation.profile)
 
 
 def units_of(config: StudyConfig, centers: int, tests: int) -> int:
@@ -179,9 +180,7 @@ class Study:
         """The models of one seed."""
         models = [model for model in self.models if model.seed == seed]
         alone = [self._job(m.stage, self._train_alone(m), own_thread=True) for m in models if not m.is_federated]
-        yield from side_by_side(
-            alone, 2 if self.config.federation.profile == "lesson" else 1
-        )  # the clinic takes all cores
+        yield from side_by_side(alone, RECIPES[self.config.federation.profile].parallel_centers)
         yield from side_by_side([self._job(m.stage, self._train_together(m)) for m in models if m.is_federated], 1)
         yield from side_by_side([self._job("testing", self._test(m), own_thread=True) for m in models])
 
@@ -193,9 +192,9 @@ class Study:
         return [case for d in chosen for case in training.load_cases(d, d.split(split), self.plan)]
 
     def _plan(self, model: Model) -> plans.Plan:
-        return (
-            replace(self.plan, gin=self.config.federation.gin_probability) if model.kind.endswith("_gin") else self.plan
-        )
+        if model.kind.endswith("_gin"):
+            return replace(self.plan, gin_probability=self.config.federation.gin_probability)
+        return self.plan
 
     def state(self, model: Model) -> Path:
         """Where the weights of a model lie."""
@@ -293,7 +292,8 @@ def plan_of(datasets: Sequence[DataSet], config: FederationConfig) -> plans.Plan
     """The plan for the training patients of these data sets."""
     prints = [plans.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
     memory.release_memory()
-    return plans.make_plan(plans.merge(prints), config.profile, config.orientation, gin=config.gin_probability)
+    merged, gin = plans.merge(prints), config.gin_probability
+    return plans.make_plan(merged, config.profile, config.orientation, gin_probability=gin)
 
 
 def _point(step: int, loss: float, dsc: float | None) -> dict:

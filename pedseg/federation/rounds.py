@@ -49,7 +49,8 @@ def train_rounds(
     with untouched_randomness():
         centers = enroll(grid, config.min_available_centers)
         merged = merge([center.fingerprint for center in centers])
-        plan = plan or make_plan(merged, config.profile, config.orientation, gin=config.gin_probability)
+        gin = config.gin_probability
+        plan = plan or make_plan(merged, config.profile, config.orientation, gin_probability=gin)
         weights = get_weights(build(plan, config.seed))
     folder = config.out / "rounds" if config.out else None
     identity = _identity(config, plan, centers, strategy)

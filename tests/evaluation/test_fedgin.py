@@ -99,9 +99,11 @@ def test_only_the_models_with_gin_learned_with_it(finished):
     plans = {}
     for file in (finished[0] / "out" / "weights").iterdir():
         plans[file.stem] = training.load_weights(file)[1]
-    assert {name for name, plan in plans.items() if plan.gin} == {name for name in plans if name.endswith("_gin")}
+    assert {name for name, plan in plans.items() if plan.gin_probability} == {
+        name for name in plans if name.endswith("_gin")
+    }
     assert all(plan.intensity == "body" and plan.spacing_mm == (8.0, 8.0, 8.0) for plan in plans.values())
-    assert len({replace(plan, gin=0.0).to_json() for plan in plans.values()}) == 1
+    assert len({replace(plan, gin_probability=0.0).to_json() for plan in plans.values()}) == 1
 
 
 @pytest.mark.slow

@@ -124,8 +124,8 @@ def test_gin_is_a_switch_of_all_models(hospitals, tmp_path):
     list(run_study(hospitals, tmp_path, config))
     files = sorted((tmp_path / "weights").iterdir())
     assert len(files) == 4
-    assert {training.load_weights(file)[1].gin for file in files} == {1.0}
-    assert json.loads((tmp_path / "summary.json").read_text())["plan"]["gin"] == 1.0
+    assert {training.load_weights(file)[1].gin_probability for file in files} == {1.0}
+    assert json.loads((tmp_path / "summary.json").read_text())["plan"]["gin_probability"] == 1.0
 
 
 def test_the_federated_model_is_the_federations_own(hospitals, tmp_path, finished):
