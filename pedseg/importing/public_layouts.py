@@ -18,7 +18,7 @@ from pedseg.errors import InputProblem, input_error
 from pedseg.importing.dicom_folders import list_dicom_scans
 from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks, read_clean_nifti
 from pedseg.organ_names import NameMapping, map_roi_names
-from pedseg.scan import read_nifti, to_ras
+from pedseg.scan import Scan, read_nifti, to_ras
 
 NIFTI = (".nii", ".nii.gz")
 PUBLIC_ID = re.compile(r"s\d{4}|amos_\d{4}")  # names under which everybody finds a scan again
@@ -157,8 +157,9 @@ class _Datalist:
     def load(self, split: str, image: Path, label: Path | None) -> LoadedScan:
         """Image and label map of one scan, with its organs by their TG-263 names."""
         scan, repairs, notes = read_clean_nifti(image)
+        labels: Scan | None = None
+        manual: tuple[str, ...] = ()
         overlaps: list[str] = []
-        labels, manual = None, ()
         if label is not None:
             label_map = read_nifti(label)
             refuse_other_grid(Case(image.name, "", "", split, image, label), label_map, scan)
