@@ -137,16 +137,16 @@ from pedseg.importing import predict_scans
 from pedseg.learning import training
 
 weights = evaluation_helpers.weight_files(lesson.study())
-drawn = predict_scans.predict_scan(*training.load_network(weights["federated"]), ct.scan, folder)
-told = exporting.export(drawn, here / "contours.dcm", kind="rtstruct", ct=ct)
+predicted = predict_scans.predict_scan(*training.load_network(weights["federated"]), ct.scan, folder)
+notes = exporting.export(predicted, here / "contours.dcm", kind="rtstruct", ct=ct)
 back = rtstruct.read_rtstruct(here / "contours.dcm", ct)
-meant = exporting.masks_on_ct(drawn, ct, folder)
-same = [name for name, mask in meant.items() if (mask == back.masks[name]).all()]
+expected = exporting.masks_on_ct(predicted, ct, folder)
+same = [name for name, mask in expected.items() if (mask == back.masks[name]).all()]
 print(len(same), "of", len(back.masks), "organs come back voxel by voxel")
-print(*told, sep="\n")
+print(*notes, sep="\n")
 
 # %%
-contours = {"truth": truth.voxels, "prediction": to_ras(drawn).voxels}
+contours = {"truth": truth.voxels, "prediction": to_ras(predicted).voxels}
 figures.show(
     figures.slice_figure(shown, index=index, **contours),
     alt="The same slice with true contours, solid, and those of the federated network, dashed.",
