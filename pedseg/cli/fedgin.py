@@ -12,8 +12,8 @@ def run(options: argparse.Namespace) -> int:
     """CT and MR hospitals together, with and without random convolutions (GIN), in four scenarios."""
     from pedseg.evaluation import fedgin
 
-    settings = fedgin.settings_of(seeds=options.seeds, rounds=options.rounds, steps=options.local_steps)
-    size = fedgin.part_of(options.scenario, options.model, options.test_patients)
+    settings = fedgin.default_settings(seeds=options.seeds, rounds=options.rounds, steps=options.local_steps)
+    size = fedgin.select_size(options.scenario, options.model, options.test_patients)
     show_stages(fedgin.run_fedgin(options.out, settings, size=size))
     print(fedgin.table(options.out))
     return 0

@@ -10,7 +10,7 @@ from pedseg.cli.arguments import add_training, positive_int, probability, show_s
 
 def run(options: argparse.Namespace) -> int:
     """Run the study, print its table, write the report."""
-    from pedseg.evaluation import study
+    from pedseg.evaluation import reporting, study
     from pedseg.workbook.report import write_report
 
     settings = study.Settings.of(
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
             extra_patients=options.extra_patients, filters=options.filters,
         )
     )  # fmt: skip
-    print(study.table(options.out))
+    print(reporting.table(options.out))
     print(f"report: {write_report(options.out)}")
     return 0
 

@@ -9,17 +9,16 @@ import pytest
 
 from pedseg.evaluation import fedgin as room
 from pedseg.evaluation import study
-from pedseg.evaluation.fedgin import Size, run_fedgin, settings_of
+from pedseg.evaluation.fedgin import Size, run_fedgin, default_settings
 from pedseg.evaluation.gains import FIVE, gains, means, overall
 from pedseg.learning import training
 
 SIZE = Size((("limited-1:1", (3, 3)), ("complete", (4, 3))), validation=1, test=3)
-SETTINGS = settings_of(seeds=1, rounds=2, steps=1)
+SETTINGS = default_settings(seeds=1, rounds=2, steps=1)
 
 
 def rows_of(out):
-    with (out / "cases.csv").open(newline="") as stream:
-        return list(csv.DictReader(stream))
+    return read_rows(out / "cases.csv")
 
 
 @pytest.fixture(scope="module")
