@@ -183,9 +183,7 @@ def shift_costs(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns).astype({"interval": object})
 
 
-def _difference(
-    unshifted: pd.Series, shifted: pd.Series, paired: bool
-) -> tuple[float, tuple[float, float] | None]:
+def _difference(unshifted: pd.Series, shifted: pd.Series, paired: bool) -> tuple[float, tuple[float, float] | None]:
     """Mean cost and its 95 % interval, patients resampled."""
     if paired:
         both = (unshifted - shifted).dropna().to_numpy()

@@ -185,9 +185,7 @@ class OrganMean:
     patients: int = 0
 
 
-def organ_mean(
-    results: Results, model_key: ModelKey, center: str, measure: str, organs: Sequence[str]
-) -> OrganMean:
+def organ_mean(results: Results, model_key: ModelKey, center: str, measure: str, organs: Sequence[str]) -> OrganMean:
     """The mean of one model on one test center, with its interval and its spread over seeds."""
     table = _values(results, model_key, center, measure, organs)
     if not len(table):

@@ -61,9 +61,7 @@ def entries(study: Path) -> list[Entry]:
 def _failures(study: Path) -> Iterator[Entry]:
     for each in read_failures(study):
         child = (each.tested_on, each.case, STUDY)
-        yield Entry(
-            each.kind, child, each.organ, each.model_key, each.severity, each.voxel, each.sentence
-        )
+        yield Entry(each.kind, child, each.organ, each.model_key, each.severity, each.voxel, each.sentence)
 
 
 def _removed(study: Path) -> Iterator[Entry]:
@@ -101,7 +99,12 @@ def _on_their_side(study: Path) -> Iterator[Entry]:
 
 
 def chosen(
-    found: Iterable[Entry], *, kind: str = "", center: str = "", organ_name: str = "", model: ModelKey | AsItLies | str = ""
+    found: Iterable[Entry],
+    *,
+    kind: str = "",
+    center: str = "",
+    organ_name: str = "",
+    model: ModelKey | AsItLies | str = "",
 ) -> list[Entry]:
     """The entries that pass the filters; an empty word passes all."""
     return [

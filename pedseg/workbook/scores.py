@@ -151,9 +151,7 @@ def by_scenario(lines: Lines, scenario: str) -> dict[ModelKey, dict[str, float]]
             table.setdefault(key, {})[line["tested_on"]] = line["five"]["mean"]
     # What was learned comes before what was not: "Fjord" before "Fjord T1w 3 T".
     tests = sorted({test for row in table.values() for test in row}, key=lambda test: (len(test.split()) > 1, test))
-    return {
-        key: {test: table[key][test] for test in tests if test in table[key]} for key in sorted(table, key=_place)
-    }
+    return {key: {test: table[key][test] for test in tests if test in table[key]} for key in sorted(table, key=_place)}
 
 
 def gains(lines: Lines, scenario: str, tested_on: str, second: str = "federated") -> dict[str, Interval]:

@@ -87,6 +87,8 @@ def test_failures_survive_json():
     assert (line["amount"], line["severity"]) == (0.5123, 0.4877)
     again = Failure.from_json({**line, "voxel": [1, 2, 3]})
     assert (
-        again.voxel == (1, 2, 3) and again.model_key == LOCAL and model_phrase(again.model_key) == "The local model of Polder"
+        again.voxel == (1, 2, 3)
+        and again.model_key == LOCAL
+        and model_phrase(again.model_key) == "The local model of Polder"
     )
     assert Failure.from_json({**line, "voxel": None}).voxel is None
