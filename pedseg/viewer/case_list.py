@@ -114,9 +114,8 @@ def picture_cases(datasets: list[DataSet], study: Path) -> dict[str, Callable[[]
 
 
 def _of_the_study(center: Center, kind: str) -> list[Child]:
-    return [
-        Child(center.name, scan.name, kind, _title(scan, kind), _grown(center, scan)) for scan in planned_test_scans(center)
-    ]  # fmt: skip
+    scans = planned_test_scans(center)
+    return [Child(center.name, scan.name, kind, _title(scan, kind), _grown(center, scan)) for scan in scans]
 
 
 def _from_disk(dataset: DataSet, case) -> Callable[[], tuple[Scan, Scan | None]]:

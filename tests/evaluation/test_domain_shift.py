@@ -1,4 +1,4 @@
-"""One factor of domain shift at a time: each changes what it says and nothing else; costs by hand; what is done is not done again."""
+"""One factor at a time: each changes what it says and nothing else; costs by hand; what is done is not done again."""
 
 from __future__ import annotations
 
