@@ -138,8 +138,7 @@ class Results:
                 rows = rows[rows["seed"] == seed]
             by_seed = rows.groupby(["patient", "organ", "seed"])[measure].mean().unstack()
             self._means[key] = row_means(by_seed).unstack().reindex(columns=self.organs)
-        means = self._means[key]
-        return means[[organ for organ in organs if organ in means]].dropna(how="all")
+        return self._means[key].reindex(columns=list(organs)).dropna(how="all")
 
     def paired_means(self, first: ModelKey, second: ModelKey, center: str, measure: str) -> dict[str, pd.DataFrame]:
         """What two models scored on the same patients of one center, by organ: columns `first` and `second`.
