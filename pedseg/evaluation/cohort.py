@@ -20,8 +20,8 @@ from pedseg.evaluation.results import read_rows, write_rows
 from pedseg.evaluation.scoring import score_simulated
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.trained_models import load_virtual_models, models_digest, weight_files
+from pedseg.files import write_atomically
 from pedseg.phantoms.centers import BLOCK, CENTERS, Center, PlannedScan
-from pedseg.scan import write_whole
 
 
 def evaluate_cohort(
@@ -54,7 +54,7 @@ def evaluate_cohort(
     plan, statistics = json.loads(models[0].plan.to_json()), summarize_rows(rows)
     summary = summarize(weights, data=data, plan=plan, left_out=[], statistics=statistics)
     write_rows(out / "cases.csv", rows)
-    write_whole(out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+    write_atomically(out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
 
 
 def _blocks(center: Center, patients: int) -> list[list[PlannedScan]]:

@@ -22,10 +22,10 @@ from pedseg.evaluation.concurrency import WORKERS, run_concurrently
 from pedseg.evaluation.results import Results, read_rows, row_means, write_rows
 from pedseg.evaluation.scoring import score_simulated
 from pedseg.evaluation.trained_models import TrainedModel, load_virtual_models, models_digest
+from pedseg.files import write_atomically
 from pedseg.phantoms.centers import CENTERS, COHORT, Center, PlannedScan, planned_scans
 from pedseg.phantoms.contouring_protocol import ContouringProtocol
 from pedseg.phantoms.ct_scanner import CtProtocol
-from pedseg.scan import write_whole
 
 Change = Callable[[Center, Center], Center]
 
@@ -131,7 +131,7 @@ def evaluate_shift(
     rows = pd.concat([read_rows(file) for file in files], ignore_index=True)
     write_rows(out / "shift.csv", rows)
     summary = {"patients": patients, "seeds": seeds, "costs": shift_costs(rows).to_dict("records")}
-    write_whole(out / "shift.json", json.dumps(summary, indent=1).encode())
+    write_atomically(out / "shift.json", json.dumps(summary, indent=1).encode())
 
 
 def _met(models: Sequence[TrainedModel], center: str, factor: ShiftFactor) -> list[TrainedModel]:

@@ -92,10 +92,10 @@ def read_rows(file: Path) -> pd.DataFrame:
 
 def write_rows(file: Path, rows: pd.DataFrame) -> None:
     """Write rows as CSV: undefined values empty, numbers with six digits."""
-    from pedseg.scan import write_whole
+    from pedseg.files import write_atomically
 
     text = rows.astype({"present": int}).to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    write_whole(file, text.encode())
+    write_atomically(file, text.encode())
 
 
 class Results:

@@ -16,16 +16,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pedseg import memory
-from pedseg.datasets.reading import Case, DataSet, load_image, load_labels
+from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.evaluation.failure_reasons import ErrorLocation, Failure, usual_phases
 from pedseg.evaluation.failures import LocationKey, by_severity, from_rows
 from pedseg.evaluation.misplacement import error_locations, from_contours
 from pedseg.evaluation.results import COLUMNS, ModelKey, typed_rows, write_rows
 from pedseg.evaluation.trained_models import LazyPredictions, TrainedModel
+from pedseg.files import write_atomically
 from pedseg.metrics import score_case
 from pedseg.organs import NAMES
 from pedseg.phantoms.centers import Center, PlannedScan, simulate_scan
-from pedseg.scan import Scan, write_nifti, write_whole
+from pedseg.scan import Scan, write_nifti
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def score_center(
             "failures": [failure.as_json() for failure in failures],
             "locations": {case: {o: asdict(place) for o, place in by.items()} for case, by in locations.items()},
         }
-        write_whole(_failures_file(file), json.dumps(content, ensure_ascii=False).encode())
+        write_atomically(_failures_file(file), json.dumps(content, ensure_ascii=False).encode())
     write_rows(file, pd.concat(parts))
 
 

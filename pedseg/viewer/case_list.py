@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pedseg.datasets.reading import Case, DataSet, load_image, load_labels
+from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS, planned_test_scans, shifted_center
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import KIDNEYS

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pedseg.errors import input_error
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 HEADER = re.compile(r"^# %%(?P<markdown> \[markdown\])?(?P<words>(?: [\w-]+)*)\s*$")
 ANSWER = re.compile(r"^(?P<code>.*?)\s*# answer$")
@@ -59,7 +59,7 @@ def build_notebooks(
     for source in sorted(Path(source_folder).glob("[0-9][0-9]_*.py")):
         notebook = build_notebook(source.stem, source.read_text(encoding="utf-8"), solved=solved, solutions=solutions)
         file = Path(out_folder) / f"{source.stem}.ipynb"
-        write_whole(file, notebook.encode())
+        write_atomically(file, notebook.encode())
         written.append(file)
     if not written:
         raise input_error(

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from pedseg.files import write_atomically
 from pedseg.organs import EVALUATED
-from pedseg.scan import Scan, read_nifti, write_whole
+from pedseg.scan import Scan, read_nifti
 from pedseg.workbook.figures import fullest, png, present, slices_figure
 
 KEPT = ("image.nii.gz", "truth.nii.gz")
@@ -23,7 +24,7 @@ def draw_pictures(study_folder: Path) -> Iterator[tuple[Path, str]]:
         if cases:
             file = Path(study_folder) / "pictures" / f"contours_{center.name}.png"
             figure, alt = _figure(cases[0], center.name)
-            write_whole(file, figure)
+            write_atomically(file, figure)
             yield file, alt
 
 

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pedseg import memory
-from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
 from pedseg.phantoms.centers import CENTERS, COHORT, make_dataset, planned_scans
 from pedseg.workbook.exercise_checks import judge
 from pedseg.workbook.questions import QUESTIONS
@@ -124,13 +125,15 @@ def study() -> Path:
     made = recorded() or runs() / "study"
     if (made / "summary.json").is_file() and size() == "full":
         return made
-    from pedseg.evaluation.study import Settings, run_study
+    from pedseg.evaluation.config import StudyConfig
+    from pedseg.evaluation.study import run_study
+    from pedseg.federation.config import FederationConfig
 
     made, data = runs() / f"study-{size()}", centers()[0].folder.parent
     if not (made / "summary.json").is_file():
         say("No recorded study is here: a small one is made now. Its numbers are worse than those of the full one.")
-        settings = Settings("lesson", (0,), budget(2, test=1), budget(40, test=2))
-        follow(run_study(data, made, settings))
+        federation = FederationConfig(rounds=budget(2, test=1), local_steps=budget(40, test=2))
+        follow(run_study(data, made, StudyConfig(federation)))
     return made
 
 

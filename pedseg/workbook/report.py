@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from pedseg.errors import input_error
-from pedseg.evaluation.failures import Failure
+from pedseg.evaluation.failure_reasons import Failure
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import summarize_rows
+from pedseg.files import write_atomically
 from pedseg.organs import organ
-from pedseg.scan import write_whole
 from pedseg.workbook import tables
 from pedseg.workbook.contour_pictures import draw_pictures
 from pedseg.workbook.svg import dot_chart, line_chart
@@ -49,7 +49,7 @@ def write_report(study_folder: Path) -> Path:
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     told = summary.get("statistics") or summarize_rows(read_rows(folder / "cases.csv"))
     file = folder / "report.html"
-    write_whole(file, page(summary, told, pictures(folder, summary), read_failures(folder)).encode())
+    write_atomically(file, page(summary, told, pictures(folder, summary), read_failures(folder)).encode())
     return file
 
 
