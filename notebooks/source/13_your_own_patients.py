@@ -14,7 +14,7 @@
 # %%
 from pedseg.dicom import ct_series, deidentification, dicom_files, exporting, example_patient, rtstruct
 from pedseg.datasets.loading import load_image, load_labels
-from pedseg.workbook import evaluation_helpers, figures, lesson
+from pedseg.workbook import figures, lesson
 
 lesson.setup()
 dataset = lesson.samples()[0]
@@ -133,11 +133,12 @@ kidney = lesson.check("empty contour", kidney)
 # On the command line: `pedseg predict FOLDER --model WEIGHTS --out contours.dcm`.
 
 # %%
+from pedseg.evaluation.trained_models import find_weights, weight_files
 from pedseg.importing import predict_scans
 from pedseg.learning import training
 
-weights = evaluation_helpers.weight_files(lesson.study())
-predicted = predict_scans.predict_scan(*training.load_network(weights["federated"]), ct.scan, folder)
+network, plan = training.load_network(find_weights(lesson.study(), "federated"))
+predicted = predict_scans.predict_scan(network, plan, ct.scan, folder)
 notes = exporting.export(predicted, here / "contours.dcm", kind="rtstruct", ct=ct)
 back = rtstruct.read_rtstruct(here / "contours.dcm", ct)
 expected = exporting.masks_on_ct(predicted, ct, folder)
@@ -177,7 +178,7 @@ share = lesson.check("area through the centers", share, edge=edge)
 # %% hidden
 from pedseg.viewer.dicom_panel import desk
 
-desk(folder, weights)
+desk(folder, weight_files(lesson.study()))
 
 # %% [markdown]
 # ## To think about

@@ -17,7 +17,8 @@ from typing import Any
 
 from pedseg.errors import input_error
 from pedseg.evaluation.failure_reasons import Failure
-from pedseg.evaluation.statistics import read_rows, story
+from pedseg.evaluation.results import read_rows
+from pedseg.evaluation.statistics import summarize_rows
 from pedseg.files import write_atomically
 from pedseg.organs import organ
 from pedseg.workbook import tables
@@ -46,7 +47,7 @@ def write_report(study_folder: Path) -> Path:
                 "E-NO-STUDY", folder / name, "there is no such file.", "Run `python3 run.py study` to its end first."
             )
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    told = summary.get("statistics") or story(read_rows(folder / "cases.csv"))
+    told = summary.get("statistics") or summarize_rows(read_rows(folder / "cases.csv"))
     file = folder / "report.html"
     write_atomically(file, page(summary, told, pictures(folder, summary), read_failures(folder)).encode())
     return file

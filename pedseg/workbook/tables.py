@@ -1,4 +1,4 @@
-"""The tables of the report as HTML, from what `pedseg.evaluation.statistics.story` tells."""
+"""The tables of the report as HTML, from what `pedseg.evaluation.statistics.summarize_rows` tells."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-from pedseg.evaluation.failure_reasons import Failure
-from pedseg.evaluation.failures import KINDS, worst
+from pedseg.evaluation.failure_reasons import KINDS, Failure
+from pedseg.evaluation.failures import worst
 from pedseg.organs import organ
 
 ROLES = {
