@@ -346,7 +346,7 @@ case = next(case for case in home.cases if case.name == failure.case)
 scan = load_image(case)
 view = {"truth": load_labels(home, case).voxels, "organs": [failure.organ]}
 view["prediction"] = evaluation_helpers.Contours(scan, files)[scores.title(failure.model_key)]
-lesson.say(failure.sentence)
+lesson.show_message(failure.sentence)
 picture = figures.planes_figure(scan, failure.voxel, **view)
 figures.show(picture, f"Three planes through the place. {failure.sentence}")
 
