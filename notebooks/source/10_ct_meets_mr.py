@@ -212,10 +212,10 @@ figures.show(chart, "The live experiment: mean DSC by model and way of scanning.
 
 # %% slide
 recorded = lesson.recorded("fedgin")
-told = json.loads((recorded / "summary.json").read_text("utf-8")) if recorded else live
+summary = json.loads((recorded / "summary.json").read_text("utf-8")) if recorded else live
 scenario = "limited-1:1"  # or "limited-1:2", "limited-1:5", "complete"
-print(f"{told['seconds']['total']['cpu'] / 60:.0f} minutes of one processor core")
-chart = charts.table(scores.by_scenario(told["means"], scenario), title=scenario)
+print(f"{summary['seconds']['total']['cpu'] / 60:.0f} minutes of one processor core")
+chart = charts.table(scores.by_scenario(summary["means"], scenario), title=scenario)
 figures.show(chart, "The recorded experiment: mean DSC by model and way of scanning.")
 
 # %% [markdown]
@@ -233,7 +233,7 @@ figures.show(chart, "The recorded experiment: mean DSC by model and way of scann
 
 # %%
 unseen = "Fjord T1w 3 T"  # or "Fjord", "Polder", "Polder plain"
-lines = scores.gains(told["gains"], scenario, unseen)
+lines = scores.gains(summary["gains"], scenario, unseen)
 values = {f"{unseen}: with GIN, less without": lines}
 chart = charts.dots(values, x="difference in DSC", zero=True)
 figures.show(chart, "What GIN changes in each organ, with its interval over patients.")

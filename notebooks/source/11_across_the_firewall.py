@@ -218,8 +218,9 @@ print("through a mailbox:", there[-1].sha256)
 # %%
 from pedseg.federation.privacy.disclosure_log import DisclosureLog
 
-disclosure_log = DisclosureLog(lesson.runs() / "across" / "mailbox" / "Polder" / "ledger.tsv").entries()
-sent = {f"round {one.round}, {one.kind}": one.sent_bytes / 1e6 for one in disclosure_log}
+mailbox = lesson.runs() / "across" / "mailbox"
+disclosure_log = DisclosureLog(mailbox / "Polder" / "ledger.tsv").entries()
+sent = {f"round {log.round}, {log.kind}": log.sent_bytes / 1e6 for log in disclosure_log}
 alt = "Megabytes sent: " + ", ".join(f"{name} {value:.2f}" for name, value in sent.items())
 figures.show(charts.bars(sent, x="megabytes sent"), alt)
 
@@ -253,8 +254,8 @@ summary = json.loads((recorded / "summary.json").read_text())
 print("over the SuperLink:         ", summary["sha256"][-1], f"({summary['seconds']} seconds)")
 print("in one program, that machine:", summary["sha256_in_process"][-1])
 print("in one program, here:        ", here[-1].sha256)
-for one in DisclosureLog(recorded / "Polder.tsv").entries():
-    print(f"Polder sent in round {one.round}: {one.kind:18} {one.sent_bytes:9,} bytes")
+for entry in DisclosureLog(recorded / "Polder.tsv").entries():
+    print(f"Polder sent in round {entry.round}: {entry.kind:18} {entry.sent_bytes:9,} bytes")
 
 # %% [markdown]
 # On one machine the two are the same to the last bit. Whether this machine comes to them, too, depends on its

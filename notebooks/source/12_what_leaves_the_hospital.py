@@ -30,9 +30,9 @@ short = {"rounds": 2, "steps": lesson.budget(10, test=2)}
 played = transports.federate(data, out, transport="mailbox", **short)
 rounds = list(lesson.progress(played, short["rounds"], "federation"))
 disclosure_log = DisclosureLog(out / "mailbox" / "Polder" / "ledger.tsv").entries()
-for one in disclosure_log:
-    content = one.weights_bytes, one.metrics_bytes, one.text_bytes
-    print(f"round {one.round}  {one.kind:18}", *content)
+for entry in disclosure_log:
+    content = entry.weights_bytes, entry.metrics_bytes, entry.text_bytes
+    print(f"round {entry.round}  {entry.kind:18}", *content)
 
 # %% [markdown]
 # The three columns are weights, numbers beside them, and text. The first answer is the fingerprint of notebook 03:
@@ -42,8 +42,8 @@ for one in disclosure_log:
 # **Question.** Which share of all content is weights?
 
 # %% exercise
-weights = sum(one.weights_bytes for one in disclosure_log)
-everything = weights + sum(one.metrics_bytes + one.text_bytes for one in disclosure_log)
+weights = sum(entry.weights_bytes for entry in disclosure_log)
+everything = weights + sum(entry.metrics_bytes + entry.text_bytes for entry in disclosure_log)
 share = weights / everything  # answer
 share = lesson.check("share of the weights", share, weights=weights, everything=everything)
 
@@ -123,8 +123,8 @@ figures.show(charts.bars(ratios, x="drawn after the update, as a share of before
 from pedseg.federation.privacy.differential_privacy import epsilon
 
 for noise in (0.5, 2, 10, 40):
-    told = [f"{rounds:3} rounds: ε = {epsilon(noise, rounds):8.2f}" for rounds in (1, 10)]
-    print(f"noise {noise:>4} ×  ", "   ".join(told))
+    promises = [f"{rounds:3} rounds: ε = {epsilon(noise, rounds):8.2f}" for rounds in (1, 10)]
+    print(f"noise {noise:>4} ×  ", "   ".join(promises))
 
 # %% [markdown]
 # Every round tells a little more, so ε grows with the rounds.
@@ -157,7 +157,8 @@ length, rng = update_norm(update, before), np.random.default_rng(0)
 def dice_with(noise, hospitals):
     how = {"largest": length, "noise": noise, "rng": rng}
     sent = [noisy(update, before, **how) for _ in range(hospitals)]
-    network, mean = build(plan), {n: np.mean([one[n] for one in sent], axis=0) for n in before}
+    mean = {name: np.mean([update[name] for update in sent], axis=0) for name in before}
+    network = build(plan)
     set_weights(network, mean)
     return mean_dice(network, watched, plan)
 

@@ -12,7 +12,8 @@
 # folder of your own in her place whenever you like. Nothing leaves this computer.
 
 # %%
-from pedseg.dicom import ct_series, deidentification, dicom_files, exporting, example_patient, rtstruct
+from pedseg.dicom import ct_series, deidentification, dicom_files
+from pedseg.dicom import example_patient, exporting, rtstruct
 from pedseg.datasets.reading import load_image, load_labels
 from pedseg.workbook import evaluation_helpers, figures, lesson
 
@@ -137,16 +138,16 @@ from pedseg.importing import predict_scans
 from pedseg.learning import training
 
 weights = evaluation_helpers.weight_files(lesson.study())
-drawn = predict_scans.draw(*training.load_network(weights["federated"]), ct.scan, folder)
-told = exporting.export(drawn, here / "contours.dcm", kind="rtstruct", ct=ct)
+predicted = predict_scans.draw(*training.load_network(weights["federated"]), ct.scan, folder)
+messages = exporting.export(predicted, here / "contours.dcm", kind="rtstruct", ct=ct)
 back = rtstruct.read_rtstruct(here / "contours.dcm", ct)
-meant = exporting.onto(drawn, ct, folder)
+meant = exporting.onto(predicted, ct, folder)
 same = [name for name, mask in meant.items() if (mask == back.masks[name]).all()]
 print(len(same), "of", len(back.masks), "organs come back voxel by voxel")
-print(*told, sep="\n")
+print(*messages, sep="\n")
 
 # %%
-contours = {"truth": truth.voxels, "prediction": to_ras(drawn).voxels}
+contours = {"truth": truth.voxels, "prediction": to_ras(predicted).voxels}
 figures.show(
     figures.slice_figure(shown, index=index, **contours),
     alt="The same slice with true contours, solid, and those of the federated network, dashed.",
