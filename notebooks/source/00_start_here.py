@@ -30,7 +30,7 @@
 # > recovery by federation. They cannot show its true size, and nothing here is fit for treating anyone.
 
 # %% [markdown]
-# ## Can this machine run the workbook?
+# ## Does this machine do?
 #
 # Run the next two cells: click on one and press **Shift + Enter**. Every notebook begins like this. The first line
 # that appears says which versions run here; if you ever ask for help, send it along.

@@ -10,7 +10,7 @@
 # - tell from the size of an organ whether a voxel grid can still hold it.
 
 # %%
-from pedseg.workbook import charts, figures, lesson
+from pedseg.workbook import charts, figures, lesson, voxel_figures
 
 lesson.setup()
 
@@ -237,7 +237,7 @@ maps = {
     "3 × 3 × 4 mm": resample(baby, (3, 3, 4), order=0),
     "5 mm": resample(baby, coarse_mm, order=0),
 }
-picture = charts.label_grids(maps, "Glnd_Adrenal_R")
+picture = voxel_figures.label_grids(maps, "Glnd_Adrenal_R")
 figures.show(picture, "An adrenal gland on a fine grid and on two coarser ones.")
 
 # %% [markdown]

@@ -114,9 +114,7 @@ dsc = lesson.check("dice", dsc, truth=true_liver, prediction=predicted_liver)
 
 # %%
 centers = [polder, neckar]
-rows = evaluation_helpers.examine(
-    network, plan, centers, model="local", trained_on="Polder"
-)
+rows = evaluation_helpers.examine(network, plan, centers, model="local", trained_on="Polder")
 means = scores.means(rows)["Polder alone"]
 print(f"home (Polder): {means['Polder']:.3f}   away (Neckar): {means['Neckar']:.3f}")
 

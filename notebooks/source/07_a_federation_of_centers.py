@@ -53,7 +53,7 @@ grid = InProcessGrid(client_app, nodes, run_config, workers=1)
 federation = federate(grid, run_config)
 
 # %% slide
-picture, curves = figures.Live(), {center.center: [] for center in centers}
+picture, curves = figures.LiveFigure(), {center.center: [] for center in centers}
 for round_ in lesson.progress(federation, rounds, "rounds"):
     for name, loss in round_.losses.items():
         curves[name].append((round_.number, loss))
@@ -98,9 +98,7 @@ from pedseg.learning.network import build, set_weights
 
 network = build(round_.plan)
 set_weights(network, weights)
-live = evaluation_helpers.examine(
-    network, round_.plan, centers, model="federated", trained_on="both"
-)
+live = evaluation_helpers.examine(network, round_.plan, centers, model="federated", trained_on="both")
 for center, mean in scores.means(live)["federated"].items():
     print(f"tested in {center}: mean DSC {mean:.3f}")
 

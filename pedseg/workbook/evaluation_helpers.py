@@ -22,7 +22,7 @@ from pedseg.learning.training import load_network
 from pedseg.metrics import score_case
 from pedseg.scan import Scan
 from pedseg.workbook import lesson, scores
-from pedseg.workbook.slice_viewer import Sight
+from pedseg.workbook.slice_viewer import CaseImages
 
 A_FEW = ("contrast phase", "80 kV", "on the side; turned first", "on the side; as they lie")  # causes
 
@@ -46,14 +46,14 @@ def examine(
     return rows
 
 
-def reading_room(datasets: Sequence[DataSet], study: Path) -> dict[str, Callable[[], Sight]]:
+def reading_room(datasets: Sequence[DataSet], study: Path) -> dict[str, Callable[[], CaseImages]]:
     """What the viewer opens: every test child, contoured by the models of a study when they are asked for."""
     models = weight_files(study)
 
-    def open_case(dataset: DataSet, case: Case) -> Sight:
+    def open_case(dataset: DataSet, case: Case) -> CaseImages:
         scan = load_image(case)
         truth = load_labels(dataset, case).voxels if case.label_file else None
-        return Sight(scan, truth, Contours(scan, models))
+        return CaseImages(scan, truth, Contours(scan, models))
 
     return {
         describe(dataset, case): lambda dataset=dataset, case=case: open_case(dataset, case)  # type: ignore[misc]
