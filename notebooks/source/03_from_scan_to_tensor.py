@@ -133,7 +133,8 @@ tensor = prepare(ct, plan, truth)
 print(f"the scan: {ct.shape}, on the plan's grid: {coarse.shape}")
 print(f"cut to the body: {tensor.image.shape}")
 level = figures.fullest(tensor.labels)
-picture = voxel_figures.patches({"what the network sees": tensor.image}, plan.spacing_mm, index=level)
+pictures = {"what the network sees": tensor.image}
+picture = voxel_figures.patches(pictures, plan.spacing_mm, index=level)
 figures.show(picture, "An axial slice of the prepared scan.")
 
 # %% [markdown]

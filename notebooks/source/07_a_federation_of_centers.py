@@ -96,9 +96,10 @@ megabytes = lesson.check("traffic", megabytes, weights=size, centers=2, rounds=r
 # %%
 from pedseg.learning.network import build, set_weights
 
-network = build(round_.plan)
+plan = round_.plan
+network = build(plan)
 set_weights(network, weights)
-live = evaluation_helpers.examine(network, round_.plan, centers, model="federated", trained_on="both")
+live = evaluation_helpers.examine(network, plan, centers, model="federated", trained_on="both")
 for center, mean in scores.means(live)["federated"].items():
     print(f"tested in {center}: mean DSC {mean:.3f}")
 
