@@ -158,10 +158,10 @@ def significance(statistics: Mapping[str, Any]) -> dict[tuple[str, str, str, str
 
 def settings(summary: Summary, statistics: Mapping[str, Any]) -> dict[str, str]:
     """What another person needs to run the study again: settings, data, software versions, hardware."""
-    units = {name: MEASURES[name].partition(", ") for name in statistics["rules"]["margins"]}
-    margins = [
-        f"{units[m][0]} ±{margin:g} {units[m][2]}".strip() for m, margin in statistics["rules"]["margins"].items()
-    ]
+    margins = []
+    for measure, margin in statistics["rules"]["margins"].items():
+        name, _, unit = MEASURES[measure].partition(", ")
+        margins.append(f"{name} ±{margin:g} {unit}".strip())
     facts = {
         "seeds": statistics["seeds"],
         **{name: value for name, value in summary.get("settings", {}).items() if name != "seeds"},
