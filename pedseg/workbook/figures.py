@@ -259,7 +259,8 @@ def _legend_handles(panels: list[tuple[Scan, dict]]) -> list[Line2D]:
     ids: set[int] = set()
     compare = False
     for image, options in panels:
-        plane, index, truth, prediction = (options.get(key) for key in ("plane", "index", "truth", "prediction"))
+        plane, index = options["plane"], options["index"]
+        truth, prediction = options.get("truth"), options.get("prediction")
         index = image.shape[PLANES[plane][0]] // 2 if index is None else index
         wanted = {organ(name).id for name in options.get("organs", ())} or {o.id for o in ORGANS}
         for labels in (truth, prediction):
