@@ -52,7 +52,7 @@ KEPT = {
     "fedgin_complete": ("cases.csv.xz", "summary.json"),
     "fedgin_long": ("cases.csv.xz", "summary.json"),
     "noise": ("summary.json", "noise.csv"),
-    "superlink": ("summary.json", "run.log", "ledgers/*.tsv"),
+    "superlink": ("summary.json", "run.log", "disclosure_logs/*.tsv"),
 }  # fmt: skip
 
 TRAINED_BEFORE = ("fedgin_complete", "fedgin_long")  # by earlier calls, whose time nobody took

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import pedseg
-from pedseg.datasets import reading
+from pedseg.datasets import loading, reading, writing
 from pedseg.datasets.checks import why_not_hu
 from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.organs import organ
@@ -44,8 +44,8 @@ def write_center(folder: Path, center: str, first_seed: int) -> None:
         image, labels = child(first_seed + number)
         scans = Scan(image, AFFINE), Scan(labels, AFFINE)
         who = {"patient": f"p{number}", "center": center, "split": split}
-        reading.write_case(folder, f"c{number}", *scans, manual=ORGANS, **who)
-    reading.write_index(folder, center=center)
+        writing.write_case(folder, f"c{number}", *scans, manual=ORGANS, **who)
+    writing.write_index(folder, center=center)
 
 
 @pytest.fixture(scope="module")
@@ -423,10 +423,10 @@ def test_strict_reading_stops_before_voxels_and_loading_stops_at_a_wrong_grid(po
     drawn(lambda v: v, SHIFTED)(polder)
     dataset = reading.read_dataset(polder)
     with pytest.raises(PedsegInputError, match="E-GEOMETRY"):
-        reading.load_labels(dataset, dataset.cases[1])
+        loading.load_labels(dataset, dataset.cases[1])
     content(lambda data: data[:50])(polder)
     with pytest.raises(PedsegInputError, match="E-NIFTI-DAMAGED"):
-        reading.load_labels(dataset, dataset.cases[1])
+        loading.load_labels(dataset, dataset.cases[1])
     cell(1, "split", "exam")(polder)
     with pytest.raises(PedsegInputError, match="E-SPLIT"):
         reading.read_dataset(polder)
@@ -542,9 +542,9 @@ def test_a_forgotten_intercept_is_recognized():
 def test_every_code_of_the_readers_has_a_bad_input_here():
     """Each code that reading can give is provoked by some test of this file."""
     room = Path(pedseg.__file__).parent
-    readers = [room / "scan.py", *(room / "patients" / f"{name}.py" for name in READERS)]
+    readers = [room / "scan.py", *(room / "datasets" / f"{name}.py" for name in READERS)]
     codes = {code for file in readers for code in re.findall(r'"(E-[A-Z0-9-]+)"', file.read_text(encoding="utf-8"))}
     assert codes <= {code for code, _ in [*BAD.values(), *BAD_MASKS.values()]} | {"E-NO-CENTERS", "E-FILE-MISSING"}
 
 
-READERS = ("checks", "datasets", "loading", "nnunet", "survey", "table", "totalsegmentator")
+READERS = ("checks", "reading", "loading", "nnunet", "cases", "cases_table", "totalsegmentator")

@@ -11,7 +11,8 @@ import pytest
 from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.evaluation import fedgin, gains
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS, costs_of
-from pedseg.evaluation.failures import KINDS, Failure
+from pedseg.evaluation.failure_reasons import Failure
+from pedseg.evaluation.failures import KINDS
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import story
 from pedseg.learning.network import sha256_of

@@ -22,7 +22,7 @@ lesson.setup()
 # in the NIfTI format (`.nii.gz`): the numbers, plus a note that says where in the child each number lies.
 
 # %% slide
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 child = polder.cases[0]

@@ -28,7 +28,8 @@ lesson.setup()
 # organs are.
 
 # %%
-from pedseg.learning.plans import fingerprint, make_plan, merge
+from pedseg.learning.plans import fingerprint, make_plan
+from pedseg.learning.fingerprint import merge
 
 polder, neckar = lesson.samples()
 prints = {center.center: fingerprint(center, center.cases) for center in (polder, neckar)}
@@ -74,7 +75,7 @@ print(f"{len(plan.organs)} organs")
 # changes.
 
 # %%
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.scan import resample
 
 child = neckar.cases[0]

@@ -26,7 +26,7 @@ import numpy as np
 from scipy import ndimage
 
 from pedseg.organs import EVALUATED, organ
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 child = polder.cases[0]

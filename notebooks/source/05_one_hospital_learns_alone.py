@@ -37,7 +37,8 @@ for center in (polder, neckar):
 
 # %%
 from pedseg.learning.network import build, get_weights
-from pedseg.learning.plans import fingerprint, make_plan, merge
+from pedseg.learning.plans import fingerprint, make_plan
+from pedseg.learning.fingerprint import merge
 
 prints = [fingerprint(center, center.split("train")) for center in (polder, neckar)]
 plan = make_plan(merge(prints))
@@ -73,7 +74,7 @@ figures.show(chart, "Polder's training loss falls fast at first, then slowly.")
 
 # %%
 from pedseg.learning.inference import predict
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 
 child = polder.split("test")[0]
 ct, truth = load_image(child), load_labels(polder, child).voxels

@@ -43,14 +43,16 @@ for center in centers:
 # is done is done.
 
 # %%
-from pedseg.federation.apps import client_app, federate
+from pedseg.federation.client_app import app
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
+from pedseg.federation.rounds import train_rounds
 
 rounds = lesson.budget(8, test=2)
-run_config = {"rounds": rounds, "steps-per-round": lesson.budget(50, test=2), "seed": 0}
+config = FederationConfig(rounds=rounds, local_steps=lesson.budget(50, test=2), out=None)
 nodes = [{"data-dir": str(center.folder)} for center in centers]
-grid = InProcessGrid(client_app, nodes, run_config, workers=1)
-federation = federate(grid, run_config)
+grid = InProcessGrid(app, nodes, config.to_run_config(), workers=1)
+federation = train_rounds(grid, config)
 
 # %% slide
 picture, curves = figures.LiveFigure(), {center.center: [] for center in centers}

@@ -80,10 +80,10 @@ figures.show(picture, "A child on its back and on its side: truth solid, drawn d
 # as (x, y). Answer in degrees from the x axis, between 0 and 180: an axis has no front end.
 
 # %% exercise
-from pedseg.learning.orientation import body
+from pedseg.learning.body_mask import coarse_body_mask
 
 ct, truth = scans["on the side"]
-mask, step = body(ct)  # the child without the table, in every so many voxels
+mask, step = coarse_body_mask(ct)  # the child without the table, in every so many voxels
 places_mm = np.argwhere(mask)[:, :2] * np.multiply(step, ct.spacing_mm)[:2]  # (voxels, 2)
 spreads, directions = np.linalg.eigh(np.cov(places_mm.T))
 first, second = directions.T
@@ -238,7 +238,7 @@ scores.shown(lines, "Where a kidney is gone, and where it is not")
 
 # %% slide
 from pedseg.organs import organ
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 gone = next(case for case in neckar.cases if "Kidney_R" in case.absent)

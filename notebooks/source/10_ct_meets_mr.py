@@ -22,7 +22,8 @@ lesson.setup()
 
 # %%
 from pedseg.phantoms.centers import POLDER_PORTAL
-from pedseg.phantoms.mr_scanner import RELAXATION, T1W_3T, T2W_1_5T, Tissue, scan_mr
+from pedseg.phantoms.mr_scanner import RELAXATION, T1W_3T, T2W_1_5T, scan_mr
+from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.phantom import Child, make_phantom
 from pedseg.phantoms.ct_scanner import scan_ct
 
@@ -94,7 +95,7 @@ for protocol in (T2W_1_5T, T1W_3T):
 # %%
 from dataclasses import replace
 
-from pedseg.learning.augmentation import inside_of, with_gin
+from pedseg.learning.augmentation import body_of, random_gin
 from pedseg.learning.preprocessing import prepare
 from pedseg.learning.training import load_weights
 
@@ -105,7 +106,7 @@ plan = replace(ct_plan, **by_body, orientation="none")
 case = prepare(ct, plan, truth)
 looks = {"the scan": case.image}
 for seed in (1, 5, 7, 10, 11):
-    looks[f"chance {seed}"] = with_gin(case.image, replace(plan, gin=1), seed)
+    looks[f"chance {seed}"] = random_gin(case.image, replace(plan, gin_probability=1), seed)
 
 # %% slide
 level = figures.fullest(case.labels)
@@ -125,7 +126,7 @@ figures.show(picture, "One CT slice as prepared, and under five sets of random c
 
 # %% exercise
 usual = prepare(ct, ct_plan).image
-inside = inside_of(usual, ct_plan)
+inside = body_of(usual, ct_plan)
 share = np.sum(usual[~inside] ** 2) / np.sum(usual**2)  # answer
 share = lesson.check("share of air", share, image=usual, inside=inside)
 
@@ -198,7 +199,7 @@ from pedseg.evaluation import fedgin
 
 children = lesson.budget(6, test=3)  # of each hospital
 few = fedgin.Size((("limited-1:1", (children, children)),), validation=1, test=3)
-short = fedgin.settings_of(seeds=1, rounds=3, steps=lesson.budget(30, test=1))
+short = fedgin.fedgin_config(seeds=1, rounds=3, local_steps=lesson.budget(30, test=1))
 here = lesson.runs() / f"fedgin-{lesson.size()}"
 lesson.follow(fedgin.run_fedgin(here, short, data=here / "data", size=few))
 live = json.loads((here / "summary.json").read_text("utf-8"))

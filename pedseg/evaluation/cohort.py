@@ -19,10 +19,10 @@ from pedseg.evaluation.concurrency import WORKERS, side_by_side
 from pedseg.evaluation.domain_shift import Trained, load_models, tested
 from pedseg.evaluation.reporting import as_csv, join, summarize, weight_files
 from pedseg.evaluation.statistics import story
+from pedseg.files import write_atomically
 from pedseg.learning import inference, network
 from pedseg.metrics import score_case
 from pedseg.phantoms.centers import BLOCK, CENTERS, Center, PlannedScan, simulate_scan
-from pedseg.scan import write_whole
 
 Scans = list[PlannedScan]
 
@@ -55,8 +55,8 @@ def evaluate_cohort(
     data = {center: {"test": patients} for center in CENTERS}
     plan, rows = json.loads(models[0].plan.to_json()), list(csv.DictReader(io.StringIO(text)))
     summary = summarize(weights, data=data, plan=plan, left_out=[], statistics=story(rows))
-    write_whole(out / "cases.csv", text.encode())
-    write_whole(out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+    write_atomically(out / "cases.csv", text.encode())
+    write_atomically(out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
 
 
 def _blocks(center: Center, patients: int) -> list[Scans]:
@@ -87,4 +87,4 @@ def _test(center: Center, scans: Scans, models: list[Trained], file: Path) -> It
             who |= {"patient": scan.patient, "case": scan.name}
             rows += [{**who, **asdict(s)} for s in score_case(labels.voxels, drawn, image.spacing_mm, one.plan.organs)]
         yield 1
-    write_whole(file, as_csv(rows))
+    write_atomically(file, as_csv(rows))

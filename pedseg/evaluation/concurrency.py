@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pedseg import memory
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 WORKERS = 2
 TOTAL, PEAK, TIMES = "total", "peak memory", "seconds.json"
@@ -127,4 +127,4 @@ class Clock:
     def _keep(self) -> None:
         if self._file is not None:
             told = {TOTAL: self.totals(), PEAK: {"mib": self.peak_mib()}, **self.seconds}
-            write_whole(self._file, json.dumps(told).encode())
+            write_atomically(self._file, json.dumps(told).encode())

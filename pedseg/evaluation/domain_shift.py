@@ -23,13 +23,14 @@ from pedseg.evaluation.comparisons import RESAMPLES, bootstrap_interval, percent
 from pedseg.evaluation.concurrency import WORKERS, side_by_side
 from pedseg.evaluation.reporting import COLUMNS, as_csv, join, weight_files
 from pedseg.evaluation.results import ModelKey, Results, patient_means
+from pedseg.files import write_atomically
 from pedseg.learning import inference, network, training
 from pedseg.learning.plans import Plan
 from pedseg.metrics import score_case
 from pedseg.phantoms.centers import CENTERS, COHORT, Center, PlannedScan, planned_scans, simulate_scan
 from pedseg.phantoms.contouring_protocol import ContouringProtocol
 from pedseg.phantoms.ct_scanner import CtProtocol
-from pedseg.scan import Scan, write_whole
+from pedseg.scan import Scan
 
 MODELS = ("local", "federated")  # the centralized one has no hospital of its own to lose
 Change = Callable[[Center, Center], Center]
@@ -138,9 +139,9 @@ def evaluate_shift(
         yield done, total
     files = [work / _file_name(cause, center) for cause in chosen for center in CENTERS]
     text = join(files)
-    write_whole(out / "shift.csv", text.encode())
+    write_atomically(out / "shift.csv", text.encode())
     costs = costs_of(csv.DictReader(io.StringIO(text)))
-    write_whole(
+    write_atomically(
         out / "shift.json", json.dumps({"patients": patients, "seeds": seeds, "costs": costs}, indent=1).encode()
     )
 
@@ -194,7 +195,7 @@ def _run(cause: ShiftFactor, center: str, patients: int, models: list[Trained], 
                 rows += _rows(cause, one, center, scan, image, labels)
         yield 1
     if rows:
-        write_whole(file, as_csv(rows, ("factor", *COLUMNS)))
+        write_atomically(file, as_csv(rows, ("factor", *COLUMNS)))
 
 
 def _rows(cause: ShiftFactor, one: Trained, center: str, scan: PlannedScan, image: Scan, labels: Scan) -> list[dict]:

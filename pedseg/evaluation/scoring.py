@@ -14,15 +14,18 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from pedseg.datasets.reading import Case, DataSet, load_image, load_labels
+from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.evaluation.failure_reasons import Failure, Look, habits
-from pedseg.evaluation.failures import by_severity, from_contours, from_rows, look
+from pedseg.evaluation.failures import by_severity, from_rows
+from pedseg.evaluation.misplacement import from_contours, look
 from pedseg.evaluation.reporting import COLUMNS, as_csv
 from pedseg.evaluation.results import ModelKey
+from pedseg.files import write_atomically
 from pedseg.learning import inference
 from pedseg.learning.plans import Plan
 from pedseg.metrics import score_case
-from pedseg.scan import Scan, write_nifti, write_whole
+from pedseg.scan import Scan, write_nifti
 
 Json = dict[str, Any]
 
@@ -70,8 +73,8 @@ def score_center(
     if kept is not None:
         told: Json = {"model": model_key.model, "trained_on": model_key.trained_on, "tested_on": dataset.center}
         told |= {"failures": failures, "looks": looks}
-        write_whole(_beside(file), json.dumps(told, ensure_ascii=False).encode())
-    write_whole(file, as_csv(rows))
+        write_atomically(_beside(file), json.dumps(told, ensure_ascii=False).encode())
+    write_atomically(file, as_csv(rows))
 
 
 def _keep(folder: Path, scan: Scan, label_maps: Mapping[str, NDArray]) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pedseg.errors import input_error
-from pedseg.viewer.serving import HOST
+from pedseg.processes import HOST
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = (

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pedseg.datasets.reading import DataSet, load_image, load_labels
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS, changed, tested
 from pedseg.evaluation.results import each_row
 from pedseg.phantoms.centers import CENTERS, Center, PlannedScan, simulate_scan

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pedseg.metrics import score_case
 from pedseg.organs import Organ
-from pedseg.scan import Scan, like, write_nifti
+from pedseg.scan import Scan, restore_axes, write_nifti
 from pedseg.viewer.case_view import TRUTH, Reading
 
 
@@ -69,7 +69,7 @@ class Correction:
         """
         scan = Scan(self.labels(), self.reading.scan.affine)
         if original is not None:
-            scan = like(scan.voxels, original)
+            scan = restore_axes(scan.voxels, original)
         stem = "_".join([case, self.organ.name.replace("^", "-"), "corrected"])
         numbers = (f"{stem}{f'-{k}' if k > 1 else ''}.nii.gz" for k in range(1, 10_000))
         file = next(folder / name for name in numbers if not (folder / name).exists())

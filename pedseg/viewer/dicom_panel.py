@@ -8,8 +8,8 @@ from pathlib import Path
 
 import ipywidgets as widgets
 
-from pedseg.dicom.ct_series import CtScan, Series, group, read_series
-from pedseg.dicom.dicom_files import open_folder
+from pedseg.dicom.ct_series import CtScan, CtSeries, group_series, read_series
+from pedseg.dicom.dicom_files import find_dicom_files
 from pedseg.dicom.exporting import export
 from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.scan import Scan, to_ras
@@ -31,7 +31,7 @@ class Desk(widgets.VBox):
         view: Callable[[Scan, Mapping[str, object]], widgets.Widget],
     ) -> None:
         self.draw_with, self.view = draw, view
-        self.series: list[Series] = []
+        self.series: list[CtSeries] = []
         self.ct: CtScan | None = None
         self.drawn: Scan | None = None
         self.folder = widgets.Text(value=str(folder), description="Folder", layout=WIDE)
@@ -63,8 +63,8 @@ class Desk(widgets.VBox):
             raise
 
     def _look(self) -> None:
-        files, problems = open_folder(Path(self.folder.value))
-        self.series, self.out.value = group(files), _beside(self.folder.value)
+        files, problems = find_dicom_files(Path(self.folder.value))
+        self.series, self.out.value = group_series(files), _beside(self.folder.value)
         self.choice.options = [(_line(one), number) for number, one in enumerate(self.series)]
         self.choice.index = 0 if self.series else None
         self.draw.disabled = not self.series
@@ -93,7 +93,7 @@ def _beside(folder: Path | str) -> str:
     return str(Path(folder).parent / "contours.dcm")
 
 
-def _line(series: Series) -> str:
+def _line(series: CtSeries) -> str:
     first = series.first
     spacing = first.text("SliceThickness") or "?"
     return f"{series.slice_count} slices, {spacing} mm, {first.text('ConvolutionKernel')}, {series.description}"
@@ -111,11 +111,11 @@ def as_html(problems: Iterable[InputProblem]) -> str:
 
 def desk(folder: Path | str, files: Mapping[str, Path]) -> Desk:
     """The desk with the networks of a study: name -> file of weights."""
-    from pedseg.importing.predict_scans import draw
+    from pedseg.importing.predict_scans import predict_scan
     from pedseg.learning import training
     from pedseg.workbook.slice_viewer import view
 
     def draw_with(model: str, scan: Scan) -> Scan:
-        return draw(*training.load_network(files[model]), scan, Path(folder))
+        return predict_scan(*training.load_network(files[model]), scan, Path(folder))
 
     return Desk(folder, files, draw_with, lambda image, labels: view(image, None, labels))  # type: ignore[arg-type]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from pedseg.datasets.reading import DataSet
+from pedseg.datasets.cases import DataSet
 from pedseg.errors import input_error
 from pedseg.scan import Scan
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pedseg import processes
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 from pedseg.viewer import browser, serving
 
 LIST = ".pedseg-room .widget-select select"
@@ -30,7 +30,7 @@ def take(notebook: Path, folder: Path) -> Iterator[Path]:
                 reach(page)
                 browser.settle(page)
                 file = folder / f"reading_room_{name}.png"
-                write_whole(file, page.locator(".pedseg-room").screenshot())
+                write_atomically(file, page.locator(".pedseg-room").screenshot())
                 yield file
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pedseg import processes
 from pedseg.errors import input_error
-from pedseg.processes import HOST, with_first
+from pedseg.processes import HOST, prepend_path
 
 HERE = Path(__file__).parent
 QUIETLY = (  # JupyterLab for a browser that nobody sits before
@@ -29,7 +29,10 @@ def command(notebook: Path, *, port: int | None = None, browser: bool = True, re
 
 def variables() -> dict[str, str]:
     """The environment under which Voilà finds our template, and the kernel this package."""
-    ours = {"JUPYTER_PATH": with_first(HERE, "JUPYTER_PATH"), "PYTHONPATH": with_first(HERE.parents[1], "PYTHONPATH")}
+    ours = {
+        "JUPYTER_PATH": prepend_path(HERE, "JUPYTER_PATH"),
+        "PYTHONPATH": prepend_path(HERE.parents[1], "PYTHONPATH"),
+    }
     return {**os.environ, **ours}
 
 
@@ -51,9 +54,9 @@ def lab_variables(itk: str = "") -> dict[str, str]:
         from pedseg.viewer.offline_itk import build
         from pedseg.workbook.lesson import runs
 
-        variables["JUPYTER_PATH"] = with_first(build(runs() / "itk-offline"), "JUPYTER_PATH")
+        variables["JUPYTER_PATH"] = prepend_path(build(runs() / "itk-offline"), "JUPYTER_PATH")
     settings = HERE / "jupyter" / ("quiet" if itk else "without_itk")  # both: no news are fetched from the internet
-    variables["JUPYTER_CONFIG_PATH"] = with_first(settings, "JUPYTER_CONFIG_PATH")
+    variables["JUPYTER_CONFIG_PATH"] = prepend_path(settings, "JUPYTER_CONFIG_PATH")
     return variables | ({engine.WAY: itk} if itk else {})
 
 
@@ -64,7 +67,7 @@ def running(words: Sequence[str], port: int, *, env: dict[str, str], log: Path, 
     Raises `PedsegInputError` with the end of its `log` where it ends or stays silent.
     """
     with processes.running(words, log, env=env) as server:
-        if not processes.answers(server, port, seconds):
+        if not processes.wait_until_listening(server, port, seconds):
             last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["without a word"]
             raise input_error("E-SERVER", log.name, f"the server did not come up ({last[0]}).", "Look into the log.")
         yield f"http://{HOST}:{port}/"

@@ -27,7 +27,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pedseg.errors import input_error
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 HEADER = re.compile(r"# %%(?P<markdown> \[markdown\])?(?P<tags>(?: [\w-]+)*)\s*")
 ANSWER = re.compile(r"^(?P<code>.*?)\s*# answer$", re.MULTILINE)
@@ -63,7 +63,7 @@ def build_notebooks(
     for source in sources:
         text = build_notebook(source.stem, source.read_text(encoding="utf-8"), solved=solved, solutions=solutions)
         notebooks.append(Path(out_folder) / f"{source.stem}.ipynb")
-        write_whole(notebooks[-1], text.encode())
+        write_atomically(notebooks[-1], text.encode())
     return notebooks
 
 

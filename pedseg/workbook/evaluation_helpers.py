@@ -11,10 +11,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pedseg import memory
-from pedseg.datasets.reading import Case, DataSet, load_image, load_labels
+from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.evaluation import reporting
 from pedseg.evaluation.domain_shift import evaluate_shift
-from pedseg.evaluation.failures import Failure, by_severity, from_contours
+from pedseg.evaluation.failure_reasons import Failure
+from pedseg.evaluation.failures import by_severity
+from pedseg.evaluation.misplacement import from_contours
 from pedseg.evaluation.results import ModelKey
 from pedseg.learning.inference import predict
 from pedseg.learning.plans import Plan

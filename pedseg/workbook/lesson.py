@@ -21,7 +21,8 @@ from typing import Any, TypeVar
 import psutil
 
 from pedseg import __version__, memory
-from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
 from pedseg.phantoms.centers import CENTERS, COHORT, make_dataset, planned_scans
 from pedseg.workbook.exercise_checks import Exercise, feedback, load_exercises
 
@@ -133,15 +134,17 @@ def study() -> Path:
     folder = recorded() or runs() / "study"
     if (folder / "summary.json").is_file() and size() == "full":
         return folder
-    from pedseg.evaluation.study import Settings, run_study
+    from pedseg.evaluation.config import StudyConfig
+    from pedseg.evaluation.study import run_study
+    from pedseg.federation.config import FederationConfig
 
     folder, data = runs() / f"study-{size()}", centers()[0].folder.parent
     if not (folder / "summary.json").is_file():
         show_message(
             "There is no recorded study: a small one is run now. Its results are worse than those of the full one."
         )
-        settings = Settings("lesson", (0,), budget(2, test=1), budget(40, test=2))
-        follow(run_study(data, folder, settings))
+        federation = FederationConfig(rounds=budget(2, test=1), local_steps=budget(40, test=2))
+        follow(run_study(data, folder, StudyConfig(federation)))
     return folder
 
 

@@ -22,11 +22,13 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from pedseg.errors import input_error
-from pedseg.evaluation.failures import KINDS, Failure, worst
+from pedseg.evaluation.failure_reasons import KINDS, Failure
+from pedseg.evaluation.failures import worst
 from pedseg.evaluation.results import ModelKey
 from pedseg.evaluation.statistics import read_rows, story
+from pedseg.files import write_atomically
 from pedseg.organs import EVALUATED, organ
-from pedseg.scan import Scan, read_nifti, write_whole
+from pedseg.scan import Scan, read_nifti
 from pedseg.workbook import charts
 from pedseg.workbook.figures import fullest, organs_in, png, slices_figure
 
@@ -59,7 +61,7 @@ def write_report(study_folder: Path) -> Path:
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     statistics = summary.get("statistics") or story(read_rows(folder / "cases.csv"))
     file = folder / "report.html"
-    write_whole(file, render(summary, statistics, pictures(folder, summary), read_failures(folder)).encode())
+    write_atomically(file, render(summary, statistics, pictures(folder, summary), read_failures(folder)).encode())
     return file
 
 
@@ -252,7 +254,7 @@ def draw_contours(study_folder: Path) -> Iterator[tuple[Path, str]]:
         if case:
             file = Path(study_folder) / "pictures" / f"contours_{center.name}.png"
             figure, alt = _contours_figure(case, center.name)
-            write_whole(file, png(figure))
+            write_atomically(file, png(figure))
             yield file, alt
 
 

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pedseg.evaluation.failures import KINDS, Failure
+from pedseg.evaluation.failure_reasons import Failure
+from pedseg.evaluation.failures import KINDS
 from pedseg.evaluation.results import ModelKey, Results, organ_mean
 from pedseg.organs import EVALUATED, organ
 

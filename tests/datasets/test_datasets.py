@@ -15,16 +15,9 @@ import pytest
 
 from pedseg import organs
 from pedseg.datasets.cases import Case, assign_splits
-from pedseg.datasets.reading import (
-    check_dataset,
-    load_image,
-    load_labels,
-    read_centers,
-    read_dataset,
-    write_case,
-    write_index,
-    written_cases,
-)
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import check_dataset, read_centers, read_dataset
+from pedseg.datasets.writing import write_case, write_index, written_cases
 from pedseg.errors import PedsegInputError
 from pedseg.scan import Scan, read_nifti, write_nifti
 

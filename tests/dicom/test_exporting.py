@@ -86,7 +86,7 @@ def test_a_ct_that_cannot_be_referred_to_is_named(writer, drawn):
     odd = replace(ct, uids=tuple(f"{uid}ä" for uid in ct.uids))
     with pytest.raises(PedsegInputError) as caught:
         writer(drawn / "out.dcm", {"Liver": ct.scan.voxels > 300}, odd)
-    assert [problem.file for problem in caught.value.problems] == [str(ct.source.first.path)]
+    assert [problem.file for problem in caught.value.problems] == [str(ct.series.first.path)]
 
 
 def test_what_cannot_go_out_is_said(drawn, capsys):

@@ -210,7 +210,7 @@ def test_another_frame_of_reference_is_refused_unless_asked_for(drawn):
 
     file = draw({"liver": [square(-10, -10, 105)]}, other)
     assert refused(file, ct) == ["E-FRAME"]
-    assert read_rtstruct(file, ct, other_frame=True).masks["liver"] is not None
+    assert read_rtstruct(file, ct, ignore_frame_of_reference=True).masks["liver"] is not None
 
 
 def test_two_rois_of_one_name_are_refused(drawn):
@@ -280,8 +280,8 @@ def test_a_file_that_does_not_come_back_is_not_handed_over(tmp_path, monkeypatch
 
     write_series(tmp_path / "ct", body())
     ct = read_ct(tmp_path / "ct")
-    whole = rtstruct_writing.trace
-    monkeypatch.setattr(rtstruct_writing, "trace", lambda mask: whole(ndimage.binary_fill_holes(mask)))
+    whole = rtstruct_writing.mask_to_polygons
+    monkeypatch.setattr(rtstruct_writing, "mask_to_polygons", lambda mask: whole(ndimage.binary_fill_holes(mask)))
     with pytest.raises(PedsegInputError, match="E-READ-BACK"):
         write_rtstruct(tmp_path / "rs.dcm", {"Liver": nineteen(ct.scan.shape)["Spleen"]}, ct)
     assert [file.name for file in tmp_path.iterdir()] == ["ct"]

@@ -12,7 +12,8 @@ from highdicom.sr.coding import CodedConcept
 from pedseg.dicom.ct_series import read_ct
 from pedseg.dicom.seg import read_seg, write_seg
 from pedseg.errors import PedsegInputError
-from pedseg.importing.dicom_folders import ImportOptions, survey_dicom
+from pedseg.importing.dicom_folders import list_dicom_scans
+from pedseg.importing.scan_sources import ImportOptions
 
 OBLIQUE = (float(np.cos(np.radians(15))), 0.0, float(np.sin(np.radians(15))), 0.0, 1.0, 0.0)
 GRIDS = {
@@ -77,7 +78,7 @@ def test_another_frame_and_another_grid_are_refused(tmp_path):
     seg.save_as(tmp_path / "frame.dcm")
     with pytest.raises(PedsegInputError, match="E-FRAME"):
         read_seg(tmp_path / "frame.dcm", ct)
-    assert read_seg(tmp_path / "frame.dcm", ct, other_frame=True).masks["Liver"] is not None
+    assert read_seg(tmp_path / "frame.dcm", ct, ignore_frame_of_reference=True).masks["Liver"] is not None
     uids = (str(ct.header.StudyInstanceUID), "1.2.9", str(frame))
     write_series(tmp_path / "half", body((24, 20, 8)), origin=(-30.0, -27.0, 101.25), uids=uids)
     with pytest.raises(PedsegInputError, match="E-GEOMETRY"):
@@ -88,7 +89,7 @@ def test_a_seg_beside_its_ct_is_imported_as_its_contours(tmp_path):
     files = write_series(tmp_path / "in" / "ct", body((24, 20, 8)), spacing_mm=(8, 8, 8))
     mask = masks((24, 20, 8))["Kidney_L"]
     by_highdicom(files, mask, "BINARY").save_as(tmp_path / "in" / "seg.dcm")
-    (one,), problems = survey_dicom(tmp_path / "in", ImportOptions())
+    (one,), problems = list_dicom_scans(tmp_path / "in", ImportOptions())
     assert problems == []
     loaded = one.load()
     assert loaded.manual == ("Liver",)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from pedseg.datasets.cases import Case
-from pedseg.evaluation.failures import KINDS, Failure, Look, by_severity, explain, from_contours, from_rows, worst
+from pedseg.evaluation.failure_reasons import Failure, Look, explain
+from pedseg.evaluation.failures import KINDS, by_severity, from_rows, worst
+from pedseg.evaluation.misplacement import from_contours
 from pedseg.evaluation.results import ModelKey
 
 

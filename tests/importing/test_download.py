@@ -43,10 +43,10 @@ def fill(server, servers, folder: Path) -> Path:
     for child in children:
         rows += put_child(server, folder, child)
     kinds = {"series_size_MB": "DOUBLE", "instanceCount": "BIGINT"}
-    columns = ", ".join(f"{name} {kinds.get(name, 'VARCHAR')}" for name in download.FIELDS)
+    columns = ", ".join(f"{name} {kinds.get(name, 'VARCHAR')}" for name in download.COLUMNS)
     with duckdb.connect() as connection:
         connection.execute(f"create table series ({columns})")
-        connection.executemany(f"insert into series values ({', '.join('?' * len(download.FIELDS))})", rows)
+        connection.executemany(f"insert into series values ({', '.join('?' * len(download.COLUMNS))})", rows)
         connection.execute(f"copy series to '{folder / 'index.parquet'}' (format parquet)")
     return folder / "index.parquet"
 

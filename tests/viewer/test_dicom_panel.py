@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pedseg.datasets.reading import load_image, load_labels, read_dataset
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import read_dataset
 from pedseg.dicom.ct_series import read_ct
-from pedseg.dicom.example_patient import hand_over
+from pedseg.dicom.example_patient import write_example_patient
 from pedseg.dicom.rtstruct import read_rtstruct
 from pedseg.viewer.dicom_panel import Desk, desk
 from pedseg.workbook import evaluation_helpers
@@ -18,7 +19,7 @@ def paula(root, tmp_path_factory):
     """The folder of the practice patient."""
     dataset = read_dataset(root / "data_samples" / "Dataset901_Polder")
     case = dataset.cases[0]
-    return hand_over(tmp_path_factory.mktemp("archive"), load_image(case), load_labels(dataset, case))
+    return write_example_patient(tmp_path_factory.mktemp("archive"), load_image(case), load_labels(dataset, case))
 
 
 @pytest.fixture

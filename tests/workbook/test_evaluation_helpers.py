@@ -8,9 +8,11 @@ import json
 import numpy as np
 import pytest
 
-from pedseg.datasets.reading import load_image, load_labels, read_dataset
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import read_dataset
 from pedseg.evaluation import domain_shift as sweeps
-from pedseg.evaluation.failures import Failure, from_contours
+from pedseg.evaluation.failure_reasons import Failure
+from pedseg.evaluation.misplacement import from_contours
 from pedseg.evaluation.results import ModelKey, Results
 from pedseg.evaluation.study import COLUMNS
 from pedseg.learning.inference import predict

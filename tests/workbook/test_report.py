@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pedseg.errors import PedsegInputError
-from pedseg.evaluation.failures import Failure
+from pedseg.evaluation.failure_reasons import Failure
 from pedseg.evaluation.reporting import COLUMNS
 from pedseg.evaluation.statistics import read_rows, story
 from pedseg.organs import EVALUATED

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pedseg.evaluation.failures import KINDS, Failure
+from pedseg.evaluation.failure_reasons import Failure
+from pedseg.evaluation.failures import KINDS
 from pedseg.evaluation.results import ModelKey
 from pedseg.evaluation.statistics import story
 from pedseg.workbook import scores

@@ -1,7 +1,7 @@
-"""A federation on the table: a coordinator and some centers on one mailbox in a folder, one move at a time.
+"""A mailbox federation step by step: a coordinator and some centers on one mailbox in a folder, in this process.
 
-For lessons and tests: between two moves everything that lies in the mailbox can be looked at,
-and spoiled. Grid, letters and centers are the real ones.
+For lessons and tests: between two steps everything in the mailbox can be looked at, and damaged. Grid, messages and
+centers are the real ones.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from pedseg.errors import InputProblem
 from pedseg.federation import _flower
-from pedseg.federation.averaging import to_arrays, to_weights
+from pedseg.federation.config import MailboxConfig
 from pedseg.federation.keys import COORDINATOR, make_keys
 from pedseg.federation.mailbox.center import CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
-from pedseg.federation.mailbox.messages import ANSWERS, QUESTIONS, WEIGHTS, split, stem_of
-from pedseg.federation.mailbox.run_state import resume
-from pedseg.federation.mailbox.storage import open_store
+from pedseg.federation.mailbox.messages import REPLIES, REQUESTS, WEIGHTS, split, stem_of
+from pedseg.federation.mailbox.object_store import open_store
+from pedseg.federation.mailbox.outbox import resume
 
 
-def add_place(message: Message, context: Context) -> Message:
-    """Training in one line: every weight plus the center's place plus one. Counts its calls in its memory."""
+def add_index(message: Message, context: Context) -> Message:
+    """A client app in place of training: adds the center's index plus one to every weight, and counts its calls."""
     calls = int(str(_flower.metrics_of(context.state)["calls"]["n"])) + 1 if "calls" in context.state else 1
     context.state["calls"] = MetricRecord({"n": calls})
     step = np.float32(int(context.node_config["partition-id"]) + 1)
@@ -39,78 +39,79 @@ class Demo:
     """The members of a federation with fresh keys, and their mailbox in `folder`/box, which is emptied first."""
 
     def __init__(
-        self,
-        folder: Path,
-        names: Sequence[str] = ("Polder", "Neckar"),
-        app: Callable[[Message, Context], Message] = add_place,
+        self, folder: Path, names: Sequence[str] = ("Polder", "Neckar"),
+        app: Callable[[Message, Context], Message] = add_index, config: MailboxConfig = MailboxConfig(poll=0.05),
         **options,
-    ) -> None:
+    ) -> None:  # fmt: skip
         shutil.rmtree(folder, ignore_errors=True)
-        self.folder, self.box, self.names, self.app, self.options = folder, folder / "box", names, app, options
+        self.folder, self.box, self.names, self.app = folder, folder / "box", names, app
+        self.config, self.options = config, options
         self.keys = {name: make_keys(name) for name in (COORDINATOR, *names)}
         self.grid = self.coordinator()
         self.centers = {name: self.center(name) for name in names}
-        self._asked: list[str] = []
+        self._sent: list[str] = []
 
     def coordinator(self) -> MailboxGrid:
-        """The coordinator as it comes up after a crash: with its keys and its folder, and nothing else."""
+        """The coordinator as it starts after a crash: with its keys and its folder, and nothing else."""
         members = [self.keys[name].member for name in self.names]
-        run = resume(self.folder / COORDINATOR, "on the table")
-        place, own = open_store(self.box), self.keys[COORDINATOR]
-        return MailboxGrid(place, own, members, run, poll_seconds=0.05, **self.options)
+        run = resume(self.folder / COORDINATOR, "demo")
+        return MailboxGrid(open_store(self.box), self.keys[COORDINATOR], members, run, self.config, **self.options)
 
     def center(self, name: str) -> CenterMailbox:
-        """A center as it comes up after a crash."""
+        """A center as it starts after a crash."""
         coordinator, state = self.keys[COORDINATOR].member, self.folder / name
         return CenterMailbox(open_store(self.box), self.keys[name], coordinator, {}, state, self.app)
 
     def messages(self, round_: int, weights: Mapping[str, NDArray]) -> list[Message]:
-        """The questions of a round, as a strategy makes them."""
-        content = RecordDict({"arrays": to_arrays(weights), "config": ConfigRecord({"server-round": round_})})
+        """The messages of a round, as a strategy makes them."""
+        content = RecordDict({"arrays": _flower.to_arrays(weights), "config": ConfigRecord({"server-round": round_})})
         return [Message(content, node, "train") for node in self.grid.get_node_ids()]
 
-    def ask(self, round_: int, weights: Mapping[str, NDArray]) -> list[str]:
-        """The coordinator puts the model and the questions of a round into the mailbox."""
-        self._asked = list(self.grid.push_messages(self.messages(round_, weights)))
-        return self._asked
+    def send(self, round_: int, weights: Mapping[str, NDArray]) -> list[str]:
+        """The coordinator writes the model and the requests of a round into the mailbox."""
+        self._sent = list(self.grid.push_messages(self.messages(round_, weights)))
+        return self._sent
 
-    def turn(self, *names: str) -> list[InputProblem]:
-        """The named centers, or all, look once into the mailbox; what they refused."""
-        events = [event for name in names or self.names for event in self.centers[name].turn()]
+    def poll(self, *names: str) -> list[InputProblem]:
+        """The named centers, or all, poll the mailbox once; what they refused."""
+        events = [event for name in names or self.names for event in self.centers[name].poll()]
         return [event.problem for event in events if event.problem]
 
-    def answers(self) -> dict[str, dict[str, NDArray]]:
-        """The coordinator looks once into the mailbox: new good answers, by the name of the center."""
+    def receive(self) -> dict[str, dict[str, NDArray]]:
+        """The coordinator polls the mailbox once: the weights of new good replies, by the name of the center."""
         names = dict(zip(self.grid.get_node_ids(), self.names, strict=True))
-        found = self.grid.pull_messages(self._asked)
-        return {names[a.metadata.src_node_id]: to_weights(_flower.arrays_of(a.content)["arrays"]) for a in found}
+        replies = self.grid.pull_messages(self._sent)
+        return {
+            names[reply.metadata.src_node_id]: _flower.to_weights(_flower.arrays_of(reply.content)["arrays"])
+            for reply in replies
+        }
 
-    def look_again(self) -> None:
-        """Everybody trusts nothing that was seen before, and puts back what is missing."""
+    def repair(self) -> None:
+        """All members trust nothing that was seen before, and write again what is missing."""
         self.grid.repair()
         for center in self.centers.values():
-            center.look_again()
+            center.repair()
 
     def files(self, folder: str, round_: int | None = None) -> list[Path]:
         """The objects in one folder of the mailbox, all or those of a round."""
         files = sorted((self.box / folder).iterdir())
-        return [file for file in files if round_ is None or _round(file) == round_]
+        return [file for file in files if round_ is None or _round_of(file) == round_]
 
-    def question(self, name: str, round_: int) -> Path:
-        """The object with a center's question of a round."""
-        return self.files(f"{QUESTIONS}/{name}", round_)[-1]
+    def request(self, name: str, round_: int) -> Path:
+        """The object with a center's request of a round."""
+        return self.files(f"{REQUESTS}/{name}", round_)[-1]
 
-    def answer(self, name: str, round_: int) -> Path:
-        """The object with a center's answer of a round."""
-        return self.files(f"{ANSWERS}/{name}", round_)[-1]
+    def reply(self, name: str, round_: int) -> Path:
+        """The object with a center's reply of a round."""
+        return self.files(f"{REPLIES}/{name}", round_)[-1]
 
-    def lose(self) -> None:
-        """The storage forgets everything."""
-        for folder in (WEIGHTS, *(f"{way}/{name}" for way in (QUESTIONS, ANSWERS) for name in self.names)):
+    def delete_all(self) -> None:
+        """The store loses everything."""
+        for folder in (WEIGHTS, *(f"{way}/{name}" for way in (REQUESTS, REPLIES) for name in self.names)):
             for file in self.files(folder):
                 file.unlink()
 
 
-def _round(file: Path) -> int | None:
+def _round_of(file: Path) -> int | None:
     parts = split(stem_of(file.name))
     return parts[1] if parts else None
