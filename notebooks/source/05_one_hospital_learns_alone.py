@@ -78,12 +78,12 @@ from pedseg.datasets.loading import load_image, load_labels
 
 child = polder.split("test")[0]
 ct, truth = load_image(child), load_labels(polder, child).voxels
-drawn = predict(network, ct, plan)
+predicted = predict(network, ct, plan)
 
 # %% slide
 shown = ["Liver", "Spleen", "Kidney_L", "Kidney_R", "Bowel^Stomach"]
 z = figures.fullest(truth, organs=shown)
-picture = figures.slice_figure(ct, index=z, truth=truth, prediction=drawn, organs=shown)
+picture = figures.slice_figure(ct, index=z, truth=truth, prediction=predicted, organs=shown)
 figures.show(picture, "True contours (solid) and drawn ones (dashed), Polder.")
 
 # %% [markdown]
@@ -98,10 +98,10 @@ figures.show(picture, "True contours (solid) and drawn ones (dashed), Polder.")
 # %% exercise
 import numpy as np
 
-true_liver, drawn_liver = truth == 1, drawn == 1
-shared = np.count_nonzero(true_liver & drawn_liver)
-dsc = 2 * shared / (np.count_nonzero(true_liver) + np.count_nonzero(drawn_liver))  # answer
-dsc = lesson.check("dice", dsc, truth=true_liver, prediction=drawn_liver)
+true_liver, predicted_liver = truth == 1, predicted == 1
+shared = np.count_nonzero(true_liver & predicted_liver)
+dsc = 2 * shared / (np.count_nonzero(true_liver) + np.count_nonzero(predicted_liver))  # answer
+dsc = lesson.check("dice", dsc, truth=true_liver, prediction=predicted_liver)
 
 # %% [markdown] answer
 # Dice rewards overlap and knows nothing of distances: a thin organ that is one voxel off loses half of it, a liver
@@ -177,7 +177,7 @@ away_drawn = predict(network, away, plan)
 # %% slide
 z_away = figures.fullest(away_truth, organs=["Kidney_R"])
 pictures = {
-    "home": (ct, {"index": z, "truth": truth, "prediction": drawn}),
+    "home": (ct, {"index": z, "truth": truth, "prediction": predicted}),
     "away": (away, {"index": z_away, "truth": away_truth, "prediction": away_drawn}),
 }
 picture = figures.slices_figure(pictures, organs=shown)

@@ -29,7 +29,7 @@ from pedseg.phantoms.ct_scanner import scan_ct
 
 about = {"age_years": 3, "seed": 21, "tumor": "neuroblastoma", "side": "left"}
 children = {"on the back": Child(**about), "on the side": Child(**about, roll_deg=-75)}
-scans = {name: scan_ct(make_phantom(one), POLDER_PORTAL, seed=21) for name, one in children.items()}
+scans = {key: scan_ct(make_phantom(c), POLDER_PORTAL, seed=21) for key, c in children.items()}
 
 # %% [markdown]
 # > Two things change: gas rises to what is now the top, and the table touches another side. The organs of these
@@ -52,13 +52,13 @@ from pedseg.organs import EVALUATED
 study = lesson.study()
 together, plan = load_network(find_weights(study, "federated"))
 as_it_lies = replace(plan, orientation="none")
-drawn = {name: predict(together, ct, as_it_lies) for name, (ct, _) in scans.items()}
+predicted = {name: predict(together, ct, as_it_lies) for name, (ct, _) in scans.items()}
 
 # %% slide
 shown = ["Liver", "Spleen", "Kidney_L", "Kidney_R", "Bowel^Stomach"]
 level, pictures = figures.fullest(scans["on the back"][1].voxels, organs=shown), {}
 for name, (ct, truth) in scans.items():
-    pictures[name] = (ct, {"truth": truth.voxels, "prediction": drawn[name]})
+    pictures[name] = (ct, {"truth": truth.voxels, "prediction": predicted[name]})
 picture = figures.slices_figure(pictures, index=level, organs=shown, names=True)
 figures.show(picture, "A child on its back and on its side: truth solid, drawn dashed.")
 
@@ -103,11 +103,12 @@ angle_deg = lesson.check("long axis", angle_deg, places_mm=places_mm)
 from pedseg.learning.orientation import to_supine, roll_deg
 
 print(f"by {angle_deg:.0f}° or {angle_deg - 180:.0f}°; the bones say: {roll_deg(ct):.0f}°")
-scans["on the side, turned first"] = ct, truth
-drawn["on the side, turned first"] = predict(together, ct, replace(plan, orientation="reorient"))
+reoriented = "on the side, turned first"
+scans[reoriented] = ct, truth
+predicted[reoriented] = predict(together, ct, replace(plan, orientation="reorient"))
 marks = {}
 for name, (ct, truth) in scans.items():
-    scored = score_case(truth.voxels, drawn[name], ct.spacing_mm, EVALUATED)
+    scored = score_case(truth.voxels, predicted[name], ct.spacing_mm, EVALUATED)
     marks[name] = {mark.organ: (mark.dsc, mark.dsc, mark.dsc) for mark in scored}
     print(f"{name}: mean DSC {np.mean([dsc for dsc, *_ in marks[name].values()]):.2f}")
 chart = charts.dots(marks, x="DSC of one child")
@@ -296,9 +297,9 @@ for child in lesson.progress(load_labeled_scans(polder, neckar), text="children"
 for share in (0, 0.1, 0.25, 0.5, 1):
     kept = [(gone, ml[ml >= share * mean_ml].sum()) for gone, ml in sides]
     false_ml = sum(ml for gone, ml in kept if gone)
-    found = [ml > 0 for gone, ml in kept if not gone]
+    detected = [ml > 0 for gone, ml in kept if not gone]
     line = {"limit": f"{share:.0%} of the mean", "false kidney (mL)": round(false_ml, 1)}
-    lines.append(line | {"true kidneys left": f"{sum(found)} of {len(found)}"})
+    lines.append(line | {"true kidneys left": f"{sum(detected)} of {len(detected)}"})
 scores.shown(lines, "Polder's network in six children")
 
 # %% [markdown]
@@ -328,9 +329,9 @@ from pedseg.evaluation.failures import read_failures, worst
 
 files = weight_files(study)
 test_children = lesson.progress(load_labeled_scans(polder, neckar), text="children")
-here = find_misplaced(files, test_children)  # the six sample children, drawn now
-found = read_failures(study) or here
-scores.shown(scores.kinds(found), "How often, by network")
+here = find_misplaced(files, test_children)  # the six sample children, predicted now
+failures = read_failures(study) or here
+scores.shown(scores.kinds(failures), "How often, by network")
 
 # %% [markdown]
 # A count by kind says more than a mean DSC. A network that swaps has a problem with sides, one that leaks has one with
@@ -338,7 +339,7 @@ scores.shown(scores.kinds(found), "How often, by network")
 # and makes such an error likely. It is a suspicion, not a proof.
 
 # %%
-scores.shown(scores.sentences(worst(found, 6)), "The worst failures")
+scores.shown(scores.sentences(worst(failures, 6)), "The worst failures")
 
 # %% [markdown]
 # Every failure carries the **voxel** where it is worst, so nobody has to search. Here is the worst one among the sample
@@ -353,7 +354,7 @@ scan = load_image(case)
 view = {"truth": load_labels(home, case).voxels, "organs": [failure.organ]}
 network, own_plan = load_network(files[failure.model_key])
 view["prediction"] = predict(network, scan, own_plan)
-lesson.say(failure.sentence)
+lesson.show_message(failure.sentence)
 picture = figures.planes_figure(scan, failure.voxel, **view)
 figures.show(picture, f"Three planes through the place. {failure.sentence}")
 

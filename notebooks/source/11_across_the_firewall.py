@@ -36,7 +36,7 @@ weights = {"kernel": np.linspace(-0.5, 0.5, 9), "bias": np.array([0.25])}
 
 
 # %%
-def put(name, weights, arrived=1.0):  # `arrived`: the share that has come through so far
+def put(name, weights, arrived=1.0):  # `arrived`: the fraction that has been transmitted so far
     raw = np.concatenate([weights["kernel"], weights["bias"]]).astype("<f4").tobytes()
     (folder / name).write_bytes(raw[: int(len(raw) * arrived)])
 

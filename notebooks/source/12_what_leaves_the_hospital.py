@@ -126,8 +126,8 @@ figures.show(charts.bars(ratios, x="drawn after the update, as a share of before
 from pedseg.federation.privacy.differential_privacy import epsilon
 
 for noise in (0.5, 2, 10, 40):
-    told = [f"{rounds:3} rounds: ε = {epsilon(noise, rounds):8.2f}" for rounds in (1, 10)]
-    print(f"noise {noise:>4} ×  ", "   ".join(told))
+    promises = [f"{rounds:3} rounds: ε = {epsilon(noise, rounds):8.2f}" for rounds in (1, 10)]
+    print(f"noise {noise:>4} ×  ", "   ".join(promises))
 
 # %% [markdown]
 # Every round tells a little more, so ε grows with the rounds.

@@ -12,7 +12,8 @@
 # folder of your own in her place whenever you like. Nothing leaves this computer.
 
 # %%
-from pedseg.dicom import ct_series, deidentification, dicom_files, exporting, example_patient, rtstruct
+from pedseg.dicom import ct_series, deidentification, dicom_files
+from pedseg.dicom import example_patient, exporting, rtstruct
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.workbook import figures, lesson
 
@@ -20,7 +21,8 @@ lesson.setup()
 dataset = lesson.samples()[0]
 child = dataset.cases[0]
 truth = load_labels(dataset, child)
-folder = example_patient.write_example_patient(lesson.runs() / "archive", load_image(child), truth)
+archive = lesson.runs() / "archive"
+folder = example_patient.write_example_patient(archive, load_image(child), truth)
 print(folder.name)
 
 # %% [markdown]
@@ -139,12 +141,12 @@ from pedseg.learning import training
 
 network, plan = training.load_network(find_weights(lesson.study(), "federated"))
 predicted = predict_scans.predict_scan(network, plan, ct.scan, folder)
-notes = exporting.export(predicted, here / "contours.dcm", kind="rtstruct", ct=ct)
+messages = exporting.export(predicted, here / "contours.dcm", kind="rtstruct", ct=ct)
 back = rtstruct.read_rtstruct(here / "contours.dcm", ct)
 expected = exporting.masks_on_ct(predicted, ct, folder)
 same = [name for name, mask in expected.items() if (mask == back.masks[name]).all()]
 print(len(same), "of", len(back.masks), "organs come back voxel by voxel")
-print(*notes, sep="\n")
+print(*messages, sep="\n")
 
 # %%
 contours = {"truth": truth.voxels, "prediction": to_ras(predicted).voxels}

@@ -108,7 +108,7 @@ def shift_costs(study: Path) -> pd.DataFrame:
     """What each factor costs each kind of model, as recorded; else a few factors, measured now on a few children."""
     if not (study / "shift.json").is_file():
         out = lesson.runs() / f"factors-{study.name}-{lesson.size()}"
-        lesson.say("No recorded costs are here: a few causes are measured now, on a few children.")
+        lesson.show_message("No recorded costs are here: a few causes are measured now, on a few children.")
         measured = evaluate_shift(study, out, patients=lesson.budget(2, test=1), names=A_FEW, workers=1)
         for _ in lesson.progress(measured, text="causes"):
             memory.release_memory()
