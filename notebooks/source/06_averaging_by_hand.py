@@ -104,10 +104,10 @@ for name, (weights, which) in lesson.progress(pupils.items(), len(pupils), "trai
 watched = [case for c in centers for case in load_cases(c, c.split("validation")[:2], plan)]
 
 
-def dice_along(one, other):
+def dice_along(first, second):
     network, points = build(plan), []
     for a in np.linspace(0, 1, lesson.budget(7, test=3)):
-        set_weights(network, {name: (1 - a) * one[name] + a * other[name] for name in one})
+        set_weights(network, {name: (1 - a) * first[name] + a * second[name] for name in first})
         points.append((a, mean_dice(network, watched, plan)))
     return points
 
@@ -141,7 +141,7 @@ figures.show(chart, "Mean DSC of mixtures of two networks, by share of the secon
 from pedseg.federation.client_app import round_seed
 
 rounds, steps_a_round = 2, lesson.budget(25, test=2)
-shares = [len(each) / sum(map(len, children)) for each in children]
+shares = [len(group) / sum(map(len, children)) for group in children]
 weights = start
 for number in range(1, rounds + 1):
     schedule = {"steps": steps_a_round, "total_steps": rounds * steps_a_round}

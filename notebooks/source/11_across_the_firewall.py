@@ -36,7 +36,7 @@ weights = {"kernel": np.linspace(-0.5, 0.5, 9), "bias": np.array([0.25])}
 
 
 # %%
-def put(name, weights, arrived=1.0):  # `arrived`: the share that has come through the line so far
+def put(name, weights, arrived=1.0):  # `arrived`: the fraction that has been transmitted so far
     raw = np.concatenate([weights["kernel"], weights["bias"]]).astype("<f4").tobytes()
     (folder / name).write_bytes(raw[: int(len(raw) * arrived)])
 
@@ -142,7 +142,7 @@ found_by = lesson.check("what finds a swap", found_by)
 # weight: Polder 1, Neckar 2. The coordinator sends, the hospitals poll, the coordinator receives.
 
 # %%
-from pedseg.federation.mailbox.demo import Demo
+from mailbox_demo import Demo  # the file beside this notebook
 
 demo = Demo(lesson.runs() / "demo")
 demo.send(1, weights)
@@ -218,12 +218,16 @@ print("let in:", list(demo.receive()))
 
 # %%
 from pedseg.federation import transports
+from pedseg.federation.client_app import app
 from pedseg.federation.config import FederationConfig
+from pedseg.federation.in_process import InProcessGrid
+from pedseg.federation.rounds import train_rounds
 
 short = {"rounds": 2, "local_steps": lesson.budget(10, test=2), "seed": 0}
 short["data"] = lesson.centers()[0].folder.parent
-config = FederationConfig(**short, out=lesson.runs() / "in_process")
-here = list(lesson.progress(transports.federate(config), 2, "in one program"))
+config = FederationConfig(**short, out=None)
+grid = InProcessGrid(app, [{}, {}], config.to_run_config(), workers=1)
+here = list(lesson.progress(train_rounds(grid, config), 2, "in one program"))
 config = FederationConfig(**short, out=lesson.runs() / "across")
 there = list(lesson.progress(transports.federate(config, "mailbox"), 2, "through a mailbox"))
 print("in one program:   ", here[-1].sha256)
