@@ -145,8 +145,10 @@ def misplaced_organs(
 ) -> list[Failure]:
     """What is misplaced in one predicted label map of a scan from a data set."""
     assert scan.record is not None
-    options = {"tested_on": scan.tested_on, "usual_phase": usual_phase}
-    return from_contours(scan.truth, predicted, scan.image.spacing_mm, scan.record, model_key, **options)
+    return from_contours(
+        scan.truth, predicted, scan.image.spacing_mm, scan.record, model_key,
+        tested_on=scan.tested_on, usual_phase=usual_phase,
+    )  # fmt: skip
 
 
 def find_misplaced(files: Mapping[ModelKey, Path], scans: Iterable[LabeledScan]) -> list[Failure]:
