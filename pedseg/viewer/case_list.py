@@ -19,7 +19,7 @@ from pedseg.evaluation.trained_models import LazyPredictions, weight_files
 from pedseg.organs import organ
 from pedseg.phantoms.centers import CENTERS, Center, PlannedScan, simulate_scan
 from pedseg.scan import Scan, to_ras
-from pedseg.workbook.slice_viewer import Sight
+from pedseg.workbook.slice_viewer import CaseImages
 
 ON_THE_SIDE = next(cause for cause in SHIFT_FACTORS if cause.name == "on the side; as they lie")
 SAMPLE, STUDY, SIDE = "sample", "study", "on the side"
@@ -98,14 +98,14 @@ def describe(case: Case) -> str:
     return case.name + age + "".join(gone)
 
 
-def picture_cases(datasets: list[DataSet], study: Path) -> dict[str, Callable[[], Sight]]:
+def picture_cases(datasets: list[DataSet], study: Path) -> dict[str, Callable[[], CaseImages]]:
     """What the picture engine opens, by title: every test child, contoured by a study's models when asked for."""
     models = weight_files(study)
 
-    def open_case(dataset: DataSet, case: Case) -> Sight:
+    def open_case(dataset: DataSet, case: Case) -> CaseImages:
         scan = load_image(case)
         truth = load_labels(dataset, case).voxels if case.label_file else None
-        return Sight(scan, truth, LazyPredictions(scan, models))
+        return CaseImages(scan, truth, LazyPredictions(scan, models))
 
     return {
         f"{dataset.center}: {describe(case)}": lambda dataset=dataset, case=case: open_case(dataset, case)  # type: ignore[misc]

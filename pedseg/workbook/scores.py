@@ -18,7 +18,7 @@ import pandas as pd
 from pedseg import memory
 from pedseg.evaluation.domain_shift import evaluate_shift
 from pedseg.evaluation.failure_reasons import KINDS, Failure
-from pedseg.evaluation.results import ModelKey, Results, display_name, organ_mean
+from pedseg.evaluation.results import ModelKey, Results, display_name
 from pedseg.evaluation.statistics import KIDNEYS
 from pedseg.organs import organ
 from pedseg.workbook import lesson
@@ -44,7 +44,7 @@ def means(rows: pd.DataFrame, measure: str = "dsc") -> dict[ModelKey, dict[str, 
     """Mean over the evaluated organs: `means[model][center tested]`; each organ weighs the same."""
     results = Results(rows)
     table = {
-        key: {c: organ_mean(results, key, c, measure, results.evaluated).mean for c in results.centers}
+        key: {c: results.organ_mean(key.at(c), measure, results.evaluated).mean for c in results.centers}
         for key in sorted(results.model_keys, key=_place)
     }
     return {key: {c: mean for c, mean in line.items() if mean is not None} for key, line in table.items()}
@@ -55,7 +55,7 @@ def by_organ(rows: pd.DataFrame, center: str, measure: str = "dsc") -> dict[Mode
     results = Results(rows)
     table: dict[ModelKey, dict[str, Interval]] = {}
     for key in sorted(results.model_keys, key=_place):
-        lines = {name: organ_mean(results, key, center, measure, [name]) for name in results.evaluated}
+        lines = {name: results.organ_mean(key.at(center), measure, [name]) for name in results.evaluated}
         table[key] = {
             name: _with_interval(line.mean, (line.low, line.high))
             for name, line in lines.items()
