@@ -366,7 +366,7 @@ def speaks(problem: InputProblem) -> bool:
 
 
 def test_the_sound_centers_have_no_finding(sound):
-    assert [one.center for one in reading.read_centers(sound)] == ["Polder", "Neckar"]
+    assert [dataset.center for dataset in reading.read_centers(sound)] == ["Polder", "Neckar"]
 
 
 @pytest.mark.parametrize(("code", "damage"), BAD.values(), ids=BAD)
@@ -390,8 +390,8 @@ def test_one_error_holds_the_findings_of_all_centers(centers):
     (centers / "letters").mkdir()
     with pytest.raises(PedsegInputError) as caught:
         reading.read_centers(centers)
-    found = {(problem.code, Path(problem.file).relative_to(centers).as_posix()) for problem in caught.value.problems}
-    assert found == {
+    problems = {(problem.code, Path(problem.file).relative_to(centers).as_posix()) for problem in caught.value.problems}
+    assert problems == {
         ("E-SPLIT", "Dataset901_Polder/cases.tsv"),
         ("E-NIFTI-DAMAGED", "Dataset901_Polder/imagesTr/c1_0000.nii.gz"),
         ("E-NOT-NIFTI", "Dataset902_Neckar/labelsTs/c2.nii.gz"),
@@ -407,7 +407,7 @@ def test_image_and_label_map_of_one_case_are_both_reported(polder):
 
 def test_an_unknown_organ_comes_with_the_nearest_name(polder):
     names({"Liver": 1, "Spleen": 2, "Kidny_L": 4, "Kidney_R": 5})(polder)
-    (problem,) = [one for one in reading.check_dataset(polder) if one.code == "E-ORGAN-UNKNOWN"]
+    (problem,) = [problem for problem in reading.check_dataset(polder) if problem.code == "E-ORGAN-UNKNOWN"]
     assert "'Kidny_L'" in problem.problem
     assert "Did you mean Kidney_L?" in problem.remedy
     assert "organ_names.tsv" in problem.remedy
@@ -415,7 +415,7 @@ def test_an_unknown_organ_comes_with_the_nearest_name(polder):
 
 def test_labels_without_a_name_are_listed_with_their_counts(polder):
     drawn(lambda v: np.where(v == 1, 77, v).astype(np.uint8))(polder)
-    (problem,) = [one for one in reading.check_dataset(polder) if one.code == "E-LABEL-VALUES"]
+    (problem,) = [problem for problem in reading.check_dataset(polder) if problem.code == "E-LABEL-VALUES"]
     assert "77 (12 voxels)" in problem.problem
 
 

@@ -176,7 +176,7 @@ def test_every_column_of_a_data_set_is_documented(root):
 
 
 def test_every_column_of_the_results_is_documented(root):
-    from pedseg.evaluation.reporting import COLUMNS
+    from pedseg.evaluation.results import COLUMNS
 
     assert documented(root, "## cases.csv") == [*COLUMNS]
 

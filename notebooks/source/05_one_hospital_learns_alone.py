@@ -10,7 +10,7 @@
 # - name a cause for it.
 
 # %%
-from pedseg.workbook import charts, evaluation_helpers, figures, lesson, scores
+from pedseg.workbook import charts, figures, lesson, scores
 
 lesson.setup()
 
@@ -114,9 +114,14 @@ dsc = lesson.check("dice", dsc, truth=true_liver, prediction=predicted_liver)
 # from another hospital.
 
 # %%
-centers = [polder, neckar]
-rows = evaluation_helpers.examine(network, plan, centers, model="local", trained_on="Polder")
-means = scores.means(rows)["Polder alone"]
+from pedseg.evaluation.results import ModelKey
+from pedseg.evaluation.scoring import load_labeled_scans, score
+from pedseg.evaluation.trained_models import TrainedModel
+
+local = ModelKey("local", "Polder")
+test_children = lesson.progress(load_labeled_scans(polder, neckar), text="testing")
+rows = score(TrainedModel(network, plan, local), test_children)
+means = scores.means(rows)[local]
 print(f"home (Polder): {means['Polder']:.3f}   away (Neckar): {means['Neckar']:.3f}")
 
 # %% [markdown]
@@ -134,7 +139,7 @@ drop = lesson.check("drop", drop, home=means["Polder"], away=means["Neckar"])
 
 # %%
 homes = {"at home (Polder)": "Polder", "away (Neckar)": "Neckar"}
-organs = {text: scores.by_organ(rows, name)["Polder alone"] for text, name in homes.items()}
+organs = {text: scores.by_organ(rows, name)[local] for text, name in homes.items()}
 chart = charts.dots(organs, x="mean DSC with 95 % interval")
 figures.show(chart, "DSC by organ for Polder's network at home and at Neckar.")
 
@@ -147,9 +152,9 @@ figures.show(chart, "DSC by organ for Polder's network at home and at Neckar.")
 # rule corrects for it.
 
 # %%
-from pedseg.evaluation.statistics import story
+from pedseg.evaluation.statistics import summarize_rows
 
-(line,) = story(rows)["drops"]
+(line,) = summarize_rows(rows)["drops"]
 worse = line["worse_than_at_home"]
 print(f"significantly worse away in {len(worse)} of {line['organs']} organs", *worse)
 
@@ -163,9 +168,8 @@ print(f"significantly worse away in {len(worse)} of {line['organs']} organs", *w
 # Look at the child from Neckar whose right kidney this network drew worst.
 
 # %%
-kidneys = [row for row in rows if row["organ"] == "Kidney_R" and row["present"]]
-abroad = [row for row in kidneys if row["tested_on"] == "Neckar"]
-worst = min(abroad, key=lambda row: row["dsc"])
+abroad = rows[(rows["organ"] == "Kidney_R") & (rows["tested_on"] == "Neckar")]
+worst = abroad.loc[abroad["dsc"].idxmin()]
 case = next(case for case in neckar.cases if case.name == worst["case"])
 away, away_truth = load_image(case), load_labels(neckar, case).voxels
 away_drawn = predict(network, away, plan)

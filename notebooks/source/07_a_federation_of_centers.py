@@ -10,7 +10,7 @@
 # - say when "as good as" is a finding and when it is only a failure to find a difference.
 
 # %%
-from pedseg.workbook import charts, evaluation_helpers, figures, lesson, scores
+from pedseg.workbook import charts, figures, lesson, scores
 
 lesson.setup()
 
@@ -96,13 +96,17 @@ megabytes = lesson.check("traffic", megabytes, weights=size, centers=2, rounds=r
 # The network that both hospitals own together meets the test children of both.
 
 # %%
+from pedseg.evaluation.results import ModelKey
+from pedseg.evaluation.scoring import load_labeled_scans, score
+from pedseg.evaluation.trained_models import TrainedModel
 from pedseg.learning.network import build, set_weights
 
 plan = round_.plan
 network = build(plan)
 set_weights(network, weights)
-live = evaluation_helpers.examine(network, plan, centers, model="federated", trained_on="both")
-for center, mean in scores.means(live)["federated"].items():
+model = TrainedModel(network, plan, ModelKey("federated", "Polder+Neckar"))
+children = lesson.progress(load_labeled_scans(*centers), text="testing")
+for center, mean in scores.means(score(model, children))[model.key].items():
     print(f"tested in {center}: mean DSC {mean:.3f}")
 
 # %% [markdown]
@@ -136,9 +140,9 @@ figures.show(chart, "Mean DSC of each model (rows) in each hospital (columns).")
 # own.)
 
 # %% exercise
-home = means["Neckar alone"]["Neckar"]
-away = means["Polder alone"]["Neckar"]
-federated = means["federated"]["Neckar"]
+home = means[ModelKey("local", "Neckar")]["Neckar"]
+away = means[ModelKey("local", "Polder")]["Neckar"]
+federated = next(line for key, line in means.items() if key.model == "federated")["Neckar"]
 recovered = (federated - away) / (home - away)  # answer
 recovered = lesson.check("recovered", recovered, home=home, away=away, federated=federated)
 print(f"{recovered:.2f} of the drop is won back")
@@ -169,9 +173,9 @@ figures.show(chart, "DSC by organ for all models in Neckar's test children.")
 # equivalent either. Who only wants to be safe asks one side: **not worse** than the other by more than the margin.
 
 # %%
-from pedseg.evaluation.statistics import story
+from pedseg.evaluation.statistics import summarize_rows
 
-statistics = story(rows)
+statistics = summarize_rows(rows)
 for line in statistics["drops"]:
     worse = len(line["worse_than_the_local_model_there"])
     print(f"{line['trained_on']} alone, in {line['tested_on']}: worse in {worse} of 9 organs")

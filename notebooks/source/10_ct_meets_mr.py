@@ -98,9 +98,9 @@ from dataclasses import replace
 from pedseg.learning.augmentation import body_of, random_gin
 from pedseg.learning.preprocessing import prepare
 from pedseg.learning.training import load_weights
+from pedseg.evaluation.trained_models import find_weights
 
-study = lesson.study()
-_, ct_plan, _ = load_weights(sorted(study.rglob("seed0_federated.safetensors"))[0])
+_, ct_plan, _ = load_weights(find_weights(lesson.study(), "federated"))
 by_body = {"intensity": "body", "clip_hu": (-3, 3), "mean_hu": 0, "sd_hu": 1}
 plan = replace(ct_plan, **by_body, orientation="none")
 case = prepare(ct, plan, truth)

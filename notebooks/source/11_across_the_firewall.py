@@ -142,7 +142,7 @@ found_by = lesson.check("what finds a swap", found_by)
 # weight: Polder 1, Neckar 2. The coordinator sends, the hospitals poll, the coordinator receives.
 
 # %%
-from pedseg.federation.mailbox.demo import Demo
+from mailbox_demo import Demo  # the file beside this notebook
 
 demo = Demo(lesson.runs() / "demo")
 demo.send(1, weights)

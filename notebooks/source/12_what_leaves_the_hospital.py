@@ -10,7 +10,7 @@
 # - hide every single update behind masks that vanish in the sum, and say what this does not solve.
 
 # %%
-from pedseg.workbook import charts, evaluation_helpers, figures, lesson
+from pedseg.workbook import charts, figures, lesson
 
 lesson.setup()
 
@@ -59,10 +59,11 @@ share = lesson.check("share of the weights", share, weights=weights, everything=
 # it. The child that was trained on has lost a kidney to its tumor. We do not know which one.
 
 # %%
+from pedseg.evaluation.trained_models import find_weights
 from pedseg.learning.network import build, get_weights, set_weights
 from pedseg.learning.training import load_cases, load_weights, train
 
-before, plan, _ = load_weights(evaluation_helpers.weight_files(lesson.study())["federated"])
+before, plan, _ = load_weights(find_weights(lesson.study(), "federated"))
 
 
 def update_of(child, hospital):
@@ -76,8 +77,9 @@ def update_of(child, hospital):
 
 
 # %%
+from attribute_inference import predicted_volumes_ml, volume_ratios  # beside this notebook
+
 from pedseg.datasets.loading import load_image
-from pedseg.federation.privacy.attribute_inference import predicted_volumes_ml, volume_ratios
 
 kidneys = {"Kidney_L", "Kidney_R"}
 home, own = lesson.centers()[0], lesson.samples()[0]
@@ -181,12 +183,11 @@ figures.show(chart, "Mean DSC of the averaged network by noise, for 2, 5 and 20 
 # makes them again, with `pedseg federate --clipping-norm … --noise-multiplier …` for your own scans).
 
 # %%
-import csv
+import pandas as pd
 
 from pedseg.workbook import scores
 
-with (lesson.recorded("noise") / "noise.csv").open() as table:
-    by_noise, labels = scores.by_noise(csv.DictReader(table))
+by_noise, labels = scores.by_noise(pd.read_csv(lesson.recorded("noise") / "noise.csv"))
 chart = charts.by_level(by_noise, labels, x=x, y="mean DSC of seven organs")
 means = {n: {z: round(np.mean(v), 2) for z, v in line.items()} for n, line in by_noise.items()}
 figures.show(chart, f"Mean DSC after whole trainings by hospitals and noise: {means}.")

@@ -15,7 +15,7 @@
 from pedseg.dicom import ct_series, deidentification, dicom_files
 from pedseg.dicom import example_patient, exporting, rtstruct
 from pedseg.datasets.loading import load_image, load_labels
-from pedseg.workbook import evaluation_helpers, figures, lesson
+from pedseg.workbook import figures, lesson
 
 lesson.setup()
 dataset = lesson.samples()[0]
@@ -135,16 +135,16 @@ kidney = lesson.check("empty contour", kidney)
 # On the command line: `pedseg predict FOLDER --model WEIGHTS --out contours.dcm`.
 
 # %%
+from pedseg.evaluation.trained_models import find_weights, weight_files
 from pedseg.importing import predict_scans
 from pedseg.learning import training
 
-weights = evaluation_helpers.weight_files(lesson.study())
-network, plan = training.load_network(weights["federated"])
+network, plan = training.load_network(find_weights(lesson.study(), "federated"))
 predicted = predict_scans.predict_scan(network, plan, ct.scan, folder)
 messages = exporting.export(predicted, here / "contours.dcm", kind="rtstruct", ct=ct)
 back = rtstruct.read_rtstruct(here / "contours.dcm", ct)
-meant = exporting.masks_on_ct(predicted, ct, folder)
-same = [name for name, mask in meant.items() if (mask == back.masks[name]).all()]
+expected = exporting.masks_on_ct(predicted, ct, folder)
+same = [name for name, mask in expected.items() if (mask == back.masks[name]).all()]
 print(len(same), "of", len(back.masks), "organs come back voxel by voxel")
 print(*messages, sep="\n")
 
@@ -180,7 +180,7 @@ share = lesson.check("area through the centers", share, edge=edge)
 # %% hidden
 from pedseg.viewer.dicom_panel import desk
 
-desk(folder, weights)
+desk(folder, weight_files(lesson.study()))
 
 # %% [markdown]
 # ## To think about

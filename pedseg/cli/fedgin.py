@@ -14,7 +14,7 @@ def run(options: argparse.Namespace) -> int:
     from pedseg.evaluation import fedgin
 
     federation = settings_from(options, FEDGIN.federation)
-    size = fedgin.part_of(options.scenario, options.model, options.test_patients)
+    size = fedgin.select_size(options.scenario, options.model, options.test_patients)
     show_stages(fedgin.run_fedgin(options.folder, settings_from(options, FEDGIN, federation=federation), size=size))
     print(fedgin.table(options.folder))
     return 0

@@ -12,13 +12,13 @@ from pedseg.federation.config import FederationConfig
 
 def run(options: argparse.Namespace) -> int:
     """Run the study, print its table, write the report."""
-    from pedseg.evaluation import study
+    from pedseg.evaluation import reporting, study
     from pedseg.workbook.report import write_report
 
     federation = settings_from(options, FederationConfig)
     config = settings_from(options, StudyConfig, federation=federation)
     show_stages(study.run_study(federation.data if "data" in options else None, options.folder, config))
-    print(study.table(options.folder))
+    print(reporting.table(options.folder))
     print(f"report: {write_report(options.folder)}")
     return 0
 

@@ -93,15 +93,26 @@ class DataSet:
         return tuple(name for name in NAMES if name in annotated)
 
 
+@dataclass(frozen=True)
+class Inspection:
+    """What the voxels of one case say: what is wrong, which organs have a voxel, hashes of file and voxels."""
+
+    problems: tuple[InputProblem, ...] = ()
+    present: tuple[str, ...] = ()
+    image_sha256: str = ""
+    voxels_sha256: str = ""
+
+
 @dataclass
 class DataSetListing:
-    """What the names and tables of a data-set folder say before a voxel is read, and what is wrong with them."""
+    """What the names and tables of a data-set folder say, later also its voxels, and everything that is wrong."""
 
     dataset: DataSet
     problems: list[InputProblem] = field(default_factory=list)
     absent_stated: bool = False  # cases.tsv says which organs are absent; otherwise the voxels do
     sha256: dict[str, str] = field(default_factory=dict)  # case -> stated hash of its image file
     situs_inversus: tuple[str, ...] = ()  # cases whose organs are truly mirrored
+    inspections: dict[str, Inspection] = field(default_factory=dict)  # by case, once its voxels were read
 
     def add_problem(self, code: str, file: Path | str, problem: str, remedy: str) -> None:
         """Add one problem."""

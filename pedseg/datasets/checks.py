@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.cases import Case, DataSet, Inspection
 from pedseg.datasets.loading import organs_present, read_labels, refuse_other_grid
 from pedseg.errors import InputProblem, collect_problems
 from pedseg.organs import organ
@@ -19,16 +18,6 @@ from pedseg.scan import CONVERT_AGAIN, Scan, read_nifti
 # Pairs of which the first lies further to the patient's right.
 RIGHT_TO_LEFT = (("Liver", "Spleen"), ("Kidney_R", "Kidney_L"))
 SAMPLES = 400_000  # voxels that are enough to tell whether an image is in HU
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What the files of one case say: what is wrong, which organs have a voxel, hashes of file and voxels."""
-
-    problems: tuple[InputProblem, ...] = ()
-    present: tuple[str, ...] = ()
-    image_sha256: str = ""
-    voxels_sha256: str = ""
 
 
 def inspect_case(dataset: DataSet, case: Case, situs_inversus: bool = False) -> Inspection:

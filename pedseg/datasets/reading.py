@@ -5,14 +5,14 @@ Two layouts are known: nnU-Net v2 raw (with or without `cases.tsv`; see `writing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from pedseg.datasets.cases import Case, DataSet, DataSetListing, center_name
+from pedseg.datasets.cases import Case, DataSet, DataSetListing, Inspection, center_name
 from pedseg.datasets.cases_table import PENDING, cases_being_imported
-from pedseg.datasets.checks import Inspection, inspect_case
+from pedseg.datasets.checks import inspect_case
 from pedseg.datasets.loading import organs_present, read_labels
 from pedseg.datasets.nnunet import list_nnunet
 from pedseg.datasets.totalsegmentator import is_totalsegmentator, list_totalsegmentator
@@ -68,8 +68,9 @@ def list_cases(folder: Path) -> DataSetListing:
 
 def check_dataset(folder: Path, *, progress: Progress | None = None) -> list[InputProblem]:
     """Everything that is wrong with one data set; every byte of every case is read. Empty if all is well."""
-    (checked,) = _check([list_cases(folder)], progress)
-    return checked.problems + _same_scans([checked])
+    listing = list_cases(folder)
+    _inspect([listing], progress)
+    return [*listing.problems, *_same_scans([listing])]
 
 
 def read_centers(folder: Path, *, progress: Progress | None = None) -> list[DataSet]:
@@ -84,26 +85,16 @@ def read_centers(folder: Path, *, progress: Progress | None = None) -> list[Data
     if itself or not places:
         problem = "this is a data set itself." if itself else "this folder holds no data sets."
         raise input_error("E-NO-CENTERS", folder, problem, "Give the folder that holds one data-set folder a center.")
-    checked = _check([list_cases(place) for place in places], progress)
-    problems = [problem for center in checked for problem in center.problems]
-    raise_problems([*problems, *_same_scans(checked), *_same_centers(checked)])
-    return [center.dataset for center in checked]
+    listings = [list_cases(place) for place in places]
+    _inspect(listings, progress)
+    problems = [problem for listing in listings for problem in listing.problems]
+    raise_problems([*problems, *_same_scans(listings), *_same_centers(listings)])
+    return [listing.dataset for listing in listings]
 
 
-@dataclass(frozen=True)
-class _Checked:
-    """A data set whose every byte was read, and what is wrong with it."""
-
-    dataset: DataSet
-    problems: list[InputProblem]
-    inspections: dict[str, Inspection]
-
-
-def _check(listings: Sequence[DataSetListing], progress: Progress | None) -> list[_Checked]:
-    """Inspect every case of the listed data sets, two at a time."""
+def _inspect(listings: Sequence[DataSetListing], progress: Progress | None) -> None:
+    """Read the voxels of every case of the listed data sets, two cases at a time."""
     jobs = [(listing, case) for listing in listings for case in listing.dataset.cases]
-    checked = [_Checked(listing.dataset, listing.problems, {}) for listing in listings]
-    inspections = {id(listing): center.inspections for listing, center in zip(listings, checked, strict=True)}
 
     def inspect(job: tuple[DataSetListing, Case]) -> Inspection:
         listing, case = job
@@ -111,18 +102,17 @@ def _check(listings: Sequence[DataSetListing], progress: Progress | None) -> lis
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         for number, ((listing, case), inspection) in enumerate(zip(jobs, pool.map(inspect, jobs), strict=True), 1):
-            inspections[id(listing)][case.name] = inspection
+            listing.inspections[case.name] = inspection
             listing.problems += [*inspection.problems, *_against_table(listing, case, inspection)]
             if progress:
                 progress(number, len(jobs))
-    for place, listing in enumerate(listings):
+    for listing in listings:
         if not listing.absent_stated:
-            present = {name: inspection.present for name, inspection in checked[place].inspections.items()}
-            checked[place] = replace(checked[place], dataset=_with_absent(listing.dataset, present))
-    return checked
+            present = {name: inspection.present for name, inspection in listing.inspections.items()}
+            listing.dataset = _with_absent(listing.dataset, present)
 
 
-def _against_table(listing: DataSetListing, case: Case, inspection: Inspection) -> Iterable[InputProblem]:
+def _against_table(listing: DataSetListing, case: Case, inspection: Inspection) -> Iterator[InputProblem]:
     """Where the bytes of a case contradict its row in cases.tsv."""
     if listing.absent_stated and case.label_file and not inspection.problems:
         expected = [organ for organ in case.annotated if organ not in case.absent]
@@ -138,28 +128,24 @@ def _against_table(listing: DataSetListing, case: Case, inspection: Inspection) 
         yield InputProblem("E-CHANGED", str(case.image_file), problem, remedy)
 
 
-def _same_scans(checked: Iterable[_Checked]) -> list[InputProblem]:
+def _same_scans(listings: Iterable[DataSetListing]) -> Iterator[InputProblem]:
     """The same voxels under two names: a patient would be learned and tested, or counted twice."""
     first: dict[str, Case] = {}
-    problems = []
-    for center in checked:
-        for case in center.dataset.cases:
-            voxels = center.inspections[case.name].voxels_sha256
+    for listing in listings:
+        for case in listing.dataset.cases:
+            voxels = listing.inspections[case.name].voxels_sha256
             other = first.setdefault(voxels, case) if voxels else case
             if other is not case:
                 problem = f"its voxels are those of {other.image_file}."
-                problems.append(InputProblem("E-SAME-SCAN", str(case.image_file), problem, "Keep one of the two."))
-    return problems
+                yield InputProblem("E-SAME-SCAN", str(case.image_file), problem, "Keep one of the two.")
 
 
-def _same_centers(checked: Iterable[_Checked]) -> list[InputProblem]:
+def _same_centers(listings: Iterable[DataSetListing]) -> Iterator[InputProblem]:
     """Two data sets that claim to be the same center."""
     first: dict[str, DataSet] = {}
-    problems = []
-    for dataset in (center.dataset for center in checked):
+    for dataset in (listing.dataset for listing in listings):
         other = first.setdefault(normalize(dataset.center), dataset)
         if other is not dataset:
             problem = f"the center {dataset.center!r} is also that of {other.folder}."
             remedy = "Give each center a name and a folder of its own."
-            problems.append(InputProblem("E-CENTER", str(dataset.folder), problem, remedy))
-    return problems
+            yield InputProblem("E-CENTER", str(dataset.folder), problem, remedy)

@@ -132,12 +132,7 @@ def read_series(series: CtSeries, *, repairs: Iterable[str] = ()) -> CtScan:
     if unknown:
         problem = f"there is no repair {sorted(unknown)}."
         raise input_error("E-REPAIR", series.first.path, problem, f"Use {', '.join(CT_REPAIRS)}.")
-    slices: list[CtSlice] = []
-    problems: list[InputProblem] = []
-    for file in series.files:
-        with collect_problems(problems):
-            slices += read_slices(file)
-    raise_problems(problems)
+    slices = _read_slices(series)
     done: list[str] = []
     if "duplicates" in allowed:
         slices, done = remove_duplicates(slices)
@@ -161,6 +156,17 @@ def read_series(series: CtSeries, *, repairs: Iterable[str] = ()) -> CtScan:
         notes=tuple(_doubts(stack.slices, voxels, series)),
         repairs=tuple(done),
     )
+
+
+def _read_slices(series: CtSeries) -> list[CtSlice]:
+    """The slices of all files; one error lists what is wrong with single ones."""
+    slices: list[CtSlice] = []
+    problems: list[InputProblem] = []
+    for file in series.files:
+        with collect_problems(problems):
+            slices += read_slices(file)
+    raise_problems(problems)
+    return slices
 
 
 def _affine(stack: SliceStack) -> NDArray[np.float64]:

@@ -79,8 +79,8 @@ class RoiMasks:
     @property
     def empty(self) -> set[str]:
         """ROIs with a name and nothing drawn."""
-        drawn: Mapping[str, object] = self.masks.contours if isinstance(self.masks, LazyMasks) else self.masks
-        return {name for name, content in drawn.items() if content is None}
+        rois: Mapping[str, object] = self.masks.contours if isinstance(self.masks, LazyMasks) else self.masks
+        return {name for name, content in rois.items() if content is None}
 
 
 def referenced_series(header: Any) -> str:

@@ -29,7 +29,7 @@ Masks = Mapping[str, NDArray[np.bool_]]
 
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName")
-CONTOURS, ITEM = 0x30060040, 0xFFFEE000
+CONTOURS, CONTOUR_IMAGES, ITEM = 0x30060040, 0x30060016, 0xFFFEE000
 LEAST_DSC = 0.999
 FEW_VOXELS = 10
 
@@ -135,22 +135,15 @@ def _dataset(masks: Masks, ct: CtScan, label: str, drawn_by: str) -> Any:
     return dataset
 
 
-def _image(ct: CtScan, place: int) -> Any:
-    """The slice that a contour lies on."""
-    item = dicom_item(ReferencedSOPClassUID=str(ct.header.SOPClassUID), ReferencedSOPInstanceUID=ct.uids[place])
-    frame = ct.frames[place]
-    if frame is not None:
-        item.ReferencedFrameNumber = frame + 1
-    return item
-
-
 def _reference(ct: CtScan) -> Any:
     """Frame of reference, study and series of the CT, and every slice of it."""
-    images = [_image(ct, place) for place, uid in enumerate(ct.uids) if uid != INTERPOLATED]
+    series = dicom_item(SeriesInstanceUID=ct.series.uid)
+    images = [_encode_image(ct, place) for place, uid in enumerate(ct.uids) if uid != INTERPOLATED]
+    _add_sequence(series, CONTOUR_IMAGES, images)
     study = dicom_item(
         ReferencedSOPClassUID="1.2.840.10008.3.1.2.3.1",
         ReferencedSOPInstanceUID=str(ct.header.StudyInstanceUID),
-        RTReferencedSeriesSequence=[dicom_item(SeriesInstanceUID=ct.series.uid, ContourImageSequence=images)],
+        RTReferencedSeriesSequence=[series],
     )
     return dicom_item(FrameOfReferenceUID=ct.frame_of_reference, RTReferencedStudySequence=[study])
 
@@ -167,9 +160,6 @@ def _observation(number: int, name: str) -> Any:
 
 def _contours(number: int, mask: NDArray[np.bool_], ct: CtScan, color: str) -> Any:
     """All contours of one organ, from the lowest slice to the highest."""
-    from pydicom.dataelem import RawDataElement
-    from pydicom.tag import Tag
-
     affine = LPS_TO_RAS @ ct.scan.affine
     items = []
     for place in np.flatnonzero(mask.any(axis=(0, 1))):
@@ -178,17 +168,25 @@ def _contours(number: int, mask: NDArray[np.bool_], ct: CtScan, color: str) -> A
             points = polygon @ affine[:3, :2].T + (affine[:3, 2] * place + affine[:3, 3])
             items.append(_encode_contour(points, image))
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    item = dicom_item(ROIDisplayColor=[red, green, blue], ReferencedROINumber=number)
+    roi = dicom_item(ROIDisplayColor=[red, green, blue], ReferencedROINumber=number)
+    _add_sequence(roi, CONTOURS, items)
+    return roi
+
+
+def _add_sequence(dataset: Any, tag: int, items: list[bytes]) -> None:
+    """Add a sequence whose items are encoded by hand: pydicom takes twenty times as long over thousands of contours."""
+    from pydicom.dataelem import RawDataElement
+    from pydicom.tag import Tag
+
     content = b"".join(items)
-    item[CONTOURS] = RawDataElement(Tag(CONTOURS), "SQ", len(content), content, 0, True, True)
-    return item
+    dataset[tag] = RawDataElement(Tag(tag), "SQ", len(content), content, 0, True, True)
 
 
 def _encode_contour(points: NDArray[np.float64], image: bytes) -> bytes:
     """One item of the ContourSequence in bytes: its slice, type, number of points and coordinates with two decimals."""
     text = "\\".join(["%.2f"] * points.size) % tuple(points.ravel().tolist())
     elements = (
-        _element(0x30060016, image),
+        _element(CONTOUR_IMAGES, image),
         _element(0x30060042, b"CLOSED_PLANAR "),
         _element(0x30060046, _even(str(len(points)))),
         _element(CONTOUR_DATA, _even(text)),
@@ -205,7 +203,7 @@ def _encode_image(ct: CtScan, place: int) -> bytes:
 
 
 def _element(tag: int, content: bytes) -> bytes:
-    """An element with implicit VR, encoded by hand: pydicom takes twenty times as long over thousands of contours."""
+    """An element with implicit VR."""
     return struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(content)) + content
 
 

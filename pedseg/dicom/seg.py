@@ -42,8 +42,8 @@ def segmented_series(header: Any) -> str:
 
 
 @contextmanager
-def _closing(segmentation: Any) -> Iterator[Any]:
-    """highdicom keeps a table of frames in a database in memory, which it never closes; Python 3.13 complains of it."""
+def closed_segmentation(segmentation: Any) -> Iterator[Any]:
+    """Close a highdicom object behind the block: its database of frames, in memory, stays open; Python 3.13 warns."""
     try:
         yield segmentation
     finally:
@@ -61,7 +61,7 @@ def read_seg(file: Path, ct: CtScan, *, ignore_frame_of_reference: bool = False)
     """
     import highdicom
 
-    with dicom_errors(file), _closing(highdicom.seg.segread(file)) as seg:
+    with dicom_errors(file), closed_segmentation(highdicom.seg.segread(file)) as seg:
         frame = str(seg.get("FrameOfReferenceUID") or "")
         if frame and frame != ct.frame_of_reference and not ignore_frame_of_reference:
             problem = "it was drawn in another frame of reference than this CT."
@@ -126,7 +126,7 @@ def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) ->
         problem = "slices of this CT were interpolated; a SEG would have to refer to them."
         raise input_error("E-NO-REFERENCE", file, problem, "Take RTSTRUCT, which leaves them out, or NIfTI.")
     content = io.BytesIO()
-    with dicom_errors(ct.series.first.path), _closing(_segmentation(masks, ct)) as segmentation:
+    with dicom_errors(ct.series.first.path), closed_segmentation(_segmentation(masks, ct)) as segmentation:
         segmentation.save_as(content)
     file.parent.mkdir(parents=True, exist_ok=True)
     with staged_file(file, content.getvalue()) as part:

@@ -1,4 +1,4 @@
-"""The study: every center alone, next door, in the federation, and with all data in one place.
+"""The study: local, cross-center, federated and centralized training, scored on every center's test patients.
 
 For each seed it trains one local model a center, a centralized model on the pooled cases and
 the federated model, all by one plan and with the same number of gradient steps a center, and
@@ -8,28 +8,29 @@ call goes on from there.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from pedseg import memory, organs
 from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import read_centers
 from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.evaluation import scoring
-from pedseg.evaluation.concurrency import Clock, Job, Progress, side_by_side
+from pedseg.evaluation.concurrency import Job, Progress, StageTimer, run_concurrently
 from pedseg.evaluation.config import Model, StudyConfig
-from pedseg.evaluation.failure_reasons import habits
-from pedseg.evaluation.reporting import COLUMNS, join, summarize, table
-from pedseg.evaluation.statistics import story
+from pedseg.evaluation.failure_reasons import usual_phases
+from pedseg.evaluation.reporting import summarize
+from pedseg.evaluation.results import read_rows, write_rows
+from pedseg.evaluation.statistics import summarize_rows
+from pedseg.evaluation.trained_models import load_model
 from pedseg.federation import client_app
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
@@ -40,8 +41,6 @@ from pedseg.learning.preprocessing import Prepared
 from pedseg.learning.recipe import RECIPES
 from pedseg.phantoms.centers import CENTERS, COHORT, RESOLUTIONS, Center, in_single_phase, make_dataset, planned_scans
 
-__all__ = ["COLUMNS", "Model", "Progress", "Study", "StudyConfig", "run_study", "table", "virtual_centers"]
-
 VIRTUAL, VIRTUAL_DATA = tuple(CENTERS.values()), FederationConfig.data
 CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as long as so many training steps
 
@@ -49,19 +48,19 @@ CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as lon
 def virtual_centers(
     folder: Path = VIRTUAL_DATA, centers: Sequence[Center] = VIRTUAL, extra_patients: int = 0
 ) -> Iterator[int]:
-    """Write the data sets of the virtual centers side by side, one tick a case; what is there is kept.
+    """Write the data sets of the virtual centers concurrently, one tick a case; what is there is kept.
 
     With `extra_patients` training patients in each than the study has.
     """
     folders = {center.name: folder / f"Dataset{number}_{center.name}" for number, center in enumerate(centers, 901)}
-    growing: list[Job] = [
+    jobs: list[Job] = [
         (
             center.name,
             (CHILD_UNITS for _ in make_dataset(center, folders[center.name], **COHORT, extra_patients=extra_patients)),
         )
         for center in centers
     ]
-    yield from (units for _, units in side_by_side(growing))
+    yield from (units for _, units in run_concurrently(jobs))
 
 
 def run_study(data: Path | None, out: Path, config: StudyConfig) -> Iterator[Progress]:
@@ -72,7 +71,7 @@ def run_study(data: Path | None, out: Path, config: StudyConfig) -> Iterator[Pro
     """
     _check_options(data, config)
     single_phase, extra_patients = config.single_phase, config.extra_patients
-    clock, done, children = Clock(), 0, 0
+    timer, done, children = StageTimer(), 0, 0
     if data is None:
         resolution = config.resolution or config.federation.profile
         chosen = map(in_single_phase, VIRTUAL) if single_phase else VIRTUAL
@@ -85,17 +84,17 @@ def run_study(data: Path | None, out: Path, config: StudyConfig) -> Iterator[Pro
         data = VIRTUAL_DATA.with_name("_".join([VIRTUAL_DATA.name, *marks]))
         scans = [scan for center in centers for scan in planned_scans(center, **COHORT, extra_patients=extra_patients)]
         children = len(scans) * CHILD_UNITS
-        total = children + units_of(config, len(centers), sum(scan.split == "test" for scan in scans))
-        for units in clock.watch("virtual children", virtual_centers(data, centers, extra_patients)):
+        total = children + training_units(config, len(centers), sum(scan.split == "test" for scan in scans))
+        for units in timer.measure("virtual children", virtual_centers(data, centers, extra_patients)):
             done += units
             yield Progress("virtual children", done, total)
     yield Progress("reading the scans", done, max(done, 1))
-    datasets = _two_or_more(data)
+    datasets = _read_two_or_more(data)
     plan = plans.with_filters(plan_of(datasets, config.federation), config.filters) if config.filters else None
-    study = Study(datasets, Path(out), config, clock, plan=plan)
-    clock.go_on(study.work)
+    study = Study(datasets, Path(out), config, timer, plan=plan)
+    timer.resume(study.work)
     tests = sum(len(dataset.split("test")) for dataset in study.datasets)
-    total = children + units_of(config, len(study.datasets), tests)
+    total = children + training_units(config, len(study.datasets), tests)
     for stage, units in study.run():
         done = min(done + units, total)
         yield Progress(stage, done, total)
@@ -112,7 +111,7 @@ def _check_options(data: Path | None, config: StudyConfig) -> None:
         plans.check_filters(config.federation.profile)
 
 
-def units_of(config: StudyConfig, centers: int, tests: int) -> int:
+def training_units(config: StudyConfig, centers: int, tests: int) -> int:
     """The size of training and testing in units of about one training step.
 
     Each center trains its local model, its share of the pooled one and its share of the federation;
@@ -122,7 +121,7 @@ def units_of(config: StudyConfig, centers: int, tests: int) -> int:
     return config.seeds * (trained + (centers + 2) * tests * TEST_UNITS)
 
 
-def _two_or_more(data: Path) -> list[DataSet]:
+def _read_two_or_more(data: Path) -> list[DataSet]:
     datasets = read_centers(data)
     if len(datasets) < 2:
         raise input_error(
@@ -147,11 +146,11 @@ class Study:
     """
 
     def __init__(
-        self, datasets: Sequence[DataSet], out: Path, config: StudyConfig, clock: Clock, *,
+        self, datasets: Sequence[DataSet], out: Path, config: StudyConfig, timer: StageTimer, *,
         kinds: Sequence[tuple[str, tuple[str, ...]]] = (), tests: Sequence[DataSet] = (),
         plan: plans.Plan | None = None,
     ) -> None:  # fmt: skip
-        self.datasets, self.out, self.config, self.clock = list(datasets), out, config, clock
+        self.datasets, self.out, self.config, self.timer = list(datasets), out, config, timer
         self.tests, self.planned = list(tests) or self.datasets, plan is not None
         self.centers = tuple(dataset.center for dataset in datasets)
         self.plan = plan or plan_of(self.datasets, config.federation)
@@ -180,12 +179,12 @@ class Study:
         """The models of one seed."""
         models = [model for model in self.models if model.seed == seed]
         alone = [self._job(m.stage, self._train_alone(m), own_thread=True) for m in models if not m.is_federated]
-        yield from side_by_side(alone, RECIPES[self.config.federation.profile].parallel_centers)
-        yield from side_by_side([self._job(m.stage, self._train_together(m)) for m in models if m.is_federated], 1)
-        yield from side_by_side([self._job("testing", self._test(m), own_thread=True) for m in models])
+        yield from run_concurrently(alone, RECIPES[self.config.federation.profile].parallel_centers)
+        yield from run_concurrently([self._job(m.stage, self._train_together(m)) for m in models if m.is_federated], 1)
+        yield from run_concurrently([self._job("testing", self._test(m), own_thread=True) for m in models])
 
     def _job(self, stage: str, ticks: Iterator[int], *, own_thread: bool = False) -> Job:
-        return stage, self.clock.watch(stage, ticks, own_thread=own_thread)
+        return stage, self.timer.measure(stage, ticks, own_thread=own_thread)
 
     def _cases(self, model: Model, split: str) -> list[Prepared]:
         chosen = [dataset for dataset in self.datasets if dataset.center in model.trained_on]
@@ -196,7 +195,7 @@ class Study:
             return replace(self.plan, gin_probability=self.config.federation.gin_probability)
         return self.plan
 
-    def state(self, model: Model) -> Path:
+    def weights_file(self, model: Model) -> Path:
         """Where the weights of a model lie."""
         return self.work / f"{model.name}.safetensors"
 
@@ -204,12 +203,12 @@ class Study:
         """Train on the cases of one center, or on all pooled, in as many rounds as the federation has."""
         plan = self._plan(model)
         net = network.build(plan, model.seed).to(devices.fastest_device())
-        file, steps = self.state(model), self._steps(model)
-        curve: list[dict] = []
+        file, steps = self.weights_file(model), self._steps(model)
+        curve: list[Point] = []
         if file.exists():
             weights, _, metadata = training.load_weights(file)
             network.set_weights(net, weights)
-            curve = json.loads(metadata["curve"])
+            curve = [Point(**point) for point in json.loads(metadata["curve"])]
             yield steps * len(curve)
         for round_ in range(len(curve), self.config.federation.rounds):
             losses = []
@@ -221,19 +220,19 @@ class Study:
                 yield 1
             dice = inference.mean_dice(net, self._cases(model, "validation"), self.plan)
             curve.append(_point((round_ + 1) * steps, float(np.mean(losses)), dice))
-            training.save_weights(file, network.get_weights(net), plan, curve=json.dumps(curve))
+            self._save(model, network.get_weights(net), plan, curve)
         memory.release_memory()
 
     def _train_together(self, model: Model) -> Iterator[int]:
         """Train by Flower in this process; rounds that are on disk are not trained again."""
-        file = self.state(model)
+        file = self.weights_file(model)
         if file.exists():
             yield self._steps(model) * self.config.federation.rounds
             return
         data, out = self.datasets[0].folder.parent, self.work / model.name
         config = replace(self.config.federation, data=data, out=out, seed=model.seed, evaluate_every=1)
         nodes = [{"data-dir": str(dataset.folder)} for dataset in self.datasets]
-        curve: list[dict] = []
+        curve: list[Point] = []
         weights: network.Weights = {}
         plan = self._plan(model) if self.planned else None
         for round_ in train_rounds(InProcessGrid(client_app.app, nodes, config.to_run_config()), config, plan=plan):
@@ -241,50 +240,52 @@ class Study:
             weights = round_.weights
             yield self._steps(model)
         memory.release_memory()
-        training.save_weights(file, weights, self._plan(model), curve=json.dumps(curve))
+        self._save(model, weights, self._plan(model), curve)
+
+    def _save(self, model: Model, weights: network.Weights, plan: plans.Plan, curve: list[Point]) -> None:
+        identity = {**asdict(model.model_key), "seed": model.seed}
+        points = json.dumps([asdict(point) for point in curve])
+        training.save_weights(self.weights_file(model), weights, plan, curve=points, **identity)
 
     def _test(self, model: Model) -> Iterator[int]:
         """Score one model on all test patients."""
-        net, _ = training.load_network(self.state(model))
-        usual_phase = habits(self.datasets)
+        trained, usual_phase = load_model(self.weights_file(model)), usual_phases(self.datasets)
         for dataset in self.tests:
-            file = self.scores(model, dataset.center)
+            file = self.rows_file(model, dataset.center)
             if scoring.is_finished(file, dataset):
                 yield TEST_UNITS * len(dataset.split("test"))
                 continue
             kept = self.out / "predictions" if model.seed == 0 else None
-            memory.release_memory()
-            for _ in scoring.score_center(
-                net, self.plan, dataset, model.model_key, model.seed, file, kept=kept, usual_phase=usual_phase
-            ):
+            for _ in scoring.score_center(trained, dataset, file, kept=kept, usual_phase=usual_phase):
                 yield TEST_UNITS
 
-    def scores(self, model: Model, center: str) -> Path:
+    def rows_file(self, model: Model, center: str) -> Path:
         """Where the rows of one model on one test center lie."""
         return self.work / f"{model.name}_on_{center.replace(' ', '-')}.csv"
 
     def finish(self) -> None:
         """Write cases.csv, failures.json, the weights and summary.json from what the jobs have left."""
-        text = join([self.scores(m, c) for m in self.models for c in self.centers])
-        rows = [row for row in csv.DictReader(io.StringIO(text)) if row["seed"] == "0"]
-        parts = [self.scores(m, c) for m in self.models if m.seed == 0 for c in self.centers]
-        failures = scoring.gather(parts, rows, self.datasets)
+        files = {(m, c): self.rows_file(m, c) for m in self.models for c in self.centers}
+        rows = pd.concat(map(read_rows, files.values()), ignore_index=True)
+        first = [file for (model, _), file in files.items() if model.seed == 0]
+        failures = scoring.collect_failures(first, rows[rows["seed"] == 0], self.datasets)
         for model in self.models:
             target = self.out / "weights" / f"{model.name}.safetensors"
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.state(model), target)
+            shutil.copyfile(self.weights_file(model), target)
         summary = summarize(
-            {model.name: self.state(model) for model in self.models},
+            {model.name: self.weights_file(model) for model in self.models},
             settings=self.config.summary(),
             data={d.center: {s: len(d.split(s)) for s in ("train", "validation", "test")} for d in self.datasets},
             plan=json.loads(self.plan.to_json()),
             left_out=[name for name in organs.NAMES if name not in self.plan.organs],
-            seconds={"total": self.clock.totals(), **self.clock.seconds},
-            peak_memory_mib=self.clock.peak_mib(),
-            statistics=story(list(csv.DictReader(io.StringIO(text)))),
+            seconds={"total": self.timer.totals(), **self.timer.seconds},
+            peak_memory_mib=self.timer.peak_mib(),
+            statistics=summarize_rows(rows),
         )
-        write_atomically(self.out / "cases.csv", text.encode())
-        write_atomically(self.out / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False).encode())
+        lines = [failure.as_json() for failure in failures]
+        write_rows(self.out / "cases.csv", rows)
+        write_atomically(self.out / "failures.json", json.dumps(lines, indent=1, ensure_ascii=False).encode())
         write_atomically(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
 
 
@@ -296,6 +297,14 @@ def plan_of(datasets: Sequence[DataSet], config: FederationConfig) -> plans.Plan
     return plans.make_plan(merged, config.profile, config.orientation, gin_probability=gin)
 
 
-def _point(step: int, loss: float, dsc: float | None) -> dict:
+@dataclass(frozen=True)
+class Point:
     """One point of a learning curve: steps so far, mean loss of the round, mean DSC on the validation cases."""
-    return {"step": step, "loss": round(loss, 5), "dsc": None if dsc is None or math.isnan(dsc) else round(dsc, 5)}
+
+    step: int
+    loss: float
+    dsc: float | None
+
+
+def _point(step: int, loss: float, dsc: float | None) -> Point:
+    return Point(step, round(loss, 5), None if dsc is None or math.isnan(dsc) else round(dsc, 5))

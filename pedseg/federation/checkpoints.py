@@ -80,5 +80,5 @@ def read_checkpoints(folder: Path | None, identity: str, rounds: int) -> Iterato
 def save_final_model(last: Round, folder: Path | None) -> None:
     """Write the global model after the last round as `folder`/federated.safetensors; nothing without a folder."""
     if folder:
-        metadata = {"sha256": last.sha256, "rounds": last.number, "model": "federated"}
-        save_weights(folder / FINAL_MODEL, last.weights, last.plan, **metadata)
+        file = folder / FINAL_MODEL
+        save_weights(file, last.weights, last.plan, sha256=last.sha256, rounds=last.number, model="federated")

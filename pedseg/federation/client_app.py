@@ -123,15 +123,17 @@ def own_data(context: Context) -> tuple[DataSet, int]:
     """
     index = int(context.node_config.get("partition-id", 0))
     if "data-dir" in context.node_config:
-        return _read(Path(str(context.node_config["data-dir"]))), index
-    data = FederationConfig.from_run_config(context.run_config).data
-    folders = center_folders(data)
-    started = int(context.node_config.get("num-partitions", len(folders)))
-    if index >= len(folders) or started != len(folders):
-        problem = f"{len(folders)} data sets for {max(started, index + 1)} centers."
-        remedy = "Start as many centers as there are data sets (flwr run: --federation-config num-supernodes=N)."
-        raise input_error("E-NO-CENTER", data, problem, remedy)
-    return _read(folders[index]), index
+        folder = Path(str(context.node_config["data-dir"]))
+    else:
+        data = FederationConfig.from_run_config(context.run_config).data
+        folders = center_folders(data)
+        started = int(context.node_config.get("num-partitions", len(folders)))
+        if index >= len(folders) or started != len(folders):
+            problem = f"{len(folders)} data sets for {max(started, index + 1)} centers."
+            remedy = "Start as many centers as there are data sets (flwr run: --federation-config num-supernodes=N)."
+            raise input_error("E-NO-CENTER", data, problem, remedy)
+        folder = folders[index]
+    return _read(folder, _modification_times(folder)), index
 
 
 def center_folders(data: Path) -> list[Path]:
@@ -143,12 +145,8 @@ def center_folders(data: Path) -> list[Path]:
     return folders
 
 
-def _read(folder: Path) -> DataSet:
-    return _read_once(folder, _modification_times(folder))
-
-
 @lru_cache(maxsize=64)
-def _read_once(folder: Path, modified: tuple[int, ...]) -> DataSet:
+def _read(folder: Path, modified: tuple[int, ...]) -> DataSet:
     """A data set, listed once as long as its tables do not change."""
     return read_dataset(folder)
 
@@ -156,7 +154,7 @@ def _read_once(folder: Path, modified: tuple[int, ...]) -> DataSet:
 @lru_cache(maxsize=64)
 def _fingerprint_json(folder: Path, modified: tuple[int, ...]) -> str:
     """The fingerprint of the training cases as text, computed once as long as the tables do not change."""
-    dataset = _read_once(folder, modified)
+    dataset = _read(folder, modified)
     text = plans.fingerprint(dataset, dataset.split("train")).to_json()
     memory.release_memory()
     return text

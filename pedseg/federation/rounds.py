@@ -17,7 +17,7 @@ from flwr.serverapp.strategy import Strategy
 
 from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower
-from pedseg.federation.checkpoints import Round, read_checkpoints, write_checkpoint
+from pedseg.federation.checkpoints import Round, read_checkpoints, save_final_model, write_checkpoint
 from pedseg.federation.config import FederationConfig, invalid_setting
 from pedseg.federation.enrollment import Center, enroll
 from pedseg.federation.in_process import SingleRunGrid, untouched_randomness
@@ -36,10 +36,10 @@ def train_rounds(
     """Train one model over all centers that `grid` reaches, one `Round` at a time.
 
     Rounds that an earlier run with the same settings, centers and cases left under `config.out` are yielded first,
-    from disk. Any Flower strategy can take the place of those that the configuration names; one with a state of its
-    own, such as momentum, loses it when a run is resumed. A given `plan` takes the place of the one that the
-    fingerprints lead to. Raises `PedsegInputError` when a center cannot send its fingerprint, or when no center sends
-    a valid update.
+    from disk; the last one leaves `federated.safetensors` there. Any Flower strategy can take the place of those that
+    the configuration names; one with a state of its own, such as momentum, loses it when a run is resumed. A given
+    `plan` takes the place of the one that the fingerprints lead to. Raises `PedsegInputError` when a center cannot
+    send its fingerprint, or when no center sends a valid update.
     """
     if strategy and config.secure_aggregation:
         raise invalid_setting("secure_aggregation", "another strategy was given.", "Choose one of the two.")
@@ -57,7 +57,7 @@ def train_rounds(
     done = 0
     for round_ in read_checkpoints(folder, identity, config.rounds):
         done, weights = round_.number, round_.weights
-        _note(strategy, round_)
+        _finish(round_, strategy, config)
         yield round_
     for number in range(done + 1, config.rounds + 1):
         with untouched_randomness():
@@ -65,13 +65,16 @@ def train_rounds(
         if folder:
             write_checkpoint(folder, round_, identity, config.keep_rounds)
         weights = round_.weights
-        _note(strategy, round_)
+        _finish(round_, strategy, config)
         yield round_
 
 
-def _note(strategy: Strategy, round_: Round) -> None:
+def _finish(round_: Round, strategy: Strategy, config: FederationConfig) -> None:
+    """What follows a round, whether it was trained or read: secure aggregation notes it, the last model is written."""
     if isinstance(strategy, SecureAverage):
         strategy.note(round_)
+    if round_.number == config.rounds:
+        save_final_model(round_, config.out)
 
 
 def _train_round(

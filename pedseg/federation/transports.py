@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pedseg.datasets.reading import read_dataset
 from pedseg.errors import input_error
-from pedseg.federation.checkpoints import Round, save_final_model
+from pedseg.federation.checkpoints import Round
 from pedseg.federation.client_app import app, center_folders
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.deployment.ray_simulation import ray_rounds
@@ -33,7 +33,8 @@ def federate(config: FederationConfig, transport: str = "in-process") -> Iterato
     if config.secure_aggregation or transport == "mailbox":
         config = replace(config, keys=_keys_of_all(config.data, config.output_folder()))
     if transport == "in-process":
-        yield from in_process_rounds(config)
+        nodes: list[dict] = [{} for _ in center_folders(config.data)]
+        yield from train_rounds(InProcessGrid(app, nodes, config.to_run_config()), config)
     elif transport == "ray":
         yield from ray_rounds(config)
     elif transport == "superlink":
@@ -43,16 +44,6 @@ def federate(config: FederationConfig, transport: str = "in-process") -> Iterato
     else:
         problem = "there is no such transport."
         raise input_error("E-TRANSPORT", transport, problem, f"Give one of {', '.join(TRANSPORTS)}.")
-
-
-def in_process_rounds(config: FederationConfig) -> Iterator[Round]:
-    """The rounds of a federation of which every center is a thread of this process."""
-    nodes: list[dict] = [{} for _ in center_folders(config.data)]
-    last = None
-    for last in train_rounds(InProcessGrid(app, nodes, config.to_run_config()), config):
-        yield last
-    assert last is not None
-    save_final_model(last, config.out)
 
 
 def _keys_of_all(data: Path, out: Path) -> Path:

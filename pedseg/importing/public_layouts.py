@@ -18,7 +18,7 @@ from pedseg.errors import InputProblem, input_error
 from pedseg.importing.dicom_folders import list_dicom_scans
 from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks, read_clean_nifti
 from pedseg.organ_names import NameMapping, map_roi_names
-from pedseg.scan import read_nifti, to_ras
+from pedseg.scan import Scan, read_nifti, to_ras
 
 NIFTI = (".nii", ".nii.gz")
 PUBLIC_ID = re.compile(r"s\d{4}|amos_\d{4}")  # names under which everybody finds a scan again
@@ -77,8 +77,8 @@ def _case(dataset: DataSet, case: Case, silver: bool) -> ScanSource:
         manual = tuple(name for name in case.annotated if name not in automatic)
         kept = ("age_months", "sex", "posture", "tumor", "months_since_surgery", "phase", "modality", "sequence")
         attributes = {name: getattr(case, name) for name in kept}
-        said = tuple(notes), tuple(repairs), tuple(notes)
-        return LoadedScan(to_ras(image), labels, manual, automatic, attributes, *said)
+        notes_and_repairs = tuple(notes), tuple(repairs), tuple(notes)
+        return LoadedScan(to_ras(image), labels, manual, automatic, attributes, *notes_and_repairs)
 
     public_id = case.name if PUBLIC_ID.fullmatch(case.name) else ""
     patient = f"{dataset.center} {case.patient}" if public_id else f"{dataset.folder.resolve()} {case.patient}"
@@ -157,8 +157,9 @@ class _Datalist:
     def load(self, split: str, image: Path, label: Path | None) -> LoadedScan:
         """Image and label map of one scan, with its organs by their TG-263 names."""
         scan, repairs, notes = read_clean_nifti(image)
+        labels: Scan | None = None
+        manual: tuple[str, ...] = ()
         overlaps: list[str] = []
-        labels, manual = None, ()
         if label is not None:
             label_map = read_nifti(label)
             refuse_other_grid(Case(image.name, "", "", split, image, label), label_map, scan)
@@ -170,5 +171,5 @@ class _Datalist:
             masks = {name: numbers == number for number, name in self.labels.items()}
             labels, overlaps = merge_masks(masks, self.mapping, scan, label, self.options.repairs)
             manual = tuple(self.mapping.organs)
-        said = (*notes, *overlaps), tuple(repairs), tuple(notes)
-        return LoadedScan(scan, labels, manual, (), self.attributes(image), *said)
+        notes_and_repairs = (*notes, *overlaps), tuple(repairs), tuple(notes)
+        return LoadedScan(scan, labels, manual, (), self.attributes(image), *notes_and_repairs)

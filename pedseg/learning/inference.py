@@ -77,7 +77,7 @@ def remove_small_components(label_map: NDArray[np.uint8], plan: Plan, voxel_ml: 
 
     Components that reach the first or last slice stay: the scan may have cut an organ there. nnU-Net
     keeps the largest component where that helps on its training cases; a volume does as well where an organ was
-    removed, and lets organs in two pieces live. Voxels touch by their faces.
+    removed, and keeps organs in two pieces. Voxels touch by their faces.
     """
     boxes = ndimage.find_objects(label_map)
     cleaned = label_map.copy()

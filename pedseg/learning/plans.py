@@ -20,7 +20,7 @@ import json
 import math
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,22 +115,7 @@ class Plan:
         return plan
 
 
-class Geometry(NamedTuple):
-    """What a plan derives from the sizes of scans: voxels, patch, batch and network."""
-
-    spacing_mm: Spacing
-    patch: tuple[int, int, int]
-    batch: int
-    network: dict
-
-
-class Normalization(NamedTuple):
-    """How a plan clips and normalizes gray values."""
-
-    clip_hu: tuple[float, float]
-    mean_hu: float
-    sd_hu: float
-    intensity: str = "hu"
+Geometry = tuple[Spacing, tuple[int, int, int], int, dict]  # spacing, patch, batch, network
 
 
 def make_plan(
@@ -143,30 +128,36 @@ def make_plan(
     Raises `PedsegInputError` if no case holds an annotated organ voxel, if the scans are too small for the clinic's
     network, or if MR scans shall be turned.
     """
-    if profile not in PROFILES:
-        raise ValueError(f"There is no profile {profile!r}; choose one of {', '.join(PROFILES)}.")
-    if orientation not in ("", *ORIENTATIONS):
-        raise ValueError(f"There is no orientation {orientation!r}; choose one of {', '.join(ORIENTATIONS)}.")
+    for kind, name, known in (("profile", profile, PROFILES), ("orientation", orientation, ("", *ORIENTATIONS))):
+        if name not in known:
+            raise ValueError(f"There is no {kind} {name!r}; choose one of {', '.join(filter(None, known))}.")
     names = tuple(name for name in organ_table.NAMES if name in merged.organs)
     with_mr = "MR" in merged.modalities
     if not names or not (any(merged.hu_histogram) or (with_mr and any(row.present for row in merged.organs.values()))):
         problem, remedy = "no case holds an annotated organ.", "Give at least one labeled case."
         raise input_error("E-NO-LABELS", profile, problem, remedy)
     geometry = _plan_lesson(merged) if profile == "lesson" else _plan_clinic(merged, classes=len(names) + 1)
+    spacing_mm, patch, batch, network = geometry
+    clip_hu, mean_hu, sd_hu = _normalization(merged, with_mr)
     if with_mr and orientation == "reorient":
         problem = "MR scans are among these, whose bones are dark; none is turned."
-        raise input_error("E-POSTURE", profile, problem, "Choose the orientation none or augment.")
+        raise input_error("E-ORIENTATION", profile, problem, "Choose the orientation none or augment.")
     orientation = orientation or {"lesson": "none" if with_mr else "reorient", "clinic": "augment"}[profile]
     if profile == "lesson" and orientation == "augment":  # room for a body in every rotation
-        x, y, z = geometry.patch
-        geometry = geometry._replace(patch=(max(x, y), max(x, y), z))
+        patch = (max(patch[:2]), max(patch[:2]), patch[2])
     return Plan(
         profile=profile,
         organs=names,
-        **geometry._asdict(),
-        **_normalization(merged, with_mr)._asdict(),
+        spacing_mm=spacing_mm,
+        patch=patch,
+        batch=batch,
+        clip_hu=clip_hu,
+        mean_hu=mean_hu,
+        sd_hu=sd_hu,
+        network=network,
         orientation=orientation,
         min_component_ml={name: round(MIN_COMPONENT_SHARE * merged.organs[name].mean_ml, 3) for name in names},
+        intensity="body" if with_mr else "hu",
         gin_probability=gin_probability,
     )
 
@@ -184,12 +175,12 @@ def check_filters(profile: str) -> None:
         raise input_error("E-FILTERS", profile, problem, "Use the profile clinic.")
 
 
-def _normalization(merged: Fingerprint, with_mr: bool) -> Normalization:
-    """By the HU inside all organs, as nnU-Net's CTNormalization, or by each scan's own body."""
+def _normalization(merged: Fingerprint, with_mr: bool) -> tuple[tuple[float, float], float, float]:
+    """Clipping range, mean and SD: of the HU inside all organs (CTNormalization), or in units of each scan's body."""
     if with_mr:
-        return Normalization((-BODY_CLIP_SD, BODY_CLIP_SD), 0.0, 1.0, "body")
+        return (-BODY_CLIP_SD, BODY_CLIP_SD), 0.0, 1.0
     clip_hu = (merged.percentile_hu(0.5), merged.percentile_hu(99.5))
-    return Normalization(clip_hu, round(merged.mean_hu, 3), round(max(merged.sd_hu, 1.0), 3))
+    return clip_hu, round(merged.mean_hu, 3), round(max(merged.sd_hu, 1.0), 3)
 
 
 def _plan_lesson(merged: Fingerprint) -> Geometry:
@@ -208,7 +199,7 @@ def _plan_lesson(merged: Fingerprint) -> Geometry:
     edges = np.percentile(bodies_mm, 95, axis=0) / spacing_mm
     x, y, z = (int(np.ceil(edge / LESSON_MULTIPLE)) * LESSON_MULTIPLE for edge in edges)
     z = max(LESSON_MULTIPLE, min(z, LESSON_PATCH_VOXELS // (x * y) // LESSON_MULTIPLE * LESSON_MULTIPLE))
-    return Geometry(tuple(spacing_mm.tolist()), (x, y, z), 1, deepcopy(LESSON_NETWORK))
+    return tuple(spacing_mm.tolist()), (x, y, z), 1, deepcopy(LESSON_NETWORK)
 
 
 def _plan_clinic(merged: Fingerprint, classes: int) -> Geometry:
@@ -230,7 +221,7 @@ def _plan_clinic(merged: Fingerprint, classes: int) -> Geometry:
         "kernels": [kernel[back].tolist() for kernel in kernels],
         "strides": [stride[back].tolist() for stride in strides],
     }
-    return Geometry(tuple(target.tolist()), tuple(patch[back].tolist()), batch, network)
+    return tuple(target.tolist()), tuple(patch[back].tolist()), batch, network
 
 
 def _target_spacing(spacings: NDArray, shapes: NDArray) -> NDArray:

@@ -5,7 +5,7 @@ The steps are nnU-Net's: reorient, resample to the plan's spacing, crop, clip an
 Where MR is among the scans, no HU is asked for: the body is what differs from the air around it (`body_mask`), and its
 gray values are counted from their median, in units of their interquartile range (1.35 of it make the standard
 deviation of a normal distribution, and neither lung nor a bright bladder can stretch it). Outside the body everything
-is exactly 0, so that air tells nothing: neither to the network nor to what random convolutions measure (`gin`).
+is exactly 0: air carries no information, neither for the network nor for what random convolutions measure (`gin`).
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class Body:
         self.above = self.cavity & (c.z > self.dome)
         self.below = self.cavity & ~self.above
         sheet = self.above & (c.z < self.dome + 3.0)
-        c.tissues[sheet] = Tissue.MUSCLE  # vessels and gullet still pass through it
+        c.tissues[sheet] = Tissue.MUSCLE  # vessels and esophagus still pass through it
         self.sheet = sheet
 
 

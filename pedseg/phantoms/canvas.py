@@ -39,14 +39,14 @@ def catmull_rom(points: NDArray, step_mm: float) -> NDArray:
     """A Catmull-Rom spline through rows of (x, y, z, radius), sampled about every `step_mm`."""
     points = np.asarray(points, dtype=np.float32)
     padded = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
-    pieces = []
+    segments = []
     for p0, p1, p2, p3 in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
         n = max(1, round(float(np.linalg.norm((p2 - p1)[:3])) / step_mm))
         t = (np.arange(n) / n)[:, None]
-        pieces.append(
+        segments.append(
             0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
         )
-    return np.vstack([*pieces, points[-1:]]).astype(np.float32)
+    return np.vstack([*segments, points[-1:]]).astype(np.float32)
 
 
 def rotation_matrix(angles_deg: ArrayLike) -> NDArray:

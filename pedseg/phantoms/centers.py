@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -177,27 +176,16 @@ def planned_scans(
     return planned
 
 
-def make_dataset(
-    center: Center,
-    folder: Path,
-    *,
-    train: int = 20,
-    validation: int = 4,
-    test: int = 20,
-    extra_patients: int = 0,
-    seed: int = 0,
-) -> Iterator[str]:
+def make_dataset(center: Center, folder: Path, *, seed: int = 0, **patients: int) -> Iterator[str]:
     """Write a center's scans as a data set; yields each case's name when it is finished.
 
-    The numbers count patients; about one in seven has a second scan (`planned_scans` gives all names before). Cases
-    that a former call with the same center and seed has finished are kept; those of another seed are written anew.
+    `patients` are those of `planned_scans` (train, validation, test, extra_patients). Cases that a former call with
+    the same center and seed has finished are kept; those of another seed are written anew.
     Raises `PedsegInputError` if the folder holds cases of other names.
     """
     folder = Path(folder)
     source = f"pedseg phantom, seed {seed}, {hashlib.sha256(repr(center).encode()).hexdigest()[:12]}"
-    planned = planned_scans(
-        center, train=train, validation=validation, test=test, extra_patients=extra_patients, seed=seed
-    )
+    planned = planned_scans(center, seed=seed, **patients)
     rows = written_cases(folder)
     unexpected = sorted(set(rows) - {scan.name for scan in planned})
     if unexpected:
@@ -255,38 +243,23 @@ def with_protocol(center: Center, *protocols: Protocol) -> Center:
     return replace(center, protocols=tuple((1.0, protocol) for protocol in protocols))
 
 
-def in_voxels(
-    center: Center,
-    pixel_mm: float,
-    slice_mm: float,
-    *,
-    kernel: float,
-    noise: float,
-    noise_grain: float,
-    build_mm: Spacing | None = None,
+def at_resolution(
+    center: Center, pixel_mm: float, slice_mm: float, build_mm: Spacing, *, kernel: float, noise: float, grain: float
 ) -> Center:
-    """The same hospital with CT scans of another resolution; kernel, noise and its grain change by these factors."""
-
-    def at_resolution(protocol: CtProtocol) -> CtProtocol:
-        return replace(
-            protocol,
-            pixel_mm=pixel_mm,
-            slice_mm=slice_mm,
-            kernel_mm=kernel * protocol.kernel_mm,
-            noise_hu=noise * protocol.noise_hu,
-            noise_grain_mm=noise_grain * protocol.noise_grain_mm,
-        )
-
-    protocols = tuple((share, at_resolution(p)) for share, p in center.protocols if isinstance(p, CtProtocol))
-    return replace(center, protocols=protocols, build_mm=build_mm or center.build_mm)
+    """The same hospital with CT scans in other voxels; kernel, noise and its grain change by these factors."""
+    protocols: list[tuple[float, Protocol]] = []
+    for share, protocol in center.protocols:
+        if isinstance(protocol, CtProtocol):
+            resized = replace(protocol, pixel_mm=pixel_mm, slice_mm=slice_mm, kernel_mm=kernel * protocol.kernel_mm)
+            noise_hu, grain_mm = noise * protocol.noise_hu, grain * protocol.noise_grain_mm
+            protocols.append((share, replace(resized, noise_hu=noise_hu, noise_grain_mm=grain_mm)))
+    return replace(center, protocols=tuple(protocols), build_mm=build_mm)
 
 
 RESOLUTIONS: dict[str, Callable[[Center], Center]] = {
     "lesson": lambda center: center,
-    # 1 x 1 x 2 mm, as the clinic profile plans them: finer, sharper, noisier
-    "clinic": partial(
-        in_voxels, pixel_mm=1.0, slice_mm=2.0, kernel=0.5, noise=1.2, noise_grain=0.6, build_mm=(1.0, 1.0, 2.0)
-    ),
-    # 5 x 5 x 6 mm, for the clinic's network where there is no GPU
-    "coarse": partial(in_voxels, pixel_mm=5.0, slice_mm=6.0, kernel=1.6, noise=0.8, noise_grain=1.6),
+    # as the clinic profile plans them: finer, sharper, noisier
+    "clinic": lambda center: at_resolution(center, 1.0, 2.0, (1.0, 1.0, 2.0), kernel=0.5, noise=1.2, grain=0.6),
+    # for the clinic's network where there is no GPU
+    "coarse": lambda center: at_resolution(center, 5.0, 6.0, center.build_mm, kernel=1.6, noise=0.8, grain=1.6),
 }

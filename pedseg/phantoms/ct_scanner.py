@@ -73,7 +73,7 @@ class CtProtocol:
     kvp: int = 120
     couch: Literal["", "flat", "curved"] = "curved"
     oral_contrast: bool = False
-    cushion: bool = False  # a vacuum cushion between the child and the table, raised at its sides
+    cushion: bool = False  # a vacuum cushion between the child and the couch, raised at its sides
     field_mm: float | None = None  # diameter of the round field that is reconstructed; None shows all
     padding_hu: int = -1024  # what stands outside of that field
 

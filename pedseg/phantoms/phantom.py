@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.phantoms import bowel, surgery, thorax, viscera
-from pedseg.phantoms.anatomy import Tissue, sample_size
+from pedseg.phantoms.anatomy import sample_size
 from pedseg.phantoms.body import Body, PhantomBuilder, extent_mm
 from pedseg.phantoms.canvas import Canvas, rotation_matrix
 from pedseg.phantoms.child import Child
 from pedseg.phantoms.skeleton import skeleton
 
-__all__ = ["Child", "Phantom", "Tissue", "make_phantom"]
+__all__ = ["Child", "Phantom", "make_phantom"]
 
 MARGIN_MM = np.array([[12.0, 26.0, 0.0], [12.0, 12.0, 0.0]])  # air around the skin; below it there is room for a couch
 

@@ -10,13 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pedseg.datasets.cases import DataSet
+from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_image, load_labels
-from pedseg.evaluation.domain_shift import SHIFT_FACTORS, changed, tested
-from pedseg.evaluation.results import each_row
+from pedseg.evaluation.domain_shift import SHIFT_FACTORS, planned_test_scans, shifted_center
+from pedseg.evaluation.results import read_rows
+from pedseg.evaluation.statistics import KIDNEYS
+from pedseg.evaluation.trained_models import LazyPredictions, weight_files
+from pedseg.organs import organ
 from pedseg.phantoms.centers import CENTERS, Center, PlannedScan, simulate_scan
 from pedseg.scan import Scan, to_ras
-from pedseg.workbook import evaluation_helpers
+from pedseg.workbook.slice_viewer import Sight
 
 ON_THE_SIDE = next(cause for cause in SHIFT_FACTORS if cause.name == "on the side; as they lie")
 SAMPLE, STUDY, SIDE = "sample", "study", "on the side"
@@ -66,28 +69,54 @@ def everyone(datasets: list[DataSet], study: Path) -> Children:
     if _is_ours(study):
         for name, center in CENTERS.items():
             found += _of_the_study(center, STUDY)
-            found += _of_the_study(changed(name, ON_THE_SIDE), SIDE)
+            found += _of_the_study(shifted_center(name, ON_THE_SIDE), SIDE)
     return Children(found)
 
 
 def _is_ours(study: Path) -> bool:
     """Whether the study tested the virtual centers' children: others cannot be grown."""
     file = study / "cases.csv"
-    met = {(row["tested_on"], row["case"]) for row in each_row(file)} if file.is_file() else set()
-    return bool(met) and met <= {(name, scan.name) for name, center in CENTERS.items() for scan in tested(center)}
+    if not file.is_file():
+        return False
+    rows = read_rows(file)
+    met = set(zip(rows["tested_on"], rows["case"], strict=True))
+    own = {(name, scan.name) for name, center in CENTERS.items() for scan in planned_test_scans(center)}
+    return bool(met) and met <= own
 
 
 def _samples(datasets: list[DataSet]) -> Iterator[Child]:
     for dataset in datasets:
         for case in dataset.split("test"):
-            title = evaluation_helpers.describe(dataset, case).partition(": ")[2] + " · sample"
+            title = describe(case) + " · sample"
             yield Child(dataset.center, case.name, SAMPLE, title, _from_disk(dataset, case), case.image_file)
 
 
+def describe(case: Case) -> str:
+    """A child in a few words, for a list: name, age, what is missing."""
+    age = "" if case.age_months is None else f", {case.age_months // 12} y {case.age_months % 12} m"
+    gone = [f", no {organ(name).plain}" for name in KIDNEYS if name in case.absent]
+    return case.name + age + "".join(gone)
+
+
+def picture_cases(datasets: list[DataSet], study: Path) -> dict[str, Callable[[], Sight]]:
+    """What the picture engine opens, by title: every test child, contoured by a study's models when asked for."""
+    models = weight_files(study)
+
+    def open_case(dataset: DataSet, case: Case) -> Sight:
+        scan = load_image(case)
+        truth = load_labels(dataset, case).voxels if case.label_file else None
+        return Sight(scan, truth, LazyPredictions(scan, models))
+
+    return {
+        f"{dataset.center}: {describe(case)}": lambda dataset=dataset, case=case: open_case(dataset, case)  # type: ignore[misc]
+        for dataset in datasets
+        for case in dataset.split("test")
+    }
+
+
 def _of_the_study(center: Center, kind: str) -> list[Child]:
-    return [
-        Child(center.name, scan.name, kind, _title(scan, kind), _grown(center, scan)) for scan in tested(center)
-    ]  # fmt: skip
+    scans = planned_test_scans(center)
+    return [Child(center.name, scan.name, kind, _title(scan, kind), _grown(center, scan)) for scan in scans]
 
 
 def _from_disk(dataset: DataSet, case) -> Callable[[], tuple[Scan, Scan | None]]:

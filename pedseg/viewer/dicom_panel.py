@@ -37,7 +37,7 @@ class Desk(widgets.VBox):
         self.folder = widgets.Text(value=str(folder), description="Folder", layout=WIDE)
         self.look = widgets.Button(description="1 · look into it")
         self.choice = widgets.Dropdown(options=[], description="CT series", layout=WIDE)
-        self.model = widgets.Dropdown(options=list(models), description="Drawn by")
+        self.model = widgets.Dropdown(options=[(str(model), model) for model in models], description="Drawn by")
         self.draw = widgets.Button(description="2 · draw contours", disabled=True)
         self.out = widgets.Text(value=_beside(folder), description="RTSTRUCT", layout=WIDE)
         self.write = widgets.Button(description="3 · write them", disabled=True)

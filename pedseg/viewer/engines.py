@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -60,36 +60,32 @@ def prepare(engine: str = "") -> None:
 
 def reading_room(datasets: list[DataSet], study: Path, engine: str = "") -> Any:
     """The page of all children, models and failures of a study, in the engine that this place can carry."""
-    from pedseg.workbook import evaluation_helpers
+    from pedseg.evaluation.trained_models import weight_files
+    from pedseg.viewer.case_list import everyone, picture_cases
 
     if choose(engine) != "room":
         from pedseg.workbook.slice_viewer import SliceViewer
 
-        return SliceViewer(evaluation_helpers.reading_room(datasets, study))
-    from pedseg.viewer.case_list import everyone
+        return SliceViewer(picture_cases(datasets, study))
     from pedseg.viewer.failure_list import entries
     from pedseg.viewer.reading_room import Room
 
-    return Room(
-        everyone(datasets, study), entries(study), list(evaluation_helpers.weight_files(study)), contours(study)
-    )
+    return Room(everyone(datasets, study), entries(study), list(weight_files(study)), contours(study))
 
 
-def contours(study: Path) -> Callable[[Scan, Child], Mapping[str, NDArray]]:
+def contours(study: Path) -> Callable[[Scan, Child], Mapping[Hashable, NDArray]]:
     """What the models of a study draw of a child, each when it is looked up; of one on its side in two ways."""
+    from pedseg.evaluation.trained_models import LazyPredictions, weight_files
     from pedseg.viewer.case_list import SIDE
-    from pedseg.viewer.failure_list import AS_IT_LIES
-    from pedseg.workbook import evaluation_helpers
+    from pedseg.viewer.failure_list import AsItLies
 
-    files = evaluation_helpers.weight_files(study)
-    lying = {f"{name}{AS_IT_LIES}": file for name, file in files.items()}
+    files = weight_files(study)
+    lying = {AsItLies(model_key): file for model_key, file in files.items()}
 
-    def predict(scan: Scan, child: Child) -> Mapping[str, NDArray]:
+    def predict(scan: Scan, child: Child) -> Mapping[Hashable, NDArray]:
         if child.kind != SIDE:
-            return evaluation_helpers.Contours(scan, files)
-        return evaluation_helpers.Contours(
-            scan, files | lying, dict.fromkeys(files, "reorient") | dict.fromkeys(lying, "none")
-        )
+            return LazyPredictions(scan, files)
+        return LazyPredictions(scan, files | lying, dict.fromkeys(files, "reorient") | dict.fromkeys(lying, "none"))
 
     return predict
 

@@ -66,4 +66,4 @@ class FailurePanel(StepPanel):
 
 
 def _pairs(words) -> list[tuple[str, str]]:
-    return [(word, word) for word in sorted(set(words))]
+    return sorted((str(word), word) for word in set(words))

@@ -90,7 +90,7 @@ class OrganPanel(widgets.VBox):
         head = "".join(f"<th>{name}</th>" for name in HEAD)
         rows = [f"<tr><th></th>{head}</tr>"]
         for group in GROUPS:
-            words = f"{group} · {html.escape(model)}"
+            words = f"{group} · {html.escape(str(model))}"
             rows.append(f'<tr><th colspan="{1 + len(HEAD)}">{words}</th></tr>')
             for one in IN_ORDER:
                 if one.group == group:
@@ -100,7 +100,7 @@ class OrganPanel(widgets.VBox):
                     swatch = f'<i class="pedseg-swatch" style="border-color:{one.color}"></i>'
                     rows.append(f"<tr{poor}><td>{swatch}</td>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
         self.table.value = (
-            f'<table class="pedseg" aria-label="Organs as drawn by {html.escape(model)}">{"".join(rows)}</table>'
+            f'<table class="pedseg" aria-label="Organs as drawn by {html.escape(str(model))}">{"".join(rows)}</table>'
         )
 
 

@@ -189,7 +189,7 @@ class Room(widgets.VBox):
             finally:
                 self.corrections.offer([*self.box.drawn_by, *([TRUTH] if self.reading.truth is not None else [])])
             self._say_where()
-            empty = " and ".join(name for name in self.drawn_by if not self.reading.volume_ml(name))
+            empty = " and ".join(str(name) for name in self.drawn_by if not self.reading.volume_ml(name))
             self.say(f"{empty} drew nothing at all on this patient: every organ counts as missed." if empty else "")
 
     # --- what one does ----------------------------------------------------------------------------

@@ -24,8 +24,8 @@ from matplotlib.figure import Figure
 from pedseg.errors import input_error
 from pedseg.evaluation.failure_reasons import KINDS, Failure
 from pedseg.evaluation.failures import worst
-from pedseg.evaluation.results import ModelKey
-from pedseg.evaluation.statistics import read_rows, story
+from pedseg.evaluation.results import ModelKey, read_rows
+from pedseg.evaluation.statistics import summarize_rows
 from pedseg.files import write_atomically
 from pedseg.organs import EVALUATED, organ
 from pedseg.scan import Scan, read_nifti
@@ -59,7 +59,7 @@ def write_report(study_folder: Path) -> Path:
                 "E-NO-STUDY", folder / name, "there is no such file.", "Run `python3 run.py study` to its end first."
             )
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    statistics = summary.get("statistics") or story(read_rows(folder / "cases.csv"))
+    statistics = summary.get("statistics") or summarize_rows(read_rows(folder / "cases.csv"))
     file = folder / "report.html"
     write_atomically(file, render(summary, statistics, pictures(folder, summary), read_failures(folder)).encode())
     return file

@@ -83,7 +83,7 @@ def ct(folder: Path, place: Path) -> Callable[[bytes], object]:
     def read(data: bytes) -> object:
         place.write_bytes(data)
         file = read_dicom_file(place)
-        files = [one for one in [file, *sound] if one is not None]
+        files = [member for member in [file, *sound] if member is not None]
         return read_series(choose_series(group_series(files), place, "", files))
 
     return read

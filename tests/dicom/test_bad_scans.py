@@ -475,7 +475,9 @@ def test_a_bad_scan_is_refused_or_handled_as_written(case, tmp_path):
     key = tmp_path / "key"
     arguments = {"center": "Here", "key": key, **(options[0] if options else {})}
     if callable(expected):
-        became = [one for one in import_scans(source, tmp_path / "ds", **arguments) if isinstance(one, ImportResult)]
+        became = [
+            result for result in import_scans(source, tmp_path / "ds", **arguments) if isinstance(result, ImportResult)
+        ]
         (row,) = written_cases(tmp_path / "ds").values()
         assert expected(After(became, row, tmp_path / "ds", source)), (row, became)
         return

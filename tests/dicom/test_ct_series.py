@@ -184,15 +184,15 @@ def test_several_series_are_a_table_to_choose_from(tmp_path):
     write_series(tmp_path / "thick", HU[:, :, :5], SeriesDescription="Abdomen 5.0 B60f", ConvolutionKernel="B60f")
     with pytest.raises(PedsegInputError, match="E-SERIES-CHOICE") as caught:
         read_ct(tmp_path)
-    told = caught.value.problems[0].problem
-    assert "20 slices" in told
-    assert "5 slices" in told
-    assert "B60f" in told
+    problem = caught.value.problems[0].problem
+    assert "20 slices" in problem
+    assert "5 slices" in problem
+    assert "B60f" in problem
     series = group_series(find_dicom_files(tmp_path)[0])
     assert len(series_table(series)) == 2
-    for number, one in enumerate(series, 1):
-        for wanted in (str(number), one.uid):
-            assert read_ct(tmp_path, wanted=wanted).scan.shape[2] == one.slice_count
+    for number, member in enumerate(series, 1):
+        for wanted in (str(number), member.uid):
+            assert read_ct(tmp_path, wanted=wanted).scan.shape[2] == member.slice_count
     with pytest.raises(PedsegInputError, match="no series is called 7"):
         read_ct(tmp_path, wanted="7")
 
@@ -408,8 +408,8 @@ def test_segments_of_an_enhanced_ct_lie_on_its_frames(tmp_path):
     ct = read_ct(tmp_path / "ct")
     mask = {"Liver": ct.scan.voxels > 300, "Spleen": np.indices(HU.shape)[2] == 2}
     write_seg(tmp_path / "seg.dcm", mask, ct)
-    for name, found in read_seg(tmp_path / "seg.dcm", ct).masks.items():
-        np.testing.assert_array_equal(found, mask[name])
+    for name, segment in read_seg(tmp_path / "seg.dcm", ct).masks.items():
+        np.testing.assert_array_equal(segment, mask[name])
 
 
 def test_more_slices_than_there_are_left_are_not_made_up(tmp_path):
@@ -425,9 +425,9 @@ def test_odd_files_of_real_devices_are_read_or_refused():
     assert {problem.code for problem in problems} <= {"E-NOT-DICOM", "E-DICOM-NO-META", "E-DICOM-DAMAGED"}
     series, read = group_series(files), 0
     assert len(series) > 3
-    for one in series:
+    for member in series:
         try:
-            read += read_series(one).scan.voxels.ndim == 3
+            read += read_series(member).scan.voxels.ndim == 3
         except PedsegInputError as error:
             assert all(problem.remedy for problem in error.problems)
     assert read >= 1

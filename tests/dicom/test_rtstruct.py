@@ -83,8 +83,8 @@ def test_nineteen_organs_come_back_and_plastimatch_agrees(scanned, tmp_path):
     theirs = plastimatch_masks(tmp_path / "rs.dcm", folder, tmp_path / "plastimatch")
     assert len(theirs) == len(masks)
     for name, mask in masks.items():
-        found = theirs[name.replace("^", "_") if name not in theirs else name]
-        best = max((found, found[:, :, ::-1]), key=lambda other: int((other & mask).sum()))  # it sorts slices by z
+        back = theirs[name.replace("^", "_") if name not in theirs else name]
+        best = max((back, back[:, :, ::-1]), key=lambda other: int((other & mask).sum()))  # it sorts slices by z
         assert 2 * (best & mask).sum() == best.sum() + mask.sum(), name
 
 
@@ -94,8 +94,8 @@ def test_the_file_says_what_a_planning_system_asks(tmp_path):
     masks = {"Liver": np.zeros(ct.scan.shape, bool), "Bowel^Stomach": np.zeros(ct.scan.shape, bool)}
     masks["Liver"][10:20, 10:20, 5:9] = True
     masks["Bowel^Stomach"][2, 2, 2] = True
-    told = write_rtstruct(tmp_path / "rs.dcm", masks, ct)
-    assert told == ["Bowel^Stomach: only 1 voxels in 1 slice(s)"]
+    notes = write_rtstruct(tmp_path / "rs.dcm", masks, ct)
+    assert notes == ["Bowel^Stomach: only 1 voxels in 1 slice(s)"]
     file = pydicom.dcmread(tmp_path / "rs.dcm")
     slices = [pydicom.dcmread(f) for f in sorted((tmp_path / "ct").iterdir())]
     assert (file.Modality, file.ApprovalStatus, file.SOPClassUID) == (

@@ -11,6 +11,7 @@ from pedseg.evaluation import fedgin as room
 from pedseg.evaluation import study
 from pedseg.evaluation.fedgin import Size, fedgin_config, run_fedgin
 from pedseg.evaluation.gains import FIVE, gains, means, overall
+from pedseg.evaluation.results import typed_rows
 from pedseg.learning import training
 
 SIZE = Size((("limited-1:1", (3, 3)), ("complete", (4, 3))), validation=1, test=3)
@@ -135,13 +136,13 @@ def test_more_patients_meet_the_models_that_are_asked_for_and_nothing_is_trained
 
 @pytest.mark.slow
 def test_the_summary_tells_means_and_gains(finished):
-    told = json.loads((finished[0] / "out" / "summary.json").read_text())
-    assert told["patients"]["complete"] == {
+    summary = json.loads((finished[0] / "out" / "summary.json").read_text())
+    assert summary["patients"]["complete"] == {
         "Polder": {"train": 4, "validation": 1},
         "Fjord": {"train": 3, "validation": 1},
     }
-    assert {line["organ"] for line in told["gains"]} == set(FIVE)
-    assert len(told["means"]) == 2 * 5 * 3
+    assert {line["organ"] for line in summary["gains"]} == set(FIVE)
+    assert len(summary["means"]) == 2 * 5 * 3
     assert "Fjord T1w 3 T" in room.table(finished[0] / "out")
 
 
@@ -161,11 +162,11 @@ def test_two_kidneys_count_as_one_organ_and_gains_are_paired_by_patient():
             ]
             if patient:  # the first one has lost the right kidney
                 rows.append(scored(model, f"p{patient}", "Kidney_R", 0.4 + more))
-    (line,) = [line for line in means(rows) if line["model"] == "federated"]
+    (line,) = [line for line in means(typed_rows(rows)) if line["model"] == "federated"]
     assert line["liver"] == pytest.approx(0.5) and line["spleen"] is None
     assert line["kidneys"] == pytest.approx((0.2 + 5 * 0.3) / 6)
     assert line["five"]["mean"] == pytest.approx((0.5 + (0.2 + 5 * 0.3) / 6) / 2)
-    found = {line["organ"]: line for line in gains(rows)}
+    found = {line["organ"]: line for line in gains(typed_rows(rows))}
     assert found["liver"]["mean_difference"] == pytest.approx(0.125)
     assert found["kidneys"]["n"] == (6, 6) and found["spleen"]["n"] == (0, 0)
     assert found["liver"]["p"] == pytest.approx(2 / 64)  # all six better: the smallest p of six pairs
@@ -179,7 +180,7 @@ def test_the_overall_difference_is_that_of_each_patients_means():
             for model, more in (("federated", 0.0), ("federated_gin", 0.01 * patient - 0.02 * seed)):
                 rows += [scored(model, f"p{patient}", organ, 0.5 + more, seed) for organ in ("Liver", "Spleen")]
                 rows.append(scored(model, f"p{patient}", "Heart", 0.5 - more, seed))
-    five, every = overall(rows)
+    five, every = overall(typed_rows(rows))
     assert (five["organs"], every["organs"]) == ("five", "all")
     assert five["n"] == (6, 6) and five["seeds"] == pytest.approx([0.025, 0.005])
     assert five["mean_difference"] == pytest.approx(0.015)  # mean of 0 to 5, in hundredths, less 1

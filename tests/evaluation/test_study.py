@@ -12,7 +12,10 @@ from pedseg.datasets.writing import write_case, write_index
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation import study as room
 from pedseg.evaluation.config import StudyConfig
-from pedseg.evaluation.study import COLUMNS, run_study
+from pedseg.evaluation.reporting import table
+from pedseg.evaluation.results import COLUMNS, ModelKey
+from pedseg.evaluation.study import run_study
+from pedseg.evaluation.trained_models import read_identity
 from pedseg.federation.config import FederationConfig
 from pedseg.learning import network, training
 
@@ -58,10 +61,13 @@ def test_summary_tells_how_it_came_about(finished):
     for name, digest in summary["sha256"].items():
         weights, _, _ = training.load_weights(finished[0] / "weights" / f"{name}.safetensors")
         assert network.sha256_of(weights) == digest
+    identities = {read_identity(file) for file in (finished[0] / "weights").iterdir()}
+    kinds = [("local", "Aa"), ("local", "Bb"), ("federated", "Aa+Bb"), ("centralized", "Aa+Bb")]
+    assert identities == {(ModelKey(*kind), seed) for seed in (0, 1) for kind in kinds}
     assert [point["step"] for point in summary["curves"]["seed0_local_Aa"]] == [2, 4]
     assert all(point["dsc"] is not None for curve in summary["curves"].values() for point in curve)
     assert summary["peak_memory_mib"] > 50
-    assert "nine organs" in room.table(finished[0])
+    assert "nine organs" in table(finished[0])
 
 
 def test_failures_of_the_first_seed_are_told_the_worst_first(finished):

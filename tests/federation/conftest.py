@@ -19,7 +19,6 @@ from pedseg.datasets.writing import write_case, write_index
 from pedseg.federation import transports
 from pedseg.federation.config import FederationConfig, MailboxConfig
 from pedseg.federation.keys import COORDINATOR, make_keys, write_keys
-from pedseg.federation.mailbox.demo import Demo
 from pedseg.federation.mailbox.object_store import PASSWORD, USER
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,14 +26,28 @@ NAMES = ("Aa", "Bb", "Cc")
 SHORT = {"rounds": 2, "local_steps": 2, "seed": 7}
 
 
-@pytest.fixture(scope="session")
-def servers() -> ModuleType:
-    """The file `servers.py` beside this one."""
-    spec = importlib.util.spec_from_file_location("servers", Path(__file__).with_name("servers.py"))
+def load_module(file: Path) -> ModuleType:
+    """A Python file that is in no package."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+Demo = load_module(ROOT / "notebooks" / "mailbox_demo.py").Demo
+
+
+@pytest.fixture(scope="session")
+def servers() -> ModuleType:
+    """The file `servers.py` beside this one."""
+    return load_module(Path(__file__).with_name("servers.py"))
+
+
+@pytest.fixture(scope="session")
+def attribute_inference() -> ModuleType:
+    """The functions of chapter 12 for attribute inference."""
+    return load_module(ROOT / "notebooks" / "attribute_inference.py")
 
 
 @pytest.fixture
@@ -180,7 +193,7 @@ def storage(servers: ModuleType, tmp_path: Path) -> Iterator:
         server.kill()
 
 
-class Federation(Demo):
+class Federation(Demo):  # type: ignore[misc, valid-type]
     """A coordinator and the centers Aa and Bb, with a model of five equal weights."""
 
     def __init__(self, folder: Path, expires_seconds: float = 3600.0, **mailbox) -> None:

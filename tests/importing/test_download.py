@@ -85,9 +85,9 @@ def local(archive, monkeypatch):
 
 def test_size_and_license_come_before_the_first_byte(local, tmp_path, capsys):
     assert main(["fetch", "--to", str(tmp_path / "raw")]) == 0
-    told = capsys.readouterr().out
-    assert "2 children, 10 files, 0 MB; license CC BY 4.0; doi 10.7937/tcia.x0h0-1706" in told
-    assert "nothing was fetched yet" in told
+    output = capsys.readouterr().out
+    assert "2 children, 10 files, 0 MB; license CC BY 4.0; doi 10.7937/tcia.x0h0-1706" in output
+    assert "nothing was fetched yet" in output
     assert not (tmp_path / "raw").exists()
 
 

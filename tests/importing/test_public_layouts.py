@@ -50,9 +50,9 @@ def bring(source: Path, place: Path, **options) -> tuple[list, object]:
     return became, list_cases(place / "ds").dataset
 
 
-def told(became) -> str:
-    words = [line for one in became if isinstance(one, ImportResult) for line in one.messages]
-    return "\n".join([*words, *(one.problem for one in became if isinstance(one, InputProblem))])
+def messages(became) -> str:
+    words = [line for result in became if isinstance(result, ImportResult) for line in result.messages]
+    return "\n".join([*words, *(result.problem for result in became if isinstance(result, InputProblem))])
 
 
 def test_amos22(tmp_path):
@@ -70,8 +70,8 @@ def test_amos22(tmp_path):
     cases = {case.name: case for case in dataset.cases}
     case, mr = cases[by_source["amos_0004"]], cases[by_source["amos_0507"]]
     assert (case.modality, mr.modality, mr.sequence) == ("CT", "MR", "other")
-    assert "not imported: prostate/uterus" in told(became)
-    assert "Bowel^Stomach, of which small_bowel, colon is missing" in told(became)
+    assert "not imported: prostate/uterus" in messages(became)
+    assert "Bowel^Stomach, of which small_bowel, colon is missing" in messages(became)
     assert {*case.annotated} == {*MEANT.values()}
     assert case.silver == ()
     drawn = load_labels(dataset, case).voxels

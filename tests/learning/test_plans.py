@@ -353,7 +353,7 @@ def test_with_mr_no_hu_is_asked_for_and_nobody_is_turned() -> None:
             0.5,
         )
         assert Plan.from_json(plan.to_json()) == plan
-    with pytest.raises(PedsegInputError, match="E-POSTURE"):
+    with pytest.raises(PedsegInputError, match="E-ORIENTATION"):
         make_plan(merged, orientation="reorient")
 
 

@@ -10,8 +10,8 @@ from pedseg.datasets.reading import read_dataset
 from pedseg.dicom.ct_series import read_ct
 from pedseg.dicom.example_patient import write_example_patient
 from pedseg.dicom.rtstruct import read_rtstruct
+from pedseg.evaluation.trained_models import weight_files
 from pedseg.viewer.dicom_panel import Desk, desk
-from pedseg.workbook import evaluation_helpers
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def paula(root, tmp_path_factory):
 
 @pytest.fixture
 def page(root, paula) -> Desk:
-    return desk(paula, evaluation_helpers.weight_files(root / "data_samples" / "results" / "study"))
+    return desk(paula, weight_files(root / "data_samples" / "results" / "study"))
 
 
 def test_from_the_folder_to_the_planning_system(page, paula, tmp_path):

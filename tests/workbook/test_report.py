@@ -12,8 +12,8 @@ import pytest
 
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation.failure_reasons import Failure
-from pedseg.evaluation.reporting import COLUMNS
-from pedseg.evaluation.statistics import read_rows, story
+from pedseg.evaluation.results import COLUMNS, read_rows
+from pedseg.evaluation.statistics import summarize_rows
 from pedseg.organs import EVALUATED
 from pedseg.scan import Scan, write_nifti
 from pedseg.workbook import charts
@@ -92,7 +92,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     )
                     lines.append(",".join(start + quality))
     (folder / "cases.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    summary = {**SUMMARY, "statistics": story(read_rows(folder / "cases.csv"))}
+    summary = {**SUMMARY, "statistics": summarize_rows(read_rows(folder / "cases.csv"))}
     (folder / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
     return folder
 

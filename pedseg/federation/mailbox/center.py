@@ -23,7 +23,6 @@ from pedseg.federation.mailbox.messages import (
     END,
     EXPIRES_SECONDS,
     MAX_REQUEST_BYTES,
-    POLLS_BETWEEN_REPAIRS,
     REPLIES,
     REQUESTS,
     WEIGHTS,
@@ -36,7 +35,7 @@ from pedseg.federation.mailbox.messages import (
     stem,
     stem_of,
 )
-from pedseg.federation.mailbox.object_store import Entry, ObjectStore, backoff
+from pedseg.federation.mailbox.object_store import Entry, ObjectStore, polls
 from pedseg.federation.mailbox.reply_store import ReplyStore, StoredReply
 from pedseg.federation.mailbox.sealed_message import Header, seal, unseal
 from pedseg.federation.privacy.disclosure_log import FILE, Disclosure, DisclosureLog, measure
@@ -94,21 +93,15 @@ class CenterMailbox:
 
     def events(self) -> Iterator[CenterEvent]:
         """Work until the coordinator ends the run, one event at a time; waits in between."""
-        pauses, polls = backoff(self.config.poll), 0
-        while True:
-            happened = False
-            for event in self.poll():
-                happened = True
-                yield event
-                if event.status == "finished":
-                    return
-            if happened:
-                pauses = backoff(self.config.poll)
-                continue
-            time.sleep(next(pauses))
-            polls += 1
-            if polls % POLLS_BETWEEN_REPAIRS == 0:
-                self.repair()
+        status = ""
+        while status != "finished":
+            status = ""
+            for _ in polls(self.config.poll, self.repair):
+                for event in self.poll():
+                    status = event.status
+                    yield event
+                if status:
+                    break  # the next poll follows at once
 
     def repair(self) -> None:
         """Trust nothing that was seen before: what is missing in the mailbox is delivered again."""

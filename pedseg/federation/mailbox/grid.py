@@ -25,14 +25,13 @@ from pedseg.federation.keys import Member, OwnKeys
 from pedseg.federation.mailbox.messages import (
     END,
     EXPIRES_SECONDS,
-    POLLS_BETWEEN_REPAIRS,
     REPLIES,
     reply_from_bytes,
     split,
     stem,
     stem_of,
 )
-from pedseg.federation.mailbox.object_store import Entry, ObjectStore, backoff
+from pedseg.federation.mailbox.object_store import Entry, ObjectStore, polls
 from pedseg.federation.mailbox.outbox import Outbox, Run, Sent
 from pedseg.federation.mailbox.sealed_message import unseal
 
@@ -109,15 +108,12 @@ class MailboxGrid(SingleRunGrid):
 
     def _await(self, sent: Sent, waited_enough: Callable[[], bool]) -> Message | None:
         """The reply to one request, as soon as it is there; None if it was waited for long enough."""
-        pauses, polls = backoff(self.config.poll), 0
-        while not (replies := list(self.pull_messages([sent.stem]))):
+        for _ in polls(self.config.poll, self.repair):
+            if replies := list(self.pull_messages([sent.stem])):
+                return replies[0]
             if waited_enough():
-                return None
-            time.sleep(next(pauses))
-            polls += 1
-            if polls % POLLS_BETWEEN_REPAIRS == 0:
-                self.repair()
-        return replies[0]
+                break
+        return None
 
     def finish(self, records: RecordDict, round_: int) -> None:
         """Tell every center that the run is over, with the final model, and delete the rounds' messages."""

@@ -32,7 +32,6 @@ END = "query.end"  # the message type of the last request of a run
 MAIL = "mail"  # the record with the fields of a request, or with the error of a reply
 STEM = re.compile(r"(?P<run>[0-9a-f]{16})-(?P<round>\d{5})-(?P<request>[0-9a-f]{32})")
 EXPIRES_SECONDS = 30 * DAY  # of a request and of a reply
-POLLS_BETWEEN_REPAIRS = 20  # then nothing is trusted that was seen in the mailbox before
 MAX_REQUEST_BYTES = 16 << 20  # plans and settings, never weights
 log = logging.getLogger("flwr.pedseg.mailbox")
 

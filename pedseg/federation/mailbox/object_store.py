@@ -30,6 +30,7 @@ from pedseg.files import PART, staged_file
 USER, PASSWORD = "PEDSEG_MAILBOX_USER", "PEDSEG_MAILBOX_PASSWORD"
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between two attempts to reach an unavailable server
 FIRST_POLL_SECONDS = 0.05
+POLLS_BETWEEN_REPAIRS = 20  # then nothing is trusted that was seen in the mailbox before
 TIMEOUT_SECONDS = 120.0  # a server may need that long to store a large model
 T = TypeVar("T")
 log = logging.getLogger("flwr.pedseg.mailbox")
@@ -267,9 +268,12 @@ def _denied(address: str, error: Exception) -> Exception:
     return input_error("E-MAILBOX-DENIED", address, f"access was denied ({error}).", "Check user, password and rights.")
 
 
-def backoff(longest: float) -> Iterator[float]:
-    """Exponential backoff: pauses in seconds between two polls of a mailbox, up to the longest."""
+def polls(longest: float, repair: Callable[[], None]) -> Iterator[None]:
+    """Pause between two polls of a mailbox with exponential backoff, up to `longest` seconds; `repair` now and then."""
     pause = FIRST_POLL_SECONDS
-    while True:
-        yield min(pause, longest)
+    for number in itertools.count(1):
+        yield
+        time.sleep(min(pause, longest))
         pause *= 1.5
+        if number % POLLS_BETWEEN_REPAIRS == 0:
+            repair()

@@ -59,11 +59,8 @@ def coordinate(
     with _locked(out), _log_file(out / LOG):
         run = resume(out / "mailbox", _identity(config, members))
         grid = MailboxGrid(open_store(url), own, members, run, mailbox)
-        last = None
         for last in train_rounds(grid, config):
             yield last
-        assert last is not None
-        save_final_model(last, out)
         record = ConfigRecord({"plan": last.plan.to_json(), "rounds": last.number, "sha256": last.sha256})
         grid.finish(RecordDict({"arrays": _flower.to_arrays(last.weights), "end": record}), last.number)
 

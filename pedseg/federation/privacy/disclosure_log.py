@@ -44,9 +44,10 @@ def measure(reply: Message, *, number: int, round_: int, message_type: str, sent
         return Disclosure(number, round_, message_type, 0, 0, reason, sent_bytes or reason)
     content = reply.content
     parts = (_flower.arrays_of(content), _flower.metrics_of(content), _flower.configs_of(content))
-    sizes = [len(_flower.records_to_bytes(RecordDict(dict(part)))) for part in parts]
-    noise = _flower.configs_of(content).get(PRIVACY, {}).get("noise-multiplier", 0.0)
-    return Disclosure(number, round_, message_type, *sizes, sent_bytes or sum(sizes), float(str(noise)))
+    weights, metrics, text = (len(_flower.records_to_bytes(RecordDict(dict(part)))) for part in parts)
+    noise = str(_flower.configs_of(content).get(PRIVACY, {"noise-multiplier": 0.0})["noise-multiplier"])
+    whole = sent_bytes or weights + metrics + text
+    return Disclosure(number, round_, message_type, weights, metrics, text, whole, float(noise))
 
 
 class DisclosureLog:
