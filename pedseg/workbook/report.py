@@ -70,6 +70,28 @@ def render(
     failures: Sequence[Failure] = (),
 ) -> str:
     """The page as text; `statistics` as computed from cases.csv, `pictures` as (PNG, alt text)."""
+    tolerances_mm = [organ(name).tolerance_mm for name in statistics["evaluated"]] or [0]
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            summary=summary,
+            statistics=statistics,
+            model_name=model_name,
+            tolerances_mm=(min(tolerances_mm), max(tolerances_mm)),
+            pictures=[(base64.b64encode(picture).decode(), alt) for picture, alt in pictures],
+            failures=worst(failures, LISTED_FAILURES),
+            failure_counts=scores.kinds(failures).drop(columns="kind"),
+            significance=significance(statistics),
+            organ_charts=[organ_chart(statistics, center) for center in statistics["centers"]],
+            curves=list(learning_curves(summary, statistics)),
+            settings=settings(summary, statistics),
+        )
+    )
+
+
+def _environment() -> Environment:
+    """Jinja with the filters and names of the template; text is escaped, and a missing value is an error."""
     environment = Environment(
         loader=PackageLoader("pedseg.workbook", "."),
         autoescape=True,
@@ -81,20 +103,7 @@ def render(
     environment.filters |= {"number": number, "percent": percent, "p_value": p_value, "by_role": by_role}
     environment.filters |= {"organ": lambda name: organ(name).plain, "role_name": ROLES.get, "amount": amount}
     environment.globals |= {"roles": ROLES, "measures": MEASURES, "digits": DIGITS, "kinds": KINDS}
-    tolerances_mm = [organ(name).tolerance_mm for name in statistics["evaluated"]] or [0]
-    return environment.get_template("report.html.j2").render(
-        summary=summary,
-        statistics=statistics,
-        model_name=model_name,
-        tolerances_mm=(min(tolerances_mm), max(tolerances_mm)),
-        pictures=[(base64.b64encode(picture).decode(), alt) for picture, alt in pictures],
-        failures=worst(failures, LISTED_FAILURES),
-        failure_counts=scores.kinds(failures).drop(columns="kind"),
-        significance=significance(statistics),
-        organ_charts=[organ_chart(statistics, center) for center in statistics["centers"]],
-        curves=list(learning_curves(summary, statistics)),
-        settings=settings(summary, statistics),
-    )
+    return environment
 
 
 def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
