@@ -71,22 +71,19 @@ def render(
 ) -> str:
     """The page as text; `statistics` as computed from cases.csv, `pictures` as (PNG, alt text)."""
     tolerances_mm = [organ(name).tolerance_mm for name in statistics["evaluated"]] or [0]
-    return (
-        _environment()
-        .get_template("report.html.j2")
-        .render(
-            summary=summary,
-            statistics=statistics,
-            model_name=model_name,
-            tolerances_mm=(min(tolerances_mm), max(tolerances_mm)),
-            pictures=[(base64.b64encode(picture).decode(), alt) for picture, alt in pictures],
-            failures=worst(failures, LISTED_FAILURES),
-            failure_counts=scores.kinds(failures).drop(columns="kind"),
-            significance=significance(statistics),
-            organ_charts=[organ_chart(statistics, center) for center in statistics["centers"]],
-            curves=list(learning_curves(summary, statistics)),
-            settings=settings(summary, statistics),
-        )
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        summary=summary,
+        statistics=statistics,
+        model_name=model_name,
+        tolerances_mm=(min(tolerances_mm), max(tolerances_mm)),
+        pictures=[(base64.b64encode(picture).decode(), alt) for picture, alt in pictures],
+        failures=worst(failures, LISTED_FAILURES),
+        failure_counts=scores.kinds(failures).drop(columns="kind"),
+        significance=significance(statistics),
+        organ_charts=[organ_chart(statistics, center) for center in statistics["centers"]],
+        curves=list(learning_curves(summary, statistics)),
+        settings=settings(summary, statistics),
     )
 
 
