@@ -175,9 +175,9 @@ share = lesson.check("area through the centers", share, edge=edge)
 # has approved it: both are true.
 
 # %% hidden
-from pedseg.viewer.dicom_panel import desk
+from pedseg.viewer.dicom_panel import dicom_panel
 
-desk(folder, weights)
+dicom_panel(folder, weights)
 
 # %% [markdown]
 # ## To think about

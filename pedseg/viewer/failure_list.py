@@ -1,107 +1,191 @@
-"""The failure list: what went wrong in a study, the worst first, with removed kidneys and patients on their side.
+"""The failure list: contours that went wrong in a study, the worst first, with a click that opens case and place.
 
-An entry knows which child to open, with which model, and where to look.
+Besides the recorded failures it holds every removed kidney and every patient lying on the side.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean
 
-from pedseg.evaluation.results import PRESENT, ModelKey, each_row
+import ipywidgets as widgets
+import pandas as pd
+
+from pedseg.evaluation import reporting
+from pedseg.evaluation.results import PRESENT, ModelKey
 from pedseg.evaluation.statistics import KIDNEYS
-from pedseg.organs import EVALUATED, organ
-from pedseg.viewer.case_list import ON_THE_SIDE, SIDE, STUDY
+from pedseg.organs import EVALUATED, NAMES, organ
+from pedseg.phantoms.centers import CENTERS
+from pedseg.viewer.case_list import ON_THE_SIDE, SIDE, STUDY, CaseKey
+from pedseg.viewer.controls import dropdown, sentence
+from pedseg.viewer.step_panel import MAX_LINES, StepPanel
 from pedseg.workbook import evaluation_helpers, scores
 
 KINDS = {
     "missed": "missing", "false": "false", "swapped": "swapped", "displaced": "displaced", "leaking": "leaking",
     "part": "part elsewhere", "worst": "worst tenth", "removed": "removed kidney", "side": "on the side",
 }  # fmt: skip
-USUAL_KIDNEY_ML = 80.0  # severity 1 of a kidney that is not there
+SEVERE_FALSE_KIDNEY_ML = 80.0  # a usual kidney: severity 1 where there is none
 TURNED_FIRST = "on the side; turned first"
-AS_IT_LIES = ", as it lies"
+COLUMNS = {"seed", "model", "trained_on", "tested_on", "case", "organ", "present", "dsc", "predicted_ml", "factor"}
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One line of the list. `voxel` is None where it must be looked for when the child is open."""
+class StudyModel:
+    """A model of a study as the reading room shows it (by `str`), with or without reorientation to supine."""
+
+    key: ModelKey
+    as_it_lies: bool = False  # a patient on the side is not reoriented first
+
+    def __str__(self) -> str:
+        return scores.title(self.key) + (", as it lies" if self.as_it_lies else "")
+
+
+def study_models(study: Path) -> dict[StudyModel, Path]:
+    """The models of a study's first seed with their weights; the federated one first."""
+    files = reporting.weight_files(study, [*CENTERS])
+    models = {StudyModel(key): file for (seed, key), file in files.items() if seed == 0}
+    return dict(sorted(models.items(), key=lambda item: (item[0].key.model != "federated", str(item[0]))))
+
+
+@dataclass(frozen=True)
+class FailureEntry:
+    """One line of the failure list. `voxel` is None where it must be looked for when the case is open."""
 
     kind: str  # a key of KINDS
-    child: tuple[str, str, str]  # center, case, kind of child
-    organ: str  # "" for the whole child
-    model: str  # as `scores.title` calls it
+    case_key: CaseKey
+    organ: str  # "" for all organs
+    model: StudyModel
     severity: float
     voxel: tuple[int, int, int] | None
     sentence: str
 
     @property
     def line(self) -> str:
-        """The entry in the list: how bad, what, where, by whom."""
+        """The entry in the list: how bad, what, where, by which model."""
         what = organ(self.organ).plain if self.organ else "all organs"
-        return f"{100 * self.severity:3.0f}  {KINDS[self.kind]}: {what} · {self.child[1]} · {self.model}"
+        return f"{100 * self.severity:3.0f}  {KINDS[self.kind]}: {what} · {self.case_key.case} · {self.model}"
 
 
-def entries(study: Path) -> list[Entry]:
+def list_failures(study: Path) -> list[FailureEntry]:
     """Every failure of a study, the worst first; empty where nothing was recorded."""
-    found = [*_failures(study), *_removed(study), *_on_their_side(study)]
-    return sorted(found, key=lambda each: (-each.severity, each.organ not in EVALUATED))
+    entries = [*_recorded(study), *_removed_kidneys(study), *_on_their_side(study)]
+    return sorted(entries, key=lambda entry: (-entry.severity, entry.organ not in EVALUATED))
 
 
-def _failures(study: Path) -> Iterator[Entry]:
-    for each in evaluation_helpers.recorded_failures(study):
-        child = (each.tested_on, each.case, STUDY)
-        yield Entry(
-            each.kind, child, each.organ, scores.title(each.model_key), each.severity, each.voxel, each.sentence
+def _recorded(study: Path) -> Iterator[FailureEntry]:
+    for failure in evaluation_helpers.recorded_failures(study):
+        case_key, model = CaseKey(failure.tested_on, failure.case, STUDY), StudyModel(failure.model_key)
+        yield FailureEntry(
+            failure.kind, case_key, failure.organ, model, failure.severity, failure.voxel, failure.sentence
         )
 
 
-def _removed(study: Path) -> Iterator[Entry]:
-    """Every kidney that is gone, and what each model drew in its place: none, if it is right."""
-    file = study / "cases.csv"
-    for row in each_row(file) if file.is_file() else ():
-        if row["organ"] in KIDNEYS and not PRESENT[row["present"]] and int(row["seed"]) == 0:
-            drawn_ml, plain = float(row["predicted_ml"]), organ(row["organ"]).plain
-            name = scores.title(ModelKey(row["model"], row["trained_on"]))
-            does = f"{drawn_ml:.1f} mL of one all the same" if drawn_ml else "none, as is right"
-            yield Entry(
-                "removed", (row["tested_on"], row["case"], STUDY), row["organ"], name,
-                min(1.0, drawn_ml / USUAL_KIDNEY_ML), None,
-                f"The {plain} is not there. The model ({name}) draws {does}.",
-            )  # fmt: skip
+def _read_first_seed(file: Path) -> pd.DataFrame:
+    """The rows of seed 0 of a cases.csv or shift.csv, with the model of each; empty where there is no file."""
+    if not file.is_file():
+        return pd.DataFrame(columns=[*COLUMNS])
+    rows = pd.read_csv(file, usecols=lambda column: column in COLUMNS)
+    rows = rows[rows["seed"] == 0]
+    models = [StudyModel(ModelKey(*key)) for key in zip(rows["model"], rows["trained_on"], strict=True)]
+    return rows.assign(present=rows["present"].astype(str).map(PRESENT), model=models)
 
 
-def _on_their_side(study: Path) -> Iterator[Entry]:
-    """Every child laid on its side: how well it is drawn as it lies, and turned onto its back first."""
-    file = next((f for f in (study / "shift.csv", study / "shift.csv.xz") if f.is_file()), None)
-    found: dict[tuple[str, str, str, str], list[float]] = defaultdict(list)
-    for row in each_row(file) if file else ():
-        wanted = row["factor"] in (ON_THE_SIDE.name, TURNED_FIRST) and row["organ"] in EVALUATED and row["dsc"]
-        if wanted and int(row["seed"]) == 0:
-            title = scores.title(ModelKey(row["model"], row["trained_on"]))
-            found[row["factor"], row["tested_on"], row["case"], title].append(float(row["dsc"]))
-    for (cause, center, case, title), values in found.items():
-        turned = found.get((TURNED_FIRST, center, case, title))
-        if cause == ON_THE_SIDE.name and turned:
-            text = (
-                f"The child lies on its side. Seen as it lies, the model ({title}) reaches a mean DSC of"
-                f" {mean(values):.2f} over nine organs; turned onto its back first, {mean(turned):.2f}."
-            )
-            yield Entry("side", (center, case, SIDE), "", title + AS_IT_LIES, 1 - mean(values), None, text)
+def _removed_kidneys(study: Path) -> Iterator[FailureEntry]:
+    """Every removed kidney, and what each model predicts in its place: none, if it is right."""
+    rows = _read_first_seed(study / "cases.csv")
+    for row in rows[rows["organ"].isin(KIDNEYS) & ~rows["present"].astype(bool)].itertuples():
+        result = f"{row.predicted_ml:.1f} mL of one all the same" if row.predicted_ml else "none, as is right"
+        yield FailureEntry(
+            "removed", CaseKey(row.tested_on, row.case, STUDY), row.organ, row.model,
+            min(1.0, row.predicted_ml / SEVERE_FALSE_KIDNEY_ML), None,
+            f"The {organ(row.organ).plain} is not there. The model ({row.model}) draws {result}.",
+        )  # fmt: skip
 
 
-def chosen(
-    found: Iterable[Entry], *, kind: str = "", center: str = "", organ_name: str = "", model: str = ""
-) -> list[Entry]:
-    """The entries that pass the filters; an empty word passes all."""
+def _on_their_side(study: Path) -> Iterator[FailureEntry]:
+    """Every patient on the side: mean DSC as the patient lies, and after reorientation to supine."""
+    file = next((file for file in (study / "shift.csv", study / "shift.csv.xz") if file.is_file()), study / "none")
+    rows = _read_first_seed(file)
+    rows = rows[rows["organ"].isin(EVALUATED) & rows["dsc"].notna()]
+    if rows.empty:
+        return
+    means = rows.pivot_table(
+        index=["tested_on", "case", "model"], columns="factor", values="dsc", aggfunc="mean", sort=False
+    )
+    for (center, case, model), lying, turned in means[[ON_THE_SIDE.name, TURNED_FIRST]].dropna().itertuples():
+        text = (
+            f"The child lies on its side. Seen as it lies, the model ({model}) reaches a mean DSC of"
+            f" {lying:.2f} over nine organs; turned onto its back first, {turned:.2f}."
+        )
+        yield FailureEntry(
+            "side", CaseKey(center, case, SIDE), "", replace(model, as_it_lies=True), 1 - lying, None, text
+        )
+
+
+def filter_failures(
+    entries: Iterable[FailureEntry],
+    kind: str | None = None,
+    organ_name: str | None = None,
+    center: str | None = None,
+    model: StudyModel | None = None,
+) -> list[FailureEntry]:
+    """The entries that pass the filters; None passes all."""
+    wanted = (kind, organ_name, center, model)
     return [
-        each
-        for each in found
-        if kind in ("", each.kind)
-        and center in ("", each.child[0])
-        and organ_name in ("", each.organ)
-        and model in ("", each.model)
+        entry
+        for entry in entries
+        if all(
+            value in (None, own)
+            for value, own in zip(wanted, (entry.kind, entry.organ, entry.case_key.center, entry.model), strict=True)
+        )
     ]
+
+
+class FailurePanel(StepPanel):
+    """The failure list on the page: filters, one line a failure, a sentence about the chosen one.
+
+    `on_choose` is given the `FailureEntry` that was clicked.
+    """
+
+    def __init__(self, entries: Sequence[FailureEntry], on_choose: Callable[[FailureEntry], object]) -> None:
+        super().__init__(self._open, "110px")
+        self.entries, self.on_open = entries, on_choose
+        present = {entry.organ for entry in entries}
+        kinds = {entry.kind for entry in entries}
+        self.filters = {
+            "kind": self._filter("kind", [(label, kind) for kind, label in KINDS.items() if kind in kinds]),
+            "organ": self._filter("organ", [(organ(name).plain, name) for name in NAMES if name in present]),
+            "center": self._filter("center", [(c, c) for c in sorted({entry.case_key.center for entry in entries})]),
+            "model": self._filter("model", [(str(m), m) for m in sorted({entry.model for entry in entries}, key=str)]),
+        }
+        self.count, self.message = widgets.HTML(), widgets.HTML()
+        self.list.layout.flex = "1 1 auto"
+        self.previous.description, self.previous.tooltip = "previous (B)", "the next worse one"
+        self.next.description, self.next.tooltip = "next (N)", "the next one"
+        self.previous.layout.width = self.next.layout.width = "110px"
+        row = widgets.Layout(width="100%", overflow="hidden")
+        kind, organ_, center, model = self.filters.values()
+        rows = [(kind, organ_), (center, model), (self.previous, self.next, self.count)]
+        first, second, steps = (widgets.HBox(controls, layout=row) for controls in rows)
+        self.children = [first, second, self.list, steps, self.message]
+        self.filter()
+
+    def _filter(self, name: str, options: list[tuple[str, object]]) -> widgets.Dropdown:
+        control = dropdown([(f"all {name}s", None), *options], "50%", f"filter by {name}")
+        control.observe(lambda _: self.filter(), "value")
+        return control
+
+    def filter(self) -> None:
+        """List the entries that pass the filters; none is chosen yet."""
+        passed = filter_failures(self.entries, *(control.value for control in self.filters.values()))
+        self.fill(passed, (entry.line for entry in passed))
+        count = f"{len(passed)} entries" + (f", the worst {MAX_LINES} listed" if len(passed) > MAX_LINES else "")
+        self.count.value = sentence(count)
+        nothing = "Nothing passes these filters." if self.entries else "No failures were recorded with this study."
+        self.message.value = "" if passed else sentence(nothing)
+
+    def _open(self, entry: FailureEntry) -> None:
+        self.message.value = sentence(entry.sentence, "info", role="status")
+        self.on_open(entry)

@@ -53,8 +53,8 @@ const near = (x) => typeof x === "string"
         : x.includes("itk-viewer-bootstrap-ui") ? {BASE} + "bootstrapUIMachineOptions.js.es.js" : x
     : Array.isArray(x) ? x.map(near)
     : x && Object.getPrototypeOf(x) === Object.prototype && !x._rtype
-        ? Object.fromEntries(Object.entries(x).map(([k, v]) => [k, k === "data" ? v : near(v)])) : x;
-Object.assign(w, near(w));
+        ? Object.fromEntries(Object.entries(x).map(([k, v]) => [k, k === "data" ? v : use_local_files(v)])) : x;
+Object.assign(w, use_local_files(w));
 """
 LOADER = '<script type="text/javascript" src="https://lib.imjoy.io/imjoy-loader.js"></script>'
 LEFT_OUT = ("itk/image-io", "itk/mesh-io")  # readers of files: 70 MB that a notebook does not need
@@ -74,7 +74,7 @@ def build(out: Path) -> Path:
         raise input_error("E-ITK", EXTENSION, "it is not installed.", "Install the extra `viewer3d`.")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as work:
-        packages = {name.rpartition("@")[0]: _unpacked(name, Path(work)) for name in PACKAGES}
+        packages = {name.rpartition("@")[0]: _fetch(name, Path(work)) for name in PACKAGES}
         made = Path(work) / "share"
         shutil.copytree(installed, made / "labextensions" / EXTENSION)
         static = made / "labextensions" / EXTENSION / "static"
@@ -90,7 +90,7 @@ def _fingerprint() -> str:
     return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
 
 
-def _unpacked(package: str, work: Path) -> Path:
+def _fetch(package: str, work: Path) -> Path:
     """Fetch one npm package, compare its checksum, unpack it."""
     npm = shutil.which("npm")
     if npm is None:
@@ -122,7 +122,7 @@ def _lay_in(packages: dict[str, Path], offline: Path) -> None:
         shutil.copyfile(packages[package] / file, offline / name)
     (offline / "vue-window.js").write_text("window.VueWindow = { install() {} };\n")  # not on npm, and not needed
     for name in ("imjoy-core.min.js", "imjoy-loader.min.js"):
-        _edit(offline / name, near)
+        _edit(offline / name, use_local_files)
     _edit(offline / "imjoy-core.min.js", lambda text: text.replace('"startup":true', '"startup":false'))
     here = f"<script>{BASE} = new URL('../', document.baseURI).href</script>"
     page = offline / "viewer" / "index.html"
@@ -138,10 +138,10 @@ def _turn_inward(static: Path) -> None:
         elif OPENED in script.read_text("utf-8"):
             _edit(script, lambda text: text.replace(OPENED, OPENED + REDIRECT).replace(LOGO, "data:,"))
         elif "imjoy-core@" in script.read_text("utf-8"):
-            _edit(script, near)
+            _edit(script, use_local_files)
 
 
-def near(text: str) -> str:
+def use_local_files(text: str) -> str:
     """A script that asks for the files beside it instead of those far away."""
     for far, file in FAR.items():
         text = re.sub(rf'(\\*"){far}\1', rf"({BASE}+\g<1>{file}\g<1>)", text)
