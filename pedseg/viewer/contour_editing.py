@@ -127,7 +127,7 @@ class CorrectionPanel(widgets.VBox):
             control.observe(lambda _: self._restart(), "value")
         self.undo.on_click(lambda _: slices.undo())
         self.save_button.on_click(lambda _: self._save())
-        slices.widget.observe(lambda change: self._update(change["new"]), "pen_output")
+        slices.observe(lambda change: self._update(change["new"]), "pen_output")
 
     def set_case(self, case_view: CaseView) -> None:
         """Another case: a correction that is under way ends."""
@@ -146,12 +146,12 @@ class CorrectionPanel(widgets.VBox):
             if self.correction is None:
                 self._begin(self.case_view)
             else:
-                self.slices.widget.pen_input = self.correction.as_bytes()
+                self.slices.pen_input = self.correction.as_bytes()
         self._set_pen()
 
     def _begin(self, case_view: CaseView) -> None:
         self.correction = Correction(case_view, organ(self.organ.value), self.start_from.value)
-        self.slices.widget.pen_input = self.correction.as_bytes()
+        self.slices.pen_input = self.correction.as_bytes()
         self.save_button.disabled = False
         self._show_scores()
 
@@ -168,7 +168,7 @@ class CorrectionPanel(widgets.VBox):
     def _set_pen(self) -> None:
         erase = self.pen.value != "add"
         pen = {"on": self.on.value, "erase": erase, "filled": self.filled.value, "size": self.size.value}
-        self.slices.widget.pen = pen
+        self.slices.pen = pen
 
     def _update(self, drawing: bytes) -> None:
         if self.correction is not None and self.on.value and len(drawing):

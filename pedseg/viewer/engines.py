@@ -45,10 +45,7 @@ def choose_engine(engine: str = "") -> str:
 def prepare(engine: str = "") -> None:
     """Load what the engine needs (some seconds), so that the page opens at once when it is asked for."""
     if choose_engine(engine) == "niivue":
-        from pedseg.viewer.slices import widget_class
-
         import_module("pedseg.viewer.reading_room")
-        widget_class()
 
 
 def reading_room(datasets: list[DataSet], study: Path, engine: str = "") -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pedseg.viewer.case_view import TRUTH, CaseView, Disagreement, Voxel
+from pedseg.viewer.case_view import TRUTH, CaseView, Disagreement
 from pedseg.viewer.controls import BY_DISTANCE, Controls, sentence
 from pedseg.viewer.organ_panel import OrganPanel
 from pedseg.viewer.outlines import outline_organs
@@ -73,7 +73,7 @@ class ImageViews:
             contour_layer(str(source), self.case_view.segmentation(source).outlines, style, fill=fill)
             for source, style, fill in sources
         ]
-        self.slices.widget.layers = [*layers, *extra]
+        self.slices.layers = [*layers, *extra]
         self.show_organs()
 
     def _fill_table(self) -> None:
@@ -100,21 +100,20 @@ class ImageViews:
         else:
             self.plots["model"].show({})
         self.controls.info_3d.value = sentence(text)
-        self.focus(self.slices.widget.focused_organ)
-        if self.slices.crosshair is not None:
-            self.move_3d_crosshair(self.slices.crosshair)
+        self.focus(self.slices.focused_organ)
+        self.move_3d_crosshair()
         self.show_organs()
 
     def focus(self, organ_id: int) -> None:
         """Let one organ stand out, in slices and in 3-D; 0 for none."""
-        self.slices.widget.focused_organ = organ_id
+        self.slices.focused_organ = organ_id
         by_distance = self.controls.coloring.value == BY_DISTANCE  # then every surface has something to say
         for plot in self.plots.values():
             plot.focus(0 if by_distance else organ_id)
 
     def show_organs(self) -> None:
         """Show only the organs that are switched on, in slices and in 3-D."""
-        self.slices.widget.visible_organs = self.organs.visible
+        self.slices.visible_organs = self.organs.visible
         for plot in self.plots.values():
             plot.set_visible(self.organs.visible)
 
@@ -134,9 +133,9 @@ class ImageViews:
         """Outline a region where two models disagree, and move the crosshair there."""
         outlines = outline_organs(region.as_label_map(self.case_view.scan.shape))
         self.show_contours(contour_layer("disagreement", outlines, "solid", color="#ffffff", always=True))
-        self.slices.move_crosshair(region.voxel)
+        self.slices.crosshair = [*region.voxel]
 
-    def move_3d_crosshair(self, voxel: Voxel) -> None:
-        """Mark a voxel in 3-D."""
+    def move_3d_crosshair(self) -> None:
+        """Mark the voxel of the crosshair in 3-D."""
         for plot in self.plots.values():
-            plot.move_crosshair(self.case_view.to_mm(voxel))
+            plot.move_crosshair(self.case_view.to_mm(self.slices.crosshair))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from pedseg.viewer.contour_editing import Correction, CorrectionPanel
 from pedseg.viewer.controls import CONTOUR_STYLES, Controls, sentence
 from pedseg.viewer.failure_list import FailureEntry, FailurePanel
 from pedseg.viewer.image_views import ImageViews
-from pedseg.viewer.slices import contour_style, window_limits
+from pedseg.viewer.slices import window_limits
 from pedseg.workbook import figures, lesson
 from pedseg.workbook.slice_viewer import SliceCanvas, describe, quietly, with_picture
 
@@ -48,7 +49,7 @@ class ReadingRoom(widgets.VBox):
             "Organs": self.views.organs, "Failures": self.failures, "Two models": self.views.disagreements,
             "Correct": self.corrections, "Keys": widgets.HTML(shortcuts.HELP),
         }  # fmt: skip
-        super().__init__(self.controls.page(self.slices.widget, panels))
+        super().__init__(self.controls.page(self.slices, panels))
         self.add_class("pedseg-room")
         self.shortcuts = shortcuts.shortcut_actions(self.controls, self.views, self.failures, self.corrections)
         self._connect()
@@ -64,12 +65,12 @@ class ReadingRoom(widgets.VBox):
         def if_open(act: Callable[..., object]) -> Callable[..., object]:
             return self.show_errors()(lambda *arguments: act(*arguments) if self.case is not None else None)
 
-        controls, slices = self.controls, self.slices.widget
+        controls, slices = self.controls, self.slices
         on(self.choose_center, controls.center)
         on(self.open_patient, controls.patient)
         on(if_open(self.show_models), controls.model, controls.second)
         on(self._set_window, controls.window)
-        on(lambda: self.slices.set_window(*controls.range.value), controls.range)
+        on(lambda: slices.set_window(*controls.range.value), controls.range)
         on(self._set_contour_style, controls.contour_style, controls.opacity, *controls.layers)
         on(lambda: setattr(slices, "arrangement", controls.arrangement.value), controls.arrangement)
         on(lambda: setattr(slices, "drag_mode", controls.drag_mode.value), controls.drag_mode)
@@ -77,9 +78,9 @@ class ReadingRoom(widgets.VBox):
         on(self._slider_moved, *controls.planes)
         on(if_open(self._crosshair_moved), slices, name="crosshair")
         on(if_open(self.views.list_disagreements), controls.tabs, name="selected_index")
-        self.slices.on_ready(self._ready)
-        self.slices.on_key = if_open(self.press)
-        self.slices.on_hover = if_open(self._describe_pointer)
+        slices.observe(lambda change: self._ready(change["new"].split()[0]), "ready")
+        slices.on_key = if_open(self.press)
+        slices.on_hover = if_open(self._describe_pointer)
         self.views.on_pick = if_open(lambda position_mm: self.move_crosshair(self.case_view.to_voxel(position_mm)))
 
     @property
@@ -198,11 +199,11 @@ class ReadingRoom(widgets.VBox):
     def _set_contour_style(self) -> None:
         hidden = [k for k, button in enumerate(self.controls.layers) if not button.value]
         style = CONTOUR_STYLES[self.controls.contour_style.value]
-        self.slices.widget.contour_style = contour_style(**style, opacity=self.controls.opacity.value, hidden=hidden)
+        self.slices.contour_style = style | {"opacity": self.controls.opacity.value, "hidden": hidden}
 
     def move_crosshair(self, voxel: Voxel) -> None:
         """Move the crosshair in all slices and in 3-D."""
-        self.slices.move_crosshair(voxel)
+        self.slices.crosshair = [*voxel]
         self._crosshair_moved()
 
     def _slider_moved(self) -> None:
@@ -212,24 +213,22 @@ class ReadingRoom(widgets.VBox):
 
     def _crosshair_moved(self) -> None:
         """Let sliders, description and 3-D follow the crosshair."""
-        if self.slices.crosshair is not None:
-            with quietly(self):
-                for slider, index in zip(self.controls.planes, self.slices.crosshair, strict=True):
-                    slider.value = index
-            self._describe_crosshair()
-            self.views.move_3d_crosshair(self.slices.crosshair)
+        with quietly(self):
+            for slider, index in zip(self.controls.planes, self.slices.crosshair, strict=True):
+                slider.value = index
+        self._describe_crosshair()
+        self.views.move_3d_crosshair()
 
     def _describe_crosshair(self) -> None:
-        if self.slices.crosshair is not None:
-            self.controls.crosshair_info.value = self._describe("crosshair", self.slices.crosshair)
+        self.controls.crosshair_info.value = self._describe("crosshair", tuple(self.slices.crosshair))
 
     def _describe_pointer(self, voxel: Voxel) -> None:
         if all(0 <= v < n for v, n in zip(voxel, self.case_view.scan.shape, strict=True)):
             self.controls.pointer_info.value = self._describe("pointer", voxel)
 
     def _describe(self, what: str, voxel: Voxel) -> str:
-        text = self.case_view.describe_voxel(voxel, self.views.models)
-        return sentence(text, f"info pedseg-{what}", role="status").replace(">", f"><b>{what}</b> ", 1)
+        text = html.escape(self.case_view.describe_voxel(voxel, self.views.models))
+        return f'<div class="pedseg-info pedseg-{what}" role="status"><b>{what}</b> {text}</div>'
 
     # --- failures and corrections -----------------------------------------------------------------
 
@@ -256,7 +255,7 @@ class ReadingRoom(widgets.VBox):
             voxel = voxel or self.case_view.segmentation(entry.model).organ_center(organ_id)
         self.show_models()
         self.views.focus(organ_id)
-        self.slices.widget.marker = list(voxel or ())
+        self.slices.marker = list(voxel or ())
         self.move_crosshair(voxel or self.case_view.start_voxel())
 
     def _save(self, correction: Correction) -> Path:

@@ -37,9 +37,8 @@ def shortcut_actions(
         controls.contour_style.value = styles[(styles.index(controls.contour_style.value) + 1) % len(styles)]
 
     def organs_at_crosshair() -> None:
-        if views.slices.crosshair is not None:
-            at_crosshair = views.case_view.organs_at(views.slices.crosshair, views.models)
-            views.organs.set_visible(at_crosshair or views.organs.visible)
+        at_crosshair = views.case_view.organs_at(tuple(views.slices.crosshair), views.models)
+        views.organs.set_visible(at_crosshair or views.organs.visible)
 
     windows = {
         str(number): lambda window=window: setattr(controls.window, "value", window)

@@ -3,6 +3,7 @@
 
 const AXES = [[2, 0, 1], [1, 0, 2], [0, 1, 2]]; // slice, across, up: axial, coronal, sagittal
 const PLANES = ["axial", "coronal", "sagittal"];
+const LINE_WIDTH = 1.7; // pixels
 const SHORTCUTS = { a: 0, c: 1, s: 2 }; // the plane that the arrow keys scroll
 
 class Overlay {
@@ -58,19 +59,11 @@ class Overlay {
 
   // --- drawing --------------------------------------------------------------------------------------
 
-  // Group the lines of every layer by plane and slice.
   unpackLayers() {
-    this.layers = this.model.get("layers").map((layer) => {
-      const aligned = ({ buffer, byteOffset, byteLength }) => buffer.slice(byteOffset, byteOffset + byteLength);
-      const table = new Int32Array(aligned(layer.table)), points = new Uint16Array(aligned(layer.points));
-      const lines = new Map();
-      for (let row = 0; row < table.length; row += 5) {
-        const key = `${table[row]} ${table[row + 1]}`;
-        if (!lines.has(key)) lines.set(key, []);
-        lines.get(key).push(table.subarray(row + 2, row + 5)); // organ, start, length
-      }
-      return { ...layer, points, lines };
-    });
+    const aligned = ({ buffer, byteOffset, byteLength }) => buffer.slice(byteOffset, byteOffset + byteLength);
+    this.layers = this.model.get("layers").map((layer) => ({
+      ...layer, table: new Int32Array(aligned(layer.table)), points: new Uint16Array(aligned(layer.points)),
+    }));
     this.draw();
   }
 
@@ -134,7 +127,9 @@ class Overlay {
   drawLayer(context, tile, layer, index) {
     const get = (name) => this.model.get(name), style = get("contour_style"), visible = new Set(get("visible_organs"));
     const paths = new Map(), scale = this.scale;
-    for (const [organ, start, length] of layer.lines.get(`${tile.plane} ${index}`) || []) {
+    for (let row = 0; row < layer.table.length; row += 5) {
+      if (layer.table[row] !== tile.plane || layer.table[row + 1] !== index) continue;
+      const [organ, start, length] = layer.table.subarray(row + 2, row + 5);
       if (!layer.always && !visible.has(organ)) continue;
       if (!paths.has(organ)) paths.set(organ, new Path2D());
       const path = paths.get(organ);
@@ -153,7 +148,7 @@ class Overlay {
         context.fill(path, "evenodd");
       }
       if (style.lines || layer.always) {
-        const width = scale * style.width * (organ === get("focused_organ") ? 1.7 : 1);
+        const width = scale * LINE_WIDTH * (organ === get("focused_organ") ? 1.7 : 1);
         const lightRim = get("dark").includes(organ) && !layer.color;
         context.globalAlpha = layer.always ? 1 : Math.max(0.25, style.fill ? 1 : style.opacity);
         context.setLineDash(layer.dash.map((d) => d * scale));

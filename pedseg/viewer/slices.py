@@ -7,14 +7,13 @@ dotted, and stay thin on coarse voxels. Voxels are counted as everywhere in peds
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import ipyniivue
 import numpy as np
-import traitlets
-from ipyniivue import NiiVue, SliceType
+from traitlets import Bytes, CBytes, Dict, Int, List, Unicode
 
 from pedseg.errors import input_error
 from pedseg.organs import ORGANS
@@ -27,22 +26,11 @@ EXPORT = re.compile(r"export\{([\w$]+) as default\};?\s*$")
 # Sends the whole scan back to the kernel that it came from, where nothing uses it.
 IMAGE_ECHO = re.compile(r'\w+\(\w,"img",\w\.img\.buffer,\w\)')
 INSTANCE = re.compile(r'\{if\(!([\w$]+)\)\{console\.error\("Niivue instance not found')
-LINE_WIDTH = 1.7  # pixels
-OWN_NAMES = "SHORTCUTS|AXES|PLANES|Overlay"  # of slices.js; must not meet the bundle's own
+OWN_NAMES = "SHORTCUTS|LINE_WIDTH|AXES|PLANES|Overlay"  # of slices.js; must not meet the bundle's own
 
 
-def contour_style(
-    *, lines: bool = True, fill: bool = False, opacity: float = 0.9, hidden: Iterable[int] = ()
-) -> dict[str, Any]:
-    """How the contours are drawn: as lines, filled or both; `hidden` are the numbers of the layers to leave out."""
-    return {"lines": lines, "fill": fill, "opacity": opacity, "width": LINE_WIDTH, "hidden": list(hidden)}
-
-
-@cache
 def javascript_module() -> str:
     """ipyniivue's JavaScript module with slices.js behind it; refused where another release has another structure."""
-    import ipyniivue
-
     bundle = Path(ipyniivue.__file__).with_name("static") / "widget.js"
     text = bundle.read_text(encoding="utf-8")
     export, instance = EXPORT.search(text), INSTANCE.search(text)
@@ -56,73 +44,47 @@ def javascript_module() -> str:
     return IMAGE_ECHO.sub("void 0", text[: export.start()]) + "\n" + own
 
 
-@cache
-def widget_class() -> type[NiiVue]:
-    """The widget class; made when it is first needed, since its module text is five megabytes."""
+class Slices(ipyniivue.NiiVue):
+    """The slices of a scan with crosshair, layers of contours and a pen; every trait is shared with the browser."""
 
-    class SlicesWidget(NiiVue):
-        """Slices of one scan with layers of contours."""
-
-        _esm = javascript_module()
-        layers: Any = traitlets.List([]).tag(sync=True)  # dicts as `contour_layer` makes them
-        colors: Any = traitlets.Dict().tag(sync=True)  # organ id: "#rrggbb"
-        dark: Any = traitlets.List([]).tag(sync=True)  # organ ids whose color needs a light rim
-        visible_organs: Any = traitlets.List([]).tag(sync=True)  # organ ids
-        contour_style: Any = traitlets.Dict(contour_style()).tag(sync=True)
-        crosshair: Any = traitlets.List([]).tag(sync=True)  # voxel
-        focused_organ = traitlets.Int(0).tag(sync=True)  # organ id that is drawn stronger
-        marker: Any = traitlets.List([]).tag(sync=True)  # voxel with a ring around it
-        spacing_mm = traitlets.List([1.0, 1.0, 1.0]).tag(sync=True)
-        arrangement = traitlets.Unicode("planes").tag(sync=True)
-        drag_mode = traitlets.Unicode("window").tag(sync=True)  # of the right mouse button: window, measure or pan
-        pen = traitlets.Dict({"on": False, "erase": False, "filled": True, "size": 1}).tag(sync=True)
-        pen_input = traitlets.Bytes(b"").tag(sync=True)  # mask to edit with the pen, one byte a voxel, x fastest
-        pen_output = traitlets.CBytes(b"").tag(sync=True)  # the edited mask
-        undo_count = traitlets.Int(0).tag(sync=True)  # strokes of the pen that were undone
-        ready = traitlets.Unicode("").tag(sync=True)  # `webgl` or `none`, and when: set by the browser
-        on_message: Callable[[str, Any], object] | None = None
-
-        def _handle_custom_msg(self, content: Any, buffers: Any) -> None:
-            event = content.get("event", "") if isinstance(content, dict) else ""
-            if not event.startswith("pedseg_"):
-                super()._handle_custom_msg(content, buffers)
-            elif self.on_message is not None:
-                self.on_message(event, content.get("data"))
-
-    return SlicesWidget
-
-
-class Slices:
-    """The slices of a scan with crosshair and contours."""
+    _esm = javascript_module()
+    layers: Any = List().tag(sync=True)  # dicts as `contour_layer` makes them
+    colors: Any = Dict().tag(sync=True)  # organ id: "#rrggbb"
+    dark: Any = List().tag(sync=True)  # organ ids whose color needs a light rim
+    visible_organs: Any = List().tag(sync=True)  # organ ids
+    contour_style: Any = Dict({"lines": True, "fill": False, "opacity": 0.9, "hidden": []}).tag(sync=True)
+    crosshair: Any = List().tag(sync=True)  # voxel, empty before a scan is shown
+    focused_organ = Int(0).tag(sync=True)  # organ id that is drawn stronger
+    marker: Any = List().tag(sync=True)  # voxel with a ring around it
+    spacing_mm = List([1.0, 1.0, 1.0]).tag(sync=True)
+    arrangement = Unicode("planes").tag(sync=True)
+    drag_mode = Unicode("window").tag(sync=True)  # of the right mouse button: window, measure or pan
+    pen = Dict({"on": False, "erase": False, "filled": True, "size": 1}).tag(sync=True)
+    pen_input = Bytes(b"").tag(sync=True)  # mask to edit with the pen, one byte a voxel, x fastest
+    pen_output = CBytes(b"").tag(sync=True)  # the edited mask
+    undo_count = Int(0).tag(sync=True)  # strokes of the pen that were undone
+    ready = Unicode("").tag(sync=True)  # `webgl` or `none`, and when: set by the browser
 
     def __init__(self, height: int) -> None:
-        self.widget = widget_class()(
-            height=height, slice_type=SliceType.MULTIPLANAR, is_radiological_convention=True,
+        super().__init__(
+            height=height, slice_type=ipyniivue.SliceType.MULTIPLANAR, is_radiological_convention=True,
             is_orientation_text_visible=False, crosshair_color=(0.35, 0.75, 1.0, 0.6), crosshair_width=0.15,
             crosshair_width_unit="percent",
             crosshair_gap=4, font_color=(0.95, 0.95, 0.95, 1.0), text_height=0.035, is_resize_canvas=True,
         )  # fmt: skip
-        self.widget.colors = {organ.id: organ.color for organ in ORGANS}
-        self.widget.dark = [organ.id for organ in ORGANS if is_dark(organ.color)]
+        self.colors = {organ.id: organ.color for organ in ORGANS}
+        self.dark = [organ.id for organ in ORGANS if is_dark(organ.color)]
         self.on_key: Callable[[str], object] = lambda key: None  # a letter or digit pressed over the slices
         self.on_hover: Callable[[Any], object] = lambda voxel: None  # voxel under the pointer
-        self.widget.on_message = self._handle
 
-    def _handle(self, event: str, data: Any) -> None:
+    def _handle_custom_msg(self, content: Any, buffers: Any) -> None:
+        event = content.get("event") if isinstance(content, dict) else None
         if event == "pedseg_key":
-            self.on_key(str(data))
+            self.on_key(str(content["data"]))
         elif event == "pedseg_hover":
-            self.on_hover(tuple(int(v) for v in data))
-
-    @property
-    def crosshair(self) -> tuple[int, int, int] | None:
-        """The voxel under the crosshair."""
-        voxel = tuple(int(v) for v in self.widget.crosshair)
-        return voxel if len(voxel) == 3 else None  # type: ignore[return-value]
-
-    def on_ready(self, act: Callable[[str], object]) -> None:
-        """Call `act` when the browser shows the slices: with `webgl`, or `none` where it cannot draw."""
-        self.widget.observe(lambda change: act(change["new"].split()[0]), "ready")
+            self.on_hover(tuple(int(v) for v in content["data"]))
+        else:
+            super()._handle_custom_msg(content, buffers)
 
     def show(self, scan: Scan, low_hu: float, high_hu: float) -> None:
         """Show a scan (RAS) instead of the one before, from `low_hu` (black) to `high_hu` (white)."""
@@ -132,22 +94,18 @@ class Slices:
         # NiiVue's slices run along the voxels; without the rotation of an oblique scan they stay what was contoured
         image = nibabel.nifti1.Nifti1Image(voxels, np.diag([*scan.spacing_mm, 1.0]))
         volume = {"data": image.to_bytes(), "name": "scan.nii", "colormap": "gray"}
-        self.widget.spacing_mm = list(scan.spacing_mm)
-        self.widget.layers, self.widget.marker, self.widget.focused_organ = [], [], 0
-        self.widget.load_volumes([volume | {"cal_min": low_hu, "cal_max": high_hu}])
+        self.spacing_mm = list(scan.spacing_mm)
+        self.layers, self.marker, self.focused_organ = [], [], 0
+        self.load_volumes([volume | {"cal_min": low_hu, "cal_max": high_hu}])
 
     def set_window(self, low_hu: float, high_hu: float) -> None:
         """Set the window: from `low_hu` (black) to `high_hu` (white)."""
-        for volume in self.widget.volumes[:1]:
+        for volume in self.volumes[:1]:
             volume.cal_min, volume.cal_max = low_hu, high_hu
 
     def undo(self) -> None:
         """Undo the last stroke of the pen."""
-        self.widget.undo_count += 1
-
-    def move_crosshair(self, voxel: Iterable[int]) -> None:
-        """Move the crosshair to a voxel."""
-        self.widget.crosshair = [int(v) for v in voxel]
+        self.undo_count += 1
 
 
 def contour_layer(name: str, outlines: Outlines, line_style: str, **options: Any) -> dict[str, Any]:

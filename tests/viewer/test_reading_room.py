@@ -50,15 +50,15 @@ def test_a_model_draws_only_when_a_browser_looks(scan, truth):
             return truth
 
     room = engines.view(scan, truth, Late(one=None), engine="niivue")
-    assert asked == [] and len(room.slices.widget.layers) == 1
+    assert asked == [] and len(room.slices.layers) == 1
     seen(room)
-    assert "one" in asked and [layer["name"] for layer in room.slices.widget.layers] == ["truth", "one"]
+    assert "one" in asked and [layer["name"] for layer in room.slices.layers] == ["truth", "one"]
 
 
 def test_a_prediction_on_another_grid_is_a_sentence_and_the_scan_stays(scan, truth):
     room = seen(engines.view(scan, truth, {"model": truth[:-1]}, engine="niivue"))
     assert "23 × 22 × 20 voxels, the scan 24 × 22 × 20" in error(room) and "Traceback" not in error(room)
-    assert room.slices.widget.volumes and [layer["name"] for layer in room.slices.widget.layers] == ["truth"]
+    assert room.slices.volumes and [layer["name"] for layer in room.slices.layers] == ["truth"]
 
 
 def test_an_empty_prediction_is_a_sentence(scan, truth):
@@ -84,9 +84,7 @@ def test_two_models_are_stepped_through(room):
     room.controls.second.value = "two"
     assert "1 places, 5 mL together" in room.views.disagreements.total.value
     room.views.disagreements.step(1)
-    assert (
-        room.slices.widget.layers[-1]["always"] and room.case_view.truth[tuple(room.slices.widget.crosshair)] == SPLEEN
-    )
+    assert room.slices.layers[-1]["always"] and room.case_view.truth[tuple(room.slices.crosshair)] == SPLEEN
 
 
 def test_the_list_of_disagreements_follows_the_organs_that_are_on(room):
@@ -113,16 +111,16 @@ def test_keys_set_window_layers_organs_and_pen(room):
     room.press("3")
     assert room.controls.window.value == "bone" and room.controls.range.value == (-500, 1300)
     room.press("t")
-    assert room.slices.widget.contour_style["hidden"] == [0]
+    assert room.slices.contour_style["hidden"] == [0]
     room.press("f")
-    assert room.slices.widget.contour_style["fill"]
+    assert room.slices.contour_style["fill"]
     room.move_crosshair((15, 5, 5))
     room.press("o")
-    assert room.slices.widget.visible_organs == [SPLEEN]
+    assert room.slices.visible_organs == [SPLEEN]
     room.press("e")
-    assert set(room.slices.widget.visible_organs) == {organ(name).id for name in EVALUATED}
+    assert set(room.slices.visible_organs) == {organ(name).id for name in EVALUATED}
     room.press("d")
-    assert room.slices.widget.pen["on"] and len(room.slices.widget.pen_input) == np.prod(SHAPE)
+    assert room.slices.pen["on"] and len(room.slices.pen_input) == np.prod(SHAPE)
     room.press("q")  # means nothing
 
 
@@ -135,7 +133,7 @@ def test_what_is_drawn_changes_the_numbers_and_can_be_saved(room, tmp_path, monk
     assert "DSC <b>1.000</b>" in before
     drawn = np.zeros(SHAPE, np.uint8)
     drawn[2:12, 4:14, 3:8] = 1  # half of the liver
-    room.slices.widget.pen_output = drawn.tobytes(order="F")
+    room.slices.pen_output = drawn.tobytes(order="F")
     assert "DSC <b>0.667</b>" in room.corrections.scores.value and "−18.0 mL" in room.corrections.scores.value
     room.corrections.save_button.click()
     assert (tmp_path / "corrections" / "scan_Liver_corrected.nii.gz").is_file()
@@ -169,16 +167,16 @@ def test_a_patient_who_cannot_be_opened_is_a_sentence_that_stays(two):
 
 
 def test_a_failure_of_a_patient_who_cannot_be_opened_moves_nothing(two):
-    before = two.slices.crosshair
+    before = list(two.slices.crosshair)
     two.open_failure(missed(CaseKey("Here", "bad", SAMPLE), "Spleen", "one", (1, 1, 1)))
-    assert "it is damaged" in error(two) and two.slices.crosshair == before and two.slices.widget.marker == []
+    assert "it is damaged" in error(two) and two.slices.crosshair == before and two.slices.marker == []
 
 
 def test_where_a_model_cannot_draw_nothing_is_drawn_in_its_name(scan, truth):
     room = seen(engines.view(scan, truth, {"good": truth.copy(), "bad": truth[:-1]}, engine="niivue"))
     room.controls.model.value = "bad"
-    assert "another grid" in error(room) and [layer["name"] for layer in room.slices.widget.layers] == ["truth"]
-    room.slices.widget.on_message("pedseg_hover", [1, 1, 1])
+    assert "another grid" in error(room) and [layer["name"] for layer in room.slices.layers] == ["truth"]
+    room.slices._handle_custom_msg({"event": "pedseg_hover", "data": [1, 1, 1]}, [])
     assert "truth: no organ" in room.controls.pointer_info.value and "bad" not in room.controls.pointer_info.value
 
 
@@ -209,12 +207,12 @@ def test_a_correction_that_cannot_be_saved_is_a_sentence(room, tmp_path, monkeyp
 def test_a_failure_opens_model_organ_and_place(room):
     room.views.organs.set_visible([])
     room.open_failure(missed(CaseKey("this scan", "scan", SAMPLE), "Spleen", "two", (15, 5, 5)))
-    assert room.controls.model.value == "two" and room.slices.widget.crosshair == room.slices.widget.marker == [
+    assert room.controls.model.value == "two" and room.slices.crosshair == room.slices.marker == [
         15,
         5,
         5,
     ]
-    assert room.slices.widget.visible_organs == [SPLEEN] and room.slices.widget.focused_organ == SPLEEN
+    assert room.slices.visible_organs == [SPLEEN] and room.slices.focused_organ == SPLEEN
 
 
 def test_where_no_widgets_are_known_a_picture_is_shown(room):
