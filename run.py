@@ -1,15 +1,13 @@
 #!/usr/bin/env python3
-"""Set pedseg up in the folder `.venv` beside this file, then do the job named.
+"""Set pedseg up in the folder `.venv` beside this file, then run the verb named.
 
     python3 run.py                 the study: prints its table and writes runs/study/report.html
     python3 run.py lab             JupyterLab with the notebooks
-    python3 run.py rooms           the reading room alone: a page for people who look and do not program
+    python3 run.py viewer          the reading room alone: a page for people who look and do not program
     python3 run.py test            the tests
     python3 run.py VERB ...        any other verb of `pedseg`, for example `study --data FOLDER`
 
-The first call takes minutes and needs the network; the next ones start at once. Nothing is installed
-outside `.venv`; deleting that folder undoes everything. Where `uv` is on the path it installs, unless
-PEDSEG_USE_UV is 0. The standard library is all this file needs.
+The first call takes minutes and needs the network. Where `uv` is on the path it installs, unless PEDSEG_USE_UV is 0.
 """
 
 import contextlib
@@ -25,59 +23,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-OLDEST, NEWEST = (3, 11), (3, 13)
-NEEDED_GB = 4.0
-CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # PyTorch's own address for builds without CUDA
-
-
-def python_that_fits():
-    """Find another Python on this machine when the one that was called is too old or too new."""
-    for minor in range(NEWEST[1], OLDEST[1] - 1, -1):
-        command = ["py", f"-3.{minor}"] if sys.platform == "win32" else [f"python3.{minor}"]
-        try:
-            subprocess.check_output([*command, "-c", "import venv, ensurepip"], stderr=subprocess.STDOUT)
-            return command
-        except (OSError, subprocess.CalledProcessError):
-            continue
-    return None
-
-
-if not OLDEST <= sys.version_info[:2] <= NEWEST:  # above every line that an old Python cannot read
-    _other = python_that_fits() if __name__ == "__main__" else None
-    if _other:
-        sys.exit(subprocess.call(_other + sys.argv))
+if not (3, 11) <= sys.version_info[:2] <= (3, 13):  # above every line that an old Python cannot read
+    for minor in (13, 12, 11) if __name__ == "__main__" else ():  # another one on this machine may fit
+        other = ["py", f"-3.{minor}"] if sys.platform == "win32" else [f"python3.{minor}"]
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            subprocess.check_output([*other, "-c", "import venv, ensurepip"], stderr=subprocess.STDOUT)
+            sys.exit(subprocess.call(other + sys.argv))
     sys.exit(f"pedseg needs Python 3.11, 3.12 or 3.13, and this is {platform.python_version()}: install one of them.")
 
-# Which optional parts a verb needs; the others do with the base.
-EXTRAS = {
-    "test": {"dev", "ray", "viewer3d", "mailbox", "dicom", "fetch"},
-    "bench": {"dev", "ray", "viewer3d", "mailbox", "dicom"},
-    "rooms": {"viewer3d"},
+NEEDED_GB = 4
+CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # PyTorch's own address for builds without CUDA
+PARTS = {"dev", "ray", "viewer3d", "mailbox", "dicom", "fetch"}  # optional ones
+EXTRAS = {  # which of them a verb needs; the others do with the base
+    **{verb: PARTS for verb in ("test", "bench")},
     "lab": {"viewer3d", "dicom"},
-    "coordinate": {"mailbox"},
-    "join": {"mailbox"},
-    "import": {"dicom"},
-    "predict": {"dicom"},
-    "export": {"dicom"},
+    "viewer": {"viewer3d"},
     "fetch": {"fetch"},
+    **{verb: {"mailbox"} for verb in ("coordinate", "join")},
+    **{verb: {"dicom"} for verb in ("import", "predict", "export")},
 }
-
-# How many packages each part brings, and how many packages torch weighs: for the progress bar alone.
-PACKAGES = {"": 152, "dev": 36, "ray": 1, "mailbox": 2, "dicom": 6, "fetch": 6, "viewer3d": 48}
-TORCH = 100
-
-# What an installer writes when it fails, and what to say then.
-DISK = r"No space left on device|Errno 28|WinError 112|not enough space on the disk"
-NETWORK = (
-    r"NewConnectionError|NameResolutionError|Max retries exceeded|Failed to establish a new connection|ProxyError"
-    r"|Temporary failure in name resolution|getaddrinfo failed|ConnectTimeout|ReadTimeout|error sending request"
-    r"|dns error"
-)
-REASONS = {
-    DISK: f"The disk is full: free {NEEDED_GB:.0f} GB and call this again.",
-    NETWORK: "No network: the packages could not be fetched; connect (or give pip your proxy) and call this again.",
+REASONS = {  # what an installer writes when it fails, and what to say then
+    r"Errno 28|WinError 112|No space left|not enough space": f"The disk is full: free {NEEDED_GB} GB and call again.",
+    r"NewConnectionError|NameResolutionError|Max retries exceeded|ProxyError|name resolution|getaddrinfo failed"
+    r"|ConnectTimeout|ReadTimeout|error sending request|dns error": "No network: the packages could not be fetched;"
+    " connect (or give pip your proxy) and call this again.",
     r"No matching distribution found for (?P<what>\S+)": "No package index that pip can see offers {what}:"
     " ask whoever keeps the index, or give pip another one.",
+    r"denied: (?P<what>.+)": "{what} may not be written: copy pedseg to a folder of your own.",
 }
 
 
@@ -86,7 +58,7 @@ class SetUpError(Exception):
 
 
 def main(arguments: list[str]) -> int:
-    """Set up if need be, do the job, and hand on its exit code."""
+    """Set up if need be, run the verb, and hand on its exit code."""
     if arguments[:1] in (["-h"], ["--help"], ["help"]):
         print(__doc__)
         return 0
@@ -98,29 +70,31 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("\nStopped; the next call goes on from here.", file=sys.stderr)
         return 130
-    except PermissionError as error:
-        return _say(f"{error.filename} may not be written: copy pedseg to a folder of your own.")
     except (OSError, SetUpError) as error:
-        return _say(reason(str(error)))
+        say(reason(str(error)), end="\n")
+        return 1
 
 
-def _say(sentence: str) -> int:
-    print(f"\r{sentence:72}" if sys.stderr.isatty() else sentence, file=sys.stderr)
-    return 1
+def say(text: str, end: str = "") -> None:
+    """Write over the last line; without a terminal only what ends a line is written."""
+    if sys.stderr.isatty():
+        print(f"\r{text:72}", end=end, file=sys.stderr, flush=True)
+    elif end:
+        print(text, file=sys.stderr, flush=True)
 
 
 def reason(text: str) -> str:
     """Put what went wrong in one sentence; an unknown trouble is told by its own last line."""
     for pattern, sentence in REASONS.items():
-        found = re.search(pattern, text)
-        if found:
-            return sentence.format(**found.groupdict())
+        match = re.search(pattern, text)
+        if match:
+            return sentence.format(**match.groupdict())
     return (text.strip().splitlines() or ["The set-up failed without a word."])[-1]
 
 
 def extras_for(arguments: list[str]) -> set[str]:
     """Name the optional parts that this job needs."""
-    extras = set(EXTRAS.get(arguments[0], ())) | ({"dev"} if "--screenshots" in arguments else set())
+    extras = EXTRAS.get(arguments[0], set()) | ({"dev"} if "--screenshots" in arguments else set())
     return extras | {"ray"} if "ray" in arguments else extras
 
 
@@ -131,10 +105,8 @@ def start(root: Path, arguments: list[str]) -> int:
         os.execve(command[0], command, environment(root))
     work = subprocess.Popen(command, env=environment(root))
     while True:
-        try:
+        with contextlib.suppress(KeyboardInterrupt):  # the work has heard it too, and ends by itself
             return work.wait()
-        except KeyboardInterrupt:  # the work has heard it too, and ends by itself
-            continue
 
 
 def python_in(root: Path) -> Path:
@@ -144,16 +116,9 @@ def python_in(root: Path) -> Path:
 
 def environment(root: Path) -> dict[str, str]:
     """Give the variables under which `.venv` is active for every program it starts."""
-    bin_folder = str(python_in(root).parent)
     kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONHOME", "PIP_USER", "PIP_TARGET")}
-    return kept | {
-        "VIRTUAL_ENV": str(root / ".venv"),
-        "PATH": bin_folder + os.pathsep + os.environ.get("PATH", ""),
-        "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-    }
-
-
-# --- is there anything to do? --------------------------------------------------------------------
+    path = str(python_in(root).parent) + os.pathsep + os.environ.get("PATH", "")
+    return kept | {"VIRTUAL_ENV": str(root / ".venv"), "PATH": path, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
 
 
 def set_up(root: Path, extras: set[str]) -> None:
@@ -161,60 +126,44 @@ def set_up(root: Path, extras: set[str]) -> None:
     current, installed = read_stamp(root)
     if current and extras <= installed and python_in(root).exists():
         return
-    check_machine(root)
+    if sys.platform == "darwin" and platform.machine() == "x86_64":
+        raise SetUpError("PyTorch is no longer built for Intel Macs: use Binder or another machine (README.md).")
+    free_gb = shutil.disk_usage(root).free / 1e9
+    if free_gb < NEEDED_GB:
+        raise SetUpError(f"The disk is too full: the set-up needs {NEEDED_GB} GB, and {free_gb:.1f} GB are free.")
     with alone(root):
-        extras = extras | installed
-        setup = SetUp(root, sum(PACKAGES[extra] for extra in ["", *extras]))
+        setup = SetUp(root)
         setup.make_environment()
-        unfinished = root / ".venv" / "unfinished"
-        unfinished.touch()
-        try:
-            setup.install(extras)
-        except SetUpError:
-            unfinished.unlink()  # the installer gave up in good order: what was there still is
-            raise
-        write_stamp(root, extras)
-        unfinished.unlink()
-        setup.done()
+        setup.install(extras | installed)
+        write_stamp(root, extras | installed)
+        setup.unfinished.unlink()
+        say(f"Set up in {time.monotonic() - setup.began:.0f} s.", end="\n")
 
 
 def fingerprint(root: Path) -> str:
     """Sum up everything an installation depends on: both lists of packages and the Python inside."""
-    digest = hashlib.sha256()
-    for part in ("pyproject.toml", "constraints.txt", ".venv/pyvenv.cfg"):
-        digest.update((root / part).read_bytes())
-    return digest.hexdigest()
+    parts = ("pyproject.toml", "constraints.txt", ".venv/pyvenv.cfg")
+    return hashlib.sha256(b"".join((root / part).read_bytes() for part in parts)).hexdigest()
 
 
 def read_stamp(root: Path) -> tuple[bool, set[str]]:
     """Tell whether the last set-up still holds, and which optional parts it installed."""
     try:
         digest, *extras = (root / ".venv" / "pedseg-stamp").read_text().split()
-        return digest == fingerprint(root) and not moved(root), set(extras) & set(PACKAGES)
+        return digest == fingerprint(root) and not moved(root), set(extras) & PARTS
     except (OSError, ValueError):
         return False, set()
 
 
 def write_stamp(root: Path, extras: set[str]) -> None:
-    """Note what has just been installed, last of all, so that a stop in between leaves no stamp."""
-    new = root / ".venv" / "pedseg-stamp.new"
-    new.write_text(" ".join([fingerprint(root), *sorted(extras)]) + "\n")
-    os.replace(new, root / ".venv" / "pedseg-stamp")
+    """Note what has just been installed, last of all: a set-up that stops before leaves no stamp that holds."""
+    (root / ".venv" / "pedseg-stamp").write_text(" ".join([fingerprint(root), *sorted(extras)]) + "\n")
 
 
 def moved(root: Path) -> bool:
     """Tell whether `.venv` was made by this file in another place: its programs point there still."""
     home = root / ".venv" / "pedseg-home"
     return home.exists() and home.read_text(encoding="utf-8") != str(root)
-
-
-def check_machine(root: Path) -> None:
-    """Stop before the first download when it could not end well."""
-    if sys.platform == "darwin" and platform.machine() == "x86_64":
-        raise SetUpError("PyTorch is no longer built for Intel Macs: use Binder or another machine (README.md).")
-    free_gb = shutil.disk_usage(root).free / 1e9
-    if free_gb < NEEDED_GB:
-        raise SetUpError(f"The disk is too full: the set-up needs {NEEDED_GB:.0f} GB, and {free_gb:.1f} GB are free.")
 
 
 @contextlib.contextmanager
@@ -235,107 +184,65 @@ def alone(root: Path) -> Iterator[None]:
         yield
 
 
-# --- doing it ------------------------------------------------------------------------------------
-
-
 class SetUp:
-    """One set-up: its steps, its log (`.venv/setup.log`) and its bar."""
+    """One set-up: its steps and its log (`.venv/setup.log`)."""
 
-    def __init__(self, root: Path, packages: int) -> None:
-        self.root, self.packages, self.began = root, packages, time.monotonic()
-        self.folder = root / ".venv"
-        self.log = self.folder / "setup.log"
-        self.there_before = self._installed()
-        if not sys.stderr.isatty():
-            print(f"Setting up, once; this takes minutes (log: {self.log})", file=sys.stderr, flush=True)
+    def __init__(self, root: Path) -> None:
+        self.root, self.folder, self.began = root, root / ".venv", time.monotonic()
+        self.log, self.unfinished = self.folder / "setup.log", self.folder / "unfinished"
+        say(f"Setting up, once; this takes minutes (log: {self.log})", end="\n")
 
     def make_environment(self) -> None:
         """Make `.venv`; one of ours that was stopped half-way, moved, or lost its Python is made anew."""
         ours = (self.folder / "pedseg-home").exists()
-        broken = (self.folder / "unfinished").exists() or moved(self.root) or not python_in(self.root).exists()
-        if self.folder.exists() and ours and broken:
-            print("Clearing away a set-up that was stopped half-way or moved ...", file=sys.stderr, flush=True)
+        if ours and (self.unfinished.exists() or moved(self.root) or not python_in(self.root).exists()):
             shutil.rmtree(self.folder)
         if not self.folder.exists():
             self.folder.mkdir()
             (self.folder / "pedseg-home").write_text(str(self.root), encoding="utf-8")
-            (self.folder / "unfinished").touch()
+            self.unfinished.touch()
             if self.run([sys.executable, "-m", "venv", str(self.folder)]):
                 raise SetUpError("Python could not make .venv; on Debian and Ubuntu: apt install python3-venv")
+        self.unfinished.touch()
         self.log.write_text("")
 
     def install(self, extras: set[str]) -> None:
-        """Install torch, then pedseg in place with its dependencies at the versions of constraints.txt."""
-        self._install_small_torch()
-        here = f".[{','.join(sorted(extras))}]" if extras else "."
-        for tool in self._installers():
-            if self.run([*tool, "-c", "constraints.txt", "-e", here]) == 0:
-                return
-        raise SetUpError(reason(self.log.read_text(encoding="utf-8", errors="replace")) + f" (log: {self.log})")
+        """Install torch, then pedseg in place with its dependencies at the versions of constraints.txt.
 
-    def _installers(self) -> list[list[str]]:
-        """List the ways to install: uv where it is there and not unwanted, and pip."""
-        pip = [str(python_in(self.root)), "-m", "pip", "install", "--progress-bar=off"]
-        uv = shutil.which("uv") if os.environ.get("PEDSEG_USE_UV", "1") != "0" else None
-        return [[uv, "pip", "install", "--python", str(python_in(self.root))], pip] if uv else [pip]
-
-    def _install_small_torch(self) -> None:
-        """Install torch without CUDA (0.2 GB, not 3 GB) where no NVIDIA GPU could use it.
-
-        First from wheels that lie on this machine (`find-links`), then from PyTorch's own index. Where
-        neither can be reached, the next step takes what the user's index offers.
+        Where no GPU could use CUDA, torch comes without it (0.2 GB, not 3 GB) if a local wheel or PyTorch's index does.
         """
-        pin = re.search(r"^torch==(\S+)", (self.root / "constraints.txt").read_text(), re.MULTILINE)
-        if sys.platform == "darwin" or shutil.which("nvidia-smi") or pin is None:
-            return
-        local = ["--no-index", "--no-deps", f"torch=={pin[1]}"]
-        remote = ["--index-url", CPU_WHEELS, "--no-deps", f"torch=={pin[1]}+cpu"]
-        hurry = {"PIP_DEFAULT_TIMEOUT": "15", "PIP_RETRIES": "1", "UV_HTTP_TIMEOUT": "15", "UV_HTTP_RETRIES": "1"}
-        for source in (local, remote):
-            for tool in self._installers():
-                if self.run([*tool, *source], hurry) == 0:
-                    return
+        if sys.platform != "darwin" and not shutil.which("nvidia-smi"):
+            pins = (self.root / "constraints.txt").read_text().splitlines()
+            torch = next(pin for pin in pins if pin.startswith("torch=="))
+            hurry = {"PIP_DEFAULT_TIMEOUT": "15", "PIP_RETRIES": "1", "UV_HTTP_TIMEOUT": "15", "UV_HTTP_RETRIES": "1"}
+            if not self._install(["--no-index", "--no-deps", torch], hurry):
+                self._install(["--index-url", CPU_WHEELS, "--no-deps", f"{torch}+cpu"], hurry)
+        here = f".[{','.join(sorted(extras))}]" if extras else "."
+        if not self._install(["-c", "constraints.txt", "-e", here]):
+            self.unfinished.unlink()  # the installer gave up in good order: what was there still is
+            raise SetUpError(reason(self.log.read_text(encoding="utf-8", errors="replace")) + f" (log: {self.log})")
+
+    def _install(self, wanted: list[str], variables: dict[str, str] | None = None) -> bool:
+        """Install by uv where it is there and not unwanted, else or if that fails by pip; tell whether it worked."""
+        python = str(python_in(self.root))
+        tools = [[python, "-m", "pip", "install", "--progress-bar=off"]]
+        uv = shutil.which("uv")
+        if uv and os.environ.get("PEDSEG_USE_UV", "1") != "0":
+            tools.insert(0, [uv, "pip", "install", "--python", python])
+        return any(self.run([*tool, *wanted], variables) == 0 for tool in tools)
 
     def run(self, command: list[str], variables: dict[str, str] | None = None) -> int:
-        """Run one step with its output in the log and a bar on the screen; return its exit code."""
+        """Run one step with its output in the log and the seconds on the screen; return its exit code."""
+        env = environment(self.root) | (variables or {})
         with open(self.log, "a", encoding="utf-8") as log:
-            work = subprocess.Popen(
-                command,
-                cwd=self.root,
-                env=environment(self.root) | (variables or {}),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
+            work = subprocess.Popen(command, cwd=self.root, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             try:
                 while work.poll() is None:
-                    self.draw()
+                    say(f"Setting up: {time.monotonic() - self.began:.0f} s")
                     time.sleep(0.2)
             finally:
                 work.wait()
         return work.returncode
-
-    def draw(self) -> None:
-        """Show how far it is and how long it may still take; without a terminal nothing is drawn."""
-        if not sys.stderr.isatty():
-            return
-        log = self.log.read_text(encoding="utf-8", errors="replace")
-        found = len(re.findall(r"^(?:Collecting|Processing) ", log, re.MULTILINE))
-        torch = TORCH if "Successfully installed torch" in log else 0
-        done = min((torch + found + self._installed() - self.there_before) / (TORCH + 2 * self.packages), 0.99)
-        seconds = time.monotonic() - self.began
-        left = f"about {seconds / done * (1 - done) / 60 + 0.5:.0f} min left" if done > 0.05 else "some minutes"
-        bar = f"Setting up, once [{'#' * int(24 * done):24}] {seconds:.0f} s, {left}"
-        print(f"\r{bar:72}", end="", file=sys.stderr, flush=True)
-
-    def done(self) -> None:
-        """Take the bar away and say how long it took."""
-        ready = f"Set up in {time.monotonic() - self.began:.0f} s."
-        print(f"\r{ready:72}" if sys.stderr.isatty() else ready, file=sys.stderr, flush=True)
-
-    def _installed(self) -> int:
-        libraries = "Lib/site-packages" if os.name == "nt" else "lib/python*/site-packages"
-        return sum(1 for _ in self.folder.glob(libraries + "/*.dist-info"))
 
 
 if __name__ == "__main__":

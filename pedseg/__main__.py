@@ -1,57 +1,19 @@
-"""The command line of pedseg: the parser, and what becomes of a verb's errors.
+"""The command line of pedseg: run a verb and turn what goes wrong into an exit code.
 
 Exit codes: 0 done, 1 problems in the user's data (table on stderr), 2 wrong usage, 130 interrupted.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
 
-from pedseg import __version__, memory
-from pedseg.cli import (
-    bench,
-    check,
-    coordinate,
-    evaluate,
-    export,
-    federate,
-    fedgin,
-    fetch,
-    import_,
-    join,
-    keys,
-    lab,
-    notebooks,
-    predict,
-    shift,
-    study,
-    test,
-    viewer,
-)  # fmt: skip
+from pedseg import memory
+from pedseg.cli.parser import parser
 from pedseg.errors import InputProblem, PedsegInputError, as_table
 
-VERBS = (
-    study, evaluate, shift, fedgin, federate, keys, coordinate, join,
-    check, fetch, import_, predict, export, lab, viewer, notebooks, test, bench,
-)  # fmt: skip
 PASSED_ON = ("lab", "viewer", "test")  # verbs whose other arguments go to JupyterLab, Voilà and pytest
-
-
-def parser() -> argparse.ArgumentParser:
-    """The verbs and their options."""
-    top = argparse.ArgumentParser("pedseg", description="Federated learning of organ contours on pediatric CT.")
-    top.add_argument("--version", action="version", version=__version__)
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in VERBS:
-        name, help_ = verb.__name__.rpartition(".")[2].rstrip("_"), verb.run.__doc__
-        own = verbs.add_parser(name, help=help_, description=help_)
-        own.set_defaults(run=verb.run)
-        own.add_argument("--debug", action="store_true", help="show the traceback of an error")
-        verb.add_arguments(own)
-    return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

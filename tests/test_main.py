@@ -41,7 +41,7 @@ def test_pytest_gets_its_own_arguments():
         [sys.executable, "-m", "pedseg", "test", *options], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "4/13 tests collected" in ended.stdout
+    assert "4/14 tests collected" in ended.stdout
 
 
 def test_a_clean_data_set_is_0_and_a_broken_one_1_with_a_table(hospitals, tmp_path, capsys):
@@ -163,3 +163,10 @@ sys.exit(main(sys.argv[2:]))
     assert ended.returncode == 130, ended.stderr
     assert "Traceback" not in ended.stderr
     assert "goes on from there" in ended.stderr
+
+
+def test_the_reference_of_commands_is_that_of_the_parser(root):
+    from pedseg.cli.parser import parser
+    from pedseg.cli.reference import markdown
+
+    assert (root / "docs" / "commands.md").read_text(encoding="utf-8") == markdown(parser())

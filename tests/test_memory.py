@@ -21,7 +21,7 @@ def mapped_bytes():
     return c.mallinfo2().hblkhd
 
 if sys.argv[1] == "low":
-    memory.keep_low()
+    memory.limit_heap()
 array = np.ones(30 * 2**20, np.uint8)
 del array  # from now on glibc keeps arrays up to this size in its heap, unless told otherwise
 before = mapped_bytes()

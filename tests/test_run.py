@@ -161,7 +161,7 @@ def test_only_a_half_made_environment_is_made_anew(run, clone, monkeypatch, left
     if left:
         (clone / ".venv" / left).touch()
     monkeypatch.setattr(run.SetUp, "run", lambda self, command, variables=None: 0)
-    run.SetUp(clone, 1).make_environment()
+    run.SetUp(clone).make_environment()
     assert (clone / ".venv" / "mine").exists() is kept
 
 
@@ -171,7 +171,7 @@ def test_somebody_elses_environment_is_never_removed(run, clone, monkeypatch):
         (clone / ".venv" / name).touch()
     (clone / ".venv" / "pedseg-home").unlink()
     monkeypatch.setattr(run.SetUp, "run", lambda self, command, variables=None: 0)
-    run.SetUp(clone, 1).make_environment()
+    run.SetUp(clone).make_environment()
     assert (clone / ".venv" / "mine").exists()
 
 
@@ -188,7 +188,7 @@ def installed_by(run, clone, monkeypatch, answers, *, uv=None, gpu=False, platfo
     monkeypatch.setattr(run.shutil, "which", lambda name: where[name])
     monkeypatch.setattr(run.sys, "platform", platform)
     monkeypatch.setattr(run.SetUp, "run", pretend)
-    setup = run.SetUp(clone, 1)
+    setup = run.SetUp(clone)
     setup.make_environment()
     setup.install({"ray", "dev"})
     return commands
@@ -243,8 +243,8 @@ def test_two_set_ups_at_once_are_one_too_many(run, clone):
         (["study", "--data", "x"], set()),
         (["federate", "--transport", "ray"], {"ray"}),
         (["test", "-k", "metrics"], {"dev", "ray", "viewer3d", "mailbox", "dicom", "fetch"}),
-        (["rooms"], {"viewer3d"}),
-        (["rooms", "--screenshots", "docs"], {"viewer3d", "dev"}),
+        (["viewer"], {"viewer3d"}),
+        (["viewer", "--screenshots", "docs"], {"viewer3d", "dev"}),
         (["lab"], {"viewer3d", "dicom"}),
         (["import", "x"], {"dicom"}),
     ],

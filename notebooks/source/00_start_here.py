@@ -11,26 +11,25 @@
 # %% [markdown]
 # ## What this workbook is about
 #
-# A child with a tumor near the kidney is often treated with radiation. Before that, somebody has to draw the outline
-# of every organ that should be spared, slice by slice, on a CT scan. A trained network can draw these **contours** in
-# seconds. But a network has to learn from examples, and few hospitals treat many such children. One hospital's
-# network knows only that hospital: its scanner, its contrast agent, the ages it sees. Send it next door and it
-# stumbles.
+# A child with a tumor near the kidney may need radiation. Before treatment, someone has to draw the outline of every
+# organ that should be spared, slice by slice, on a CT scan. A trained network can draw these **contours** in seconds.
+# But a network learns from examples, and few hospitals treat many such children. One hospital's network knows only
+# that hospital: its scanner, its contrast agent, the ages it sees. At the hospital next door it does worse.
 #
-# The obvious cure is to put all scans into one place. For children's scans that is seldom allowed, and for good
-# reasons. **Federated learning** turns the trip around: the network travels, the scans stay. Each hospital teaches
-# the network for a while and sends back only what the network has learned; a coordinator averages the lessons and
-# sends the network out again.
+# The obvious solution is to put all scans in one place. For children's scans that is rarely allowed, and for good
+# reasons. **Federated learning** does it the other way around: the network travels, and the scans stay. Each hospital
+# trains the network for a while and sends back only its weights. A coordinator averages the weights and sends the
+# network out again.
 #
-# In this workbook you do all of it yourself, on one laptop: you read the scans, train a network alone, watch it
-# stumble, build the averaging with your own hands, and run a federation.
+# In this workbook you do all of it yourself, on one laptop. You read the scans, train a network alone, test it next
+# door, write the averaging, and run a federation.
 #
 # > **What the children are.** No real child's scan is in this workbook. Two invented hospitals, *Polder* and *Neckar*,
-# > treat computer-made children. They show the *pattern* that real studies report: the stumble next door, the
-# > recovery by federation. They cannot show its true size, and nothing here is fit for treating anyone.
+# > treat synthetic children. They show the *pattern* that real studies report: a network does worse next door, and
+# > federation wins the loss back. They cannot show its true size, and nothing here is fit for treating anyone.
 
 # %% [markdown]
-# ## Does this machine do?
+# ## Can this machine run the workbook?
 #
 # Run the next two cells: click on one and press **Shift + Enter**. Every notebook begins like this. The first line
 # that appears says which versions run here; if you ever ask for help, send it along.
@@ -44,8 +43,8 @@ lesson.setup()
 lesson.check_environment()
 
 # %% [markdown]
-# Lines with `[ok]` need nothing. A line with `[!!]` says what to do. And one more test: can you see a picture? Below
-# is a slice through one of the children, with the outlines of the organs that this workbook is about.
+# A line with `[ok]` needs nothing. A line with `[!!]` says what to do. One more test: can you see a picture? The next
+# cell shows a slice through one of the children, with the outlines of the organs that this workbook is about.
 
 # %%
 from pedseg.datasets.reading import load_image, load_labels
@@ -62,9 +61,9 @@ figures.show(picture, "An axial CT slice of the upper abdomen, organs outlined."
 # %% [markdown]
 # ## How questions work
 #
-# Now and then a cell has a line that ends in `...`. Replace the dots by your answer and run the cell. The check says
-# *Not yet*, *Not quite* (and what is wrong), or *Right*. Nothing breaks if you skip it: the cells below go on with
-# the right value. When you have tried, open **Answer** beneath.
+# Some cells have a line that ends in `...`. Replace the dots with your answer and run the cell. The check says
+# *Not yet*, *Not quite* (and what is wrong), or *Right*. Nothing breaks if you skip a question: the cells below go on
+# with the right value. After you have tried, open **Answer** beneath the cell.
 #
 # Here is one to practice on. The list of organs is called `ORGANS`. How many are there?
 
@@ -83,24 +82,45 @@ lesson.check("number of organs", number_of_organs)
 #
 # | door | what you want | your way |
 # |---|---|---|
-# | **student** | to understand it by doing | all, in order |
-# | **clinician** | to look at contours and failures, no code | 01, 02, then 09; 08 for the reasons |
-# | **lecturer** | 90 minutes in front of a class | 01, 05, 07, 09 |
-# | **researcher** | to take it to real hospitals | 03, 04, 06, 07, 08, then the README |
+# | **student** | to understand it by doing | all chapters in order, 01 to 13 |
+# | **clinician** | to look at contours and failures, without code | 01, 04, 09, 13 |
+# | **lecturer** | 90 minutes in front of a class | show 01, 05, 07, 09; all questions take 130 |
 #
-# | notebook | you will | minutes |
+# **Researchers** who want to take this to real hospitals read 03, 04, 06, 07, 08, 11, 12, and then *Your own data* in
+# `README.md`.
+#
+# | notebook | the question | minutes |
 # |---|---|---|
-# | [01 Reading a child's CT](01_reading_a_childs_ct.ipynb) | read gray values, windows, planes, spacing | 25 |
-# | [02 Growing bodies](02_growing_bodies.ipynb) | see organs grow, and small ones vanish on a grid | 25 |
-# | [03 From scan to tensor](03_from_scan_to_tensor.ipynb) | prepare a scan for a network | 35 |
-# | [04 How good is a contour?](04_how_good_is_a_contour.ipynb) | compute distances, and see through two traps | 40 |
-# | [05 One hospital learns alone](05_one_hospital_learns_alone.ipynb) | train a network and send it next door | 40 |
-# | [06 Averaging by hand](06_averaging_by_hand.ipynb) | write federated averaging in ten lines | 40 |
-# | [07 A federation of centers](07_a_federation_of_centers.ipynb) | run a federation and read its table | 45 |
-# | [08 On their side, one kidney](08_on_their_side_one_kidney.ipynb) | turn a child, find causes and failures | 40 |
-# | [09 The reading room](09_reading_room.ipynb) | look at contours, child by child | 20 |
+# | [01 Reading a child's CT][01] | What do gray values, planes, and spacings mean? | 25 |
+# | [02 Growing bodies][02] | How do organs grow, and why do small ones vanish on a grid? | 25 |
+# | [03 From scan to tensor][03] | What does a network need before it can learn? | 35 |
+# | [04 How good is a contour?][04] | What does a score see, and what does it miss? | 40 |
+# | [05 One hospital learns alone][05] | How good is a network at home, and how good next door? | 40 |
+# | [06 Averaging by hand][06] | What does a federation compute? | 40 |
+# | [07 A federation of centers][07] | Does a federation help, and how sure are we? | 45 |
+# | [08 On their side, one kidney][08] | What does each difference between hospitals cost, and what fails? | 40 |
+# | [09 The reading room][09] | Where do the contours fail? | 20 |
+# | [10 CT meets MR][10] | Can a CT hospital and an MR hospital learn together? | 40 |
+# | [11 Across the firewall][11] | How do hospitals that cannot reach each other exchange models? | 40 |
+# | [12 What leaves the hospital?][12] | What does an update give away, and what does hiding it cost? | 35 |
+# | [13 Your own patients][13] | How do scans come in, and contours go out to treatment planning? | 25 |
 #
-# Chapters 10 to 13 are still to be written.
+# The minutes are for reading and answering. A term that you do not know is probably in the
+# [glossary](../docs/glossary.md).
+#
+# [01]: 01_reading_a_childs_ct.ipynb
+# [02]: 02_growing_bodies.ipynb
+# [03]: 03_from_scan_to_tensor.ipynb
+# [04]: 04_how_good_is_a_contour.ipynb
+# [05]: 05_one_hospital_learns_alone.ipynb
+# [06]: 06_averaging_by_hand.ipynb
+# [07]: 07_a_federation_of_centers.ipynb
+# [08]: 08_on_their_side_one_kidney.ipynb
+# [09]: 09_reading_room.ipynb
+# [10]: 10_ct_meets_mr.ipynb
+# [11]: 11_across_the_firewall.ipynb
+# [12]: 12_what_leaves_the_hospital.ipynb
+# [13]: 13_your_own_patients.ipynb
 
 # %%
 lesson.finish()

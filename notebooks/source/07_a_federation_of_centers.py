@@ -174,7 +174,7 @@ for line in told["drops"]:
     print(f"{line['trained_on']} alone, in {line['tested_on']}: worse in {worse} of 9 organs")
 for line in told["home"]:
     print(f"federated, beside {line['tested_on']}'s own; margin {line['margin']}")
-    for claim in ("equivalent", "not_worse", "significantly_better", "significantly_worse"):
+    for claim in ("equivalent", "noninferior", "significantly_better", "significantly_worse"):
         print(f"  {claim.replace('_', ' ')}: {len(line[claim])} of 9 organs")
 
 # %% [markdown]

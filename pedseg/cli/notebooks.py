@@ -19,6 +19,6 @@ def run(options: argparse.Namespace) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pedseg notebooks`."""
-    parser.add_argument("--out", type=Path, default=NOTEBOOKS)
+    parser.add_argument("--out", type=Path, default=NOTEBOOKS, help="default: notebooks")
     folded = "for lecturers: leave the folded answers out"
     parser.add_argument("--without-solutions", action="store_true", help=folded)

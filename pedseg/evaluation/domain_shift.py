@@ -91,7 +91,7 @@ SHIFT_FACTORS = (
     ShiftFactor("oral contrast", _scanned(oral_contrast=True)),
     ShiftFactor("vacuum cushion", _scanned(cushion=True)),
     ShiftFactor("clips in every patient", _treating(clip_share=1.0)),
-    ShiftFactor("other contouring habits", _treating(habits=HABITS)),
+    ShiftFactor("other contouring habits", _treating(contouring_protocol=HABITS)),
     ShiftFactor("on the side; turned first", _treating(lateral_share=1.0), orientation="reorient"),
     ShiftFactor("on the side; as they lie", _treating(lateral_share=1.0), orientation="none"),
 )  # fmt: skip

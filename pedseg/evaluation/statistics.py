@@ -219,7 +219,7 @@ def _home(results: Results, contrasts: list[dict[str, Any]]) -> list[dict[str, A
                     "margin": MARGINS["dsc"],
                     "organs": len(results.evaluated),
                     "equivalent": equivalent(found),
-                    "not_worse": noninferior(found),
+                    "noninferior": noninferior(found),
                     "equivalent_by_seed": [len(equivalent(c)) for c in _each_seed(results, found)],
                     "significantly_better": better(found),
                     "significantly_worse": worse(found),

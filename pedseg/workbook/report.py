@@ -128,7 +128,7 @@ def sentences(told: Mapping[str, Any]) -> str:
         f"{number(home['difference'], sign=True)} DSC{_seeds(home.get('difference_seed_sd'))}. Equivalence test with a "
         f"margin of ±{home['margin']:g} DSC: equally good in {_of(home, 'equivalent')}"
         f"{_runs(home, 'equivalent_by_seed')}; "
-        f"not worse by more than the margin in {_of(home, 'not_worse')}. It is significantly better in "
+        f"not worse by more than the margin in {_of(home, 'noninferior')}. It is significantly better in "
         f"{_of(home, 'significantly_better')} and significantly worse in {_of(home, 'significantly_worse')}."
         for home in told["home"]
     ]

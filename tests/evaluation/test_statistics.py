@@ -187,7 +187,7 @@ def test_the_federation_wins_across_and_matches_home(told):
     for home in told["home"]:
         assert home["difference"] == pytest.approx(-0.005, abs=0.002)
         assert home["equivalent"] == list(EVALUATED) and home["margin"] == 0.01  # though significantly lower
-        assert home["not_worse"] == list(EVALUATED) and home["equivalent_by_seed"] == [9, 9]
+        assert home["noninferior"] == list(EVALUATED) and home["equivalent_by_seed"] == [9, 9]
         assert home["difference_seed_sd"] == pytest.approx(0, abs=0.001)
         assert set(home["significantly_worse"]) <= set(EVALUATED) and home["significantly_worse"]
     for ideal in told["centralized"]:
