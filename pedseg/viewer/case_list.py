@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,7 +73,7 @@ def _samples(datasets: list[DataSet]) -> Iterator[ListedCase]:
         for case in dataset.split("test"):
             title = evaluation_helpers.describe(dataset, case).partition(": ")[2] + " · sample"
             key = CaseKey(dataset.center, case.name, SAMPLE)
-            yield ListedCase(key, title, lambda dataset=dataset, case=case: _load(dataset, case), case.image_file)
+            yield ListedCase(key, title, partial(_load, dataset, case), case.image_file)
 
 
 def _load(dataset: DataSet, case) -> tuple[Scan, Scan | None]:
@@ -82,7 +83,7 @@ def _load(dataset: DataSet, case) -> tuple[Scan, Scan | None]:
 def _simulated(center: Center, kind: str) -> Iterator[ListedCase]:
     for scan in tested(center):
         key = CaseKey(center.name, scan.name, kind)
-        yield ListedCase(key, _title(scan, kind), lambda scan=scan: _simulate(center, scan))
+        yield ListedCase(key, _title(scan, kind), partial(_simulate, center, scan))
 
 
 def _simulate(center: Center, scan: PlannedScan) -> tuple[Scan, Scan]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 import pandas as pd
@@ -62,6 +63,11 @@ class FailureEntry:
     sentence: str
 
     @property
+    def center(self) -> str:
+        """The center that the patient belongs to."""
+        return self.case_key.center
+
+    @property
     def line(self) -> str:
         """The entry in the list: how bad, what, where, by which model."""
         what = organ(self.organ).plain if self.organ else "all organs"
@@ -109,12 +115,9 @@ def _on_their_side(study: Path) -> Iterator[FailureEntry]:
     file = next((file for file in (study / "shift.csv", study / "shift.csv.xz") if file.is_file()), study / "none")
     rows = _read_first_seed(file)
     rows = rows[rows["organ"].isin(EVALUATED) & rows["dsc"].notna()]
-    if rows.empty:
-        return
-    means = rows.pivot_table(
-        index=["tested_on", "case", "model"], columns="factor", values="dsc", aggfunc="mean", sort=False
-    )
-    for (center, case, model), lying, turned in means[[ON_THE_SIDE.name, TURNED_FIRST]].dropna().itertuples():
+    means = rows.groupby(["tested_on", "case", "model", "factor"], sort=False)["dsc"].mean().unstack("factor")
+    means = means.reindex(columns=[ON_THE_SIDE.name, TURNED_FIRST]).dropna()
+    for (center, case, model), lying, turned in means.itertuples():
         text = (
             f"The child lies on its side. Seen as it lies, the model ({model}) reaches a mean DSC of"
             f" {lying:.2f} over nine organs; turned onto its back first, {turned:.2f}."
@@ -124,23 +127,9 @@ def _on_their_side(study: Path) -> Iterator[FailureEntry]:
         )
 
 
-def filter_failures(
-    entries: Iterable[FailureEntry],
-    kind: str | None = None,
-    organ_name: str | None = None,
-    center: str | None = None,
-    model: StudyModel | None = None,
-) -> list[FailureEntry]:
-    """The entries that pass the filters; None passes all."""
-    wanted = (kind, organ_name, center, model)
-    return [
-        entry
-        for entry in entries
-        if all(
-            value in (None, own)
-            for value, own in zip(wanted, (entry.kind, entry.organ, entry.case_key.center, entry.model), strict=True)
-        )
-    ]
+def filter_failures(entries: Iterable[FailureEntry], **wanted: Any) -> list[FailureEntry]:
+    """The entries with the wanted `kind`, `organ`, `center` and `model`; None passes all."""
+    return [entry for entry in entries if all(value in (None, getattr(entry, name)) for name, value in wanted.items())]
 
 
 class FailurePanel(StepPanel):
@@ -157,7 +146,7 @@ class FailurePanel(StepPanel):
         self.filters = {
             "kind": self._filter("kind", [(label, kind) for kind, label in KINDS.items() if kind in kinds]),
             "organ": self._filter("organ", [(organ(name).plain, name) for name in NAMES if name in present]),
-            "center": self._filter("center", [(c, c) for c in sorted({entry.case_key.center for entry in entries})]),
+            "center": self._filter("center", [(c, c) for c in sorted({entry.center for entry in entries})]),
             "model": self._filter("model", [(str(m), m) for m in sorted({entry.model for entry in entries}, key=str)]),
         }
         self.count, self.message = widgets.HTML(), widgets.HTML()
@@ -179,7 +168,7 @@ class FailurePanel(StepPanel):
 
     def filter(self) -> None:
         """List the entries that pass the filters; none is chosen yet."""
-        passed = filter_failures(self.entries, *(control.value for control in self.filters.values()))
+        passed = filter_failures(self.entries, **{name: control.value for name, control in self.filters.items()})
         self.fill(passed, (entry.line for entry in passed))
         count = f"{len(passed)} entries" + (f", the worst {MAX_LINES} listed" if len(passed) > MAX_LINES else "")
         self.count.value = sentence(count)

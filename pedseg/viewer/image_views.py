@@ -67,11 +67,11 @@ class ImageViews:
 
     def show_contours(self, *extra: dict[str, Any]) -> None:
         """Draw the contours on the slices, and `extra` layers over them."""
-        sources = [(TRUTH, "solid", 0.35)] if self.case_view.truth is not None else []
-        sources += [(model, style, 0.5) for model, style in zip(self.models, MODEL_STYLES, strict=False)]
+        truth = [(TRUTH, "solid", 0.35)] if self.case_view.truth is not None else []
+        predicted = [(model, style, 0.5) for model, style in zip(self.models, MODEL_STYLES, strict=False)]
         layers = [
             contour_layer(str(source), self.case_view.segmentation(source).outlines, style, fill=fill)
-            for source, style, fill in sources
+            for source, style, fill in (*truth, *predicted)
         ]
         self.slices.layers = [*layers, *extra]
         self.show_organs()
@@ -125,8 +125,9 @@ class ImageViews:
         """List where the two models disagree, if the list is on the page."""
         tabs = self.controls.tabs
         if tabs.children[tabs.selected_index] is self.disagreements:
-            two = len(self.models) == 2
-            regions = self.case_view.disagreements(*self.models, self.organs.visible) if two else []
+            regions = []
+            if len(self.models) == 2:
+                regions = self.case_view.disagreements(self.models[0], self.models[1], self.organs.visible)
             self.disagreements.show(self.models, regions)
 
     def show_disagreement(self, region: Disagreement) -> None:

@@ -68,8 +68,8 @@ def build(out: Path) -> Path:
     Raises `PedsegInputError` where the extension or npm is missing, where npm cannot fetch a package, where a package
     is not the one whose checksum is known, or where the extension looks different inside.
     """
-    share, stamp = out / "share", hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-    if (share / "stamp").is_file() and (share / "stamp").read_text() == stamp:
+    share, fingerprint = out / "share", hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    if (share / "fingerprint").is_file() and (share / "fingerprint").read_text() == fingerprint:
         return share
     installed = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / EXTENSION
     if not installed.is_dir():
@@ -83,7 +83,7 @@ def build(out: Path) -> Path:
         static = made / "labextensions" / EXTENSION / "static"
         _add_packages(packages, static / "offline")
         _patch_extension(static)
-        (made / "stamp").write_text(stamp)
+        (made / "fingerprint").write_text(fingerprint)
         shutil.rmtree(share, ignore_errors=True)
         os.replace(made, share)
     return share

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import ipywidgets as widgets
 import numpy as np
@@ -50,7 +51,7 @@ class OrganPanel(widgets.VBox):
                 for organ in organs
             }
             self.boxes |= boxes
-            toggle = self._button(f"{group}: all / none", group_row, lambda group=group: self.toggle_group(group))
+            toggle = self._button(f"{group}: all / none", group_row, partial(self.toggle_group, group))
             column += [toggle, *boxes.values()]
         self.table = widgets.HTML(layout=Layout(flex="1 1 auto", overflow="auto hidden"))
         left = widgets.VBox(column, layout=Layout(flex="0 0 162px", overflow="hidden"))

@@ -41,8 +41,8 @@ def test_every_removed_kidney_has_an_entry_for_every_model(study, entries):
         ]  # fmt: skip
     removed = filter_failures(entries, kind="removed")
     assert len(removed) == len(gone) > 0
-    drawn = sum(float(row["predicted_ml"]) > 0 for row in gone)
-    assert sum("all the same" in entry.sentence for entry in removed) == drawn
+    false_kidneys = sum(float(row["predicted_ml"]) > 0 for row in gone)
+    assert sum("all the same" in entry.sentence for entry in removed) == false_kidneys
     assert all("as is right" in entry.sentence for entry in removed if entry.severity == 0)
 
 
@@ -60,13 +60,9 @@ def test_every_patient_on_the_side_has_an_entry_with_both_numbers(study, entries
 
 def test_the_filters_filter(entries):
     failure = next(entry for entry in entries if entry.kind == "missed")
-    wanted = (failure.kind, failure.case_key.center, failure.organ, failure.model)
-    few = filter_failures(
-        entries, kind=failure.kind, center=failure.case_key.center, organ_name=failure.organ, model=failure.model
-    )
-    assert few == [
-        entry for entry in entries if (entry.kind, entry.case_key.center, entry.organ, entry.model) == wanted
-    ]
+    wanted = {"kind": failure.kind, "center": failure.center, "organ": failure.organ, "model": failure.model}
+    few = filter_failures(entries, **wanted)
+    assert few == [e for e in entries if (e.kind, e.center, e.organ, e.model) == tuple(wanted.values())]
     assert 0 < len(few) < len(entries) / 10
     assert filter_failures(entries) == entries
 

@@ -69,8 +69,8 @@ def test_it_is_that_of_a_distance_transform_far_away():
 
 
 def test_a_shifted_ball_is_beyond_on_one_side_and_short_on_the_other():
-    truth, drawn = ball(), ball((8.0, 0.0, 0.0))
-    surface = organ_surfaces(drawn, AFFINE)[1]
+    truth, shifted = ball(), ball((8.0, 0.0, 0.0))
+    surface = organ_surfaces(shifted, AFFINE)[1]
     away = distance_to_truth_mm(surface, truth, 1, AFFINE)
     assert away.max() == pytest.approx(8, abs=1.6) and away.min() == pytest.approx(-8, abs=1.6)
     assert surface.vertices_mm[np.argmax(away), 0] > surface.vertices_mm[np.argmin(away), 0]

@@ -131,9 +131,9 @@ def test_what_is_drawn_changes_the_numbers_and_can_be_saved(room, tmp_path, monk
     room.corrections.on.value = True
     before = room.corrections.scores.value
     assert "DSC <b>1.000</b>" in before
-    drawn = np.zeros(SHAPE, np.uint8)
-    drawn[2:12, 4:14, 3:8] = 1  # half of the liver
-    room.slices.pen_output = drawn.tobytes(order="F")
+    drawing = np.zeros(SHAPE, np.uint8)
+    drawing[2:12, 4:14, 3:8] = 1  # half of the liver
+    room.slices.pen_output = drawing.tobytes(order="F")
     assert "DSC <b>0.667</b>" in room.corrections.scores.value and "−18.0 mL" in room.corrections.scores.value
     room.corrections.save_button.click()
     assert (tmp_path / "corrections" / "scan_Liver_corrected.nii.gz").is_file()
