@@ -15,11 +15,15 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from pedseg.datasets.reading import DataSet, read_dataset
-from pedseg.federation.apps import center_folders, client_app, federate, round_seed
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
+from pedseg.federation.client_app import app, center_folders, round_seed
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
+from pedseg.federation.rounds import train_rounds
+from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import build
-from pedseg.learning.plans import Plan, fingerprint, make_plan, merge
+from pedseg.learning.plans import Plan, fingerprint, make_plan
 from pedseg.learning.training import load_cases, train
 from pedseg.phantoms.centers import CENTERS, make_dataset
 
@@ -30,7 +34,7 @@ REPEATS = 3
 def local_loops(datasets: list[DataSet], plan: Plan, *, rounds: int, steps: int) -> None:
     """Each center for itself: one network, all steps, nothing exchanged."""
 
-    def learn(index: int) -> None:
+    def train_center(index: int) -> None:
         network = build(plan, SEED)
         cases = load_cases(datasets[index], datasets[index].split("train"), plan)
         for round_ in range(rounds):
@@ -40,14 +44,14 @@ def local_loops(datasets: list[DataSet], plan: Plan, *, rounds: int, steps: int)
                 pass
 
     with ThreadPoolExecutor(len(datasets)) as pool:
-        list(pool.map(learn, range(len(datasets))))
+        list(pool.map(train_center, range(len(datasets))))
 
 
 def federation(data: Path) -> None:
     """The same training as a federation."""
-    config = {"data": str(data), "rounds": ROUNDS, "steps-per-round": STEPS, "seed": SEED}
+    config = FederationConfig(data=data, out=None, rounds=ROUNDS, local_steps=STEPS, seed=SEED)
     nodes = [{} for _ in center_folders(data)]
-    for _ in federate(InProcessGrid(client_app, nodes, config, workers=len(nodes)), config):
+    for _ in train_rounds(InProcessGrid(app, nodes, config.to_run_config(), workers=len(nodes)), config):
         pass
 
 
@@ -64,12 +68,12 @@ def measure() -> list[dict]:
         data = Path(folder)
         for number, center in enumerate(CENTERS.values(), start=901):
             list(make_dataset(center, data / f"Dataset{number}_{center.name}", train=2, validation=1, test=1))
-        datasets = [read_dataset(place) for place in center_folders(data)]
-        plan = make_plan(merge([fingerprint(one, one.split("train")) for one in datasets]), "lesson")
+        datasets = [read_dataset(folder) for folder in center_folders(data)]
+        plan = make_plan(merge([fingerprint(dataset, dataset.split("train")) for dataset in datasets]), "lesson")
         local_loops(datasets, plan, rounds=1, steps=2)  # prepares the cases and warms up torch
         bare = partial(local_loops, datasets, plan, rounds=ROUNDS, steps=STEPS)
         pairs = [(cpu_seconds(partial(federation, data)), cpu_seconds(bare)) for _ in range(REPEATS)]
-    ours, peer = (median(pair[place] for pair in pairs) for place in (0, 1))
+    ours, peer = (median(pair[which] for pair in pairs) for which in (0, 1))
     ratio = median(ours / peer for ours, peer in pairs)
     name = f"in-process Flower beside bare loops, {len(datasets)} centers, {ROUNDS} x {STEPS} steps"
     return [{"name": name, "ours": ours, "peer": peer, "ratio": ratio, "unit": "CPU s"}]

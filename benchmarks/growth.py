@@ -22,12 +22,13 @@ from flwr.serverapp import Grid
 
 from benchmarks.mailbox import add, exchange
 from pedseg import memory
+from pedseg.federation.config import MailboxConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.keys import COORDINATOR, known_centers, own_keys, read_member, read_own
 from pedseg.federation.mailbox.center import CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
-from pedseg.federation.mailbox.run_state import resume
-from pedseg.federation.mailbox.storage import open_store
+from pedseg.federation.mailbox.object_store import open_store
+from pedseg.federation.mailbox.outbox import resume
 
 CENTERS = (2, 8, 32, 128)
 ARRAYS, SIZE, ROUNDS = 30, 100_000, 2
@@ -35,7 +36,7 @@ WAYS = ("in this process", "mailbox")
 
 
 def play(grid: Grid, centers: int) -> dict:
-    """Two rounds as `federate` plays them; CPU seconds of the second and the peak of this program in MiB."""
+    """Two rounds as `train_rounds` plays them; CPU seconds of the second and the peak of this program in MiB."""
     weights = {f"layer{n}": np.zeros(SIZE, dtype=np.float32) for n in range(ARRAYS)}
     for number in range(1, ROUNDS + 1):
         start, wall = time.process_time(), time.monotonic()
@@ -44,25 +45,25 @@ def play(grid: Grid, centers: int) -> dict:
     return {"cpu": time.process_time() - start, "wall": time.monotonic() - wall, "mib": memory.peak_mib()}
 
 
-def in_this_process(centers: int, told: Connection) -> None:
+def in_this_process(centers: int, result: Connection) -> None:
     """Server and centers in one program."""
     memory.limit_heap()
-    told.send(play(InProcessGrid(add, [{}] * centers, {}, workers=1), centers))  # type: ignore[arg-type]
+    result.send(play(InProcessGrid(add, [{}] * centers, {}, workers=1), centers))  # type: ignore[arg-type]
 
 
-def through_a_mailbox(centers: int, told: Connection, folder: Path) -> None:
+def through_a_mailbox(centers: int, result: Connection, folder: Path) -> None:
     """The coordinator alone; the centers are in the program that started this one."""
     memory.limit_heap()
-    keys, place, run = folder / "keys", open_store(folder / "box"), resume(folder / "run", "growth")
+    keys, store, run = folder / "keys", open_store(folder / "box"), resume(folder / "run", "growth")
     members = [read_member(keys, name) for name in known_centers(keys)]
-    told.send(play(MailboxGrid(place, read_own(keys, COORDINATOR), members, run, poll_seconds=0.2), centers))
+    result.send(play(MailboxGrid(store, read_own(keys, COORDINATOR), members, run, MailboxConfig(poll=0.2)), centers))
 
 
 def mailbox_round(centers: int) -> dict:
     """The same rounds through a mailbox."""
     names = [f"C{number:03d}" for number in range(centers)]
-    with tempfile.TemporaryDirectory() as place:
-        folder, end = Path(place), threading.Event()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, end = Path(temporary), threading.Event()
         own = {name: own_keys(folder / "keys", name) for name in (COORDINATOR, *names)}
 
         def work() -> None:
@@ -71,7 +72,7 @@ def mailbox_round(centers: int) -> dict:
                 for name in names
             ]
             while not end.is_set():
-                if not [event for box in boxes for event in box.turn()]:
+                if not [event for box in boxes for event in box.poll()]:
                     time.sleep(0.05)
 
         thread = threading.Thread(target=work)
@@ -107,22 +108,22 @@ def curves() -> dict[str, dict[int, dict]]:
 def measure() -> list[dict]:
     """For each way: CPU milliseconds a center, and the server's peak, with the most centers beside the fewest."""
     few, many, rows = CENTERS[0], CENTERS[-1], []
-    for way, found in curves().items():
-        costs = [1000 * found[n]["cpu"] / n for n in (many, few)]
-        peaks = [found[n]["mib"] for n in (many, few)]
+    for way, points in curves().items():
+        costs = [1000 * points[n]["cpu"] / n for n in (many, few)]
+        peaks = [points[n]["mib"] for n in (many, few)]
         for what, (ours, peer), unit in (("a center", costs, "CPU ms"), ("server", peaks, "MiB")):
             name = f"{way}: {what}, {many} centers beside {few}"
             rows.append({"name": name, "ours": ours, "peer": peer, "ratio": ours / peer, "unit": unit})
     return rows
 
 
-def draw(found: dict[str, dict[int, dict]], file: Path) -> None:
+def draw(measured: dict[str, dict[int, dict]], file: Path) -> None:
     """Two panels: seconds of a round, and the server's peak, by the number of centers."""
     from matplotlib.figure import Figure
 
     figure = Figure((8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for (way, points), color, line, marker in zip(found.items(), ("#0072B2", "#D55E00"), "-:", "os", strict=True):
+    for (way, points), color, line, marker in zip(measured.items(), ("#0072B2", "#D55E00"), "-:", "os", strict=True):
         numbers = list(points)
         style = {"color": color, "linestyle": line, "marker": marker, "label": way}
         left.plot(numbers, [points[n]["cpu"] for n in numbers], **style)
@@ -138,7 +139,7 @@ def draw(found: dict[str, dict[int, dict]], file: Path) -> None:
 
 
 if __name__ == "__main__":
-    found = curves()
-    print(json.dumps(found))
+    measured = curves()
+    print(json.dumps(measured))
     if sys.argv[1:]:
-        draw(found, Path(sys.argv[1]))
+        draw(measured, Path(sys.argv[1]))

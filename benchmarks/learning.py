@@ -65,15 +65,15 @@ def tutorial(cases: list[Prepared], plan: Plan) -> Iterator[torch.nn.Module]:
 
 @torch.inference_mode()
 def tutorial_dice(net: torch.nn.Module, cases: list[Prepared]) -> float:
-    """Mean DSC by sliding window, counted as `prediction.mean_dice` counts."""
+    """Mean DSC by sliding window, counted as `inference.mean_dice` counts."""
     net.eval()
     values = []
     for case in cases:
         volume = torch.from_numpy(case.image)[None, None]
-        answer = sliding_window_inference(volume, PATCH, 4, net, overlap=0.25)[0].argmax(0).numpy()  # type: ignore[index]
+        predicted = sliding_window_inference(volume, PATCH, 4, net, overlap=0.25)[0].argmax(0).numpy()  # type: ignore[index]
         for channel in np.unique(case.labels)[1:]:  # type: ignore[arg-type]
-            truth, guess = case.labels == channel, answer == channel
-            values.append(2 * (truth & guess).sum() / (truth.sum() + guess.sum()))
+            truth, prediction = case.labels == channel, predicted == channel
+            values.append(2 * (truth & prediction).sum() / (truth.sum() + prediction.sum()))
     return float(np.mean(values))
 
 

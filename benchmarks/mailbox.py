@@ -19,13 +19,15 @@ from flwr.serverapp import Grid
 
 from pedseg import memory
 from pedseg.federation import _flower
-from pedseg.federation.averaging import OrderedFedAvg, to_arrays, to_weights
+from pedseg.federation._flower import to_arrays, to_weights
+from pedseg.federation.config import MailboxConfig
 from pedseg.federation.keys import COORDINATOR, make_keys, read_member, read_own, write_keys
 from pedseg.federation.mailbox.center import CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
-from pedseg.federation.mailbox.run_state import resume
-from pedseg.federation.mailbox.storage import open_store
-from pedseg.federation.replies import answers
+from pedseg.federation.mailbox.object_store import open_store
+from pedseg.federation.mailbox.outbox import resume
+from pedseg.federation.replies import replies_in_order
+from pedseg.federation.strategies import OrderedFedAvg
 from pedseg.learning.network import Weights
 
 NAMES = ("Aa", "Bb", "Cc")
@@ -44,32 +46,33 @@ def add(message: Message, context: Context) -> Message:
     return Message(RecordDict({"arrays": new, "metrics": metrics}), reply_to=message)
 
 
-def center(folder: Path, name: str, told: multiprocessing.Queue) -> None:
+def center(folder: Path, name: str, results: multiprocessing.Queue) -> None:
     """A center until the run ends."""
-    place, keys = open_store(folder / "box"), folder / "keys"
+    store, keys = open_store(folder / "box"), folder / "keys"
     own, coordinator = read_own(keys, name), read_member(keys, COORDINATOR)
-    for _ in CenterMailbox(place, own, coordinator, {}, folder / name, add, poll_seconds=0.5).events():
+    for _ in CenterMailbox(store, own, coordinator, {}, folder / name, add, MailboxConfig(poll=0.5)).events():
         pass
-    told.put((name, peak_gib(), time.process_time()))
+    results.put((name, peak_gib(), time.process_time()))
 
 
 def exchange(grid: Grid, number: int, weights: Weights, centers: int) -> Weights:
-    """One round as `federate` plays it: ask, and add up what comes as it comes."""
+    """One round as `train_rounds` plays it: ask, and add up what comes as it comes."""
     strategy = OrderedFedAvg()
-    questions = list(strategy.configure_train(number, to_arrays(weights), ConfigRecord(), grid))
+    messages = list(strategy.configure_train(number, to_arrays(weights), ConfigRecord(), grid))
     strategy.expect(CASES * centers)
-    in_order = sorted(questions, key=lambda one: one.metadata.dst_node_id)
-    arrays, _ = strategy.aggregate_train(number, (one for one in answers(grid, in_order) if one))
+    in_order = sorted(messages, key=lambda message: message.metadata.dst_node_id)
+    arrays, _ = strategy.aggregate_train(number, (reply for reply in replies_in_order(grid, in_order) if reply))
     assert arrays is not None
     return to_weights(arrays)
 
 
-def coordinate(folder: Path, told: multiprocessing.Queue) -> None:
-    """The rounds, as `federate` plays them."""
+def coordinate(folder: Path, results: multiprocessing.Queue) -> None:
+    """The rounds, as `train_rounds` plays them."""
     keys = folder / "keys"
     members = [read_member(keys, name) for name in NAMES]
     run = resume(folder / "run", "benchmark")
-    grid = MailboxGrid(open_store(folder / "box"), read_own(keys, COORDINATOR), members, run, poll_seconds=0.5)
+    store, own = open_store(folder / "box"), read_own(keys, COORDINATOR)
+    grid = MailboxGrid(store, own, members, run, MailboxConfig(poll=0.5))
     weights = {f"layer{n}": np.zeros(SIZE, dtype=np.float32) for n in range(ARRAYS)}
     seconds = []
     for number in range(1, ROUNDS + 1):
@@ -78,7 +81,7 @@ def coordinate(folder: Path, told: multiprocessing.Queue) -> None:
         seconds.append(time.monotonic() - start)
     assert weights["layer0"][0] == 2 * ROUNDS
     grid.finish(RecordDict({"arrays": to_arrays(weights)}), ROUNDS)
-    told.put((COORDINATOR, peak_gib(), median(seconds)))
+    results.put((COORDINATOR, peak_gib(), median(seconds)))
 
 
 def peak_gib() -> float:
@@ -98,14 +101,14 @@ def measure() -> list[dict]:
         members.append(context.Process(target=coordinate, args=(folder, queue)))
         for member in members:
             member.start()
-        told = {name: values for name, *values in (queue.get(timeout=600) for _ in members)}
+        results = {name: values for name, *values in (queue.get(timeout=600) for _ in members)}
         for member in members:
             member.join()
     model = f"{ARRAYS * SIZE / 1e6:.0f} M weights through a mailbox, {len(NAMES)} centers"
-    largest = max(peak for peak, _ in told.values())
-    cpu = max(told[name][1] for name in NAMES) / ROUNDS
+    largest = max(peak for peak, _ in results.values())
+    cpu = max(results[name][1] for name in NAMES) / ROUNDS
     memory_row = {"ours": largest, "peer": None, "ratio": None, "limit": LIMIT_GIB, "unit": "GiB"}
-    seconds = told[COORDINATOR][1]
+    seconds = results[COORDINATOR][1]
     time_row = {"ours": seconds, "peer": cpu, "ratio": seconds / cpu, "unit": "s"}
     return [
         {"name": f"{model}: largest process", **memory_row},

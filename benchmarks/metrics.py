@@ -41,12 +41,12 @@ def _compare(name: str, shape: tuple[int, int, int], spacing_mm: tuple[float, fl
     """Both on one pair of label maps, in turns, so that a busy machine slows both."""
     import torch
 
-    truth, drawn = contours(shape, seed=0)
+    truth, prediction = contours(shape, seed=0)
     ids = [organ.id for organ in organs.ORGANS]
-    one_hot = [torch.from_numpy(np.stack([labels == i for i in ids])[None]).float() for labels in (drawn, truth)]
+    one_hot = [torch.from_numpy(np.stack([labels == i for i in ids])[None]).float() for labels in (prediction, truth)]
     times: dict[str, list[float]] = {"ours": [], "peer": []}
     for _ in range(REPEATS):
-        scores = _timed(times["ours"], lambda: score_case(truth, drawn, spacing_mm, organs.NAMES))
+        scores = _timed(times["ours"], lambda: score_case(truth, prediction, spacing_mm, organs.NAMES))
         theirs = _timed(times["peer"], lambda: monai_distances(one_hot[0], one_hot[1], spacing_mm))
     difference_mm = np.abs(theirs - np.array([(s.hd95_mm, s.msd_mm) for s in scores]).T).max()
     ours, peer = (1000 * statistics.median(times[who]) for who in ("ours", "peer"))
@@ -67,15 +67,15 @@ def _timed(times: list[float], job: Callable[[], Any]) -> Any:
     return result
 
 
-def monai_distances(drawn: Any, truth: Any, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+def monai_distances(prediction: Any, truth: Any, spacing_mm: tuple[float, float, float]) -> np.ndarray:
     """HD95 and average symmetric surface distance by MONAI, mm (2, organs); one-hot tensors (1, organs, x, y, z)."""
     from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        hd95 = compute_hausdorff_distance(drawn, truth, include_background=True, percentile=95, spacing=spacing_mm)
+        hd95 = compute_hausdorff_distance(prediction, truth, include_background=True, percentile=95, spacing=spacing_mm)
         mean = compute_average_surface_distance(
-            drawn, truth, include_background=True, symmetric=True, spacing=spacing_mm
+            prediction, truth, include_background=True, symmetric=True, spacing=spacing_mm
         )
     return np.stack([hd95[0].numpy(), mean[0].numpy()])
 

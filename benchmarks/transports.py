@@ -22,8 +22,9 @@ import psutil
 from benchmarks.federation import local_loops
 from pedseg import memory
 from pedseg.datasets.reading import read_dataset
-from pedseg.federation.apps import center_folders
-from pedseg.learning.plans import fingerprint, make_plan, merge
+from pedseg.federation.client_app import center_folders
+from pedseg.learning.fingerprint import merge
+from pedseg.learning.plans import fingerprint, make_plan
 from pedseg.phantoms.centers import CENTERS, make_dataset
 
 ROUNDS = int(os.environ.get("PEDSEG_BENCH_ROUNDS", "10"))
@@ -34,8 +35,8 @@ LOOK_SECONDS = 0.5
 
 def bare(data: Path) -> None:
     """The same training without any federation; its program is `python -m benchmarks.transports FOLDER`."""
-    datasets = [read_dataset(place) for place in center_folders(data)]
-    plan = make_plan(merge([fingerprint(one, one.split("train")) for one in datasets]), "lesson")
+    datasets = [read_dataset(folder) for folder in center_folders(data)]
+    plan = make_plan(merge([fingerprint(dataset, dataset.split("train")) for dataset in datasets]), "lesson")
     local_loops(datasets, plan, rounds=ROUNDS, steps=STEPS)
 
 
@@ -46,11 +47,11 @@ def watched(command: list[str]) -> tuple[float, float, float]:
     process = psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None:
         held = 0
-        for one in [process, *process.children(recursive=True)]:
+        for member in [process, *process.children(recursive=True)]:
             with suppress(psutil.Error):
-                held += one.memory_full_info().pss
-                times = one.cpu_times()
-                seen[one.pid] = times.user + times.system
+                held += member.memory_full_info().pss
+                times = member.cpu_times()
+                seen[member.pid] = times.user + times.system
         most = max(most, held)
         time.sleep(LOOK_SECONDS)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)

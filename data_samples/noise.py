@@ -23,22 +23,27 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 import numpy as np
 
 from pedseg.datasets.cases import Case, DataSet
-from pedseg.datasets.reading import load_image, load_labels, read_dataset
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import read_dataset
 from pedseg.datasets.writing import write_case, write_index
-from pedseg.federation.apps import client_app, federate
+from pedseg.federation.client_app import app
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
-from pedseg.federation.privacy.differential_privacy import epsilon
+from pedseg.federation.privacy.differential_privacy import DELTA, epsilon
+from pedseg.federation.rounds import train_rounds
+from pedseg.files import write_atomically
 from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build, set_weights
 from pedseg.learning.training import load_cases
 from pedseg.organs import organ
-from pedseg.scan import Scan, resample, write_whole
+from pedseg.scan import Scan, resample
 
 SOURCE = Path("runs/data")
 ORGANS = ("Liver", "Spleen", "Kidney_L", "Kidney_R", "Lung_L", "Lung_R", "Heart")
 VOXEL_MM = 8.0
 HOSPITALS, CHILDREN, WATCHED = (2, 5, 20), 3, 4  # hospitals; training children of each; validation children a center
-ROUNDS, STEPS, CLIP = 10, 20, 12.0  # CLIP: about the length of an update without noise
+ROUNDS, STEPS = 10, 20
+CLIPPING_NORM = 12.0  # about the L2 norm of an update without noise
 NOISES = (0.0, 0.01, 0.003)  # the ends first
 SEEDS = (0, 1, 2)
 
@@ -92,9 +97,10 @@ def write_hospital(folder: Path, children: list[tuple[DataSet, Case]], split: st
 
 def training(data: Path, watched: DataSet, hospitals: int, noise: float, seed: int) -> Row:
     """One federation from its first network to its last round."""
-    config = {"rounds": ROUNDS, "steps-per-round": STEPS, "seed": seed, "clip": CLIP, "noise": noise}
+    schedule = {"rounds": ROUNDS, "local_steps": STEPS, "seed": seed}
+    config = FederationConfig(out=None, clipping_norm=CLIPPING_NORM, noise_multiplier=noise, **schedule)
     nodes = [{"data-dir": str(data / f"H{number:02d}")} for number in range(hospitals)]
-    *_, last = federate(InProcessGrid(client_app, nodes, config, workers=1), config)  # type: ignore[arg-type]
+    *_, last = train_rounds(InProcessGrid(app, nodes, config.to_run_config(), workers=1), config)
     network = build(last.plan)
     set_weights(network, last.weights)
     dsc = mean_dice(network, load_cases(watched, watched.cases, last.plan), last.plan)
@@ -121,16 +127,17 @@ def play(out: Path) -> Iterator[Row]:
         if (hospitals, noise, seed) not in done:
             rows.append(training(data, watched, hospitals, noise, seed))
             lines = [[field.name for field in fields(Row)], *map(astuple, sorted(rows, key=astuple))]
-            write_whole(out / "noise.csv", "".join(",".join(map(str, line)) + "\n" for line in lines).encode())
+            write_atomically(out / "noise.csv", "".join(",".join(map(str, line)) + "\n" for line in lines).encode())
             yield rows[-1]
 
 
 if __name__ == "__main__":
     place = Path(sys.argv[1])
     settings = {
-        "command": "python data_samples/noise.py runs/noise", "rounds": ROUNDS, "steps_per_round": STEPS, "clip": CLIP,
-        "children_a_hospital": CHILDREN, "voxel_mm": VOXEL_MM, "organs": ORGANS, "seeds": SEEDS, "delta": 1e-5,
+        "command": "python data_samples/noise.py runs/noise", "rounds": ROUNDS, "local_steps": STEPS,
+        "clipping_norm": CLIPPING_NORM,
+        "children_a_hospital": CHILDREN, "voxel_mm": VOXEL_MM, "organs": ORGANS, "seeds": SEEDS, "delta": DELTA,
     }  # fmt: skip
-    write_whole(place / "summary.json", json.dumps(settings, indent=1).encode())
+    write_atomically(place / "summary.json", json.dumps(settings, indent=1).encode())
     for row in play(place):
         print(row, flush=True)

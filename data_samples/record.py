@@ -33,8 +33,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pedseg.evaluation.gains import tell
-from pedseg.evaluation.statistics import read_rows, story
+from pedseg.evaluation.gains import summarize_gains
+from pedseg.evaluation.results import read_rows
+from pedseg.evaluation.statistics import summarize_rows
 
 HERE = Path(__file__).parent
 KEPT = {
@@ -52,7 +53,7 @@ KEPT = {
     "fedgin_complete": ("cases.csv.xz", "summary.json"),
     "fedgin_long": ("cases.csv.xz", "summary.json"),
     "noise": ("summary.json", "noise.csv"),
-    "superlink": ("summary.json", "run.log", "ledgers/*.tsv"),
+    "superlink": ("summary.json", "run.log", "disclosure_logs/*.tsv"),
 }  # fmt: skip
 
 TRAINED_BEFORE = ("fedgin_complete", "fedgin_long")  # by earlier calls, whose time nobody took
@@ -72,48 +73,48 @@ def main(run: Path, name: str) -> None:
             if pattern.endswith(".xz"):
                 (target / f"{file.name}.xz").write_bytes(lzma.compress(file.read_bytes()))
             elif file.suffix == ".json":
-                told = json.loads(file.read_text(encoding="utf-8"))
+                content = json.loads(file.read_text(encoding="utf-8"))
                 if file.name == "summary.json":
-                    told = _told_again(told, run / "cases.csv", name)
-                (target / file.name).write_text(_packed(told), encoding="utf-8")
+                    content = _recomputed(content, run / "cases.csv", name)
+                (target / file.name).write_text(_packed(content), encoding="utf-8")
             else:
                 shutil.copyfile(file, target / file.name)
 
 
-def _told_again(told: dict[str, Any], rows: Path, name: str) -> dict[str, Any]:
-    """A summary with what today's statistics say of the rows: a run may be older than they are.
+def _recomputed(summary: dict[str, Any], rows: Path, name: str) -> dict[str, Any]:
+    """A summary with today's statistics of the rows: a run may be older than they are.
 
-    Left out are a story of rows that are not kept, and the time of a run that trained nothing.
+    Left out are statistics of rows that are not kept, and the time of a run that trained nothing.
     """
     kept = any(pattern.startswith("cases.csv") for pattern in KEPT[name])
-    if "statistics" in told and kept:
-        told["statistics"] = story(read_rows(rows))
-    if "gains" in told:
-        told |= tell(read_rows(rows))
+    if "statistics" in summary and kept:
+        summary["statistics"] = summarize_rows(read_rows(rows))
+    if "gains" in summary:
+        summary |= summarize_gains(read_rows(rows))
     left_out = set() if kept else {"statistics"}
     left_out |= {"seconds", "peak_memory_mib"} if name in TRAINED_BEFORE else set()
-    return {key: value for key, value in told.items() if key not in left_out}
+    return {key: value for key, value in summary.items() if key not in left_out}
 
 
-def _packed(told: Any) -> str:
+def _packed(content: Any) -> str:
     """JSON with a line for each entry and six digits a number, half as large as with all digits and a line for each."""
-    told = rounded(told)
-    if isinstance(told, dict):
-        return "{\n" + ",\n".join(f"{_line(key)}:{_line(value)}" for key, value in told.items()) + "\n}\n"
-    return "[\n" + ",\n".join(map(_line, told)) + "\n]\n"
+    content = rounded(content)
+    if isinstance(content, dict):
+        return "{\n" + ",\n".join(f"{_line(key)}:{_line(value)}" for key, value in content.items()) + "\n}\n"
+    return "[\n" + ",\n".join(map(_line, content)) + "\n]\n"
 
 
 def _line(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def rounded(told: Any) -> Any:
+def rounded(content: Any) -> Any:
     """The same with six digits a number, as in cases.csv."""
-    if isinstance(told, dict):
-        return {key: rounded(value) for key, value in told.items()}
-    if isinstance(told, list | tuple):
-        return [rounded(value) for value in told]
-    return float(f"{told:.6g}") if isinstance(told, float) else told
+    if isinstance(content, dict):
+        return {key: rounded(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [rounded(value) for value in content]
+    return float(f"{content:.6g}") if isinstance(content, float) else content
 
 
 if __name__ == "__main__":

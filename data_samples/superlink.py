@@ -1,7 +1,7 @@
 """A federation over a SuperLink with TLS and keys, recorded: `python data_samples/superlink.py runs/superlink`.
 
 Two rounds of ten steps on the virtual centers of `runs/data` (made by `python3 run.py`), as notebook 11 plays
-them in one program and through a mailbox. Leaves the log of the run, the ledger of each center and summary.json
+them in one program and through a mailbox. Leaves the log of the run, the disclosure log of each center and summary.json
 with the fingerprint of the weights after each round, beside those of the same federation in this process.
 """
 
@@ -17,23 +17,25 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 
 from pedseg.federation import transports
-from pedseg.scan import write_whole
+from pedseg.federation.config import FederationConfig
+from pedseg.files import write_atomically
 
-SHORT = {"rounds": 2, "steps": 10, "seed": 0}
+SHORT = {"rounds": 2, "local_steps": 10, "seed": 0}
 
 
 def main(out: Path) -> None:
     """Play it both ways and write down what came of it."""
-    data, start = Path("runs/data"), time.time()
-    over_superlink = [one.sha256 for one in transports.federate(data, out, transport="superlink", **SHORT)]
+    config, start = FederationConfig(out=out, **SHORT), time.time()
+    over_superlink = [round_.sha256 for round_ in transports.federate(config, "superlink")]
     seconds = time.time() - start
-    in_process = [one.sha256 for one in transports.federate(data, out / "in_process", **SHORT)]
+    config = FederationConfig(out=out / "in_process", **SHORT)
+    in_process = [round_.sha256 for round_ in transports.federate(config)]
     summary = {
         "command": "python data_samples/superlink.py runs/superlink", **SHORT, "seconds": round(seconds),
         "sha256": over_superlink, "sha256_in_process": in_process,
         "versions": {name: version(name) for name in ("flwr", "torch", "numpy")},
     }  # fmt: skip
-    write_whole(out / "summary.json", json.dumps(summary, indent=1).encode())
+    write_atomically(out / "summary.json", json.dumps(summary, indent=1).encode())
 
 
 if __name__ == "__main__":

@@ -1,15 +1,16 @@
-"""What is wrong with an input: one error class that names file, finding and remedy."""
+"""Problems of input files: one error class that names the file, the problem and the remedy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 
 @dataclass(frozen=True)
 class InputProblem:
-    """One thing that is wrong with one file: a code, what was found and what to do about it."""
+    """One thing that is wrong with one file: a code, the problem, and what to do about it."""
 
     code: str
     file: str
@@ -21,19 +22,35 @@ class InputProblem:
 
 
 class PedsegInputError(ValueError):
-    """An input was refused; `problems` lists everything that was found, one row each."""
+    """An input was refused; `problems` lists everything that is wrong with it."""
 
-    def __init__(self, problems: InputProblem | Sequence[InputProblem]) -> None:
+    def __init__(self, problems: InputProblem | Iterable[InputProblem]) -> None:
         self.problems = (problems,) if isinstance(problems, InputProblem) else tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
 
 def input_error(code: str, file: str | Path, problem: str, remedy: str) -> PedsegInputError:
-    """The error for a single finding; write `raise input_error(...)`."""
+    """The error for a single problem; write `raise input_error(...)`."""
     return PedsegInputError(InputProblem(code, str(file), problem, remedy))
 
 
+def raise_problems(problems: Iterable[InputProblem]) -> None:
+    """Raise one `PedsegInputError` that lists all problems; without any, do nothing."""
+    listed = tuple(problems)
+    if listed:
+        raise PedsegInputError(listed)
+
+
+@contextmanager
+def collect_problems(problems: list[InputProblem]) -> Iterator[None]:
+    """Add the problems of an input that is refused within the block to a list, and go on behind the block."""
+    try:
+        yield
+    except PedsegInputError as error:
+        problems += error.problems
+
+
 def as_table(problems: Iterable[InputProblem]) -> str:
-    """Findings as plain text, one block each, ready for a terminal."""
-    blocks = [f"{f.code:<22} {f.file}\n    found:  {f.problem}\n    remedy: {f.remedy}" for f in problems]
+    """Problems as plain text, one block each, ready for a terminal."""
+    blocks = [f"{p.code:<22} {p.file}\n    found:  {p.problem}\n    remedy: {p.remedy}" for p in problems]
     return "\n".join(blocks)

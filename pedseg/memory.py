@@ -1,4 +1,4 @@
-"""How much memory this process holds, and how it holds less."""
+"""Memory of this process: its peak (resident set size), and glibc settings and calls that lower it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How good a contour is: overlap, surface distances in millimeters, and volumes.
+"""Segmentation metrics of a contour: Dice (DSC), Hausdorff distance (HD95), surface distance (MSD), NSD and volumes.
 
-Presence and quality are two questions. Is the organ there at all, and how much was drawn of an
-organ that is not (`predicted_ml`)? And only where it is there: how well was it drawn?
+Presence and quality are two questions. Is the organ there at all, and how much was predicted of an
+organ that is not (`predicted_ml`)? And only where it is there: how good is its contour?
 
 Definitions, equal to MONAI 1.6 (`HausdorffDistanceMetric(percentile=95)`, `SurfaceDistanceMetric(
 symmetric=True)`, `SurfaceDiceMetric`) to 1e-4 mm. A *surface voxel* is a voxel of the organ with a
@@ -26,16 +26,16 @@ from numpy.typing import NDArray
 from pedseg import organs as organ_table
 from pedseg.scan import Spacing
 
-NEAR = 4  # voxels along the finest axis: how far to search before asking a tree (4 is fastest, measured)
+NEAR = 4  # voxels along the finest axis: how far to search before a k-d tree is asked (4 is fastest, measured)
 ROUNDING_MM = 1e-6  # a distance equal to the tolerance lies within it, whatever the last bit says
 
 
 @dataclass(frozen=True)
 class OrganScore:
-    """How well one organ was drawn in one scan; the quality fields are None where it is absent.
+    """How good the contour of one organ is in one scan; the quality fields are None where it is absent.
 
-    A missed organ (present, nothing drawn) takes the worst values: DSC and NSD 0, both distances
-    the diagonal of the image. `volume_ml` is the true volume, `predicted_ml` the drawn one.
+    A missed organ (present, nothing predicted) takes the worst values: DSC and NSD 0, both distances
+    the diagonal of the image. `volume_ml` is the true volume, `predicted_ml` the predicted one.
     """
 
     organ: str
@@ -49,33 +49,34 @@ class OrganScore:
 
 
 def score_case(truth: NDArray, prediction: NDArray, spacing_mm: Spacing, organs: Iterable[str]) -> list[OrganScore]:
-    """Compare a drawn label map with the true one, organ by organ.
+    """Compare a predicted label map with the true one, organ by organ.
 
     `truth` and `prediction` are label maps (x, y, z) of organ ids on one grid; `spacing_mm` is the
     distance of voxel centers along each axis. One score for every name in `organs`, in their order.
     Raises `ValueError` for maps of different shapes or of no whole ids, `KeyError` for unknown names.
     """
-    true_map, drawn_map = _as_ids(truth), _as_ids(prediction)
-    if true_map.shape != drawn_map.shape or true_map.ndim != 3:
-        raise ValueError(f"label maps of the shapes {true_map.shape} and {drawn_map.shape}; one 3-D grid is needed")
+    true_map, predicted_map = _as_ids(truth), _as_ids(prediction)
+    if true_map.shape != predicted_map.shape or true_map.ndim != 3:
+        raise ValueError(f"label maps of the shapes {true_map.shape} and {predicted_map.shape}; one 3-D grid is needed")
     names = list(organs)
     ids = [organ_table.organ(name).id for name in names]
     diagonal_mm = float(np.linalg.norm(np.multiply(true_map.shape, spacing_mm)))
     voxel_ml = float(np.prod(spacing_mm)) / 1000.0
-    true_map, drawn_map = _crop(true_map, drawn_map)
-    true_count, drawn_count = (np.bincount(m[m != 0], minlength=256) for m in (true_map, drawn_map))
-    shared_count = np.bincount(true_map[(true_map == drawn_map) & (true_map != 0)], minlength=256)
-    in_both = [i for i in sorted(set(ids)) if true_count[i] and drawn_count[i]]
-    directed = surface_distances_mm(true_map, drawn_map, spacing_mm, in_both)
+    true_map, predicted_map = _crop(true_map, predicted_map)
+    true_count, predicted_count = (np.bincount(m[m != 0], minlength=256) for m in (true_map, predicted_map))
+    shared_count = np.bincount(true_map[(true_map == predicted_map) & (true_map != 0)], minlength=256)
+    in_both = [i for i in sorted(set(ids)) if true_count[i] and predicted_count[i]]
+    directed = surface_distances_mm(true_map, predicted_map, spacing_mm, in_both)
     scores = []
     for name, i in zip(names, ids, strict=True):
-        volumes = (float(true_count[i] * voxel_ml), float(drawn_count[i] * voxel_ml))
+        volumes = (float(true_count[i] * voxel_ml), float(predicted_count[i] * voxel_ml))
+        quality: tuple[float | None, float | None, float | None, float | None]
         if not true_count[i]:
-            quality: tuple[float | None, float | None, float | None, float | None] = (None, None, None, None)
-        elif not drawn_count[i]:
+            quality = (None, None, None, None)
+        elif not predicted_count[i]:
             quality = (0.0, diagonal_mm, diagonal_mm, 0.0)
         else:
-            dsc = float(2.0 * shared_count[i] / (true_count[i] + drawn_count[i]))
+            dsc = float(2.0 * shared_count[i] / (true_count[i] + predicted_count[i]))
             quality = (dsc, *_summarize(*directed[i], organ_table.organ(name).tolerance_mm))
         scores.append(OrganScore(name, bool(true_count[i]), *quality, *volumes))
     return scores
@@ -86,21 +87,21 @@ def surface_distances_mm(
 ) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:
     """For each organ id, how far every surface voxel lies from the other contour, in mm.
 
-    Two arrays an organ: from the true surface to the drawn one, and back. Each id in `ids` must
+    Two arrays an organ: from the true surface to the predicted one, and back. Each id in `ids` must
     occur in both maps (x, y, z).
     """
     spacing = np.asarray(spacing_mm, dtype=float)
     near_mm = NEAR * spacing.min()
     margin = np.maximum(1, np.floor(near_mm / spacing)).astype(int)
-    true_surface, drawn_surface = (_surface(m, ids, margin) for m in (truth, prediction))
-    there = _directed(true_surface, drawn_surface, spacing, near_mm)
-    back = _directed(drawn_surface, true_surface, spacing, near_mm)
-    return {i: (there[true_surface.part(i)], back[drawn_surface.part(i)]) for i in ids}
+    true_surface, predicted_surface = (_surface(m, ids, margin) for m in (truth, prediction))
+    to_predicted = _directed(true_surface, predicted_surface, spacing, near_mm)
+    to_true = _directed(predicted_surface, true_surface, spacing, near_mm)
+    return {i: (to_predicted[true_surface.part(i)], to_true[predicted_surface.part(i)]) for i in ids}
 
 
 @dataclass(frozen=True)
 class _Surface:
-    """The surface voxels of all organs: a map of ids (0 elsewhere), and the same as a list sorted by id."""
+    """The surface voxels of all organs: a map of organ ids (0 elsewhere), and the same as a list sorted by id."""
 
     map: NDArray[np.uint8]
     where: NDArray[np.intp]  # index into map.ravel()
@@ -129,10 +130,10 @@ def _as_ids(labels: NDArray) -> NDArray[np.uint8]:
 
 def _crop(truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Both maps cut to the smallest box that holds every organ of either."""
-    drawn = truth | prediction
+    either = truth | prediction
     box = []
     for axis in range(3):
-        filled = np.flatnonzero(drawn.any(axis=tuple({0, 1, 2} - {axis})))
+        filled = np.flatnonzero(either.any(axis=tuple({0, 1, 2} - {axis})))
         box.append(slice(filled[0], filled[-1] + 1) if filled.size else slice(0, 1))
     return np.ascontiguousarray(truth[tuple(box)]), np.ascontiguousarray(prediction[tuple(box)])
 
@@ -150,30 +151,33 @@ def _surface(labels: NDArray[np.uint8], ids: list[int], margin: NDArray) -> _Sur
         edge_along[:-1] |= differs
         edge_along[1:] |= differs
     where = np.flatnonzero(edge & (padded != 0))  # nonzero() of bytes takes ten times as long as of booleans
-    found = padded.ravel()[where]
-    order = np.argsort(found, kind="stable")
-    order = order[np.isin(found[order], ids)]
+    organ_ids = padded.ravel()[where]
+    order = np.argsort(organ_ids, kind="stable")
+    order = order[np.isin(organ_ids[order], ids)]
     surface = np.zeros_like(padded)
-    surface.ravel()[where[order]] = found[order]
-    return _Surface(surface, where[order], found[order])
+    surface.ravel()[where[order]] = organ_ids[order]
+    return _Surface(surface, where[order], organ_ids[order])
 
 
 def _directed(start: _Surface, goal: _Surface, spacing: NDArray, near_mm: float) -> NDArray[np.float64]:
     """Distance in mm from every surface voxel of `start` to the nearest of the same organ in `goal`.
 
     Contours mostly lie close together, so the neighborhood is searched first, nearest step first
-    and for all organs at once: the first hit is the distance. Only the rest asks a tree (exact too).
+    and for all organs at once: the first hit is the distance. Only the rest asks a k-d tree (exact too).
     """
+    from scipy.spatial import cKDTree
+
     goal_ids = goal.map.ravel()
     distances = np.full(start.where.size, np.inf)
-    still = np.arange(start.where.size)
+    open_ = np.arange(start.where.size)  # voxels whose distance is not known yet
     for step, length_mm in _steps(goal.map.shape, spacing, near_mm):
-        hit = goal_ids[start.where[still] + step] == start.ids[still]
-        distances[still[hit]] = length_mm
-        still = still[~hit]
-    for i in np.unique(start.ids[still]):
-        far = still[start.ids[still] == i]
-        distances[far] = _ask_tree(goal.points_mm(goal.part(i), spacing), start.points_mm(far, spacing))
+        hit = goal_ids[start.where[open_] + step] == start.ids[open_]
+        distances[open_[hit]] = length_mm
+        open_ = open_[~hit]
+    for i in np.unique(start.ids[open_]):
+        far = open_[start.ids[open_] == i]
+        tree = cKDTree(goal.points_mm(goal.part(i), spacing), balanced_tree=False)
+        distances[far] = tree.query(start.points_mm(far, spacing))[0]
     return distances
 
 
@@ -187,15 +191,8 @@ def _steps(shape: tuple[int, ...], spacing: NDArray, near_mm: float) -> list[tup
     return [(int(offsets[k]), float(lengths[k])) for k in order if lengths[k] <= near_mm]
 
 
-def _ask_tree(goals: NDArray, points: NDArray) -> NDArray[np.float64]:
-    """Distance from each of `points` (n, 3) to the nearest of `goals` (m, 3)."""
-    from scipy.spatial import cKDTree
-
-    return cKDTree(goals, balanced_tree=False).query(points)[0]
-
-
-def _summarize(there: NDArray, back: NDArray, tolerance_mm: float) -> tuple[float, float, float]:
+def _summarize(to_predicted: NDArray, to_true: NDArray, tolerance_mm: float) -> tuple[float, float, float]:
     """HD95 (mm), MSD (mm) and NSD from the directed distances of both contours."""
-    hd95_mm = max(float(np.percentile(there, 95)), float(np.percentile(back, 95)))
-    pooled = np.concatenate([there, back])
+    hd95_mm = max(float(np.percentile(to_predicted, 95)), float(np.percentile(to_true, 95)))
+    pooled = np.concatenate([to_predicted, to_true])
     return hd95_mm, float(pooled.mean()), float((pooled <= tolerance_mm + ROUNDING_MM).mean())

@@ -1,4 +1,4 @@
-"""What foreign names of contours mean: exact tables, sides in any spelling, and never a likeness.
+"""Map the ROI names of planning systems and public data sets to TG-263: exact tables, sides in any spelling.
 
 `Lt Kidney`, `KIDNEY_LEFT` and `li. Niere` are one organ; `Kidny_L` is none, and comes back with the nearest name
 for a person to decide. Where the table's organ is larger than the contours of others (lobes make a lung; stomach,
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pedseg.errors import InputProblem, PedsegInputError
+from pedseg.errors import InputProblem, input_error, raise_problems
 from pedseg.organs import NAMES, ORGANS, normalize, recognize, suggest
 
 IGNORE = "ignore"  # in the place of an organ: the contour is not imported
@@ -41,10 +41,8 @@ TOTALSEGMENTATOR_PARTS: dict[str, tuple[str, ...]] = {
 TOTALSEGMENTATOR_MR_PARTS = TOTALSEGMENTATOR_PARTS | {"Lung_L": ("lung_left",), "Lung_R": ("lung_right",)}
 PARTS_OF = {"CT": TOTALSEGMENTATOR_PARTS, "MR": TOTALSEGMENTATOR_MR_PARTS}
 
-LEFT, RIGHT = (
-    {"l", "lt", "left", "li", "links", "linke", "linker"},
-    {"r", "rt", "right", "re", "rechts", "rechte", "rechter"},
-)
+LEFT = {"l", "lt", "left", "li", "links", "linke", "linker"}
+RIGHT = {"r", "rt", "right", "re", "rechts", "rechte", "rechter"}
 
 # Other names of the parts that TotalSegmentator draws, as planning systems and public data sets write them.
 PART_ALIASES = {
@@ -57,36 +55,35 @@ PART_ALIASES = {
 
 @dataclass
 class NameMapping:
-    """What a set of names means: by organ the names that make it up; the rest is not imported, and why."""
+    """TG-263 name -> the ROI names that make up the organ; and the ROIs that are not imported, with the reason."""
 
     organs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unmapped: list[str] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
     incomplete: dict[str, tuple[str, ...]] = field(default_factory=dict)  # organ -> parts that are missing
 
-    def lines(self) -> list[str]:
-        """In words, what was not imported."""
+    def messages(self) -> list[str]:
+        """What was not imported, a line each."""
         lines = []
         for name in sorted(self.unmapped):
             near = suggest(name)
-            lines.append(
-                f"not imported: {name}" + (f" (did you mean {near}? then say so with --names)" if near else "")
-            )
+            hint = f" (did you mean {near}? then say so with --names)" if near else ""
+            lines.append(f"not imported: {name}{hint}")
         for organ, missing in self.incomplete.items():
             lines.append(f"not imported: {organ}, of which {', '.join(missing)} is missing")
         return lines
 
 
-def spell(name: str) -> str:
-    """A name in one spelling: case and punctuation gone, the side in English and at the end."""
+def normalize_roi_name(name: str) -> str:
+    """A ROI name in one spelling: case and punctuation gone, the side in English and at the end."""
     words = normalize(name).split()
     sides = ["left" for word in words if word in LEFT] + ["right" for word in words if word in RIGHT]
     return " ".join([word for word in words if word not in LEFT | RIGHT] + sides)
 
 
-_WHOLE = {spell(alias): organ.name for organ in ORGANS for alias in (organ.name, *organ.aliases)}
+_WHOLE = {normalize_roi_name(alias): organ.name for organ in ORGANS for alias in (organ.name, *organ.aliases)}
 _PARTS = {
-    spell(alias): (organ, part)
+    normalize_roi_name(alias): (organ, part)
     for organ, parts in TOTALSEGMENTATOR_PARTS.items()
     if len(parts) > 1 and organ in NAMES
     for part in parts
@@ -95,59 +92,63 @@ _PARTS = {
 
 
 def map_roi_names(names: Iterable[str], own: Mapping[str, str] | None = None, file: Path | str = "") -> NameMapping:
-    """Which organs a set of names holds; `own` is the user's table of names, "" for what is to be ignored.
+    """Which organs a set of ROI names holds; `own` is the user's table of names, "" for what is to be ignored.
 
     Raises `PedsegInputError` if two names mean the same organ and the user's table does not join them.
     """
-    own, found = own or {}, NameMapping()
+    own, mapping = own or {}, NameMapping()
     whole: dict[str, list[str]] = {}
     parts: dict[str, dict[str, str]] = {}
     problems = []
     for name in names:
-        key = spell(name)
+        key = normalize_roi_name(name)
         organ = own.get(name, _WHOLE.get(key))
         if organ == "":
-            found.ignored.append(name)
+            mapping.ignored.append(name)
         elif organ is not None:
             if organ in whole and not {name, *whole[organ]} <= own.keys():
-                told = f"{name!r} and {whole[organ][0]!r} both mean {organ}."
+                problem = f"{name!r} and {whole[organ][0]!r} both mean {organ}."
                 remedy = "Join them, or ignore one, by a line for each in the table of --names."
-                problems.append(InputProblem("E-ORGAN-TWICE", str(file), told, remedy))
+                problems.append(InputProblem("E-ORGAN-TWICE", str(file), problem, remedy))
             whole.setdefault(organ, []).append(name)
         elif key in _PARTS:
             parts.setdefault(_PARTS[key][0], {})[_PARTS[key][1]] = name
         else:
-            found.unmapped.append(name)
-    if problems:
-        raise PedsegInputError(problems)
-    for organ, there in parts.items():
-        missing = tuple(part for part in TOTALSEGMENTATOR_PARTS[organ] if part not in there)
+            mapping.unmapped.append(name)
+    raise_problems(problems)
+    for organ, present in parts.items():
+        missing = tuple(part for part in TOTALSEGMENTATOR_PARTS[organ] if part not in present)
         if organ not in whole and not missing:
-            whole[organ] = list(there.values())
+            whole[organ] = list(present.values())
         elif organ not in whole:
-            found.incomplete[organ] = missing
-    found.organs = {organ: tuple(whole[organ]) for organ in NAMES if organ in whole}
-    return found
+            mapping.incomplete[organ] = missing
+    mapping.organs = {organ: tuple(whole[organ]) for organ in NAMES if organ in whole}
+    return mapping
 
 
-def read_names(file: Path | None) -> dict[str, str]:
-    """The user's own table: foreign name, tab, TG-263 name or `ignore`; refused with all its odd lines."""
+def read_names(file: Path | None, *, comments: bool = False) -> dict[str, str]:
+    """A table of the user's own names: ROI name, tab, TG-263 name or `ignore` (""); refused with all its odd lines.
+
+    With `comments`, lines that begin with # are passed over; ROI names may begin with one.
+    """
     if file is None:
         return {}
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        found = InputProblem("E-ORGAN-NAMES", str(file), f"it cannot be read ({error}).", "Write a text file in UTF-8.")
-        raise PedsegInputError(found) from error
-    table: dict[str, str] = {}
+        problem = f"it cannot be read ({error})."
+        raise input_error("E-ORGAN-NAMES", file, problem, "Write a text file in UTF-8.") from error
+    names: dict[str, str] = {}
     problems = []
     for line in filter(str.strip, lines):
+        if comments and line.startswith("#"):
+            continue
         name, *meant = (part.strip() for part in line.split("\t"))
         organ = recognize(meant[0]) if len(meant) == 1 else None
         if organ is None and meant != [IGNORE]:
             remedy = f"Each line is: foreign name, tab, one of {', '.join(NAMES)} or {IGNORE}."
-            problems.append(InputProblem("E-ORGAN-NAMES", str(file), f"the line {line!r} names no organ.", remedy))
-        table[name] = organ.name if organ else ""
-    if problems:
-        raise PedsegInputError(problems)
-    return table
+            problem = f"the line {line!r} names no organ of the table."
+            problems.append(InputProblem("E-ORGAN-NAMES", str(file), problem, remedy))
+        names[name] = organ.name if organ else ""
+    raise_problems(problems)
+    return names

@@ -1,4 +1,4 @@
-"""Which organs at risk are drawn: one table that can be swapped, names after AAPM TG-263.
+"""The organs at risk (OAR) and their TG-263 names, label numbers, tolerances and colors: one table that can be swapped.
 
 The first nine are those that the pediatric study evaluates. Items 10 to 19 are a working
 proposal (each exists in TotalSegmentator, most in Pediatric-CT-SEG or AMOS22); the study's
@@ -56,9 +56,8 @@ def read_table(file: Path) -> tuple[Organ, ...]:
         problem = f"an id or a tolerance is no number ({error})."
         raise input_error("E-ORGAN-TABLE", file, problem, "Write whole ids and tolerances in mm.") from error
     if [organ.id for organ in organs] != list(range(1, len(organs) + 1)) or len(organs) > 255:
-        raise input_error(
-            "E-ORGAN-TABLE", file, "ids do not run 1, 2, 3, … up to 255.", "Number the rows without a gap."
-        )
+        problem = "ids do not run 1, 2, 3, … up to 255."
+        raise input_error("E-ORGAN-TABLE", file, problem, "Number the rows without a gap.")
     owners: dict[str, Organ] = {}
     for organ in organs:
         for alias in (organ.name, *organ.aliases):
@@ -71,16 +70,13 @@ def read_table(file: Path) -> tuple[Organ, ...]:
 
 def _organ(row: dict[str, str]) -> Organ:
     """One row of the table."""
+    values = {column: row[column] for column in ("name", "plain", "group", "color", "line")}
     return Organ(
         id=int(row["id"]),
-        name=row["name"],
-        plain=row["plain"],
-        group=row["group"],
         evaluated=row["evaluated"] == "yes",
         tolerance_mm=float(row["tolerance_mm"]),
-        color=row["color"],
-        line=row["line"],
         aliases=tuple(filter(None, row["aliases"].split(";"))),
+        **values,
     )
 
 

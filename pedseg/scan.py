@@ -1,4 +1,4 @@
-"""A scan in millimeters: voxels, where they lie in the patient, and the way to disk and back.
+"""A 3-D scan: voxels, affine and spacing in millimeters; NIfTI files, RAS orientation, resampling and HU windows.
 
 Arrays are indexed (x, y, z) and, after `to_ras`, run to the patient's Right, Anterior and
 Superior side as their index grows. The 4×4 affine maps a voxel index to millimeters (RAS+,
@@ -10,11 +10,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
-import os
-import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.errors import PedsegInputError, input_error
+from pedseg.files import write_atomically
 
 GZIP = b"\x1f\x8b"  # how compressed files begin
-PART = ".part"  # how the name of a file ends that is not whole yet
+CONVERT_AGAIN = "Convert the source again with dcm2niix."
+COPY_AGAIN = "Copy the file again from its source."
+TO_NIFTI = "Convert the source to .nii.gz, for example with dcm2niix."
 
 Spacing = tuple[float, float, float]
 
@@ -84,8 +83,7 @@ def read_nifti(file: Path) -> Scan:
     except PedsegInputError:
         raise
     except (nibabel.spatialimages.HeaderDataError, ValueError, KeyError) as error:
-        remedy = "Convert the source again to .nii.gz, for example with dcm2niix."
-        raise input_error("E-NOT-NIFTI", file, f"the header cannot be read ({error}).", remedy) from error
+        raise input_error("E-NOT-NIFTI", file, f"the header cannot be read ({error}).", TO_NIFTI) from error
     native = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
     return Scan(native.reshape(voxels.shape[:3]), affine)
 
@@ -101,21 +99,20 @@ def _unpack(file: Path) -> bytes:
         raise input_error("E-FILE-MISSING", file, "there is no such file.", "Check the name and the folder.") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         problem = f"the compressed data is cut off or damaged ({error})."
-        raise input_error("E-NIFTI-DAMAGED", file, problem, "Copy the file again from its source.") from error
+        raise input_error("E-NIFTI-DAMAGED", file, problem, COPY_AGAIN) from error
     except OSError as error:
-        raise input_error(
-            "E-FILE", file, f"it cannot be read ({error}).", "Check that it is a file that you may read."
-        ) from error
+        remedy = "Check that it is a file that you may read."
+        raise input_error("E-FILE", file, f"it cannot be read ({error}).", remedy) from error
     is_nifti = content[344:348] == b"n+1\0" or content[4:8] == b"n+2\0"
     if not is_nifti or packed != file.name.endswith(".gz"):
         problem = f"this is not a single-file NIfTI{_resemblance(content)}."
-        raise input_error("E-NOT-NIFTI", file, problem, "Convert the source to .nii.gz, for example with dcm2niix.")
+        raise input_error("E-NOT-NIFTI", file, problem, TO_NIFTI)
     return content
 
 
 def _resemblance(content: bytes) -> str:
     """What bytes that are no NIfTI look like, for an error message."""
-    looks = (
+    kinds = (
         (not content, "it is empty"),
         (content.startswith(b"version https://git-lfs"), "it is a Git LFS pointer: run `git lfs pull`"),
         (content.lstrip()[:1] == b"<", "it looks like a web page"),
@@ -124,7 +121,7 @@ def _resemblance(content: bytes) -> str:
         (content.startswith(GZIP), "it is compressed, but its name does not end in .gz"),
         (content[344:348] == b"n+1\0", "it is not compressed, but its name ends in .gz"),
     )
-    return next((f" ({words})" for true, words in looks if true), "")
+    return next((f" ({kind})" for matches, kind in kinds if matches), "")
 
 
 def _check_size(file: Path, header, content: bytes) -> None:
@@ -134,33 +131,31 @@ def _check_size(file: Path, header, content: bytes) -> None:
         raise input_error("E-NOT-3D", file, f"the image has the shape {shape}.", "Give one three-dimensional volume.")
     dtype = header.get_data_dtype()
     if dtype.fields or dtype.kind not in "iuf":
-        raise input_error(
-            "E-NOT-GRAY", file, "the voxels are colors or complex numbers.", "Export the gray values (HU)."
-        )
+        problem = "the voxels are colors or complex numbers."
+        raise input_error("E-NOT-GRAY", file, problem, "Export the gray values (HU).")
     offset = int(header["vox_offset"])
     if offset < header.single_vox_offset:
         problem = f"the voxels are said to begin at byte {offset}, inside the header."
-        raise input_error("E-NOT-NIFTI", file, problem, "Convert the source again with dcm2niix.")
+        raise input_error("E-NOT-NIFTI", file, problem, CONVERT_AGAIN)
     expected = offset + math.prod(shape) * dtype.itemsize
     if len(content) < expected:
         problem = f"the header promises {expected} bytes, the file holds {len(content)}."
-        raise input_error("E-NIFTI-TRUNCATED", file, problem, "Copy the file again from its source.")
+        raise input_error("E-NIFTI-TRUNCATED", file, problem, COPY_AGAIN)
 
 
 def _check_affine(file: Path, header, shape: tuple[int, ...]) -> None:
     """Refuse doubts about where the voxels lie, which readers elsewhere settle in silence."""
-    again = "Convert the source again with dcm2niix."
     spacing = np.asarray(header["pixdim"][1:4], dtype=float)
     if not np.all(np.isfinite(spacing)) or np.any(spacing <= 0):
-        raise input_error("E-SPACING", file, f"the voxel spacing is {spacing.tolist()} mm.", again)
+        raise input_error("E-SPACING", file, f"the voxel spacing is {spacing.tolist()} mm.", CONVERT_AGAIN)
     if header.get_xyzt_units()[0] not in ("mm", "unknown"):
         raise input_error("E-UNITS", file, f"lengths are given in {header.get_xyzt_units()[0]}.", "Store millimeters.")
     has_s, has_q = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     if not has_s and not has_q:
-        raise input_error("E-NO-AFFINE", file, "neither sform nor qform say where the voxels lie.", again)
+        raise input_error("E-NO-AFFINE", file, "neither sform nor qform say where the voxels lie.", CONVERT_AGAIN)
     affine = header.get_best_affine()
     if not np.all(np.isfinite(affine)) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
-        raise input_error("E-AFFINE", file, "the affine is not invertible.", again)
+        raise input_error("E-AFFINE", file, "the affine is not invertible.", CONVERT_AGAIN)
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     if np.max(np.abs(axes.T @ axes - np.eye(3))) > 1e-3:
         remedy = "Undo the gantry tilt first (dcm2niix writes a _Tilt file)."
@@ -174,36 +169,14 @@ def _check_affine(file: Path, header, shape: tuple[int, ...]) -> None:
 
 
 def write_nifti(file: Path, scan: Scan) -> None:
-    """Write a compressed NIfTI file: under a temporary name, then renamed, so never half a file."""
+    """Write a compressed NIfTI file, atomically, with sform and qform; the same scan gives the same bytes."""
     import nibabel
 
     image = nibabel.nifti1.Nifti1Image(scan.voxels, scan.affine, dtype=scan.voxels.dtype)
     image.header.set_xyzt_units("mm")
     image.set_sform(scan.affine, code=1)
     image.set_qform(scan.affine, code=1)
-    write_whole(Path(file), gzip.compress(image.to_bytes(), compresslevel=5, mtime=0))
-
-
-def write_whole(file: Path, content: bytes, *, mode: int = 0o666) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a half; `mode` as the system knows it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(file, content, mode=mode) as part:
-        os.replace(part, file)
-
-
-@contextmanager
-def written_aside(file: Path, content: bytes, *, mode: int = 0o666) -> Iterator[Path]:
-    """The content of a file, whole and on the disk, under another name beside it; what is left of it is taken away."""
-    part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}{PART}")
-    part.unlink(missing_ok=True)
-    try:
-        with open(part, "xb", opener=lambda path, flags: os.open(path, flags, mode)) as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        yield part
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomically(Path(file), gzip.compress(image.to_bytes(), compresslevel=5, mtime=0))
 
 
 def to_ras(scan: Scan) -> Scan:
@@ -215,13 +188,13 @@ def to_ras(scan: Scan) -> Scan:
     return Scan(voxels, scan.affine @ nibabel.orientations.inv_ornt_aff(axes, scan.shape))
 
 
-def like(voxels: NDArray, original: Scan) -> Scan:
+def restore_axes(voxels: NDArray, original: Scan) -> Scan:
     """Bring voxels on the grid of `to_ras(original)` back to the axes of `original`; exact."""
     import nibabel
 
-    there = nibabel.orientations.io_orientation(original.affine)
-    back = nibabel.orientations.ornt_transform(nibabel.orientations.axcodes2ornt("RAS"), there)
-    return Scan(np.ascontiguousarray(nibabel.orientations.apply_orientation(voxels, back)), original.affine)
+    target = nibabel.orientations.io_orientation(original.affine)
+    from_ras = nibabel.orientations.ornt_transform(nibabel.orientations.axcodes2ornt("RAS"), target)
+    return Scan(np.ascontiguousarray(nibabel.orientations.apply_orientation(voxels, from_ras)), original.affine)
 
 
 def resample(scan: Scan, spacing_mm: Spacing, *, order: int = 1) -> Scan:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pedseg.datasets.reading import write_case, write_index
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.organs import organ
 from pedseg.scan import Scan
 

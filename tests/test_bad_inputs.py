@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import pedseg
-from pedseg.datasets import reading
+from pedseg.datasets import loading, reading, writing
 from pedseg.datasets.checks import why_not_hu
 from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.organs import organ
@@ -44,8 +44,8 @@ def write_center(folder: Path, center: str, first_seed: int) -> None:
         image, labels = child(first_seed + number)
         scans = Scan(image, AFFINE), Scan(labels, AFFINE)
         who = {"patient": f"p{number}", "center": center, "split": split}
-        reading.write_case(folder, f"c{number}", *scans, manual=ORGANS, **who)
-    reading.write_index(folder, center=center)
+        writing.write_case(folder, f"c{number}", *scans, manual=ORGANS, **who)
+    writing.write_index(folder, center=center)
 
 
 @pytest.fixture(scope="module")
@@ -366,7 +366,7 @@ def speaks(problem: InputProblem) -> bool:
 
 
 def test_the_sound_centers_have_no_finding(sound):
-    assert [one.center for one in reading.read_centers(sound)] == ["Polder", "Neckar"]
+    assert [dataset.center for dataset in reading.read_centers(sound)] == ["Polder", "Neckar"]
 
 
 @pytest.mark.parametrize(("code", "damage"), BAD.values(), ids=BAD)
@@ -390,8 +390,8 @@ def test_one_error_holds_the_findings_of_all_centers(centers):
     (centers / "letters").mkdir()
     with pytest.raises(PedsegInputError) as caught:
         reading.read_centers(centers)
-    found = {(problem.code, Path(problem.file).relative_to(centers).as_posix()) for problem in caught.value.problems}
-    assert found == {
+    problems = {(problem.code, Path(problem.file).relative_to(centers).as_posix()) for problem in caught.value.problems}
+    assert problems == {
         ("E-SPLIT", "Dataset901_Polder/cases.tsv"),
         ("E-NIFTI-DAMAGED", "Dataset901_Polder/imagesTr/c1_0000.nii.gz"),
         ("E-NOT-NIFTI", "Dataset902_Neckar/labelsTs/c2.nii.gz"),
@@ -407,7 +407,7 @@ def test_image_and_label_map_of_one_case_are_both_reported(polder):
 
 def test_an_unknown_organ_comes_with_the_nearest_name(polder):
     names({"Liver": 1, "Spleen": 2, "Kidny_L": 4, "Kidney_R": 5})(polder)
-    (problem,) = [one for one in reading.check_dataset(polder) if one.code == "E-ORGAN-UNKNOWN"]
+    (problem,) = [problem for problem in reading.check_dataset(polder) if problem.code == "E-ORGAN-UNKNOWN"]
     assert "'Kidny_L'" in problem.problem
     assert "Did you mean Kidney_L?" in problem.remedy
     assert "organ_names.tsv" in problem.remedy
@@ -415,7 +415,7 @@ def test_an_unknown_organ_comes_with_the_nearest_name(polder):
 
 def test_labels_without_a_name_are_listed_with_their_counts(polder):
     drawn(lambda v: np.where(v == 1, 77, v).astype(np.uint8))(polder)
-    (problem,) = [one for one in reading.check_dataset(polder) if one.code == "E-LABEL-VALUES"]
+    (problem,) = [problem for problem in reading.check_dataset(polder) if problem.code == "E-LABEL-VALUES"]
     assert "77 (12 voxels)" in problem.problem
 
 
@@ -423,10 +423,10 @@ def test_strict_reading_stops_before_voxels_and_loading_stops_at_a_wrong_grid(po
     drawn(lambda v: v, SHIFTED)(polder)
     dataset = reading.read_dataset(polder)
     with pytest.raises(PedsegInputError, match="E-GEOMETRY"):
-        reading.load_labels(dataset, dataset.cases[1])
+        loading.load_labels(dataset, dataset.cases[1])
     content(lambda data: data[:50])(polder)
     with pytest.raises(PedsegInputError, match="E-NIFTI-DAMAGED"):
-        reading.load_labels(dataset, dataset.cases[1])
+        loading.load_labels(dataset, dataset.cases[1])
     cell(1, "split", "exam")(polder)
     with pytest.raises(PedsegInputError, match="E-SPLIT"):
         reading.read_dataset(polder)
@@ -542,9 +542,9 @@ def test_a_forgotten_intercept_is_recognized():
 def test_every_code_of_the_readers_has_a_bad_input_here():
     """Each code that reading can give is provoked by some test of this file."""
     room = Path(pedseg.__file__).parent
-    readers = [room / "scan.py", *(room / "patients" / f"{name}.py" for name in READERS)]
+    readers = [room / "scan.py", *(room / "datasets" / f"{name}.py" for name in READERS)]
     codes = {code for file in readers for code in re.findall(r'"(E-[A-Z0-9-]+)"', file.read_text(encoding="utf-8"))}
     assert codes <= {code for code, _ in [*BAD.values(), *BAD_MASKS.values()]} | {"E-NO-CENTERS", "E-FILE-MISSING"}
 
 
-READERS = ("checks", "datasets", "loading", "nnunet", "survey", "table", "totalsegmentator")
+READERS = ("checks", "reading", "loading", "nnunet", "cases", "cases_table", "totalsegmentator")

@@ -1,19 +1,19 @@
 """The sample children: nothing changed by accident, readable by the strict reader, small."""
 
-import csv
 import hashlib
 import json
-import lzma
 import runpy
 
 import pytest
 
 from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.evaluation import fedgin, gains
-from pedseg.evaluation.domain_shift import SHIFT_FACTORS, costs_of
-from pedseg.evaluation.failures import KINDS, Failure
+from pedseg.evaluation.domain_shift import SHIFT_FACTORS, shift_costs
+from pedseg.evaluation.failure_reasons import KINDS
+from pedseg.evaluation.failures import read_failures
 from pedseg.evaluation.results import read_rows
-from pedseg.evaluation.statistics import story
+from pedseg.evaluation.statistics import summarize_rows
+from pedseg.evaluation.trained_models import read_identity
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
 
@@ -24,7 +24,7 @@ def rounded(root):
     return runpy.run_path(str(root / "data_samples" / "record.py"))["rounded"]
 
 
-def test_manifest_tells_every_file(root):
+def test_manifest_lists_every_file(root):
     folder = root / "data_samples"
     manifest = json.loads((folder / "MANIFEST.json").read_text())
     listed = {name: digest for case in manifest["cases"] for name, digest in case["sha256"].items()}
@@ -50,10 +50,12 @@ def test_recorded_study_is_whole(root):
     folder = root / "data_samples" / "results" / "study"
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     rows = read_rows(folder / "cases.csv")
-    assert {int(row["seed"]) for row in rows} == set(summary["settings"]["seeds"]) == {0, 1, 2}
-    assert {row["model"] for row in rows} == {"local", "federated", "centralized"}
+    assert set(rows["seed"]) == set(summary["settings"]["seeds"]) == {0, 1, 2}
+    assert set(rows["model"]) == {"local", "federated", "centralized"}
     for file in folder.glob("*.safetensors"):
-        assert sha256_of(load_weights(file)[0]) == summary["sha256"][file.stem], file.name
+        model_key, seed = read_identity(file)
+        assert sha256_of(load_weights(file)[0]) == summary["sha256"][f"seed{seed}_{model_key.file_name}"], file.name
+        assert not rows[(rows["model"] == model_key.model) & (rows["trained_on"] == model_key.trained_on)].empty
     assert len(list(folder.glob("seed0_*.safetensors"))) == 4
 
 
@@ -67,11 +69,10 @@ def test_recorded_study_is_whole(root):
         *(pytest.param(name, ".xz", marks=pytest.mark.slow) for name in ("evaluate", "evaluate_extra60")),
     ],
 )
-def test_recorded_story_follows_from_its_rows(root, rounded, name, packed):
+def test_recorded_statistics_follow_from_their_rows(root, rounded, name, packed):
     folder = root / "data_samples" / "results" / name
     recorded = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["statistics"]
-    told = rounded(story(read_rows(folder / f"cases.csv{packed}")))
-    assert told == recorded
+    assert rounded(summarize_rows(read_rows(folder / f"cases.csv{packed}"))) == recorded
 
 
 def test_the_same_networks_met_the_same_patients_and_more(root):
@@ -81,8 +82,9 @@ def test_the_same_networks_met_the_same_patients_and_more(root):
     )
     assert more["sha256"].items() <= of_study["sha256"].items()
     rows = read_rows(results / "evaluate" / "cases.csv.xz")
-    patients = {(row["tested_on"], row["patient"]) for row in rows}
-    assert patients >= {(row["tested_on"], row["patient"]) for row in read_rows(results / "study" / "cases.csv")}
+    patients = set(zip(rows["tested_on"], rows["patient"], strict=True))
+    study = read_rows(results / "study" / "cases.csv")
+    assert patients >= set(zip(study["tested_on"], study["patient"], strict=True))
     assert len(patients) == 300
 
 
@@ -90,34 +92,34 @@ def test_the_same_networks_met_the_same_patients_and_more(root):
 def test_recorded_costs_follow_from_their_rows(root, rounded, name):
     folder = root / "data_samples" / "results" / name
     recorded = json.loads((folder / "shift.json").read_text(encoding="utf-8"))["costs"]
-    with lzma.open(folder / "shift.csv.xz", "rt", newline="", encoding="utf-8") as stream:
-        told = rounded(costs_of(list(csv.DictReader(stream))))
-    assert told == recorded
-    assert {line["factor"] for line in recorded} <= {cause.name for cause in SHIFT_FACTORS}
+    assert rounded(shift_costs(read_rows(folder / "shift.csv.xz")).to_dict("records")) == recorded
+    assert {line["factor"] for line in recorded} <= {factor.name for factor in SHIFT_FACTORS}
 
 
 def test_recorded_failures_are_of_the_recorded_cases(root):
     folder = root / "data_samples" / "results" / "study"
-    failed = [Failure.from_json(one) for one in json.loads((folder / "failures.json").read_text(encoding="utf-8"))]
-    cases = {row["case"] for row in read_rows(folder / "cases.csv")}
-    assert failed
-    assert {one.case for one in failed} <= cases
-    assert {one.kind for one in failed} <= set(KINDS)
+    failures = read_failures(folder)
+    assert failures
+    assert {failure.case for failure in failures} <= set(read_rows(folder / "cases.csv")["case"])
+    assert {failure.kind for failure in failures} <= set(KINDS)
 
 
 def test_recorded_experiment_with_mr_follows_from_its_rows(root, rounded):
     folder = root / "data_samples" / "results" / "fedgin"
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     rows = read_rows(folder / "cases.csv")
-    assert tuple(rows[0]) == fedgin.ALL_COLUMNS
-    assert {row["scenario"] for row in rows} == {*summary["patients"]} == {*fedgin.SCENARIOS}
-    assert {row["model"] for row in rows} == {"local", "federated", "federated_gin", "centralized_gin"}
-    assert {row["seed"] for row in rows if row["scenario"] == "limited-1:1"} == {"0", "1", "2"}
-    assert {row["tested_on"] for row in rows} == {*fedgin.TESTS}
-    trained = {(row["tested_on"], row["trained_on"]) for row in rows if row["seen"] == "yes"}
-    assert all(tested_on in trained_on.split("+") for tested_on, trained_on in trained)
-    told = rounded(gains.tell(rows))
-    assert told == {name: summary[name] for name in told}
+    assert tuple(rows) == fedgin.ALL_COLUMNS
+    assert set(rows["scenario"]) == {*summary["patients"]} == {*fedgin.SCENARIOS}
+    assert set(rows["model"]) == {"local", "federated", "federated_gin", "centralized_gin"}
+    assert set(rows[rows["scenario"] == "limited-1:1"]["seed"]) == {0, 1, 2}
+    assert set(rows["tested_on"]) == {*fedgin.TESTS}
+    seen = rows[rows["seen"] == "yes"]
+    assert all(
+        test in trained_on.split("+")
+        for test, trained_on in set(zip(seen["tested_on"], seen["trained_on"], strict=True))
+    )
+    computed = rounded(gains.summarize_gains(rows))
+    assert computed == {name: summary[name] for name in computed}
 
 
 @pytest.mark.parametrize(("name", "times"), [("fedgin_complete", 1), ("fedgin_long", 4)])
@@ -125,9 +127,9 @@ def test_recorded_federations_before_more_children_follow_from_their_rows(root, 
     folder = root / "data_samples" / "results" / name
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     rows = read_rows(folder / "cases.csv.xz")
-    told = rounded(gains.tell(rows))
-    assert told == {name: summary[name] for name in told}
-    assert {(row["scenario"], row["seed"]) for row in rows} == {("complete", seed) for seed in "012"}
+    computed = rounded(gains.summarize_gains(rows))
+    assert computed == {name: summary[name] for name in computed}
+    assert set(zip(rows["scenario"], rows["seed"], strict=True)) == {("complete", seed) for seed in (0, 1, 2)}
     shorter = json.loads((folder.parent / "fedgin" / "summary.json").read_text(encoding="utf-8"))
     assert summary["settings"] == shorter["settings"] | {"rounds": times * shorter["settings"]["rounds"]}
     assert summary["plan"] == shorter["plan"] and set(summary["tests"].values()) == {40}

@@ -176,7 +176,7 @@ def test_every_column_of_a_data_set_is_documented(root):
 
 
 def test_every_column_of_the_results_is_documented(root):
-    from pedseg.evaluation.reporting import COLUMNS
+    from pedseg.evaluation.results import COLUMNS
 
     assert documented(root, "## cases.csv") == [*COLUMNS]
 
@@ -216,7 +216,7 @@ def test_the_package_says_that_it_is_typed(root):
 
 def test_every_command_in_the_pages_can_be_typed(root):
     """Verbs and options of pedseg as README and docs write them; docs/superlink.md is about Flower's programs."""
-    from pedseg.__main__ import parser
+    from pedseg.cli.parser import parser
 
     verbs = next(action.choices for action in parser()._actions if action.dest == "verb")
     options = {option for verb in verbs.values() for action in verb._actions for option in action.option_strings}

@@ -53,7 +53,7 @@ def test_the_peak_covers_what_was_held():
 def test_the_peak_is_ones_own_and_not_that_of_the_program_that_started_it():
     child = "from pedseg import memory; print(memory.peak_mib())"
     parent = f"b = bytearray(300 * 2**20); import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    told = subprocess.run([sys.executable, "-c", parent], check=True, capture_output=True, text=True).stdout
-    assert 1 < float(told) < 200
+    output = subprocess.run([sys.executable, "-c", parent], check=True, capture_output=True, text=True).stdout
+    assert 1 < float(output) < 200
     array = np.ones(64 * 2**20, np.uint8)
     assert memory.peak_mib() > array.nbytes / 2**20

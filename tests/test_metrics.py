@@ -137,8 +137,8 @@ def test_absent_missed_false_and_single_voxel_organs():
     truth[1, 1, 1] = ids["Spleen"]  # missed
     prediction[2, 2, 2:4] = ids["Kidney_L"]  # removed kidney, drawn all the same
     names = ["Pancreas", "Spleen", "Kidney_L", "Heart"]
-    found, missed, false, nothing = score_case(truth, prediction, (1, 1, 1), names)
-    assert (found.present, found.dsc, found.hd95_mm, found.msd_mm, found.nsd) == (True, 1.0, 0.0, 0.0, 1.0)
+    hit, missed, false, nothing = score_case(truth, prediction, (1, 1, 1), names)
+    assert (hit.present, hit.dsc, hit.hd95_mm, hit.msd_mm, hit.nsd) == (True, 1.0, 0.0, 0.0, 1.0)
     assert (missed.present, missed.dsc, missed.nsd, missed.predicted_ml) == (True, 0.0, 0.0, 0.0)
     assert missed.hd95_mm == missed.msd_mm == pytest.approx(13.0)  # the diagonal of 4 × 3 × 12 mm
     assert (false.present, false.dsc, false.hd95_mm, false.msd_mm, false.nsd) == (False, None, None, None, None)

@@ -91,7 +91,7 @@ def test_to_ras_is_exact_for_all_48_orientations_and_like_undoes_it(orientation)
     back = scan.to_ras(turned)
     np.testing.assert_array_equal(back.voxels, ras.voxels)
     np.testing.assert_allclose(back.affine, ras.affine)
-    again = scan.like(back.voxels, turned)
+    again = scan.restore_axes(back.voxels, turned)
     np.testing.assert_array_equal(again.voxels, turned.voxels)
     np.testing.assert_array_equal(again.affine, turned.affine)
 

@@ -24,7 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pedseg.datasets.reading import read_dataset, write_case, write_index
+from pedseg.datasets.reading import read_dataset
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.learning.fingerprint import fingerprint
 from pedseg.organs import NAMES
 from pedseg.scan import Scan

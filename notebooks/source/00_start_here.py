@@ -47,7 +47,7 @@ lesson.check_environment()
 # cell shows a slice through one of the children, with the outlines of the organs that this workbook is about.
 
 # %%
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 child = polder.cases[0]

@@ -22,7 +22,7 @@ lesson.setup()
 # in the NIfTI format (`.nii.gz`): the numbers, plus a note that says where in the child each number lies.
 
 # %% slide
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 child = polder.cases[0]
@@ -158,8 +158,8 @@ voxel_ml = lesson.check("voxel volume", voxel_ml, spacing_mm=ct.spacing_mm)
 # is the number of its voxels times this.
 
 # %%
-found = [organ(name) for name in figures.present(organs)]
-volumes = {one.plain: np.count_nonzero(organs == one.id) * voxel_ml for one in found}
+present_organs = [organ(name) for name in figures.organs_in(organs)]
+volumes = {o.plain: np.count_nonzero(organs == o.id) * voxel_ml for o in present_organs}
 picture = charts.bars(volumes, x="volume in mL")
 figures.show(picture, "Volumes of all organs in milliliters.")
 

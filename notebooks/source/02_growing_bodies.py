@@ -10,7 +10,7 @@
 # - tell from the size of an organ whether a voxel grid can still hold it.
 
 # %%
-from pedseg.workbook import charts, figures, lesson
+from pedseg.workbook import charts, figures, lesson, voxel_figures
 
 lesson.setup()
 
@@ -27,7 +27,8 @@ from pedseg.phantoms.ct_scanner import scan_ct
 
 scans = {}
 for age in (1, 5, 10, 15):
-    scans[f"age {age}"] = scan_ct(make_phantom(Child(age_years=age, seed=3)), POLDER_PORTAL, seed=3)
+    child = make_phantom(Child(age_years=age, seed=3))
+    scans[f"age {age}"] = scan_ct(child, POLDER_PORTAL, seed=3)
 
 # %% slide
 shown = ["Kidney_L", "Kidney_R", "Liver", "Spleen"]
@@ -77,17 +78,17 @@ parts = {
     "Kidneys": ["Kidney_L", "Kidney_R"],
     "Adrenals": ["Glnd_Adrenal_L", "Glnd_Adrenal_R"],
 }
-drawn = {row: [] for row in parts}
+measured = {row: [] for row in parts}
 for age in lesson.progress(range(1, 16), 15, "children"):
     child = make_phantom(Child(age_years=age, seed=age))
     for row, names in parts.items():
         voxels = np.isin(child.labels, [organ(name).id for name in names]).sum()
-        drawn[row].append((age, voxels * np.prod(child.spacing_mm) / 1000))
+        measured[row].append((age, voxels * np.prod(child.spacing_mm) / 1000))
 
 # %% slide
 ages = np.linspace(0, 15, 61)
 curves = {row: [(age, at_age(VOLUME_ML[row], age)) for age in ages] for row in parts}
-picture = charts.growth(curves, drawn)
+picture = charts.growth(curves, measured)
 figures.show(picture, "Volumes of liver, kidneys and adrenals by age, with dots for children.")
 
 # %% [markdown]
@@ -133,9 +134,9 @@ print(f"expected: {length_cm:.1f} cm, drawn: {kidney_cm(both):.1f} cm")
 # What fills the empty place, the **fossa**? Here is this very child, before the left kidney was removed and after.
 
 # %%
-one = make_phantom(Child(age_years=5, seed=12, removed_kidney="left"))
+operated = make_phantom(Child(age_years=5, seed=12, removed_kidney="left"))
 before, labels_before = scan_ct(both, POLDER_PORTAL, seed=12)
-after, labels_after = scan_ct(one, POLDER_PORTAL, seed=12)
+after, labels_after = scan_ct(operated, POLDER_PORTAL, seed=12)
 
 # %% slide
 level = figures.fullest(labels_before.voxels, organs=["Kidney_L", "Kidney_R", "Spleen"])
@@ -171,7 +172,7 @@ volume_factor = lesson.check("all three axes", volume_factor, length_factor=leng
 # from no growth at all to about what the study measured.
 
 # %%
-for name, child in {"before": both, "after": one}.items():
+for name, child in {"before": both, "after": operated}.items():
     voxels = np.count_nonzero(child.labels == organ("Kidney_R").id)
     volume_ml = voxels * np.prod(child.spacing_mm) / 1000
     print(f"{name}: right kidney {kidney_cm(child):.1f} cm, {volume_ml:.0f} mL")
@@ -236,7 +237,7 @@ maps = {
     "3 × 3 × 4 mm": resample(baby, (3, 3, 4), order=0),
     "5 mm": resample(baby, coarse_mm, order=0),
 }
-picture = charts.label_grids(maps, "Glnd_Adrenal_R")
+picture = voxel_figures.label_grids(maps, "Glnd_Adrenal_R")
 figures.show(picture, "An adrenal gland on a fine grid and on two coarser ones.")
 
 # %% [markdown]

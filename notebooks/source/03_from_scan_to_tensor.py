@@ -10,7 +10,7 @@
 # - say what augmentation is for, and why we never mirror.
 
 # %%
-from pedseg.workbook import charts, figures, lesson
+from pedseg.workbook import charts, figures, lesson, voxel_figures
 
 lesson.setup()
 
@@ -28,7 +28,8 @@ lesson.setup()
 # organs are.
 
 # %%
-from pedseg.learning.plans import fingerprint, make_plan, merge
+from pedseg.learning.plans import fingerprint, make_plan
+from pedseg.learning.fingerprint import merge
 
 polder, neckar = lesson.samples()
 prints = {center.center: fingerprint(center, center.cases) for center in (polder, neckar)}
@@ -74,13 +75,13 @@ print(f"{len(plan.organs)} organs")
 # changes.
 
 # %%
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.scan import resample
 
 child = neckar.cases[0]
 ct, truth = load_image(child), load_labels(neckar, child)
 coarse = resample(ct, plan.spacing_mm)
-picture = charts.grids(ct, coarse)
+picture = voxel_figures.two_grids(ct, coarse)
 figures.show(picture, "A coronal slice on its own grid and on the plan's grid.")
 
 # %% [markdown]
@@ -133,7 +134,8 @@ tensor = prepare(ct, plan, truth)
 print(f"the scan: {ct.shape}, on the plan's grid: {coarse.shape}")
 print(f"cut to the body: {tensor.image.shape}")
 level = figures.fullest(tensor.labels)
-picture = charts.strip({"what the network sees": tensor.image}, plan.spacing_mm, index=level)
+pictures = {"what the network sees": tensor.image}
+picture = voxel_figures.patches(pictures, plan.spacing_mm, index=level)
 figures.show(picture, "An axial slice of the prepared scan.")
 
 # %% [markdown]
@@ -181,7 +183,7 @@ clinic = make_plan(merged, "clinic")
 pictures = {"as scanned": tensor.image}
 for seed in (1, 2, 3, 4):
     pictures[f"variant {seed}"], _ = augment(tensor.image, tensor.labels, clinic, seed=seed)
-picture = charts.strip(pictures, plan.spacing_mm, index=level)
+picture = voxel_figures.patches(pictures, plan.spacing_mm, index=level)
 figures.show(picture, "One slice and four augmented variants of it.")
 
 # %% [markdown]
@@ -194,7 +196,7 @@ figures.show(picture, "One slice and four augmented variants of it.")
 
 # %%
 pictures = {"as scanned": tensor.image, "mirrored": tensor.image[::-1]}
-picture = charts.strip(pictures, plan.spacing_mm, index=level)
+picture = voxel_figures.patches(pictures, plan.spacing_mm, index=level)
 figures.show(picture, "A slice and its mirror image: the liver is on the wrong side.")
 
 # %% [markdown]

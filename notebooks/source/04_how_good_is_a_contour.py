@@ -26,7 +26,7 @@ import numpy as np
 from scipy import ndimage
 
 from pedseg.organs import EVALUATED, organ
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 child = polder.cases[0]
@@ -61,8 +61,8 @@ figures.show(picture, "The liver's true contour, solid; shifted or thinned by a 
 from pedseg.metrics import score_case
 
 lines = []
-for name, drawn in faults.items():
-    (score,) = score_case(truth, drawn, ct.spacing_mm, ["Liver"])
+for name, contour in faults.items():
+    (score,) = score_case(truth, contour, ct.spacing_mm, ["Liver"])
     line = {"fault": name, "DSC": f"{score.dsc:.3f}", "HD95 (mm)": f"{score.hd95_mm:.1f}"}
     line |= {"mean distance (mm)": f"{score.msd_mm:.2f}", "surface Dice": f"{score.nsd:.3f}"}
     lines.append(line)
@@ -141,15 +141,15 @@ nsd = lesson.check("surface dice", nsd, there=there, back=back, tolerance_mm=tol
 
 # %%
 patients = [(center, case) for center in (polder, neckar) for case in center.cases]
-home, patient = next((one, case) for one, case in patients if "Kidney_L" in case.absent)
-scan, drawn = load_image(patient), load_labels(home, patient).voxels
+home, patient = next((center, case) for center, case in patients if "Kidney_L" in case.absent)
+scan, true = load_image(patient), load_labels(home, patient).voxels
 left, right = organ("Kidney_L").id, organ("Kidney_R").id
-symmetric = np.where(np.flip(drawn == right, axis=0), left, drawn)
+symmetric = np.where(np.flip(true == right, axis=0), left, true)
 
 # %% slide
 level = figures.fullest(symmetric, organs=["Kidney_L"])
 options = {"index": level, "organs": ["Kidney_L", "Kidney_R"]}
-picture = figures.slice_figure(scan, truth=drawn, prediction=symmetric, **options)
+picture = figures.slice_figure(scan, truth=true, prediction=symmetric, **options)
 figures.show(picture, "A dashed left kidney is drawn where only the right one, solid, exists.")
 
 # %% [markdown]

@@ -10,7 +10,7 @@
 # - name a cause for it.
 
 # %%
-from pedseg.workbook import charts, evaluation_helpers, figures, lesson, scores
+from pedseg.workbook import charts, figures, lesson, scores
 
 lesson.setup()
 
@@ -37,7 +37,8 @@ for center in (polder, neckar):
 
 # %%
 from pedseg.learning.network import build, get_weights
-from pedseg.learning.plans import fingerprint, make_plan, merge
+from pedseg.learning.plans import fingerprint, make_plan
+from pedseg.learning.fingerprint import merge
 
 prints = [fingerprint(center, center.split("train")) for center in (polder, neckar)]
 plan = make_plan(merge(prints))
@@ -73,16 +74,16 @@ figures.show(chart, "Polder's training loss falls fast at first, then slowly.")
 
 # %%
 from pedseg.learning.inference import predict
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 
 child = polder.split("test")[0]
 ct, truth = load_image(child), load_labels(polder, child).voxels
-drawn = predict(network, ct, plan)
+predicted = predict(network, ct, plan)
 
 # %% slide
 shown = ["Liver", "Spleen", "Kidney_L", "Kidney_R", "Bowel^Stomach"]
 z = figures.fullest(truth, organs=shown)
-picture = figures.slice_figure(ct, index=z, truth=truth, prediction=drawn, organs=shown)
+picture = figures.slice_figure(ct, index=z, truth=truth, prediction=predicted, organs=shown)
 figures.show(picture, "True contours (solid) and drawn ones (dashed), Polder.")
 
 # %% [markdown]
@@ -97,10 +98,10 @@ figures.show(picture, "True contours (solid) and drawn ones (dashed), Polder.")
 # %% exercise
 import numpy as np
 
-true_liver, drawn_liver = truth == 1, drawn == 1
-shared = np.count_nonzero(true_liver & drawn_liver)
-dsc = 2 * shared / (np.count_nonzero(true_liver) + np.count_nonzero(drawn_liver))  # answer
-dsc = lesson.check("dice", dsc, truth=true_liver, prediction=drawn_liver)
+true_liver, predicted_liver = truth == 1, predicted == 1
+shared = np.count_nonzero(true_liver & predicted_liver)
+dsc = 2 * shared / (np.count_nonzero(true_liver) + np.count_nonzero(predicted_liver))  # answer
+dsc = lesson.check("dice", dsc, truth=true_liver, prediction=predicted_liver)
 
 # %% [markdown] answer
 # Dice rewards overlap and knows nothing of distances: a thin organ that is one voxel off loses half of it, a liver
@@ -113,8 +114,14 @@ dsc = lesson.check("dice", dsc, truth=true_liver, prediction=drawn_liver)
 # from another hospital.
 
 # %%
-rows = evaluation_helpers.examine(network, plan, [polder, neckar], model="local", trained_on="Polder")
-means = scores.means(rows)["Polder alone"]
+from pedseg.evaluation.results import ModelKey
+from pedseg.evaluation.scoring import load_labeled_scans, score
+from pedseg.evaluation.trained_models import TrainedModel
+
+local = ModelKey("local", "Polder")
+test_children = lesson.progress(load_labeled_scans(polder, neckar), text="testing")
+rows = score(TrainedModel(network, plan, local), test_children)
+means = scores.means(rows)[local]
 print(f"home (Polder): {means['Polder']:.3f}   away (Neckar): {means['Neckar']:.3f}")
 
 # %% [markdown]
@@ -132,7 +139,7 @@ drop = lesson.check("drop", drop, home=means["Polder"], away=means["Neckar"])
 
 # %%
 homes = {"at home (Polder)": "Polder", "away (Neckar)": "Neckar"}
-organs = {text: scores.by_organ(rows, name)["Polder alone"] for text, name in homes.items()}
+organs = {text: scores.by_organ(rows, name)[local] for text, name in homes.items()}
 chart = charts.dots(organs, x="mean DSC with 95 % interval")
 figures.show(chart, "DSC by organ for Polder's network at home and at Neckar.")
 
@@ -145,9 +152,9 @@ figures.show(chart, "DSC by organ for Polder's network at home and at Neckar.")
 # rule corrects for it.
 
 # %%
-from pedseg.evaluation.statistics import story
+from pedseg.evaluation.statistics import summarize_rows
 
-(line,) = story(rows)["drops"]
+(line,) = summarize_rows(rows)["drops"]
 worse = line["worse_than_at_home"]
 print(f"significantly worse away in {len(worse)} of {line['organs']} organs", *worse)
 
@@ -161,9 +168,8 @@ print(f"significantly worse away in {len(worse)} of {line['organs']} organs", *w
 # Look at the child from Neckar whose right kidney this network drew worst.
 
 # %%
-kidneys = [row for row in rows if row["organ"] == "Kidney_R" and row["present"]]
-abroad = [row for row in kidneys if row["tested_on"] == "Neckar"]
-worst = min(abroad, key=lambda row: row["dsc"])
+abroad = rows[(rows["organ"] == "Kidney_R") & (rows["tested_on"] == "Neckar")]
+worst = abroad.loc[abroad["dsc"].idxmin()]
 case = next(case for case in neckar.cases if case.name == worst["case"])
 away, away_truth = load_image(case), load_labels(neckar, case).voxels
 away_drawn = predict(network, away, plan)
@@ -171,7 +177,7 @@ away_drawn = predict(network, away, plan)
 # %% slide
 z_away = figures.fullest(away_truth, organs=["Kidney_R"])
 pictures = {
-    "home": (ct, {"index": z, "truth": truth, "prediction": drawn}),
+    "home": (ct, {"index": z, "truth": truth, "prediction": predicted}),
     "away": (away, {"index": z_away, "truth": away_truth, "prediction": away_drawn}),
 }
 picture = figures.slices_figure(pictures, organs=shown)

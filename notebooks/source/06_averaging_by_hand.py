@@ -60,7 +60,8 @@ print(mean)
 
 # %%
 from pedseg.learning.network import build, get_weights, set_weights, sha256_of
-from pedseg.learning.plans import fingerprint, make_plan, merge
+from pedseg.learning.plans import fingerprint, make_plan
+from pedseg.learning.fingerprint import merge
 from pedseg.learning.inference import mean_dice
 from pedseg.learning.training import load_cases, train
 
@@ -103,10 +104,10 @@ for name, (weights, which) in lesson.progress(pupils.items(), len(pupils), "trai
 watched = [case for c in centers for case in load_cases(c, c.split("validation")[:2], plan)]
 
 
-def dice_along(one, other):
+def dice_along(first, second):
     network, points = build(plan), []
     for a in np.linspace(0, 1, lesson.budget(7, test=3)):
-        set_weights(network, {name: (1 - a) * one[name] + a * other[name] for name in one})
+        set_weights(network, {name: (1 - a) * first[name] + a * second[name] for name in first})
         points.append((a, mean_dice(network, watched, plan)))
     return points
 
@@ -137,10 +138,10 @@ figures.show(chart, "Mean DSC of mixtures of two networks, by share of the secon
 # a moment.
 
 # %%
-from pedseg.federation.apps import round_seed
+from pedseg.federation.client_app import round_seed
 
 rounds, steps_a_round = 2, lesson.budget(25, test=2)
-shares = [len(each) / sum(map(len, children)) for each in children]
+shares = [len(group) / sum(map(len, children)) for group in children]
 weights = start
 for number in range(1, rounds + 1):
     schedule = {"steps": steps_a_round, "total_steps": rounds * steps_a_round}
@@ -154,17 +155,19 @@ mine = sha256_of(weights)
 # ## The same with Flower
 #
 # [Flower](https://flower.ai) is a framework for federated learning: it carries messages between a server and
-# hospitals, on one laptop or across the world. The same program, `client_app`, runs at each hospital in the real
+# hospitals, on one laptop or across the world. The same program, our *client app*, runs at each hospital in the real
 # case; here an in-process *grid* plays the network cable. We run two rounds with the same seed.
 
 # %%
-from pedseg.federation.apps import client_app, federate
+from pedseg.federation.client_app import app
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
+from pedseg.federation.rounds import train_rounds
 
-run_config = {"rounds": rounds, "steps-per-round": steps_a_round, "seed": 0}
+config = FederationConfig(rounds=rounds, local_steps=steps_a_round, seed=0, out=None)
 nodes = [{"data-dir": str(center.folder)} for center in centers]
-grid = InProcessGrid(client_app, nodes, run_config, workers=1)
-for round_ in lesson.progress(federate(grid, run_config), rounds, "Flower's rounds"):
+grid = InProcessGrid(app, nodes, config.to_run_config(), workers=1)
+for round_ in lesson.progress(train_rounds(grid, config), rounds, "Flower's rounds"):
     print(f"round {round_.number}: training loss {round_.train_loss:.3f}")
 
 # %% [markdown]

@@ -10,7 +10,7 @@
 # - say when "as good as" is a finding and when it is only a failure to find a difference.
 
 # %%
-from pedseg.workbook import charts, evaluation_helpers, figures, lesson, scores
+from pedseg.workbook import charts, figures, lesson, scores
 
 lesson.setup()
 
@@ -43,17 +43,19 @@ for center in centers:
 # is done is done.
 
 # %%
-from pedseg.federation.apps import client_app, federate
+from pedseg.federation.client_app import app
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
+from pedseg.federation.rounds import train_rounds
 
 rounds = lesson.budget(8, test=2)
-run_config = {"rounds": rounds, "steps-per-round": lesson.budget(50, test=2), "seed": 0}
+config = FederationConfig(rounds=rounds, local_steps=lesson.budget(50, test=2), out=None)
 nodes = [{"data-dir": str(center.folder)} for center in centers]
-grid = InProcessGrid(client_app, nodes, run_config, workers=1)
-federation = federate(grid, run_config)
+grid = InProcessGrid(app, nodes, config.to_run_config(), workers=1)
+federation = train_rounds(grid, config)
 
 # %% slide
-picture, curves = figures.Live(), {center.center: [] for center in centers}
+picture, curves = figures.LiveFigure(), {center.center: [] for center in centers}
 for round_ in lesson.progress(federation, rounds, "rounds"):
     for name, loss in round_.losses.items():
         curves[name].append((round_.number, loss))
@@ -94,12 +96,17 @@ megabytes = lesson.check("traffic", megabytes, weights=size, centers=2, rounds=r
 # The network that both hospitals own together meets the test children of both.
 
 # %%
+from pedseg.evaluation.results import ModelKey
+from pedseg.evaluation.scoring import load_labeled_scans, score
+from pedseg.evaluation.trained_models import TrainedModel
 from pedseg.learning.network import build, set_weights
 
-network = build(round_.plan)
+plan = round_.plan
+network = build(plan)
 set_weights(network, weights)
-live = evaluation_helpers.examine(network, round_.plan, centers, model="federated", trained_on="both")
-for center, mean in scores.means(live)["federated"].items():
+model = TrainedModel(network, plan, ModelKey("federated", "Polder+Neckar"))
+children = lesson.progress(load_labeled_scans(*centers), text="testing")
+for center, mean in scores.means(score(model, children))[model.key].items():
     print(f"tested in {center}: mean DSC {mean:.3f}")
 
 # %% [markdown]
@@ -133,9 +140,9 @@ figures.show(chart, "Mean DSC of each model (rows) in each hospital (columns).")
 # own.)
 
 # %% exercise
-home = means["Neckar alone"]["Neckar"]
-away = means["Polder alone"]["Neckar"]
-federated = means["federated"]["Neckar"]
+home = means[ModelKey("local", "Neckar")]["Neckar"]
+away = means[ModelKey("local", "Polder")]["Neckar"]
+federated = next(line for key, line in means.items() if key.model == "federated")["Neckar"]
 recovered = (federated - away) / (home - away)  # answer
 recovered = lesson.check("recovered", recovered, home=home, away=away, federated=federated)
 print(f"{recovered:.2f} of the drop is won back")
@@ -166,13 +173,13 @@ figures.show(chart, "DSC by organ for all models in Neckar's test children.")
 # equivalent either. Who only wants to be safe asks one side: **not worse** than the other by more than the margin.
 
 # %%
-from pedseg.evaluation.statistics import story
+from pedseg.evaluation.statistics import summarize_rows
 
-told = story(rows)
-for line in told["drops"]:
+statistics = summarize_rows(rows)
+for line in statistics["drops"]:
     worse = len(line["worse_than_the_local_model_there"])
     print(f"{line['trained_on']} alone, in {line['tested_on']}: worse in {worse} of 9 organs")
-for line in told["home"]:
+for line in statistics["home"]:
     print(f"federated, beside {line['tested_on']}'s own; margin {line['margin']}")
     for claim in ("equivalent", "noninferior", "significantly_better", "significantly_worse"):
         print(f"  {claim.replace('_', ' ')}: {len(line[claim])} of 9 organs")
@@ -188,12 +195,13 @@ for line in told["home"]:
 import json
 
 for name, children in (("study", 30), ("evaluate", 150)):
-    told = json.loads((lesson.recorded(name) / "summary.json").read_text("utf-8"))["statistics"]
-    print(f"{children} test children a hospital, {len(told['seeds'])} seeds, of 9 organs:")
-    for line in told["drops"]:
+    summary = json.loads((lesson.recorded(name) / "summary.json").read_text("utf-8"))
+    statistics = summary["statistics"]
+    print(f"{children} test children each, {len(statistics['seeds'])} seeds, of 9 organs:")
+    for line in statistics["drops"]:
         worse = len(line["worse_than_the_local_model_there"])
         print(f"  {line['trained_on']}'s network in {line['tested_on']}: worse in {worse}")
-    for line in told["home"]:
+    for line in statistics["home"]:
         equal, better = len(line["equivalent"]), len(line["significantly_better"])
         print(f"  federated in {line['tested_on']}: equivalent in {equal}, better in {better}")
 
@@ -212,11 +220,13 @@ for name, children in (("study", 30), ("evaluate", 150)):
 # %%
 values, roles = {}, ("home", "away", "federated")
 for name, children in (("evaluate", 30), ("evaluate_extra60", 90)):
-    told = json.loads((lesson.recorded(name) / "summary.json").read_text("utf-8"))["statistics"]
-    cells = {(cell["tested_on"], cell["role"]): cell["dsc"]["mean"] for cell in told["table"]}
-    for center in told["centers"]:
-        values[f"{center}, {children} children"] = {role: cells[center, role] for role in roles}
-    equal = {line["tested_on"]: len(line["equivalent"]) for line in told["home"]}
+    summary = json.loads((lesson.recorded(name) / "summary.json").read_text("utf-8"))
+    statistics = summary["statistics"]
+    table = statistics["table"]
+    dsc = {(line["tested_on"], line["role"]): line["dsc"]["mean"] for line in table}
+    for center in statistics["centers"]:
+        values[f"{center}, {children} children"] = {role: dsc[center, role] for role in roles}
+    equal = {line["tested_on"]: len(line["equivalent"]) for line in statistics["home"]}
     print(f"{children} children a hospital: federated as good as home in {equal} of 9 organs")
 chart = charts.table(dict(sorted(values.items())), title="mean DSC, 150 test children")
 figures.show(chart, "Mean DSC at home, away and federated, learned from 30 and 90 children.")

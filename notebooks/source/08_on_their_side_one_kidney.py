@@ -11,7 +11,7 @@
 # - call failures by their kind, and find the worst without leafing through every scan.
 
 # %%
-from pedseg.workbook import charts, evaluation_helpers, figures, lesson, scores
+from pedseg.workbook import charts, figures, lesson, scores
 
 lesson.setup()
 
@@ -29,7 +29,7 @@ from pedseg.phantoms.ct_scanner import scan_ct
 
 about = {"age_years": 3, "seed": 21, "tumor": "neuroblastoma", "side": "left"}
 children = {"on the back": Child(**about), "on the side": Child(**about, roll_deg=-75)}
-scans = {name: scan_ct(make_phantom(one), POLDER_PORTAL, seed=21) for name, one in children.items()}
+scans = {key: scan_ct(make_phantom(c), POLDER_PORTAL, seed=21) for key, c in children.items()}
 
 # %% [markdown]
 # > Two things change: gas rises to what is now the top, and the table touches another side. The organs of these
@@ -43,22 +43,22 @@ from dataclasses import replace
 
 import numpy as np
 
+from pedseg.evaluation.trained_models import find_weights, weight_files
 from pedseg.learning.inference import predict
 from pedseg.learning.training import load_network
 from pedseg.metrics import score_case
 from pedseg.organs import EVALUATED
 
 study = lesson.study()
-files = evaluation_helpers.weight_files(study)
-together, plan = load_network(files["federated"])
+together, plan = load_network(find_weights(study, "federated"))
 as_it_lies = replace(plan, orientation="none")
-drawn = {name: predict(together, ct, as_it_lies) for name, (ct, _) in scans.items()}
+predicted = {name: predict(together, ct, as_it_lies) for name, (ct, _) in scans.items()}
 
 # %% slide
 shown = ["Liver", "Spleen", "Kidney_L", "Kidney_R", "Bowel^Stomach"]
 level, pictures = figures.fullest(scans["on the back"][1].voxels, organs=shown), {}
 for name, (ct, truth) in scans.items():
-    pictures[name] = (ct, {"truth": truth.voxels, "prediction": drawn[name]})
+    pictures[name] = (ct, {"truth": truth.voxels, "prediction": predicted[name]})
 picture = figures.slices_figure(pictures, index=level, organs=shown, names=True)
 figures.show(picture, "A child on its back and on its side: truth solid, drawn dashed.")
 
@@ -80,10 +80,10 @@ figures.show(picture, "A child on its back and on its side: truth solid, drawn d
 # as (x, y). Answer in degrees from the x axis, between 0 and 180: an axis has no front end.
 
 # %% exercise
-from pedseg.learning.orientation import body
+from pedseg.learning.body_mask import coarse_body_mask
 
 ct, truth = scans["on the side"]
-mask, step = body(ct)  # the child without the table, in every so many voxels
+mask, step = coarse_body_mask(ct)  # the child without the table, in every so many voxels
 places_mm = np.argwhere(mask)[:, :2] * np.multiply(step, ct.spacing_mm)[:2]  # (voxels, 2)
 spreads, directions = np.linalg.eigh(np.cov(places_mm.T))
 first, second = directions.T
@@ -103,11 +103,12 @@ angle_deg = lesson.check("long axis", angle_deg, places_mm=places_mm)
 from pedseg.learning.orientation import to_supine, roll_deg
 
 print(f"by {angle_deg:.0f}° or {angle_deg - 180:.0f}°; the bones say: {roll_deg(ct):.0f}°")
-scans["on the side, turned first"] = ct, truth
-drawn["on the side, turned first"] = predict(together, ct, replace(plan, orientation="reorient"))
+reoriented = "on the side, turned first"
+scans[reoriented] = ct, truth
+predicted[reoriented] = predict(together, ct, replace(plan, orientation="reorient"))
 marks = {}
 for name, (ct, truth) in scans.items():
-    scored = score_case(truth.voxels, drawn[name], ct.spacing_mm, EVALUATED)
+    scored = score_case(truth.voxels, predicted[name], ct.spacing_mm, EVALUATED)
     marks[name] = {mark.organ: (mark.dsc, mark.dsc, mark.dsc) for mark in scored}
     print(f"{name}: mean DSC {np.mean([dsc for dsc, *_ in marks[name].values()]):.2f}")
 chart = charts.dots(marks, x="DSC of one child")
@@ -153,8 +154,8 @@ figures.show(picture, "The child on its back, and on its side, turned: gas lies 
 
 # %%
 center = "Polder"  # or "Neckar"
-costs = evaluation_helpers.costs(study)
-lying = scores.by_cause(costs, center, only="on the side")
+costs = scores.shift_costs(study)
+lying = scores.by_factor(costs, center, only="on the side")
 chart = charts.dots(lying, x="mean DSC lost", zero=True)
 figures.show(chart, "What lying on the side costs each model, turned first and as they lie.")
 
@@ -170,12 +171,12 @@ figures.show(chart, "What lying on the side costs each model, turned first and a
 # (Children who are drawn as they lie on their side are left out here: they would squeeze all others against zero.)
 
 # %% slide
-alone = scores.by_cause(costs, center, without="on the side; as they lie")
+alone = scores.by_factor(costs, center, without="on the side; as they lie")
 chart = charts.dots(alone, x="mean DSC lost", zero=True)
 figures.show(chart, f"What each cause alone costs each model in the children of {center}.")
 apart = lesson.recorded("single_phase")
-strict = scores.by_cause(evaluation_helpers.costs(apart), center)
-print({model: round(causes["contrast phase"][0], 3) for model, causes in strict.items()})
+strict = scores.by_factor(scores.shift_costs(apart), center)
+print({str(key): round(costs["contrast phase"][0], 3) for key, costs in strict.items()})
 
 # %% [markdown]
 # What a hospital has in its scans, its network learns, and be it in one child of four: both hospitals have both
@@ -193,12 +194,12 @@ print({model: round(causes["contrast phase"][0], 3) for model, causes in strict.
 # it something, too. Which share of the whole drop is that?
 
 # %% exercise
-from pedseg.evaluation.results import read_rows
+from pedseg.evaluation.results import ModelKey, Results, read_rows
 
-rows = read_rows(study / "cases.csv")
-means = scores.means(rows)["Polder alone"]
+rows, polder_alone = read_rows(study / "cases.csv"), ModelKey("local", "Polder")
+means = scores.means(rows)[polder_alone]
 drop = means["Polder"] - means["Neckar"]
-cost, *interval = scores.by_cause(costs, "Polder")["Polder alone"]["contrast phase"]
+cost, *interval = scores.by_factor(costs, "Polder")[polder_alone]["contrast phase"]
 print(f"the whole drop: {drop:.3f}; the contrast phase alone: {cost:.3f}")
 share = cost / drop  # answer
 share = lesson.check("explained share", share, cost=cost, drop=drop)
@@ -217,13 +218,15 @@ print(f"{share:.2f} of the drop")
 # over all seeds of the study. In brackets: the interval in which the share would probably lie for other children.
 
 # %%
-from pedseg.evaluation.statistics import story
+import pandas as pd
 
-strict = story(read_rows(apart / "cases.csv.xz"))
-tables = {"in both phases": story(rows), "in its own phase only": strict}
-found = {text: scores.kidneys(told["kidneys"]) for text, told in tables.items()}
-lines = [{"each scans": text, **line} for text, group in found.items() for line in group]
-scores.shown(lines, "Where a kidney is gone, and where it is not")
+from pedseg.evaluation.statistics import kidney_detection
+
+strict = read_rows(apart / "cases.csv.xz")
+studies = {"in both phases": rows, "in its own phase only": strict}
+tables = {text: scores.kidneys(kidney_detection(Results(r))) for text, r in studies.items()}
+table = pd.concat(tables, names=["each scans"]).reset_index("each scans")
+scores.shown(table, "Where a kidney is gone, and where it is not")
 
 # %% [markdown]
 # **Before you choose the best network:** read the last column, too. In the upper half every network finds the kidneys
@@ -237,12 +240,12 @@ scores.shown(lines, "Where a kidney is gone, and where it is not")
 
 # %% slide
 from pedseg.organs import organ
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 
 polder, neckar = lesson.samples()
 gone = next(case for case in neckar.cases if "Kidney_R" in case.absent)
 ct, truth = load_image(gone), load_labels(neckar, gone).voxels
-local, _ = load_network(files["Polder alone"])
+local, _ = load_network(find_weights(study, "local", "Polder"))
 networks = {"federated": together, "Polder alone": local}
 bare = replace(plan, min_component_ml={})  # every piece stays
 raw = {name: predict(network, ct, bare) for name, network in networks.items()}
@@ -270,8 +273,7 @@ def pieces_ml(voxels, name, ct):
 
 
 volumes_ml = pieces_ml(raw["federated"], "Kidney_R", ct)
-there = [row for row in rows if row["organ"] == "Kidney_R" and row["present"] == "1"]
-mean_ml = np.mean([float(row["volume_ml"]) for row in there])
+mean_ml = rows[(rows["organ"] == "Kidney_R") & rows["present"]]["volume_ml"].mean()
 print("pieces in mL:", *np.round(volumes_ml, 2), "- mean right kidney:", round(mean_ml))
 stay = np.count_nonzero(volumes_ml >= mean_ml / 10)  # answer
 stay = lesson.check("pieces that stay", stay, volumes_ml=volumes_ml, mean_ml=mean_ml)
@@ -285,16 +287,19 @@ stay = lesson.check("pieces that stay", stay, volumes_ml=volumes_ml, mean_ml=mea
 # take larger ones, too. Here are all six sample children, drawn by Polder's network, under one limit after the other.
 
 # %%
+from pedseg.evaluation.scoring import find_misplaced, load_labeled_scans
+
 sides, lines = [], []  # of each child and side: is the kidney gone, and which pieces were drawn
-for case, scan, voxels in evaluation_helpers.drawings(local, bare, (polder, neckar)):
+for child in lesson.progress(load_labeled_scans(polder, neckar), text="children"):
+    voxels = predict(local, child.image, bare)
     for name in ("Kidney_L", "Kidney_R"):
-        sides.append((name in case.absent, pieces_ml(voxels, name, scan)))
+        sides.append((name in child.record.absent, pieces_ml(voxels, name, child.image)))
 for share in (0, 0.1, 0.25, 0.5, 1):
     kept = [(gone, ml[ml >= share * mean_ml].sum()) for gone, ml in sides]
     false_ml = sum(ml for gone, ml in kept if gone)
-    found = [ml > 0 for gone, ml in kept if not gone]
+    detected = [ml > 0 for gone, ml in kept if not gone]
     line = {"limit": f"{share:.0%} of the mean", "false kidney (mL)": round(false_ml, 1)}
-    lines.append(line | {"true kidneys left": f"{sum(found)} of {len(found)}"})
+    lines.append(line | {"true kidneys left": f"{sum(detected)} of {len(detected)}"})
 scores.shown(lines, "Polder's network in six children")
 
 # %% [markdown]
@@ -320,9 +325,13 @@ scores.shown(lines, "Polder's network in six children")
 # One contour may fail in more than one way.
 
 # %%
-here = evaluation_helpers.failures((polder, neckar), study)  # the six sample children, drawn now
-found = evaluation_helpers.recorded_failures(study) or here
-scores.shown(scores.kinds(found), "How often, by network")
+from pedseg.evaluation.failures import read_failures, worst
+
+files = weight_files(study)
+test_children = lesson.progress(load_labeled_scans(polder, neckar), text="children")
+here = find_misplaced(files, test_children)  # the six sample children, predicted now
+failures = read_failures(study) or here
+scores.shown(scores.kinds(failures), "How often, by network")
 
 # %% [markdown]
 # A count by kind says more than a mean DSC. A network that swaps has a problem with sides, one that leaks has one with
@@ -330,9 +339,7 @@ scores.shown(scores.kinds(found), "How often, by network")
 # and makes such an error likely. It is a suspicion, not a proof.
 
 # %%
-from pedseg.evaluation.failures import worst
-
-scores.shown(scores.sentences(worst(found, 6)), "The worst failures")
+scores.shown(scores.sentences(worst(failures, 6)), "The worst failures")
 
 # %% [markdown]
 # Every failure carries the **voxel** where it is worst, so nobody has to search. Here is the worst one among the sample
@@ -345,8 +352,9 @@ home = polder if failure.tested_on == "Polder" else neckar
 case = next(case for case in home.cases if case.name == failure.case)
 scan = load_image(case)
 view = {"truth": load_labels(home, case).voxels, "organs": [failure.organ]}
-view["prediction"] = evaluation_helpers.Contours(scan, files)[scores.title(failure.model_key)]
-lesson.say(failure.sentence)
+network, own_plan = load_network(files[failure.model_key])
+view["prediction"] = predict(network, scan, own_plan)
+lesson.show_message(failure.sentence)
 picture = figures.planes_figure(scan, failure.voxel, **view)
 figures.show(picture, f"Three planes through the place. {failure.sentence}")
 

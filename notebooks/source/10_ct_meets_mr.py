@@ -10,7 +10,7 @@
 # - judge from a table whether a CT hospital and an MR hospital should learn together.
 
 # %%
-from pedseg.workbook import charts, figures, lesson, scores
+from pedseg.workbook import charts, figures, lesson, scores, voxel_figures
 
 lesson.setup()
 
@@ -22,7 +22,8 @@ lesson.setup()
 
 # %%
 from pedseg.phantoms.centers import POLDER_PORTAL
-from pedseg.phantoms.mr_scanner import RELAXATION, T1W_3T, T2W_1_5T, Tissue, scan_mr
+from pedseg.phantoms.mr_scanner import RELAXATION, T1W_3T, T2W_1_5T, scan_mr
+from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.phantom import Child, make_phantom
 from pedseg.phantoms.ct_scanner import scan_ct
 
@@ -31,7 +32,7 @@ ct, truth = scan_ct(child, POLDER_PORTAL, seed=8)
 scans = {"CT, portal venous": (ct, truth)}
 for protocol in (T2W_1_5T, T1W_3T):
     mr, labels = scan_mr(child, protocol, seed=8)
-    scans[f"MR, {protocol.name}"] = (figures.as_shown(mr), labels)
+    scans[f"MR, {protocol.name}"] = (figures.rescale_to_window(mr), labels)
 
 # %% slide
 shown = ["Liver", "Spleen", "Kidney_L", "Kidney_R", "Gallbladder"]
@@ -94,22 +95,22 @@ for protocol in (T2W_1_5T, T1W_3T):
 # %%
 from dataclasses import replace
 
-from pedseg.learning.augmentation import inside_of, with_gin
+from pedseg.learning.augmentation import body_of, random_gin
 from pedseg.learning.preprocessing import prepare
 from pedseg.learning.training import load_weights
+from pedseg.evaluation.trained_models import find_weights
 
-study = lesson.study()
-_, ct_plan, _ = load_weights(sorted(study.rglob("seed0_federated.safetensors"))[0])
+_, ct_plan, _ = load_weights(find_weights(lesson.study(), "federated"))
 by_body = {"intensity": "body", "clip_hu": (-3, 3), "mean_hu": 0, "sd_hu": 1}
 plan = replace(ct_plan, **by_body, orientation="none")
 case = prepare(ct, plan, truth)
 looks = {"the scan": case.image}
 for seed in (1, 5, 7, 10, 11):
-    looks[f"chance {seed}"] = with_gin(case.image, replace(plan, gin=1), seed)
+    looks[f"chance {seed}"] = random_gin(case.image, replace(plan, gin_probability=1), seed)
 
 # %% slide
 level = figures.fullest(case.labels)
-picture = charts.strip(looks, plan.spacing_mm, index=level, alike=False)
+picture = voxel_figures.patches(looks, plan.spacing_mm, index=level, same_scale=False)
 figures.show(picture, "One CT slice as prepared, and under five sets of random convolutions.")
 
 # %% [markdown]
@@ -125,7 +126,7 @@ figures.show(picture, "One CT slice as prepared, and under five sets of random c
 
 # %% exercise
 usual = prepare(ct, ct_plan).image
-inside = inside_of(usual, ct_plan)
+inside = body_of(usual, ct_plan)
 share = np.sum(usual[~inside] ** 2) / np.sum(usual**2)  # answer
 share = lesson.check("share of air", share, image=usual, inside=inside)
 
@@ -145,7 +146,7 @@ for seed in (1, 3):
 for name, voxels in changed.items():
     strength = np.sqrt(np.mean(voxels[inside] ** 2))
     print(f"{name:>15}: the body's root mean square is {strength:.2f}")
-picture = charts.strip(changed, ct_plan.spacing_mm, index=level)
+picture = voxel_figures.patches(changed, ct_plan.spacing_mm, index=level)
 figures.show(picture, "GIN with and without air in its norm.")
 
 # %% [markdown]
@@ -162,7 +163,7 @@ for name, shared in (("its own", False), ("shared", True)):
     first, second = gin(twice, seed=12, inside=bodies, shared=shared)[:, 0]
     views |= {f"{name}, 1st": first, f"{name}, 2nd": second}
 views = {"the scan": case.image, **views}
-picture = charts.strip(views, plan.spacing_mm, index=level, alike=False)
+picture = voxel_figures.patches(views, plan.spacing_mm, index=level, same_scale=False)
 figures.show(picture, "The same scan twice in a batch, with kernels of its own and shared.")
 
 # %% [markdown]
@@ -198,7 +199,7 @@ from pedseg.evaluation import fedgin
 
 children = lesson.budget(6, test=3)  # of each hospital
 few = fedgin.Size((("limited-1:1", (children, children)),), validation=1, test=3)
-short = fedgin.settings_of(seeds=1, rounds=3, steps=lesson.budget(30, test=1))
+short = fedgin.fedgin_config(seeds=1, rounds=3, local_steps=lesson.budget(30, test=1))
 here = lesson.runs() / f"fedgin-{lesson.size()}"
 lesson.follow(fedgin.run_fedgin(here, short, data=here / "data", size=few))
 live = json.loads((here / "summary.json").read_text("utf-8"))
@@ -212,10 +213,10 @@ figures.show(chart, "The live experiment: mean DSC by model and way of scanning.
 
 # %% slide
 recorded = lesson.recorded("fedgin")
-told = json.loads((recorded / "summary.json").read_text("utf-8")) if recorded else live
+summary = json.loads((recorded / "summary.json").read_text("utf-8")) if recorded else live
 scenario = "limited-1:1"  # or "limited-1:2", "limited-1:5", "complete"
-print(f"{told['seconds']['total']['cpu'] / 60:.0f} minutes of one processor core")
-chart = charts.table(scores.by_scenario(told["means"], scenario), title=scenario)
+print(f"{summary['seconds']['total']['cpu'] / 60:.0f} minutes of one processor core")
+chart = charts.table(scores.by_scenario(summary["means"], scenario), title=scenario)
 figures.show(chart, "The recorded experiment: mean DSC by model and way of scanning.")
 
 # %% [markdown]
@@ -233,8 +234,8 @@ figures.show(chart, "The recorded experiment: mean DSC by model and way of scann
 
 # %%
 unseen = "Fjord T1w 3 T"  # or "Fjord", "Polder", "Polder plain"
-lines = scores.gains(told["gains"], scenario, unseen)
-values = {f"{unseen}: with GIN, less without": lines}
+lines = scores.gains(summary["gains"], scenario, unseen)
+values = {f"{unseen}: with GIN minus without": lines}
 chart = charts.dots(values, x="difference in DSC", zero=True)
 figures.show(chart, "What GIN changes in each organ, with its interval over patients.")
 
@@ -277,7 +278,7 @@ values = {
     f"{steps} steps": scores.overall(result["overall"], "complete", organs)
     for steps, result in ((2000, shorter), (8000, longer))
 }
-chart = charts.dots(values, x="with GIN, less without: difference in DSC", zero=True)
+chart = charts.dots(values, x="with GIN minus without: difference in DSC", zero=True)
 figures.show(chart, "What GIN changes in each way of scanning after 2000 and 8000 steps.")
 
 # %% [markdown]

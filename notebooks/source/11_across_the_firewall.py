@@ -25,15 +25,31 @@ lesson.setup()
 # would on an afternoon: put a file, look whether its name is in the listing, read it.
 
 # %%
+import shutil
+
 import numpy as np
 
-from pedseg.federation.mailbox.naive import NaiveMailbox
-
+folder = lesson.runs() / "naive"
+shutil.rmtree(folder, ignore_errors=True)
+folder.mkdir(parents=True)
 weights = {"kernel": np.linspace(-0.5, 0.5, 9), "bias": np.array([0.25])}
-naive = NaiveMailbox(lesson.runs() / "naive", {name: a.shape for name, a in weights.items()})
-naive.put("round1_Polder", weights)
-print(naive.names(), naive.is_there("round1_Polder"))
-print(naive.get("round1_Polder")["kernel"])
+
+
+# %%
+def put(name, weights, arrived=1.0):  # `arrived`: the fraction that has been transmitted so far
+    raw = np.concatenate([weights["kernel"], weights["bias"]]).astype("<f4").tobytes()
+    (folder / name).write_bytes(raw[: int(len(raw) * arrived)])
+
+
+def get(name):  # what has not arrived is read as zeros, as from a file whose space was reserved
+    raw = (folder / name).read_bytes()
+    values = np.frombuffer(raw + bytes(40 - len(raw)), "<f4")
+    return {"kernel": values[:9], "bias": values[9:]}
+
+
+put("round1_Polder", weights)
+print([file.name for file in folder.iterdir()])
+print(get("round1_Polder")["kernel"])
 
 # %% [markdown]
 # It works. Now we break it.
@@ -42,9 +58,9 @@ print(naive.get("round1_Polder")["kernel"])
 # second. Here 60 per cent have arrived:
 
 # %%
-naive.put("round1_Neckar", weights, arrived=0.6)
-print("is it there?", naive.is_there("round1_Neckar"))
-print(naive.get("round1_Neckar"))
+put("round1_Neckar", weights, arrived=0.6)
+print("is it there?", (folder / "round1_Neckar").exists())
+print(get("round1_Neckar"))
 
 # %% [markdown]
 # Nobody complained. Four of ten weights are zeros, and will be averaged in.
@@ -53,9 +69,9 @@ print(naive.get("round1_Neckar"))
 # **Three: another hospital's file.** The same, with the other one's.
 
 # %%
-naive.copy("round1_Polder", "round2_Polder")
-naive.copy("round1_Polder", "round2_Neckar")
-polder, neckar = naive.get("round2_Polder"), naive.get("round2_Neckar")
+shutil.copy(folder / "round1_Polder", folder / "round2_Polder")
+shutil.copy(folder / "round1_Polder", folder / "round2_Neckar")
+polder, neckar = get("round2_Polder"), get("round2_Neckar")
 same = np.array_equal(polder["kernel"], neckar["kernel"])
 print("two hospitals with the same update, from the last round:", same)
 
@@ -74,15 +90,18 @@ flipped = lesson.check("flipped bit", flipped, weight=0.25, bit=30)
 # A quarter becomes 85 followed by 36 zeros. One such weight in one hospital's update, and the mean is as large.
 
 # %%
-naive.flip("round1_Polder", byte=-1)
-print(naive.get("round1_Polder")["bias"])
+raw = bytearray((folder / "round1_Polder").read_bytes())
+raw[-1] ^= 1 << 6  # bit 30 of the last weight
+(folder / "round1_Polder").write_bytes(raw)
+print(get("round1_Polder")["bias"])
 
 # %% [markdown]
 # **Five: the server forgets.** Then a program that waits for a name waits for ever, or stops with a page of red text.
 
 # %%
-naive.lose()
-print(naive.names(), naive.is_there("round1_Polder"))
+for file in folder.iterdir():
+    file.unlink()
+print([file.name for file in folder.iterdir()])
 
 # %% [markdown]
 # ## What a message needs
@@ -92,7 +111,7 @@ print(naive.names(), naive.is_there("round1_Polder"))
 # | half a file | it gets its name when it is whole, and not before |
 # | changed, by whomever | a **signature** over every byte: only the author can make it, everybody can check it |
 # | read by strangers | a **seal**: only the receiver can open it |
-# | old, or for another round | run, round and question stand in what is signed |
+# | old, or for another round | run, round and request stand in what is signed |
 # | another hospital's | so do the sender and the receiver |
 # | lost | the author keeps a copy, and puts it back |
 #
@@ -119,18 +138,18 @@ found_by = lesson.check("what finds a swap", found_by)
 # %% [markdown]
 # ## The safe mailbox, one move at a time
 #
-# Here are a coordinator, Polder, Neckar and a real mailbox, on the table. In place of training, a hospital adds a
-# number to every weight: Polder 1, Neckar 2. The coordinator asks, the hospitals look in, the coordinator looks in.
+# Here are a coordinator, Polder, Neckar and a real mailbox. In place of training, a hospital adds a number to every
+# weight: Polder 1, Neckar 2. The coordinator sends, the hospitals poll, the coordinator receives.
 
 # %%
-from pedseg.federation.mailbox.demo import Demo
+from mailbox_demo import Demo  # the file beside this notebook
 
-table = Demo(lesson.runs() / "table")
-table.ask(1, weights)
-table.rotate_axial()
-for file in sorted(table.box.rglob("*.0")):
-    print(f"{file.stat().st_size:5} bytes  {file.relative_to(table.box)}")
-print({name: answer["bias"] for name, answer in table.answers().items()})
+demo = Demo(lesson.runs() / "demo")
+demo.send(1, weights)
+demo.poll()
+for file in sorted(demo.box.rglob("*.0")):
+    print(f"{file.stat().st_size:5} bytes  {file.relative_to(demo.box)}")
+print({name: reply["bias"] for name, reply in demo.receive().items()})
 
 # %% [markdown]
 # **Question.** How many objects does a round with ten hospitals bring?
@@ -140,23 +159,21 @@ objects = 2 * 10 + 1  # answer
 objects = lesson.check("objects a round", objects, centers=10)
 
 # %% [markdown] answer
-# A question and an answer for each, and the model once for all: it is encrypted under a key of its own, and that key
-# travels in the sealed questions. So each hospital downloads the model once a round and uploads it once.
+# A request and a reply for each, and the model once for all: it is encrypted under a key of its own, and that key
+# travels in the sealed requests. So each hospital downloads the model once a round and uploads it once.
 
 # %% [markdown]
 # Now the same five ways, in the second round. Polder's answer is cut in half, and Neckar's is replaced by the one of
 # the first round:
 
 # %%
-from pedseg.federation.mailbox.naive import flip
-
-table.ask(2, weights)
-table.rotate_axial()
-polder, neckar = table.answer("Polder", 2), table.answer("Neckar", 2)
+demo.send(2, weights)
+demo.poll()
+polder, neckar = demo.reply("Polder", 2), demo.reply("Neckar", 2)
 polder.write_bytes(polder.read_bytes()[:400])
-neckar.write_bytes(table.answer("Neckar", 1).read_bytes())
-print("let in:", list(table.answers()))
-for problem in table.grid.refused:
+neckar.write_bytes(demo.reply("Neckar", 1).read_bytes())
+print("let in:", list(demo.receive()))
+for problem in demo.grid.refused:
     print(problem.code, "·", problem.problem)
 
 # %% [markdown]
@@ -164,27 +181,30 @@ for problem in table.grid.refused:
 # wrote, and write again, under the next number:
 
 # %%
-table.look_again()
-table.rotate_axial()
-print("let in:", list(table.answers()))
+demo.repair()
+demo.poll()
+print("let in:", list(demo.receive()))
 
 # %% [markdown]
-# In round 3, one bit of the model flips, Polder gets Neckar's question, and then the server forgets everything.
+# In round 3, one bit of the model flips, Polder gets Neckar's request, and then the server forgets everything.
 
 # %%
-table.ask(3, {name: array / 2 for name, array in weights.items()})
-flip(table.files("weights")[-1], byte=50)
-table.question("Polder", 3).write_bytes(table.question("Neckar", 3).read_bytes())
-for problem in table.rotate_axial():
+demo.send(3, {name: array / 2 for name, array in weights.items()})
+model = demo.files("weights")[-1]
+raw = bytearray(model.read_bytes())
+raw[50] ^= 1 << 6
+model.write_bytes(raw)
+demo.request("Polder", 3).write_bytes(demo.request("Neckar", 3).read_bytes())
+for problem in demo.poll():
     print(problem.code, "·", problem.problem)
-table.lose()
-table.look_again()
-table.rotate_axial()
-print("let in:", list(table.answers()))
+demo.delete_all()
+demo.repair()
+demo.poll()
+print("let in:", list(demo.receive()))
 
 # %% [markdown]
-# The same holds when a program dies: question and answer have names that follow from their content, an answer is kept
-# on disk together with the memory of its author, and whoever comes up again goes on where it was. In the tests of this
+# The same holds when a program dies: request and reply have names that follow from their content, a reply is kept
+# on disk together with the state of its author, and whoever comes up again goes on where it was. In the tests of this
 # workbook, coordinator, hospitals and server are killed at random moments, over and over; the final network is the
 # same every time, to the last bit.
 #
@@ -198,28 +218,26 @@ print("let in:", list(table.answers()))
 
 # %%
 from pedseg.federation import transports
-from pedseg.federation.apps import client_app, federate
-from pedseg.federation.in_process import InProcessGrid
+from pedseg.federation.config import FederationConfig
 
-data, steps = lesson.centers()[0].folder.parent, lesson.budget(10, test=2)
-run_config = {"data": str(data), "rounds": 2, "steps-per-round": steps, "seed": 0}
-grid = InProcessGrid(client_app, [{}, {}], run_config, workers=1)
-here = list(lesson.progress(federate(grid, run_config), 2, "in one program"))
-short = {"rounds": 2, "steps": steps, "seed": 0}
-played = transports.federate(data, lesson.runs() / "across", transport="mailbox", **short)
-there = list(lesson.progress(played, 2, "through a mailbox"))
+short = {"rounds": 2, "local_steps": lesson.budget(10, test=2), "seed": 0}
+short["data"] = lesson.centers()[0].folder.parent
+config = FederationConfig(**short, out=lesson.runs() / "in_process")
+here = list(lesson.progress(transports.federate(config), 2, "in one program"))
+config = FederationConfig(**short, out=lesson.runs() / "across")
+there = list(lesson.progress(transports.federate(config, "mailbox"), 2, "through a mailbox"))
 print("in one program:   ", here[-1].sha256)
 print("through a mailbox:", there[-1].sha256)
 
 # %% [markdown]
-# What did Polder send? Its **ledger** has noted every answer: a description of its children in numbers, and then an
+# What did Polder send? Its **disclosure log** lists every reply: a fingerprint of its children in numbers, and then an
 # update each round.
 
 # %%
-from pedseg.federation.privacy.disclosure_log import DisclosureLog
+from pedseg.federation.privacy.disclosure_log import FILE, DisclosureLog
 
-disclosure_log = DisclosureLog(lesson.runs() / "across" / "mailbox" / "Polder" / "ledger.tsv").entries()
-sent = {f"round {one.round}, {one.kind}": one.sent_bytes / 1e6 for one in disclosure_log}
+entries = DisclosureLog(config.out / "mailbox" / "Polder" / FILE).entries()
+sent = {f"round {row.round}, {row.message_type}": row.sent_bytes / 1e6 for row in entries}
 alt = "Megabytes sent: " + ", ".join(f"{name} {value:.2f}" for name, value in sent.items())
 figures.show(charts.bars(sent, x="megabytes sent"), alt)
 
@@ -235,7 +253,7 @@ figures.show(charts.bars(sent, x="megabytes sent"), alt)
 # coordinator  flwr supernode register polder.pub --name Polder
 # hospital     flower-supernode --root-certificates ca.crt --superlink coordinator.example:443 \
 #                  --auth-supernode-private-key polder --node-config 'partition-id=0 data-dir="Dataset901_Polder"'
-# coordinator  flwr run . consortium --stream --run-config 'rounds=10 centers=2'
+# coordinator  flwr run . consortium --stream --run-config 'rounds=10'
 # ```
 #
 # `pedseg federate --transport superlink` rehearses all of it on one machine, certificates and keys included. It
@@ -253,8 +271,8 @@ summary = json.loads((recorded / "summary.json").read_text())
 print("over the SuperLink:         ", summary["sha256"][-1], f"({summary['seconds']} seconds)")
 print("in one program, that machine:", summary["sha256_in_process"][-1])
 print("in one program, here:        ", here[-1].sha256)
-for one in DisclosureLog(recorded / "Polder.tsv").entries():
-    print(f"Polder sent in round {one.round}: {one.kind:18} {one.sent_bytes:9,} bytes")
+for row in DisclosureLog(recorded / "Polder.tsv").entries():
+    print(f"Polder sent in round {row.round}: {row.message_type:18} {row.sent_bytes:9,} bytes")
 
 # %% [markdown]
 # On one machine the two are the same to the last bit. Whether this machine comes to them, too, depends on its

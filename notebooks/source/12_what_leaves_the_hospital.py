@@ -4,35 +4,36 @@
 # *35 minutes · students, clinicians, researchers · the computer works for about two of them*
 #
 # **You will be able to**
-# - read the ledger of everything that left a hospital, byte by byte,
+# - read the disclosure log of everything that left a hospital, byte by byte,
 # - show what one unprotected update can give away about one child,
 # - say what clipping and noise promise, and why two hospitals cannot afford them,
 # - hide every single update behind masks that vanish in the sum, and say what this does not solve.
 
 # %%
-from pedseg.workbook import charts, evaluation_helpers, figures, lesson
+from pedseg.workbook import charts, figures, lesson
 
 lesson.setup()
 
 # %% [markdown]
-# ## The ledger
+# ## The disclosure log
 #
 # "No scan leaves the hospital" is true, and it is not an answer to the question what *does* leave it. A federation
-# through a mailbox (notebook 11) keeps a **ledger** at each hospital: every answer, and its bytes by what they are.
-# Here are two short rounds, and Polder's ledger after them.
+# through a mailbox (notebook 11) keeps a **disclosure log** at each hospital: every reply, and its bytes by kind.
+# Here are two short rounds, and Polder's log after them.
 
 # %%
 from pedseg.federation import transports
-from pedseg.federation.privacy.disclosure_log import DisclosureLog
+from pedseg.federation.config import FederationConfig
+from pedseg.federation.privacy.disclosure_log import FILE, DisclosureLog
 
-data, out = lesson.centers()[0].folder.parent, lesson.runs() / "ledger"
-short = {"rounds": 2, "steps": lesson.budget(10, test=2)}
-played = transports.federate(data, out, transport="mailbox", **short)
-rounds = list(lesson.progress(played, short["rounds"], "federation"))
-disclosure_log = DisclosureLog(out / "mailbox" / "Polder" / "ledger.tsv").entries()
-for one in disclosure_log:
-    content = one.weights_bytes, one.metrics_bytes, one.text_bytes
-    print(f"round {one.round}  {one.kind:18}", *content)
+data, out = lesson.centers()[0].folder.parent, lesson.runs() / "disclosure"
+config = FederationConfig(data=data, out=out, rounds=2, local_steps=lesson.budget(10, test=2))
+federation = transports.federate(config, "mailbox")
+rounds = list(lesson.progress(federation, config.rounds, "federation"))
+entries = DisclosureLog(out / "mailbox" / "Polder" / FILE).entries()
+for entry in entries:
+    content = entry.weights_bytes, entry.metrics_bytes, entry.text_bytes
+    print(f"round {entry.round}  {entry.message_type:18}", *content)
 
 # %% [markdown]
 # The three columns are weights, numbers beside them, and text. The first answer is the fingerprint of notebook 03:
@@ -42,8 +43,8 @@ for one in disclosure_log:
 # **Question.** Which share of all content is weights?
 
 # %% exercise
-weights = sum(one.weights_bytes for one in disclosure_log)
-everything = weights + sum(one.metrics_bytes + one.text_bytes for one in disclosure_log)
+weights = sum(entry.weights_bytes for entry in entries)
+everything = weights + sum(entry.metrics_bytes + entry.text_bytes for entry in entries)
 share = weights / everything  # answer
 share = lesson.check("share of the weights", share, weights=weights, everything=everything)
 
@@ -58,10 +59,11 @@ share = lesson.check("share of the weights", share, weights=weights, everything=
 # it. The child that was trained on has lost a kidney to its tumor. We do not know which one.
 
 # %%
+from pedseg.evaluation.trained_models import find_weights
 from pedseg.learning.network import build, get_weights, set_weights
 from pedseg.learning.training import load_cases, load_weights, train
 
-before, plan, _ = load_weights(evaluation_helpers.weight_files(lesson.study())["federated"])
+before, plan, _ = load_weights(find_weights(lesson.study(), "federated"))
 
 
 def update_of(child, hospital):
@@ -75,19 +77,20 @@ def update_of(child, hospital):
 
 
 # %%
-from pedseg.federation.privacy.attribute_inference import compared, drawn_ml
-from pedseg.datasets.reading import load_image
+from attribute_inference import predicted_volumes_ml, volume_ratios  # beside this notebook
+
+from pedseg.datasets.loading import load_image
 
 kidneys = {"Kidney_L", "Kidney_R"}
 home, own = lesson.centers()[0], lesson.samples()[0]
 whole = next(c for c in own.split("test") if not kidneys & set(c.absent))
 scan = load_image(whole)
-first = drawn_ml(before, plan, scan, sorted(kidneys))
+first = predicted_volumes_ml(before, plan, scan, sorted(kidneys))
 operated = [c for c in home.split("train") if len(kidneys & set(c.absent)) == 1]
 victim = operated[0]
 update = update_of(victim, home)
-then = drawn_ml(update, plan, scan, sorted(kidneys))
-ratios = compared(then, first) or dict.fromkeys(kidneys, 1)
+then = predicted_volumes_ml(update, plan, scan, sorted(kidneys))
+ratios = volume_ratios(then, first) or dict.fromkeys(kidneys, 1)
 print({name: f"{ratio:.0%} of what was drawn before" for name, ratio in ratios.items()})
 
 # %% [markdown]
@@ -123,8 +126,8 @@ figures.show(charts.bars(ratios, x="drawn after the update, as a share of before
 from pedseg.federation.privacy.differential_privacy import epsilon
 
 for noise in (0.5, 2, 10, 40):
-    told = [f"{rounds:3} rounds: ε = {epsilon(noise, rounds):8.2f}" for rounds in (1, 10)]
-    print(f"noise {noise:>4} ×  ", "   ".join(told))
+    promises = [f"{rounds:3} rounds: ε = {epsilon(noise, rounds):8.2f}" for rounds in (1, 10)]
+    print(f"noise {noise:>4} ×  ", "   ".join(promises))
 
 # %% [markdown]
 # Every round tells a little more, so ε grows with the rounds.
@@ -146,8 +149,8 @@ factor = lesson.check("noise for more rounds", factor, rounds=10, more=40)
 # %%
 import numpy as np
 
-from pedseg.federation.averaging import update_norm
-from pedseg.federation.privacy.differential_privacy import noisy
+from pedseg.federation.privacy.differential_privacy import add_noise
+from pedseg.federation.update_validation import update_norm
 from pedseg.learning.inference import mean_dice
 
 watched = load_cases(home, home.split("validation")[: lesson.budget(2, test=1)], plan)
@@ -155,9 +158,10 @@ length, rng = update_norm(update, before), np.random.default_rng(0)
 
 
 def dice_with(noise, hospitals):
-    how = {"largest": length, "noise": noise, "rng": rng}
-    sent = [noisy(update, before, **how) for _ in range(hospitals)]
-    network, mean = build(plan), {n: np.mean([one[n] for one in sent], axis=0) for n in before}
+    how = {"clipping_norm": length, "noise_multiplier": noise, "rng": rng}
+    sent = [add_noise(update, before, **how) for _ in range(hospitals)]
+    mean = {name: np.mean([part[name] for part in sent], axis=0) for name in before}
+    network = build(plan)
     set_weights(network, mean)
     return mean_dice(network, watched, plan)
 
@@ -179,12 +183,11 @@ figures.show(chart, "Mean DSC of the averaged network by noise, for 2, 5 and 20 
 # makes them again, with `pedseg federate --clipping-norm … --noise-multiplier …` for your own scans).
 
 # %%
-import csv
+import pandas as pd
 
 from pedseg.workbook import scores
 
-with (lesson.recorded("noise") / "noise.csv").open() as table:
-    by_noise, labels = scores.by_noise(csv.DictReader(table))
+by_noise, labels = scores.by_noise(pd.read_csv(lesson.recorded("noise") / "noise.csv"))
 chart = charts.by_level(by_noise, labels, x=x, y="mean DSC of seven organs")
 means = {n: {z: round(np.mean(v), 2) for z, v in line.items()} for n, line in by_noise.items()}
 figures.show(chart, f"Mean DSC after whole trainings by hospitals and noise: {means}.")
@@ -215,16 +218,17 @@ pairs = lesson.check("pairs of masks", pairs, centers=5)
 
 # %%
 from pedseg.federation.keys import make_keys
-from pedseg.federation.privacy.secure_aggregation import masked, unmasked
+from pedseg.federation.privacy.secure_aggregation import mask_update, sum_masked
 
 names = ("Polder", "Neckar", "Fjord")
 keys = {name: make_keys(name) for name in names}
 members = [keys[name].member for name in names]
 changes = {name: {"w": np.full(4, 0.1 * place)} for place, name in enumerate(names, start=1)}
-hidden = {name: masked(changes[name], 1 / 3, keys[name], members, "round 1") for name in names}
+context = members, "round 1"
+hidden = {name: mask_update(changes[name], 1 / 3, keys[name], *context) for name in names}
 for name in names:
     print(f"{name:>7} sends {hidden[name]['w']}")
-print("the sum says", unmasked(hidden, names, "round 1")["w"])
+print("the sum says", sum_masked(hidden, names, "round 1")["w"])
 
 # %% [markdown]
 # What each hospital sends is random to everybody else; the sum is the mean of 0.1, 0.2 and 0.3, to a millionth. Four
@@ -249,8 +253,8 @@ print("the sum says", unmasked(hidden, names, "round 1")["w"])
 # - What leaves is weights. Weights can tell: which kidney is gone, by a scan that has nothing to do with the child.
 # - Seals keep strangers out, not those who may read.
 # - Noise protects, and its price for few hospitals is the network. Masks cost nothing in quality, and need three.
-# - The plainest protection: many children in a round, updates only to people bound by contract, and a ledger that can
-#   be read.
+# - The plainest protection: many children in a round, updates only to people bound by contract, and a disclosure
+#   log that can be read.
 
 # %%
 lesson.finish()

@@ -12,15 +12,17 @@
 # folder of your own in her place whenever you like. Nothing leaves this computer.
 
 # %%
-from pedseg.dicom import ct_series, deidentification, dicom_files, exporting, example_patient, rtstruct
-from pedseg.datasets.reading import load_image, load_labels
-from pedseg.workbook import evaluation_helpers, figures, lesson
+from pedseg.dicom import ct_series, deidentification, dicom_files
+from pedseg.dicom import example_patient, exporting, rtstruct
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.workbook import figures, lesson
 
 lesson.setup()
 dataset = lesson.samples()[0]
 child = dataset.cases[0]
 truth = load_labels(dataset, child)
-folder = example_patient.hand_over(lesson.runs() / "archive", load_image(child), truth)
+archive = lesson.runs() / "archive"
+folder = example_patient.write_example_patient(archive, load_image(child), truth)
 print(folder.name)
 
 # %% [markdown]
@@ -31,10 +33,10 @@ print(folder.name)
 # %%
 from collections import Counter
 
-files, broken = dicom_files.open_folder(folder)
+files, broken = dicom_files.find_dicom_files(folder)
 print(Counter(file.kind for file in files))
-series = ct_series.group(files)
-print(*ct_series.table(series), sep="\n")
+series = ct_series.group_series(files)
+print(*ct_series.series_table(series), sep="\n")
 ct = ct_series.read_series(series[0])
 print(ct.scan.shape, ct.scan.spacing_mm, ct.notes)
 
@@ -73,7 +75,7 @@ believed_mm = lesson.check("false spacing", believed_mm, places_mm=places_mm)
 # %%
 from pedseg.errors import PedsegInputError
 
-torn = ct_series.Series(series[0].uid, series[0].files[:20] + series[0].files[21:])
+torn = ct_series.CtSeries(series[0].uid, series[0].files[:20] + series[0].files[21:])
 try:
     ct_series.read_series(torn)
 except PedsegInputError as error:
@@ -92,7 +94,7 @@ from pedseg.importing.import_scans import import_scans
 
 here, key = lesson.runs() / "own", lesson.runs() / "keys" / "Here.case-key"
 for case in import_scans(folder, here / "Dataset903_Here", center="Here", key=key):
-    print(case.case, case.organs, *case.told, sep="\n  ")
+    print(case.case, case.organs, *case.messages, sep="\n  ")
 left_behind = [word for word in deidentification.identifiers(ct.header) if word.isalpha()]
 print("\nwords that stay behind:", *sorted(left_behind)[:12])
 
@@ -133,20 +135,21 @@ kidney = lesson.check("empty contour", kidney)
 # On the command line: `pedseg predict FOLDER --model WEIGHTS --out contours.dcm`.
 
 # %%
+from pedseg.evaluation.trained_models import find_weights, weight_files
 from pedseg.importing import predict_scans
 from pedseg.learning import training
 
-weights = evaluation_helpers.weight_files(lesson.study())
-drawn = predict_scans.draw(*training.load_network(weights["federated"]), ct.scan, folder)
-told = exporting.export(drawn, here / "contours.dcm", kind="rtstruct", ct=ct)
+network, plan = training.load_network(find_weights(lesson.study(), "federated"))
+predicted = predict_scans.predict_scan(network, plan, ct.scan, folder)
+messages = exporting.export(predicted, here / "contours.dcm", kind="rtstruct", ct=ct)
 back = rtstruct.read_rtstruct(here / "contours.dcm", ct)
-meant = exporting.onto(drawn, ct, folder)
-same = [name for name, mask in meant.items() if (mask == back.masks[name]).all()]
+expected = exporting.masks_on_ct(predicted, ct, folder)
+same = [name for name, mask in expected.items() if (mask == back.masks[name]).all()]
 print(len(same), "of", len(back.masks), "organs come back voxel by voxel")
-print(*told, sep="\n")
+print(*messages, sep="\n")
 
 # %%
-contours = {"truth": truth.voxels, "prediction": to_ras(drawn).voxels}
+contours = {"truth": truth.voxels, "prediction": to_ras(predicted).voxels}
 figures.show(
     figures.slice_figure(shown, index=index, **contours),
     alt="The same slice with true contours, solid, and those of the federated network, dashed.",
@@ -177,7 +180,7 @@ share = lesson.check("area through the centers", share, edge=edge)
 # %% hidden
 from pedseg.viewer.dicom_panel import dicom_panel
 
-dicom_panel(folder, weights)
+dicom_panel(folder, weight_files(lesson.study()))
 
 # %% [markdown]
 # ## To think about

@@ -3,71 +3,83 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import Field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pedseg.evaluation.config import OUT
+from pedseg.federation.config import OF_PROFILE, Config
 
 if TYPE_CHECKING:
     from pedseg.evaluation.concurrency import Progress
 
+C = TypeVar("C", bound=Config)
+
+
+def add_settings(parser: argparse.ArgumentParser, config: type[Config] | Config, *names: str) -> None:
+    """Options for these settings; one that is not given has no value here, but its default in the configuration."""
+    options = {option.name: option for option in fields(config)}
+    for option in (options[name] for name in names):
+        kind: dict[str, Any] = {"action": "store_true"}
+        if option.type != "bool":
+            choices = [choice for choice in option.metadata["choices"] if choice]
+            kind = {"choices": choices} if choices else {"type": _type(option), "metavar": option.metadata["metavar"]}
+        default = option.default if isinstance(config, type) else getattr(config, option.name)
+        help_ = option.metadata["help"] + _default_text(default)
+        parser.add_argument(f"--{option.name.replace('_', '-')}", default=argparse.SUPPRESS, help=help_, **kind)
+
+
+def settings_from(options: argparse.Namespace, config: type[C] | C, **others: Any) -> C:
+    """The configuration, by class or as it is without options, with the options that were given, and `others`."""
+    given = {option.name: getattr(options, option.name) for option in fields(config) if option.name in options}
+    return config(**given, **others) if isinstance(config, type) else replace(config, **given, **others)
+
+
+def _type(option: Field) -> Callable[[str], Any]:
+    if "Path" in option.type:
+        return Path
+    least, most = option.metadata["least"], option.metadata["most"]
+    return number(int if option.type == "int" else float, least, most)
+
+
+def _default_text(default: Any) -> str:
+    if default is OF_PROFILE:
+        return "; default: the profile's own"
+    return "" if default == "" or default is False else f"; default: {default}"
+
+
+def number(kind: type[int] | type[float], least: float, most: float) -> Callable[[str], float]:
+    """The argument type of a number in a range; anything else is wrong usage."""
+
+    def parse(text: str) -> float:
+        value = kind(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}")
+        if not value <= most:
+            raise argparse.ArgumentTypeError(f"must be at most {most}")
+        return value
+
+    parse.__name__ = kind.__name__  # in the message for what is no number
+    return parse
+
 
 def positive_int(text: str) -> int:
     """A whole number from 1 on; anything else is wrong usage."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number
-
-
-def probability(text: str) -> float:
-    """A number from 0 to 1; anything else is wrong usage."""
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError("must be from 0 to 1")
-    return number
-
-
-def add_training(parser: argparse.ArgumentParser) -> None:
-    """Which data a study or a federation learns from, and how long."""
-    data = "folder of data sets, one subfolder a center; default: the virtual centers"
-    parser.add_argument("--data", type=Path, help=data)
-    add_schedule(parser)
-
-
-def add_schedule(parser: argparse.ArgumentParser) -> None:
-    """The profile and its number of rounds and local steps."""
-    parser.add_argument("--profile", choices=["lesson", "clinic"], default="lesson")
-    parser.add_argument("--rounds", type=positive_int, help="rounds of the federation; default: the profile's own")
-    steps = "training steps a round and center; default: the profile's own"
-    parser.add_argument("--local-steps", type=positive_int, metavar="N", help=steps)
+    return int(number(int, 1, 2**63)(text))
 
 
 def add_evaluated_study(parser: argparse.ArgumentParser, *, patients: int, seeds: int) -> None:
     """Which finished study is evaluated again, on how many patients."""
-    parser.add_argument("--study", type=Path, default=Path("runs/study"), help="folder of a finished study")
+    parser.add_argument("--study", type=Path, default=OUT, help="folder of a finished study")
     many, first = f"of each center; default: {patients}", f"the study's first N; default: {seeds}"
     parser.add_argument("--patients", type=positive_int, default=patients, metavar="N", help=many)
     parser.add_argument("--seeds", type=positive_int, default=seeds, metavar="N", help=first)
 
 
-def add_privacy(parser: argparse.ArgumentParser) -> None:
-    """Differential privacy of the updates: the clipping norm and the noise."""
-    clipping = "clip each update to this L2 norm; 0: as it is"
-    parser.add_argument("--clipping-norm", type=float, default=0.0, metavar="L2", help=clipping)
-    noise = "Gaussian noise of Z times the clipping norm on each weight"
-    parser.add_argument("--noise-multiplier", type=float, default=0.0, metavar="Z", help=noise)
-
-
-def add_mailbox(parser: argparse.ArgumentParser) -> None:
-    """Where the mailbox of a federation is, and where the keys are."""
+def add_mailbox_url(parser: argparse.ArgumentParser) -> None:
+    """Where the mailbox of a federation is."""
     parser.add_argument("url", help="a folder, https://… (WebDAV) or s3://bucket/prefix")
-    parser.add_argument("--poll", type=float, default=5.0, metavar="SECONDS", help="longest pause between two looks")
-    add_keys(parser)
-
-
-def add_keys(parser: argparse.ArgumentParser) -> None:
-    """The folder of the keys."""
-    parser.add_argument("--keys", type=Path, default=Path("keys"), help="folder of the keys; default: keys")
 
 
 def add_ct(parser: argparse.ArgumentParser, repairs: Iterable[str], repaired: str) -> None:

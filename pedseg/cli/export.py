@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pedseg.cli.arguments import add_ct
-from pedseg.dicom.options import FORMATS, REPAIRS
+from pedseg.dicom.options import CT_REPAIRS, FORMATS
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
     """Write contours for a planning system (RTSTRUCT), an archive (SEG) or other programs (NIfTI); read back first."""
-    from pedseg.dicom import exporting
     from pedseg.dicom.ct_series import read_ct
+    from pedseg.dicom.exporting import export, read_label_map
 
-    labels = exporting.read_label_map(options.case)
+    labels = read_label_map(options.case)
     ct = read_ct(options.ct, wanted=options.series, repairs=options.repair) if options.ct else None
     kind = options.format or ("rtstruct" if ct else "nnunet")
-    for line in exporting.export(labels, options.out, kind=kind, ct=ct, name=options.case):
+    for line in export(labels, options.out, kind=kind, ct=ct, name=options.case):
         yield f"    {line}"
     checked = ", read back and compared" if kind in ("rtstruct", "seg") else ""
     yield f"{kind}: {options.out}{checked}"
@@ -29,6 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("case", type=Path, help="a label map (.nii.gz), as `pedseg predict` leaves it")
     ct = "the DICOM folder of the CT; needed for rtstruct and seg"
     parser.add_argument("--ct", type=Path, metavar="FOLDER", help=ct)
-    add_ct(parser, REPAIRS, "of the CT, as at its import")
+    add_ct(parser, CT_REPAIRS, "of the CT, as at its import")
     parser.add_argument("--format", choices=FORMATS, help="default: rtstruct with --ct, else nnunet")
     parser.add_argument("--out", type=Path, required=True)

@@ -7,33 +7,33 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pedseg.cli.arguments import add_ct
-from pedseg.dicom.options import ALL_REPAIRS
+from pedseg.dicom.options import REPAIRS
 from pedseg.errors import InputProblem
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
     """Import scans and contours (DICOM, NIfTI, public layouts) into a center's data set, without names."""
-    from pedseg.importing.dicom_folders import ImportOptions
     from pedseg.importing.import_scans import import_scans
+    from pedseg.importing.scan_sources import ImportOptions
     from pedseg.organ_names import read_names
 
     key = options.key or Path("keys") / f"{options.center}.case-key"
-    how = ImportOptions(
+    reading = ImportOptions(
         options.series, read_names(options.names), tuple(options.repair), options.ignore_frame_of_reference,
         options.empty_means_absent,
     )  # fmt: skip
     count = 0
-    for imported in import_scans(
-        options.source, options.to, center=options.center, key=key, options=how, skip_refused=options.skip_refused,
+    for result in import_scans(
+        options.source, options.to, center=options.center, key=key, options=reading, skip_refused=options.skip_refused,
         license=options.license, origin=options.origin, split=options.split, situs_inversus=options.situs_inversus,
     ):  # fmt: skip
-        if isinstance(imported, InputProblem):
-            yield str(imported)
+        if isinstance(result, InputProblem):
+            yield str(result)
             continue
-        count += not imported.was_there
-        organs = f"{len(imported.organs)} organs: {', '.join(imported.organs)}" if imported.organs else "no contours"
-        yield f"{imported.case}  {'is there already' if imported.was_there else organs}  ({imported.source})"
-        yield from (f"    {line}" for line in imported.told)
+        count += not result.already_imported
+        organs = f"{len(result.organs)} organs: {', '.join(result.organs)}" if result.organs else "no contours"
+        yield f"{result.case}  {'is there already' if result.already_imported else organs}  ({result.source})"
+        yield from (f"    {line}" for line in result.messages)
     yield f"{count} scan(s) imported into {options.to}; the key of their names: {key}"
 
 
@@ -46,14 +46,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--center", required=True, metavar="NAME")
     names = "lines of foreign name, tab, TG-263 name or `ignore`"
     parser.add_argument("--names", type=Path, metavar="FILE", help=names)
-    add_ct(parser, ALL_REPAIRS, "may be given more than once")
+    add_ct(parser, REPAIRS, "may be given more than once")
     frame = "take contours of another frame of reference"
     parser.add_argument("--ignore-frame-of-reference", action="store_true", help=frame)
     empty = "an empty ROI says that the organ was removed"
     parser.add_argument("--empty-means-absent", action="store_true", help=empty)
     mirrored = "organs of these scans are truly mirrored"
     parser.add_argument("--situs-inversus", action="store_true", help=mirrored)
-    skip = "import the sound scans, list the others"
+    skip = "import the valid scans, list the others"
     parser.add_argument("--skip-refused", action="store_true", help=skip)
     parser.add_argument("--split", choices=["train", "validation", "test"], default="", help="of contoured scans")
     origin = "where the scans come from, for cases.tsv"

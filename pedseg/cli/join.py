@@ -7,34 +7,33 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from pedseg.cli.arguments import add_mailbox, add_privacy
+from pedseg.cli.arguments import add_mailbox_url, add_settings, settings_from
+from pedseg.federation.config import CenterConfig, MailboxConfig
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
     """Take part in a federation through a mailbox, as one center with its own data."""
+    from pedseg.federation.checkpoints import FINAL_MODEL
     from pedseg.federation.mailbox import run
-    from pedseg.federation.privacy.disclosure_log import DisclosureLog
+    from pedseg.federation.privacy.differential_privacy import DELTA
+    from pedseg.federation.privacy.disclosure_log import FILE, DisclosureLog
 
     state = options.state or Path("runs/join") / options.center
-    own = {"keys": options.keys, "poll_seconds": options.poll, "least_cases": options.min_cases}
-    own |= {"clip": options.clipping_norm, "noise": options.noise_multiplier}
-    own |= {"masks_only": options.secure_aggregation_only}
-    for event in run.join(options.url, options.center, options.data, state, **own):
-        yield str(event.problem or f"round {event.round}: {event.what} {event.kind}".strip())
-    spent = DisclosureLog(state / "ledger.tsv").privacy_loss()
-    if math.isfinite(spent):
-        yield f"privacy of all weights in {state / 'ledger.tsv'}: epsilon {spent:.3g} at delta 1e-5"
-    yield f"weights: {state / 'federated.safetensors'}"
+    config, mailbox = settings_from(options, CenterConfig), settings_from(options, MailboxConfig)
+    for event in run.join(options.url, options.center, options.data, state, config, mailbox):
+        yield str(event.problem or f"round {event.round}: {event.status} {event.message_type}".strip())
+    loss = DisclosureLog(state / FILE).privacy_loss()
+    if math.isfinite(loss):
+        yield f"privacy of all weights in {state / FILE}: epsilon {loss:.3g} at delta {DELTA:g}"
+    yield f"weights: {state / FINAL_MODEL}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pedseg join`."""
-    add_mailbox(parser)
-    add_privacy(parser)
-    only = "send no update without secure aggregation"
-    parser.add_argument("--secure-aggregation-only", action="store_true", help=only)
+    add_mailbox_url(parser)
     parser.add_argument("--center", required=True, metavar="NAME")
     parser.add_argument("--data", type=Path, required=True, help="folder of this center's data set")
-    least = "send no statistic of fewer training cases"
-    parser.add_argument("--min-cases", type=int, default=2, metavar="N", help=least)
+    demands = ("min_cases", "clipping_norm", "noise_multiplier", "secure_aggregation_only")
+    add_settings(parser, CenterConfig, *demands, "keys")
+    add_settings(parser, MailboxConfig, "poll")
     parser.add_argument("--state", type=Path, help="folder of its replies and its log; default: runs/join/NAME")

@@ -7,20 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pedseg.cli.arguments import add_ct
-from pedseg.dicom.options import REPAIRS
+from pedseg.dicom.options import CT_REPAIRS
 from pedseg.errors import input_error
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
-    """Draw contours on NIfTI scans, or on a CT in DICOM (to RTSTRUCT if --out ends in .dcm)."""
-    from pedseg.importing.predict_scans import draw_dicom, draw_nifti
+    """Predict contours on NIfTI scans, or on a CT in DICOM (to RTSTRUCT if --out ends in .dcm)."""
+    from pedseg.importing.predict_scans import predict_dicom, predict_nifti
     from pedseg.learning import training
 
-    net, plan = training.load_network(options.model)
+    network, plan = training.load_network(options.model)
     if _is_dicom(options.scan):
-        yield from draw_dicom(net, plan, options.scan, options.out, series=options.series, repairs=options.repair)
+        choices = {"series": options.series, "repairs": options.repair}
+        yield from predict_dicom(network, plan, options.scan, options.out, **choices)
     else:
-        yield from draw_nifti(net, plan, targets(options.scan, options.out))
+        yield from predict_nifti(network, plan, targets(options.scan, options.out))
     yield f"contours of {len(plan.organs)} organs: {options.out}"
 
 
@@ -29,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scan", type=Path, help="a NIfTI file, a folder of them, or a folder with a CT in DICOM")
     parser.add_argument("--model", type=Path, required=True, help="weights, a .safetensors file")
     parser.add_argument("--out", type=Path, required=True, help="label map (.nii.gz), RTSTRUCT (.dcm), or a folder")
-    add_ct(parser, REPAIRS, "of a CT in DICOM")
+    add_ct(parser, CT_REPAIRS, "of a CT in DICOM")
 
 
 def _is_dicom(source: Path) -> bool:
@@ -41,16 +42,12 @@ def _is_dicom(source: Path) -> bool:
 
 def targets(source: Path, out: Path) -> list[tuple[Path, Path]]:
     """Which scan becomes which label map; one file may name its own target."""
+    scans = [source]
     if source.is_dir():
         scans = sorted(source.glob("*.nii.gz")) + sorted(source.glob("*.nii"))
         if not scans:
-            raise input_error(
-                "E-NO-SCAN",
-                source,
-                "the folder holds no scan.",
-                "Give a .nii.gz file, a folder of them, or a DICOM folder.",
-            )
-        return [(scan, out / f"{scan.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz") for scan in scans]
-    if out.name.endswith(".nii.gz"):
+            remedy = "Give a .nii.gz file, a folder of them, or a DICOM folder."
+            raise input_error("E-NO-SCAN", source, "the folder holds no scan.", remedy)
+    elif out.name.endswith(".nii.gz"):
         return [(source, out)]
-    return [(source, out / f"{source.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz")]
+    return [(scan, out / f"{scan.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz") for scan in scans]

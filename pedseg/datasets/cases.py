@@ -1,4 +1,4 @@
-"""One scan with its contours: whose it is, what it is used for, and which organs somebody drew.
+"""Case and DataSet: a scan with its contours, whose it is, its split, and which organs somebody annotated.
 
 "Not annotated" and "annotated and absent" differ. Where nobody drew the heart, background there
 means "unknown"; where a kidney was removed, background means "none", and a contour is an error.
@@ -7,14 +7,16 @@ means "unknown"; where a kidney was removed, background means "none", and a cont
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from pedseg.errors import InputProblem
 from pedseg.organs import NAMES
 
 SPLITS = ("train", "validation", "test")
-UNLABELED = "unlabeled"  # a scan that nobody contoured
+UNLABELED = "unlabeled"  # the split of a scan that nobody contoured
 TUMORS = ("renal", "neuroblastoma")
 POSTURES = ("supine", "left side", "right side", "prone")  # on what the patient lies
 PHASES = ("none", "arterial", "portal venous")  # of the contrast medium
@@ -22,9 +24,14 @@ MODALITIES = ("CT", "MR")
 SEQUENCES = ("T1w", "T2w", "other")  # of an MR scan: what its contrast is weighted by
 
 
-def folder_tail(split: str) -> str:
+def folder_suffix(split: str) -> str:
     """Where nnU-Net keeps the cases of a split: in imagesTr and labelsTr, or in imagesTs and labelsTs."""
     return "Ts" if split in ("test", UNLABELED) else "Tr"
+
+
+def center_name(folder: Path) -> str:
+    """The center's name as the folder tells it: `Dataset901_Polder` -> `Polder`."""
+    return re.sub(r"^Dataset\d{3}_", "", Path(folder).resolve().name)
 
 
 @dataclass(frozen=True)
@@ -82,8 +89,49 @@ class DataSet:
     @property
     def organs(self) -> tuple[str, ...]:
         """Organs that are annotated in at least one case, in the order of the organ table."""
-        drawn = {name for case in self.cases for name in case.annotated}
-        return tuple(name for name in NAMES if name in drawn)
+        annotated = {name for case in self.cases for name in case.annotated}
+        return tuple(name for name in NAMES if name in annotated)
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What the voxels of one case say: what is wrong, which organs have a voxel, hashes of file and voxels."""
+
+    problems: tuple[InputProblem, ...] = ()
+    present: tuple[str, ...] = ()
+    image_sha256: str = ""
+    voxels_sha256: str = ""
+
+
+@dataclass
+class DataSetListing:
+    """What the names and tables of a data-set folder say, later also its voxels, and everything that is wrong."""
+
+    dataset: DataSet
+    problems: list[InputProblem] = field(default_factory=list)
+    absent_stated: bool = False  # cases.tsv says which organs are absent; otherwise the voxels do
+    sha256: dict[str, str] = field(default_factory=dict)  # case -> stated hash of its image file
+    situs_inversus: tuple[str, ...] = ()  # cases whose organs are truly mirrored
+    inspections: dict[str, Inspection] = field(default_factory=dict)  # by case, once its voxels were read
+
+    def add_problem(self, code: str, file: Path | str, problem: str, remedy: str) -> None:
+        """Add one problem."""
+        self.problems.append(InputProblem(code, str(file), problem, remedy))
+
+    def check_patients(self) -> None:
+        """Enough patients, and none of them in two splits."""
+        folder, labeled = self.dataset.folder, [case for case in self.dataset.cases if case.label_file]
+        patients = {case.patient for case in labeled}
+        if len(patients) < 3:
+            problem = f"this data set holds {len(patients)} patient(s) with contours."
+            remedy = "A center needs at least 3 patients, so that some can be held out for validation and test."
+            self.add_problem("E-TOO-FEW", folder, problem, remedy)
+        for patient in sorted(patients):
+            splits = sorted({case.split for case in labeled if case.patient == patient})
+            if len(splits) > 1:
+                problem = f"the patient {patient} is in {' and '.join(splits)}."
+                remedy = "Give all scans of a patient one split; otherwise the test is no test."
+                self.add_problem("E-PATIENT-SPLIT", folder, problem, remedy)
 
 
 def assign_splits(cases: Iterable[Case]) -> list[Case]:

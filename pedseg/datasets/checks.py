@@ -1,88 +1,64 @@
-"""Is a case fit for use? Its files are opened to the last byte: HU, whole label numbers, one grid, left is left."""
+"""Checks of a case's voxels: Hounsfield units, whole label numbers, one grid, left and right; every byte is read."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.datasets.cases import Case, DataSet
-from pedseg.datasets.loading import count_labels, read_labels, refuse_other_grid
-from pedseg.errors import InputProblem, PedsegInputError
-from pedseg.organs import NAMES, organ
-from pedseg.scan import Scan, read_nifti
+from pedseg.datasets.cases import Case, DataSet, Inspection
+from pedseg.datasets.loading import organs_present, read_labels, refuse_other_grid
+from pedseg.errors import InputProblem, collect_problems
+from pedseg.organs import organ
+from pedseg.scan import CONVERT_AGAIN, Scan, read_nifti
 
 # Pairs of which the first lies further to the patient's right.
 RIGHT_TO_LEFT = (("Liver", "Spleen"), ("Kidney_R", "Kidney_L"))
 SAMPLES = 400_000  # voxels that are enough to tell whether an image is in HU
 
 
-@dataclass(frozen=True)
-class Inspection:
-    """What the files of one case say: what is wrong, which organs have a voxel, hashes of file and voxels."""
-
-    problems: tuple[InputProblem, ...] = ()
-    present: tuple[str, ...] = ()
-    image_sha256: str = ""
-    voxels_sha256: str = ""
-
-
-def inspect(dataset: DataSet, case: Case, situs_inversus: bool = False) -> Inspection:
+def inspect_case(dataset: DataSet, case: Case, situs_inversus: bool = False) -> Inspection:
     """Open image and label map of a case and list everything that is wrong with them."""
     problems: list[InputProblem] = []
-    image = labels = None
+    image = None
     file_hash = voxel_hash = ""
     present: tuple[str, ...] = ()
-    try:
+    with collect_problems(problems):
         image = read_nifti(case.image_file)
         problems += check_image(image, case)
         file_hash = hashlib.sha256(case.image_file.read_bytes()).hexdigest()
         voxel_hash = hashlib.sha256(image.voxels.ravel(order="K").data).hexdigest()
-    except PedsegInputError as error:
-        problems += error.problems
-    try:
+    with collect_problems(problems):
         if case.label_file is not None:
             labels = read_labels(dataset.labels, case)
             present = organs_present(labels)
             problems += check_labels(labels, case, present, situs_inversus)
             if image is not None:
                 refuse_other_grid(case, labels, image)
-    except PedsegInputError as error:
-        problems += error.problems
     return Inspection(tuple(problems), present, file_hash, voxel_hash)
-
-
-def organs_present(labels: Scan) -> tuple[str, ...]:
-    """Organs that have at least one voxel in a map of organ ids."""
-    return tuple(NAMES[i - 1] for i in np.flatnonzero(count_labels(labels.voxels)) if i)
 
 
 def check_image(image: Scan, case: Case) -> Iterator[InputProblem]:
     """NaN and infinite voxels, and in a CT gray values that are no HU."""
-    file = str(case.image_file)
-    odd = 0
-    if not np.issubdtype(image.voxels.dtype, np.integer):
-        odd = int(image.voxels.size - np.isfinite(image.voxels).sum())
+    file, voxels = str(case.image_file), image.voxels
+    odd = 0 if np.issubdtype(voxels.dtype, np.integer) else int(voxels.size - np.isfinite(voxels).sum())
     if odd:
-        yield InputProblem(
-            "E-NOT-FINITE", file, f"{odd} voxels are NaN or infinite.", "Convert the source again with dcm2niix."
-        )
-        return
-    if case.modality != "CT":
-        if image.voxels.min() == image.voxels.max():
-            yield InputProblem("E-FLAT", file, f"every voxel is {image.voxels.min():g}.", "Export the scan again.")
-        return
-    reason = why_not_hu(image.voxels)
+        yield InputProblem("E-NOT-FINITE", file, f"{odd} voxels are NaN or infinite.", CONVERT_AGAIN)
+    elif case.modality == "CT":
+        yield from check_hounsfield(voxels, file)
+    elif voxels.min() == voxels.max():
+        yield InputProblem("E-FLAT", file, f"every voxel is {voxels.min():g}.", "Export the scan again.")
+
+
+def check_hounsfield(voxels: NDArray, file: Path | str) -> Iterator[InputProblem]:
+    """Gray values that cannot be Hounsfield units."""
+    reason = why_not_hu(voxels)
     if reason:
-        yield InputProblem(
-            "E-NOT-HU",
-            file,
-            f"the gray values are no Hounsfield units: {reason}.",
-            "Export the CT in HU (air -1000, water 0).",
-        )
+        problem = f"the gray values are no Hounsfield units: {reason}."
+        yield InputProblem("E-NOT-HU", str(file), problem, "Export the CT in HU (air -1000, water 0).")
 
 
 def why_not_hu(voxels: NDArray) -> str:
@@ -110,22 +86,19 @@ def why_not_hu(voxels: NDArray) -> str:
 
 
 def check_labels(labels: Scan, case: Case, present: tuple[str, ...], situs_inversus: bool) -> Iterator[InputProblem]:
-    """Something is drawn, only what counts as annotated, and left is left.
+    """Something is contoured, only what counts as annotated, and left is left.
 
     Swapped sides show as a pair that is mirrored by more than it is turned: in a child who lies on
-    its side, liver and spleen lie above each other, and that is no finding.
+    its side, liver and spleen lie above each other, and that is no problem.
     """
     file = str(case.label_file)
     if not present:
-        yield InputProblem(
-            "E-LABEL-EMPTY", file, "the label map holds no organ at all.", "Draw it, or take the case out."
-        )
-    undrawn = [name for name in present if name not in case.annotated]
-    if undrawn:
-        remedy = "List them under manual or silver in cases.tsv."
-        yield InputProblem(
-            "E-NOT-ANNOTATED", file, f"it holds {', '.join(undrawn)}, which nobody drew after the table.", remedy
-        )
+        problem = "the label map holds no organ at all."
+        yield InputProblem("E-LABEL-EMPTY", file, problem, "Draw it, or take the case out.")
+    unlisted = [name for name in present if name not in case.annotated]
+    if unlisted:
+        problem = f"it holds {', '.join(unlisted)}, which nobody drew after the table."
+        yield InputProblem("E-NOT-ANNOTATED", file, problem, "List them under manual or silver in cases.tsv.")
     for right, left in RIGHT_TO_LEFT:
         if right in present and left in present and not situs_inversus:
             to_left = _center_mm(labels, left) - _center_mm(labels, right)

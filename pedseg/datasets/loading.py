@@ -1,4 +1,4 @@
-"""From the files of a case to voxels: the CT in HU and its contours as one map of organ ids.
+"""Load the CT of a case in HU and its contours as one label map of organ ids.
 
 Values are read as they are or refused; nothing is interpolated, rounded or resampled.
 """
@@ -49,36 +49,35 @@ def read_labels(labels: Mapping[int, str], case: Case) -> Scan:
         raise input_error("E-LABEL-MISSING", case.image_file, "nobody contoured this scan.", "Add its label map.")
     if case.label_file.is_dir():
         return _merge_masks(case)
-    return _decode(read_nifti(case.label_file), labels, case.label_file)
+    return _to_organ_ids(read_nifti(case.label_file), labels, case.label_file)
 
 
-def _decode(scan: Scan, labels: Mapping[int, str], file: Path) -> Scan:
-    """Numbers of the file -> organ ids of the table; a number without a meaning is refused."""
+def _to_organ_ids(scan: Scan, labels: Mapping[int, str], file: Path) -> Scan:
+    """Label numbers of the file -> organ ids of the table; a number without a meaning is refused."""
     values = whole_numbers(scan.voxels, file)
     counts = count_labels(values)
     unknown = [n for n in np.flatnonzero(counts) if n and n not in labels]
     if unknown:
         listed = ", ".join(f"{n} ({counts[n]} voxels)" for n in unknown[:8])
-        raise input_error(
-            "E-LABEL-VALUES",
-            file,
-            f"dataset.json does not name the label(s) {listed}.",
-            "Name them there, or redraw the map.",
-        )
-    table = np.zeros(len(counts), dtype=np.uint8)
+        problem = f"dataset.json does not name the label(s) {listed}."
+        raise input_error("E-LABEL-VALUES", file, problem, "Name them there, or redraw the map.")
+    organ_ids = np.zeros(len(counts), dtype=np.uint8)
     for n, name in labels.items():
-        if name and n < len(table):
-            table[n] = organ(name).id
-    return Scan(table[values], scan.affine)
+        if name and n < len(organ_ids):
+            organ_ids[n] = organ(name).id
+    return Scan(organ_ids[values], scan.affine)
 
 
 def count_labels(voxels: NDArray) -> NDArray[np.int64]:
     """How many voxels hold 0, 1, 2 …; slice by slice, because counting needs eight bytes a voxel."""
     length = int(voxels.max()) + 1
-    return sum(
-        (np.bincount(voxels[..., k].ravel(), minlength=length) for k in range(voxels.shape[-1])),
-        start=np.zeros(length, dtype=np.int64),
-    )
+    counts = (np.bincount(voxels[..., k].ravel(), minlength=length) for k in range(voxels.shape[-1]))
+    return sum(counts, start=np.zeros(length, dtype=np.int64))
+
+
+def organs_present(labels: Scan) -> tuple[str, ...]:
+    """Organs that have at least one voxel in a map of organ ids."""
+    return tuple(NAMES[i - 1] for i in np.flatnonzero(count_labels(labels.voxels)) if i)
 
 
 def whole_numbers(voxels: NDArray, file: Path) -> NDArray:
@@ -87,9 +86,8 @@ def whole_numbers(voxels: NDArray, file: Path) -> NDArray:
     if not np.issubdtype(voxels.dtype, np.integer):
         odd = voxels[~(np.isfinite(voxels) & (voxels == np.round(voxels)))]
         if odd.size:
-            raise input_error(
-                "E-LABEL-VALUES", file, f"{odd.size} voxels are no whole number, such as {odd[0]:g}.", remedy
-            )
+            problem = f"{odd.size} voxels are no whole number, such as {odd[0]:g}."
+            raise input_error("E-LABEL-VALUES", file, problem, remedy)
     low, high = voxels.min(), voxels.max()
     if low < 0 or high > 65535:
         raise input_error("E-LABEL-VALUES", file, f"label numbers run from {low:g} to {high:g}.", remedy)
@@ -106,41 +104,28 @@ def _merge_masks(case: Case) -> Scan:
             scan = read_nifti(file)
             mask = whole_numbers(scan.voxels, file)
             if mask.max() > 1:
-                raise input_error(
-                    "E-LABEL-VALUES", file, f"a mask holds the number {mask.max()}.", "Store 0 and 1 only."
-                )
+                problem = f"a mask holds the number {mask.max()}."
+                raise input_error("E-LABEL-VALUES", file, problem, "Store 0 and 1 only.")
             if merged is None:
                 merged = Scan(np.zeros(mask.shape, np.uint8), scan.affine)
             if not same_grid(merged, scan):
-                raise input_error(
-                    "E-GEOMETRY",
-                    file,
-                    "this mask lies on another grid than the others.",
-                    "Export it on the grid of its CT.",
-                )
-            _paint(merged.voxels, mask > 0, organ(name).id, file)
+                problem = "this mask lies on another grid than the others."
+                raise input_error("E-GEOMETRY", file, problem, "Export it on the grid of its CT.")
+            _add_mask(merged.voxels, mask > 0, organ(name).id, file)
     if merged is None:
-        raise input_error(
-            "E-LABEL-MISSING",
-            case.label_file,
-            "no organ of the table is complete here.",
-            "Add masks, or take the case out.",
-        )
+        problem = "no organ of the table is complete here."
+        raise input_error("E-LABEL-MISSING", case.label_file, problem, "Add masks, or take the case out.")
     return merged
 
 
-def _paint(voxels: NDArray[np.uint8], mask: NDArray[np.bool_], organ_id: int, file: Path) -> None:
-    """Enter one mask into the map; a voxel that belongs to another organ already is refused."""
-    taken = mask & (voxels != 0) & (voxels != organ_id)
-    if taken.any():
-        others = ", ".join(NAMES[i - 1] for i in np.unique(voxels[taken]))
-        raise input_error(
-            "E-OVERLAP",
-            file,
-            f"{int(taken.sum())} voxels also belong to {others}.",
-            "Decide whose they are and export again.",
-        )
-    voxels[mask] = organ_id
+def _add_mask(labels: NDArray[np.uint8], mask: NDArray[np.bool_], organ_id: int, file: Path) -> None:
+    """Enter one mask into the label map; a voxel that belongs to another organ already is refused."""
+    overlap = mask & (labels != 0) & (labels != organ_id)
+    if overlap.any():
+        others = ", ".join(NAMES[i - 1] for i in np.unique(labels[overlap]))
+        problem = f"{int(overlap.sum())} voxels also belong to {others}."
+        raise input_error("E-OVERLAP", file, problem, "Decide whose they are and export again.")
+    labels[mask] = organ_id
 
 
 def same_grid(a: Scan, b: Scan) -> bool:
@@ -162,15 +147,12 @@ def _read_grid(file: Path) -> Scan:
 def refuse_other_grid(case: Case, labels: Scan, image: Scan) -> None:
     """The label map must have the shape of its image and lie in the same place."""
     if not same_grid(image, labels):
-        raise input_error(
-            "E-GEOMETRY",
-            str(case.label_file),
-            f"the label map {describe(labels)} does not lie on the grid of its image {describe(image)}.",
-            "Export the label map on the grid of the image; nothing is resampled in silence.",
-        )
+        grids = f"{describe_grid(labels)} does not lie on the grid of its image {describe_grid(image)}"
+        remedy = "Export the label map on the grid of the image; nothing is resampled in silence."
+        raise input_error("E-GEOMETRY", str(case.label_file), f"the label map {grids}.", remedy)
 
 
-def describe(scan: Scan) -> str:
+def describe_grid(scan: Scan) -> str:
     """A grid in words: shape, spacing, axes and the place of the first voxel."""
     spacing = " x ".join(f"{mm:.4g}" for mm in scan.spacing_mm)
     origin = ", ".join(f"{mm:.2f}" for mm in scan.affine[:3, 3])

@@ -1,4 +1,4 @@
-"""A center's scans on disk: nnU-Net v2 raw plus one table, `cases.tsv`, written so that a crash costs only time.
+"""Write a data set: nnU-Net v2 raw (and MONAI's datalist) plus one table, `cases.tsv`; a crash costs only time.
 
     Dataset901_Polder/
       dataset.json                        channel, label numbers, number of training cases
@@ -23,12 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pedseg.datasets.cases import SPLITS, UNLABELED, folder_tail
-from pedseg.datasets.cases_table import COLUMNS, COMING, ONLY_WITH_MR, PENDING, WORDS, read_table
-from pedseg.datasets.loading import count_labels, describe, same_grid
+from pedseg.datasets.cases import SPLITS, UNLABELED, folder_suffix
+from pedseg.datasets.cases_table import COLUMNS, IMPORTING, ONLY_WITH_MR, PENDING, WORDS, read_table
+from pedseg.datasets.loading import describe_grid, organs_present, same_grid
 from pedseg.errors import input_error
+from pedseg.files import PART, write_atomically
 from pedseg.organs import NAMES, ORGANS
-from pedseg.scan import Scan, to_ras, write_nifti, write_whole
+from pedseg.scan import Scan, to_ras, write_nifti
 
 
 def write_case(
@@ -65,18 +66,18 @@ def write_case(
     folder, image = Path(folder), to_ras(image)
     labels = to_ras(labels) if labels is not None else None
     manual, silver = (tuple(manual), tuple(silver)) if labels is not None else ((), ())
-    about = {"sex": sex, "tumor": tumor, "posture": posture, "phase": phase, "modality": modality}
-    about["sequence"] = sequence
-    _check_person(name, split, labels is None, about, age_months, months_since_surgery)
-    drawn = _check_case(name, image, labels, [*manual, *silver])
+    about = {"sex": sex, "tumor": tumor, "posture": posture, "phase": phase, "modality": modality, "sequence": sequence}
+    _check_fields(name, split, labels is None, about, (age_months, months_since_surgery))
+    _check_voxels(name, image, labels, [*manual, *silver])
     image_file, label_file = _files(folder, name, split)
-    if not (folder / COMING / name).exists():  # an import keeps what the table lists until the table is renewed
-        _forget(folder, name)
+    if not (folder / IMPORTING / name).exists():  # an import keeps what the table lists until the table is renewed
+        (folder / PENDING / f"{name}.json").unlink(missing_ok=True)  # it is unfinished until it is written anew
+        _remove(folder, name)
     write_nifti(image_file, Scan(np.round(image.voxels).astype(np.int16), image.affine))
-    present: set[str] = set()
+    present: tuple[str, ...] = ()
     if labels is not None:
         write_nifti(label_file, Scan(labels.voxels.astype(np.uint8), labels.affine))
-        present = {NAMES[i - 1] for i in np.flatnonzero(count_labels(labels.voxels)) if i}
+        present = organs_present(labels)
     row = {
         "case": name,
         "patient": patient,
@@ -87,7 +88,7 @@ def write_case(
         "license": license,
         "manual": ";".join(manual),
         "silver": ";".join(silver),
-        "absent": ";".join(organ for organ in drawn if organ not in present),
+        "absent": ";".join(organ for organ in NAMES if organ in (*manual, *silver) and organ not in present),
         "spacing_mm": ";".join(f"{mm:.6g}" for mm in image.spacing_mm),
         "shape": ";".join(map(str, image.shape)),
         "orientation": "RAS",
@@ -96,85 +97,62 @@ def write_case(
         "notes": ";".join(notes),
         "months_since_surgery": "" if months_since_surgery is None else str(round(float(months_since_surgery), 2)),
     } | about
-    write_whole(folder / PENDING / f"{name}.json", json.dumps(row).encode())
+    write_atomically(folder / PENDING / f"{name}.json", json.dumps(row).encode())
     return row
 
 
-def _check_person(
-    name: str,
-    split: str,
-    unlabeled: bool,
-    about: Mapping[str, str],
-    age_months: int | None,
-    months_since_surgery: float | None,
+def _check_fields(
+    name: str, split: str, unlabeled: bool, about: Mapping[str, str], months: tuple[int | None, float | None]
 ) -> None:
     """Refuse what could not be read back from the table or from the name of a file."""
     if not re.fullmatch(r"[A-Za-z0-9-]{1,32}", name):
-        raise input_error(
-            "E-CASE-NAME", name, "a case name holds 1 to 32 letters, digits or hyphens.", "Rename the case."
-        )
-    if (split not in SPLITS) if not unlabeled else (split != UNLABELED):
-        words = UNLABELED if unlabeled else ", ".join(SPLITS)
-        raise input_error("E-SPLIT", name, f"this case cannot have the split {split!r}.", f"Use {words}.")
+        problem = "a case name holds 1 to 32 letters, digits or hyphens."
+        raise input_error("E-CASE-NAME", name, problem, "Rename the case.")
+    splits = (UNLABELED,) if unlabeled else SPLITS
+    if split not in splits:
+        problem = f"this case cannot have the split {split!r}."
+        raise input_error("E-SPLIT", name, problem, f"Use {', '.join(splits)}.")
     for column, word in about.items():
         if word not in ("", *WORDS[column]):
             remedy = f"Give {', '.join(WORDS[column])} or nothing."
             raise input_error("E-CASES-TABLE", name, f"{column} {word!r}.", remedy)
-    if any(months is not None and not 0 <= months < 10_000 for months in (age_months, months_since_surgery)):
-        problem = f"age {age_months} months, {months_since_surgery} months since surgery."
+    if any(number is not None and not 0 <= number < 10_000 for number in months):
+        problem = f"age {months[0]} months, {months[1]} months since surgery."
         raise input_error("E-CASES-TABLE", name, problem, "Give months from 0, or None.")
 
 
-def _check_case(name: str, image: Scan, labels: Scan | None, drawn: Sequence[str]) -> list[str]:
-    """Refuse, before a byte is written, what the reader would refuse; give back the organs drawn."""
+def _check_voxels(name: str, image: Scan, labels: Scan | None, annotated: Sequence[str]) -> None:
+    """Refuse, before a byte is written, what the reader would refuse."""
     if labels is not None and not same_grid(image, labels):
-        raise input_error(
-            "E-GEOMETRY", name, f"image {describe(image)}, labels {describe(labels)}.", "Bring both on one grid."
-        )
+        problem = f"image {describe_grid(image)}, labels {describe_grid(labels)}."
+        raise input_error("E-GEOMETRY", name, problem, "Bring both on one grid.")
     if not np.all(np.isfinite(image.voxels)) or np.abs(image.voxels).max() > 32767:
-        raise input_error(
-            "E-NOT-FINITE",
-            name,
-            "the image holds values that are no gray values of a scan.",
-            "Replace NaN, infinite and huge values.",
-        )
+        problem = "the image holds values that are no gray values of a scan."
+        raise input_error("E-NOT-FINITE", name, problem, "Replace NaN, infinite and huge values.")
     ids = np.unique(labels.voxels) if labels is not None else np.zeros(1)
     if ids.min() < 0 or ids.max() > len(ORGANS) or np.any(ids != np.round(ids)):
-        raise input_error(
-            "E-LABEL-VALUES",
-            name,
-            f"label values {ids[:8].tolist()} are no organ ids.",
-            "Use the ids of pedseg.organs.",
-        )
-    unknown = set(drawn) - set(NAMES)
+        problem = f"label values {ids[:8].tolist()} are no organ ids."
+        raise input_error("E-LABEL-VALUES", name, problem, "Use the ids of pedseg.organs.")
+    unknown = set(annotated) - set(NAMES)
     if unknown:
-        raise input_error(
-            "E-ORGAN-UNKNOWN", name, f"the organ table has no {sorted(unknown)}.", "Use the names of pedseg.organs."
-        )
-    undrawn = [NAMES[int(i) - 1] for i in ids if i and NAMES[int(i) - 1] not in drawn]
-    if undrawn:
-        raise input_error(
-            "E-NOT-ANNOTATED", name, f"contours of {undrawn}, which nobody drew.", "List them as manual or silver."
-        )
-    return [organ for organ in NAMES if organ in drawn]
+        problem = f"the organ table has no {sorted(unknown)}."
+        raise input_error("E-ORGAN-UNKNOWN", name, problem, "Use the names of pedseg.organs.")
+    unlisted = [NAMES[int(i) - 1] for i in ids if i and NAMES[int(i) - 1] not in annotated]
+    if unlisted:
+        problem = f"contours of {unlisted}, which nobody drew."
+        raise input_error("E-NOT-ANNOTATED", name, problem, "List them as manual or silver.")
 
 
 def _files(folder: Path, name: str, split: str) -> tuple[Path, Path]:
     """Where the image and the label map of a case lie."""
-    tail = folder_tail(split)
+    tail = folder_suffix(split)
     return folder / f"images{tail}" / f"{name}_0000.nii.gz", folder / f"labels{tail}" / f"{name}.nii.gz"
 
 
-def _forget(folder: Path, name: str) -> None:
-    """Before a case is written again: it is unfinished, and does not lie in the other split's folders."""
-    (folder / PENDING / f"{name}.json").unlink(missing_ok=True)
-    _remove(folder, name)
-
-
-def _remove(folder: Path, name: str, *, but: str = "") -> None:
-    """Remove the files of a case: wherever they lie, but in the folders of one split."""
+def _remove(folder: Path, name: str, *, keep: str = "") -> None:
+    """Remove the files of a case: wherever they lie, but not in the folders of the split `keep`."""
     for split in ("train", "test"):
-        if not but or folder_tail(split) != folder_tail(but):
+        if not keep or folder_suffix(split) != folder_suffix(keep):
             for file in _files(folder, name, split):
                 file.unlink(missing_ok=True)
 
@@ -213,19 +191,19 @@ def write_index(folder: Path, *, center: str, situs_inversus: Iterable[str] = ()
     writer = csv.DictWriter(text, columns, delimiter="\t", lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(folder / "cases.tsv", text.getvalue().encode())
+    write_atomically(folder / "cases.tsv", text.getvalue().encode())
     names = {split: [row["case"] for row in rows if row["split"] == split] for split in SPLITS}
     _write_json(folder / "splits_final.json", [{"train": names["train"], "val": names["validation"]}])
     _write_json(folder / "datalist.json", _datalist(folder, rows))
-    kinds = "+".join(sorted({row.get("modality") or "CT" for row in rows}))
-    mirrored = sorted({*situs_inversus, *_mirrored(folder / "dataset.json")})
-    about = _about(center, len(names["train"]) + len(names["validation"]), kinds, mirrored)
-    _write_json(folder / "dataset.json", about)
+    channel = "+".join(sorted({row.get("modality") or "CT" for row in rows}))
+    mirrored = sorted({*situs_inversus, *_situs_inversus(folder / "dataset.json")})
+    training = len(names["train"]) + len(names["validation"])
+    _write_json(folder / "dataset.json", _dataset_json(center, training, channel, mirrored))
     for row in rows:
-        if (folder / COMING / row["case"]).exists():  # it may have moved
-            _remove(folder, row["case"], but=row["split"])
+        if (folder / IMPORTING / row["case"]).exists():  # it may have moved
+            _remove(folder, row["case"], keep=row["split"])
         (folder / PENDING / f"{row['case']}.json").unlink(missing_ok=True)
-    for part in [*folder.glob(".*.part"), *folder.glob("*/.*.part")]:  # of a run that was killed
+    for part in [*folder.glob(f".*{PART}"), *folder.glob(f"*/.*{PART}")]:  # of a run that was killed
         part.unlink()
     with contextlib.suppress(OSError):  # not there, or another run has written a case meanwhile
         (folder / PENDING).rmdir()
@@ -233,10 +211,10 @@ def write_index(folder: Path, *, center: str, situs_inversus: Iterable[str] = ()
 
 
 def _write_json(file: Path, content: object) -> None:
-    write_whole(file, (json.dumps(content, indent=1) + "\n").encode())
+    write_atomically(file, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def _mirrored(file: Path) -> list[str]:
+def _situs_inversus(file: Path) -> list[str]:
     """The cases that an older dataset.json names as mirrored."""
     try:
         return list(json.loads(file.read_text(encoding="utf-8"))["pedseg"]["situs_inversus"])
@@ -244,7 +222,7 @@ def _mirrored(file: Path) -> list[str]:
         return []
 
 
-def _about(center: str, training: int, channel: str, mirrored: Sequence[str]) -> dict:
+def _dataset_json(center: str, training: int, channel: str, mirrored: Sequence[str]) -> dict:
     """`dataset.json` as nnU-Net v2 reads it; its own keys stand under `pedseg`."""
     return {
         "channel_names": {"0": channel},

@@ -1,4 +1,4 @@
-"""A CT series from DICOM files to one scan: every slice in its place, or refused with the place and the remedy.
+"""Read a CT series (CT Image or Enhanced CT, DICOM) as one scan in HU, or refuse it with the place and the remedy.
 
 Readers elsewhere space missing slices evenly, drop damaged ones and shear tilted ones without a word; here
 nothing is repaired in silence. A repair is asked for by name and recorded.
@@ -14,23 +14,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.datasets.checks import why_not_hu
-from pedseg.dicom.ct_slices import Slice, slices_of
-from pedseg.dicom.dicom_files import CT_CLASSES, DicomFile, open_folder
-from pedseg.dicom.options import REPAIRS
+from pedseg.datasets.checks import check_hounsfield
+from pedseg.dicom.ct_slices import CtSlice, read_slices
+from pedseg.dicom.dicom_files import CT_CLASSES, DicomFile, find_dicom_files
+from pedseg.dicom.options import CT_REPAIRS
 from pedseg.dicom.pixel_data import read_hu
-from pedseg.dicom.repairs import close_gaps, correct_gantry_tilt, without_doubles
-from pedseg.dicom.slice_geometry import check_stack
-from pedseg.errors import InputProblem, PedsegInputError, input_error
+from pedseg.dicom.repairs import correct_gantry_tilt, interpolate_missing_slices, remove_duplicates
+from pedseg.dicom.slice_geometry import SliceStack, check_stack
+from pedseg.errors import InputProblem, collect_problems, input_error, raise_problems
 from pedseg.scan import Scan
 
-INTERPOLATED = "interpolated"  # in place of the identifier of a slice that a repair has made
+INTERPOLATED = "interpolated"  # in place of the SOP instance UID of a slice that a repair has made
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
-class Series:
-    """The CT files that one scanner run left: a choice that a person can make from a table."""
+class CtSeries:
+    """The CT files that share a SeriesInstanceUID: a choice that a person can make from a table."""
 
     uid: str
     files: tuple[DicomFile, ...]
@@ -46,6 +46,11 @@ class Series:
         return self.first.text("SeriesDescription")
 
     @property
+    def patient_id(self) -> str:
+        """The patient's number at the hospital; it never leaves the reader."""
+        return self.first.text("PatientID")
+
+    @property
     def slice_count(self) -> int:
         """Number of slices."""
         frames = (file.text("NumberOfFrames") for file in self.files)
@@ -56,13 +61,13 @@ class Series:
 class CtScan:
     """A CT in HU on the scanner's own grid (column, row, slice), with what is needed to write contours for it.
 
-    `header` is that of the first slice, without voxels;
-    `uids` are the SOP instances of the slices, `frames` the frame of each in an enhanced CT. `notes` are
-    doubts that did not stop the reading; `repairs` is what was changed because somebody asked for it.
+    `header` is that of the first slice, without voxels; `uids` are the SOP instances of the slices, `frames` the frame
+    of each in an enhanced CT. `notes` are doubts that did not stop the reading; `repairs` is what was changed because
+    somebody asked for it.
     """
 
     scan: Scan
-    source: Series
+    series: CtSeries
     header: Any = field(repr=False)
     uids: tuple[str, ...]
     frames: tuple[int | None, ...]
@@ -71,7 +76,7 @@ class CtScan:
     repairs: tuple[str, ...] = ()
 
 
-def group(files: Iterable[DicomFile]) -> list[Series]:
+def group_series(files: Iterable[DicomFile]) -> list[CtSeries]:
     """The CT series among files, each by its UID; localizers, dose screens and other kinds are left out."""
     series: dict[tuple[str, ...], list[DicomFile]] = {}
     for file in files:
@@ -79,120 +84,110 @@ def group(files: Iterable[DicomFile]) -> list[Series]:
             uid = file.text("SeriesInstanceUID")
             key = (uid,) if uid else ("", file.text("FrameOfReferenceUID"), file.text("ImageOrientationPatient"))
             series.setdefault((file.text("PatientID"), *key), []).append(file)
-    return [Series(key[1], tuple(found)) for key, found in series.items()]
+    return [CtSeries(key[1], tuple(members)) for key, members in series.items()]
 
 
-def table(series: Sequence[Series]) -> list[str]:
+def series_table(series: Sequence[CtSeries]) -> list[str]:
     """The series as lines to choose from: number, slices, spacing, kernel, description."""
     lines = []
-    for number, one in enumerate(series, 1):
-        spacing, thickness = one.first.text("PixelSpacing"), one.first.text("SliceThickness")
-        about = f"{one.slice_count:>5} slices  pixel {spacing or '?'}  thickness {thickness or '?'} mm"
-        lines.append(f"{number:>3} {about}  {one.first.text('ConvolutionKernel'):<8} {one.description}")
+    for number, member in enumerate(series, 1):
+        spacing, thickness = member.first.text("PixelSpacing"), member.first.text("SliceThickness")
+        geometry = f"{member.slice_count:>5} slices  pixel {spacing or '?'}  thickness {thickness or '?'} mm"
+        lines.append(f"{number:>3} {geometry}  {member.first.text('ConvolutionKernel'):<8} {member.description}")
     return lines
 
 
-def choose(series: Sequence[Series], folder: Path, wanted: str = "", others: Sequence[DicomFile] = ()) -> Series:
-    """The one series, or that of the number or UID that was asked for; otherwise the table of them all."""
-    fitting = [one for number, one in enumerate(series, 1) if wanted in (str(number), one.uid)] if wanted else series
+def choose_series(
+    series: Sequence[CtSeries], folder: Path, wanted: str = "", others: Sequence[DicomFile] = ()
+) -> CtSeries:
+    """The only series, or that of the number or UID that was asked for; the error lists the table of them all."""
+    fitting = [member for number, member in enumerate(series, 1) if not wanted or wanted in (str(number), member.uid)]
     if len(fitting) == 1:
         return fitting[0]
     if not series:
         kinds = sorted({file.kind for file in others})
-        code = "E-MODALITY" if kinds else "E-NO-SCAN"
-        found = f"there is no CT here, but {', '.join(kinds)}." if kinds else "there is no DICOM here."
-        raise input_error(code, folder, found, "Give the folder of a CT series.")
-    listed = "\n".join(table(series))
+        problem = f"there is no CT here, but {', '.join(kinds)}." if kinds else "there is no DICOM here."
+        raise input_error("E-MODALITY" if kinds else "E-NO-SCAN", folder, problem, "Give the folder of a CT series.")
+    listed = "\n".join(series_table(series))
+    unknown = f"no series is called {wanted}; there are" if wanted and not fitting else f"{len(series)} CT series fit:"
     remedy = "Choose one by its number or its UID: --series NUMBER."
-    if wanted and not fitting:
-        raise input_error("E-SERIES-CHOICE", folder, f"no series is called {wanted}; there are\n{listed}", remedy)
-    raise input_error("E-SERIES-CHOICE", folder, f"{len(series)} CT series fit:\n{listed}", remedy)
+    raise input_error("E-SERIES-CHOICE", folder, f"{unknown}\n{listed}", remedy)
 
 
 def read_ct(folder: Path, *, wanted: str = "", repairs: Iterable[str] = ()) -> CtScan:
-    """The one CT series below a folder, or the one named by `wanted` (its number in the table, or its UID)."""
-    files, problems = open_folder(folder)
-    if problems:
-        raise PedsegInputError(problems)
-    return read_series(choose(group(files), folder, wanted, files), repairs=repairs)
+    """The only CT series below a folder, or the one named by `wanted` (its number in the table, or its UID)."""
+    files, problems = find_dicom_files(folder)
+    raise_problems(problems)
+    return read_series(choose_series(group_series(files), folder, wanted, files), repairs=repairs)
 
 
-def read_series(series: Series, *, repairs: Iterable[str] = ()) -> CtScan:
+def read_series(series: CtSeries, *, repairs: Iterable[str] = ()) -> CtScan:
     """Every slice of a series read, checked and stacked; one error lists all that is wrong.
 
     Raises `PedsegInputError` where slices are missing, doubled, unevenly spaced, tilted, of different sizes or
-    frames of reference, cut off, not packed as known, or not in HU. `repairs` are words of `REPAIRS`.
+    frames of reference, cut off, not packed as known, or not in HU. `repairs` are words of `CT_REPAIRS`.
     """
-    asked = set(repairs)
-    unknown = asked - REPAIRS.keys()
+    allowed, folder = set(repairs), series.first.path.parent
+    unknown = allowed - CT_REPAIRS.keys()
     if unknown:
-        raise input_error(
-            "E-REPAIR", series.first.path, f"there is no repair {sorted(unknown)}.", f"Use {', '.join(REPAIRS)}."
-        )
-    slices, problems = _slices(series)
-    if problems:
-        raise PedsegInputError(problems)
+        problem = f"there is no repair {sorted(unknown)}."
+        raise input_error("E-REPAIR", series.first.path, problem, f"Use {', '.join(CT_REPAIRS)}.")
+    slices = _read_slices(series)
     done: list[str] = []
-    if "doubles" in asked:
-        slices, done = without_doubles(slices)
-    stack = check_stack(slices, series.first.path.parent, allowed=asked)
-    voxels, affine = read_hu(stack.ordered), _affine(stack.ordered, stack.step)
-    if "tilt" in asked and stack.tilted:
-        voxels, affine, words = correct_gantry_tilt(voxels, affine, stack)
-        done.append(words)
-    ordered: Sequence[Slice | None] = stack.ordered
-    if "gaps" in asked and stack.uneven:
-        voxels, ordered, words = close_gaps(voxels, stack)
-        done.append(words)
-    reason = why_not_hu(voxels)
-    if reason:
-        remedy = "Export the CT in HU (air -1000, water 0)."
-        raise input_error(
-            "E-NOT-HU", series.first.path.parent, f"the gray values are no Hounsfield units: {reason}.", remedy
-        )
+    if "duplicates" in allowed:
+        slices, done = remove_duplicates(slices)
+    stack = check_stack(slices, folder, allowed=allowed)
+    voxels, affine = read_hu(stack.slices), _affine(stack)
+    if "gantry-tilt" in allowed and stack.tilted:
+        voxels, affine, message = correct_gantry_tilt(voxels, affine, stack)
+        done.append(message)
+    ordered: Sequence[CtSlice | None] = stack.slices
+    if "gaps" in allowed and stack.uneven:
+        voxels, ordered, message = interpolate_missing_slices(voxels, stack)
+        done.append(message)
+    raise_problems(check_hounsfield(voxels, folder))
     return CtScan(
         scan=Scan(voxels, LPS_TO_RAS @ affine),
-        source=series,
-        header=stack.ordered[0].file.header(),
-        uids=tuple(one.uid if one else INTERPOLATED for one in ordered),
-        frames=tuple(one.frame if one else None for one in ordered),
+        series=series,
+        header=stack.slices[0].file.header(),
+        uids=tuple(ct_slice.uid if ct_slice else INTERPOLATED for ct_slice in ordered),
+        frames=tuple(ct_slice.frame if ct_slice else None for ct_slice in ordered),
         frame_of_reference=series.first.text("FrameOfReferenceUID"),
-        notes=tuple(_doubts(stack.ordered, voxels, series)),
+        notes=tuple(_doubts(stack.slices, voxels, series)),
         repairs=tuple(done),
     )
 
 
-def _slices(series: Series) -> tuple[list[Slice], list[InputProblem]]:
-    """The slices of all files, and what is wrong with single ones."""
-    slices: list[Slice] = []
+def _read_slices(series: CtSeries) -> list[CtSlice]:
+    """The slices of all files; one error lists what is wrong with single ones."""
+    slices: list[CtSlice] = []
     problems: list[InputProblem] = []
     for file in series.files:
-        try:
-            slices += slices_of(file)
-        except PedsegInputError as error:
-            problems += error.problems
-    return slices, problems
+        with collect_problems(problems):
+            slices += read_slices(file)
+    raise_problems(problems)
+    return slices
 
 
-def _affine(ordered: Sequence[Slice], step: NDArray[np.float64]) -> NDArray[np.float64]:
+def _affine(stack: SliceStack) -> NDArray[np.float64]:
     """Voxel index (column, row, slice) to mm, LPS."""
-    first = ordered[0]
+    first = stack.slices[0]
     affine = np.eye(4)
-    affine[:3, 0] = first.across * first.spacing_mm[1]
-    affine[:3, 1] = first.down * first.spacing_mm[0]
-    affine[:3, 2] = step
+    affine[:3, 0] = first.row_cosines * first.spacing_mm[1]
+    affine[:3, 1] = first.column_cosines * first.spacing_mm[0]
+    affine[:3, 2] = stack.step
     affine[:3, 3] = first.position
     return affine
 
 
-def _doubts(ordered: Sequence[Slice], voxels: NDArray[np.int16], series: Series) -> Iterable[str]:
+def _doubts(ordered: Sequence[CtSlice], voxels: NDArray[np.int16], series: CtSeries) -> Iterable[str]:
     """What a person should know and what does not make the scan wrong."""
-    uids = [one.uid for one in ordered]
+    uids = [ct_slice.uid for ct_slice in ordered]
     if ordered[0].frame is None and (not all(uids) or len({*uids}) < len(uids)):
         yield "slices without an identifier of their own: contours cannot be exported for this series"
     if not series.first.text("FrameOfReferenceUID") or not series.uid:
         yield "no frame of reference or series identifier: contours cannot be exported for this series"
-    spacing = abs(ordered[1].along - ordered[0].along)
+    spacing = abs(ordered[1].location_mm - ordered[0].location_mm)
     if spacing >= 5:
         yield f"thick slices ({spacing:.3g} mm): small organs may vanish"
     extent = np.array(ordered[0].size) * ordered[0].spacing_mm

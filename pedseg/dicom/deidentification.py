@@ -1,7 +1,8 @@
-"""Nothing identifying enters a data set: what may pass is listed, and everything else stays behind.
+"""De-identification: pseudonyms of patients, and the few attributes of a DICOM header that enter a data set.
 
-Of a DICOM header pass the age in months, the sex, the posture and the voxels' place; the patient becomes a keyed
-hash. The key stays with the center: whoever has it can find the patient again, nobody else can.
+Stricter than the profiles of DICOM PS3.15 Annex E, which list what is removed: here is listed what is retained, and
+everything else stays behind. Of a header pass the age in months, the sex, the posture and the voxels' place; the
+patient becomes a keyed hash (HMAC). The key stays with the center: whoever has it can find the patient again.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pedseg.dicom.dicom_files import reading
+from pedseg.dicom.dicom_files import dicom_errors
 from pedseg.errors import InputProblem, input_error
-from pedseg.scan import written_aside
+from pedseg.files import staged_file
 
-POSTURES = {"HFS": "supine", "FFS": "supine", "HFP": "prone", "FFP": "prone", "HFDL": "left side", "FFDL": "left side",
-            "HFDR": "right side", "FFDR": "right side"}  # fmt: skip
-# Kinds of elements in which a person can have been named, and elements of these kinds that name nobody.
-NAMING_KINDS = ("PN", "LO", "SH", "LT", "ST", "UT", "UC", "DA", "DT", "TM", "UI", "AE", "UN", "AS")
+POSTURES = {"S": "supine", "P": "prone", "DL": "left side", "DR": "right side"}  # behind HF or FF in PatientPosition
+# Value representations in which a person can have been named, and elements of these kinds that name nobody.
+NAMING_VRS = ("PN", "LO", "SH", "LT", "ST", "UT", "UC", "DA", "DT", "TM", "UI", "AE", "UN", "AS")
 HARMLESS = frozenset(
     "SOPClassUID MediaStorageSOPClassUID TransferSyntaxUID ReferencedSOPClassUID RescaleType ConvolutionKernel "
     "PatientAge Manufacturer ManufacturerModelName SoftwareVersions ScanOptions FilterType CodeMeaning CodeValue "
@@ -38,20 +38,19 @@ def read_key(file: Path, dataset: Path) -> bytes:
         raise input_error("E-KEY", file, "this key would lie within the data set.", remedy)
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        made = f"{secrets.token_hex(32)}\n".encode()
-        with contextlib.suppress(FileExistsError), written_aside(file, made, mode=0o600) as part:
+        key = f"{secrets.token_hex(32)}\n".encode()
+        with contextlib.suppress(FileExistsError), staged_file(file, key, mode=0o600) as part:
             os.link(part, file)  # unlike a renaming it spares the key that another import has made meanwhile
     text = file.read_text(encoding="ascii", errors="replace").strip()
     if not re.fullmatch(r"[0-9a-f]{64}", text):
-        raise input_error(
-            "E-KEY", file, "this is no key of a center.", "Restore it; with another key, patients get new names."
-        )
+        remedy = "Restore it; with another key, patients get new names."
+        raise input_error("E-KEY", file, "this is no key of a center.", remedy)
     return bytes.fromhex(text)
 
 
-def pseudonym(key: bytes, *about: str) -> str:
+def pseudonym(key: bytes, *identity: str) -> str:
     """Ten hexadecimal digits that stand for a patient or a scan; the same for the same key, and not to be undone."""
-    return hmac.new(key, "\0".join(about).encode(), hashlib.sha256).hexdigest()[:10]
+    return hmac.new(key, "\0".join(identity).encode(), hashlib.sha256).hexdigest()[:10]
 
 
 def age_months(header: Any) -> int | None:
@@ -66,29 +65,19 @@ def age_months(header: Any) -> int | None:
     return int(int(stated[1]) * {"D": 12 / 365.25, "W": 84 / 365.25, "M": 1, "Y": 12}[stated[2]])
 
 
-def sex(header: Any) -> str:
-    """F, M, or nothing."""
-    stated = str(header.get("PatientSex") or "").strip()
-    return stated if stated in ("F", "M") else ""
+def retained_attributes(file: Path, header: Any) -> dict[str, Any]:
+    """All that passes from a header into `cases.tsv`: age in months, sex (F, M or "") and posture."""
+    with dicom_errors(file):
+        sex, position = (str(header.get(keyword) or "").strip() for keyword in ("PatientSex", "PatientPosition"))
+        posture = POSTURES.get(position[2:], "") if position[:2] in ("HF", "FF") else ""
+        return {"age_months": age_months(header), "sex": sex if sex in ("F", "M") else "", "posture": posture}
 
 
-def posture(header: Any) -> str:
-    """On what the patient lay, from the position that the technician chose."""
-    return POSTURES.get(str(header.get("PatientPosition") or "").strip(), "")
-
-
-def who(file: Path, header: Any) -> dict[str, Any]:
-    """All that passes from a header into `cases.tsv`."""
-    with reading(file):
-        return {"age_months": age_months(header), "sex": sex(header), "posture": posture(header)}
-
-
-def burned_in(file: Path, header: Any) -> list[InputProblem]:
+def refuse_burned_in_annotation(file: Path, header: Any) -> None:
     """Names that are painted into the voxels cannot be taken out by leaving headers behind."""
-    if str(header.get("BurnedInAnnotation") or "").upper() != "YES":
-        return []
-    remedy = "Export the series without annotations, or take it out of the folder."
-    return [InputProblem("E-PHI", str(file), "its header says that text is painted into the picture.", remedy)]
+    if str(header.get("BurnedInAnnotation") or "").upper() == "YES":
+        remedy = "Export the series without annotations, or take it out of the folder."
+        raise input_error("E-PHI", file, "its header says that text is painted into the picture.", remedy)
 
 
 def identifiers(header: Any, *, of_the_patient: bool = False) -> set[str]:
@@ -96,23 +85,23 @@ def identifiers(header: Any, *, of_the_patient: bool = False) -> set[str]:
 
     With `of_the_patient` only what stands in the patient's own part of the header (group 0010) and in names.
     """
-    found: set[str] = set()
+    texts: set[str] = set()
     for element in header.iterall():
-        if element.VR not in NAMING_KINDS or element.keyword in HARMLESS or not element.value:
+        if element.VR not in NAMING_VRS or element.keyword in HARMLESS or not element.value:
             continue
         if of_the_patient and element.tag.group != 0x0010:
             continue
         values = element.value if isinstance(element.value, (list, tuple)) or element.VM > 1 else [element.value]
         for value in values:
             text = value.decode("latin-1") if isinstance(value, bytes) else str(value)
-            found |= {part.strip("\0 ") for part in (text, *re.split(r"[\^=\s]+", text))}
-    return {text for text in found if len(text) >= 3}
+            texts |= {part.strip("\0 ") for part in (text, *re.split(r"[\^=\s]+", text))}
+    return {text for text in texts if len(text) >= 3}
 
 
-def refuse_leaks(file: Path, said: Iterable[str], secret: Iterable[str]) -> Iterator[InputProblem]:
+def find_leaks(file: Path, texts: Iterable[str], secret: Iterable[str]) -> Iterator[InputProblem]:
     """A last look before anything is written: what the user says of the scans may not name the patient."""
-    words = {word for text in said for word in (text.casefold(), *re.split(r"\W+", text.casefold()))}
+    words = {word for text in texts for word in (text.casefold(), *re.split(r"\W+", text.casefold()))}
     leaked = [word for word in secret if word.casefold() in words]
     if leaked:
-        found = f"{len(leaked)} word(s) of the patient's data stand in what was said of the scans."
-        yield InputProblem("E-PHI", str(file), found, "Choose other words for center, origin and license.")
+        problem = f"{len(leaked)} word(s) of the patient's data stand in what was said of the scans."
+        yield InputProblem("E-PHI", str(file), problem, "Choose other words for center, origin and license.")

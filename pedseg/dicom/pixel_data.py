@@ -1,4 +1,4 @@
-"""The gray values of CT slices in Hounsfield units, whatever way the archive has packed them."""
+"""Pixel data of CT slices to Hounsfield units: decompression, rescale slope and intercept, pixel padding."""
 
 from __future__ import annotations
 
@@ -9,48 +9,49 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.dicom.ct_slices import Slice
-from pedseg.dicom.dicom_files import AGAIN, reading
+from pedseg.datasets.loading import PADDING_HU
+from pedseg.dicom.ct_slices import CtSlice
+from pedseg.dicom.dicom_files import EXPORT_AGAIN, dicom_errors
 from pedseg.errors import input_error
 
-PADDING_HU = -1024  # what scanners mean by a value outside their field of view
 LARGEST_SLICE = 4096 * 4096  # pixels; more is no CT, and decoding it would take the memory of the machine
 
 
-def read_hu(ordered: Sequence[Slice]) -> NDArray[np.int16]:
+def read_hu(slices: Sequence[CtSlice]) -> NDArray[np.int16]:
     """The voxels (column, row, slice) in HU; padding reads as -1024, fractions of an HU are rounded."""
-    rows, columns = ordered[0].size
-    voxels = np.empty((columns, rows, len(ordered)), dtype=np.int16)
-    opened: tuple[Path | None, NDArray] = (None, np.empty(0))
-    for place, one in enumerate(ordered):
-        if opened[0] != one.file.path:
-            opened = (one.file.path, _stored(one))
-        stored = opened[1]
-        if stored.shape[1:] != (rows, columns) or (one.frame or 0) >= len(stored):
+    rows, columns = slices[0].size
+    voxels = np.empty((columns, rows, len(slices)), dtype=np.int16)
+    path: Path | None = None  # an enhanced CT is decoded once for all its frames
+    for place, ct_slice in enumerate(slices):
+        if path != ct_slice.file.path:
+            path = ct_slice.file.path
+            stored = _read_stored(path)
+        frame = ct_slice.frame or 0
+        if stored.shape[1:] != (rows, columns) or frame >= len(stored):
             problem = f"it holds {stored.shape[2]} x {stored.shape[1]} pixels, {columns} x {rows} are promised."
-            raise input_error("E-SLICE-SIZE", one.file.path, problem, AGAIN)
-        voxels[:, :, place] = _to_hu(stored[one.frame or 0], one).T
+            raise input_error("E-SLICE-SIZE", path, problem, EXPORT_AGAIN)
+        voxels[:, :, place] = _to_hu(stored[frame], ct_slice).T
     return voxels
 
 
-def _to_hu(stored: NDArray, one: Slice) -> NDArray[np.int16]:
-    """Stored numbers to HU, by the slope and intercept of this slice."""
-    assert one.rescale is not None
-    slope, intercept = one.rescale
+def _to_hu(stored: NDArray, ct_slice: CtSlice) -> NDArray[np.int16]:
+    """Stored values to HU, by the slope and intercept of this slice."""
+    assert ct_slice.rescale is not None
+    slope, intercept = ct_slice.rescale
     values = stored * slope + intercept
-    if one.padding is not None:
-        values[stored == one.padding] = PADDING_HU
+    if ct_slice.padding is not None:
+        values[stored == ct_slice.padding] = PADDING_HU
     if not np.isfinite(values).all() or values.max() > 32767:
-        raise input_error("E-NOT-HU", one.file.path, f"its values run up to {values.max():g} HU.", AGAIN)
+        problem = f"its values run up to {values.max():g} HU."
+        raise input_error("E-NOT-HU", ct_slice.file.path, problem, EXPORT_AGAIN)
     return np.round(np.maximum(values, PADDING_HU)).astype(np.int16)
 
 
-def _stored(one: Slice) -> NDArray:
-    """The numbers of one file, decoded: (frame, row, column)."""
+def _read_stored(path: Path) -> NDArray:
+    """The stored values of one file, decoded: (frame, row, column)."""
     import pydicom
 
-    path = one.file.path
-    with reading(path):
+    with dicom_errors(path):
         dataset = pydicom.dcmread(path)
         _check_pixels(path, dataset)
         pixels = dataset.pixel_array
@@ -60,16 +61,17 @@ def _stored(one: Slice) -> NDArray:
 def _check_pixels(path: Path, dataset: Any) -> None:
     """Refuse pictures, colors and absurd sizes before a byte is decoded."""
     if "PixelData" not in dataset:
-        raise input_error("E-SLICE-TRUNCATED", path, "it holds no voxels.", AGAIN)
+        raise input_error("E-SLICE-TRUNCATED", path, "it holds no voxels.", EXPORT_AGAIN)
     rows, columns = int(dataset.get("Rows") or 0), int(dataset.get("Columns") or 0)
     frames = int(dataset.get("NumberOfFrames") or 1)
     if not 0 < rows * columns <= LARGEST_SLICE or not 0 < frames <= 4096:
-        raise input_error("E-SLICE-SIZE", path, f"it promises {frames} slices of {columns} x {rows} pixels.", AGAIN)
+        problem = f"it promises {frames} slices of {columns} x {rows} pixels."
+        raise input_error("E-SLICE-SIZE", path, problem, EXPORT_AGAIN)
     if int(dataset.get("SamplesPerPixel") or 1) != 1 or dataset.get("PhotometricInterpretation") != "MONOCHROME2":
         problem = f"it is stored as {dataset.get('PhotometricInterpretation')}, not as gray values."
         raise input_error("E-NOT-GRAY", path, problem, "Give the CT slices, not pictures of them.")
     syntax = dataset.file_meta.TransferSyntaxUID
-    if not _can_unpack(syntax):
+    if not _has_decoder(syntax):
         problem = f"its voxels are packed as {syntax.name}, which cannot be unpacked here."
         remedy = "Install the codecs (`pip install pedseg[dicom]`), or export it uncompressed."
         raise input_error("E-NO-DECODER", path, problem, remedy)
@@ -81,7 +83,7 @@ def _check_pixels(path: Path, dataset: Any) -> None:
         raise input_error("E-SLICE-TRUNCATED", path, problem, "Copy the file again from the archive.")
 
 
-def _can_unpack(syntax: Any) -> bool:
+def _has_decoder(syntax: Any) -> bool:
     """Whether this machine has a codec for a transfer syntax; pydicom does not know private ones and films."""
     from pydicom.pixels import get_decoder
 

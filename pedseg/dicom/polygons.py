@@ -1,6 +1,6 @@
-"""From voxels to the rings that a planning system draws, and back.
+"""Mask to polygons and polygons to mask: marching squares, keyhole contours for holes, even-odd (XOR) filling.
 
-A ring is a closed polygon in one plane of a scan, in (column, row) with pixel centers at whole numbers. It
+A polygon is closed and lies in one plane of a scan, in (column, row) with pixel centers at whole numbers. It
 runs half a pixel outside the voxels that it holds, so that it encloses their area and not only their
 centers. A hole is cut in by a keyhole: a channel of no width that goes in and comes back the same way
 (DICOM PS3.3 C.8.8.6.3), which readers that count crossings and readers that fill both understand.
@@ -15,77 +15,74 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Ring = NDArray[np.float64]  # (points, 2): column, row
+Polygon = NDArray[np.float64]  # (points, 2): column, row
 
 
-def trace(mask: NDArray[np.bool_]) -> list[Ring]:
-    """The rings around a mask (column, row) of one plane; holes are joined to them by keyholes."""
+def mask_to_polygons(mask: NDArray[np.bool_]) -> list[Polygon]:
+    """The polygons around a mask (column, row) of one plane; holes are joined to them by keyholes."""
     from contourpy import FillType, contour_generator
 
     if not mask.any():
         return []
-    (c0, c1), (r0, r1) = (_extent(np.asarray(mask.any(axis=1 - axis))) for axis in (0, 1))
-    plane = np.zeros((c1 - c0 + 2, r1 - r0 + 2))  # a rim of background closes what touches the border
-    plane[1:-1, 1:-1] = mask[c0:c1, r0:r1]
+    columns, rows = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    c0, r0 = columns[0], rows[0]
+    crop = mask[c0 : columns[-1] + 1, r0 : rows[-1] + 1]
+    plane = np.pad(crop, 1).astype(float)  # a rim of background closes what touches the border
     areas: Any
     areas, offsets = contour_generator(z=plane.T, fill_type=FillType.OuterOffset).filled(0.5, 2.0)  # type: ignore[misc]
-    rings = []
+    polygons = []
     for points, starts in zip(areas, offsets, strict=True):
         outer, *holes = [points[a : b - 1] for a, b in itertools.pairwise(starts)]
-        rings.append(_without_straights(_with_keyholes(outer, holes)) + np.array([c0 - 1, r0 - 1]))
-    return rings
+        polygons.append(_without_collinear_points(_with_keyholes(outer, holes)) + np.array([c0 - 1, r0 - 1]))
+    return polygons
 
 
-def _extent(line: NDArray[np.bool_]) -> tuple[int, int]:
-    """First and last + 1 of what is true."""
-    where = np.flatnonzero(line)
-    return int(where[0]), int(where[-1]) + 1
-
-
-def _with_keyholes(outer: Ring, holes: Sequence[Ring]) -> Ring:
-    """One ring out of an outer one and its holes, each joined at its nearest corner."""
+def _with_keyholes(outer: Polygon, holes: Sequence[Polygon]) -> Polygon:
+    """One polygon out of an outer one and its holes, each joined at its nearest corner."""
     from scipy.spatial import cKDTree
 
-    ring, left = outer, list(holes)
+    polygon, left = outer, list(holes)
     while left:
-        tree = cKDTree(ring)
-        near = [tree.query(hole) for hole in left]
-        place = int(np.argmin([distance.min() for distance, _ in near]))
-        distance, corners = near[place]
+        tree = cKDTree(polygon)
+        nearest = [tree.query(hole) for hole in left]
+        place = int(np.argmin([distance.min() for distance, _ in nearest]))
+        distance, corners = nearest[place]
         hole, inner = left.pop(place), int(distance.argmin())
         corner = int(corners[inner])
         around = np.roll(hole, -inner, axis=0)
-        ring = np.concatenate([ring[: corner + 1], around, around[:1], ring[corner:]])
-    return ring
+        polygon = np.concatenate([polygon[: corner + 1], around, around[:1], polygon[corner:]])
+    return polygon
 
 
-def _without_straights(ring: Ring) -> Ring:
-    """The same ring without the points in the middle of a straight line; where it turns back, they stay."""
-    before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
+def _without_collinear_points(polygon: Polygon) -> Polygon:
+    """The same polygon without the points in the middle of a straight line; where it turns back, they stay."""
+    before, after = polygon - np.roll(polygon, 1, axis=0), np.roll(polygon, -1, axis=0) - polygon
     cross = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
     ahead = (before * after).sum(axis=1) > 0
-    return ring[~((np.abs(cross) < 1e-9) & ahead)]
+    return polygon[~((np.abs(cross) < 1e-9) & ahead)]
 
 
-def fill(rings: Sequence[Ring], planes: NDArray[np.intp], shape: tuple[int, int, int]) -> NDArray[np.bool_]:
-    """The voxels (column, row, plane) whose centers lie inside an odd number of the rings of their plane.
+def polygons_to_mask(
+    polygons: Sequence[Polygon], planes: NDArray[np.intp], shape: tuple[int, int, int]
+) -> NDArray[np.bool_]:
+    """The voxels (column, row, plane) whose centers lie inside an odd number of the polygons of their plane.
 
-    `planes` has the plane of each ring. All edges of all rings are treated at once: each turns the
+    `planes` has the plane of each polygon. All edges of all polygons are treated at once: each turns the
     parity over of every pixel to its right, in the rows that it crosses. What lies outside `shape` is cut off.
     """
     toggles = np.zeros(shape, dtype=np.uint8)
-    if len(rings):
-        lengths = np.array([len(ring) for ring in rings])
-        start = np.concatenate(rings)
-        order = np.arange(len(start)) + 1
-        order[np.cumsum(lengths) - 1] = np.cumsum(lengths) - lengths  # the last point goes on to the first
-        column, row, plane = _crossings(start, start[order], np.repeat(planes, lengths), shape)
+    if len(polygons):
+        lengths = np.array([len(polygon) for polygon in polygons])
+        start = np.concatenate(polygons)
+        following = np.arange(len(start)) + 1
+        following[np.cumsum(lengths) - 1] = np.cumsum(lengths) - lengths  # the last point goes on to the first
+        column, row, plane = _crossings(start, start[following], np.repeat(planes, lengths), shape)
         np.bitwise_xor.at(toggles, (column, row, plane), np.uint8(1))
     return np.bitwise_xor.accumulate(toggles, axis=0, out=toggles).view(np.bool_)
 
 
 def _crossings(
-    start: Ring, end: Ring, plane: NDArray[np.intp], shape: tuple[int, int, int]
+    start: Polygon, end: Polygon, plane: NDArray[np.intp], shape: tuple[int, int, int]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
     """(column, row, plane) of the first pixel to the right of every edge, for each row that the edge crosses."""
     falls = (start[:, 1] > end[:, 1])[:, None]  # the two sides of a keyhole must give the same numbers
@@ -102,7 +99,7 @@ def _crossings(
     return column[inside], row[inside], plane[edge][inside]
 
 
-def area(ring: Ring) -> float:
-    """The area within a ring, in pixels; a keyhole takes its hole away."""
-    x, y = ring.T
+def polygon_area(polygon: Polygon) -> float:
+    """The area within a polygon, in pixels (shoelace formula); a keyhole takes its hole away."""
+    x, y = polygon.T
     return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2

@@ -1,4 +1,4 @@
-"""Repairs that somebody asked for by name: doubled slices, gaps, a tilted gantry. Each says what it did."""
+"""Repairs of a CT series that somebody asked for: duplicate slices, missing slices, gantry tilt. Each is recorded."""
 
 from __future__ import annotations
 
@@ -7,63 +7,68 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.dicom.ct_slices import Slice
-from pedseg.dicom.pixel_data import PADDING_HU, read_hu
-from pedseg.dicom.slice_geometry import SAME_MM, Stack
+from pedseg.datasets.loading import PADDING_HU
+from pedseg.dicom.ct_slices import CtSlice
+from pedseg.dicom.pixel_data import read_hu
+from pedseg.dicom.slice_geometry import SAME_MM, SliceStack
 from pedseg.errors import input_error
 
 MOST_MADE = 1.5  # a scan may have so many times as many slices after a repair
 
 
-def without_doubles(slices: Sequence[Slice]) -> tuple[list[Slice], list[str]]:
+def remove_duplicates(slices: Sequence[CtSlice]) -> tuple[list[CtSlice], list[str]]:
     """The slices without those that lie in the place of another and hold the same voxels; others are refused."""
-    ordered = sorted(slices, key=lambda one: (one.along, one.number))
+    ordered = sorted(slices, key=lambda ct_slice: (ct_slice.location_mm, ct_slice.number))
     kept = ordered[:1]
-    for one in ordered[1:]:
-        if one.along - kept[-1].along >= SAME_MM or one.size != kept[-1].size:
-            kept.append(one)
-        elif None not in (one.rescale, kept[-1].rescale) and not np.array_equal(read_hu([one]), read_hu([kept[-1]])):
-            found = f"it lies where {kept[-1].called} does, and shows something else."
-            raise input_error("E-SERIES-DOUBLES", one.file.path, found, "Take one of the two runs out of the folder.")
+    for ct_slice in ordered[1:]:
+        last = kept[-1]
+        if ct_slice.location_mm - last.location_mm >= SAME_MM or ct_slice.size != last.size:
+            kept.append(ct_slice)
+        elif None not in (ct_slice.rescale, last.rescale) and not np.array_equal(read_hu([ct_slice]), read_hu([last])):
+            problem = f"it lies where {last.label} does, and shows something else."
+            remedy = "Take one of the two runs out of the folder."
+            raise input_error("E-SERIES-DOUBLES", ct_slice.file.path, problem, remedy)
     count = len(ordered) - len(kept)
     return kept, [f"{count} doubled slices removed"] if count else []
 
 
-def close_gaps(voxels: NDArray[np.int16], stack: Stack) -> tuple[NDArray[np.int16], list[Slice | None], str]:
-    """The scan in equal steps: slices in their place stay as they are, between them it is interpolated."""
-    places = stack.places - stack.places[0]
+def interpolate_missing_slices(
+    voxels: NDArray[np.int16], stack: SliceStack
+) -> tuple[NDArray[np.int16], list[CtSlice | None], str]:
+    """The scan in equal steps: slices in their place stay as they are, between them it is interpolated (None)."""
+    locations = stack.locations_mm - stack.locations_mm[0]
     step = float(np.linalg.norm(stack.step))
-    count = int(np.floor(places[-1] / step + 1e-3)) + 1
-    if count > MOST_MADE * len(places):
-        found = f"{count - len(places)} of {count} slices are missing."
-        raise input_error(
-            "E-SERIES-GAP", stack.ordered[0].file.path, found, "That is too much to make up: fetch the scan again."
-        )
+    count = int(np.floor(locations[-1] / step + 1e-3)) + 1
+    if count > MOST_MADE * len(locations):
+        problem = f"{count - len(locations)} of {count} slices are missing."
+        remedy = "That is too much to make up: fetch the scan again."
+        raise input_error("E-SERIES-GAP", stack.slices[0].file.path, problem, remedy)
     wanted = np.arange(count) * step
-    after = np.clip(np.searchsorted(places, wanted), 1, len(places) - 1)
-    share = np.clip((wanted - places[after - 1]) / (places[after] - places[after - 1]), 0, 1)
+    after = np.clip(np.searchsorted(locations, wanted), 1, len(locations) - 1)
+    share = np.clip((wanted - locations[after - 1]) / (locations[after] - locations[after - 1]), 0, 1)
     even = np.empty((*voxels.shape[:2], len(wanted)), dtype=np.int16)
-    origin: list[Slice | None] = []
+    slices: list[CtSlice | None] = []
     for k, (index, part) in enumerate(zip(after, share, strict=True)):
         near = int(index if part > 0.5 else index - 1)
-        exact = abs(places[near] - wanted[k]) < max(SAME_MM, 0.01 * step)
-        origin.append(stack.ordered[near] if exact else None)
+        exact = abs(locations[near] - wanted[k]) < max(SAME_MM, 0.01 * step)
+        slices.append(stack.slices[near] if exact else None)
         between = (1 - part) * voxels[:, :, index - 1] + part * voxels[:, :, index]
         even[:, :, k] = voxels[:, :, near] if exact else np.round(between)
-    return even, origin, f"{origin.count(None)} slices interpolated"
+    return even, slices, f"{slices.count(None)} slices interpolated"
 
 
 def correct_gantry_tilt(
-    voxels: NDArray[np.int16], affine: NDArray[np.float64], stack: Stack
+    voxels: NDArray[np.int16], affine: NDArray[np.float64], stack: SliceStack
 ) -> tuple[NDArray[np.int16], NDArray[np.float64], str]:
     """The scan with its slices shifted within their planes until they stand upright above each other (linear)."""
     from scipy import ndimage
 
-    first = stack.ordered[0]
+    first = stack.slices[0]
     upright = affine.copy()
     upright[:3, 2] = first.normal * float(stack.step @ first.normal)
     shift_mm = upright[:3, 2] - affine[:3, 2]  # a slice, within its plane
-    pixels = np.array([shift_mm @ first.across / first.spacing_mm[1], shift_mm @ first.down / first.spacing_mm[0]])
+    rows_mm, columns_mm = first.spacing_mm
+    pixels = np.array([shift_mm @ first.row_cosines / columns_mm, shift_mm @ first.column_cosines / rows_mm])
     moved = np.empty_like(voxels)
     for k in range(voxels.shape[2]):
         plane = ndimage.shift(voxels[:, :, k].astype(np.float32), -k * pixels, order=1, cval=PADDING_HU)

@@ -1,10 +1,11 @@
-"""DICOM segmentations (SEG): read onto the grid of a CT by where they lie, and written for archives that keep them."""
+"""DICOM SEG to mask on the grid of a CT, by where the segments lie, and masks to SEG for archives that keep them."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,13 @@ from numpy.typing import NDArray
 
 from pedseg import __version__
 from pedseg.dicom.ct_series import INTERPOLATED, LPS_TO_RAS, CtScan
-from pedseg.dicom.dicom_files import AGAIN, reading
-from pedseg.dicom.rtstruct import OFF_PLANE_MM, Contours
+from pedseg.dicom.dicom_files import EXPORT_AGAIN, dicom_errors
+from pedseg.dicom.rtstruct import INCOMPLETE, OFF_PLANE_MM, RoiMasks
 from pedseg.dicom.rtstruct_writing import check_references
 from pedseg.errors import input_error
-from pedseg.scan import written_aside
+from pedseg.files import staged_file
 
-LARGEST = 2**31  # voxels of all segments together
+LARGEST_VOXELS = 2**31  # of all segments together
 # SNOMED CT codes as TotalSegmentator and the TG-263 map of HL7 mCODE give them; the side is in the label.
 CODES = {
     "Liver": ("10200004", "Liver"), "Spleen": ("78961009", "Spleen"), "Pancreas": ("15776009", "Pancreas"),
@@ -36,66 +37,78 @@ def segmented_series(header: Any) -> str:
     """The UID of the CT series that a SEG says it was drawn on, "" if it does not say."""
     try:
         return str(header.ReferencedSeriesSequence[0].SeriesInstanceUID)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+    except INCOMPLETE:
         return ""
 
 
-def read_seg(file: Path, ct: CtScan, *, other_frame: bool = False) -> Contours:
+@contextmanager
+def closed_segmentation(segmentation: Any) -> Iterator[Any]:
+    """Close a highdicom object behind the block: its database of frames, in memory, stays open; Python 3.13 warns."""
+    try:
+        yield segmentation
+    finally:
+        database = getattr(segmentation, "_db_con", None)
+        if database is not None:
+            database.close()
+
+
+def read_seg(file: Path, ct: CtScan, *, ignore_frame_of_reference: bool = False) -> RoiMasks:
     """The segments of a SEG as masks on the grid of a CT.
 
     Binary, fractional (from a half) and label-map segmentations are read; segments may overlap. Raises
-    `PedsegInputError` for another frame of reference (unless `other_frame`), two segments of one name, and frames
+    `PedsegInputError` for another frame of reference (unless ignored), two segments of one name, and frames
     that do not lie on the slices and pixels of the CT.
     """
     import highdicom
 
-    with reading(file):
-        seg = highdicom.seg.segread(file)
+    with dicom_errors(file), closed_segmentation(highdicom.seg.segread(file)) as seg:
         frame = str(seg.get("FrameOfReferenceUID") or "")
-        if frame and frame != ct.frame_of_reference and not other_frame:
-            found = "it was drawn in another frame of reference than this CT."
+        if frame and frame != ct.frame_of_reference and not ignore_frame_of_reference:
+            problem = "it was drawn in another frame of reference than this CT."
             remedy = "Give the CT that it was drawn on. If both are surely aligned, say --ignore-frame-of-reference."
-            raise input_error("E-FRAME", file, found, remedy)
-        described = [seg.get_segment_description(number) for number in seg.segment_numbers]
-        names = [str(one.SegmentLabel) for one in described]
-        twice = {name for name in names if names.count(name) > 1}
-        if twice:
-            found = f"several segments are called {sorted(twice)[0]!r}; nobody knows which of them counts."
-            raise input_error("E-ROI-TWICE", file, found, "Rename or delete one.")
-        if int(seg.Rows) * int(seg.Columns) * max(len(names), 1) * ct.scan.shape[2] > LARGEST:
-            raise input_error("E-SLICE-SIZE", file, f"it promises {seg.Columns} x {seg.Rows} pixels.", AGAIN)
+            raise input_error("E-FRAME", file, problem, remedy)
+        segments = [seg.get_segment_description(number) for number in seg.segment_numbers]
+        names = [str(segment.SegmentLabel) for segment in segments]
+        duplicates = sorted({name for name in names if names.count(name) > 1})
+        if duplicates:
+            problem = f"several segments are called {duplicates[0]!r}; nobody knows which of them counts."
+            raise input_error("E-ROI-TWICE", file, problem, "Rename or delete one.")
+        if int(seg.Rows) * int(seg.Columns) * max(len(names), 1) * ct.scan.shape[2] > LARGEST_VOXELS:
+            raise input_error("E-SLICE-SIZE", file, f"it promises {seg.Columns} x {seg.Rows} pixels.", EXPORT_AGAIN)
         volume = seg.get_volume(combine_segments=False, rescale_fractional=False)
-        most = int(seg.get("MaximumFractionalValue") or 1)
-    grid = LPS_TO_RAS @ ct.scan.affine
-    there = np.linalg.inv(grid) @ volume.affine  # (slice, row, column) of the SEG -> (column, row, slice) of the CT
-    array, start = _aligned(file, np.asarray(volume.array), there, ct)
+        half = max(int(seg.get("MaximumFractionalValue") or 1) / 2, 1)
+        automatic = {str(s.SegmentLabel) for s in segments if s.get("SegmentAlgorithmType") == "AUTOMATIC"}
+    # (slice, row, column) of the SEG -> (column, row, slice) of the CT
+    to_ct = np.linalg.inv(LPS_TO_RAS @ ct.scan.affine) @ volume.affine
+    array, start = _align(file, np.asarray(volume.array), to_ct, ct)
     masks: dict[str, NDArray[np.bool_] | None] = {}
     for number, name in enumerate(names):
         mask = np.zeros(ct.scan.shape, dtype=bool)
-        _paste(mask, array[..., number] >= max(most / 2, 1), start)
+        _paste(mask, array[..., number] >= half, start)
         masks[name] = mask if mask.any() else None
-    machine = {str(one.SegmentLabel) for one in described if one.get("SegmentAlgorithmType") == "AUTOMATIC"}
-    return Contours(masks, (), frozenset(machine))
+    return RoiMasks(masks, (), frozenset(automatic))
 
 
-def _aligned(file: Path, array: NDArray, there: NDArray[np.float64], ct: CtScan) -> tuple[NDArray, NDArray[np.intp]]:
-    """The segments with their axes turned to (column, row, slice) of the CT, and where their first voxel lies there."""
-    axes = np.round(there[:3, :3])
-    drift = np.abs(there[:3, :3] - axes) * np.array(array.shape[:3])
-    corner = np.round(there[:3, 3])
-    off_mm = max(float(drift.max()), float(np.abs(there[:3, 3] - corner).max())) * max(ct.scan.spacing_mm)
+def _align(file: Path, array: NDArray, to_ct: NDArray[np.float64], ct: CtScan) -> tuple[NDArray, NDArray[np.intp]]:
+    """The segments with their axes in the order of the CT (column, row, slice), and where their first voxel lies there.
+
+    By hand, because `match_geometry` of highdicom 0.28 drops every second voxel of a finer SEG without a word.
+    """
+    axes = np.round(to_ct[:3, :3])
+    drift = np.abs(to_ct[:3, :3] - axes) * np.array(array.shape[:3])
+    corner = np.round(to_ct[:3, 3])
+    off_mm = max(float(drift.max()), float(np.abs(to_ct[:3, 3] - corner).max())) * max(ct.scan.spacing_mm)
     if off_mm > OFF_PLANE_MM or not np.array_equal(np.abs(axes).sum(axis=0), np.ones(3)):
-        found = f"its voxels lie beside those of the CT, by up to {off_mm:.2f} mm."
-        raise input_error(
-            "E-GEOMETRY", file, found, "Give the CT that it was drawn on; nothing is resampled in silence."
-        )
+        problem = f"its voxels lie beside those of the CT, by up to {off_mm:.2f} mm."
+        remedy = "Give the CT that it was drawn on; nothing is resampled in silence."
+        raise input_error("E-GEOMETRY", file, problem, remedy)
     order = [int(np.flatnonzero(axes[axis])[0]) for axis in range(3)]
-    turned = array.transpose(*order, 3)
+    aligned = array.transpose(*order, 3)
     for axis, source in enumerate(order):
         if axes[axis, source] < 0:
-            turned = np.flip(turned, axis)
+            aligned = np.flip(aligned, axis)
             corner[axis] -= array.shape[source] - 1
-    return turned, corner.astype(np.intp)
+    return aligned, corner.astype(np.intp)
 
 
 def _paste(mask: NDArray[np.bool_], part: NDArray[np.bool_], start: NDArray[np.intp]) -> None:
@@ -110,29 +123,20 @@ def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) ->
     """Write masks (column, row, slice) by organ name as a binary SEG, read back before it is kept."""
     check_references(ct)
     if INTERPOLATED in ct.uids:
-        told = "slices of this CT were interpolated; a SEG would have to refer to them."
-        raise input_error("E-NO-REFERENCE", file, told, "Take RTSTRUCT, which leaves them out, or NIfTI.")
+        problem = "slices of this CT were interpolated; a SEG would have to refer to them."
+        raise input_error("E-NO-REFERENCE", file, problem, "Take RTSTRUCT, which leaves them out, or NIfTI.")
     content = io.BytesIO()
-    with reading(ct.source.first.path):
-        _segmentation(masks, ct).save_as(content)
+    with dicom_errors(ct.series.first.path), closed_segmentation(_segmentation(masks, ct)) as segmentation:
+        segmentation.save_as(content)
     file.parent.mkdir(parents=True, exist_ok=True)
-    with written_aside(file, content.getvalue()) as part:
-        back = read_seg(part, ct).masks
+    with staged_file(file, content.getvalue()) as part:
+        read_back = read_seg(part, ct).masks
         for name, mask in masks.items():
-            found = back.get(name)
-            if not np.array_equal(mask, np.zeros_like(mask) if found is None else found):
-                raise input_error(
-                    "E-READ-BACK", file, f"read back, {name} differs.", "Nothing was written; report this scan."
-                )
+            back = read_back.get(name)
+            if mask.any() if back is None else not np.array_equal(mask, back):
+                remedy = "Nothing was written; report this scan."
+                raise input_error("E-READ-BACK", file, f"read back, {name} differs.", remedy)
         os.replace(part, file)
-
-
-def _property(name: str) -> Any:
-    """What an organ is, in SNOMED CT."""
-    from highdicom.sr.coding import CodedConcept
-
-    code, meaning = CODES.get(name.removesuffix("_L").removesuffix("_R"), ("113343008", "Organ"))
-    return CodedConcept(code, "SCT", meaning)
 
 
 def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
@@ -141,28 +145,29 @@ def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
     import pydicom
     from highdicom.sr.coding import CodedConcept
 
-    sources = [pydicom.dcmread(one.path) for one in ct.source.files]
-    order = {str(one.SOPInstanceUID): one for one in sources}
-    sources = [order[uid] for uid in dict.fromkeys(ct.uids)]
+    images = [pydicom.dcmread(file.path) for file in ct.series.files]
+    by_uid = {str(image.SOPInstanceUID): image for image in images}
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name="pedseg", version=__version__, family=CodedConcept("123110", "DCM", "Artificial Intelligence")
     )
-    segments = [
-        highdicom.seg.SegmentDescription(
-            segment_number=number,
-            segment_label=name,
-            segmented_property_category=CodedConcept("123037004", "SCT", "Anatomical Structure"),
-            segmented_property_type=_property(name),
-            algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-            algorithm_identification=algorithm,
+    segments = []
+    for number, name in enumerate(masks, 1):
+        code, meaning = CODES.get(name.removesuffix("_L").removesuffix("_R"), ("113343008", "Organ"))
+        segments.append(
+            highdicom.seg.SegmentDescription(
+                segment_number=number,
+                segment_label=name,
+                segmented_property_category=CodedConcept("123037004", "SCT", "Anatomical Structure"),
+                segmented_property_type=CodedConcept(code, "SCT", meaning),
+                algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+                algorithm_identification=algorithm,
+            )
         )
-        for number, name in enumerate(masks, 1)
-    ]
     array = np.stack([mask.transpose(2, 1, 0) for mask in masks.values()], axis=-1).astype(np.uint8)
     if ct.frames[0] is not None:
         array = array[np.argsort([frame or 0 for frame in ct.frames])]  # an enhanced CT's frames have their own order
     return highdicom.seg.Segmentation(
-        source_images=sources,
+        source_images=[by_uid[uid] for uid in dict.fromkeys(ct.uids)],
         pixel_array=array,
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=segments,

@@ -1,6 +1,6 @@
 """Is one model better than another, by how much, and how sure is that?
 
-Everything here takes plain numbers, one a patient. Paired: both models drew the same patients.
+Everything here takes plain numbers, one a patient. Paired: both models met the same patients.
 Unpaired: two groups of different patients, as when one model meets its own hospital and then another.
 A difference is always first minus second, in the unit of the measure.
 
@@ -112,8 +112,8 @@ def bootstrap_interval(
     """Percentile interval of `statistic(…, axis=1)` when patients (n,) are drawn again; None for n < `fewest`."""
     if len(values) < fewest:
         return None
-    drawn = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
-    return percentile_interval(statistic(values[drawn], axis=1))
+    resampled = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+    return percentile_interval(statistic(values[resampled], axis=1))
 
 
 def percentile_interval(estimates: NDArray[np.float64]) -> tuple[float, float]:
@@ -122,7 +122,7 @@ def percentile_interval(estimates: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def share_interval(hits: int, of: int) -> tuple[float, float] | None:
+def wilson_interval(hits: int, of: int) -> tuple[float, float] | None:
     """Wilson's interval of a share (1927), right for few patients and shares near 0 and 1; None of nobody."""
     from scipy.stats import binomtest
 

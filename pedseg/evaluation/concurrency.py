@@ -1,4 +1,4 @@
-"""Long work side by side: generators in threads, their progress in one stream, and their time."""
+"""Concurrent jobs: generators in worker threads, their progress in one stream, and the time of each stage."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pedseg import memory
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 WORKERS = 2
 TOTAL, PEAK, TIMES = "total", "peak memory", "seconds.json"
 Seconds = dict[str, float]  # wall and cpu
-Job = tuple[str, Iterator[int]]  # a stage's name, and the work itself: one tick a piece, worth so many units
+Job = tuple[str, Iterator[int]]  # a stage's name, and its work: yields the units of each piece that is done
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Progress:
     total: int
 
 
-def side_by_side(jobs: Sequence[Job], workers: int = WORKERS) -> Iterator[tuple[str, int]]:
-    """Drain several generators, `workers` at a time, and yield (stage, units) as they come.
+def run_concurrently(jobs: Sequence[Job], workers: int = WORKERS) -> Iterator[tuple[str, int]]:
+    """Run several generators in threads, `workers` at a time, and yield (stage, units) as they come.
 
     The first error of a job is raised here; the other jobs stop at their next tick, as they do
     when the caller closes this generator.
@@ -77,8 +77,8 @@ def side_by_side(jobs: Sequence[Job], workers: int = WORKERS) -> Iterator[tuple[
             thread.join()
 
 
-class Clock:
-    """Seconds by stage, wall and CPU, and the most memory; of earlier programs, too, that left theirs in a file."""
+class StageTimer:
+    """Wall and CPU seconds by stage, and peak memory, added to those of earlier runs that left theirs in a file."""
 
     def __init__(self) -> None:
         self.started = time.perf_counter(), time.process_time()
@@ -86,37 +86,37 @@ class Clock:
         self._before: Seconds = {"wall": 0.0, "cpu": 0.0}
         self._peak_before_mib = 0.0
         self._file: Path | None = None
-        self._one_at_a_time = threading.Lock()
+        self._lock = threading.Lock()
 
-    def go_on(self, work: Path) -> None:
-        """Add what earlier programs took and left in this folder; from now on each job that ends renews it."""
+    def resume(self, work: Path) -> None:
+        """Add what earlier runs took and left in this folder; from now on each job that ends renews the file."""
         file = work / TIMES
-        kept: dict[str, Seconds] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-        self._before = kept.pop(TOTAL, self._before)
-        self._peak_before_mib = kept.pop(PEAK, {}).get("mib", 0.0)
-        for stage, entry in kept.items():
+        saved: dict[str, Seconds] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        self._before = saved.pop(TOTAL, self._before)
+        self._peak_before_mib = saved.pop(PEAK, {}).get("mib", 0.0)
+        for stage, entry in saved.items():
             self._add(stage, **entry)
         self._file = file
-        self._keep()
+        self._save()
 
-    def watch(self, stage: str, ticks: Iterator[int], *, own_thread: bool = False) -> Iterator[int]:
+    def measure(self, stage: str, ticks: Iterator[int], *, own_thread: bool = False) -> Iterator[int]:
         """Pass `ticks` on and add the time they take to the stage; `own_thread` counts this thread's CPU only."""
-        cpu_now = time.thread_time if own_thread else time.process_time
-        wall, cpu = time.perf_counter(), cpu_now()
+        cpu_time = time.thread_time if own_thread else time.process_time
+        wall, cpu = time.perf_counter(), cpu_time()
         try:
             yield from ticks
         finally:
-            with self._one_at_a_time:
-                self._add(stage, wall=time.perf_counter() - wall, cpu=cpu_now() - cpu)
-                self._keep()
+            with self._lock:
+                self._add(stage, wall=time.perf_counter() - wall, cpu=cpu_time() - cpu)
+                self._save()
 
     def totals(self) -> Seconds:
-        """Wall and CPU seconds of this program, and of those before it."""
+        """Wall and CPU seconds of this run, and of those before it."""
         here = {"wall": time.perf_counter() - self.started[0], "cpu": time.process_time() - self.started[1]}
         return {kind: self._before[kind] + seconds for kind, seconds in here.items()}
 
     def peak_mib(self) -> float:
-        """The most memory that this program, or one before it, ever held."""
+        """The most memory that this run, or one before it, ever held."""
         return max(self._peak_before_mib, memory.peak_mib())
 
     def _add(self, stage: str, *, wall: float, cpu: float) -> None:
@@ -124,7 +124,7 @@ class Clock:
         entry["wall"] += wall
         entry["cpu"] += cpu
 
-    def _keep(self) -> None:
+    def _save(self) -> None:
         if self._file is not None:
-            told = {TOTAL: self.totals(), PEAK: {"mib": self.peak_mib()}, **self.seconds}
-            write_whole(self._file, json.dumps(told).encode())
+            content = {TOTAL: self.totals(), PEAK: {"mib": self.peak_mib()}, **self.seconds}
+            write_atomically(self._file, json.dumps(content).encode())

@@ -1,6 +1,6 @@
-"""A failure of a contour, and what is known of the case that makes it likely, in words.
+"""A segmentation failure, and the likely reasons for it that are known of the organ, the case and the model.
 
-Nothing here is proven: a cause is offered as likely because such errors are common under it, in the order in which
+Nothing here is proven: a reason is offered as likely because such errors are common under it, in the order in which
 it explains this kind of error. What is known besides is named as known, and where nothing is, that is said.
 """
 
@@ -26,18 +26,17 @@ KINDS = {
 }
 Voxel = tuple[int, int, int]
 
-
 YOUNG_MONTHS = 24
 SMALL_ML = 5.0  # fewer than about 140 voxels of 3 x 3 x 4 mm
 USUAL_POSTURE = ("", "supine")
 
-# Who lies beside a kidney, and may be drawn into its empty bed or move there.
+# Organs beside a kidney, which may be predicted in its empty bed or move there.
 BESIDE = {
-    "Kidney_L": ("Kidney_L", "Glnd_Adrenal_L", "Spleen", "Pancreas", "Bowel^Stomach"),
-    "Kidney_R": ("Kidney_R", "Glnd_Adrenal_R", "Liver", "Bowel^Stomach"),
+    "Kidney_L": ("Glnd_Adrenal_L", "Spleen", "Pancreas", "Bowel^Stomach"),
+    "Kidney_R": ("Glnd_Adrenal_R", "Liver", "Bowel^Stomach"),
 }
-# Which cause to name first for which kind of error; the others follow in the order of `explain`.
-FIRST = {  # posture and another phase before all else: one cause at a time, they cost most (`pedseg shift`)
+# Which reason to name first for which kind of error; the others follow in the order of `explain`.
+FIRST = {  # posture and another phase before all else: one factor at a time, they cost most (`pedseg shift`)
     "false": ("gone", "posture", "phase", "bed"),
     "missed": ("posture", "phase", "small", "cut", "young"),
     "swapped": ("posture", "phase", "bed"),
@@ -51,10 +50,10 @@ BY_THE_BED = ("Kidney_L", "Kidney_R", "Glnd_Adrenal_L", "Glnd_Adrenal_R")  # wha
 
 @dataclass(frozen=True)
 class Failure:
-    """One thing that went wrong with one contour.
+    """One failure of one contour.
 
     `kind` is a key of `KINDS`; `amount` says how bad in its `unit`; `severity` runs from 0 to 1 (about the share
-    of the organ that is wrong) and sorts failures of all kinds. `voxel` is where to look, None if nobody looked.
+    of the organ that is wrong) and sorts failures of all kinds. `voxel` is where it lies, None where that is unknown.
     """
 
     case: str
@@ -71,7 +70,7 @@ class Failure:
 
     @property
     def model_key(self) -> ModelKey:
-        """The model, as the tables name it."""
+        """The model that failed."""
         return ModelKey(self.model, self.trained_on)
 
     def as_json(self) -> dict[str, Any]:
@@ -85,18 +84,18 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Look:
+class ErrorLocation:
     """Where the contour of one organ is most wrong, and whether the edge of the scan cuts the true organ there."""
 
     voxel: Voxel
     cut: bool
 
 
-def called(model_key: ModelKey) -> str:
+def model_phrase(model_key: ModelKey) -> str:
     """A model in a sentence."""
-    return (
-        f"The local model of {model_key.trained_on}" if model_key.model == "local" else f"The {model_key.model} model"
-    )
+    if model_key.model == "local":
+        return f"The local model of {model_key.trained_on}"
+    return f"The {model_key.model} model"
 
 
 def ml(volume: float) -> str:
@@ -104,7 +103,7 @@ def ml(volume: float) -> str:
     return f"{volume:.1f} mL"
 
 
-def habits(datasets: Iterable[DataSet]) -> dict[str, str]:
+def usual_phases(datasets: Iterable[DataSet]) -> dict[str, str]:
     """The phase that most training scans of each center have, by center; empty where it is not on record."""
     usual = {}
     for dataset in datasets:
@@ -127,7 +126,7 @@ def explain(
     """Why an error of this `kind` on the organ `name` is no wonder, as one or two short sentences.
 
     `case` is what the data set knows of the scan, `volume_ml` the true volume, `cut` whether the edge of the
-    scan cuts the true organ where it failed, `usual_phase` the answer of `habits`.
+    scan cuts the true organ where it failed, `usual_phase` the phases of `usual_phases`.
     """
     facts = {
         **dict(_facts_of_the_organ(name, volume_ml, cut)),
@@ -153,10 +152,10 @@ def _facts_of_the_case(name: str, case: Case | None) -> Iterator[tuple[str, str]
         return
     if name in case.absent:
         yield "gone", "what fills the gap may look alike to a network"
-    for kidney in BESIDE:
-        if kidney in case.absent and name in BESIDE[kidney][1:]:
+    for kidney in [kidney for kidney in BESIDE if kidney in case.absent]:
+        if name in BESIDE[kidney]:
             yield "bed", f"the {organ(kidney).plain} is not there, and neighbors tend to move into the gap"
-        if kidney in case.absent and name in BESIDE and name != kidney:
+        if name in BESIDE and name != kidney:
             yield "bed", f"the {organ(kidney).plain} is not there to compare with"
     if case.posture not in USUAL_POSTURE:
         lies = case.posture if case.posture == "prone" else f"on the {case.posture}"
@@ -171,16 +170,16 @@ def _facts_of_the_case(name: str, case: Case | None) -> Iterator[tuple[str, str]
 def _facts_of_the_model(
     model: ModelKey, tested_on: str, case: Case | None, usual: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
-    teachers = [center for center in model.trained_on.split("+") if center]
+    centers = model.trained_on.split("+")
     phase = case.phase if case else ""
-    learned = sorted({usual.get(center, "") for center in teachers} - {""})
-    if phase and learned and phase not in learned:
-        known = " and ".join(map(in_words, learned))
-        yield "phase", f"the scan is {in_words(phase)}, and the model learned mostly from scans that are {known}"
-    elif tested_on and tested_on not in teachers:
+    trained = sorted({usual.get(center, "") for center in centers} - {""})
+    if phase and trained and phase not in trained:
+        known = " and ".join(map(_phrase, trained))
+        yield "phase", f"the scan is {_phrase(phase)}, and the model learned mostly from scans that are {known}"
+    elif tested_on and tested_on not in centers:
         yield "phase", f"the model has seen no scan of {tested_on}"
 
 
-def in_words(phase: str) -> str:
+def _phrase(phase: str) -> str:
     """A contrast phase as people say it."""
-    return {"none": "without contrast"}.get(phase, phase)
+    return "without contrast" if phase == "none" else phase

@@ -11,29 +11,31 @@ disk, `cases.csv` and `summary.json` are renewed after every seed of a scenario,
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pedseg import memory
-from pedseg.datasets.reading import DataSet, read_dataset
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
 from pedseg.evaluation import scoring
-from pedseg.evaluation.concurrency import Clock, Progress
-from pedseg.evaluation.gains import tell
-from pedseg.evaluation.models import Model, Settings
-from pedseg.evaluation.reporting import COLUMNS, as_csv, summarize
+from pedseg.evaluation.concurrency import Progress, StageTimer
+from pedseg.evaluation.config import FEDGIN, FEDGIN_TEST_PATIENTS, Model, StudyConfig
+from pedseg.evaluation.gains import summarize_gains
+from pedseg.evaluation.reporting import summarize
+from pedseg.evaluation.results import COLUMNS, ModelKey, display_name, read_rows, write_rows
 from pedseg.evaluation.study import CHILD_UNITS, TEST_UNITS, Study, plan_of
+from pedseg.files import write_atomically
 from pedseg.phantoms.centers import FJORD, POLDER, POLDER_PORTAL, Center, make_dataset, planned_scans, with_protocol
 from pedseg.phantoms.mr_scanner import T1W_3T
-from pedseg.scan import write_whole
 
 DATA = Path("runs/fedgin_data")
 MODELS = ("local", "centralized_gin", "federated", "federated_gin")
-ROUNDS, STEPS, GIN = 20, 100, 0.5
-VALIDATION, TEST = 3, 8  # patients
+VALIDATION = 3  # patients
 TEST_SEED = 1  # other children than any that is trained on
 ALL_COLUMNS = (*COLUMNS, "scenario", "seen")
 # Training patients of Polder (CT) and Fjord (MR).
@@ -57,14 +59,14 @@ class Size:
 
     scenarios: tuple[tuple[str, tuple[int, int]], ...] = tuple(SCENARIOS.items())
     validation: int = VALIDATION
-    test: int = TEST
+    test: int = FEDGIN_TEST_PATIENTS
     models: tuple[str, ...] = MODELS
 
 
 FULL = Size()
 
 
-def part_of(scenarios: Sequence[str], models: Sequence[str] = (), test: int = TEST) -> Size:
+def select_size(scenarios: Sequence[str], models: Sequence[str] = (), test: int = FEDGIN_TEST_PATIENTS) -> Size:
     """The experiment with these scenarios and models alone, with none named all of them, and so many test patients.
 
     The plan is that of the largest scenario.
@@ -76,19 +78,19 @@ def part_of(scenarios: Sequence[str], models: Sequence[str] = (), test: int = TE
     )
 
 
-def settings_of(*, seeds: int = 3, rounds: int | None = None, steps: int | None = None, gin: float = GIN) -> Settings:
-    """The experiment's settings, where nothing else is asked for."""
-    return Settings("lesson", tuple(range(seeds)), rounds or ROUNDS, steps or STEPS, gin=gin)
+def fedgin_config(seeds: int = FEDGIN.seeds, **federation: Any) -> StudyConfig:
+    """The experiment's configuration, with these settings of its federations."""
+    return replace(FEDGIN, seeds=seeds, federation=replace(FEDGIN.federation, **federation))
 
 
-def run_fedgin(out: Path, settings: Settings, *, data: Path = DATA, size: Size = FULL) -> Iterator[Progress]:
+def run_fedgin(out: Path, config: StudyConfig, *, data: Path = DATA, size: Size = FULL) -> Iterator[Progress]:
     """Run or resume the experiment; leaves cases.csv, summary.json and weights/ in `out`, the children in `data`."""
-    clock, done = Clock(), 0
-    for units, total in clock_of(clock, data, size, settings):
+    timer, done = StageTimer(), 0
+    for units, total in make_datasets(timer, data, size, config):
         done += units
         yield Progress("virtual children", done, total)
-    experiment = Experiment(data, Path(out), settings, size, clock)
-    clock.go_on(next(iter(experiment.studies.values())).work)
+    experiment = Experiment(data, Path(out), config, size, timer)
+    timer.resume(next(iter(experiment.studies.values())).work)
     for stage, units in experiment.run():
         done = min(done + units, total)
         yield Progress(stage, done, total)
@@ -96,13 +98,13 @@ def run_fedgin(out: Path, settings: Settings, *, data: Path = DATA, size: Size =
     yield Progress("done", total, total)
 
 
-def clock_of(clock: Clock, data: Path, size: Size, settings: Settings) -> Iterator[tuple[int, int]]:
+def make_datasets(timer: StageTimer, data: Path, size: Size, config: StudyConfig) -> Iterator[tuple[int, int]]:
     """Write all data sets, one tick of (units, units in all) a child; what is there is kept."""
     jobs = list(_to_make(data, size))
     scans = sum(len(planned_scans(center, **counts)) for center, _, counts, _ in jobs)
-    total = scans * CHILD_UNITS + _training_units(size, settings)
+    total = scans * CHILD_UNITS + _training_units(size, config)
     for center, folder, counts, seed in jobs:
-        for _ in clock.watch(
+        for _ in timer.measure(
             "virtual children", (CHILD_UNITS for _ in make_dataset(center, folder, **counts, seed=seed))
         ):
             yield CHILD_UNITS, total
@@ -123,19 +125,19 @@ def _folder(data: Path, name: str, patients: int) -> Path:
     return data / f"{name.replace(' ', '_')}_{patients}"
 
 
-def _training_units(size: Size, settings: Settings) -> int:
+def _training_units(size: Size, config: StudyConfig) -> int:
     """Training and testing in units of about one training step."""
-    steps, tests = settings.rounds * settings.steps, len(TESTS) * size.test * TEST_UNITS
+    steps, tests = config.federation.rounds * config.federation.local_steps, len(TESTS) * size.test * TEST_UNITS
     alone = len({(place, counts[place]) for _, counts in size.scenarios for place in (0, 1)}) * ("local" in size.models)
     common = len(set(size.models) - {"local"}) * len(size.scenarios)  # with two centers each
-    return len(settings.seeds) * (alone * (steps + tests) + common * (2 * steps + tests))
+    return config.seeds * (alone * (steps + tests) + common * (2 * steps + tests))
 
 
 class Experiment:
     """All scenarios over one folder of data sets: one study each, with one plan."""
 
-    def __init__(self, data: Path, out: Path, settings: Settings, size: Size, clock: Clock) -> None:
-        self.out, self.settings, self.kinds = out, settings, size.models
+    def __init__(self, data: Path, out: Path, config: StudyConfig, size: Size, timer: StageTimer) -> None:
+        self.out, self.config, self.kinds = out, config, size.models
         self.tests = [replace(read_dataset(_folder(data / "test", name, size.test)), center=name) for name in TESTS]
         pairs = {
             name: [
@@ -145,18 +147,18 @@ class Experiment:
             for name, counts in size.scenarios
         }
         largest = max(pairs.values(), key=lambda pair: sum(len(d.split("train")) for d in pair))
-        plan = replace(plan_of(largest, replace(settings, gin=0.0)), spacing_mm=SPACING_MM)
+        plan = replace(plan_of(largest, replace(config.federation, gin_probability=0.0)), spacing_mm=SPACING_MM)
         self.owners: dict[tuple[str, int], Study] = {}  # local networks by center and patients, trained once
         self.studies: dict[str, Study] = {}
         for name, pair in pairs.items():
-            self.studies[name] = self._study(pair, settings, clock, plan)
+            self.studies[name] = self._study(pair, config, timer, plan)
 
-    def _study(self, pair: list[DataSet], settings: Settings, clock: Clock, plan: Any) -> Study:
+    def _study(self, pair: list[DataSet], config: StudyConfig, timer: StageTimer, plan: Any) -> Study:
         centers = tuple(dataset.center for dataset in pair)
         new = [d for d in pair if (d.center, len(d.split("train"))) not in self.owners]
         alone = [("local", (d.center,)) for d in new if "local" in self.kinds]
         together = [(kind, centers) for kind in self.kinds if kind != "local"]
-        study = Study(pair, self.out, settings, clock, kinds=[*alone, *together], tests=self.tests, plan=plan)
+        study = Study(pair, self.out, config, timer, kinds=[*alone, *together], tests=self.tests, plan=plan)
         self.owners |= {(d.center, len(d.split("train"))): study for d in new}
         return study
 
@@ -167,8 +169,8 @@ class Experiment:
         between), then the rest.
         """
         first, *others = self.studies
-        order = [(first, seed) for seed in self.settings.seeds]
-        order += [(name, seed) for seed in self.settings.seeds for name in reversed(others)]
+        order = [(first, seed) for seed in range(self.config.seeds)]
+        order += [(name, seed) for seed in range(self.config.seeds) for name in reversed(others)]
         for name, seed in order:
             yield from self.studies[name].run_seed(seed)
             memory.release_memory()
@@ -177,7 +179,7 @@ class Experiment:
     def _models(self, name: str) -> Iterator[tuple[Study, Model]]:
         """The models of a scenario, those that another one has trained too, with the study that holds each."""
         study = self.studies[name]
-        for seed in self.settings.seeds:
+        for seed in range(self.config.seeds):
             for dataset in study.datasets if "local" in self.kinds else ():
                 owner = self.owners[dataset.center, len(dataset.split("train"))]
                 yield owner, Model("local", (dataset.center,), seed)
@@ -185,58 +187,58 @@ class Experiment:
                 if model.seed == seed and model.kind != "local":
                     yield study, model
 
-    def rows(self) -> Iterator[dict[str, str]]:
-        """What is finished, with the columns of cases.csv."""
-        for name in self.studies:
-            for study, model in self._models(name):
-                for test in self.tests:
-                    file = study.scores(model, test.center)
-                    if scoring.is_finished(file, test):
-                        seen = "yes" if test.center in model.trained_on else "no"
-                        with file.open(newline="", encoding="utf-8") as stream:
-                            for row in csv.DictReader(stream):
-                                yield {**row, "scenario": name, "seen": seen}
+    def rows(self) -> pd.DataFrame:
+        """What is finished, with the columns of cases.csv, the scenario, and whether training saw such scans."""
+        parts = [
+            read_rows(study.rows_file(model, test.center)).assign(
+                scenario=name, seen="yes" if test.center in model.trained_on else "no"
+            )
+            for name in self.studies
+            for study, model in self._models(name)
+            for test in self.tests
+            if scoring.is_finished(study.rows_file(model, test.center), test)
+        ]
+        return pd.concat(parts, ignore_index=True)
 
     def finish(self) -> None:
         """Write cases.csv, summary.json and the weights of the first seed from what the jobs have left."""
-        rows = list(self.rows())
-        write_whole(self.out / "cases.csv", as_csv(rows, ALL_COLUMNS))
+        rows = self.rows()
+        write_rows(self.out / "cases.csv", rows)
         first = next(iter(self.studies.values()))
         files = {
-            f"{name}_{model.name}": study.state(model)
+            f"{name}_{model.name}": study.weights_file(model)
             for name in self.studies for study, model in self._models(name)
-            if scoring.is_finished(study.scores(model, self.tests[-1].center), self.tests[-1])
+            if scoring.is_finished(study.rows_file(model, self.tests[-1].center), self.tests[-1])
         }  # fmt: skip
         for name, file in files.items():
             if "seed0" in name:
-                write_whole(self.out / "weights" / f"{name.replace(':', '-')}.safetensors", file.read_bytes())
+                write_atomically(self.out / "weights" / f"{name.replace(':', '-')}.safetensors", file.read_bytes())
         summary = summarize(
             files,
-            settings=asdict(self.settings),
+            settings=self.config.summary(),
             patients={
                 name: {d.center: {s: len(d.split(s)) for s in ("train", "validation")} for d in study.datasets}
                 for name, study in self.studies.items()
             },
             tests={dataset.center: len(dataset.split("test")) for dataset in self.tests},
             plan=json.loads(first.plan.to_json()),
-            seconds={"total": first.clock.totals(), **first.clock.seconds},
-            peak_memory_mib=first.clock.peak_mib(),
-            **tell(rows),
+            seconds={"total": first.timer.totals(), **first.timer.seconds},
+            peak_memory_mib=first.timer.peak_mib(),
+            **summarize_gains(rows),
         )  # fmt: skip
-        write_whole(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+        write_atomically(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
 
 
 def table(out: Path) -> str:
     """Mean DSC over the five organs by scenario, model and test, as plain text."""
-    told = json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))["means"]
-    tests = list(dict.fromkeys(line["tested_on"] for line in told))
+    means = json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))["means"]
+    tests = list(dict.fromkeys(line["tested_on"] for line in means))
     lines = [f"{'mean DSC, five organs':<42}" + "".join(f"{test:>16}" for test in tests)]
-    for scenario, model, trained_on in dict.fromkeys((r["scenario"], r["model"], r["trained_on"]) for r in told):
-        cells = {
-            r["tested_on"]: r["five"]["mean"]
-            for r in told
-            if (r["scenario"], r["model"], r["trained_on"]) == (scenario, model, trained_on)
-        }
-        who = f"{scenario:<14}{model if model != 'local' else f'local {trained_on}':<28}"
-        lines.append(who + "".join(f"{cells[test]:>16.3f}" if test in cells else " " * 16 for test in tests))
+    cells: dict[tuple[str, ModelKey], dict[str, float]] = {}
+    for line in means:
+        model = line["scenario"], ModelKey(line["model"], line["trained_on"])
+        cells.setdefault(model, {})[line["tested_on"]] = line["five"]["mean"]
+    for (scenario, model_key), by_test in cells.items():
+        values = "".join(f"{by_test[test]:>16.3f}" if test in by_test else " " * 16 for test in tests)
+        lines.append(f"{scenario:<14}{display_name(model_key):<28}{values}")
     return "\n".join(lines)

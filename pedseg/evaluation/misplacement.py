@@ -1,51 +1,52 @@
 """Contours in the wrong place: left and right swapped, parts elsewhere, leaks, whole organs beside their place.
 
-Looked for in two label maps (x, y, z) of one grid, the true one and the drawn one. One count of (true id, drawn id)
-over all voxels tells most; what needs neighborhoods is done in the box of one organ. Organs that nobody annotated are
-not judged.
+Searched in two label maps (x, y, z) of one grid, the true one and the predicted one. The confusion matrix of (true id,
+predicted id) over all voxels tells most; what needs neighborhoods is done in the bounding box of one organ. Organs that
+nobody annotated are not judged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.datasets.cases import Case
-from pedseg.evaluation.failure_reasons import Failure, Look, Voxel, called, explain, ml
+from pedseg.evaluation.failure_reasons import ErrorLocation, Failure, Voxel, explain, ml, model_phrase
 from pedseg.evaluation.results import ModelKey
 from pedseg.metrics import ROUNDING_MM
 from pedseg.organs import NAMES, organ
 from pedseg.scan import Spacing
 
-SWAPPED_SHARE = 0.1  # of what is drawn as left, in the true right one
+SWAPPED_SHARE = 0.1  # of what is predicted as left, in the true right one
 PART_SHARE, PART_ML = 0.05, 1.0  # a part as large counts
-LEAK_SHARE, LEAK_ML = 0.05, 1.0  # of the true organ, drawn farther from it than its tolerance and a voxel
+LEAK_SHARE, LEAK_ML = 0.05, 1.0  # of the true organ, predicted farther from it than its tolerance and a voxel
 EDGE = 4  # voxels: an error so close to the edge of the scan may come from the cut
 Box = tuple[slice, ...]
 LabelMap = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class _Pair:
-    """Two label maps with what is counted once: voxels by (true id, drawn id), and the box of every id."""
+class _LabelMaps:
+    """Two label maps, their confusion matrix (true id, predicted id) and the bounding boxes of every id."""
 
     truth: LabelMap
-    drawn: LabelMap
+    predicted: LabelMap
     counts: NDArray[np.int64]
-    boxes: list[tuple[Box | None, Box | None]]  # of the true and the drawn organ, by id
+    boxes: list[tuple[Box | None, Box | None]]  # of the true and the predicted organ, by id
     spacing_mm: Spacing
 
     @classmethod
-    def of(cls, truth: NDArray, drawn: NDArray, spacing_mm: Spacing) -> _Pair:
+    def of(cls, truth: NDArray, predicted: NDArray, spacing_mm: Spacing) -> _LabelMaps:
         from scipy.ndimage import find_objects
 
         n = len(NAMES) + 1
-        counts = np.bincount((truth.astype(np.uint16) * n + drawn).ravel(), minlength=n * n).reshape(n, n)
-        boxes = [(None, None), *zip(find_objects(truth, n - 1), find_objects(drawn, n - 1), strict=True)]
-        return cls(truth, drawn, counts, boxes, spacing_mm)
+        counts = np.bincount((truth.astype(np.uint16) * n + predicted).ravel(), minlength=n * n).reshape(n, n)
+        boxes = [(None, None), *zip(find_objects(truth, n - 1), find_objects(predicted, n - 1), strict=True)]
+        return cls(truth, predicted, counts, boxes, spacing_mm)
 
     def box(self, i: int) -> Box | None:
         """The smallest box that holds the organ in both maps."""
@@ -65,142 +66,147 @@ def from_contours(
     truth: NDArray, predicted: NDArray, spacing_mm: Spacing, case: Case, model: ModelKey,
     *, tested_on: str = "", usual_phase: Mapping[str, str] | None = None,
 ) -> list[Failure]:  # fmt: skip
-    """Swapped, torn, displaced and leaking contours of one scan, as drawn by one model.
+    """Swapped, torn, displaced and leaking contours of one scan, as predicted by one model.
 
     `truth` and `predicted` are label maps of organ ids on one grid. `tested_on` is the case's center unless told.
     """
-    pair = _Pair.of(truth, predicted, spacing_mm)
+    maps = _LabelMaps.of(truth, predicted, spacing_mm)
     center = tested_on or case.center
     failures = []
     for name in case.annotated:
-        for kind, amount, unit, severity, voxel, what in _of_one_organ(pair, name):
-            i = organ(name).id
-            why = explain(
-                kind, name, case, model, tested_on=center, volume_ml=pair.ml(pair.counts[i].sum()),
-                cut=_cut(pair, i, voxel), usual_phase=usual_phase,
+        i = organ(name).id
+        for kind, amount, unit, severity, voxel, text in _of_one_organ(maps, name):
+            reasons = explain(
+                kind, name, case, model, tested_on=center, volume_ml=maps.ml(maps.counts[i].sum()),
+                cut=_cut(maps, i, voxel), usual_phase=usual_phase,
             )  # fmt: skip
-            failures.append(
-                Failure(
-                    case.name, center, name, model.model, model.trained_on, kind, amount, unit, severity, voxel,
-                    f"{called(model)} {what}. {why}",
-                )
-            )  # fmt: skip
+            sentence = f"{model_phrase(model)} {text}. {reasons}"
+            who = case.name, center, name, model.model, model.trained_on
+            failures.append(Failure(*who, kind, amount, unit, severity, voxel, sentence))
     return failures
 
 
-def look(truth: NDArray, predicted: NDArray, names: tuple[str, ...]) -> dict[str, Look]:
-    """Where to look at each organ: the slice with most wrong voxels, or the organ's middle if none is wrong."""
-    pair = _Pair.of(truth, predicted, (1.0, 1.0, 1.0))
-    looks = {}
+def error_locations(truth: NDArray, predicted: NDArray, names: tuple[str, ...]) -> dict[str, ErrorLocation]:
+    """Where each organ is most wrong: the slice with most wrong voxels, or the organ's middle if none is wrong."""
+    maps = _LabelMaps.of(truth, predicted, (1.0, 1.0, 1.0))
+    locations = {}
     for name in names:
         i = organ(name).id
-        box = pair.box(i)
-        if box is not None:
-            true, drawn = truth[box] == i, predicted[box] == i
-            wrong = true != drawn
-            voxel = _worst_slice(wrong) if wrong.any() else _center(true)
-            voxel = _absolute(voxel, box)
-            looks[name] = Look(voxel, _cut(pair, i, voxel))
-    return looks
+        if box := maps.box(i):
+            true = truth[box] == i
+            wrong = true != (predicted[box] == i)
+            voxel = _absolute(_worst_slice(wrong) if wrong.any() else _center(true), box)
+            locations[name] = ErrorLocation(voxel, _cut(maps, i, voxel))
+    return locations
 
 
-Found = tuple[str, float, str, float, Voxel, str]  # kind, amount, unit, severity, voxel, what happened
+class _Detected(NamedTuple):
+    """One way in which a contour is misplaced: how, how much, where, and in words."""
+
+    kind: str
+    amount: float
+    unit: str
+    severity: float
+    voxel: Voxel
+    text: str
 
 
-def _of_one_organ(pair: _Pair, name: str) -> Iterator[Found]:
+def _of_one_organ(maps: _LabelMaps, name: str) -> Iterator[_Detected]:
     """Everything that is misplaced about one organ; a swap or a displacement says it all."""
-    i, box = organ(name).id, pair.box(organ(name).id)
-    if box is None or pair.counts[:, i].sum() == 0:
+    i, box = organ(name).id, maps.box(organ(name).id)
+    if box is None or maps.counts[:, i].sum() == 0:
         return
-    whole = list(_swapped(pair, name, box)) or list(_displaced(pair, name, box))
-    yield from whole
-    if not whole and pair.counts[i].sum():
-        true, drawn = pair.truth[box] == i, pair.drawn[box] == i
-        parts = list(_parts(pair, name, box, true, drawn))
-        for found, part in parts:
-            yield found
-            drawn = drawn & ~part
-        yield from _leaking(pair, name, box, true, drawn)
+    if whole := _swapped(maps, name, box) or _displaced(maps, name, box):
+        yield whole
+    elif maps.counts[i].sum():
+        true, predicted = maps.truth[box] == i, maps.predicted[box] == i
+        part, part_voxels = _separate_part(maps, name, box, true, predicted)
+        leak = _leaking(maps, name, box, true, predicted & ~part_voxels)
+        yield from (detected for detected in (part, leak) if detected)
 
 
-def _swapped(pair: _Pair, name: str, box: Box) -> Iterator[Found]:
-    """What is drawn as the left one lies in the true right one, or the other way round."""
+def _swapped(maps: _LabelMaps, name: str, box: Box) -> _Detected | None:
+    """What is predicted as the left one lies in the true right one, or the other way round."""
     other = f"{name[:-1]}{({'L': 'R', 'R': 'L'}).get(name[-1], '')}" if name[-2:] in ("_L", "_R") else ""
     if other not in NAMES:
-        return
+        return None
     i, j = organ(name).id, organ(other).id
-    drawn, there = pair.counts[:, i].sum(), pair.counts[j, i]
-    if (0 < pair.counts[i].sum() and pair.counts[i, i] < there) or there > SWAPPED_SHARE * drawn:
-        share = there / drawn
-        what = f"puts {100 * share:.0f} % of the {organ(name).plain} it draws into the true {organ(other).plain}"
-        voxel = _absolute(_center((pair.truth[box] == j) & (pair.drawn[box] == i)), box)
-        severity = there / max(drawn, pair.counts[j].sum())
-        yield "swapped", 100 * float(share), "%", float(severity), voxel, what
+    predicted, there = maps.counts[:, i].sum(), maps.counts[j, i]
+    if (maps.counts[i].sum() == 0 or maps.counts[i, i] >= there) and there <= SWAPPED_SHARE * predicted:
+        return None
+    share = there / predicted
+    text = f"puts {100 * share:.0f} % of the {organ(name).plain} it draws into the true {organ(other).plain}"
+    voxel = _absolute(_center((maps.truth[box] == j) & (maps.predicted[box] == i)), box)
+    severity = there / max(predicted, maps.counts[j].sum())
+    return _Detected("swapped", 100 * float(share), "%", float(severity), voxel, text)
 
 
-def _displaced(pair: _Pair, name: str, box: Box) -> Iterator[Found]:
+def _displaced(maps: _LabelMaps, name: str, box: Box) -> _Detected | None:
     """More than half of the contour lies outside the organ, and its middle beside that of the organ."""
     i = organ(name).id
-    drawn, true, shared = pair.counts[:, i].sum(), pair.counts[i].sum(), pair.counts[i, i]
-    if not true or 2 * shared >= drawn or pair.ml(drawn) < PART_ML:
-        return
-    places = [np.argwhere(labels[box] == i).mean(axis=0) * pair.spacing_mm for labels in (pair.truth, pair.drawn)]
+    predicted, true, shared = maps.counts[:, i].sum(), maps.counts[i].sum(), maps.counts[i, i]
+    if not true or 2 * shared >= predicted or maps.ml(predicted) < PART_ML:
+        return None
+    places = [np.argwhere(labels[box] == i).mean(axis=0) * maps.spacing_mm for labels in (maps.truth, maps.predicted)]
     away_mm = float(np.linalg.norm(places[0] - places[1]))
-    if away_mm > pair.rim_mm(name):
-        false = (pair.drawn[box] == i) & (pair.truth[box] != i)
-        where = _where(pair, box, false)
-        what = f"draws the {organ(name).plain} {away_mm:.0f} mm from its place, most of the false part {where}"
-        yield "displaced", away_mm, "mm", float(1 - shared / drawn), _absolute(_center(_largest(false)), box), what
+    if away_mm <= maps.rim_mm(name):
+        return None
+    false = (maps.predicted[box] == i) & (maps.truth[box] != i)
+    where, voxel = _where(maps, box, false), _absolute(_center(_largest(false)), box)
+    text = f"draws the {organ(name).plain} {away_mm:.0f} mm from its place, most of the false part {where}"
+    return _Detected("displaced", away_mm, "mm", float(1 - shared / predicted), voxel, text)
 
 
-def _parts(pair: _Pair, name: str, box: Box, true: NDArray, drawn: NDArray) -> Iterator[tuple[Found, NDArray]]:
-    """The contour falls into more large parts than the organ has; tells of the worst part, and gives its voxels."""
-    labels, sizes = _components(drawn)
+def _separate_part(
+    maps: _LabelMaps, name: str, box: Box, true: NDArray[np.bool_], predicted: NDArray[np.bool_]
+) -> tuple[_Detected | None, NDArray[np.bool_]]:
+    """The contour falls into more large parts than the organ has: the worst of these parts, and its voxels."""
+    labels, sizes = _components(predicted)
     main = int(sizes.argmax())
-    large = [k for k in np.flatnonzero(_is_large(pair, sizes)) if k != main]
-    if not large or len(large) < np.count_nonzero(_is_large(pair, _components(true)[1])):
-        return
-    false = np.bincount(labels[drawn & ~true], minlength=len(sizes))
+    large = [k for k in np.flatnonzero(_is_large(maps, sizes)) if k != main]
+    if not large or len(large) < np.count_nonzero(_is_large(maps, _components(true)[1])):
+        return None, np.zeros_like(predicted)
+    false = np.bincount(labels[predicted & ~true], minlength=len(sizes))
     k = max(large, key=lambda k: (false[k], sizes[k]))
     part = labels == k
-    plain, volume_ml = organ(name).plain, pair.ml(sizes[k])
-    lies = "inside the true organ" if 2 * false[k] < sizes[k] else _where(pair, box, part & ~true)
-    what = f"draws the {plain} in {len(large) + 1} pieces; one of {ml(volume_ml)} lies apart, {lies}"
+    plain, volume_ml = organ(name).plain, maps.ml(sizes[k])
+    lies = "inside the true organ" if 2 * false[k] < sizes[k] else _where(maps, box, part & ~true)
+    text = f"draws the {plain} in {len(large) + 1} pieces; one of {ml(volume_ml)} lies apart, {lies}"
     severity = float(sizes[k] / max(sizes.sum(), true.sum()))
-    yield ("part", volume_ml, "mL", severity, _absolute(_center(part), box), what), part
+    return _Detected("part", volume_ml, "mL", severity, _absolute(_center(part), box), text), part
 
 
-def _is_large(pair: _Pair, sizes: NDArray) -> NDArray[np.bool_]:
+def _is_large(maps: _LabelMaps, sizes: NDArray) -> NDArray[np.bool_]:
     """Which components count: more than 5 % of all and more than 1 mL."""
-    return (sizes > PART_SHARE * sizes.sum()) & (sizes * np.prod(pair.spacing_mm) / 1000.0 > PART_ML)
+    return (sizes > PART_SHARE * sizes.sum()) & (sizes * np.prod(maps.spacing_mm) / 1000.0 > PART_ML)
 
 
-def _leaking(pair: _Pair, name: str, box: Box, true: NDArray, drawn: NDArray) -> Iterator[Found]:
+def _leaking(
+    maps: _LabelMaps, name: str, box: Box, true: NDArray[np.bool_], predicted: NDArray[np.bool_]
+) -> _Detected | None:
     """More than a rim lies beyond the true border."""
-    beyond = drawn & ~true
-    enough = max(LEAK_ML, LEAK_SHARE * pair.ml(true.sum()))
-    if pair.ml(beyond.sum()) < enough:
-        return
-    beyond = _farther(beyond, true, pair.rim_mm(name), pair.spacing_mm)
-    volume_ml = pair.ml(beyond.sum())
-    if volume_ml >= enough:
-        where = _where(pair, box, beyond)
-        what = (
-            f"draws {ml(volume_ml)} of {organ(name).plain} more than {pair.rim_mm(name):.0f} mm beyond its border, "
-            f"most of it {where}"
-        )
-        severity = float(beyond.sum() / (true.sum() + beyond.sum()))
-        yield "leaking", volume_ml, "mL", severity, _absolute(_center(_largest(beyond)), box), what
+    beyond, rim_mm = predicted & ~true, maps.rim_mm(name)
+    enough_ml = max(LEAK_ML, LEAK_SHARE * maps.ml(true.sum()))
+    if maps.ml(beyond.sum()) >= enough_ml:  # else no distance needs to be measured
+        beyond = _farther(beyond, true, rim_mm, maps.spacing_mm)
+    volume_ml = maps.ml(beyond.sum())
+    if volume_ml < enough_ml:
+        return None
+    where, voxel = _where(maps, box, beyond), _absolute(_center(_largest(beyond)), box)
+    far = f"more than {rim_mm:.0f} mm beyond its border"
+    text = f"draws {ml(volume_ml)} of {organ(name).plain} {far}, most of it {where}"
+    severity = float(beyond.sum() / (true.sum() + beyond.sum()))
+    return _Detected("leaking", volume_ml, "mL", severity, voxel, text)
 
 
 def _farther(
-    voxels: NDArray[np.bool_], than: NDArray[np.bool_], rim_mm: float, spacing_mm: Spacing
+    voxels: NDArray[np.bool_], mask: NDArray[np.bool_], rim_mm: float, spacing_mm: Spacing
 ) -> NDArray[np.bool_]:
-    """Those of some voxels that lie farther than the rim from an organ, centers counted."""
+    """Those of some voxels that lie farther than the rim from the surface of a mask, voxel centers counted."""
     from scipy.ndimage import binary_erosion
     from scipy.spatial import cKDTree
 
-    surface, places = np.argwhere(than & ~binary_erosion(than)), np.argwhere(voxels)
+    surface, places = np.argwhere(mask & ~binary_erosion(mask)), np.argwhere(voxels)
     tree = cKDTree(surface * spacing_mm, balanced_tree=False)
     distances, _ = tree.query(places * spacing_mm, distance_upper_bound=rim_mm + ROUNDING_MM)  # inf beyond it
     far = np.zeros_like(voxels)
@@ -208,9 +214,9 @@ def _farther(
     return far
 
 
-def _where(pair: _Pair, box: Box, voxels: NDArray[np.bool_]) -> str:
+def _where(maps: _LabelMaps, box: Box, voxels: NDArray[np.bool_]) -> str:
     """Which true organ holds most of these voxels."""
-    holder = int(np.bincount(pair.truth[box][voxels]).argmax())
+    holder = int(np.bincount(maps.truth[box][voxels]).argmax())
     return f"in the {organ(NAMES[holder - 1]).plain}" if holder else "in no contoured organ"
 
 
@@ -240,12 +246,12 @@ def _worst_slice(wrong: NDArray[np.bool_]) -> Voxel:
     return x, y, z
 
 
-def _cut(pair: _Pair, i: int, voxel: Voxel) -> bool:
+def _cut(maps: _LabelMaps, i: int, voxel: Voxel) -> bool:
     """Whether the edge of the scan cuts the true organ, and this voxel lies there."""
-    box = pair.boxes[i][0]
+    box = maps.boxes[i][0]
     if box is None:
         return False
-    axes = zip(box, voxel, pair.truth.shape, strict=True)
+    axes = zip(box, voxel, maps.truth.shape, strict=True)
     return any((s.start == 0 and k < EDGE) or (s.stop == n and k >= n - EDGE) for s, k, n in axes)
 
 

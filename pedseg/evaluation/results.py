@@ -1,4 +1,4 @@
-"""The rows of cases.csv, patient by patient: means with intervals, and contrasts of two models.
+"""The results table: rows of cases.csv as a DataFrame, per-patient means, means with intervals, contrasts of models.
 
 The unit is the patient: repeated scans are averaged first, then seeds. Models on the same test
 center are compared patient by patient; one local model at home and away meets different patients
@@ -8,19 +8,17 @@ organ counts with its worst value; an absent one has no quality and is counted b
 
 from __future__ import annotations
 
-import csv
-import lzma
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from copy import copy
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from pedseg.evaluation.comparisons import (
+    ALPHA,
     RESAMPLES,
     Comparison,
     compare_paired,
@@ -30,21 +28,30 @@ from pedseg.evaluation.comparisons import (
 )
 from pedseg.organs import EVALUATED, NAMES
 
+COLUMNS = (
+    "seed", "model", "trained_on", "tested_on", "patient", "case", "organ", "present",
+    "dsc", "hd95_mm", "msd_mm", "volume_ml", "predicted_ml", "nsd",
+)  # fmt: skip
 MEASURES = ("dsc", "hd95_mm", "msd_mm", "nsd")
+NUMBERS = (*MEASURES, "volume_ml", "predicted_ml")
 HIGHER_IS_BETTER = ("dsc", "nsd")
 # Within these, two models count as equally good, the same for every organ.
 MARGINS = {"dsc": 0.01, "hd95_mm": 1.0, "msd_mm": 0.5, "nsd": 0.02}
-P_VALUES = ("p", "p_equivalence", "p_noninferiority")  # of a `Comparison`, each corrected by Holm
-NUMBERS = (*MEASURES, "volume_ml", "predicted_ml")
 PRESENT = {"1": True, "0": False, "True": True, "False": False, "true": True, "false": False}
 
 
 @dataclass(frozen=True, order=True)
 class ModelKey:
-    """A model by its kind (local, federated, centralized) and the centers it learned from."""
+    """A model by its kind (local, federated, centralized; `_gin` behind it) and the centers it learned from.
+
+    `trained_on` joins the names of several centers by "+". Printed, it is the model's display name.
+    """
 
     model: str
     trained_on: str
+
+    def __str__(self) -> str:
+        return display_name(self)
 
     def role(self, tested_on: str) -> str:
         """`home` or `away` for a local model, else the model's kind."""
@@ -54,158 +61,158 @@ class ModelKey:
 
     @property
     def file_name(self) -> str:
-        """The model in the name of a file: `local_Polder`, `federated`."""
+        """The model in the name of a file, for people: `local_Polder`, `federated`. Programs read the metadata."""
         return f"{self.model}_{self.trained_on}" if self.model == "local" else self.model
 
 
-def read_rows(file: Path) -> list[dict[str, str]]:
-    """The rows of a cases.csv as text, one an organ, case, model and seed."""
-    return list(each_row(file))
+def display_name(model_key: ModelKey) -> str:
+    """What tables and charts call a model: `Polder alone`, `federated`, `federated with GIN`."""
+    if model_key.model == "local":
+        return f"{model_key.trained_on} alone"
+    return model_key.model.removesuffix("_gin") + (" with GIN" if model_key.model.endswith("_gin") else "")
 
 
-def each_row(file: Path) -> Iterator[dict[str, str]]:
-    """The same one by one, of a cases.csv or a shift.csv, also a compressed one (.xz)."""
-    opened = lzma.open if file.suffix == ".xz" else open
-    with opened(file, "rt", newline="", encoding="utf-8") as stream:
-        yield from csv.DictReader(stream)
+def typed_rows(rows: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows of cases.csv with their types: seed int, present bool, scores and volumes float with NaN for undefined.
+
+    Older tables have no NSD: it is undefined there. Raises `KeyError` for a presence that is neither yes nor no.
+    """
+    table = pd.DataFrame(rows)
+    if table.empty:
+        table = table.reindex(columns=list(COLUMNS))
+    numbers = {name: pd.to_numeric(table[name]).astype(float) if name in table else np.nan for name in NUMBERS}
+    present = pd.Series([PRESENT[str(value)] for value in table["present"]], table.index, dtype=bool)
+    return table.assign(seed=table["seed"].astype(int), present=present, **numbers)
+
+
+def read_rows(file: Path) -> pd.DataFrame:
+    """The rows of a cases.csv or shift.csv, also a compressed one (.xz): one an organ, case, model and seed."""
+    return typed_rows(pd.read_csv(file, dtype=str, keep_default_na=False))  # a patient may be called 001 or NA
+
+
+def write_rows(file: Path, rows: pd.DataFrame) -> None:
+    """Write rows as CSV: undefined values empty, numbers with six digits."""
+    from pedseg.files import write_atomically
+
+    text = rows.astype({"present": int}).to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    write_atomically(file, text.encode())
 
 
 class Results:
-    """All scores of a study, looked up by model, test center and organ; rows as in cases.csv."""
+    """All scores of a study by model, test center and organ, from typed rows of cases.csv."""
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        self.cells: dict[tuple[ModelKey, str, str], list[dict[str, Any]]] = defaultdict(list)
-        for row in rows:
-            given = {key: row.get(key) if key == "nsd" else row[key] for key in NUMBERS}  # older tables have no NSD
-            numbers = {key: None if value in ("", None) else float(value) for key, value in given.items()}
-            kept = {"seed": int(row["seed"]), "patient": str(row["patient"]), "case": str(row["case"])}
-            kept["present"] = PRESENT[str(row["present"])]
-            model_key = ModelKey(str(row["model"]), str(row["trained_on"]))
-            self.cells[model_key, str(row["tested_on"]), str(row["organ"])].append({**kept, **numbers})
-        self.model_keys = sorted({model_key for model_key, _, _ in self.cells})
-        self.centers = sorted({center for _, center, _ in self.cells})
-        found = {organ for _, _, organ in self.cells}
-        self.organs = [name for name in NAMES if name in found]
-        self.evaluated = [name for name in EVALUATED if name in found]
-        scored = [row for rows in self.cells.values() for row in rows]
-        self.seeds = sorted({row["seed"] for row in scored})
-        self.measures = [measure for measure in MEASURES if any(row[measure] is not None for row in scored)]
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.rows = rows
+        parts = rows.groupby(["model", "trained_on", "tested_on"])
+        self._parts = {(ModelKey(model, trained), center): part for (model, trained, center), part in parts}
+        self._means: dict[tuple, pd.DataFrame] = {}
+        self.model_keys = sorted({model_key for model_key, _ in self._parts})
+        self.centers = sorted({center for _, center in self._parts})
+        organs = set(rows["organ"])
+        self.organs = [name for name in NAMES if name in organs]
+        self.evaluated = [name for name in EVALUATED if name in organs]
+        self.seeds = sorted(map(int, rows["seed"].unique()))
+        self.measures = [measure for measure in MEASURES if rows[measure].notna().any()]
 
-    def rows(self, model_key: ModelKey, center: str, organ: str) -> list[dict[str, Any]]:
-        """What was scored of one organ: one model, one test center, every case and seed."""
-        return self.cells.get((model_key, center, organ), [])
+    def tested(self, model_key: ModelKey, center: str) -> pd.DataFrame:
+        """The rows of one model on one test center."""
+        return self._parts.get((model_key, center), self.rows.iloc[:0])
 
     def of_seed(self, seed: int) -> Results:
         """The scores of one seed alone."""
-        alone = copy(self)
-        alone.seeds = [seed]
-        alone.cells = defaultdict(list)
-        for cell, rows in self.cells.items():
-            alone.cells[cell] = [row for row in rows if row["seed"] == seed]
-        return alone
+        return Results(self.rows[self.rows["seed"] == seed])
 
-    def per_patient(
-        self,
-        model_key: ModelKey,
-        center: str,
-        organ: str,
-        measure: str,
-        *,
-        present: bool = True,
-        seed: int | None = None,
-    ) -> dict[str, float]:
-        """One number a patient: the mean over the patient's scans, then over seeds (or in one `seed`)."""
-        scans: dict[str, dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
-        for row in self.rows(model_key, center, organ):
-            if row["present"] is present and row[measure] is not None and seed in (None, row["seed"]):
-                scans[row["patient"]][row["seed"]].append(row[measure])
-        return {p: fmean(fmean(values) for values in seeds.values()) for p, seeds in sorted(scans.items())}
+    def patient_means(
+        self, model_key: ModelKey, center: str, measure: str, organs: Sequence[str],
+        *, present: bool = True, seed: int | None = None,
+    ) -> pd.DataFrame:  # fmt: skip
+        """One number a patient and organ: the mean over the patient's scans, then over seeds (or in one `seed`).
 
-    def pairs(
-        self, first: ModelKey, second: ModelKey, center: str, organ: str, measure: str
-    ) -> tuple[list[float], list[float]]:
-        """What two models scored on the same patients of one center, patient by patient.
+        Patients are rows, `organs` columns; NaN where a patient has none. Patients without any are left out.
+        """
+        key = model_key, center, measure, present, seed
+        if key not in self._means:
+            rows = self.tested(model_key, center)
+            rows = rows[rows[measure].notna() & (rows["present"] == present)]
+            if seed is not None:
+                rows = rows[rows["seed"] == seed]
+            by_seed = rows.groupby(["patient", "organ", "seed"])[measure].mean().unstack()
+            self._means[key] = row_means(by_seed).unstack().reindex(columns=self.organs)
+        return self._means[key].reindex(columns=list(organs)).dropna(how="all")
+
+    def paired_means(self, first: ModelKey, second: ModelKey, center: str, measure: str) -> dict[str, pd.DataFrame]:
+        """What two models scored on the same patients of one center, by organ: columns `first` and `second`.
 
         A scan counts with the seeds that both models have, so that a run that is missing on one side tilts
         nothing; scans are averaged first, then seeds.
         """
-        sides = [
-            {(row["patient"], row["seed"], row["case"]): row[measure] for row in self.rows(model_key, center, organ)}
-            for model_key in (first, second)
-        ]
-        shared = [key for key, value in sides[0].items() if value is not None and sides[1].get(key) is not None]
-        scans: dict[str, dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
-        for patient, seed, case in sorted(shared):
-            scans[patient][seed].append((sides[0][patient, seed, case], sides[1][patient, seed, case]))
-        seeds = [[np.mean(pairs, axis=0) for pairs in by_seed.values()] for by_seed in scans.values()]
-        means = [np.mean(each, axis=0) for each in seeds]  # (2,) a patient
-        return [float(a) for a, _ in means], [float(b) for _, b in means]
+        index = ["organ", "patient", "seed", "case"]
+        sides = [self.tested(model_key, center).set_index(index)[measure] for model_key in (first, second)]
+        pairs = pd.concat(sides, axis=1, join="inner", keys=["first", "second"]).dropna()
+        by_seed = pairs.groupby(["organ", "patient", "seed"]).mean().unstack()
+        means = pd.DataFrame({side: by_seed[side].mean(axis=1) for side in ("first", "second")})
+        by_organ = dict(iter(means.groupby("organ")))
+        return {organ: by_organ.get(organ, means.iloc[:0]) for organ in self.organs}
 
     def local(self, center: str) -> ModelKey | None:
         """The model that learned from this center alone."""
-        return next(
-            (
-                model_key
-                for model_key in self.model_keys
-                if model_key.model == "local" and model_key.trained_on == center
-            ),
-            None,
-        )
+        return next((key for key in self.model_keys if key == ModelKey("local", center)), None)
 
     def kind(self, model: str) -> ModelKey | None:
         """The only model of a kind, as `federated`."""
-        return next((model_key for model_key in self.model_keys if model_key.model == model), None)
+        return next((key for key in self.model_keys if key.model == model), None)
 
 
-def organ_mean(results: Results, model_key: ModelKey, center: str, measure: str, organs: list[str]) -> dict[str, Any]:
-    """Mean over organs of the mean over patients, each organ weighing the same.
+def row_means(table: pd.DataFrame) -> pd.Series:
+    """The mean of the defined values of each row, rounded once (`fmean`); NaN of a row without any."""
+    means = [fmean(values) if (values := row[~np.isnan(row)]).size else np.nan for row in table.to_numpy()]
+    return pd.Series(means, table.index, dtype=float)
+
+
+@dataclass(frozen=True)
+class OrganMean:
+    """Mean over organs of the mean over patients, each organ weighing the same; None where nothing is defined.
 
     `low` and `high` bound the 95 % bootstrap interval over patients; `seed_sd` is the standard
     deviation of the same mean over seeds (None for one seed).
     """
-    table = _table(results, model_key, center, measure, organs)
-    out: dict[str, Any] = {"mean": None, "low": None, "high": None, "seed_sd": None, "patients": len(table)}
+
+    mean: float | None = None
+    low: float | None = None
+    high: float | None = None
+    seed_sd: float | None = None
+    patients: int = 0
+
+
+def organ_mean(results: Results, model_key: ModelKey, center: str, measure: str, organs: Sequence[str]) -> OrganMean:
+    """The mean of one model on one test center, with its interval and its spread over seeds."""
+    table = _values(results, model_key, center, measure, organs)
     if not len(table):
-        return out
-    out["mean"] = float(_mean_of_means(table[None])[0])
+        return OrganMean()
+    low, high, seed_sd = None, None, None
     if len(table) > 1:
-        drawn = np.random.default_rng(0).integers(len(table), size=(RESAMPLES, len(table)))
-        out["low"], out["high"] = percentile_interval(_mean_of_means(table[drawn]))
+        resampled = np.random.default_rng(0).integers(len(table), size=(RESAMPLES, len(table)))
+        low, high = percentile_interval(_mean_of_means(table[resampled]))
     if len(results.seeds) > 1:
-        each = [organ_mean_of_seed(results, model_key, center, seed, measure, organs) for seed in results.seeds]
-        means = [mean for mean in each if mean is not None]
-        out["seed_sd"] = float(np.std(means, ddof=1)) if len(means) > 1 else None
-    return out
-
-
-def patient_means(
-    results: Results, model_key: ModelKey, center: str, measure: str, organs: Iterable[str], seed: int | None = None
-) -> dict[str, float]:
-    """One number a patient: the mean over the organs that the patient has; over seeds, or in one."""
-    return mean_by_patient([results.per_patient(model_key, center, organ, measure, seed=seed) for organ in organs])
-
-
-def mean_by_patient(columns: Collection[Mapping[str, float]]) -> dict[str, float]:
-    """The mean of what each patient has, from columns by patient."""
-    patients = sorted({patient for column in columns for patient in column})
-    return {patient: fmean(column[patient] for column in columns if patient in column) for patient in patients}
+        by_seed = [organ_mean_of_seed(results, model_key, center, seed, measure, organs) for seed in results.seeds]
+        means = [mean for mean in by_seed if mean is not None]
+        seed_sd = float(np.std(means, ddof=1)) if len(means) > 1 else None
+    return OrganMean(float(_mean_of_means(table[None])[0]), low, high, seed_sd, len(table))
 
 
 def organ_mean_of_seed(
-    results: Results, model_key: ModelKey, center: str, seed: int, measure: str = "dsc", organs: list[str] | None = None
+    results: Results, model_key: ModelKey, center: str, seed: int, measure: str, organs: Sequence[str]
 ) -> float | None:
-    """The same mean of one seed alone, over the evaluated organs unless told; None without a value."""
-    table = _table(results, model_key, center, measure, results.evaluated if organs is None else organs, seed=seed)
+    """The same mean of one seed alone; None without a value."""
+    table = _values(results, model_key, center, measure, organs, seed)
     return float(_mean_of_means(table[None])[0]) if len(table) else None
 
 
-def _table(
-    results: Results, model_key: ModelKey, center: str, measure: str, organs: list[str], seed: int | None = None
+def _values(
+    results: Results, model_key: ModelKey, center: str, measure: str, organs: Sequence[str], seed: int | None = None
 ) -> np.ndarray:
     """Values by (patient, organ), nan where the organ is absent."""
-    columns = [results.per_patient(model_key, center, organ, measure, seed=seed) for organ in organs]
-    patients = sorted({patient for column in columns for patient in column})
-    return np.array([[column.get(p, np.nan) for column in columns] for p in patients])
+    return np.ascontiguousarray(results.patient_means(model_key, center, measure, organs, seed=seed))
 
 
 def _mean_of_means(tables: np.ndarray) -> np.ndarray:
@@ -216,30 +223,86 @@ def _mean_of_means(tables: np.ndarray) -> np.ndarray:
     return means.sum(axis=1) / (counts > 0).sum(axis=1)
 
 
-def contrast(
-    results: Results, first: tuple[ModelKey, str], second: tuple[ModelKey, str], measure: str
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Side:
+    """One side of a contrast: a model on the test patients of a center."""
+
+    model: str
+    trained_on: str
+    tested_on: str
+
+    @property
+    def model_key(self) -> ModelKey:
+        """The model."""
+        return ModelKey(self.model, self.trained_on)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrganComparison(Comparison):
+    """The comparison on one organ, its p values corrected by Holm over the organs."""
+
+    organ: str
+    p_holm: float | None
+    p_equivalence_holm: float | None
+    p_noninferiority_holm: float | None
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """First minus second on every evaluated organ, in one measure; `paired` patient by patient."""
+
+    name: str
+    measure: str
+    paired: bool
+    first: Side
+    second: Side
+    organs: list[OrganComparison]
+
+    def worse(self) -> list[str]:
+        """The organs on which the first side is significantly worse (Holm)."""
+        return self._significant(-1)
+
+    def better(self) -> list[str]:
+        """The organs on which the first side is significantly better (Holm)."""
+        return self._significant(1)
+
+    def equivalent(self) -> list[str]:
+        """The organs on which both sides are as good as each other within the margin (TOST, Holm)."""
+        return [o.organ for o in self.organs if o.p_equivalence_holm is not None and o.p_equivalence_holm < ALPHA]
+
+    def noninferior(self) -> list[str]:
+        """The organs on which the first side is at most by the margin worse than the second (one-sided, Holm)."""
+        claims = {o.organ: o.p_noninferiority_holm for o in self.organs}
+        return [organ for organ, p in claims.items() if p is not None and p < ALPHA]
+
+    def _significant(self, direction: int) -> list[str]:
+        sign = direction if self.measure in HIGHER_IS_BETTER else -direction  # a higher distance is worse
+        shown = [o for o in self.organs if o.p_holm is not None and o.p_holm < ALPHA]
+        # The ranks tell the direction, not the shift: that is zero where most patients do not differ.
+        return [o.organ for o in shown if sign * (o.rank_biserial or 0.0) > 0]
+
+
+def contrast(results: Results, first: Side, second: Side, measure: str, name: str = "") -> Contrast:
     """First minus second on every evaluated organ, with Holm over the organs.
 
-    Each side is a model and a test center: one center compares pairs of patients, two centers
-    compare two groups. Equivalence is asked within `MARGINS`, of pairs only.
+    One test center compares pairs of patients, two centers compare two groups. Equivalence is asked within
+    `MARGINS`, of pairs only.
     """
-    paired = first[1] == second[1]
-    found: list[Comparison] = []
-    for organ in results.evaluated:
-        if paired:
-            pairs = results.pairs(first[0], second[0], first[1], organ, measure)
-            found.append(compare_paired(*pairs, MARGINS[measure], higher_is_better=measure in HIGHER_IS_BETTER))
-        else:
-            a, b = (results.per_patient(model_key, center, organ, measure) for model_key, center in (first, second))
-            found.append(compare_unpaired(list(a.values()), list(b.values())))
-    corrected = {f"{p}_holm": holm([getattr(one, p) for one in found]) for p in P_VALUES}
-    sides = [
-        {"model": model_key.model, "trained_on": model_key.trained_on, "tested_on": center}
-        for model_key, center in (first, second)
+    organs, paired = results.evaluated, first.tested_on == second.tested_on
+    comparisons: list[Comparison]
+    if paired:
+        pairs = results.paired_means(first.model_key, second.model_key, first.tested_on, measure)
+        options = {"margin": MARGINS[measure], "higher_is_better": measure in HIGHER_IS_BETTER}
+        comparisons = [compare_paired(pairs[organ]["first"], pairs[organ]["second"], **options) for organ in organs]
+    else:
+        a, b = (results.patient_means(side.model_key, side.tested_on, measure, organs) for side in (first, second))
+        comparisons = [compare_unpaired(a[organ].dropna(), b[organ].dropna()) for organ in organs]
+    corrected = {
+        f"{p}_holm": holm([getattr(comparison, p) for comparison in comparisons])
+        for p in ("p", "p_equivalence", "p_noninferiority")
+    }
+    by_organ = [
+        OrganComparison(**vars(comparison), organ=organ, **{p: values[k] for p, values in corrected.items()})
+        for k, (organ, comparison) in enumerate(zip(organs, comparisons, strict=True))
     ]
-    organs = [
-        {"organ": organ, **asdict(one), **{name: values[k] for name, values in corrected.items()}}
-        for k, (organ, one) in enumerate(zip(results.evaluated, found, strict=True))
-    ]
-    return {"measure": measure, "paired": paired, "first": sides[0], "second": sides[1], "organs": organs}
+    return Contrast(name, measure, paired, first, second, by_organ)

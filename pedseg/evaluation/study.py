@@ -1,4 +1,4 @@
-"""The study: every center alone, next door, in the federation, and with all data in one place.
+"""The study: local, cross-center, federated and centralized training, scored on every center's test patients.
 
 For each seed it trains one local model a center, a centralized model on the pooled cases and
 the federated model, all by one plan and with the same number of gradient steps a center, and
@@ -8,82 +8,74 @@ call goes on from there.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from pedseg import memory, organs
-from pedseg.datasets.reading import DataSet, read_centers
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_centers
 from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.evaluation import scoring
-from pedseg.evaluation.concurrency import Clock, Job, Progress, side_by_side
-from pedseg.evaluation.failure_reasons import habits
-from pedseg.evaluation.models import DEFAULTS, Model, Settings
-from pedseg.evaluation.reporting import COLUMNS, join, summarize, table
-from pedseg.evaluation.statistics import story
-from pedseg.federation.apps import client_app, federate
+from pedseg.evaluation.concurrency import Job, Progress, StageTimer, run_concurrently
+from pedseg.evaluation.config import Model, StudyConfig
+from pedseg.evaluation.failure_reasons import usual_phases
+from pedseg.evaluation.reporting import summarize
+from pedseg.evaluation.results import read_rows, write_rows
+from pedseg.evaluation.statistics import summarize_rows
+from pedseg.evaluation.trained_models import load_model
+from pedseg.federation import client_app
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
+from pedseg.federation.rounds import train_rounds
+from pedseg.files import write_atomically
 from pedseg.learning import devices, inference, network, plans, training
 from pedseg.learning.preprocessing import Prepared
+from pedseg.learning.recipe import RECIPES
 from pedseg.phantoms.centers import CENTERS, COHORT, RESOLUTIONS, Center, in_single_phase, make_dataset, planned_scans
-from pedseg.scan import write_whole
 
-__all__ = ["COLUMNS", "DEFAULTS", "Model", "Progress", "Settings", "Study", "run_study", "table", "virtual_centers"]
-
-VIRTUAL, VIRTUAL_DATA = tuple(CENTERS.values()), Path("runs/data")
-NO_GIN = ("gin", 0.0)
+VIRTUAL, VIRTUAL_DATA = tuple(CENTERS.values()), FederationConfig.data
 CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as long as so many training steps
 
 
 def virtual_centers(
     folder: Path = VIRTUAL_DATA, centers: Sequence[Center] = VIRTUAL, extra_patients: int = 0
 ) -> Iterator[int]:
-    """Write the data sets of the virtual centers side by side, one tick a case; what is there is kept.
+    """Write the data sets of the virtual centers concurrently, one tick a case; what is there is kept.
 
     With `extra_patients` training patients in each than the study has.
     """
     folders = {center.name: folder / f"Dataset{number}_{center.name}" for number, center in enumerate(centers, 901)}
-    growing: list[Job] = [
+    jobs: list[Job] = [
         (
             center.name,
             (CHILD_UNITS for _ in make_dataset(center, folders[center.name], **COHORT, extra_patients=extra_patients)),
         )
         for center in centers
     ]
-    yield from (units for _, units in side_by_side(growing))
+    yield from (units for _, units in run_concurrently(jobs))
 
 
-def run_study(
-    data: Path | None, out: Path, settings: Settings, *, single_phase: bool = False, resolution: str = "",
-    extra_patients: int = 0, filters: int | None = None,
-) -> Iterator[Progress]:  # fmt: skip
+def run_study(data: Path | None, out: Path, config: StudyConfig) -> Iterator[Progress]:
     """Run or resume the study; leaves cases.csv, failures.json, summary.json, weights/, predictions/ in `out`.
 
-    `data` is a folder of data sets, one a center; None takes the virtual centers, with `single_phase` each in its own
-    contrast phase only, in voxels as fine as `resolution` says (one of `RESOLUTIONS`; "" is the profile's own),
-    and with `extra_patients` training patients. `filters` make the clinic's network narrower (`plans.with_filters`).
-    Raises `PedsegInputError` with every finding before anything is trained.
+    `data` is a folder of data sets, one a center; None takes the virtual centers as `config` describes them. Raises
+    `PedsegInputError` with every finding before anything is trained.
     """
-    _check_wishes(
-        data,
-        settings.profile,
-        of_children=single_phase or bool(resolution or extra_patients),
-        narrow=filters is not None,
-    )
-    clock, done, children = Clock(), 0, 0
+    _check_options(data, config)
+    single_phase, extra_patients = config.single_phase, config.extra_patients
+    timer, done, children = StageTimer(), 0, 0
     if data is None:
-        resolution = resolution or settings.profile
-        centers = tuple(
-            RESOLUTIONS[resolution](in_single_phase(center) if single_phase else center) for center in VIRTUAL
-        )
+        resolution = config.resolution or config.federation.profile
+        chosen = map(in_single_phase, VIRTUAL) if single_phase else VIRTUAL
+        centers = tuple(map(RESOLUTIONS[resolution], chosen))
         marks = (
             ["single_phase"] * single_phase
             + [resolution] * (resolution != "lesson")
@@ -92,17 +84,17 @@ def run_study(
         data = VIRTUAL_DATA.with_name("_".join([VIRTUAL_DATA.name, *marks]))
         scans = [scan for center in centers for scan in planned_scans(center, **COHORT, extra_patients=extra_patients)]
         children = len(scans) * CHILD_UNITS
-        total = children + units_of(settings, len(centers), sum(scan.split == "test" for scan in scans))
-        for units in clock.watch("virtual children", virtual_centers(data, centers, extra_patients)):
+        total = children + training_units(config, len(centers), sum(scan.split == "test" for scan in scans))
+        for units in timer.measure("virtual children", virtual_centers(data, centers, extra_patients)):
             done += units
             yield Progress("virtual children", done, total)
     yield Progress("reading the scans", done, max(done, 1))
-    datasets = _two_or_more(data)
-    plan = plans.with_filters(plan_of(datasets, settings), filters) if filters else None
-    study = Study(datasets, Path(out), settings, clock, plan=plan)
-    clock.go_on(study.work)
+    datasets = _read_two_or_more(data)
+    plan = plans.with_filters(plan_of(datasets, config.federation), config.filters) if config.filters else None
+    study = Study(datasets, Path(out), config, timer, plan=plan)
+    timer.resume(study.work)
     tests = sum(len(dataset.split("test")) for dataset in study.datasets)
-    total = children + units_of(settings, len(study.datasets), tests)
+    total = children + training_units(config, len(study.datasets), tests)
     for stage, units in study.run():
         done = min(done + units, total)
         yield Progress(stage, done, total)
@@ -110,26 +102,26 @@ def run_study(
     yield Progress("done", total, total)
 
 
-def _check_wishes(data: Path | None, profile: str, *, of_children: bool, narrow: bool) -> None:
+def _check_options(data: Path | None, config: StudyConfig) -> None:
     """Refuse, before a child is made, what could not be done or would be passed over."""
-    if data is not None and of_children:
+    if data is not None and (config.single_phase or config.resolution or config.extra_patients):
         text = "single phase, resolution and extra patients are options of virtual children, and these data are given."
         raise input_error("E-GIVEN-DATA", data, text, "Leave these options out, or the data.")
-    if narrow and profile != "clinic":
-        raise plans.fixed_width(profile)
+    if config.filters:
+        plans.check_filters(config.federation.profile)
 
 
-def units_of(settings: Settings, centers: int, tests: int) -> int:
+def training_units(config: StudyConfig, centers: int, tests: int) -> int:
     """The size of training and testing in units of about one training step.
 
     Each center trains its local model, its share of the pooled one and its share of the federation;
     one local model a center and the two common ones are tested on all test cases.
     """
-    trained = 3 * centers * settings.rounds * settings.steps
-    return len(settings.seeds) * (trained + (centers + 2) * tests * TEST_UNITS)
+    trained = 3 * centers * config.federation.rounds * config.federation.local_steps
+    return config.seeds * (trained + (centers + 2) * tests * TEST_UNITS)
 
 
-def _two_or_more(data: Path) -> list[DataSet]:
+def _read_two_or_more(data: Path) -> list[DataSet]:
     datasets = read_centers(data)
     if len(datasets) < 2:
         raise input_error(
@@ -154,52 +146,56 @@ class Study:
     """
 
     def __init__(
-        self, datasets: Sequence[DataSet], out: Path, settings: Settings, clock: Clock, *,
+        self, datasets: Sequence[DataSet], out: Path, config: StudyConfig, timer: StageTimer, *,
         kinds: Sequence[tuple[str, tuple[str, ...]]] = (), tests: Sequence[DataSet] = (),
         plan: plans.Plan | None = None,
     ) -> None:  # fmt: skip
-        self.datasets, self.out, self.settings, self.clock = list(datasets), out, settings, clock
+        self.datasets, self.out, self.config, self.timer = list(datasets), out, config, timer
         self.tests, self.planned = list(tests) or self.datasets, plan is not None
         self.centers = tuple(dataset.center for dataset in datasets)
-        self.plan = plan or plan_of(self.datasets, settings)
+        self.plan = plan or plan_of(self.datasets, config.federation)
         self.work = out / "work" / self._identity()
         usual = [("centralized", self.centers), *(("local", (c,)) for c in self.centers), ("federated", self.centers)]
-        self.models = [Model(kind, trained_on, seed) for seed in settings.seeds for kind, trained_on in kinds or usual]
+        self.models = [
+            Model(kind, trained_on, seed) for seed in range(config.seeds) for kind, trained_on in kinds or usual
+        ]
 
     def _identity(self) -> str:
         """A name for this data, plan and these settings: with other ones the work starts anew."""
         files = [file for d in self.datasets for c in d.cases for file in (c.image_file, c.label_file) if file]
         stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-        kept = {key: value for key, value in asdict(self.settings).items() if key != "seeds" and (key, value) != NO_GIN}
-        return hashlib.sha256(json.dumps([stats, self.plan.to_json(), kept]).encode()).hexdigest()[:12]
+        text = json.dumps([stats, self.plan.to_json(), self.config.federation.identity()])
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def _steps(self, model: Model) -> int:
-        return self.settings.steps * len(model.trained_on)
+        return self.config.federation.local_steps * len(model.trained_on)
 
     def run(self) -> Iterator[tuple[str, int]]:
         """Train and test every model; yields (stage, units)."""
-        for seed in self.settings.seeds:
+        for seed in range(self.config.seeds):
             yield from self.run_seed(seed)
 
     def run_seed(self, seed: int) -> Iterator[tuple[str, int]]:
         """The models of one seed."""
         models = [model for model in self.models if model.seed == seed]
-        alone = [self._job(m.stage, self._train_alone(m), own_thread=True) for m in models if not m.together]
-        yield from side_by_side(alone, 2 if self.settings.profile == "lesson" else 1)  # the clinic takes all cores
-        yield from side_by_side([self._job(m.stage, self._train_together(m)) for m in models if m.together], 1)
-        yield from side_by_side([self._job("testing", self._test(m), own_thread=True) for m in models])
+        alone = [self._job(m.stage, self._train_alone(m), own_thread=True) for m in models if not m.is_federated]
+        yield from run_concurrently(alone, RECIPES[self.config.federation.profile].parallel_centers)
+        yield from run_concurrently([self._job(m.stage, self._train_together(m)) for m in models if m.is_federated], 1)
+        yield from run_concurrently([self._job("testing", self._test(m), own_thread=True) for m in models])
 
     def _job(self, stage: str, ticks: Iterator[int], *, own_thread: bool = False) -> Job:
-        return stage, self.clock.watch(stage, ticks, own_thread=own_thread)
+        return stage, self.timer.measure(stage, ticks, own_thread=own_thread)
 
     def _cases(self, model: Model, split: str) -> list[Prepared]:
         chosen = [dataset for dataset in self.datasets if dataset.center in model.trained_on]
         return [case for d in chosen for case in training.load_cases(d, d.split(split), self.plan)]
 
     def _plan(self, model: Model) -> plans.Plan:
-        return replace(self.plan, gin=self.settings.gin) if model.kind.endswith("_gin") else self.plan
+        if model.kind.endswith("_gin"):
+            return replace(self.plan, gin_probability=self.config.federation.gin_probability)
+        return self.plan
 
-    def state(self, model: Model) -> Path:
+    def weights_file(self, model: Model) -> Path:
         """Where the weights of a model lie."""
         return self.work / f"{model.name}.safetensors"
 
@@ -207,103 +203,108 @@ class Study:
         """Train on the cases of one center, or on all pooled, in as many rounds as the federation has."""
         plan = self._plan(model)
         net = network.build(plan, model.seed).to(devices.fastest_device())
-        file, steps = self.state(model), self._steps(model)
-        curve: list[dict] = []
+        file, steps = self.weights_file(model), self._steps(model)
+        curve: list[Point] = []
         if file.exists():
             weights, _, metadata = training.load_weights(file)
             network.set_weights(net, weights)
-            curve = json.loads(metadata["curve"])
+            curve = [Point(**point) for point in json.loads(metadata["curve"])]
             yield steps * len(curve)
-        for round_ in range(len(curve), self.settings.rounds):
+        for round_ in range(len(curve), self.config.federation.rounds):
             losses = []
             for step in training.train(
                 net, self._cases(model, "train"), plan, steps=steps, first_step=round_ * steps,
-                total_steps=self.settings.rounds * steps, seed=model.seed,
+                total_steps=self.config.federation.rounds * steps, seed=model.seed,
             ):  # fmt: skip
                 losses.append(step.loss)
                 yield 1
             dice = inference.mean_dice(net, self._cases(model, "validation"), self.plan)
             curve.append(_point((round_ + 1) * steps, float(np.mean(losses)), dice))
-            training.save_weights(file, network.get_weights(net), plan, curve=json.dumps(curve))
+            self._save(model, network.get_weights(net), plan, curve)
         memory.release_memory()
 
     def _train_together(self, model: Model) -> Iterator[int]:
         """Train by Flower in this process; rounds that are on disk are not trained again."""
-        file = self.state(model)
+        file = self.weights_file(model)
         if file.exists():
-            yield self._steps(model) * self.settings.rounds
+            yield self._steps(model) * self.config.federation.rounds
             return
-        run_config: dict[str, bool | float | int | str] = {
-            "data": str(self.datasets[0].folder.parent), "profile": self.settings.profile,
-            "rounds": self.settings.rounds,
-            "steps-per-round": self.settings.steps, "seed": model.seed, "out": str(self.work / model.name),
-            "evaluate-every": 1, "orientation": self.settings.orientation, "gin": self.settings.gin,
-        }  # fmt: skip
-        nodes: list[dict[str, bool | float | int | str]] = [
-            {"data-dir": str(dataset.folder), "partition-id": i} for i, dataset in enumerate(self.datasets)
-        ]
-        curve: list[dict] = []
+        data, out = self.datasets[0].folder.parent, self.work / model.name
+        config = replace(self.config.federation, data=data, out=out, seed=model.seed, evaluate_every=1)
+        nodes = [{"data-dir": str(dataset.folder)} for dataset in self.datasets]
+        curve: list[Point] = []
         weights: network.Weights = {}
         plan = self._plan(model) if self.planned else None
-        for round_ in federate(InProcessGrid(client_app, nodes, run_config), run_config, plan=plan):
-            curve.append(_point(round_.number * self.settings.steps, round_.train_loss, round_.validation_dsc))
+        for round_ in train_rounds(InProcessGrid(client_app.app, nodes, config.to_run_config()), config, plan=plan):
+            curve.append(_point(round_.number * config.local_steps, round_.train_loss, round_.validation_dsc))
             weights = round_.weights
             yield self._steps(model)
         memory.release_memory()
-        training.save_weights(file, weights, self._plan(model), curve=json.dumps(curve))
+        self._save(model, weights, self._plan(model), curve)
+
+    def _save(self, model: Model, weights: network.Weights, plan: plans.Plan, curve: list[Point]) -> None:
+        identity = {**asdict(model.model_key), "seed": model.seed}
+        points = json.dumps([asdict(point) for point in curve])
+        training.save_weights(self.weights_file(model), weights, plan, curve=points, **identity)
 
     def _test(self, model: Model) -> Iterator[int]:
         """Score one model on all test patients."""
-        net, _ = training.load_network(self.state(model))
-        usual_phase = habits(self.datasets)
+        trained, usual_phase = load_model(self.weights_file(model)), usual_phases(self.datasets)
         for dataset in self.tests:
-            file = self.scores(model, dataset.center)
+            file = self.rows_file(model, dataset.center)
             if scoring.is_finished(file, dataset):
                 yield TEST_UNITS * len(dataset.split("test"))
                 continue
             kept = self.out / "predictions" if model.seed == 0 else None
-            memory.release_memory()
-            for _ in scoring.score_center(
-                net, self.plan, dataset, model.model_key, model.seed, file, kept=kept, usual_phase=usual_phase
-            ):
+            for _ in scoring.score_center(trained, dataset, file, kept=kept, usual_phase=usual_phase):
                 yield TEST_UNITS
 
-    def scores(self, model: Model, center: str) -> Path:
+    def rows_file(self, model: Model, center: str) -> Path:
         """Where the rows of one model on one test center lie."""
         return self.work / f"{model.name}_on_{center.replace(' ', '-')}.csv"
 
     def finish(self) -> None:
         """Write cases.csv, failures.json, the weights and summary.json from what the jobs have left."""
-        text = join([self.scores(m, c) for m in self.models for c in self.centers])
-        rows = [row for row in csv.DictReader(io.StringIO(text)) if row["seed"] == "0"]
-        parts = [self.scores(m, c) for m in self.models if m.seed == 0 for c in self.centers]
-        failures = scoring.gather(parts, rows, self.datasets)
+        files = {(m, c): self.rows_file(m, c) for m in self.models for c in self.centers}
+        rows = pd.concat(map(read_rows, files.values()), ignore_index=True)
+        first = [file for (model, _), file in files.items() if model.seed == 0]
+        failures = scoring.collect_failures(first, rows[rows["seed"] == 0], self.datasets)
         for model in self.models:
             target = self.out / "weights" / f"{model.name}.safetensors"
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.state(model), target)
+            shutil.copyfile(self.weights_file(model), target)
         summary = summarize(
-            {model.name: self.state(model) for model in self.models},
-            settings=asdict(self.settings),
+            {model.name: self.weights_file(model) for model in self.models},
+            settings=self.config.summary(),
             data={d.center: {s: len(d.split(s)) for s in ("train", "validation", "test")} for d in self.datasets},
             plan=json.loads(self.plan.to_json()),
             left_out=[name for name in organs.NAMES if name not in self.plan.organs],
-            seconds={"total": self.clock.totals(), **self.clock.seconds},
-            peak_memory_mib=self.clock.peak_mib(),
-            statistics=story(list(csv.DictReader(io.StringIO(text)))),
+            seconds={"total": self.timer.totals(), **self.timer.seconds},
+            peak_memory_mib=self.timer.peak_mib(),
+            statistics=summarize_rows(rows),
         )
-        write_whole(self.out / "cases.csv", text.encode())
-        write_whole(self.out / "failures.json", json.dumps(failures, indent=1, ensure_ascii=False).encode())
-        write_whole(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+        lines = [failure.as_json() for failure in failures]
+        write_rows(self.out / "cases.csv", rows)
+        write_atomically(self.out / "failures.json", json.dumps(lines, indent=1, ensure_ascii=False).encode())
+        write_atomically(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
 
 
-def plan_of(datasets: Sequence[DataSet], settings: Settings) -> plans.Plan:
+def plan_of(datasets: Sequence[DataSet], config: FederationConfig) -> plans.Plan:
     """The plan for the training patients of these data sets."""
     prints = [plans.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
     memory.release_memory()
-    return plans.make_plan(plans.merge(prints), settings.profile, settings.orientation, gin=settings.gin)
+    merged, gin = plans.merge(prints), config.gin_probability
+    return plans.make_plan(merged, config.profile, config.orientation, gin_probability=gin)
 
 
-def _point(step: int, loss: float, dsc: float | None) -> dict:
+@dataclass(frozen=True)
+class Point:
     """One point of a learning curve: steps so far, mean loss of the round, mean DSC on the validation cases."""
-    return {"step": step, "loss": round(loss, 5), "dsc": None if dsc is None or math.isnan(dsc) else round(dsc, 5)}
+
+    step: int
+    loss: float
+    dsc: float | None
+
+
+def _point(step: int, loss: float, dsc: float | None) -> Point:
+    return Point(step, round(loss, 5), None if dsc is None or math.isnan(dsc) else round(dsc, 5))

@@ -1,1 +1,1 @@
-"""Many hospitals: Flower apps, and the ways that messages travel between them."""
+"""Federated learning between hospitals: configuration, Flower apps, strategies, and transports of their messages."""

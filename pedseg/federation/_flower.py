@@ -1,16 +1,20 @@
-"""The few parts of Flower that are not public, in one place; read in flwr 1.41.
+"""Flower's records as NumPy arrays and bytes, and the few parts of Flower that are not public, as in flwr 1.41.
 
-`Message(...)` asks the process for its identity, a message's id is given by whoever carries
-it, and `Grid.run` describes the run. A new Flower release that moves them is mended here.
+`Message(...)` asks the process for its identity, a message's id is given by whoever carries it, and `Grid.run`
+describes the run. A new Flower release that moves them needs changes here alone.
 """
 
 from __future__ import annotations
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
+from collections.abc import Mapping
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecords
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
+from numpy.typing import NDArray
 
 SERVER_NODE = 1  # the id of the server among the nodes, as Flower numbers it
 RUN_ID = 1
@@ -23,7 +27,7 @@ def identify_server() -> None:
 
 
 def number_message(message: Message, message_id: str) -> None:
-    """Give a message the id that its answer will refer to."""
+    """Give a message the id that its reply will refer to."""
     message.metadata.__dict__["_message_id"] = message_id
 
 
@@ -64,3 +68,13 @@ def records_to_bytes(records: RecordDict) -> bytes:
 def records_from_bytes(raw: bytes) -> RecordDict:
     """Records again; arrays stay bytes until they are asked for, and no pickle is loaded then."""
     return recorddict_from_proto(ProtoRecords.FromString(raw))
+
+
+def to_arrays(weights: Mapping[str, NDArray]) -> ArrayRecord:
+    """Weights by name as Flower sends them."""
+    return ArrayRecord({name: Array(np.asarray(array)) for name, array in weights.items()})
+
+
+def to_weights(arrays: ArrayRecord) -> dict[str, NDArray]:
+    """Weights by name as NumPy arrays; no pickle is loaded."""
+    return {name: array.numpy() for name, array in arrays.items()}

@@ -1,7 +1,7 @@
-"""The state of a federation on disk, one file a round, so that stopping it costs one round at most.
+"""Checkpoints of a federation: the global weights after each round, so that stopping it costs one round at most.
 
-A checkpoint holds the global weights and the progress of its round. It counts only if it is whole
-and belongs to the same settings, centers and cases.
+A checkpoint also holds the progress of its round. It is valid only if it is whole and belongs to the same settings,
+centers and cases.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.learning.network import Weights, sha256_of
 from pedseg.learning.plans import Plan
 from pedseg.learning.training import load_weights, save_weights
+
+FINAL_MODEL = "federated.safetensors"
 
 
 @dataclass(frozen=True)
@@ -36,25 +38,23 @@ class Round:
 
     @property
     def sha256(self) -> str:
-        """The fingerprint of the global weights."""
+        """SHA-256 of the global weights."""
         return sha256_of(self.weights)
 
 
 def checkpoint_file(folder: Path, number: int) -> Path:
-    """Where the global weights after a round lie."""
+    """The file of the global weights after a round."""
     return folder / f"round_{number:03d}.safetensors"
 
 
-def keep(folder: Path, round_: Round, identity: str, copies: int) -> None:
-    """Write a round's checkpoint, then drop those beyond the number to keep."""
+def write_checkpoint(folder: Path, round_: Round, identity: str, keep_rounds: int) -> None:
+    """Write a round's checkpoint, then delete those beyond the number to keep; 0 keeps all."""
     progress = {key: getattr(round_, key) for key in ("number", "train_loss", "losses", "validation_dsc")}
     progress["refused"] = [asdict(problem) for problem in round_.refused]
-    file = checkpoint_file(folder, round_.number)
-    save_weights(
-        file, round_.weights, round_.plan, settings=identity, sha256=round_.sha256, progress=json.dumps(progress)
-    )
-    if copies:
-        checkpoint_file(folder, round_.number - copies).unlink(missing_ok=True)
+    metadata = {"identity": identity, "sha256": round_.sha256, "progress": json.dumps(progress)}
+    save_weights(checkpoint_file(folder, round_.number), round_.weights, round_.plan, **metadata)
+    if keep_rounds:
+        checkpoint_file(folder, round_.number - keep_rounds).unlink(missing_ok=True)
 
 
 def read_checkpoint(file: Path, identity: str | None = None) -> Round | None:
@@ -62,16 +62,23 @@ def read_checkpoint(file: Path, identity: str | None = None) -> Round | None:
     try:
         weights, plan, metadata = load_weights(file)
         progress = json.loads(metadata["progress"])
-        valid = metadata["sha256"] == sha256_of(weights) and identity in (None, metadata["settings"])
+        valid = metadata["sha256"] == sha256_of(weights) and identity in (None, metadata["identity"])
     except (PedsegInputError, OSError, KeyError, ValueError):
         return None
     refused = tuple(InputProblem(**problem) for problem in progress.pop("refused"))
     return Round(weights=weights, plan=plan, refused=refused, restored=True, **progress) if valid else None
 
 
-def restore(folder: Path | None, identity: str, rounds: int) -> Iterator[Round]:
-    """The rounds of an earlier run with the same settings, from the oldest kept to the newest valid one."""
+def read_checkpoints(folder: Path | None, identity: str, rounds: int) -> Iterator[Round]:
+    """The rounds of an earlier run with the same identity, from the oldest kept to the newest valid one."""
     if folder:
         for number in range(1, rounds + 1):
             if round_ := read_checkpoint(checkpoint_file(folder, number), identity):
                 yield round_
+
+
+def save_final_model(last: Round, folder: Path | None) -> None:
+    """Write the global model after the last round as `folder`/federated.safetensors; nothing without a folder."""
+    if folder:
+        file = folder / FINAL_MODEL
+        save_weights(file, last.weights, last.plan, sha256=last.sha256, rounds=last.number, model="federated")

@@ -1,77 +1,179 @@
-"""The settings of a federation: what can be chosen, what is taken where nothing was said, what goes together."""
+"""The configuration of a federation: every setting with its default, its range and a sentence about it.
+
+The command line, the study, the Flower apps, checkpoints and the mailbox all use these dataclasses. A field
+`local_steps` is `local-steps` in Flower's run config (`flwr run . --run-config`) and `--local-steps` on the command
+line. Only the standard library is imported: the command line reads defaults and ranges before anything heavy is loaded.
+"""
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import Field, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self
 
-from flwr.app import UserConfigValue
+from pedseg.errors import PedsegInputError, input_error
 
-from pedseg.errors import input_error
-
-RunConfig = Mapping[str, UserConfigValue]
-DEFAULTS: dict[str, UserConfigValue] = {
-    "data": "runs/data",  # folder of data sets, one subfolder a center
-    "profile": "lesson",
-    "orientation": "",  # the profile's own
-    "gin": 0.0,  # share of the training samples that random convolutions change
-    "rounds": 10,
-    "steps-per-round": 85,
-    "seed": 0,
-    "out": "",  # folder of the weights and checkpoints; empty: nothing is written
-    "centers": 0,  # wait for this many; 0: those that are there
-    "evaluate-every": 0,  # rounds between two looks at the validation cases; 0: never
-    "keep-rounds": 0,  # checkpoints to keep; 0: all
-    "strategy": "average",  # or against hostile centers: median, trimmed-mean, krum
-    "hostile-centers": 1,  # how many of them a robust strategy shall stand
-    "largest-update": 0.0,  # L2 norm of the change of all weights in a round; 0: any
-    "clip": 0.0,  # L2 norm to which every center shortens its update before that leaves; 0: as it is
-    "noise": 0.0,  # that every center adds to its update, as a multiple of clip
-    "masks": False,  # the coordinator sees the sum of the updates alone; three centers at least
-    "keys": "",  # folder of all centers' keys, where all run on one machine
+OF_PROFILE: Any = None  # the default of settings that each profile has a value for
+PROFILES: dict[str, dict[str, Any]] = {
+    "lesson": {"rounds": 10, "local_steps": 85},
+    "clinic": {"rounds": 200, "local_steps": 1250},
 }
-IDENTITY = (
-    "profile", "orientation", "rounds", "steps-per-round", "seed", "strategy", "hostile-centers", "largest-update",
-    "clip", "noise", "masks",
-)  # fmt: skip
-LEAST = {
-    "rounds": 1,
-    "steps-per-round": 1,
-    "seed": 0,
-    "centers": 0,
-    "evaluate-every": 0,
-    "keep-rounds": 0,
-    "hostile-centers": 0,
-}
+ORIENTATIONS = ("", "none", "augment", "reorient")
+STRATEGIES = ("average", "median", "trimmed-mean", "krum")
+NUMBERS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool}
 
 
-def settings(run_config: RunConfig) -> dict[str, Any]:
-    """The run's settings with defaults filled in; a number below its least value is refused."""
-    config: dict[str, Any] = {**DEFAULTS, **run_config}
-    for key, least in LEAST.items():
-        if not isinstance(config[key], int) or config[key] < least:
-            raise input_error(
-                "E-SETTING", key, f"the value is {config[key]!r}.", f"Give a whole number from {least} up."
-            )
-    for key in ("largest-update", "clip", "noise"):
-        if not isinstance(config[key], int | float) or not 0 <= config[key] < math.inf:
-            raise input_error("E-SETTING", key, f"the value is {config[key]!r}.", "Give a number from 0 up.")
-    if not isinstance(config["gin"], int | float) or not 0 <= config["gin"] <= 1:
-        raise input_error("E-SETTING", "gin", f"the value is {config['gin']!r}.", "Give a number from 0 to 1.")
-    _check_privacy(config)
-    return config
+def setting(
+    default: Any, help_: str, *, least: float = 0, most: float = sys.float_info.max, choices: tuple[str, ...] = (),
+    metavar: str = "N",
+) -> Any:  # fmt: skip
+    """A dataclass field with a default, a sentence about it, and the values that it may have."""
+    metadata = {"help": help_, "least": least, "most": most, "choices": choices, "metavar": metavar}
+    return field(default=default, metadata=metadata)
 
 
-def _check_privacy(config: Mapping[str, Any]) -> None:
-    """Refuse what promises nothing, and what would need updates that the coordinator cannot see."""
-    if config["noise"] and not config["clip"]:
-        raise input_error("E-SETTING", "noise", "noise without a bound promises nothing.", "Set a bound (clip), too.")
-    if not isinstance(config["masks"], bool):
-        raise input_error("E-SETTING", "masks", f"the value is {config['masks']!r}.", "Give true or false.")
-    if config["masks"] and config["strategy"] != "average":
-        found = f"{config['strategy']} compares single updates, and masks hide them."
-        raise input_error("E-SETTING", "masks", found, "Choose one of the two.")
-    if config["masks"] and config["largest-update"]:
-        found = "the length of a single update cannot be checked behind masks."
-        raise input_error("E-SETTING", "masks", found, "Let the centers shorten their updates themselves (clip).")
+@dataclass(frozen=True)
+class Config:
+    """Settings that are checked when they are made, and travel as Flower's run config or node config."""
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.metadata and not _is_valid(option, value):
+                raise invalid_setting(option.name, f"the value is {value!r}.", f"Give {_valid_values(option)}.")
+            if option.type == "float":  # an int in a run config means the same run
+                object.__setattr__(self, option.name, float(value))
+
+    @classmethod
+    def from_run_config(cls, run_config: Mapping[str, Any]) -> Self:
+        """The settings among these of a run or node; a missing one has its default.
+
+        TOML has no null: 0 rounds or local steps stand for the profile's own, an empty path for none.
+        """
+        given = {}
+        for option in fields(cls):
+            key = option.name.replace("_", "-")
+            if key in run_config:
+                given[option.name] = _from_flower(option, run_config[key])
+        return cls(**given)
+
+    def to_run_config(self) -> dict[str, bool | float | int | str]:
+        """All settings as Flower's configuration holds them, with hyphens in their names."""
+        return {name.replace("_", "-"): _to_flower(value) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True)
+class PrivacyConfig(Config):
+    """What is done to an update before it leaves a center, and where the keys for it are."""
+
+    clipping_norm: float = setting(0.0, "clip each update to this L2 norm before it leaves; 0: as it is", metavar="L2")
+    noise_multiplier: float = setting(
+        0.0, "Gaussian noise of Z times the clipping norm on each weight of an update", metavar="Z"
+    )
+    keys: Path = setting(Path("keys"), "folder of the keys", metavar="FOLDER")
+
+
+@dataclass(frozen=True)
+class FederationConfig(PrivacyConfig):
+    """The settings of one federation; those of the profile are filled in."""
+
+    data: Path = setting(Path("runs/data"), "folder of data sets, one subfolder a center", metavar="FOLDER")
+    out: Path | None = setting(Path("runs/federation"), "folder of the weights and checkpoints", metavar="FOLDER")
+    profile: str = setting("lesson", "size of network and training", choices=tuple(PROFILES))
+    orientation: str = setting("", "how networks meet patients on their side", choices=ORIENTATIONS)
+    gin_probability: float = setting(
+        0.0, "share of the training samples that random convolutions (GIN) change", most=1, metavar="P"
+    )
+    rounds: int = setting(OF_PROFILE, "rounds of the federation", least=1)
+    local_steps: int = setting(OF_PROFILE, "training steps of each center in a round", least=1)
+    seed: int = setting(0, "of the first weights, and with round and center of each training")
+    min_available_centers: int = setting(2, "centers that must be connected before the first round")
+    evaluate_every: int = setting(0, "rounds between two evaluations on the validation cases; 0: never", metavar="K")
+    keep_rounds: int = setting(0, "checkpoints to keep; 0: all")
+    strategy: str = setting("average", "how updates are combined; the others are robust", choices=STRATEGIES)
+    num_malicious: int = setting(1, "malicious centers that a robust strategy tolerates")
+    max_update_norm: float = setting(0.0, "refuse an update with a larger L2 norm; 0: refuse none", metavar="L2")
+    secure_aggregation: bool = setting(
+        False, "the coordinator sees the sum of the updates alone; three centers at least"
+    )
+
+    def __post_init__(self) -> None:
+        for name, value in PROFILES.get(self.profile, {}).items():
+            if getattr(self, name) is OF_PROFILE:
+                object.__setattr__(self, name, value)
+        super().__post_init__()
+        if self.noise_multiplier and not self.clipping_norm:
+            problem = "noise promises nothing without a bound on the update."
+            raise invalid_setting("noise_multiplier", problem, "Set a clipping norm, too.")
+        if self.secure_aggregation and self.strategy != "average":
+            problem = f"{self.strategy} compares single updates, which it hides."
+            raise invalid_setting("secure_aggregation", problem, "Choose one of the two.")
+        if self.secure_aggregation and self.max_update_norm:
+            problem = "it hides the norm of a single update, which cannot be checked then."
+            raise invalid_setting("secure_aggregation", problem, "Let the centers clip their updates (clipping norm).")
+
+    def output_folder(self) -> Path:
+        """The folder `out`; refused if there is none."""
+        if self.out is None:
+            raise invalid_setting("out", "the weights would not be written.", "Give a folder.")
+        return self.out
+
+    def identity(self) -> dict[str, Any]:
+        """The settings that must be the same for a run to be resumed from its checkpoints."""
+        free = {"data", "out", "keys", "keep_rounds", "evaluate_every", "min_available_centers"}
+        return {name: value for name, value in asdict(self).items() if name not in free}
+
+
+@dataclass(frozen=True)
+class CenterConfig(PrivacyConfig):
+    """What a center demands for its own updates, whatever the coordinator asks for; part of Flower's node config."""
+
+    min_cases: int = setting(2, "send no statistic of fewer training cases")
+    secure_aggregation_only: bool = setting(False, "send no update without secure aggregation")
+
+
+@dataclass(frozen=True)
+class MailboxConfig(Config):
+    """How a member of a federation waits for messages in a mailbox."""
+
+    poll: float = setting(5.0, "longest pause between two looks", metavar="SECONDS")
+    round_timeout: float = setting(math.inf, "how long a round waits for its centers", most=math.inf, metavar="HOURS")
+    min_centers: int = setting(1, "after the timeout, go on with this many centers")
+
+
+def invalid_setting(name: str, problem: str, remedy: str) -> PedsegInputError:
+    """The error for a setting, under the name that users give it."""
+    return input_error("E-SETTING", name.replace("_", "-"), problem, remedy)
+
+
+def _is_valid(option: Field, value: Any) -> bool:
+    if option.metadata["choices"]:
+        return value in option.metadata["choices"]
+    if option.type in NUMBERS:  # what is no number compares false
+        return isinstance(value, NUMBERS[option.type]) and option.metadata["least"] <= value <= option.metadata["most"]
+    return isinstance(value, Path) or (value is None and "None" in option.type)
+
+
+def _valid_values(option: Field) -> str:
+    """What may be given, in words."""
+    least, most = option.metadata["least"], option.metadata["most"]
+    if option.metadata["choices"]:
+        return f"one of {', '.join(filter(None, option.metadata['choices']))}"
+    if option.type == "bool":
+        return "true or false"
+    if option.type == "int":
+        return f"a whole number from {least} up"
+    return f"a number from {least} to {most}" if most == 1 else f"a number from {least} up"
+
+
+def _from_flower(option: Field, value: Any) -> Any:
+    if "Path" in str(option.type):
+        return Path(value) if value else None
+    return value or OF_PROFILE if option.default is OF_PROFILE else value
+
+
+def _to_flower(value: Any) -> bool | float | int | str:
+    return "" if value is None else value.as_posix() if isinstance(value, Path) else value

@@ -1,4 +1,4 @@
-"""How a federation begins: every center describes its cases in aggregate, and gets its place."""
+"""Enrollment of the centers before the first round: each sends the fingerprint of its training cases."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from flwr.serverapp import Grid
 
 from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.federation import _flower
-from pedseg.learning.plans import Fingerprint
+from pedseg.federation.in_process import SingleRunGrid
+from pedseg.learning.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)
 class Center:
-    """A center as the server knows it: its node, its place in the order, its name, its aggregate description."""
+    """A center as the server knows it: node, index in the order, name, number of training cases, fingerprint."""
 
     node_id: int
     index: int
@@ -24,53 +25,45 @@ class Center:
     fingerprint: Fingerprint
 
 
-def enroll(grid: Grid, expected: int = 0) -> list[Center]:
-    """Ask every center to describe its training cases in aggregate; centers in their order.
+def enroll(grid: Grid, min_available: int) -> list[Center]:
+    """Ask every center for the fingerprint of its training cases; centers in their order.
 
-    Waits until `expected` centers (at least one) are connected. Raises `PedsegInputError` with
-    everything that the centers answered in place of a description.
+    Waits until `min_available` centers are connected to a SuperLink; our own grids know all their centers. Raises
+    `PedsegInputError` with everything that the centers replied in place of a fingerprint.
     """
-    while len(nodes := sorted(grid.get_node_ids())) < max(1, expected):
+    while len(nodes := sorted(grid.get_node_ids())) < min_available and not isinstance(grid, SingleRunGrid):
         time.sleep(0.5)
-    questions = [Message(RecordDict(), dst_node_id=node, message_type="query.fingerprint") for node in nodes]
-    replies = {reply.metadata.src_node_id: reply for reply in grid.send_and_receive(questions)}
+    messages = [Message(RecordDict(), dst_node_id=node, message_type="query.fingerprint") for node in nodes]
+    replies = {reply.metadata.src_node_id: reply for reply in grid.send_and_receive(messages)}
     failed = []
     for node in nodes:
         if node not in replies:
-            failed.append(
-                InputProblem("E-CENTER-SILENT", f"node {node}", "no answer came.", "Look at this center's log.")
-            )
+            remedy = "Look at this center's log."
+            failed.append(InputProblem("E-CENTER-SILENT", f"node {node}", "no reply came.", remedy))
         elif replies[node].has_error():
             reason = f"the center stopped with an error ({replies[node].error.reason})."
-            failed.append(InputProblem("E-CENTER-ERROR", f"node {node}", reason, "Mend what the message names."))
+            failed.append(InputProblem("E-CENTER-ERROR", f"node {node}", reason, "Correct what the message names."))
     if failed:
         raise PedsegInputError(failed)
-    centers = sorted((_introduce(reply) for reply in replies.values()), key=lambda center: center.index)
+    centers = sorted((_center_of(reply) for reply in replies.values()), key=lambda center: center.index)
     if min(len({center.index for center in centers}), len({center.name for center in centers})) < len(centers):
-        found = ", ".join(f"{center.index} {center.name}" for center in centers)
-        remedy = "Give each center its own partition-id and its own name."
-        raise input_error("E-CENTER-TWICE", "federation", f"two centers have the same number or name: {found}.", remedy)
+        listed = ", ".join(f"{center.index} {center.name}" for center in centers)
+        problem = f"two centers have the same number or name: {listed}."
+        raise input_error("E-CENTER-TWICE", "federation", problem, "Give each center its own partition-id and name.")
     return centers
 
 
-def _introduce(reply: Message) -> Center:
-    """What a center says of itself; refused if it is not understood or if there is nothing to learn from."""
-    node = f"node {reply.metadata.src_node_id}"
+def _center_of(reply: Message) -> Center:
+    """The center that replied; refused if the reply is not understood or if it has no training case."""
+    node = reply.metadata.src_node_id
     try:
-        answer = _flower.configs_of(reply.content)["fingerprint"]
-        index, cases, fingerprint = int(str(answer["center-index"])), int(str(answer["cases"])), str(answer["json"])
-        center = Center(
-            reply.metadata.src_node_id, index, str(answer["center"]), cases, Fingerprint.from_json(fingerprint)
-        )
+        record = _flower.configs_of(reply.content)["fingerprint"]
+        index, name, cases, text = (str(record[key]) for key in ("center-index", "center", "cases", "json"))
+        center = Center(node, int(index), name, int(cases), Fingerprint.from_json(text))
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise input_error(
-            "E-CENTER-ANSWER", node, f"its answer is not understood ({error}).", "Install the same pedseg there."
-        ) from error
-    if cases < 1 or cases != center.fingerprint.cases:
-        raise input_error(
-            "E-NO-CASES",
-            center.name,
-            f"it counts {cases} training cases.",
-            "Give the center at least one labeled case.",
-        )
+        problem, remedy = f"its reply is not understood ({error}).", "Install the same pedseg there."
+        raise input_error("E-CENTER-ANSWER", f"node {node}", problem, remedy) from error
+    if center.cases < 1 or center.cases != center.fingerprint.cases:
+        remedy = "Give the center at least one labeled case."
+        raise input_error("E-NO-CASES", center.name, f"it counts {center.cases} training cases.", remedy)
     return center

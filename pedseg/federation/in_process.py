@@ -1,9 +1,8 @@
-"""All hospitals of a federation inside this one program, for lessons and tests: no network, no server.
+"""A Flower Grid in this process: all centers of a federation in one program, without network and server.
 
-A Flower Grid carries questions from the server to the centers and answers back. This one calls
-the ClientApp directly, one thread a center, and otherwise keeps the manners of the real ones:
-every message is copied, every center keeps a memory of its own, and a center that fails
-answers with an error while the others go on.
+A Grid carries messages from the server to the centers, and replies back. This one calls the ClientApp directly, one
+thread a center, and otherwise behaves as Flower's own: every message is copied, every center keeps its own state, and
+a center that fails replies with an error while the others go on.
 """
 
 from __future__ import annotations
@@ -37,20 +36,20 @@ from flwr.serverapp import Grid
 
 from pedseg.federation import _flower
 
-stop_requested = threading.Event()  # set when the reader interrupts a round; training loops look at it after each step
+stop_requested = threading.Event()  # set when the user interrupts a round; training looks at it after each step
 
 
-class OneRunGrid(Grid):
-    """What Flower asks of every Grid and what is the same for all of ours: one run, whose id never changes.
+class SingleRunGrid(Grid):
+    """A Flower Grid for one run, whose id never changes.
 
-    `name` is the run's own, and never comes twice.
+    `name` is unique to the run.
     """
 
     name: str
 
     @abstractmethod
-    def answers(self, messages: Iterable[Message]) -> Iterator[Message | None]:
-        """Answers one after the other, in the order of the questions; None where none came."""
+    def replies_in_order(self, messages: Iterable[Message]) -> Iterator[Message | None]:
+        """Replies one after the other, in the order of the messages; None where none came."""
 
     def set_run(self, run: Any) -> None:
         """Nothing to set: this grid carries one run."""
@@ -67,13 +66,13 @@ class OneRunGrid(Grid):
         return Message(content, dst_node_id, message_type, group_id=group_id, ttl=ttl)
 
 
-class InProcessGrid(OneRunGrid):
+class InProcessGrid(SingleRunGrid):
     """Carries messages between a server and its centers in this process.
 
-    `node_configs` describes one center each, for example `{"data-dir": "/data/a"}`; the key
-    `partition-id` defaults to the center's place in the list. `run_config` is what every center
-    reads as `context.run_config`. `workers` centers work at a time (default: the cores this
-    process may use); results do not depend on it. Exceptions of a center become error replies.
+    `node_configs` describes one center each, for example `{"data-dir": "/data/a"}`; `partition-id` defaults to the
+    center's index in the list. `run_config` is what every center reads as `context.run_config`. `workers` centers
+    work at a time (default: the cores this process may use); results do not depend on it. Exceptions of a center
+    become error replies.
     """
 
     def __init__(
@@ -89,11 +88,11 @@ class InProcessGrid(OneRunGrid):
             node_id: Context(
                 run_id=_flower.RUN_ID,
                 node_id=node_id,
-                node_config={"partition-id": place, "num-partitions": len(node_configs), **config},
+                node_config={"partition-id": index, "num-partitions": len(node_configs), **config},
                 state=RecordDict(),
                 run_config=dict(run_config),
             )
-            for place, (node_id, config) in enumerate(enumerate(node_configs, start=_flower.SERVER_NODE + 1))
+            for index, (node_id, config) in enumerate(enumerate(node_configs, start=_flower.SERVER_NODE + 1))
         }
         self.name = secrets.token_hex(8)
         self._sent = 0
@@ -105,48 +104,48 @@ class InProcessGrid(OneRunGrid):
         return list(self.contexts)
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
-        """Take questions; they are delivered when their answers are asked for."""
+        """Take messages; they are delivered when their replies are asked for."""
         ids = []
         for message in messages:
             self._sent += 1
-            question = _flower.with_content(message, copy_records(message.content))
-            _flower.number_message(question, f"message-{self._sent}")
-            self._waiting[question.metadata.message_id] = question
-            ids.append(question.metadata.message_id)
+            copy = _flower.with_content(message, copy_records(message.content))
+            _flower.number_message(copy, f"message-{self._sent}")
+            self._waiting[copy.metadata.message_id] = copy
+            ids.append(copy.metadata.message_id)
         return ids
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Let the centers answer these questions; answers come in the order of the questions."""
-        return list(self._answer(message_ids))
+        """Let the centers reply to these messages; replies come in the order of the messages."""
+        return list(self._replies(message_ids))
 
-    def answers(self, messages: Iterable[Message]) -> Iterator[Message]:
-        """The same one after the other: no more than two answers a worker are held at a time."""
-        yield from self._answer(self.push_messages(messages))
+    def replies_in_order(self, messages: Iterable[Message]) -> Iterator[Message]:
+        """The same one after the other: no more than two replies a worker are held at a time."""
+        yield from self._replies(self.push_messages(messages))
 
-    def _answer(self, message_ids: Iterable[str]) -> Iterator[Message]:
-        questions = [self._waiting.pop(message_id) for message_id in message_ids if message_id in self._waiting]
+    def _replies(self, message_ids: Iterable[str]) -> Iterator[Message]:
+        messages = [self._waiting.pop(message_id) for message_id in message_ids if message_id in self._waiting]
         with untouched_randomness():
-            yield from _in_turn(self._deliver, questions, self.workers)
+            yield from _call_in_order(self._deliver, messages, self.workers)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
-        """Questions to the centers, answers back. Nothing can get lost here, so `timeout` has no effect."""
+        """Messages to the centers, replies back. Nothing can get lost here, so `timeout` has no effect."""
         return self.pull_messages(self.push_messages(messages))
 
-    def _deliver(self, question: Message) -> Message:
-        """One center's answer, copied, with an id."""
-        answer = ask(self.client_app, question, self.contexts[question.metadata.dst_node_id])
-        if answer.has_content():
-            answer = _flower.with_content(answer, copy_records(answer.content))
-        _flower.number_message(answer, f"{question.metadata.message_id}-answer")
-        return answer
+    def _deliver(self, message: Message) -> Message:
+        """One center's reply, copied, with an id."""
+        reply = call_client(self.client_app, message, self.contexts[message.metadata.dst_node_id])
+        if reply.has_content():
+            reply = _flower.with_content(reply, copy_records(reply.content))
+        _flower.number_message(reply, f"{message.metadata.message_id}-reply")
+        return reply
 
 
-def ask(client_app: Callable[[Message, Context], Message], question: Message, context: Context) -> Message:
-    """A center's answer; what goes wrong there becomes an error reply, as at a SuperNode."""
+def call_client(client_app: Callable[[Message, Context], Message], message: Message, context: Context) -> Message:
+    """A center's reply; an exception of the app becomes an error reply, as at a SuperNode."""
     try:
-        return client_app(question, context)
+        return client_app(message, context)
     except Exception as error:
-        return Message(Error(_flower.APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=question)
+        return Message(Error(_flower.APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
 
 
 def available_cores() -> int:
@@ -155,7 +154,7 @@ def available_cores() -> int:
 
 
 def copy_records(records: RecordDict) -> RecordDict:
-    """Records of one's own: the containers are new, the bytes of arrays (which cannot change) are shared."""
+    """A copy of records: the containers are new, the bytes of arrays (which cannot change) are shared."""
     return RecordDict({name: _copy_record(record) for name, record in records.items()})
 
 
@@ -168,7 +167,7 @@ def _copy_record(record: ArrayRecord | MetricRecord | ConfigRecord) -> ArrayReco
 
 @contextmanager
 def untouched_randomness() -> Iterator[None]:
-    """Give Python's, NumPy's and torch's global random generators back as they were found."""
+    """Restore the state of Python's, NumPy's and torch's global random generators."""
     torch = sys.modules.get("torch")
     python, numpy, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state() if torch else None
     try:
@@ -180,28 +179,28 @@ def untouched_randomness() -> Iterator[None]:
             torch.set_rng_state(torch_state)
 
 
-def _in_turn(deliver: Callable[[Message], Message], questions: list[Message], workers: int) -> Iterator[Message]:
-    """Answers in the order of the questions; an interrupt asks the running centers to stop and waits for that."""
+def _call_in_order(deliver: Callable[[Message], Message], messages: list[Message], workers: int) -> Iterator[Message]:
+    """Replies in the order of the messages; an interrupt asks the running centers to stop and waits for that."""
     stop_requested.clear()
-    if workers == 1 or len(questions) < 2:
-        yield from map(deliver, questions)
+    if workers == 1 or len(messages) < 2:
+        yield from map(deliver, messages)
         return
-    begun: deque[Future[Message]] = deque()
+    running: deque[Future[Message]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="center") as pool:
         try:
-            for question in questions:
-                begun.append(pool.submit(deliver, question))
-                if len(begun) == 2 * workers:
-                    yield _result(begun.popleft())
-            while begun:
-                yield _result(begun.popleft())
+            for message in messages:
+                running.append(pool.submit(deliver, message))
+                if len(running) == 2 * workers:
+                    yield _result(running.popleft())
+            while running:
+                yield _result(running.popleft())
         except BaseException:
             stop_requested.set()
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _result(answer: Future[Message]) -> Message:
-    while not wait([answer], timeout=0.2).done:  # in short waits, so that Ctrl-C is heard on every system
+def _result(reply: Future[Message]) -> Message:
+    while not wait([reply], timeout=0.2).done:  # in short waits, so that Ctrl-C is heard on every system
         pass
-    return answer.result()
+    return reply.result()

@@ -1,4 +1,4 @@
-"""Answers of the centers, one after the other in the order of the centers, and which of them are let in."""
+"""Replies of the centers, one after the other in the order of the centers, and which updates are valid."""
 
 from __future__ import annotations
 
@@ -8,61 +8,42 @@ from collections.abc import Iterable, Iterator, Sequence
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from pedseg.errors import InputProblem, PedsegInputError
-from pedseg.federation.averaging import metric, validate_update
+from pedseg.errors import InputProblem
 from pedseg.federation.enrollment import Center
-from pedseg.federation.in_process import OneRunGrid
+from pedseg.federation.in_process import SingleRunGrid
+from pedseg.federation.update_validation import validate_update
 from pedseg.learning.network import Weights
 
-PULL_SECONDS = 0.5  # between two questions to a SuperLink whether an answer has come
+PULL_SECONDS = 0.5  # between two requests to a SuperLink for a reply
 
 
-def answers(grid: Grid, questions: Sequence[Message]) -> Iterator[Message | None]:
-    """The answers one after the other in the order of the questions, so that not all are held at a time.
+def replies_in_order(grid: Grid, messages: Sequence[Message]) -> Iterator[Message | None]:
+    """The replies one after the other in the order of the messages, so that not all are held at a time.
 
     Our own grids do it as suits them; from Flower's, each is pulled when its turn has come. None if there is none.
     """
-    if isinstance(grid, OneRunGrid):
-        yield from grid.answers(questions)
+    if isinstance(grid, SingleRunGrid):
+        yield from grid.replies_in_order(messages)
         return
-    ids: list[str | None] = list(grid.push_messages(questions))
-    for one in ids or [None] * len(questions):  # Flower gives none at all if a question is too large
-        yield _pulled(grid, one) if one else None
+    ids: list[str | None] = list(grid.push_messages(messages))
+    for message_id in ids or [None] * len(messages):  # Flower gives none at all if a message is too large
+        yield _pull(grid, message_id) if message_id else None
 
 
-def _pulled(grid: Grid, one: str) -> Message:
-    while not (found := list(grid.pull_messages([one]))):
+def _pull(grid: Grid, message_id: str) -> Message:
+    while not (replies := list(grid.pull_messages([message_id]))):
         time.sleep(PULL_SECONDS)
-    return found[0]
+    return replies[0]
 
 
 def valid_updates(
-    asked: Iterable[Center],
-    replies: Iterable[Message | None],
-    weights: Weights,
-    largest_update: float,
+    centers: Iterable[Center], replies: Iterable[Message | None], weights: Weights, max_norm: float,
     refused: list[InputProblem],
-) -> Iterator[tuple[Center, Message]]:
-    """The sound updates as they come, with their centers; findings about the others go to `refused`."""
-    for center, reply in zip(asked, replies, strict=True):
-        known = {"center": center.name, "index": center.index, "cases": center.cases}
-        problem = validate_update(reply, weights, **known, largest_update=largest_update)  # type: ignore[arg-type]
+) -> Iterator[tuple[Center, Message]]:  # fmt: skip
+    """The valid updates as they come, with their centers; what is wrong with the others is added to `refused`."""
+    for center, reply in zip(centers, replies, strict=True):
+        problem = validate_update(reply, weights, center, max_norm=max_norm)
         if problem:
             refused.append(problem)
         elif reply:
             yield center, reply
-
-
-def noting_losses(replies: Iterable[tuple[Center, Message]], losses: dict[str, float]) -> Iterator[Message]:
-    for center, reply in replies:
-        losses[center.name] = metric(reply, "train-loss")
-        yield reply
-
-
-def at_least_one(replies: Iterator[Message], refused: list[InputProblem]) -> Iterator[Message]:
-    """The replies; refused with all findings if there is none."""
-    first = next(replies, None)
-    if first is None:
-        raise PedsegInputError(refused)
-    yield first
-    yield from replies

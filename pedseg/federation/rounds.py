@@ -1,8 +1,7 @@
-"""A federation, round by round: ask every center to train, average, keep the result, go on.
+"""The rounds of a federation on the server: let every center train, combine the updates, write a checkpoint, go on.
 
-First the centers describe their cases in aggregate; the merged description gives one plan and
-one initial network. After every round the global model is written to disk, so that a
-federation that was stopped goes on where it was, with the same final model to the last bit.
+First the centers send their fingerprints; the merged fingerprint gives one plan and one initial network. A federation
+that was stopped is resumed from its last checkpoint, to the same final model to the last bit.
 """
 
 from __future__ import annotations
@@ -10,145 +9,140 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from flwr.app import ConfigRecord
+from flwr.app import ConfigRecord, Message
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from pedseg.errors import input_error
-from pedseg.federation.averaging import (
-    SCORE_METRICS,
-    OrderedFedAvg,
-    has_metrics,
-    in_order,
-    metric,
-    no_reply,
-    to_arrays,
-    to_weights,
-)
-from pedseg.federation.checkpoints import Round, keep, restore
-from pedseg.federation.config import IDENTITY, RunConfig, settings
+from pedseg.errors import PedsegInputError
+from pedseg.federation import _flower
+from pedseg.federation.checkpoints import Round, read_checkpoints, save_final_model, write_checkpoint
+from pedseg.federation.config import FederationConfig, invalid_setting
 from pedseg.federation.enrollment import Center, enroll
-from pedseg.federation.in_process import OneRunGrid, untouched_randomness
-from pedseg.federation.privacy.secure_average import MaskedAverage, whole_numbers
-from pedseg.federation.replies import answers, at_least_one, noting_losses, valid_updates
-from pedseg.federation.strategies import strategy_named
+from pedseg.federation.in_process import SingleRunGrid, untouched_randomness
+from pedseg.federation.privacy.secure_average import SecureAverage, masked_shapes
+from pedseg.federation.replies import replies_in_order, valid_updates
+from pedseg.federation.strategies import OrderedFedAvg, in_order, make_strategy
+from pedseg.federation.update_validation import SCORE_METRICS, has_metrics, metric, no_reply
+from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import Weights, build, get_weights
-from pedseg.learning.plans import Plan, make_plan, merge
+from pedseg.learning.plans import Plan, make_plan
 
 
-def federate(
-    grid: Grid, run_config: RunConfig, strategy: Strategy | None = None, plan: Plan | None = None
+def train_rounds(
+    grid: Grid, config: FederationConfig, strategy: Strategy | None = None, plan: Plan | None = None
 ) -> Iterator[Round]:
     """Train one model over all centers that `grid` reaches, one `Round` at a time.
 
-    `run_config` holds the keys of `DEFAULTS`. Rounds that an earlier run with the same settings,
-    centers and cases left under `out` are yielded first, from disk. Any Flower strategy can take
-    the place of those that `strategy` names; one with a memory of its own, such as momentum, forgets it when
-    a run is taken up again. With a `plan`, that of the run's settings is not made. Raises `PedsegInputError` when a
-    center cannot describe its data, or when no center brings a usable update.
+    Rounds that an earlier run with the same settings, centers and cases left under `config.out` are yielded first,
+    from disk; the last one leaves `federated.safetensors` there. Any Flower strategy can take the place of those that
+    the configuration names; one with a state of its own, such as momentum, loses it when a run is resumed. A given
+    `plan` takes the place of the one that the fingerprints lead to. Raises `PedsegInputError` when a center cannot
+    send its fingerprint, or when no center sends a valid update.
     """
-    config = settings(run_config)
-    if strategy and config["masks"]:
-        raise input_error("E-SETTING", "masks", "another strategy was given.", "Choose one of the two.")
-    strategy = strategy or _strategy(grid, config)
+    if strategy and config.secure_aggregation:
+        raise invalid_setting("secure_aggregation", "another strategy was given.", "Choose one of the two.")
+    if config.secure_aggregation:
+        strategy = SecureAverage(grid.name if isinstance(grid, SingleRunGrid) else str(grid.run.run_id))
+    strategy = strategy or make_strategy(config.strategy, config.num_malicious)
     with untouched_randomness():
-        centers = enroll(grid, config["centers"])
+        centers = enroll(grid, config.min_available_centers)
         merged = merge([center.fingerprint for center in centers])
-        plan = plan or make_plan(merged, config["profile"], config["orientation"], gin=config["gin"])
-        weights = get_weights(build(plan, config["seed"]))
-    folder = Path(str(config["out"])) / "rounds" if config["out"] else None
+        gin = config.gin_probability
+        plan = plan or make_plan(merged, config.profile, config.orientation, gin_probability=gin)
+        weights = get_weights(build(plan, config.seed))
+    folder = config.out / "rounds" if config.out else None
     identity = _identity(config, plan, centers, strategy)
     done = 0
-    for round_ in restore(folder, identity, config["rounds"]):
+    for round_ in read_checkpoints(folder, identity, config.rounds):
         done, weights = round_.number, round_.weights
-        _note(strategy, round_)
+        _finish(round_, strategy, config)
         yield round_
-    for number in range(done + 1, config["rounds"] + 1):
+    for number in range(done + 1, config.rounds + 1):
         with untouched_randomness():
-            round_ = _play(grid, strategy, centers, plan, weights, number, config)
+            round_ = _train_round(grid, strategy, centers, plan, weights, number, config)
         if folder:
-            keep(folder, round_, identity, config["keep-rounds"])
+            write_checkpoint(folder, round_, identity, config.keep_rounds)
         weights = round_.weights
-        _note(strategy, round_)
+        _finish(round_, strategy, config)
         yield round_
 
 
-def _strategy(grid: Grid, config: Mapping[str, Any]) -> Strategy:
-    if config["masks"]:
-        return MaskedAverage(grid.name if isinstance(grid, OneRunGrid) else str(grid.run.run_id))
-    return strategy_named(config["strategy"], config["hostile-centers"])
-
-
-def _note(strategy: Strategy, round_: Round) -> None:
-    if isinstance(strategy, MaskedAverage):
+def _finish(round_: Round, strategy: Strategy, config: FederationConfig) -> None:
+    """What follows a round, whether it was trained or read: secure aggregation notes it, the last model is written."""
+    if isinstance(strategy, SecureAverage):
         strategy.note(round_)
+    if round_.number == config.rounds:
+        save_final_model(round_, config.out)
 
 
-def _play(
-    grid: Grid,
-    strategy: Strategy,
-    centers: Sequence[Center],
-    plan: Plan,
-    weights: Weights,
-    number: int,
-    config: Mapping[str, Any],
-) -> Round:
-    """One round: send the model out, let the centers train, refuse what is unsound, average the rest."""
-    steps = config["steps-per-round"]
-    task = ConfigRecord(
-        {
-            "plan": plan.to_json(),
-            "seed": config["seed"],
-            "steps": steps,
-            "first-step": (number - 1) * steps,
-            "total-steps": config["rounds"] * steps,
-            "clip": float(config["clip"]),
-            "noise": float(config["noise"]),
-        }
-    )
-    masks = strategy if isinstance(strategy, MaskedAverage) else None
-    if masks:
-        masks.invite(centers, number)
-    questions = strategy.configure_train(number, to_arrays(weights), task, grid)
-    by_node = {one.metadata.dst_node_id: one for one in questions}
+def _train_round(
+    grid: Grid, strategy: Strategy, centers: Sequence[Center], plan: Plan, weights: Weights, number: int,
+    config: FederationConfig,
+) -> Round:  # fmt: skip
+    """One round: send the model out, let the centers train, refuse invalid updates, combine the rest."""
+    secure = strategy if isinstance(strategy, SecureAverage) else None
+    if secure:
+        secure.choose_group(centers, number)
+    messages = strategy.configure_train(number, _flower.to_arrays(weights), _task(plan, number, config), grid)
+    by_node = {message.metadata.dst_node_id: message for message in messages}
     asked = [center for center in centers if center.node_id in by_node]
     if isinstance(strategy, OrderedFedAvg):
         strategy.expect(sum(center.cases for center in asked))
-    unasked = [center for center in centers if center.node_id not in by_node]
-    refused = [masks.left_out(center) if masks else no_reply(center.name) for center in unasked]
+    not_asked = [center for center in centers if center.node_id not in by_node]
+    refused = [secure.left_out(center) if secure else no_reply(center.name) for center in not_asked]
     losses: dict[str, float] = {}
-    given = answers(grid, [by_node[center.node_id] for center in asked])
-    replies = valid_updates(
-        asked, given, whole_numbers(weights) if masks else weights, config["largest-update"], refused
-    )
-    arrays, metrics = strategy.aggregate_train(number, at_least_one(noting_losses(replies, losses), refused))
-    if masks and arrays is None:
-        refused.append(masks.void(losses, number))
-    if arrays is not None:  # in the number types of the model: some strategies answer in float64
-        weights = {name: array.astype(weights[name].dtype) for name, array in to_weights(arrays).items()}
+
+    def updates() -> Iterator[Message]:
+        replies = replies_in_order(grid, [by_node[center.node_id] for center in asked])
+        expected = masked_shapes(weights) if secure else weights
+        for center, reply in valid_updates(asked, replies, expected, config.max_update_norm, refused):
+            losses[center.name] = metric(reply, "train-loss")
+            yield reply
+        if not losses:
+            raise PedsegInputError(refused)
+
+    arrays, metrics = strategy.aggregate_train(number, updates())
+    if secure and arrays is None:
+        refused.append(secure.void(losses, number))
+    new = weights
+    if arrays is not None:  # in the number types of the model: some strategies reply in float64
+        new = {name: array.astype(weights[name].dtype) for name, array in _flower.to_weights(arrays).items()}
     loss = float(metrics["train-loss"]) if metrics else math.nan  # type: ignore[arg-type]
-    every = config["evaluate-every"]
-    score = _evaluate(grid, strategy, plan, weights, number) if every and number % every == 0 else None
-    return Round(number, weights, plan, loss, losses, score, tuple(refused))
+    every = config.evaluate_every
+    dsc = _evaluate(grid, strategy, plan, new, number) if every and number % every == 0 else None
+    return Round(number, new, plan, loss, losses, dsc, tuple(refused))
+
+
+def _task(plan: Plan, number: int, config: FederationConfig) -> ConfigRecord:
+    """What a center must know to train in a round; the learning rate follows the steps over all rounds."""
+    return ConfigRecord(
+        {
+            "plan": plan.to_json(),
+            "seed": config.seed,
+            "local-steps": config.local_steps,
+            "first-step": (number - 1) * config.local_steps,
+            "total-steps": config.rounds * config.local_steps,
+            "clipping-norm": config.clipping_norm,
+            "noise-multiplier": config.noise_multiplier,
+        }
+    )
 
 
 def _evaluate(grid: Grid, strategy: Strategy, plan: Plan, weights: Weights, number: int) -> float | None:
     """Mean DSC over the validation cases of all centers; None if none has any."""
     task = ConfigRecord({"plan": plan.to_json()})
-    replies = grid.send_and_receive(strategy.configure_evaluate(number, to_arrays(weights), task, grid))
-    usable = [reply for reply in replies if has_metrics(reply, SCORE_METRICS) and metric(reply, "num-examples") > 0]
-    metrics = strategy.aggregate_evaluate(number, in_order(usable)) if usable else None
+    replies = grid.send_and_receive(strategy.configure_evaluate(number, _flower.to_arrays(weights), task, grid))
+    valid = [reply for reply in replies if has_metrics(reply, SCORE_METRICS) and metric(reply, "num-examples") > 0]
+    metrics = strategy.aggregate_evaluate(number, in_order(valid)) if valid else None
     return float(metrics["validation-dsc"]) if metrics else None  # type: ignore[arg-type]
 
 
-def _identity(config: Mapping[str, Any], plan: Plan, centers: Sequence[Center], strategy: Strategy) -> str:
-    """What must be the same for a checkpoint to be taken up: settings, plan, centers, cases, strategy."""
+def _identity(config: FederationConfig, plan: Plan, centers: Sequence[Center], strategy: Strategy) -> str:
+    """What must be the same for a checkpoint to be resumed: settings, plan, centers, cases, strategy."""
     parts = [
-        {key: config[key] for key in IDENTITY},
+        config.identity(),
         plan.to_json(),
         [(center.index, center.name, center.cases, center.fingerprint.to_json()) for center in centers],
         type(strategy).__name__,

@@ -1,76 +1,54 @@
-"""How the federation's messages travel: in this process, on Ray, over a SuperLink, or through a mailbox.
+"""A whole federation on this machine, over any transport: in this process, on Ray, a SuperLink or through a mailbox.
 
-The apps are the same on every way, and so are the weights, to the last bit.
+The apps are the same on every transport, and so are the weights, to the last bit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-
-from flwr.app import UserConfigValue
 
 from pedseg.datasets.reading import read_dataset
 from pedseg.errors import input_error
-from pedseg.federation.apps import center_folders, client_app, save_result
 from pedseg.federation.checkpoints import Round
-from pedseg.federation.config import DEFAULTS
+from pedseg.federation.client_app import app, center_folders
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.deployment.ray_simulation import ray_rounds
 from pedseg.federation.deployment.superlink import superlink_rounds
 from pedseg.federation.in_process import InProcessGrid
-from pedseg.federation.keys import own_keys
-from pedseg.federation.mailbox.run import federate_by_mailbox
-from pedseg.federation.rounds import federate as play
+from pedseg.federation.keys import COORDINATOR, own_keys
+from pedseg.federation.mailbox.run import mailbox_rounds
+from pedseg.federation.rounds import train_rounds
 
 TRANSPORTS = ("in-process", "ray", "superlink", "mailbox")
 
 
-def federate(
-    data: Path,
-    out: Path,
-    *,
-    transport: str = "in-process",
-    profile: str = "lesson",
-    rounds: int | None = None,
-    steps: int | None = None,
-    seed: int = 0,
-    **privacy: UserConfigValue,
-) -> Iterator[Round]:
-    """Train one model over the data sets under `data`, one `Round` at a time; `out`/federated.safetensors at the end.
+def federate(config: FederationConfig, transport: str = "in-process") -> Iterator[Round]:
+    """Train one model over the data sets under `config.data`, one `Round` at a time.
 
-    `transport` is one of `TRANSPORTS`; `privacy` are the settings `clip`, `noise` and `masks`, for which keys are made
-    under `out`. Taken up where an earlier call with the same settings stopped.
+    Leaves `federated.safetensors` under `config.out`; resumed where an earlier call with the same settings stopped.
+    Keys of all members, for secure aggregation and the mailbox, are made under `config.out`.
     """
-    config: dict[str, UserConfigValue] = {
-        **DEFAULTS,
-        "data": str(data),
-        "out": str(out),
-        "profile": profile,
-        "seed": seed,
-        **privacy,
-    }
-    if config["masks"]:
-        config["keys"] = str(_keys_for_all(data, out))
-    config |= {key: value for key, value in {"rounds": rounds, "steps-per-round": steps}.items() if value is not None}
-    if transport == "ray":
-        yield from ray_rounds(data, config, out)
+    if config.secure_aggregation or transport == "mailbox":
+        config = replace(config, keys=_keys_of_all(config.data, config.output_folder()))
+    if transport == "in-process":
+        nodes: list[dict] = [{} for _ in center_folders(config.data)]
+        yield from train_rounds(InProcessGrid(app, nodes, config.to_run_config()), config)
+    elif transport == "ray":
+        yield from ray_rounds(config)
     elif transport == "superlink":
-        yield from superlink_rounds(data, config, out)
+        yield from superlink_rounds(config)
     elif transport == "mailbox":
-        yield from federate_by_mailbox(data, out, config)
-    elif transport == "in-process":
-        last = None
-        for last in play(InProcessGrid(client_app, [{}] * len(center_folders(data)), config), config):
-            yield last
-        assert last is not None
-        save_result(last, out)
+        yield from mailbox_rounds(config)
     else:
-        raise input_error("E-TRANSPORT", transport, "there is no such way.", f"Give one of {', '.join(TRANSPORTS)}.")
+        problem = "there is no such transport."
+        raise input_error("E-TRANSPORT", transport, problem, f"Give one of {', '.join(TRANSPORTS)}.")
 
 
-def _keys_for_all(data: Path, out: Path) -> Path:
-    """A folder with keys for every center, as if all had exchanged them; for federations on one machine."""
+def _keys_of_all(data: Path, out: Path) -> Path:
+    """A folder with the keys of every member, as if all had exchanged them; for federations on one machine."""
     folder = (out / "keys").resolve()
-    for place in center_folders(data):
-        own_keys(folder, read_dataset(place).center)
+    for name in (COORDINATOR, *(read_dataset(center).center for center in center_folders(data))):
+        own_keys(folder, name)
     return folder

@@ -1,142 +1,121 @@
-"""Which scans a folder from the archive or the planning system holds: each patient's CT with its contours."""
+"""Pair the CT series of a DICOM folder with their RTSTRUCT or SEG, patient by patient, and load them for an import."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from pedseg.dicom.ct_series import CtScan, Series, choose, group, read_series, table
-from pedseg.dicom.deidentification import burned_in, identifiers, who
-from pedseg.dicom.dicom_files import DicomFile, open_folder, reading
-from pedseg.dicom.options import REPAIRS
-from pedseg.dicom.rtstruct import Contours, read_rtstruct, referenced_series
+from pedseg.dicom.ct_series import CtScan, CtSeries, choose_series, group_series, read_series, series_table
+from pedseg.dicom.deidentification import identifiers, refuse_burned_in_annotation, retained_attributes
+from pedseg.dicom.dicom_files import DicomFile, dicom_errors, find_dicom_files
+from pedseg.dicom.options import CT_REPAIRS
+from pedseg.dicom.rtstruct import RoiMasks, read_rtstruct, referenced_series
 from pedseg.dicom.seg import read_seg, segmented_series
-from pedseg.errors import InputProblem, PedsegInputError
-from pedseg.importing.incoming import Incoming, Loaded, by_program, join
+from pedseg.errors import InputProblem, PedsegInputError, collect_problems
+from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks
 from pedseg.organ_names import map_roi_names
 
-DRAWN = ("RTSTRUCT", "SEG")
+Pairs = dict[CtSeries, DicomFile]  # a series and its contours
 
 
-@dataclass(frozen=True)
-class ImportOptions:
-    """What the user wants of an import: which series, whose names, which repairs."""
-
-    series: str = ""
-    names: Mapping[str, str] | None = None
-    repairs: tuple[str, ...] = ()
-    other_frame: bool = False
-    empty_means_absent: bool = False
-
-
-def survey_dicom(folder: Path, options: ImportOptions) -> tuple[list[Incoming], list[InputProblem]]:
+def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSource], list[InputProblem]]:
     """The scans below a folder, one a patient or one a contoured series, and all that keeps others from being one."""
-    files, problems = open_folder(folder)
-    drawn = [file for file in files if file.kind in DRAWN]
-    series = group(files)
+    files, problems = find_dicom_files(folder)
+    series = group_series(files)
     broken = {Path(problem.file).parent for problem in problems}  # a slice of what lies beside it may be the broken one
-    found: list[Incoming] = []
+    sources: list[ScanSource] = []
     try:
-        pairs, alone = _pair(series, drawn)
-        problems += alone
+        pairs, unpaired = _pair(series, [file for file in files if file.kind in ("RTSTRUCT", "SEG")])
     except PedsegInputError as error:
         return [], [*problems, *error.problems]
-    for patient in sorted({file.text("PatientID") for one in series for file in one.files[:1]}):
-        own = [one for one in series if one.first.text("PatientID") == patient]
-        contoured = [one for one in own if one in pairs]
-        try:
-            chosen = contoured if contoured and not options.series else [choose(own, folder, options.series)]
-        except PedsegInputError as error:
-            problems += error.problems
-            continue
-        whole = [one for one in chosen if not broken & {file.path.parent for file in one.files}]
-        others = [one for one in own if one not in chosen]
-        found += [_incoming(one, pairs.get(one), options, others) for one in whole]
+    problems += unpaired
     if not series and not problems:
-        try:
-            choose(series, folder, others=files)
-        except PedsegInputError as error:
-            problems += error.problems
-    return found, problems
+        with collect_problems(problems):
+            choose_series(series, folder, others=files)
+    for patient in sorted({member.patient_id for member in series}):
+        own = [member for member in series if member.patient_id == patient]
+        contoured = [member for member in own if member in pairs]
+        with collect_problems(problems):
+            chosen = contoured if contoured and not options.series else [choose_series(own, folder, options.series)]
+            others = [member for member in own if member not in chosen]
+            whole = [member for member in chosen if not broken & {file.path.parent for file in member.files}]
+            sources += [_source(member, pairs.get(member), options, others) for member in whole]
+    return sources, problems
 
 
-def _pair(series: Sequence[Series], drawn: Iterable[DicomFile]) -> tuple[dict[Series, DicomFile], list[InputProblem]]:
+def _pair(series: Sequence[CtSeries], structures: Iterable[DicomFile]) -> tuple[Pairs, list[InputProblem]]:
     """The contours of each series: by the series they name, else by the only one in their frame of reference."""
-    pairs: dict[Series, DicomFile] = {}
+    pairs: Pairs = {}
     problems = []
-    for file in drawn:
+    for file in structures:
         header = file.header("ReferencedFrameOfReferenceSequence", "ReferencedSeriesSequence")
-        with reading(file.path):
+        with dicom_errors(file.path):
             named = referenced_series(header) if file.kind == "RTSTRUCT" else segmented_series(header)
-        own = [one for one in series if one.first.text("PatientID") == file.text("PatientID")]
-        fitting = [one for one in own if one.uid == named]
-        fitting = fitting or [one for one in own if one.first.text("FrameOfReferenceUID") == _frame(file, header)]
+        own = [member for member in series if member.patient_id == file.text("PatientID")]
+        frame = _frame_of_reference(file, header)
+        fitting = [member for member in own if member.uid == named]
+        fitting = fitting or [member for member in own if member.first.text("FrameOfReferenceUID") == frame]
         fitting = fitting or own  # a wrong frame is refused when the contours are read
         if len(fitting) != 1:
-            told = (
-                "no CT series of this patient is here"
-                if not own
-                else f"{len(own)} CT series fit and it names none of them"
-            )
-            problems.append(
-                InputProblem("E-STRUCTURES-ALONE", str(file.path), f"{told}.", "Add its CT, or take it out.")
-            )
+            problem = f"{len(own)} CT series fit and it names none of them."
+            problem = problem if own else "no CT series of this patient is here."
+            problems.append(InputProblem("E-STRUCTURES-ALONE", str(file.path), problem, "Add its CT, or take it out."))
         elif fitting[0] in pairs:
-            told = f"{pairs[fitting[0]].path.name} holds contours of the same CT."
-            problems.append(
-                InputProblem("E-STRUCTURES-TWICE", str(file.path), told, "Keep one of the two in the folder.")
-            )
+            problem = f"{pairs[fitting[0]].path.name} holds contours of the same CT."
+            remedy = "Keep one of the two in the folder."
+            problems.append(InputProblem("E-STRUCTURES-TWICE", str(file.path), problem, remedy))
         else:
             pairs[fitting[0]] = file
     return pairs, problems
 
 
-def _frame(file: DicomFile, header) -> str:
+def _frame_of_reference(file: DicomFile, header: Any) -> str:
     items = header.get("ReferencedFrameOfReferenceSequence") or []
     return str(items[0].get("FrameOfReferenceUID") or "") if len(items) else file.text("FrameOfReferenceUID")
 
 
-def _incoming(series: Series, drawn: DicomFile | None, options: ImportOptions, others: Sequence[Series]) -> Incoming:
-    place = series.first.path.parent
-    left = [f"left out, another series of this patient:{line[3:]}" for line in table(others)]
-    patient = series.first.text("PatientID")
-    return Incoming(
-        place, patient or str(place), series.uid or str(place), lambda: _load(series, drawn, options, left),
-        contoured=drawn is not None,
-    )  # fmt: skip
+def _source(
+    series: CtSeries, structures: DicomFile | None, options: ImportOptions, others: Sequence[CtSeries]
+) -> ScanSource:
+    folder = series.first.path.parent
+    left_out = [f"left out, another series of this patient:{line[3:]}" for line in series_table(others)]
+    identity = series.patient_id or str(folder), series.uid or str(folder)
+    return ScanSource(
+        folder, *identity, lambda: _load(series, structures, options, left_out), contoured=structures is not None
+    )
 
 
-def _load(series: Series, drawn: DicomFile | None, options: ImportOptions, left: Sequence[str]) -> Loaded:
-    """Voxels and contours of one patient; what passes of the header is listed in `deidentify`."""
-    ct = read_series(series, repairs=[word for word in options.repairs if word in REPAIRS])
-    place = series.first.path
-    refused = burned_in(place, ct.header)
-    if refused:
-        raise PedsegInputError(refused)
-    with reading(place):
+def _load(
+    series: CtSeries, structures: DicomFile | None, options: ImportOptions, left_out: Sequence[str]
+) -> LoadedScan:
+    """Voxels and contours of one patient; what passes of the header is listed in `deidentification`."""
+    ct = read_series(series, repairs=[word for word in options.repairs if word in CT_REPAIRS])
+    path = series.first.path
+    refuse_burned_in_annotation(path, ct.header)
+    with dicom_errors(path):
         secret = frozenset(identifiers(ct.header, of_the_patient=True))
-    about, told = who(place, ct.header), [*ct.notes, *left]
-    notes = [*ct.notes, *_unusual(about)]
-    if drawn is None:
-        return Loaded(ct.scan, None, (), (), about, tuple(notes), ct.repairs, tuple(told), secret)
-    contours = read_drawn(drawn, ct, other_frame=options.other_frame)
-    there = [name for name in contours.masks if options.empty_means_absent or name not in contours.empty]
-    meaning = map_roi_names(there, options.names, drawn.path)
-    empty = sorted(contours.masks.keys() - {*there})
-    labels, overlaps = join(contours.masks, meaning, ct.scan, drawn.path, allowed="overlaps" in options.repairs)
-    told += [*contours.notes, *meaning.lines(), *(f"empty, taken as not annotated: {name}" for name in empty)]
-    manual, silver = by_program(meaning, contours.automatic)
-    return Loaded(ct.scan, labels, manual, silver, about, (*notes, *overlaps), ct.repairs, (*told, *overlaps), secret)
+    attributes = retained_attributes(path, ct.header)
+    notes, messages = [*ct.notes], [*ct.notes, *left_out]
+    if (attributes["age_months"] or 0) >= 18 * 12:
+        notes.append("18 years or older: not a pediatric scan")
+    labels, manual, silver = None, [], []
+    if structures is not None:
+        rois = read_structures(structures, ct, ignore_frame_of_reference=options.ignore_frame_of_reference)
+        empty = set() if options.empty_means_absent else rois.empty
+        mapping = map_roi_names((name for name in rois.masks if name not in empty), options.names, structures.path)
+        labels, overlaps = merge_masks(rois.masks, mapping, ct.scan, structures.path, options.repairs)
+        silver = [name for name, parts in mapping.organs.items() if rois.automatic & {*parts}]
+        manual = [name for name in mapping.organs if name not in silver]
+        notes += overlaps
+        messages += [*rois.notes, *mapping.messages()]
+        messages += [*(f"empty, taken as not annotated: {name}" for name in sorted(empty)), *overlaps]
+    return LoadedScan(
+        ct.scan, labels, tuple(manual), tuple(silver), attributes, tuple(notes), ct.repairs, tuple(messages), secret
+    )
 
 
-def read_drawn(file: DicomFile, ct: CtScan, *, other_frame: bool = False) -> Contours:
+def read_structures(file: DicomFile, ct: CtScan, *, ignore_frame_of_reference: bool = False) -> RoiMasks:
     """The contours of an RTSTRUCT or a DICOM SEG on the grid of a CT."""
     read = read_rtstruct if file.kind == "RTSTRUCT" else read_seg
-    return read(file.path, ct, other_frame=other_frame)
-
-
-def _unusual(about: Mapping[str, object]) -> Iterator[str]:
-    age = about.get("age_months")
-    if isinstance(age, int) and age >= 18 * 12:
-        yield "18 years or older: not a pediatric scan"
+    return read(file.path, ct, ignore_frame_of_reference=ignore_frame_of_reference)

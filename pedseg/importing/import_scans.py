@@ -1,4 +1,4 @@
-"""Scans into a center's data set: all of them are looked at before one is written, and a crash leaves the old data set.
+"""Import scans into a center's data set: all are checked before one is written, and a crash leaves the old data set.
 
 A case is marked before its first file is written and counts only when the table lists it, so a data set that
 was killed in the middle of an import reads as it did before; the same command then goes on.
@@ -12,81 +12,83 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pedseg.datasets.cases import UNLABELED
-from pedseg.datasets.cases_table import COMING, coming
+from pedseg.datasets.cases_table import IMPORTING, cases_being_imported
 from pedseg.datasets.writing import write_case, write_index, written_cases
-from pedseg.dicom.deidentification import pseudonym, read_key, refuse_leaks
-from pedseg.dicom.options import ALL_REPAIRS
-from pedseg.errors import InputProblem, PedsegInputError, input_error
-from pedseg.importing.dicom_folders import ImportOptions
-from pedseg.importing.incoming import Incoming, Loaded, check
-from pedseg.importing.public_layouts import survey_source
-from pedseg.scan import write_whole
+from pedseg.dicom.deidentification import find_leaks, pseudonym, read_key
+from pedseg.dicom.options import REPAIRS
+from pedseg.errors import InputProblem, collect_problems, input_error, raise_problems
+from pedseg.files import write_atomically
+from pedseg.importing.public_layouts import list_scans
+from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, check_scan
 
 MIRRORED = b"situs inversus\n"  # in the mark of a case, so that an import that is killed and called again still knows
-KEPT_BYTES = 2**29  # scans that are kept from looking to writing; others are read twice
+KEPT_BYTES = 2**29  # scans that are kept from checking to writing; others are read twice
 
 
 @dataclass(frozen=True)
-class Imported:
+class ImportResult:
     """What became of one scan: the case's name, and what its user should read (not kept anywhere)."""
 
     source: Path
     case: str
     organs: tuple[str, ...]
-    told: tuple[str, ...]
-    was_there: bool = False
+    messages: tuple[str, ...]
+    already_imported: bool = False
 
 
 @dataclass(frozen=True)
-class Target:
+class ImportTarget:
     """Where scans go and under which names: data set, center, the center's key, what is said of all."""
 
     dataset: Path
     center: str
     key: bytes
     license: str = ""
-    source: str = ""
+    origin: str = ""
     split: str = ""
     situs_inversus: bool = False
 
-    def patient(self, one: Incoming) -> str:
+    def patient(self, source: ScanSource) -> str:
         """The patient's keyed hash."""
-        return pseudonym(self.key, "patient", one.patient)
+        return pseudonym(self.key, "patient", source.patient)
 
-    def case(self, one: Incoming) -> str:
+    def case(self, source: ScanSource) -> str:
         """The case's name: the patient, and four more digits for the scan."""
-        return f"{self.patient(one)}-{pseudonym(self.key, 'scan', one.patient, one.scan)[:4]}"
+        return f"{self.patient(source)}-{pseudonym(self.key, 'scan', source.patient, source.scan)[:4]}"
 
 
 def import_scans(
     source: Path, dataset: Path, *, center: str, key: Path, options: ImportOptions | None = None,
     skip_refused: bool = False, license: str = "", origin: str = "", split: str = "", situs_inversus: bool = False,
-) -> Iterator[Imported | InputProblem]:  # fmt: skip
+) -> Iterator[ImportResult | InputProblem]:  # fmt: skip
     """Import every scan of a folder, a file or a public layout; a generator of what became of each.
 
-    Raises one `PedsegInputError` with the findings of all scans before anything is written; with `skip_refused`
-    findings are given out and the other scans are imported. `options` are the user's options for reading, `origin`
+    Raises one `PedsegInputError` with the problems of all scans before anything is written; with `skip_refused`
+    problems are yielded and the other scans are imported. `options` are the user's options for reading, `origin`
     says in words where the scans come from. Scans that are in the data set already stay as they are, but for those that
     nobody had contoured: they get the contours that have come since.
     """
     options = options or ImportOptions()
     _check_options(source, dataset, options)
-    scans, problems, told = survey_source(source, options)
-    target = Target(dataset, center, read_key(key, dataset), license, origin, split, situs_inversus)
+    scans, problems, left_out = list_scans(source, options)
+    target = ImportTarget(dataset, center, read_key(key, dataset), license, origin, split, situs_inversus)
     splits = {name: row["split"] for name, row in written_cases(dataset).items()} if dataset.exists() else {}
-    known = {one: splits[target.case(one)] for one in scans if target.case(one) in splits}
-    there = {one for one, split in known.items() if not (one.contoured and split == UNLABELED)}  # contours come later
-    new = [one for one in scans if one not in there]
-    kept, refused = _look(new, target)
-    problems += [problem for found in refused.values() for problem in found]
-    doubled = _same_names(new, target)
-    problems += doubled.values()
-    if problems and not skip_refused:
-        raise PedsegInputError(problems)
+
+    def is_done(scan: ScanSource) -> bool:
+        stored = splits.get(target.case(scan))
+        return stored is not None and not (scan.contoured and stored == UNLABELED)  # contours come later
+
+    done, new = [scan for scan in scans if is_done(scan)], [scan for scan in scans if not is_done(scan)]
+    kept, refused = _check_scans(new, target)
+    problems += [problem for scan_problems in refused.values() for problem in scan_problems]
+    duplicates = _duplicates(new, target)
+    problems += duplicates.values()
+    if not skip_refused:
+        raise_problems(problems)
     yield from problems
-    yield from (InputProblem("I-LEFT-OUT", str(source), line, "") for line in told)
-    yield from (Imported(one.source, target.case(one), (), (), True) for one in scans if one in there)
-    yield from _write([one for one in new if one not in refused and one not in doubled], kept, target)
+    yield from (InputProblem("I-LEFT-OUT", str(source), line, "") for line in left_out)
+    yield from (ImportResult(scan.path, target.case(scan), (), (), True) for scan in done)
+    yield from _write([scan for scan in new if scan not in refused and scan not in duplicates], kept, target)
 
 
 def _check_options(source: Path, dataset: Path, options: ImportOptions) -> None:
@@ -94,60 +96,63 @@ def _check_options(source: Path, dataset: Path, options: ImportOptions) -> None:
         raise input_error("E-FILE-MISSING", source, "there is no such file or folder.", "Check the name.")
     if source.resolve() == dataset.resolve():
         raise input_error("E-SAME-FOLDER", source, "this is the data set itself.", "Name another folder with --to.")
-    unknown = {*options.repairs} - ALL_REPAIRS.keys()
+    unknown = sorted({*options.repairs} - REPAIRS.keys())
     if unknown:
-        known = "; ".join(f"{word}: {told}" for word, told in ALL_REPAIRS.items())
-        raise input_error(
-            "E-REPAIR", source, f"there is no repair {sorted(unknown)[0]!r}.", f"Use one of these. {known}."
-        )
+        known = "; ".join(f"{word}: {meaning}" for word, meaning in REPAIRS.items())
+        raise input_error("E-REPAIR", source, f"there is no repair {unknown[0]!r}.", f"Use one of these. {known}.")
 
 
-def _look(
-    scans: Sequence[Incoming], target: Target
-) -> tuple[dict[Incoming, Loaded], dict[Incoming, list[InputProblem]]]:
+def _check_scans(
+    scans: Sequence[ScanSource], target: ImportTarget
+) -> tuple[dict[ScanSource, LoadedScan], dict[ScanSource, list[InputProblem]]]:
     """Read and check every scan; what fits into memory is kept."""
-    kept: dict[Incoming, Loaded] = {}
-    refused: dict[Incoming, list[InputProblem]] = {}
-    for one in scans:
-        try:
-            loaded = one.load()
-            wrong = check(one, loaded, target.situs_inversus)
-            wrong += refuse_leaks(one.source, [target.center, target.license, target.source], loaded.secret)
-        except PedsegInputError as error:
-            wrong = list(error.problems)
-        if wrong:
-            refused[one] = wrong
-        elif sum(other.image.voxels.nbytes for other in kept.values()) + loaded.image.voxels.nbytes < KEPT_BYTES:
-            kept[one] = loaded
+    kept: dict[ScanSource, LoadedScan] = {}
+    refused: dict[ScanSource, list[InputProblem]] = {}
+    free_bytes = KEPT_BYTES
+    for scan in scans:
+        problems: list[InputProblem] = []
+        with collect_problems(problems):
+            loaded = scan.load()
+            problems += check_scan(scan, loaded, target.situs_inversus)
+            problems += find_leaks(scan.path, [target.center, target.license, target.origin], loaded.secret)
+            if not problems and loaded.image.voxels.nbytes < free_bytes:
+                kept[scan] = loaded
+                free_bytes -= loaded.image.voxels.nbytes
+        if problems:
+            refused[scan] = problems
     return kept, refused
 
 
-def _same_names(scans: Sequence[Incoming], target: Target) -> dict[Incoming, InputProblem]:
+def _duplicates(scans: Sequence[ScanSource], target: ImportTarget) -> dict[ScanSource, InputProblem]:
     """Scans that would become a case that another one becomes already."""
-    seen: dict[str, Incoming] = {}
-    doubled: dict[Incoming, InputProblem] = {}
-    for one in scans:
-        other = seen.setdefault(target.case(one), one)
-        if other is not one:
-            found = f"it is the same scan of the same patient as {other.source}."
-            doubled[one] = InputProblem("E-CASE-TWICE", str(one.source), found, "Keep one of the two in the source.")
-    return doubled
+    first: dict[str, ScanSource] = {}
+    duplicates: dict[ScanSource, InputProblem] = {}
+    for scan in scans:
+        other = first.setdefault(target.case(scan), scan)
+        if other is not scan:
+            problem = f"it is the same scan of the same patient as {other.path}."
+            remedy = "Keep one of the two in the source."
+            duplicates[scan] = InputProblem("E-CASE-TWICE", str(scan.path), problem, remedy)
+    return duplicates
 
 
-def _write(scans: Sequence[Incoming], kept: dict[Incoming, Loaded], target: Target) -> Iterator[Imported]:
+def _write(
+    scans: Sequence[ScanSource], kept: dict[ScanSource, LoadedScan], target: ImportTarget
+) -> Iterator[ImportResult]:
     """Mark, write and list the cases; the table comes last."""
-    for one in scans:
-        loaded = kept.pop(one, None) or one.load()
-        name, contoured = target.case(one), loaded.labels is not None
-        write_whole(target.dataset / COMING / name, MIRRORED if target.situs_inversus else b"")
+    marks = target.dataset / IMPORTING
+    for scan in scans:
+        loaded = kept.pop(scan, None) or scan.load()
+        name, contoured = target.case(scan), loaded.labels is not None
+        write_atomically(marks / name, MIRRORED if target.situs_inversus else b"")
         write_case(
-            target.dataset, name, loaded.image, loaded.labels, patient=target.patient(one), center=target.center,
-            split=(target.split or one.split or "train") if contoured else UNLABELED, manual=loaded.manual,
-            silver=loaded.silver, source=f"{target.source} {one.public_id}".strip(), license=target.license,
-            repairs=loaded.repairs, notes=loaded.notes, **loaded.about,
+            target.dataset, name, loaded.image, loaded.labels, patient=target.patient(scan), center=target.center,
+            split=(target.split or scan.split or "train") if contoured else UNLABELED, manual=loaded.manual,
+            silver=loaded.silver, source=f"{target.origin} {scan.public_id}".strip(), license=target.license,
+            repairs=loaded.repairs, notes=loaded.notes, **loaded.attributes,
         )  # fmt: skip
-        yield Imported(one.source, name, (*loaded.manual, *loaded.silver), loaded.told)
-    if scans or (target.dataset / COMING).exists():
-        mirrored = [name for name in coming(target.dataset) if (target.dataset / COMING / name).read_bytes()]
+        yield ImportResult(scan.path, name, (*loaded.manual, *loaded.silver), loaded.messages)
+    if scans or marks.exists():
+        mirrored = [name for name in cases_being_imported(target.dataset) if (marks / name).read_bytes()]
         write_index(target.dataset, center=target.center, situs_inversus=mirrored)
-        shutil.rmtree(target.dataset / COMING, ignore_errors=True)
+        shutil.rmtree(marks, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What computes: a GPU or the CPU, how many threads, and whether short floats are fast there."""
+"""Which device computes (CUDA GPU or CPU), with how many threads, and whether bfloat16 is native there."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import os
 import torch
 from torch import nn
 
-from pedseg.learning.plans import Plan
-
 
 def device_of(network: nn.Module) -> torch.device:
-    """Where the network's weights lie."""
+    """The device that holds the network's weights."""
     return next(network.parameters()).device
 
 
@@ -20,12 +18,12 @@ def fastest_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def use_threads(plan: Plan) -> None:
-    """Set the number of threads: one for the lesson, so that results do not depend on the machine's cores."""
+def use_threads(number: int | None) -> None:
+    """Set the number of threads of PyTorch's CPU kernels; None: one for each core."""
     torch.set_flush_denormal(True)  # for this thread; products of small probabilities are slow otherwise
-    threads = 1 if plan.profile == "lesson" else os.cpu_count() or 1
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
+    number = number or os.cpu_count() or 1
+    if torch.get_num_threads() != number:
+        torch.set_num_threads(number)
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -1,8 +1,7 @@
-"""What a hospital's scans are like, in numbers that can leave it.
+"""The dataset fingerprint of nnU-Net, in numbers that can leave a hospital: from it follows the plan.
 
-A fingerprint holds voxel sizes, image sizes, body sizes, organ volumes and how often each HU value
-occurs inside the organs: what nnU-Net's fingerprint holds, and what a plan needs. Fingerprints of
-several hospitals merge into that of all their scans together, to the last digit.
+A fingerprint holds voxel spacings, image sizes, body sizes, organ volumes and the histogram of HU
+inside the organs. Fingerprints of several hospitals merge into that of all their scans together, to the last digit.
 """
 
 from __future__ import annotations
@@ -15,19 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import organs as organ_table
-from pedseg.datasets.reading import Case, DataSet, load_image, load_labels
-from pedseg.learning.orientation import body_box, body_mask, box_around
+from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.learning.body_mask import body_box, body_mask, bounding_box
 from pedseg.scan import Spacing
 
 HU_LOW, HU_HIGH = -1024, 3071  # the range of a 12-bit CT
-PARTS = 10**9  # each case's histogram adds up to this, so that cases weigh the same and sums are exact
+HISTOGRAM_TOTAL = 10**9  # of each case, so that cases weigh the same and sums are exact
 _HU = np.arange(HU_LOW, HU_HIGH + 1)
 ONLY_CT = ("CT",)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """How one case lies in voxels: spacing in mm, shape after cutting zero borders, body box in mm; each (x, y, z)."""
+    """Size of one case: spacing in mm, shape after cropping zero borders, body box in mm; each (x, y, z)."""
 
     spacing_mm: Spacing
     shape: tuple[int, int, int]
@@ -36,7 +36,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class OrganCount:
-    """In how many cases an organ was looked for and found, and its volume over these cases in mm³."""
+    """In how many cases an organ was annotated and is present, and its volume over these cases in mm³."""
 
     annotated: int
     present: int
@@ -50,14 +50,14 @@ class OrganCount:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What the scans of one or more hospitals are like; holds no voxel, no name, no date.
+    """nnU-Net's dataset fingerprint of the scans of one or more hospitals; holds no voxel, no name, no date.
 
-    `grids` one row a case, sorted; `hu_parts` organ voxels by whole HU from -1024, where each
+    `grids` one row a case, sorted; `hu_histogram` of the organ voxels by whole HU from -1024, where each
     labeled CT adds up to a billion; `organs` counts by TG-263 name, in table order; `modalities` CT, MR or both.
     """
 
     grids: tuple[Grid, ...]
-    hu_parts: tuple[int, ...]
+    hu_histogram: tuple[int, ...]
     organs: dict[str, OrganCount]
     modalities: tuple[str, ...] = ONLY_CT
 
@@ -69,22 +69,22 @@ class Fingerprint:
     @property
     def mean_hu(self) -> float:
         """Mean HU inside the organs."""
-        return float(np.average(_HU, weights=self.hu_parts))
+        return float(np.average(_HU, weights=self.hu_histogram))
 
     @property
     def sd_hu(self) -> float:
         """Standard deviation of HU inside the organs."""
-        return float(np.sqrt(np.average((_HU - self.mean_hu) ** 2, weights=self.hu_parts)))
+        return float(np.sqrt(np.average((_HU - self.mean_hu) ** 2, weights=self.hu_histogram)))
 
     def percentile_hu(self, percent: float) -> float:
         """The lowest whole HU that at least `percent` of the organ voxels do not exceed."""
-        share = np.cumsum(self.hu_parts) / np.sum(self.hu_parts)
+        share = np.cumsum(self.hu_histogram) / np.sum(self.hu_histogram)
         return float(_HU[np.searchsorted(share, percent / 100)])
 
     def to_json(self) -> str:
         """As text; HU values that do not occur are left out."""
-        parts = {int(hu): part for hu, part in zip(_HU, self.hu_parts, strict=True) if part}
-        content = {**asdict(self), "hu_parts": parts}
+        histogram = {int(hu): part for hu, part in zip(_HU, self.hu_histogram, strict=True) if part}
+        content = {**asdict(self), "hu_histogram": histogram}
         if self.modalities == ONLY_CT:
             del content["modalities"]
         return json.dumps(content, separators=(",", ":"))
@@ -93,12 +93,12 @@ class Fingerprint:
     def from_json(cls, text: str) -> Fingerprint:
         """The inverse of `to_json`; `KeyError`, `TypeError` or `ValueError` for any other text."""
         content = json.loads(text)
-        parts = [0] * len(_HU)
-        for hu, part in content["hu_parts"].items():
-            parts[int(hu) - HU_LOW] = int(part)
+        histogram = [0] * len(_HU)
+        for hu, part in content["hu_histogram"].items():
+            histogram[int(hu) - HU_LOW] = int(part)
         grids = [Grid(*(tuple(row[key]) for key in ("spacing_mm", "shape", "body_mm"))) for row in content["grids"]]
         organs = {name: OrganCount(**row) for name, row in content["organs"].items()}
-        return cls(tuple(grids), tuple(parts), organs, tuple(map(str, content.get("modalities", ONLY_CT))))
+        return cls(tuple(grids), tuple(histogram), organs, tuple(map(str, content.get("modalities", ONLY_CT))))
 
 
 def fingerprint(dataset: DataSet, cases: Iterable[Case]) -> Fingerprint:
@@ -108,7 +108,7 @@ def fingerprint(dataset: DataSet, cases: Iterable[Case]) -> Fingerprint:
 
 def merge(fingerprints: Sequence[Fingerprint]) -> Fingerprint:
     """The fingerprint of all cases together; exact, whatever the order and the grouping."""
-    hu_parts = np.array([f.hu_parts for f in fingerprints], dtype=np.int64).reshape(-1, len(_HU)).sum(axis=0)
+    histograms = np.array([f.hu_histogram for f in fingerprints], dtype=np.int64).reshape(-1, len(_HU))
     counts = {}
     for name in organ_table.NAMES:
         rows = [f.organs[name] for f in fingerprints if name in f.organs]
@@ -120,7 +120,7 @@ def merge(fingerprints: Sequence[Fingerprint]) -> Fingerprint:
             )
     grids = sorted((grid for f in fingerprints for grid in f.grids), key=lambda g: (g.spacing_mm, g.shape, g.body_mm))
     modalities = tuple(sorted({modality for f in fingerprints for modality in f.modalities})) or ONLY_CT
-    return Fingerprint(tuple(grids), tuple(hu_parts.tolist()), counts, modalities)
+    return Fingerprint(tuple(grids), tuple(histograms.sum(axis=0).tolist()), counts, modalities)
 
 
 def _fingerprint_case(dataset: DataSet, case: Case) -> Fingerprint:
@@ -129,7 +129,7 @@ def _fingerprint_case(dataset: DataSet, case: Case) -> Fingerprint:
     edges = [np.flatnonzero(np.any(scan.voxels, axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
     x, y, z = (int(edge[-1] - edge[0] + 1) if len(edge) else 1 for edge in edges)
     is_ct = case.modality == "CT"
-    box = body_box(scan) if is_ct else box_around(body_mask(scan), scan.spacing_mm)
+    box = body_box(scan) if is_ct else bounding_box(body_mask(scan), scan.spacing_mm)
     body = [(edge.stop - edge.start) * mm for edge, mm in zip(box, scan.spacing_mm, strict=True)]
     grid = Grid(_rounded(scan.spacing_mm), (x, y, z), _rounded(body))
     no_hu, modalities = (0,) * len(_HU), (case.modality,)
@@ -150,7 +150,7 @@ def _rounded(lengths_mm: Iterable[float]) -> Spacing:
 
 
 def _histogram(values_hu: NDArray) -> tuple[int, ...]:
-    """Parts of a billion by whole HU; beyond the range of a CT the ends collect."""
+    """Parts of a billion by whole HU; values beyond the range of a 12-bit CT count at its ends."""
     whole = np.clip(np.rint(values_hu), HU_LOW, HU_HIGH).astype(np.int64) - HU_LOW
     counts = np.bincount(whole, minlength=len(_HU))
-    return tuple(np.rint(counts * (PARTS / max(1, counts.sum()))).astype(np.int64).tolist())
+    return tuple(np.rint(counts * (HISTOGRAM_TOTAL / max(1, counts.sum()))).astype(np.int64).tolist())

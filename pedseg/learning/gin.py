@@ -1,9 +1,9 @@
-"""GIN, global intensity non-linear augmentation: the same body under a gray scale that no scanner has.
+"""GIN, global intensity non-linear augmentation: random convolutions change the gray values of a scan.
 
-A scan goes through four random convolutions and is mixed with itself (Ouyang et al., IEEE TMI 2022; `imagefilter3d.py`
-of the public code): shapes stay, gray values change at random, so that a network has to learn shape. As published:
+A scan goes through four convolutions of random weights and is mixed with itself (Ouyang et al., IEEE TMI 2022;
+`imagefilter3d.py` of the public code): shapes stay, so that a network has to learn shape. As published:
 
-- four layers with 2 channels between them; each layer draws its kernel size, 1 or 3, once a call;
+- four layers with 2 channels between them; the kernel size of each layer, 1 or 3, is drawn once a call;
 - kernels and biases are drawn from a normal distribution, **for each sample of a batch its own** (FedGIN's code shares
   one set in a batch: `shared`), and no layer learns;
 - leaky ReLU (slope 0.01) behind each layer but the last;
@@ -29,74 +29,76 @@ from torch import Tensor
 from torch.nn import functional
 
 LAYERS, CHANNELS, KERNELS = 4, 2, (1, 3)
-SMALLEST = 1e-5  # in the divisor
+EPSILON = 1e-5  # in the divisor
 
 
 @dataclass(frozen=True)
 class GinParameters:
-    """What is drawn for one call: by layer kernels (samples, out, in, k, k, k) and biases (samples, out); alphas."""
+    """The random weights of a batch: by layer kernels (samples, out, in, k, k, k) and biases (samples, out); alphas."""
 
     kernels: tuple[NDArray[np.float32], ...]
     biases: tuple[NDArray[np.float32], ...]
     alphas: NDArray[np.float32]  # (samples,)
 
 
-def draw(samples: int, channels: int, rng: np.random.Generator, *, shared: bool = False) -> GinParameters:
+def sample_parameters(samples: int, channels: int, rng: np.random.Generator, *, shared: bool = False) -> GinParameters:
     """Draw kernels, biases and alphas for a batch; `shared` gives all samples the same kernels and biases."""
     widths = (channels, *[CHANNELS] * (LAYERS - 1), channels)
-    kernels, biases, own = [], [], 1 if shared else samples
+    kernels, biases, sets = [], [], 1 if shared else samples
     for inputs, outputs in pairwise(widths):
         k = int(rng.choice(KERNELS))
-        weights = rng.standard_normal((own, outputs, inputs, k, k, k), dtype=np.float32)
-        bias = rng.standard_normal((own, outputs), dtype=np.float32)
-        kernels.append(np.repeat(weights, samples // own, axis=0))
-        biases.append(np.repeat(bias, samples // own, axis=0))
+        weights = rng.standard_normal((sets, outputs, inputs, k, k, k), dtype=np.float32)
+        bias = rng.standard_normal((sets, outputs), dtype=np.float32)
+        kernels.append(np.repeat(weights, samples // sets, axis=0))
+        biases.append(np.repeat(bias, samples // sets, axis=0))
     return GinParameters(tuple(kernels), tuple(biases), rng.random(samples, dtype=np.float32))
 
 
 def gin(
-    scans: NDArray[np.float32], *, seed: int | Sequence[int], inside: NDArray[np.bool_] | None = None,
+    scans: NDArray[np.float32],
+    *,
+    seed: int | Sequence[int],
+    inside: NDArray[np.bool_] | None = None,
     shared: bool = False,
-) -> NDArray[np.float32]:  # fmt: skip
+) -> NDArray[np.float32]:
     """Change the gray values of normalized scans (samples, channels, x, y, z) at random; the seed decides how.
 
     `inside` (samples, x, y, z) marks the bodies; without it, this is GIN exactly as published.
     """
-    return changed(scans, draw(scans.shape[0], scans.shape[1], np.random.default_rng(seed), shared=shared), inside)
+    samples, channels = scans.shape[:2]
+    return apply_gin(scans, sample_parameters(samples, channels, np.random.default_rng(seed), shared=shared), inside)
 
 
 @torch.no_grad()
-def changed(
-    scans: NDArray[np.float32], chance: GinParameters, inside: NDArray[np.bool_] | None = None
+def apply_gin(
+    scans: NDArray[np.float32], parameters: GinParameters, inside: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float32]:
-    """Scans (samples, channels, x, y, z) after the layers, the mixing and the scaling that `chance` says."""
+    """Scans (samples, channels, x, y, z) after the convolutions, the mixing and the scaling with these parameters."""
     x = torch.from_numpy(np.ascontiguousarray(scans, dtype=np.float32))
     body = None if inside is None else torch.from_numpy(inside)[:, None]
     before = x if body is None else x * body
     y = before
-    for layer, (kernels, bias) in enumerate(zip(chance.kernels, chance.biases, strict=True)):
-        y = _layer(y, torch.from_numpy(kernels), torch.from_numpy(bias))
+    for layer, (kernels, bias) in enumerate(zip(parameters.kernels, parameters.biases, strict=True)):
+        y = _convolve(y, torch.from_numpy(kernels), torch.from_numpy(bias))
         if layer < LAYERS - 1:
             y = functional.leaky_relu_(y)
-    alphas = torch.from_numpy(chance.alphas)[:, None, None, None, None]
+    alphas = torch.from_numpy(parameters.alphas)[:, None, None, None, None]
     y = torch.lerp(before, y, alphas)
     if body is not None:
         y *= body
-    y *= _norm(before) / (_norm(y) + SMALLEST)
+    y *= _frobenius_norm(before) / (_frobenius_norm(y) + EPSILON)
     return (y if body is None else torch.where(body, y, x)).numpy()
 
 
-def _layer(x: Tensor, kernels: Tensor, bias: Tensor) -> Tensor:
+def _convolve(x: Tensor, kernels: Tensor, bias: Tensor) -> Tensor:
     """One convolution with kernels of each sample's own, as groups of one convolution."""
     samples, outputs, inputs, k = kernels.shape[:4]
     space = x.shape[2:]
-    y = functional.conv3d(
-        x.reshape(1, samples * inputs, *space), kernels.reshape(samples * outputs, inputs, k, k, k),
-        bias.reshape(-1), padding=k // 2, groups=samples,
-    )  # fmt: skip
+    x, weight = x.reshape(1, samples * inputs, *space), kernels.reshape(samples * outputs, inputs, k, k, k)
+    y = functional.conv3d(x, weight, bias.reshape(-1), padding=k // 2, groups=samples)
     return y.reshape(samples, outputs, *space)
 
 
-def _norm(x: Tensor) -> Tensor:
+def _frobenius_norm(x: Tensor) -> Tensor:
     """The Frobenius norm of each sample, over channels and voxels: (samples, 1, 1, 1, 1)."""
     return x.flatten(1).norm(dim=1)[:, None, None, None, None]

@@ -1,7 +1,7 @@
-"""What a trained network draws: class probabilities, label maps on the scan's own grid, and how good they are.
+"""Inference with a trained network: class probabilities, label maps on the scan's own grid, and their mean Dice.
 
-A patient on the side is turned before the network looks (`orientation`), and crumbs that no organ looks like are
-taken away afterwards, both as the plan says.
+As the plan says, a patient on the side is rotated to supine first (`orientation`), and connected components that are
+too small for their organ are removed afterwards.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from pedseg.scan import Scan
 
 @torch.inference_mode()
 def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) -> NDArray[np.float32]:
-    """Class probabilities (class, x, y, z) of a prepared image.
+    """Class probabilities (class, x, y, z) of a preprocessed image.
 
     The lesson's network sees a whole body at once, because it must know where in the body a voxel lies, even if it is
     larger than the patch; the clinic's, and a scan far larger, go through a sliding window.
     """
-    use_threads(plan)
+    use_threads(plan.recipe.threads)
     network.eval()
     device = device_of(network)
     volume = torch.from_numpy(image)[None, None].to(device)
@@ -40,7 +40,7 @@ def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) ->
             logits = network(part)
         return torch.softmax((depth_to_space(logits) if logits.ndim == 6 else logits).float(), dim=1)
 
-    if plan.takes_whole(image.shape):
+    if plan.uses_whole_volume(image.shape):
         return window(volume)[0].cpu().numpy()
     from monai.inferers import sliding_window_inference
 
@@ -54,30 +54,30 @@ def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) ->
 def predict(network: nn.Module, scan: Scan, plan: Plan) -> NDArray[np.uint8]:
     """The label map (organ ids) of a scan in RAS, on the scan's own grid."""
     prepared = prepare(scan, plan)
-    drawn = restore(probabilities(network, prepared.image, plan), prepared, scan, plan)
-    return remove_small_components(drawn, plan, scan.voxel_ml)
+    label_map = restore(probabilities(network, prepared.image, plan), prepared, scan, plan)
+    return remove_small_components(label_map, plan, scan.voxel_ml)
 
 
 def mean_dice(network: nn.Module, prepared: Sequence[Prepared], plan: Plan) -> float:
     """Mean DSC over cases and their organs, on the network's own grid; for choosing, not for reporting."""
-    values = []
+    values, classes = [], len(plan.organs) + 1
     for case in prepared:
         assert case.labels is not None
-        answer, classes = probabilities(network, case.image, plan).argmax(axis=0), len(plan.organs) + 1
-        both = np.bincount((case.labels * np.intp(classes) + answer).ravel(), minlength=classes**2)
-        both = both.reshape(classes, classes)  # voxels by truth and answer
-        truth, guess = both.sum(axis=1), both.sum(axis=0)
-        present = truth[1:] > 0
-        values += list((2 * both.diagonal() / np.maximum(1, truth + guess))[1:][present])
+        predicted = probabilities(network, case.image, plan).argmax(axis=0)
+        confusion = np.bincount((case.labels * np.intp(classes) + predicted).ravel(), minlength=classes**2)
+        confusion = confusion.reshape(classes, classes)  # voxels by truth and prediction
+        in_truth, in_prediction = confusion.sum(axis=1), confusion.sum(axis=0)
+        dice = 2 * confusion.diagonal() / np.maximum(1, in_truth + in_prediction)
+        values += list(dice[1:][in_truth[1:] > 0])
     return float(np.mean(values)) if values else math.nan
 
 
 def remove_small_components(label_map: NDArray[np.uint8], plan: Plan, voxel_ml: float) -> NDArray[np.uint8]:
-    """A drawn label map (organ ids) without pieces smaller than `Plan.min_component_ml`.
+    """A predicted label map (organ ids) without connected components smaller than `Plan.min_component_ml`.
 
-    Pieces that reach the first or last slice stay: the scan may have cut an organ there. nnU-Net
+    Components that reach the first or last slice stay: the scan may have cut an organ there. nnU-Net
     keeps the largest component where that helps on its training cases; a volume does as well where an organ was
-    removed, and lets organs in two pieces live. Voxels touch by their faces.
+    removed, and keeps organs in two pieces. Voxels touch by their faces.
     """
     boxes = ndimage.find_objects(label_map)
     cleaned = label_map.copy()
@@ -86,13 +86,13 @@ def remove_small_components(label_map: NDArray[np.uint8], plan: Plan, voxel_ml: 
         box = boxes[number - 1] if number <= len(boxes) else None
         if box is None or not plan.min_component_ml.get(name):
             continue
-        pieces, count = ndimage.label(label_map[box] == number)
-        volumes_ml = np.bincount(pieces.ravel(), minlength=count + 1) * voxel_ml
-        crumb = volumes_ml < plan.min_component_ml[name]
+        components, count = ndimage.label(label_map[box] == number)
+        volumes_ml = np.bincount(components.ravel(), minlength=count + 1) * voxel_ml
+        too_small = volumes_ml < plan.min_component_ml[name]
         if box[2].start == 0:
-            crumb[np.unique(pieces[:, :, 0])] = False
+            too_small[np.unique(components[:, :, 0])] = False
         if box[2].stop == label_map.shape[2]:
-            crumb[np.unique(pieces[:, :, -1])] = False
-        crumb[0] = False
-        cleaned[box][crumb[pieces]] = 0
+            too_small[np.unique(components[:, :, -1])] = False
+        too_small[0] = False
+        cleaned[box][too_small[components]] = 0
     return cleaned

@@ -1,4 +1,4 @@
-"""GIN as a MONAI dictionary transform, for pipelines that are built of them; the function is `gin.gin`."""
+"""GIN as a MONAI dictionary transform, for pipelines built of them; MONAI has none. The function is `gin.gin`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""The network that a plan asks for, and its weights as plain arrays.
+"""The U-Net that a plan asks for, and its weights (state dict) as NumPy arrays.
 
 `compact` is a small U-Net for two CPU cores: a space-to-depth stem folds 2×2×2 voxels into
 channels (Shi et al. 2016), so that all convolutions run on an eighth of the voxels, and three
-channels tell each place where it lies in the body. `dynunet` is MONAI's DynUNet as nnU-Net
+coordinate channels (CoordConv) tell each place where it lies in the body. `dynunet` is MONAI's DynUNet as nnU-Net
 plans it (Isensee et al. 2021).
 """
 
@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from pedseg.learning.plans import Plan
 
 Weights = dict[str, NDArray]
-SOFT_TISSUE_HU = (50.0, 60.0)  # center and scale of a second view of the same scan, as a reader's window
-BODY_GAIN = 2.0  # the same where gray values are measured by the body
-SOFT_TISSUE_EDGE = 2.5  # where that view is clipped, in units of the scale
+SOFT_TISSUE_HU = (50.0, 60.0)  # center and scale of the soft-tissue window, a second input channel
+BODY_GAIN = 2.0  # of that window where scans are normalized by the body
+WINDOW_EDGE = 2.5  # where that window is clipped, in units of the scale
 FOLD = 2  # voxels along each axis that the stem folds into channels
-_random_numbers = threading.Lock()  # torch draws initial weights from one generator for all threads
+_generator_lock = threading.Lock()  # torch draws initial weights from one generator for all threads
 
 
 def build(plan: Plan, seed: int = 0) -> nn.Module:
@@ -34,14 +34,14 @@ def build(plan: Plan, seed: int = 0) -> nn.Module:
     (batch, organs + 1, 8, x/2, y/2, z/2), see `space_to_depth`; `dynunet` (batch, organs + 1, x, y, z),
     in training mode (batch, heads, organs + 1, x, y, z).
     """
-    with _random_numbers, torch.random.fork_rng(devices=[]):
+    with _generator_lock, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         channels = len(plan.organs) + 1
         if plan.network["kind"] == "compact":
-            soft = ((SOFT_TISSUE_HU[0] - plan.mean_hu) / plan.sd_hu, plan.sd_hu / SOFT_TISSUE_HU[1])
-            if plan.intensity == "body":  # around the middle of the body's own gray values
-                soft = (0.0, BODY_GAIN)
-            return CompactUNet(channels, tuple(plan.network["widths"]), soft)
+            window = ((SOFT_TISSUE_HU[0] - plan.mean_hu) / plan.sd_hu, plan.sd_hu / SOFT_TISSUE_HU[1])
+            if plan.intensity == "body":  # around the median of the body's own gray values
+                window = (0.0, BODY_GAIN)
+            return CompactUNet(channels, tuple(plan.network["widths"]), window)
         return _dynunet(channels, plan.network)
 
 
@@ -79,45 +79,45 @@ def depth_to_space(volume: Tensor) -> Tensor:
 
 
 class CompactUNet(nn.Module):
-    """A small 3-D U-Net on folded voxels with body-centered coordinates.
+    """A small 3-D U-Net with a space-to-depth stem and body-centered coordinates.
 
-    `soft` is (center, gain) of the soft-tissue window in normalized intensities.
+    `soft_tissue` is (center, gain) of the soft-tissue window in normalized intensities.
     """
 
-    def __init__(self, channels: int, widths: tuple[int, ...], soft: tuple[float, float]) -> None:
+    def __init__(self, channels: int, widths: tuple[int, ...], soft_tissue: tuple[float, float]) -> None:
         super().__init__()
-        self.channels, self.soft = channels, soft
+        self.channels, self.soft_tissue = channels, soft_tissue
         inputs = 2 * FOLD**3 + 3
         self.down = nn.ModuleList(
-            _Block(inputs if level == 0 else widths[level - 1], width, stride=1 if level == 0 else 2)
+            _ConvBlock(inputs if level == 0 else widths[level - 1], width, stride=1 if level == 0 else 2)
             for level, width in enumerate(widths)
         )
         self.up = nn.ModuleList(
             nn.ConvTranspose3d(widths[level + 1], widths[level], 2, 2) for level in reversed(range(len(widths) - 1))
         )
         self.merge = nn.ModuleList(
-            _Block(2 * widths[level], widths[level]) for level in reversed(range(len(widths) - 1))
+            _ConvBlock(2 * widths[level], widths[level]) for level in reversed(range(len(widths) - 1))
         )
         self.head = nn.Linear(widths[0], channels * FOLD**3)
 
     def forward(self, image: Tensor) -> Tensor:
         """Logits (batch, channels, 8, x/2, y/2, z/2) of an image (batch, 1, x, y, z); sizes are multiples of 8."""
-        center, gain = self.soft
-        window = ((image - center) * gain).clamp(-SOFT_TISSUE_EDGE, SOFT_TISSUE_EDGE)
+        center, gain = self.soft_tissue
+        window = ((image - center) * gain).clamp(-WINDOW_EDGE, WINDOW_EDGE)
         features = torch.cat([space_to_depth(image)[:, 0], space_to_depth(window)[:, 0], _coordinates(image)], dim=1)
         skips = []
         for block in self.down:
             features = block(features)
             skips.append(features)
-        for grow, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
-            features = merge(torch.cat([grow(features), skip], dim=1))
+        for upsample, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
+            features = merge(torch.cat([upsample(features), skip], dim=1))
         batch, _, *space = features.shape
         weight = self.head.weight.expand(batch, -1, -1)
         logits = torch.baddbmm(self.head.bias[:, None], weight, features.flatten(2))  # faster than a 1×1×1 convolution
         return logits.reshape(batch, self.channels, FOLD**3, *space)
 
 
-class _Block(nn.Sequential):
+class _ConvBlock(nn.Sequential):
     """Two convolutions with instance norm (each scan for itself) and leaky ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
@@ -132,7 +132,7 @@ class _Block(nn.Sequential):
 
 
 def _coordinates(image: Tensor) -> Tensor:
-    """Where each folded voxel lies in the body box, -1 to 1 along x, y, z: (batch, 3, x/2, y/2, z/2)."""
+    """Coordinate channels: -1 to 1 along x, y, z over the body box; (batch, 3, x/2, y/2, z/2)."""
     sizes = [n // FOLD for n in image.shape[2:]]
     axes = [torch.linspace(-1, 1, n, dtype=image.dtype, device=image.device) for n in sizes]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
@@ -150,7 +150,7 @@ def set_weights(network: nn.Module, weights: Mapping[str, NDArray]) -> None:
 
 
 def sha256_of(weights: Mapping[str, NDArray]) -> str:
-    """A fingerprint of weights: SHA-256 over names, shapes and bytes in the order of the names."""
+    """The SHA-256 digest of weights, over names, shapes and bytes in the order of the names."""
     digest = hashlib.sha256()
     for name in sorted(weights):
         array = np.ascontiguousarray(weights[name])

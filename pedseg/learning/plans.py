@@ -1,9 +1,9 @@
-"""How the size of voxels, patch and network follow from what the scans are like.
+"""The plan of a segmentation: voxel spacing, patch size, normalization and network, from the scans' fingerprint.
 
 One plan for all hospitals of a federation, from their merged fingerprint. Profile `clinic` is
-nnU-Net's plan (Isensee et al. 2021; rules read in the default planner of nnunetv2 2.8,
+nnU-Net's experiment planner (Isensee et al. 2021; rules read in the default planner of nnunetv2 2.8,
 configuration `3d_fullres`, for 8 GB of GPU memory); profile `lesson` is a whole body in one
-small patch, for two CPU cores.
+small patch, for two CPU cores. How a network is then trained says the profile's recipe (`recipe`).
 
 What `clinic` does differently from nnunetv2, and why:
 - Intensities come from a histogram of whole HU over [-1024, 3071], where each case has the same
@@ -26,33 +26,34 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import organs as organ_table
-from pedseg.errors import PedsegInputError, input_error
+from pedseg.errors import input_error
 from pedseg.learning.fingerprint import Fingerprint, Grid, OrganCount, fingerprint, merge
+from pedseg.learning.recipe import RECIPES, Recipe
 from pedseg.scan import Spacing
 
 __all__ = ["Fingerprint", "Grid", "OrganCount", "Plan", "fingerprint", "make_plan", "merge"]
 
-PROFILES = ("lesson", "clinic")
+PROFILES = tuple(RECIPES)
 ORIENTATIONS = ("none", "augment", "reorient")
-SMALLEST_PIECE = 0.1  # of an organ's mean volume
+MIN_COMPONENT_SHARE = 0.1  # of an organ's mean volume
 
 LESSON_SPACING_MM = (3.0, 3.0, 4.0)
 LESSON_VOXELS = 400_000  # of a body box; coarser voxels where the median body needs more
 LESSON_PATCH_VOXELS = 600_000  # of a patch, which must hold larger bodies than the median
 LESSON_COARSEST = 2.0  # times the lesson's spacing; beyond that the patch is cut along z
 LESSON_MULTIPLE = 8
-LESSON_WHOLE = 2  # times the patch: a body up to this size is never cut
-BODY_EDGE = 3.0  # robust standard deviations of a body, beyond which its gray values are clipped
 LESSON_NETWORK: dict = {"kind": "compact", "widths": [16, 32, 64]}
+BODY_CLIP_SD = 3.0  # robust standard deviations of a body's gray values, beyond which they are clipped
 
-ANISOTROPIC = 3  # times the other axes' spacing: the slices are thick
-START_VOXELS = 256**3  # first patch, before it shrinks
-SMALLEST_EDGE = 4  # of a feature map, in voxels
-FEWEST_STAGES = 3  # that MONAI's DynUNet can be built of
-FIRST_FILTERS, MOST_FILTERS = 32, 320
-REFERENCE_VALUES = 560_000_000  # feature map values that fit 8 GB of GPU memory with a batch of two
-SMALLEST_BATCH = 2
-LARGEST_SHARE = 0.05  # of all voxels in one batch
+# nnU-Net's rules; beside them what nnunetv2 calls them.
+ANISOTROPY_THRESHOLD = 3  # ANISO_THRESHOLD: spacing against that of the other axes from which slices count as thick
+INITIAL_PATCH_VOXELS = 256**3  # before the patch shrinks
+MIN_FEATURE_MAP_EDGE = 4  # UNet_featuremap_min_edge_length, in voxels
+MIN_STAGES = 3  # that MONAI's DynUNet can be built of
+BASE_FILTERS, MAX_FILTERS = 32, 320  # UNet_base_num_features, UNet_max_features_3d
+REFERENCE_VALUES = 560_000_000  # UNet_reference_val_3d: feature map values that fit 8 GB of GPU memory, batch of two
+MIN_BATCH = 2  # UNet_min_batch_size
+MAX_DATASET_SHARE = 0.05  # max_dataset_covered: of all voxels in one batch
 
 
 @dataclass(frozen=True)
@@ -61,12 +62,12 @@ class Plan:
 
     `organs` names in table order (channels 1, 2, … of the network); `spacing_mm` and `patch`
     (voxels) along x, y, z; intensities are clipped to `clip_hu`, then (HU - `mean_hu`) / `sd_hu`;
-    `network` is what `pedseg.learning.network.build` needs. `orientation` is how patients on their side are
-    met: `ignored`; `rotated`, scans are rotated at random in training; `turned`, every scan is turned
-    onto its back first. Pieces smaller than `min_component_ml` of an organ are taken out of what is drawn.
+    `network` is what `pedseg.learning.network.build` needs. `orientation` is what is done about patients on their
+    side: `none`; `augment`, scans are rotated at random in training; `reorient`, every scan is turned to supine
+    first. Connected components smaller than `min_component_ml` of an organ are removed from predictions.
     `intensity` is `hu` where all scans are CT; `body` where MR is among them: then no HU is asked for, each scan is
-    measured by the gray values of its own body (see `preprocessing`), and `clip_hu` is in that measure. `gin` is the
-    share of the training samples that random convolutions change (see `gin`).
+    normalized by the gray values of its own body (see `preprocessing`), and `clip_hu` is in that measure.
+    `gin_probability` is the share of the training samples that random convolutions change (see `gin`).
     """
 
     profile: str
@@ -81,20 +82,24 @@ class Plan:
     orientation: str = "none"
     min_component_ml: dict[str, float] = field(default_factory=dict)
     intensity: str = "hu"
-    gin: float = 0.0
+    gin_probability: float = 0.0
 
-    def takes_whole(self, shape: tuple[int, ...]) -> bool:
-        """Whether a prepared scan of this shape (voxels) goes through the network at once, in training and prediction.
+    @property
+    def recipe(self) -> Recipe:
+        """How a network of this plan is trained."""
+        return RECIPES[self.profile]
 
-        The lesson's network must know where in the body a voxel lies, so a body that is somewhat larger than the patch
-        is not cut; the clinic's sees patches only.
+    def uses_whole_volume(self, shape: tuple[int, ...]) -> bool:
+        """Whether a preprocessed scan of this shape goes through the network uncut, in training and in prediction.
+
+        Else it is cut into patches, in prediction by a sliding window.
         """
-        return self.profile == "lesson" and math.prod(shape) <= LESSON_WHOLE * math.prod(self.patch)
+        return math.prod(shape) <= self.recipe.whole_volume_patches * math.prod(self.patch)
 
     def to_json(self) -> str:
-        """As text, one line; without `intensity` and `gin` where they are as they were before MR came."""
+        """As text, one line; without `intensity` and `gin_probability` where they are as for CT alone."""
         content = asdict(self)
-        for key, usual in (("intensity", "hu"), ("gin", 0.0)):
+        for key, usual in (("intensity", "hu"), ("gin_probability", 0.0)):
             if content[key] == usual:
                 del content[key]
         return json.dumps(content)
@@ -104,10 +109,18 @@ class Plan:
         """The inverse of `to_json`; `TypeError` or `ValueError` for any other text."""
         content = json.loads(text)
         fields: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in content.items()}
-        return cls(**fields)
+        plan = cls(**fields)
+        if plan.profile not in PROFILES:
+            raise ValueError(f"There is no profile {plan.profile!r}.")
+        return plan
 
 
-def make_plan(merged: Fingerprint, profile: str = "lesson", orientation: str = "", *, gin: float = 0.0) -> Plan:
+Geometry = tuple[Spacing, tuple[int, int, int], int, dict]  # spacing, patch, batch, network
+
+
+def make_plan(
+    merged: Fingerprint, profile: str = "lesson", orientation: str = "", *, gin_probability: float = 0.0
+) -> Plan:
     """The plan for scans with this fingerprint; profile `lesson` or `clinic`.
 
     `orientation` is the profile's own if not given: `reorient` for the lesson, `augment`, as in the
@@ -115,25 +128,22 @@ def make_plan(merged: Fingerprint, profile: str = "lesson", orientation: str = "
     Raises `PedsegInputError` if no case holds an annotated organ voxel, if the scans are too small for the clinic's
     network, or if MR scans shall be turned.
     """
-    if profile not in PROFILES:
-        raise ValueError(f"There is no profile {profile!r}; choose one of {', '.join(PROFILES)}.")
-    if orientation not in ("", *ORIENTATIONS):
-        raise ValueError(f"There is no orientation {orientation!r}; choose one of {', '.join(ORIENTATIONS)}.")
+    for kind, name, known in (("profile", profile, PROFILES), ("orientation", orientation, ("", *ORIENTATIONS))):
+        if name not in known:
+            raise ValueError(f"There is no {kind} {name!r}; choose one of {', '.join(filter(None, known))}.")
     names = tuple(name for name in organ_table.NAMES if name in merged.organs)
     with_mr = "MR" in merged.modalities
-    if not names or not (any(merged.hu_parts) or (with_mr and any(row.present for row in merged.organs.values()))):
-        raise input_error(
-            "E-NO-LABELS", profile, "no case holds an annotated organ.", "Give at least one labeled case."
-        )
-    sizes = _lesson(merged) if profile == "lesson" else _clinic(merged, classes=len(names) + 1)
-    spacing_mm, patch, batch, network = sizes
+    if not names or not (any(merged.hu_histogram) or (with_mr and any(row.present for row in merged.organs.values()))):
+        problem, remedy = "no case holds an annotated organ.", "Give at least one labeled case."
+        raise input_error("E-NO-LABELS", profile, problem, remedy)
+    geometry = _plan_lesson(merged) if profile == "lesson" else _plan_clinic(merged, classes=len(names) + 1)
+    spacing_mm, patch, batch, network = geometry
+    clip_hu, mean_hu, sd_hu = _normalization(merged, with_mr)
     if with_mr and orientation == "reorient":
-        remedy = "Choose the orientation none or augment."
-        raise input_error(
-            "E-POSTURE", profile, "MR scans are among these, whose bones are dark; none is turned.", remedy
-        )
+        problem = "MR scans are among these, whose bones are dark; none is turned."
+        raise input_error("E-ORIENTATION", profile, problem, "Choose the orientation none or augment.")
     orientation = orientation or {"lesson": "none" if with_mr else "reorient", "clinic": "augment"}[profile]
-    if profile == "lesson" and orientation == "augment":  # room for a body in every turn
+    if profile == "lesson" and orientation == "augment":  # room for a body in every rotation
         patch = (max(patch[:2]), max(patch[:2]), patch[2])
     return Plan(
         profile=profile,
@@ -141,43 +151,39 @@ def make_plan(merged: Fingerprint, profile: str = "lesson", orientation: str = "
         spacing_mm=spacing_mm,
         patch=patch,
         batch=batch,
-        **_intensities(merged, with_mr),
+        clip_hu=clip_hu,
+        mean_hu=mean_hu,
+        sd_hu=sd_hu,
         network=network,
         orientation=orientation,
-        min_component_ml={name: round(SMALLEST_PIECE * merged.organs[name].mean_ml, 3) for name in names},
-        gin=gin,
+        min_component_ml={name: round(MIN_COMPONENT_SHARE * merged.organs[name].mean_ml, 3) for name in names},
+        intensity="body" if with_mr else "hu",
+        gin_probability=gin_probability,
     )
 
 
 def with_filters(plan: Plan, first: int) -> Plan:
     """The clinic's plan with a narrower network: `first` filters in its first stage instead of 32, for a CPU."""
-    if plan.network["kind"] != "dynunet":
-        raise fixed_width(plan.profile)
+    check_filters(plan.profile)
     return replace(plan, network=plan.network | {"filters": _filters(len(plan.network["filters"]), first)})
 
 
-def fixed_width(profile: str) -> PedsegInputError:
-    """The error for filters wished for a profile other than the clinic's."""
-    return input_error(
-        "E-FILTERS", profile, "this profile's network has a width of its own.", "Use the profile clinic."
-    )
+def check_filters(profile: str) -> None:
+    """Raise `PedsegInputError` if the network of a profile cannot be made narrower."""
+    if profile != "clinic":
+        problem = "this profile's network has a width of its own."
+        raise input_error("E-FILTERS", profile, problem, "Use the profile clinic.")
 
 
-def _intensities(merged: Fingerprint, with_mr: bool) -> dict[str, Any]:
-    """How gray values are clipped and normalized: by the HU of all organs, or by each scan's own body."""
+def _normalization(merged: Fingerprint, with_mr: bool) -> tuple[tuple[float, float], float, float]:
+    """Clipping range, mean and SD: of the HU inside all organs (CTNormalization), or in units of each scan's body."""
     if with_mr:
-        return {"clip_hu": (-BODY_EDGE, BODY_EDGE), "mean_hu": 0.0, "sd_hu": 1.0, "intensity": "body"}
-    return {
-        "clip_hu": (merged.percentile_hu(0.5), merged.percentile_hu(99.5)),
-        "mean_hu": round(merged.mean_hu, 3),
-        "sd_hu": round(max(merged.sd_hu, 1.0), 3),
-    }
+        return (-BODY_CLIP_SD, BODY_CLIP_SD), 0.0, 1.0
+    clip_hu = (merged.percentile_hu(0.5), merged.percentile_hu(99.5))
+    return clip_hu, round(merged.mean_hu, 3), round(max(merged.sd_hu, 1.0), 3)
 
 
-Sizes = tuple[Spacing, tuple[int, int, int], int, dict]  # spacing, patch, batch, network
-
-
-def _lesson(merged: Fingerprint) -> Sizes:
+def _plan_lesson(merged: Fingerprint) -> Geometry:
     """Voxels so coarse that the median body fits the budget, and a patch that holds 95 % of the bodies.
 
     Never finer than the scans: along each axis at least their median (of two middle ones the finer,
@@ -196,19 +202,18 @@ def _lesson(merged: Fingerprint) -> Sizes:
     return tuple(spacing_mm.tolist()), (x, y, z), 1, deepcopy(LESSON_NETWORK)
 
 
-def _clinic(merged: Fingerprint, classes: int) -> Sizes:
+def _plan_clinic(merged: Fingerprint, classes: int) -> Geometry:
     """nnU-Net's spacing, patch, batch and network, computed in its axis order (z, y, x, the coarsest first)."""
     spacings = np.array([grid.spacing_mm for grid in merged.grids])
     shapes = np.array([grid.shape for grid in merged.grids])
     target = _target_spacing(spacings, shapes)
     order = sorted((2, 1, 0), key=lambda axis: axis != max((2, 1, 0), key=lambda a: target[a]))
     median_shape = np.median(np.rint(spacings / target * shapes), axis=0)
-    patch, strides, kernels, filters, batch = _fit(target[order], median_shape[order], merged.cases, classes)
-    if len(strides) < FEWEST_STAGES:
-        found = f"the median scan has {' × '.join(f'{n:g}' for n in median_shape)} voxels."
-        raise input_error(
-            "E-TOO-SMALL", "clinic", found, "Use the profile lesson, or scans of at least 16 voxels a side."
-        )
+    patch, strides, kernels, filters, batch = _fit_patch(target[order], median_shape[order], merged.cases, classes)
+    if len(strides) < MIN_STAGES:
+        problem = f"the median scan has {' × '.join(f'{n:g}' for n in median_shape)} voxels."
+        remedy = "Use the profile lesson, or scans of at least 16 voxels a side."
+        raise input_error("E-TOO-SMALL", "clinic", problem, remedy)
     back = np.argsort(order)
     network = {
         "kind": "dynunet",
@@ -226,13 +231,14 @@ def _target_spacing(spacings: NDArray, shapes: NDArray) -> NDArray:
     others = [axis for axis in range(3) if axis != coarsest]
     size = np.median(shapes, axis=0)
     widest = target[others].max()
-    if target[coarsest] > ANISOTROPIC * widest and ANISOTROPIC * size[coarsest] < size[others].min():
+    anisotropic = target[coarsest] > ANISOTROPY_THRESHOLD * widest
+    if anisotropic and ANISOTROPY_THRESHOLD * size[coarsest] < size[others].min():
         tenth = np.percentile(spacings[:, coarsest], 10)
         target[coarsest] = tenth if tenth >= widest else widest + 1e-5
     return target
 
 
-def _fit(
+def _fit_patch(
     spacing_mm: NDArray, median_shape: NDArray, cases: int, classes: int
 ) -> tuple[NDArray, list[NDArray], list[NDArray], list[int], int]:
     """The largest patch whose feature maps fit the GPU; gives patch, strides, kernels, filters and batch.
@@ -240,17 +246,17 @@ def _fit(
     It starts with 256³ voxels, as long as wide in mm, and shrinks along the axis that covers most of
     the median case.
     """
-    start = np.rint((START_VOXELS * np.prod(spacing_mm)) ** (1 / 3) / spacing_mm)
+    start = np.rint((INITIAL_PATCH_VOXELS * np.prod(spacing_mm)) ** (1 / 3) / spacing_mm)
     strides, kernels, patch = _topology(spacing_mm, np.minimum(start, median_shape))
-    while (values := _feature_values(patch, strides, classes)) > REFERENCE_VALUES:
+    while (values := _feature_map_values(patch, strides, classes)) > REFERENCE_VALUES:
         axis = int(np.argsort(patch / median_shape, kind="stable")[-1])
         smaller = patch.copy()
         smaller[axis] -= np.prod(strides, axis=0)[axis]
         smaller[axis] = patch[axis] - np.prod(_topology(spacing_mm, smaller)[0], axis=0)[axis]
         strides, kernels, patch = _topology(spacing_mm, smaller)
-    batch = round(REFERENCE_VALUES / values * SMALLEST_BATCH)
-    seen = round(float(np.prod(median_shape)) * cases * LARGEST_SHARE / float(np.prod(patch)))
-    return patch, strides, kernels, _filters(len(strides)), max(min(batch, seen), SMALLEST_BATCH)
+    batch = round(REFERENCE_VALUES / values * MIN_BATCH)
+    largest_batch = round(float(np.prod(median_shape)) * cases * MAX_DATASET_SHARE / float(np.prod(patch)))
+    return patch, strides, kernels, _filters(len(strides)), max(min(batch, largest_batch), MIN_BATCH)
 
 
 def _topology(spacing_mm: NDArray, size: NDArray) -> tuple[list[NDArray], list[NDArray], NDArray]:
@@ -263,9 +269,9 @@ def _topology(spacing_mm: NDArray, size: NDArray) -> tuple[list[NDArray], list[N
     strides, kernels = [np.ones(3, dtype=int)], []
     kernel = np.ones(3, dtype=int)
     while True:
-        long_enough = edge >= 2 * SMALLEST_EDGE
+        long_enough = edge >= 2 * MIN_FEATURE_MAP_EDGE
         halved = long_enough & (spacing / np.min(spacing[long_enough], initial=np.inf) < 2)
-        if not halved.any() or (halved.sum() == 1 and edge[halved][0] < 3 * SMALLEST_EDGE):
+        if not halved.any() or (halved.sum() == 1 and edge[halved][0] < 3 * MIN_FEATURE_MAP_EDGE):
             break
         kernel = np.where(spacing / spacing.min() < 2, 3, kernel)
         kernels.append(kernel)
@@ -275,12 +281,12 @@ def _topology(spacing_mm: NDArray, size: NDArray) -> tuple[list[NDArray], list[N
     return strides, [*kernels, np.full(3, 3)], (np.ceil(np.asarray(size) / multiple) * multiple).astype(int)
 
 
-def _filters(stages: int, first: int = FIRST_FILTERS) -> list[int]:
-    return [min(MOST_FILTERS, first * 2**stage) for stage in range(stages)]
+def _filters(stages: int, first: int = BASE_FILTERS) -> list[int]:
+    return [min(MAX_FILTERS, first * 2**stage) for stage in range(stages)]
 
 
-def _feature_values(patch: NDArray, strides: list[NDArray], classes: int) -> int:
-    """Values in all feature maps of one patch, nnU-Net's measure of GPU memory.
+def _feature_map_values(patch: NDArray, strides: list[NDArray], classes: int) -> int:
+    """Values in all feature maps of one patch, nnU-Net's estimate of GPU memory.
 
     Each stage has two convolutions on the way down and, but for the deepest, an upsampling and
     two convolutions on the way up; then one map per class at full size.

@@ -1,14 +1,12 @@
-"""How one hospital trains a network and keeps its weights.
+"""How one hospital trains a network on its cases, and the safetensors files that keep the weights.
 
-The `lesson` profile trains a whole body crop a step with AdamW and a one-cycle learning rate;
-`clinic` follows nnU-Net: patches, SGD with Nesterov momentum 0.99, polynomial learning rate,
-deep supervision. The learning rate depends on the step's number in the whole run, so a
-federation that trains in rounds follows one schedule; momentum starts anew with each call.
+What the optimizer, schedule, loss and patches are says the plan's recipe (`recipe`). The learning rate depends on the
+step's number in the whole run, so a federation that trains in rounds follows one schedule; the optimizer's moments
+start anew with each call.
 """
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,22 +19,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pedseg.datasets.reading import Case, DataSet, load_image, load_labels
+from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.errors import input_error
-from pedseg.learning.augmentation import augment, rotated
+from pedseg.files import write_atomically
+from pedseg.learning.augmentation import augment, random_axial_rotation
 from pedseg.learning.devices import device_of, fastest_device, has_bfloat16, use_threads
 from pedseg.learning.loss import dice_cross_entropy
 from pedseg.learning.network import Weights, build, set_weights, space_to_depth
 from pedseg.learning.plans import Plan
 from pedseg.learning.preprocessing import Prepared, prepare
-from pedseg.scan import write_whole
-
-LESSON_RATE = 1e-2
-CLINIC_RATE = 1e-2
-WARM_UP = 0.1  # share of the steps in which the lesson's learning rate rises
-GENTLE_STEPS = 10  # of each call: a new optimizer knows no gradient yet, and its first steps would be wild
-GRADIENT_NORM = 5.0
-DICE_WEIGHT = 2.0  # of the lesson's loss beside cross entropy: better than 1 on the validation patients
+from pedseg.learning.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -48,22 +41,23 @@ class Step:
 
 
 def load_cases(dataset: DataSet, cases: Sequence[Case], plan: Plan) -> list[Prepared]:
-    """Read and prepare cases with their labels; what was prepared once in this process is reused."""
+    """Read and preprocess cases with their labels; what was preprocessed once in this process is reused."""
     return [_load_case(dataset, case, plan) for case in cases]
 
 
+MAX_CACHED_CASES = 256
+_CACHE: dict[tuple, Prepared] = {}
+
+
 def _load_case(dataset: DataSet, case: Case, plan: Plan) -> Prepared:
-    key = (str(case.image_file.resolve()), case.image_file.stat().st_mtime_ns, replace(plan, gin=0.0).to_json())
-    if key not in _PREPARED:
+    modified = case.image_file.stat().st_mtime_ns
+    key = (str(case.image_file.resolve()), modified, replace(plan, gin_probability=0.0).to_json())
+    if key not in _CACHE:
         labels = load_labels(dataset, case)
-        _PREPARED[key] = prepare(load_image(case), plan, labels, annotated=case.annotated, name=case.name)
-        if len(_PREPARED) > CACHED_CASES:
-            _PREPARED.pop(next(iter(list(_PREPARED))), None)
-    return _PREPARED[key]
-
-
-CACHED_CASES = 256
-_PREPARED: dict[tuple, Prepared] = {}
+        _CACHE[key] = prepare(load_image(case), plan, labels, annotated=case.annotated, name=case.name)
+        if len(_CACHE) > MAX_CACHED_CASES:
+            _CACHE.pop(next(iter(list(_CACHE))), None)
+    return _CACHE[key]
 
 
 def train(
@@ -76,146 +70,143 @@ def train(
     first_step: int = 0,
     seed: int = 0,
 ) -> Iterator[Step]:
-    """Train `network` in place on prepared cases, one `Step` at a time.
+    """Train `network` in place on preprocessed cases by the plan's recipe, one `Step` at a time.
 
     Steps `first_step + 1` to `first_step + steps` of a run of `total_steps`. The order of the
     cases and the augmentation follow from (seed, step), so the same call gives the same weights.
     Raises `PedsegInputError` if there is no case, or if the loss stops being a number.
     """
     if not prepared:
-        raise input_error(
-            "E-NO-CASES", plan.profile, "there is no training case.", "Give the center at least one labeled case."
-        )
-    use_threads(plan)
-    device = device_of(network)
-    optimizer = _optimizer(network, plan)
+        problem, remedy = "there is no training case.", "Give the center at least one labeled case."
+        raise input_error("E-NO-CASES", plan.profile, problem, remedy)
+    recipe, device = plan.recipe, device_of(network)
+    use_threads(recipe.threads)
+    optimizer = _optimizer(network, recipe)
     network.train()
     for number in range(first_step + 1, first_step + steps + 1):
+        restart = min(1.0, (number - first_step) / recipe.restart_steps)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(plan, number, total_steps) * _gentle(plan, number - first_step)
+            group["lr"] = learning_rate(plan, number, total_steps) * restart
         image, labels, unknown = _batch(prepared, plan, number, seed, device)
-        loss = _loss(network, image, labels, unknown, DICE_WEIGHT if plan.profile == "lesson" else 1.0)
+        loss = _loss(network, image, labels, unknown, recipe.dice_weight)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), GRADIENT_NORM if plan.profile == "lesson" else 12.0)
+        nn.utils.clip_grad_norm_(network.parameters(), recipe.max_gradient_norm)
         optimizer.step()
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise input_error(
-                "E-DIVERGED",
-                plan.profile,
-                f"the loss is {value} at step {number}.",
-                "Check the images, or lower the learning rate.",
-            )
+            problem, remedy = f"the loss is {value} at step {number}.", "Check the images, or lower the learning rate."
+            raise input_error("E-DIVERGED", plan.profile, problem, remedy)
         yield Step(number, value)
 
 
-def _gentle(plan: Plan, step: int) -> float:
-    """How much of the learning rate the lesson takes at a step of a call, from 1: AdamW starts anew in each round."""
-    return min(1.0, step / GENTLE_STEPS) if plan.profile == "lesson" else 1.0
-
-
-def _optimizer(network: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    if plan.profile == "lesson":
-        return torch.optim.AdamW(network.parameters(), lr=LESSON_RATE, weight_decay=1e-2, foreach=True)
-    return torch.optim.SGD(network.parameters(), lr=CLINIC_RATE, momentum=0.99, nesterov=True, weight_decay=3e-5)
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    weights, lr, decay = network.parameters(), recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(weights, lr=lr, weight_decay=decay, foreach=True)
+    return torch.optim.SGD(weights, lr=lr, momentum=0.99, nesterov=True, weight_decay=decay)
 
 
 def learning_rate(plan: Plan, number: int, total_steps: int) -> float:
-    """The learning rate of a step: one cycle (rise, then cosine) for the lesson, nnU-Net's power 0.9 for the clinic."""
-    progress = min(1.0, (number - 1) / max(1, total_steps))
-    if plan.profile != "lesson":
-        return CLINIC_RATE * (1 - progress) ** 0.9
-    if progress < WARM_UP:
-        return LESSON_RATE * (0.04 + 0.96 * progress / WARM_UP)
-    return LESSON_RATE * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP))))
+    """The scheduled learning rate of a step (from 1): one cycle (linear rise, cosine fall) or nnU-Net's power 0.9."""
+    recipe, progress = plan.recipe, min(1.0, (number - 1) / max(1, total_steps))
+    if recipe.schedule == "polynomial":
+        return recipe.learning_rate * (1 - progress) ** 0.9
+    if progress < recipe.warm_up:
+        return recipe.learning_rate * (0.04 + 0.96 * progress / recipe.warm_up)
+    phase = math.pi * (progress - recipe.warm_up) / (1 - recipe.warm_up)
+    return recipe.learning_rate * (0.001 + 0.999 * 0.5 * (1 + math.cos(phase)))
 
 
 def _batch(
     prepared: Sequence[Prepared], plan: Plan, number: int, seed: int, device: torch.device
 ) -> tuple[Tensor, Tensor, list[tuple[int, ...]]]:
     """The cases of one step: images (batch, 1, x, y, z), labels (batch, x, y, z), unknown channels per case."""
-    size = max(plan.batch, 1 if has_bfloat16(device) else 2)  # float32 with batch 1 leaves oneDNN's fast path
+    recipe = plan.recipe
+    size = max(plan.batch, 1 if has_bfloat16(device) else recipe.min_float32_batch)
     pairs, seeds, unknown = [], [], []
     for place in range((number - 1) * size, number * size):
         epoch, index = divmod(place, len(prepared))
         case = prepared[np.random.default_rng((seed, epoch)).permutation(len(prepared))[index]]
         rng = np.random.default_rng((seed, number, place))
-        if plan.profile == "lesson" and plan.orientation == "augment":
-            case = rotated(case, plan, rng)
-        pairs.append(_cut(case, plan, rng))
+        if recipe.augmentation == "rotation" and plan.orientation == "augment":
+            case = random_axial_rotation(case, plan, rng)
+        pairs.append(_crop(case, plan, rng))
         seeds.append(int(rng.integers(2**31)))
         unknown.append(case.unknown)
-    common = plan.patch if plan.profile != "lesson" else tuple(np.max([image.shape for image, _ in pairs], axis=0))
-    pairs = [
-        augment(*_pad(*pair, common, plan.intensity), plan, seed=own) for pair, own in zip(pairs, seeds, strict=True)
-    ]
+    largest = tuple(np.max([image.shape for image, _ in pairs], axis=0))
+    shape = largest if recipe.whole_volume_patches else plan.patch
+    pairs = [augment(*_pad(*pair, shape, plan), plan, seed=own) for pair, own in zip(pairs, seeds, strict=True)]
     images = torch.from_numpy(np.stack([image for image, _ in pairs]))[:, None].to(device)
     return images, torch.from_numpy(np.stack([labels for _, labels in pairs])).to(device).long(), unknown
 
 
-def _cut(case: Prepared, plan: Plan, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
-    """A case's image and labels; a random patch of them where the plan does not take the case as a whole."""
+def _crop(case: Prepared, plan: Plan, rng: np.random.Generator) -> tuple[NDArray, NDArray]:
+    """A case's image and labels: the whole volume where the plan says so, else a random patch of them."""
     assert case.labels is not None
     image, labels = case.image, case.labels
-    if plan.takes_whole(image.shape):
+    if plan.uses_whole_volume(image.shape):
         return image, labels
-    focus = _focus(labels, rng) if plan.profile != "lesson" else None
+    center = _foreground_voxel(labels, plan.recipe.foreground_oversampling, rng)
     for axis, size in enumerate(plan.patch):
         spare = image.shape[axis] - size
         if spare > 0:
-            low = int(rng.integers(spare + 1)) if focus is None else int(np.clip(focus[axis] - size // 2, 0, spare))
+            low = int(rng.integers(spare + 1)) if center is None else int(np.clip(center[axis] - size // 2, 0, spare))
             part = tuple(slice(low, low + size) if a == axis else slice(None) for a in range(3))
             image, labels = image[part], labels[part]
     return image, labels
 
 
-def _pad(image: NDArray, labels: NDArray, shape: tuple[int, ...], intensity: str = "hu") -> tuple[NDArray, NDArray]:
+def _foreground_voxel(labels: NDArray, share: float, rng: np.random.Generator) -> NDArray | None:
+    """A voxel of a random organ to center this share of the patches on: nnU-Net's foreground oversampling."""
+    if not share:
+        return None  # without a random draw
+    present = np.unique(labels)
+    present = present[present > 0]
+    if rng.random() > share or len(present) == 0:
+        return None
+    voxels = np.argwhere(labels == rng.choice(present))
+    return voxels[rng.integers(len(voxels))]
+
+
+def _pad(image: NDArray, labels: NDArray, shape: tuple[int, ...], plan: Plan) -> tuple[NDArray, NDArray]:
     """Image and labels with air on all sides up to a shape (x, y, z)."""
     spare = [size - have for size, have in zip(shape, image.shape, strict=True)]
     if not any(spare):
         return image, labels
     padding = [(extra // 2, extra - extra // 2) for extra in spare]
-    air = 0.0 if intensity == "body" else image.min()
+    air = 0.0 if plan.intensity == "body" else image.min()
     return np.pad(image, padding, constant_values=air), np.pad(labels, padding)
-
-
-def _focus(labels: NDArray, rng: np.random.Generator) -> NDArray | None:
-    """For one patch in three, a voxel of a random organ to center it on (nnU-Net's foreground oversampling)."""
-    present = np.unique(labels)
-    present = present[present > 0]
-    if rng.random() > 1 / 3 or len(present) == 0:
-        return None
-    places = np.argwhere(labels == rng.choice(present))
-    return places[rng.integers(len(places))]
 
 
 def _loss(
     network: nn.Module, image: Tensor, labels: Tensor, unknown: Sequence[tuple[int, ...]], dice_weight: float
 ) -> Tensor:
+    """Dice and cross entropy of a batch, on the network's own output grid; with deep supervision the weighted mean."""
     with torch.autocast(image.device.type, torch.bfloat16, enabled=has_bfloat16(image.device)):
         logits = network(image)
     if logits.ndim == 6 and hasattr(network, "deep_supervision"):  # (batch, heads, classes, x, y, z)
-        weights = [0.5**head for head in range(logits.shape[1])]
-        losses = [
-            dice_cross_entropy(logits[:, h], labels, unknown, dice_weight=dice_weight) for h in range(logits.shape[1])
-        ]
+        heads = logits.unbind(dim=1)
+        weights = [0.5**head for head in range(len(heads))]
+        losses = [dice_cross_entropy(head, labels, unknown, dice_weight=dice_weight) for head in heads]
         return sum((w * loss for w, loss in zip(weights, losses, strict=True)), torch.zeros(())) / sum(weights)
-    if logits.ndim == 6:  # folded: (batch, classes, 8, x/2, y/2, z/2)
+    if logits.ndim == 6:  # space to depth: (batch, classes, 8, x/2, y/2, z/2)
         labels = space_to_depth(labels[:, None])[:, 0]
     return dice_cross_entropy(logits, labels, unknown, dice_weight=dice_weight)
 
 
 def save_weights(file: Path, weights: Mapping[str, NDArray], plan: Plan, **metadata: str | int | float) -> None:
-    """Write weights and their plan as one safetensors file, whole or not at all."""
+    """Write weights with their plan as one safetensors file, whole or not at all.
+
+    `metadata` says which model it is: `model` (local, federated, …), `trained_on` (centers, joined by `+`) and `seed`.
+    """
     text = {"plan": plan.to_json(), **{key: str(value) for key, value in metadata.items()}}
-    write_whole(
-        Path(file), safetensors.numpy.save({k: np.ascontiguousarray(v) for k, v in weights.items()}, metadata=text)
-    )
+    arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
+    write_atomically(Path(file), safetensors.numpy.save(arrays, metadata=text))
 
 
 def load_network(file: Path) -> tuple[nn.Module, Plan]:
-    """The network of a file of weights, where it computes fastest, and its plan."""
+    """The network of a file of weights, on the fastest device, and its plan."""
     weights, plan, _ = load_weights(file)
     network = build(plan).to(fastest_device())
     set_weights(network, weights)
@@ -223,20 +214,15 @@ def load_network(file: Path) -> tuple[nn.Module, Plan]:
 
 
 def load_weights(file: Path) -> tuple[Weights, Plan, dict[str, str]]:
-    """Read what `save_weights` wrote: weights, plan and the other metadata. No pickle is ever loaded."""
+    """Read what `save_weights` wrote: weights, plan and metadata (`model`, `trained_on`, `seed`, …). Never a pickle."""
     try:
         with safetensors.safe_open(file, framework="numpy") as stream:
             metadata = dict(stream.metadata() or {})
             weights = {name: stream.get_tensor(name) for name in stream.keys()}
         return weights, Plan.from_json(metadata.pop("plan")), metadata
     except FileNotFoundError as error:
-        raise input_error(
-            "E-FILE-MISSING", file, "there is no such file of weights.", "Check the name and the folder."
-        ) from error
-    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError, TypeError) as error:
-        raise input_error(
-            "E-WEIGHTS",
-            file,
-            f"this is no file of pedseg weights ({error}).",
-            "Give a .safetensors file that pedseg wrote.",
-        ) from error
+        problem, remedy = "there is no such file of weights.", "Check the name and the folder."
+        raise input_error("E-FILE-MISSING", file, problem, remedy) from error
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        problem = f"this is no file of pedseg weights ({error})."
+        raise input_error("E-WEIGHTS", file, problem, "Give a .safetensors file that pedseg wrote.") from error

@@ -1,4 +1,4 @@
-"""How big a child and its organs are at each age: the tables that every synthetic child is drawn from.
+"""Reference sizes of children by age: height, trunk and organ volumes, from which every phantom is sampled.
 
 Masses of ICRP 89 as printed in Turner, *Atoms, Radiation and Radiation Protection*, Table 16.1 (rows
 pancreas, heart, gallbladder and adrenals from memory of the same report), turned into volumes with
@@ -79,7 +79,7 @@ class Tissue(IntEnum):
 
 
 @dataclass(frozen=True)
-class Measures:
+class BodySize:
     """One child's size: scale of each axis against the 5-year-old, organ volumes in mL, fat in mm."""
 
     scale: np.ndarray  # (3,) for x, y, z
@@ -92,8 +92,8 @@ def at_age(row: tuple[float, ...], age_years: float) -> float:
     return float(np.exp(np.interp(age_years, AGES, np.log(row))))
 
 
-def measure(age_years: float, sex: str, rng: np.random.Generator) -> Measures:
-    """How big this child is: the table at its age, with a normal spread (organ volumes vary by about 18 %)."""
+def sample_size(age_years: float, sex: str, rng: np.random.Generator) -> BodySize:
+    """Draw one child's size: the table at its age, with log-normal variation (organ volumes vary by about 18 %)."""
     trunk = [at_age(axis, age_years) / axis[2] for axis in zip(*TRUNK_CM, strict=True)]
     stature, girth = np.exp(rng.normal(0.0, (0.03, 0.035)))
     axes = np.array([girth, girth, stature])
@@ -106,4 +106,4 @@ def measure(age_years: float, sex: str, rng: np.random.Generator) -> Measures:
         factor = np.exp(rng.normal(0.0, spread.get(organ, 0.13)))
         volume_ml[organ] = at_age(row, age_years) * float(axes.prod()) * float(np.clip(factor, 0.5, 2.0))
     fat_mm = float(np.clip(rng.lognormal(np.log(7.0), 0.3), 3.5, 14.0))
-    return Measures(scale, volume_ml, fat_mm)
+    return BodySize(scale, volume_ml, fat_mm)

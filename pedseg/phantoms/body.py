@@ -1,4 +1,4 @@
-"""The child without bones and organs: skin, fat, muscle wall, diaphragm; and the setting that organs are drawn in.
+"""The trunk of a phantom without bones and organs (skin, fat, muscle wall, diaphragm), and what organs are placed with.
 
 All millimeters are those of the standard 5-year-old (`canvas`). Heights z: second lumbar vertebra 0, iliac crest -45,
 dome of the diaphragm about +82, lower edge of the bladder about -165.
@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pedseg import organs
-from pedseg.phantoms.anatomy import Measures, Tissue
+from pedseg.phantoms.anatomy import BodySize, Tissue
 from pedseg.phantoms.canvas import Canvas, Shape
-from pedseg.phantoms.surgery import Aftermath
+from pedseg.phantoms.surgery import SurgeryEffects
 
 LOWER_MM, UPPER_MM = -172.0, 146.0  # field of view: bladder to the top of the heart
 OUTLINE_Z = (-200.0, -150.0, -100.0, -50.0, 0.0, 50.0, 100.0, 160.0)
@@ -23,28 +23,28 @@ FRONT = (58.0, 64.0, 68.0, 71.0, 73.0, 74.0, 69.0, 60.0)
 BACK = (82.0, 85.0, 80.0, 76.0, 75.0, 77.0, 78.0, 76.0)
 
 
-def ids(name: str) -> int:
+def organ_id(name: str) -> int:
     """The label of an organ, by its TG-263 name."""
     return organs.organ(name).id
 
 
-def outline_mm(scale: NDArray, turn: NDArray) -> NDArray:
-    """Lower and upper end (2, 3) in mm of the room around the skin of a child in its posture."""
+def extent_mm(scale: NDArray, rotation: NDArray) -> NDArray:
+    """The bounding box (2, 3) of the skin of a child in its posture, in mm of the room."""
     angle = np.linspace(0, 2 * np.pi, 72)
     x = 105.0 * np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.9
     y = np.where(np.sin(angle) > 0, 76.0, 86.0) * np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** 0.9
-    ring = np.stack([x * scale[0], y * scale[1]], -1) @ turn[:2, :2].T
+    ring = np.stack([x * scale[0], y * scale[1]], -1) @ rotation[:2, :2].T
     z = np.array([LOWER_MM, UPPER_MM]) * scale[2]
     return np.stack([np.append(ring.min(axis=0), z[0]), np.append(ring.max(axis=0), z[1])])
 
 
 class Body:
-    """Lays down wall, cavity and diaphragm; afterwards `canvas.free` is what the organs may fill."""
+    """The body wall, cavity and diaphragm; afterwards `canvas.free` is what the organs may fill."""
 
     def __init__(self, canvas: Canvas, fat_mm: float) -> None:
         self.canvas = canvas
         x, y = canvas.x, canvas.y
-        level = canvas.plain[1]  # heights of the undeformed slices, for tables by height
+        level = canvas.undeformed[1]  # heights of the undeformed slices, for tables by height
         half_width, front, back = (
             np.interp(level, OUTLINE_Z, row).astype(np.float32) for row in (HALF_WIDTH, FRONT, BACK)
         )
@@ -78,9 +78,9 @@ class Body:
         seam = np.abs(c.x) < 2.0  # fat between the left and right muscles of the back
         c.tissues[seam & (c.tissues == Tissue.MUSCLE) & (c.y < -60)] = Tissue.FAT
         bend = 4 * np.sin(c.x / 14) + 3 * np.sin(c.z / 17)
-        plane = np.minimum(np.abs(self.depth - fat - 13 - bend), np.abs(self.depth - fat - 26 + bend)) < 1.4
-        plane &= (low > 0.35) & (c.tissues == Tissue.MUSCLE) & (np.abs(c.x) > 28)
-        c.tissues[plane] = Tissue.FAT
+        septa = np.minimum(np.abs(self.depth - fat - 13 - bend), np.abs(self.depth - fat - 26 + bend)) < 1.4
+        septa &= (low > 0.35) & (c.tissues == Tissue.MUSCLE) & (np.abs(c.x) > 28)
+        c.tissues[septa] = Tissue.FAT  # between the muscles of the pelvis
 
     def _diaphragm(self, half_width: NDArray, front: NDArray, back: NDArray) -> None:
         """The dome that parts lung from liver: high in the middle, deep behind and at the sides."""
@@ -92,7 +92,7 @@ class Body:
         self.above = self.cavity & (c.z > self.dome)
         self.below = self.cavity & ~self.above
         sheet = self.above & (c.z < self.dome + 3.0)
-        c.tissues[sheet] = Tissue.MUSCLE  # vessels and gullet still pass through it
+        c.tissues[sheet] = Tissue.MUSCLE  # vessels and esophagus still pass through it
         self.sheet = sheet
 
 
@@ -105,31 +105,34 @@ def _radius_and_depth(x: NDArray, y: NDArray, half_width: NDArray, half_depth: N
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What every organ is drawn with: board, walls, sizes, chance, and how far neighbors sank into an empty fossa."""
+class PhantomBuilder:
+    """What every organ of one child is placed with: voxels, body walls, sizes, random numbers, effects of surgery."""
 
     canvas: Canvas
     body: Body
-    size: Measures
+    size: BodySize
     rng: np.random.Generator
-    left: float  # 0 where the left kidney is in place, up to 1 where it was removed
+    left: float  # how far organs have sunk into the bed of a removed left kidney: 0 (it is in place) to 1
     right: float
-    moved: NDArray  # (16, 3) a small displacement in mm for each organ
-    after: Aftermath
+    displacements: NDArray  # (16, 3) a small random displacement in mm for each organ
+    surgery: SurgeryEffects
+
+    @classmethod
+    def sample(
+        cls, canvas: Canvas, body: Body, size: BodySize, effects: SurgeryEffects, rng: np.random.Generator
+    ) -> PhantomBuilder:
+        """Draw the random displacements of one child's organs, and how far they have sunk into an empty renal bed."""
+        displacements, sunk = rng.normal(0.0, 2.5, (16, 3)), rng.uniform(0.6, 1.0)
+        left, right = (sunk * (effects.child.removed_kidney == side) for side in ("left", "right"))
+        return cls(canvas, body, size, rng, left, right, displacements, effects)
 
     def at(self, number: int, points: ArrayLike) -> NDArray:
-        """Points or rows (x, y, z, radius) displaced by this child's displacement of that number."""
+        """Points or rows (x, y, z, radius) moved by this child's displacement of that number."""
         out = np.array(points, dtype=float)
-        out[..., :3] += self.moved[number]
+        out[..., :3] += self.displacements[number]
         return out
 
     def organ(self, shape: Shape, tissue: int, name: str, volume_ml: float) -> NDArray:
-        """Fill an abdominal organ up to its volume, in one piece; returns its mask in the shape's box."""
-        return self.canvas.fill(shape, tissue, ids(name), volume_ml=volume_ml, where=self.body.below, whole=True)
-
-
-def settle(canvas: Canvas, body: Body, size: Measures, after: Aftermath, rng: np.random.Generator) -> Setting:
-    """Draw chance for one child: small displacements, and how far its organs have sunk into an empty fossa."""
-    moved, retreat = rng.normal(0.0, 2.5, (16, 3)), rng.uniform(0.6, 1.0)
-    left, right = (retreat * (after.child.removed_kidney == side) for side in ("left", "right"))
-    return Setting(canvas, body, size, rng, left, right, moved, after)
+        """Fill an abdominal organ up to its volume, in one component; returns its mask in the shape's box."""
+        below = self.body.below
+        return self.canvas.fill(shape, tissue, organ_id(name), volume_ml=volume_ml, where=below, connected=True)

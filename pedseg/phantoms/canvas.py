@@ -1,8 +1,8 @@
-"""The drawing board for a synthetic child: voxels whose coordinates are those of one standard 5-year-old.
+"""Voxels of a phantom in the coordinates of one standard 5-year-old, and implicit shapes (ellipsoids, tubes) in them.
 
 Every voxel knows where it would lie in the standard child (x right, y anterior, z superior, in mm, origin in the
-middle of the body at the second lumbar vertebra). Shapes are drawn there once, and age, build, posture and a smooth
-random deformation come from the coordinates alone. An organ is drawn by `fill`: of all free voxels it takes those
+middle of the body at the second lumbar vertebra). Shapes are defined there once; age, build, posture and a smooth
+random deformation (cubic B-splines) come from the coordinates alone. `fill` gives an organ the free voxels that are
 nearest to its shape until its volume is reached, so organs press against each other instead of overlapping.
 """
 
@@ -20,7 +20,7 @@ Box = tuple[slice, ...]  # three slices
 Point = tuple[float, float, float]
 DOMAIN_MM = np.array([[-180.0, -160.0, -260.0], [180.0, 160.0, 260.0]])
 KNOT_MM = 52.0
-PAD_MM = 8.0  # how far the random deformation may carry a voxel, in mm of the standard child
+MAX_DEFORMATION_MM = 8.0  # how far the random deformation may carry a voxel, in mm of the standard child
 
 
 def bspline(t: NDArray) -> NDArray:
@@ -29,41 +29,41 @@ def bspline(t: NDArray) -> NDArray:
     return np.where(t < 1, 2 / 3 - t**2 + t**3 / 2, np.where(t < 2, (2 - t) ** 3 / 6, 0.0)).astype(np.float32)
 
 
-def basis(values: NDArray, axis: int) -> NDArray:
-    """Weights (values, knots) of the B-spline knots along one axis of the standard child."""
+def bspline_basis(values: NDArray, axis: int) -> NDArray:
+    """Weights (values, knots) of the cubic B-splines along one axis of the standard child."""
     knots = np.arange(DOMAIN_MM[0, axis], DOMAIN_MM[1, axis] + 1, KNOT_MM)
     return bspline((np.asarray(values).reshape(-1, 1) - knots) / KNOT_MM)
 
 
-def curve_through(points: NDArray, step_mm: float) -> NDArray:
-    """A smooth curve (Catmull-Rom) through rows of (x, y, z, radius), sampled about every `step_mm`."""
+def catmull_rom(points: NDArray, step_mm: float) -> NDArray:
+    """A Catmull-Rom spline through rows of (x, y, z, radius), sampled about every `step_mm`."""
     points = np.asarray(points, dtype=np.float32)
     padded = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
-    pieces = []
+    segments = []
     for p0, p1, p2, p3 in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
         n = max(1, round(float(np.linalg.norm((p2 - p1)[:3])) / step_mm))
         t = (np.arange(n) / n)[:, None]
-        pieces.append(
+        segments.append(
             0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
         )
-    return np.vstack([*pieces, points[-1:]]).astype(np.float32)
+    return np.vstack([*segments, points[-1:]]).astype(np.float32)
 
 
-def turned(angles_deg: ArrayLike) -> NDArray:
+def rotation_matrix(angles_deg: ArrayLike) -> NDArray:
     """Rotation matrix: about x, then y, then z, in degrees."""
     out = np.eye(3)
     for axis, angle in enumerate(np.deg2rad(angles_deg)):
         i, j = (axis + 1) % 3, (axis + 2) % 3
-        turn = np.eye(3)
-        turn[i, i] = turn[j, j] = np.cos(angle)
-        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
-        out = turn @ out
+        axial = np.eye(3)
+        axial[i, i] = axial[j, j] = np.cos(angle)
+        axial[i, j], axial[j, i] = -np.sin(angle), np.sin(angle)
+        out = axial @ out
     return out
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A field over a box of voxels that is small inside an organ and grows outward; `along` follows a tube."""
+    """An implicit shape: a field over a box of voxels that grows outward from an organ; `along` follows a tube."""
 
     box: Box
     field: NDArray
@@ -84,18 +84,18 @@ class Canvas:
         self.affine[:3, 3] = first
         self.spacing, self.scale, self.shape, self.first = spacing, scale, tuple(shape), first
         self.voxel_ml = float(spacing.prod()) / 1000
-        self.turn = turned((0.0, 0.0, roll_deg))
+        self.rotation = rotation_matrix((0.0, 0.0, roll_deg))
         room_x, room_y, room_z = (first[a] + spacing[a] * np.arange(shape[a]) for a in range(3))
-        flat = np.stack(np.meshgrid(room_x, room_y, indexing="ij"), -1) @ self.turn[:2, :2] / scale[:2]  # room -> body
-        self.plain = flat.astype(np.float32), (room_z / scale[2]).astype(np.float32)
+        room = np.stack(np.meshgrid(room_x, room_y, indexing="ij"), -1)
+        flat = room @ self.rotation[:2, :2] / scale[:2]  # in the body
+        self.undeformed = flat.astype(np.float32), (room_z / scale[2]).astype(np.float32)
         self.up = np.broadcast_to(room_y.astype(np.float32)[None, :, None], self.shape)
-        self.plane = (basis(flat[..., 0], 0)[:, :, None] * basis(flat[..., 1], 1)[:, None, :]).reshape(
-            len(room_x) * len(room_y), -1
-        )
-        self.height = basis(self.plain[1], 2)
+        basis_x, basis_y = (bspline_basis(flat[..., axis], axis) for axis in (0, 1))
+        self.basis_xy = (basis_x[:, :, None] * basis_y[:, None, :]).reshape(len(room_x) * len(room_y), -1)
+        self.basis_z = bspline_basis(self.undeformed[1], 2)
         self.x, self.y, self.z = (
-            p + np.clip(self.random_field(rng, 3.8), -PAD_MM, PAD_MM)
-            for p in (flat[..., 0:1].astype(np.float32), flat[..., 1:2].astype(np.float32), self.plain[1])
+            p + np.clip(self.random_field(rng, 3.8), -MAX_DEFORMATION_MM, MAX_DEFORMATION_MM)
+            for p in (flat[..., 0:1].astype(np.float32), flat[..., 1:2].astype(np.float32), self.undeformed[1])
         )
         self.labels = np.zeros(self.shape, np.uint8)
         self.tissues = np.zeros(self.shape, np.uint8)
@@ -103,14 +103,15 @@ class Canvas:
 
     def random_field(self, rng: np.random.Generator, sd: float) -> NDArray:
         """A smooth random field over the voxels that moves with the body; `sd` is that of its knots."""
-        knots = rng.normal(0.0, sd, (self.plane.shape[1], self.height.shape[1])).astype(np.float32)
-        return (self.plane @ knots @ self.height.T).reshape(self.shape)
+        knots = rng.normal(0.0, sd, (self.basis_xy.shape[1], self.basis_z.shape[1])).astype(np.float32)
+        return (self.basis_xy @ knots @ self.basis_z.T).reshape(self.shape)
 
     def box(self, low: ArrayLike, high: ArrayLike) -> Box:
         """The voxels that can hold the standard child's box from `low` to `high` (mm)."""
-        start_mm, stop_mm = (np.asarray(low) - PAD_MM) * self.scale, (np.asarray(high) + PAD_MM) * self.scale
+        start_mm = (np.asarray(low) - MAX_DEFORMATION_MM) * self.scale
+        stop_mm = (np.asarray(high) + MAX_DEFORMATION_MM) * self.scale
         corners = np.array(list(product(*zip(start_mm, stop_mm, strict=True))))
-        index = (corners @ self.turn.T - self.first) / self.spacing
+        index = (corners @ self.rotation.T - self.first) / self.spacing
         start = np.clip(np.floor(index.min(axis=0)).astype(int), 0, self.shape)
         stop = np.clip(np.ceil(index.max(axis=0)).astype(int) + 1, start, self.shape)
         return slice(start[0], stop[0]), slice(start[1], stop[1]), slice(start[2], stop[2])
@@ -123,11 +124,11 @@ class Canvas:
         self, center: ArrayLike, half_axes: ArrayLike, angles_deg: ArrayLike = (0.0, 0.0, 0.0), reach: float = 1.5
     ) -> Shape:
         """Distance from a center in units of the half axes (1 on the surface), out to `reach`."""
-        turn = turned(angles_deg)
-        half = np.sqrt((turn**2) @ np.square(half_axes)) * reach
+        rotation = rotation_matrix(angles_deg)
+        half = np.sqrt((rotation**2) @ np.square(half_axes)) * reach
         middle = np.asarray(center, dtype=np.float32)
         box = self.box(middle - half, middle + half)
-        rows = (turn.T / np.asarray(half_axes)[:, None]).astype(np.float32)
+        rows = (rotation.T / np.asarray(half_axes)[:, None]).astype(np.float32)
         offsets = [c[box] - m for c, m in zip((self.x, self.y, self.z), middle, strict=True)]
         field = np.float32(0)
         for row in rows:
@@ -136,8 +137,8 @@ class Canvas:
         return Shape(box, np.sqrt(field))
 
     def tube(self, points: ArrayLike, reach_mm: float = 6.0, step_mm: float = 9.0) -> Shape:
-        """Distance from a bent tube's surface in mm (negative inside); `points` are rows (x, y, z, radius)."""
-        curve = curve_through(np.asarray(points), step_mm)
+        """Signed distance from a bent tube's surface in mm (negative inside); `points` are rows (x, y, z, radius)."""
+        curve = catmull_rom(np.asarray(points), step_mm)
         radius = curve[:, 3:]
         box = self.box((curve[:, :3] - radius - reach_mm).min(axis=0), (curve[:, :3] + radius + reach_mm).max(axis=0))
         field = np.full([s.stop - s.start for s in box], np.inf, np.float32)
@@ -177,11 +178,11 @@ class Canvas:
         volume_ml: float | None = None,
         level: float = 0.0,
         where: NDArray | None = None,
-        whole: bool = False,
+        connected: bool = False,
     ) -> NDArray:
         """Give free voxels to an organ: the innermost ones up to its volume, or all below `level`; returns the mask.
 
-        `where` (over the whole canvas) narrows what is allowed; `whole` keeps the largest connected piece only.
+        `where` (over the whole canvas) narrows what is allowed; `connected` keeps the largest component only.
         """
         box = shape.box
         allowed = self.free[box] & np.isfinite(shape.field)
@@ -192,8 +193,8 @@ class Canvas:
             count = round(volume_ml / self.voxel_ml)
             level = float(np.partition(values, count)[count]) if count < values.size else np.inf
         mask = allowed & (shape.field < level)
-        if whole:
-            mask = largest_piece(mask)
+        if connected:
+            mask = largest_component(mask)
         self.paint(box, mask, tissue, organ)
         return mask
 
@@ -205,7 +206,7 @@ class Canvas:
 
 
 def union(a: Shape, b: Shape) -> Shape:
-    """Two shapes as one: the smaller value wins."""
+    """The union of two implicit shapes: the smaller value of both fields."""
     box = tuple(slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a.box, b.box, strict=True))
     field = np.full([s.stop - s.start for s in box], np.inf, np.float32)
     for part in (a, b):
@@ -214,11 +215,11 @@ def union(a: Shape, b: Shape) -> Shape:
     return Shape(box, field)
 
 
-def largest_piece(mask: NDArray) -> NDArray:
-    """The largest connected piece of a mask (6 neighbors)."""
-    pieces, count = ndimage.label(mask)
+def largest_component(mask: NDArray) -> NDArray:
+    """The largest connected component of a mask (6 neighbors)."""
+    components, count = ndimage.label(mask)
     if count < 2:
         return mask
-    sizes = np.bincount(pieces.ravel())
+    sizes = np.bincount(components.ravel())
     sizes[0] = 0
-    return pieces == sizes.argmax()
+    return components == sizes.argmax()

@@ -1,9 +1,9 @@
-"""The invented hospitals Polder, Neckar and Fjord: whom they treat, how they scan, and their scans on disk.
+"""The virtual centers Polder, Neckar and Fjord: their patients, their scan protocols, and data sets of their scans.
 
-They differ in causes that have names: contrast phase, slice thickness, kernel, noise, table, ages, and which kidney
-is mostly gone. Each is one field, so `dataclasses.replace` switches one of them at a time; posture, contouring habits,
-cushion and field of view are there too, and off in both hospitals. All children had surgery, for a renal tumor or a
-neuroblastoma in the proportion 105 to 167, and 38 of 272 have a second scan (arXiv 2605.06820).
+They differ in causes that have names: contrast phase, slice thickness, kernel, noise, couch, ages, and which kidney
+is mostly gone. Each is one field, so `dataclasses.replace` switches one of them at a time; posture, contouring
+protocol, cushion and field of view are there too, and off in all centers. All children had surgery, for a renal tumor
+or a neuroblastoma in the proportion 105 to 167, and 38 of 272 have a second scan (arXiv 2605.06820).
 
 Polder and Neckar are the study's; Fjord scans with MR and joins them where CT meets MR. A center with both machines has
 both kinds of protocol.
@@ -18,18 +18,18 @@ from pathlib import Path
 
 import numpy as np
 
-from pedseg.datasets.reading import write_case, write_index, written_cases
+from pedseg.datasets.writing import write_case, write_index, written_cases
 from pedseg.errors import input_error
 from pedseg.phantoms.child import Child, Side
-from pedseg.phantoms.contouring_protocol import DRAWN_WHOLE, ContouringProtocol, contour
+from pedseg.phantoms.contouring_protocol import WHOLE_ORGANS, ContouringProtocol, contour
 from pedseg.phantoms.ct_scanner import CtProtocol, scan_ct
 from pedseg.phantoms.mr_scanner import T2W_1_5T, MrProtocol, scan_mr
 from pedseg.phantoms.phantom import make_phantom
 from pedseg.scan import Scan, Spacing
 
 LICENSE = "Apache-2.0"
-BLOCK = 30  # patients
-LONGEST_MONTHS = 60  # since surgery
+BLOCK = 30  # patients, over which all traits are balanced
+MAX_MONTHS_SINCE_SURGERY = 60
 Protocol = CtProtocol | MrProtocol
 
 
@@ -44,10 +44,10 @@ class Center:
     left_share: float = 0.5  # of the removed kidneys, the left one
     clip_share: float = 0.2  # patients with clips of metal, which cast streaks
     repeat_share: float = 38 / 272  # patients with a second scan some months later
-    lateral_share: float = 0.0  # patients who lie on a side, turned by 60 to 120 degrees
-    roll_sd_deg: float = 0.0  # how much the others are turned
-    contouring_protocol: ContouringProtocol = DRAWN_WHOLE
-    build_mm: tuple[float, float, float] = (3.0, 3.0, 2.0)  # voxels the child is built of before the scan
+    lateral_share: float = 0.0  # patients who lie on a side, rolled by 60 to 120 degrees
+    roll_sd_deg: float = 0.0  # how much the others are rolled
+    contouring_protocol: ContouringProtocol = WHOLE_ORGANS
+    build_mm: tuple[float, float, float] = (3.0, 3.0, 2.0)  # voxels the phantom is built of before the scan
 
 
 POLDER_PORTAL = CtProtocol("portal venous, soft", "portal venous", slice_mm=4.0, kernel_mm=3.5, noise_hu=10.0)
@@ -72,55 +72,62 @@ NECKAR = Center(
 FJORD = Center(name="Fjord", protocols=((1, T2W_1_5T),), age_years=(1.0, 5.0, 11.0))
 CENTERS = {center.name: center for center in (POLDER, NECKAR)}  # those of the study
 COHORT = {"train": 30, "validation": 5, "test": 30}  # patients of each center in the study
-MORE_FROM = 34 * BLOCK  # number of the first patient who comes to a larger training cohort: beyond all that are tested
+FIRST_EXTRA = 34 * BLOCK  # number of the first patient of a larger training cohort: beyond all that are tested
 
 
 def sample_patient(center: Center, seed: int, index: int) -> tuple[Child, Protocol]:
     """Patient number `index` of a center, as at the first scan, and the protocol of the scan.
 
-    Operations, ages and protocols are dealt like cards, so that any thirty patients in a row, counted from a multiple
-    of thirty, show the center's habits.
+    Operations, ages and protocols are balanced (block randomization), so that any thirty patients in a row, counted
+    from a multiple of thirty, show the center's distribution.
     """
     operation, protocol, age, sex, months, clips, lateral = (
-        _dealt(center, seed, index, deck) for deck in (0, 1, 2, 3, 4, 6, 7)
+        _balanced(center, seed, index, trait) for trait in (0, 1, 2, 3, 4, 6, 7)
     )
-    own = np.random.default_rng((seed, *center.name.encode(), index))
-    years = round(float(np.interp(age + own.uniform(-0.5, 0.5) / BLOCK, (0.0, 0.5, 1.0), center.age_years)), 2)
+    rng = np.random.default_rng((seed, *center.name.encode(), index))
+    years = round(float(np.interp(age + rng.uniform(-0.5, 0.5) / BLOCK, (0.0, 0.5, 1.0), center.age_years)), 2)
     renal, side = _operation(center, operation)
-    longest = min(LONGEST_MONTHS, 12 * years - 1)  # no child is operated on before its birth
+    longest = min(MAX_MONTHS_SINCE_SURGERY, 12 * years - 1)  # no child is operated on before its birth
     shares = np.cumsum([share for share, _ in center.protocols])
     chosen = center.protocols[int(np.searchsorted(shares[:-1], protocol * shares[-1], side="right"))][1]
     child = Child(
         years,
         "F" if sex < 0.5 else "M",
         side if renal else "",
-        seed=int(own.integers(2**31)),
+        seed=int(rng.integers(2**31)),
         tumor="renal" if renal else "neuroblastoma",
         side=side,
         months_since_surgery=round(max(0.5, 1 + (longest - 1) * months), 1),
-        clips=int(own.integers(2, 6)) if clips < center.clip_share else 0,
+        clips=int(rng.integers(2, 6)) if clips < center.clip_share else 0,
     )
-    return replace(child, roll_deg=_roll_deg(center, own, lateral < center.lateral_share)), chosen
+    return replace(child, roll_deg=_roll_deg(center, rng, lateral < center.lateral_share)), chosen
 
 
-def _operation(center: Center, card: float) -> tuple[bool, Side]:
-    """Whether the tumor was renal, and its side, from one of `BLOCK` cards: whole numbers of patients in each group."""
-    place, renal = int(card * BLOCK), round(center.renal_share * BLOCK)
+def _balanced(center: Center, seed: int, index: int, trait: int) -> float:
+    """A quantile from 0 to 1: each block of thirty patients gets thirty evenly spread ones in random order."""
+    block, place = divmod(index, BLOCK)
+    order = np.random.default_rng((seed, *center.name.encode(), 31, trait, block)).permutation(BLOCK)
+    return (float(order[place]) + 0.5) / BLOCK
+
+
+def _operation(center: Center, quantile: float) -> tuple[bool, Side]:
+    """Whether the tumor was renal, and its side: whole numbers of patients in each group of a block."""
+    place, renal = int(quantile * BLOCK), round(center.renal_share * BLOCK)
     if place < renal:
         return True, "left" if place < round(renal * center.left_share) else "right"
     return False, "left" if (place - renal) % 2 == 0 else "right"
 
 
 def _roll_deg(center: Center, rng: np.random.Generator, lateral: bool) -> float:
-    """How a patient is turned on the table: on a side, or nearly supine."""
+    """How a patient is rolled on the couch: on a side, or nearly supine."""
     if lateral:
         return round(float(rng.choice((-1, 1)) * rng.uniform(60.0, 120.0)), 1)
     return round(float(rng.normal(0.0, 1.0)) * center.roll_sd_deg, 1) + 0.0  # no -0.0
 
 
-def second_visit(center: Center, seed: int, index: int) -> Child | None:
+def follow_up(center: Center, seed: int, index: int) -> Child | None:
     """The same patient 3 to 12 months later, or None for the most, who are scanned once."""
-    if _dealt(center, seed, index, 5) >= center.repeat_share:
+    if _balanced(center, seed, index, 5) >= center.repeat_share:
         return None
     child, _ = sample_patient(center, seed, index)
     rng = np.random.default_rng((seed, *center.name.encode(), index, 1))
@@ -132,13 +139,6 @@ def second_visit(center: Center, seed: int, index: int) -> Child | None:
         roll_deg=supine if child.posture == "supine" else child.roll_deg,
         visit=1,
     )
-
-
-def _dealt(center: Center, seed: int, index: int, deck: int) -> float:
-    """A number from 0 to 1; each block of thirty patients gets thirty evenly spread numbers in random order."""
-    block, place = divmod(index, BLOCK)
-    order = np.random.default_rng((seed, *center.name.encode(), 31, deck, block)).permutation(BLOCK)
-    return (float(order[place]) + 0.5) / BLOCK
 
 
 @dataclass(frozen=True)
@@ -157,53 +157,49 @@ def planned_scans(
 ) -> list[PlannedScan]:
     """All scans of a data set in the order of their names; the numbers count patients, not scans.
 
-    Second scans are in the training and test splits; they are named like `polder-007b`. The `extra_patients`
+    Follow-up scans are in the training and test splits; they are named like `polder-007b`. The `extra_patients`
     have numbers of their own, so that the others stay who they are. Raises `PedsegInputError` where the others
     would reach these numbers.
     """
-    if (patients := train + validation + test) > MORE_FROM:  # those beyond may have been trained on, elsewhere
-        raise input_error("E-TOO-MANY", center.name, f"it has {MORE_FROM} patients, not {patients}.", "Ask for fewer.")
+    if (patients := train + validation + test) > FIRST_EXTRA:  # those beyond may have been trained on, elsewhere
+        problem = f"it has {FIRST_EXTRA} patients, not {patients}."
+        raise input_error("E-TOO-MANY", center.name, problem, "Ask for fewer.")
     planned = []
     splits = enumerate(["train"] * train + ["validation"] * validation + ["test"] * test)
-    for index, split in [*splits, *((MORE_FROM + extra, "train") for extra in range(extra_patients))]:
+    for index, split in [*splits, *((FIRST_EXTRA + extra, "train") for extra in range(extra_patients))]:
         name, patient = f"{center.name.lower()}-{index + 1:03d}", f"{center.name[0]}{index + 1:03d}"
         child, protocol = sample_patient(center, seed, index)
         planned.append(PlannedScan(name, patient, split, child, protocol))
-        later = None if split == "validation" else second_visit(center, seed, index)
+        later = None if split == "validation" else follow_up(center, seed, index)
         if later is not None:
             planned.append(PlannedScan(f"{name}b", patient, split, later, protocol))
     return planned
 
 
-def make_dataset(
-    center: Center, folder: Path, *, train: int = 20, validation: int = 4, test: int = 20, extra_patients: int = 0,
-    seed: int = 0,
-) -> Iterator[str]:  # fmt: skip
+def make_dataset(center: Center, folder: Path, *, seed: int = 0, **patients: int) -> Iterator[str]:
     """Write a center's scans as a data set; yields each case's name when it is finished.
 
-    The numbers count patients; about one in seven has a second scan (`planned_scans` tells all names before). Cases
-    that a former call with the same center and seed has finished are kept; those of another seed are written anew.
+    `patients` are those of `planned_scans` (train, validation, test, extra_patients). Cases that a former call with
+    the same center and seed has finished are kept; those of another seed are written anew.
     Raises `PedsegInputError` if the folder holds cases of other names.
     """
     folder = Path(folder)
     source = f"pedseg phantom, seed {seed}, {hashlib.sha256(repr(center).encode()).hexdigest()[:12]}"
-    planned = planned_scans(
-        center, train=train, validation=validation, test=test, extra_patients=extra_patients, seed=seed
-    )
+    planned = planned_scans(center, seed=seed, **patients)
     rows = written_cases(folder)
-    strangers = sorted(set(rows) - {scan.name for scan in planned})
-    if strangers:
-        text = f"it holds cases of another data set: {', '.join(strangers[:4])}."
-        raise input_error("E-OTHER-CASES", folder, text, "Delete the folder or name another.")
+    unexpected = sorted(set(rows) - {scan.name for scan in planned})
+    if unexpected:
+        problem = f"it holds cases of another data set: {', '.join(unexpected[:4])}."
+        raise input_error("E-OTHER-CASES", folder, problem, "Delete the folder or name another.")
     for scan in planned:
         if scan.name not in rows or (rows[scan.name]["source"], rows[scan.name]["split"]) != (source, scan.split):
-            write_planned_scan(center, folder, scan, source)
+            _write_scan(center, folder, scan, source)
         yield scan.name
     write_index(folder, center=center.name)
 
 
 def simulate_scan(center: Center, scan: PlannedScan) -> tuple[Scan, Scan]:
-    """Grow, contour and scan one patient: image (int16; HU if it is a CT) and labels (uint8 organ ids)."""
+    """Build, contour and scan the phantom of one patient: image (int16; HU if it is a CT) and labels (uint8 ids)."""
     spacing = (center.build_mm[0], center.build_mm[1], min(center.build_mm[2], scan.protocol.slice_mm))
     phantom = contour(make_phantom(scan.child, spacing), center.contouring_protocol)
     seed = scan.child.seed + scan.child.visit
@@ -212,8 +208,8 @@ def simulate_scan(center: Center, scan: PlannedScan) -> tuple[Scan, Scan]:
     return scan_ct(phantom, scan.protocol, seed)
 
 
-def write_planned_scan(center: Center, folder: Path, scan: PlannedScan, source: str) -> None:
-    """Keep one appointment and write its case."""
+def _write_scan(center: Center, folder: Path, scan: PlannedScan, source: str) -> None:
+    """Simulate one scan and write its case."""
     child, protocol = scan.child, scan.protocol
     image, labels = simulate_scan(center, scan)
     write_case(
@@ -247,35 +243,23 @@ def with_protocol(center: Center, *protocols: Protocol) -> Center:
     return replace(center, protocols=tuple((1.0, protocol) for protocol in protocols))
 
 
-def in_clinic_resolution(center: Center) -> Center:
-    """The same hospital with CT scans of 1 x 1 x 2 mm, as the clinic profile plans them: finer, sharper, noisier."""
-    return _in_voxels(center, 1.0, 2.0, blur=0.5, noise=1.2, grain=0.6, build_mm=(1.0, 1.0, 2.0))
-
-
-def in_coarse_voxels(center: Center) -> Center:
-    """The same hospital with CT scans of 5 x 5 x 6 mm, for the clinic's network where there is no GPU."""
-    return _in_voxels(center, 5.0, 6.0, blur=1.6, noise=0.8, grain=1.6, build_mm=center.build_mm)
-
-
-def _in_voxels(
-    center: Center, pixel_mm: float, slice_mm: float, *, blur: float, noise: float, grain: float, build_mm: Spacing
+def at_resolution(
+    center: Center, pixel_mm: float, slice_mm: float, build_mm: Spacing, *, kernel: float, noise: float, grain: float
 ) -> Center:
-    def other(p: CtProtocol) -> CtProtocol:
-        return replace(
-            p,
-            pixel_mm=pixel_mm,
-            slice_mm=slice_mm,
-            kernel_mm=blur * p.kernel_mm,
-            noise_hu=noise * p.noise_hu,
-            noise_grain_mm=grain * p.noise_grain_mm,
-        )
-
-    protocols = tuple((share, other(p)) for share, p in center.protocols if isinstance(p, CtProtocol))
-    return replace(center, protocols=protocols, build_mm=build_mm)
+    """The same hospital with CT scans in other voxels; kernel, noise and its grain change by these factors."""
+    protocols: list[tuple[float, Protocol]] = []
+    for share, protocol in center.protocols:
+        if isinstance(protocol, CtProtocol):
+            resized = replace(protocol, pixel_mm=pixel_mm, slice_mm=slice_mm, kernel_mm=kernel * protocol.kernel_mm)
+            noise_hu, grain_mm = noise * protocol.noise_hu, grain * protocol.noise_grain_mm
+            protocols.append((share, replace(resized, noise_hu=noise_hu, noise_grain_mm=grain_mm)))
+    return replace(center, protocols=tuple(protocols), build_mm=build_mm)
 
 
 RESOLUTIONS: dict[str, Callable[[Center], Center]] = {
     "lesson": lambda center: center,
-    "clinic": in_clinic_resolution,
-    "coarse": in_coarse_voxels,
+    # as the clinic profile plans them: finer, sharper, noisier
+    "clinic": lambda center: at_resolution(center, 1.0, 2.0, (1.0, 1.0, 2.0), kernel=0.5, noise=1.2, grain=0.6),
+    # for the clinic's network where there is no GPU
+    "coarse": lambda center: at_resolution(center, 5.0, 6.0, center.build_mm, kernel=1.6, noise=0.8, grain=1.6),
 }

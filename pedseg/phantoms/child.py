@@ -1,4 +1,4 @@
-"""Who is scanned: age, sex, posture, and what surgery and time have done.
+"""The patient of a phantom: age, sex, posture, tumor and surgery.
 
 Two tumors bring children to this scan. After a renal tumor one kidney is gone and the other grows in its place; after
 a neuroblastoma both kidneys stay, but the adrenal of that side is mostly gone and a scar lies beside the aorta.
@@ -13,16 +13,16 @@ from pedseg.datasets.cases import POSTURES
 
 Side = Literal["", "left", "right"]
 Tumor = Literal["", "renal", "neuroblastoma"]
-MOST_CLIPS = 12
+MAX_CLIPS = 12
 
 
 @dataclass(frozen=True)
 class Child:
-    """One child at one scan: age, sex, removed kidney, how it lies (0 supine, -90 on its right side), and surgery.
+    """One child at one scan: age, sex, removed kidney, roll (0 supine, -90 on its right side), and surgery.
 
-    After a renal tumor `removed_kidney` tells the side. After a neuroblastoma both kidneys are there, and `side` tells
-    where the tumor was. `clips` are those of metal that the surgeon left. `visit` counts the scans of one child from 0:
-    another visit has the same anatomy and another filling of stomach, bowel and bladder.
+    After a renal tumor `removed_kidney` is the side. After a neuroblastoma both kidneys are there, and `side` is
+    where the tumor was. `clips` counts the surgeon's clips of metal, `visit` the scans of one child from 0:
+    a follow-up has the same anatomy and another filling of stomach, bowel and bladder.
     """
 
     age_years: float
@@ -50,9 +50,9 @@ class Child:
             return supine
         return prone if abs(roll) >= 135 else (right if roll < 0 else left)
 
-    def refuse_impossible(self) -> None:
+    def validate(self) -> None:
         """Raise `ValueError` for what no child can be."""
-        possible = (
+        valid = (
             0 <= self.age_years <= 18
             and self.sex in ("F", "M")
             and self.removed_kidney in ("", "left", "right")
@@ -62,9 +62,9 @@ class Child:
             and (self.tumor != "neuroblastoma" or (self.side != "" and self.removed_kidney == ""))
             and (self.side in ("", self.removed_kidney) or self.tumor == "neuroblastoma")
             and self.months_since_surgery >= 0
-            and 0 <= self.clips <= MOST_CLIPS
+            and 0 <= self.clips <= MAX_CLIPS
             and (self.clips == 0 or self.operated_side != 0)
             and self.visit >= 0
         )
-        if not possible:
+        if not valid:
             raise ValueError(f"no such child: {self}")

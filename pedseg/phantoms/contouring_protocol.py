@@ -1,7 +1,7 @@
-"""How a hospital draws: rules that change contours and never the scan, each of which can be switched alone.
+"""Contouring protocols: rules of a hospital that change contours and never the scan, each switched alone.
 
-Two hospitals may see the same heart and end its contour at different heights. A network learns such habits as it
-learns organs; at the other hospital they count as errors.
+Two hospitals may see the same heart and end its contour at different heights (label shift). A network learns such
+rules as it learns organs; at the other hospital they count as errors.
 """
 
 from __future__ import annotations
@@ -33,39 +33,39 @@ class ContouringProtocol:
     field_margin_mm: float = 0.0
 
 
-DRAWN_WHOLE = ContouringProtocol()
+WHOLE_ORGANS = ContouringProtocol()
 
 
-def contour(phantom: Phantom, contouring_protocol: ContouringProtocol) -> Phantom:
-    """The child with its contours as a hospital draws them; what is no longer drawn becomes background."""
-    if contouring_protocol == DRAWN_WHOLE:
+def contour(phantom: Phantom, protocol: ContouringProtocol) -> Phantom:
+    """The phantom with its labels as a hospital contours them; what is no longer contoured becomes background."""
+    if protocol == WHOLE_ORGANS:
         return phantom
     labels = phantom.labels.copy()
     height_mm = phantom.affine[2, 3] + phantom.spacing_mm[2] * np.arange(labels.shape[2])
-    if contouring_protocol.heart_top_mm is not None:
-        _heart(labels, phantom.tissues, height_mm, contouring_protocol.heart_top_mm)
-    if contouring_protocol.bowel_bottom == "inlet":
-        _bowel(labels, height_mm)
-    if contouring_protocol.canal == "cord":
+    if protocol.heart_top_mm is not None:
+        _end_heart(labels, phantom.tissues, height_mm, protocol.heart_top_mm)
+    if protocol.bowel_bottom == "inlet":
+        _end_bowel(labels, height_mm)
+    if protocol.canal == "cord":
         labels[(labels == organ("SpinalCanal").id) & (phantom.tissues != Tissue.CORD)] = 0
     ends = (height_mm - height_mm[0], height_mm[-1] - height_mm)
-    labels[:, :, np.minimum(*ends) < contouring_protocol.field_margin_mm] = 0
+    labels[:, :, np.minimum(*ends) < protocol.field_margin_mm] = 0
     return replace(phantom, labels=labels)
 
 
-def _heart(labels: NDArray, tissues: NDArray, height_mm: NDArray, above_mm: float) -> None:
+def _end_heart(labels: NDArray, tissues: NDArray, height_mm: NDArray, above_mm: float) -> None:
     """End the heart at one height: muscle above it goes, unlabeled great vessels below it come in."""
     heart = organ("Heart").id
-    drawn = np.flatnonzero((labels == heart).any(axis=(0, 1)))
-    if not drawn.size:
+    slices = np.flatnonzero((labels == heart).any(axis=(0, 1)))
+    if not slices.size:
         return
-    beneath = height_mm <= height_mm[drawn[-1]] + above_mm
+    beneath = height_mm <= height_mm[slices[-1]] + above_mm
     vessels = (tissues == Tissue.HEART_BLOOD) & (labels == 0)
-    labels[vessels & beneath & (height_mm >= height_mm[drawn[0]])] = heart
+    labels[vessels & beneath & (height_mm >= height_mm[slices[0]])] = heart
     labels[(labels == heart) & ~beneath] = 0
 
 
-def _bowel(labels: NDArray, height_mm: NDArray) -> None:
+def _end_bowel(labels: NDArray, height_mm: NDArray) -> None:
     """End the bowel where the lowest vertebra ends, at the inlet of the pelvis."""
     spine = np.flatnonzero((labels == organ("VBs").id).any(axis=(0, 1)))
     if spine.size:

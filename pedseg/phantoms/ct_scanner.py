@@ -1,8 +1,8 @@
-"""A CT scanner: from a synthetic child to an image in Hounsfield units, by a center's protocol.
+"""CT simulation: from a phantom to an image in Hounsfield units, by a center's protocol.
 
-Gray values of organs without contrast and in the portal venous phase are measured ones (spectral CT of 35
-children; AJR 2008;191:1589); the arterial phase is a plausible guess. The child is built finer than the slices,
-then averaged, so that thick slices mix tissues at their edges (partial volume) as a scanner does.
+Contrast phase, reconstruction kernel (point spread function and noise texture), partial volume of thick slices, metal
+streaks, couch and field of view. Gray values of organs without contrast and in the portal venous phase are measured
+ones (spectral CT of 35 children; AJR 2008;191:1589); the arterial phase is a plausible guess.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pedseg.datasets.cases import PHASES
 from pedseg.phantoms import artifacts
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.phantom import Phantom
-from pedseg.phantoms.voxelization import average, nearest, painted, scan_grid
+from pedseg.phantoms.voxelization import FWHM_PER_SD, ScanGrid, textured
 from pedseg.scan import Scan
 
 Phase = Literal["none", "arterial", "portal venous"]
 
-# Tissue: HU without contrast, in the arterial phase, in the portal venous phase, grain of the texture in HU.
-GRAY: dict[Tissue, tuple[float, float, float, float]] = {
+# Tissue: HU without contrast, in the arterial phase, in the portal venous phase; standard deviation of its texture.
+TISSUE_HU: dict[Tissue, tuple[float, float, float, float]] = {
     Tissue.AIR: (-1000, -1000, -1000, 0),
     Tissue.FAT: (-100, -100, -98, 6),
     Tissue.MUSCLE: (60, 62, 68, 6),
@@ -56,24 +56,24 @@ GRAY: dict[Tissue, tuple[float, float, float, float]] = {
     Tissue.SCAR: (28, 32, 42, 8),
     Tissue.CLIP: (7000, 7000, 7000, 0),
 }
-SURGICAL = (Tissue.SCAR, Tissue.CLIP)  # drawn by no child without surgery: no chance is spent on their gray
+SURGICAL = (Tissue.SCAR, Tissue.CLIP)  # in no child without surgery: no random number is drawn for their gray
 
 
 @dataclass(frozen=True)
 class CtProtocol:
-    """How a center scans: contrast phase, voxel size, sharpness, noise, table."""
+    """How a center acquires and reconstructs CT: contrast phase, voxels, kernel, noise, couch, field of view."""
 
     name: str
     phase: Phase = "portal venous"
     pixel_mm: float = 3.0
     slice_mm: float = 4.0
-    kernel_mm: float = 3.0  # full width at half maximum of the blur in the slice: soft kernels are wide
+    kernel_mm: float = 3.0  # full width at half maximum of the point spread function: soft kernels are wide
     noise_hu: float = 12.0
-    noise_grain_mm: float = 3.0  # size of the noise grain: sharp kernels give fine grain
+    noise_grain_mm: float = 3.0  # full width at half maximum of the noise texture: sharp kernels give fine grain
     kvp: int = 120
     couch: Literal["", "flat", "curved"] = "curved"
     oral_contrast: bool = False
-    cushion: bool = False  # a vacuum cushion between the child and the table, raised at its sides
+    cushion: bool = False  # a vacuum cushion between the child and the couch, raised at its sides
     field_mm: float | None = None  # diameter of the round field that is reconstructed; None shows all
     padding_hu: int = -1024  # what stands outside of that field
 
@@ -81,57 +81,51 @@ class CtProtocol:
 def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int) -> tuple[Scan, Scan]:
     """Scan a child: image (int16 HU) and labels (uint8 organ ids) on the protocol's grid, same affine."""
     rng = np.random.default_rng((seed, 23))
-    affine, shape = scan_grid(phantom, protocol.pixel_mm, protocol.slice_mm)
-    image = painted(phantom.tissues, gray_values(protocol, rng), _grain(), rng)
-    sigma = protocol.kernel_mm / 2.355 / np.asarray(phantom.spacing_mm[:2])
-    image = ndimage.gaussian_filter(image, (*sigma, 0.0), mode="nearest", truncate=2.5)
-    for axis in range(3):
-        image = average(image, axis, phantom, affine, shape[axis])
-    labels = nearest(phantom.labels, phantom, affine, shape)
+    grid = ScanGrid.of_protocol(phantom, protocol.pixel_mm, protocol.slice_mm)
+    image = grid.measure(textured(phantom.tissues, tissue_hu(protocol, rng), _texture_sd(), rng), protocol.kernel_mm)
+    labels = grid.nearest(phantom.labels)
     image += _noise(image.shape, protocol, rng)
-    artifacts.add_streaks(image, affine, phantom, seed)
+    artifacts.add_metal_streaks(image, grid, seed)
     if protocol.couch:
-        artifacts.add_couch(image, phantom, affine, protocol.couch)
+        artifacts.add_couch(image, grid, protocol.couch)
     if protocol.cushion:
-        artifacts.add_cushion(image, nearest(phantom.tissues, phantom, affine, shape) == Tissue.AIR, affine)
+        artifacts.add_cushion(image, grid)
     image = np.clip(np.round(image), -1024, 3071).astype(np.int16)
     if protocol.field_mm is not None:
-        outside = artifacts.outside_field(image.shape, protocol.pixel_mm, protocol.field_mm)
+        outside = artifacts.outside_field_of_view(image.shape, protocol.pixel_mm, protocol.field_mm)
         image[outside], labels[outside] = protocol.padding_hu, 0
-    return Scan(image, affine), Scan(labels, affine)
+    return Scan(image, grid.affine), Scan(labels, grid.affine)
 
 
-def gray_values(protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Mean HU of every tissue in this patient: the phase, how well the contrast medium came, kVp, chance."""
+def tissue_hu(protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Mean HU of every tissue in one patient: contrast enhancement by phase and kVp, and variation between patients."""
     column = PHASES.index(protocol.phase)
-    strength = rng.normal(1.0, 0.12) * (120.0 / protocol.kvp) ** 0.9
+    enhancement = rng.normal(1.0, 0.12) * (120.0 / protocol.kvp) ** 0.9
     values = np.zeros(max(Tissue) + 1, np.float32)
-    for tissue, row in GRAY.items():
-        own = (
-            0.0
-            if tissue in (Tissue.AIR, Tissue.GAS, *SURGICAL)
-            else rng.normal(0.0, 4.0 if abs(row[0]) < 150 else 0.03 * abs(row[0]))
-        )
-        values[tissue] = row[0] + own + strength * (row[column] - row[0])
+    for tissue, row in TISSUE_HU.items():
+        native, offset = row[0], 0.0
+        if tissue not in (Tissue.AIR, Tissue.GAS, *SURGICAL):
+            offset = rng.normal(0.0, 4.0 if abs(native) < 150 else 0.03 * abs(native))
+        values[tissue] = native + offset + enhancement * (row[column] - native)
     values[Tissue.CSF] = values[Tissue.CORD]
     if protocol.oral_contrast:
         values[Tissue.BOWEL_FLUID] = rng.uniform(150, 350)
     return values
 
 
-def _grain() -> NDArray[np.float32]:
-    """How rough each tissue is, in HU."""
-    grain = np.zeros(max(Tissue) + 1, np.float32)
-    for tissue, row in GRAY.items():
-        grain[tissue] = row[3]
-    grain[Tissue.CSF] = grain[Tissue.CORD]
-    return grain
+def _texture_sd() -> NDArray[np.float32]:
+    """Standard deviation of each tissue's texture, in HU."""
+    sd = np.zeros(max(Tissue) + 1, np.float32)
+    for tissue, row in TISSUE_HU.items():
+        sd[tissue] = row[3]
+    sd[Tissue.CSF] = sd[Tissue.CORD]
+    return sd
 
 
 def _noise(shape: tuple[int, ...], protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Noise whose grain the kernel sets; its standard deviation is `noise_hu`."""
+    """Correlated noise, whose texture the kernel sets; its standard deviation is `noise_hu`."""
     noise = rng.standard_normal(shape, dtype=np.float32)
-    sigma = protocol.noise_grain_mm / 2.355 / protocol.pixel_mm
+    sigma = protocol.noise_grain_mm / FWHM_PER_SD / protocol.pixel_mm
     if sigma > 0.1:
         noise = ndimage.gaussian_filter(noise, (sigma, sigma, 0.0), truncate=2.5)
     return noise * (protocol.noise_hu / noise.std())

@@ -1,8 +1,8 @@
-"""Where organs run in the standard 5-year-old: the tables that the drawing rooms share.
+"""Anatomical landmarks of the standard 5-year-old: centerlines of tubular organs, and how surgery moves them.
 
 Rows are (x right, y anterior, z superior, radius) in mm, origin in the middle of the body at the second lumbar
 vertebra (`canvas`). Paired organs are given for the right side; `mirrored` makes the left one. What an operation
-moves stands in `SHIFTS`: for each path and side of the removed kidney, row number -> (x, y, z) at full retreat.
+moves stands in `SHIFTS`: for each path and side of the removed kidney, row number -> (x, y, z) at most.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GREAT_VESSELS: tuple[Path, ...] = (
     ((-10, 24, 124, 8), (-12, 20, 165, 8)),
     ((22, 4, 118, 5.5), (24, 4, 165, 5)),
 )
-GULLET: Path = ((-2, -12, 165, 5.0), (-4, -9, 130, 5.0), (-8, -6, 100, 5.0), (-14, 0, 82, 5.2), (-24, 4, 68, 5.4))
+ESOPHAGUS: Path = ((-2, -12, 165, 5.0), (-4, -9, 130, 5.0), (-8, -6, 100, 5.0), (-14, 0, 82, 5.2), (-24, 4, 68, 5.4))
 # Ends of the lung's vessels, which start at the hilum.
 LUNG_TIPS = (
     (70, -44, 88),

@@ -1,12 +1,12 @@
-"""An MR scanner: from a synthetic child to an image whose gray values are no Hounsfield units.
+"""MR simulation: from a phantom to a T1- or T2-weighted image, whose gray values are no Hounsfield units.
 
-What a tissue looks like follows from how fast its magnetization comes back (T1) and fades (T2), how much of it there is
+The signal of a tissue follows from how fast its magnetization comes back (T1) and fades (T2), how much of it there is
 (proton density), and what the scanner does (repetition time, echo time, flip angle): the signal equation of a spoiled
 gradient echo, of which the spin echo is the case of 90 degrees. T1 of liver, pancreas and spleen of children: Gilligan
 2019; of other organs, and T2: adults, de Bazelaire 2004 (3 T, and for most organs 1.5 T); blood after Stanisz 2005;
 bowel, bile, bone, lung and scar are plausible guesses. The gray scale of an MR scan is arbitrary: each has a gain, a
 slow brightness drift across the picture (the bias field of the coils) and Rician noise, because only the length of a
-noisy vector is shown. No table is seen.
+noisy vector is shown. No couch is seen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scipy import ndimage
 
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.phantom import Phantom
-from pedseg.phantoms.voxelization import average, nearest, painted, scan_grid
+from pedseg.phantoms.voxelization import ScanGrid, textured
 from pedseg.scan import Scan
 
 # Tissue: T1 at 1.5 T, T1 at 3 T, T2 at 1.5 T, T2 at 3 T in ms; proton density (water = 1). Lung and bone cortex fade
@@ -59,15 +59,15 @@ RELAXATION: dict[Tissue, tuple[float, float, float, float, float]] = {
     Tissue.CLIP: (1000, 1000, 1, 1, 0.0),  # metal: no signal, around it neither
 }
 FLOWING = (Tissue.ARTERY, Tissue.VEIN, Tissue.PORTAL, Tissue.HEART_BLOOD, Tissue.LUNG_VESSEL)
-FLOW_VOID = 0.2  # blood that a spin echo has excited is gone before the echo: what is left of its signal
+FLOW_VOID = 0.2  # what is left of the signal of blood, which has left the slice before a spin echo
 VARIATION = 0.06  # of T1 and T2 between patients, each tissue for itself
-GRAIN = 0.05  # texture of a tissue, as a share of its signal
-SPREAD = 4.0  # largest gain over smallest
+TEXTURE = 0.05  # its standard deviation, as a share of the tissue's signal
+GAIN_RANGE = 4.0  # largest gain over smallest
 
 
 @dataclass(frozen=True)
 class MrProtocol:
-    """How a center scans: weighting, field strength, times, flip angle, voxel size, bias and noise.
+    """MR pulse sequence of a center: weighting, field strength, TR, TE, flip angle, voxel size, bias field and noise.
 
     `bias` is the standard deviation of the logarithm of the brightness across the body; `snr` the mean signal in the
     body over the standard deviation of the noise.
@@ -125,34 +125,30 @@ def tissue_signals(protocol: MrProtocol, rng: np.random.Generator | None = None)
 def scan_mr(phantom: Phantom, protocol: MrProtocol, seed: int) -> tuple[Scan, Scan]:
     """Scan a child: image (int16, arbitrary units from 0) and labels (uint8 organ ids) on the protocol's grid."""
     rng = np.random.default_rng((seed, 41))
-    affine, shape = scan_grid(phantom, protocol.pixel_mm, protocol.slice_mm)
+    grid = ScanGrid.of_protocol(phantom, protocol.pixel_mm, protocol.slice_mm)
     values = tissue_signals(protocol, rng)
-    image = painted(phantom.tissues, values, GRAIN * values, rng)
-    _darken_around_clips(image, phantom, protocol)
-    sigma = protocol.blur_mm / 2.355 / np.asarray(phantom.spacing_mm[:2])
-    image = ndimage.gaussian_filter(image, (*sigma, 0.0), mode="nearest", truncate=2.5)
-    for axis in range(3):
-        image = average(image, axis, phantom, affine, shape[axis])
-    image = np.maximum(image, 0)
-    inside = nearest(phantom.tissues, phantom, affine, shape) != Tissue.AIR
+    image = textured(phantom.tissues, values, TEXTURE * values, rng)
+    _add_susceptibility_voids(image, phantom, protocol)
+    image = np.maximum(grid.measure(image, protocol.blur_mm), 0)
+    inside = grid.nearest(phantom.tissues) != Tissue.AIR
     mean = float(image[inside].mean())
-    image *= np.exp(protocol.bias * _drift(image.shape, rng))
+    image *= np.exp(protocol.bias * _bias_field(image.shape, rng))
     noise = rng.standard_normal((2, *image.shape), dtype=np.float32) * np.float32(mean / protocol.snr)
     image = np.hypot(image + noise[0], noise[1])
-    gain = 200.0 * SPREAD ** rng.uniform() / mean
-    labels = nearest(phantom.labels, phantom, affine, shape)
-    return Scan(np.clip(np.round(gain * image), 0, 32767).astype(np.int16), affine), Scan(labels, affine)
+    gain = 200.0 * GAIN_RANGE ** rng.uniform() / mean
+    image = np.clip(np.round(gain * image), 0, 32767).astype(np.int16)
+    return Scan(image, grid.affine), Scan(grid.nearest(phantom.labels), grid.affine)
 
 
-def _darken_around_clips(image: NDArray, phantom: Phantom, protocol: MrProtocol) -> None:
-    """Metal bends the field: a hole around every clip, larger in a gradient echo and in a stronger field."""
+def _add_susceptibility_voids(image: NDArray, phantom: Phantom, protocol: MrProtocol) -> None:
+    """Signal voids around metal clips (susceptibility), larger in a gradient echo and in a stronger field."""
     metal = phantom.tissues == Tissue.CLIP
     if metal.any():
         reach_mm = (4.0 if protocol.spin_echo else 8.0) * protocol.tesla / 3.0
         image[ndimage.distance_transform_edt(~metal, sampling=phantom.spacing_mm) <= reach_mm] = 0
 
 
-def _drift(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
+def _bias_field(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     """A smooth random field of standard deviation 1: half a wave and a whole one along each axis."""
     axes = [np.linspace(0, np.pi, n, dtype=np.float32) for n in shape]
     waves = [np.stack([np.cos(k * axis) for k in range(3)]) for axis in axes]  # (3, n)

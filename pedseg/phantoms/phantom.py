@@ -1,7 +1,7 @@
-"""A synthetic child: from age, sex, posture and operation to a map of organs and a map of tissues.
+"""Digital phantom of a child: from age, sex, posture and surgery to a label map of organs and a map of tissues.
 
-The child is grown, not copied: tables of organ volume and trunk size by age (`anatomy`), a standard child whose
-coordinates are stretched and bent at random (`canvas`), walls and bones (`body`), and organs drawn here one after the
+It follows from tables of organ volume and trunk size by age (`anatomy`), a standard child whose coordinates are
+deformed at random (`canvas`), walls and bones (`body`, `skeleton`), and organs that are placed one after the
 other so that they press against each other. Phantoms show patterns; they say nothing about clinical validity.
 """
 
@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.phantoms import bowel, surgery, thorax, viscera
-from pedseg.phantoms.anatomy import Tissue, measure
-from pedseg.phantoms.body import Body, Setting, outline_mm, settle
-from pedseg.phantoms.canvas import Canvas, turned
+from pedseg.phantoms.anatomy import sample_size
+from pedseg.phantoms.body import Body, PhantomBuilder, extent_mm
+from pedseg.phantoms.canvas import Canvas, rotation_matrix
 from pedseg.phantoms.child import Child
 from pedseg.phantoms.skeleton import skeleton
 
-__all__ = ["Child", "Phantom", "Tissue", "make_phantom"]
+__all__ = ["Child", "Phantom", "make_phantom"]
 
 MARGIN_MM = np.array([[12.0, 26.0, 0.0], [12.0, 12.0, 0.0]])  # air around the skin; below it there is room for a couch
 
@@ -40,48 +40,49 @@ class Phantom:
 
 
 def make_phantom(child: Child, spacing_mm: tuple[float, float, float] = (3.0, 3.0, 4.0)) -> Phantom:
-    """Grow one child; the same `Child` gives the same anatomy in every posture and at every spacing.
+    """Build the phantom of one child; the same `Child` has the same anatomy in every posture and at every spacing.
 
     Raises `ValueError` for ages outside 0 to 18 years, unknown words, and surgery that contradicts itself.
     """
-    child.refuse_impossible()
+    child.validate()
     rng = np.random.default_rng((child.seed, 19))
-    size = measure(child.age_years, child.sex, rng)
-    extent = outline_mm(size.scale, turned((0.0, 0.0, child.roll_deg))) + MARGIN_MM * [[-1.0], [1.0]]
+    size = sample_size(child.age_years, child.sex, rng)
+    extent = extent_mm(size.scale, rotation_matrix((0.0, 0.0, child.roll_deg))) + MARGIN_MM * [[-1.0], [1.0]]
     canvas = Canvas(size.scale, child.roll_deg, extent, spacing_mm, rng)
     body = Body(canvas, size.fat_mm)
     skeleton(body)
-    place_organs(settle(canvas, body, size, surgery.aftermath(child), rng))
+    place_organs(PhantomBuilder.sample(canvas, body, size, surgery.sample_effects(child), rng))
     return Phantom(canvas.labels, canvas.tissues, canvas.affine, child)
 
 
-def place_organs(setting: Setting) -> None:
-    """Draw every organ; what is drawn first keeps its place, and what comes later makes way."""
-    viscera.great_vessels(setting)
-    thorax.chest(setting)
-    viscera.muscles(setting)
-    viscera.kidneys(setting)
-    viscera.portal_system(setting)
-    viscera.gallbladder_and_pancreas(setting)
-    surgery.draw_scar(setting.canvas, setting.after)
-    viscera.spleen(setting)
-    viscera.liver(setting)
-    setting = refilled(setting)
-    viscera.bladder(setting)
-    bowel.stomach_and_duodenum(setting)
-    bowel.colon(setting)
-    bowel.small_bowel(setting)
-    bowel.one_piece(setting, bowel.BOWEL)
-    surgery.draw_clips(setting.canvas, setting.after)
+def place_organs(builder: PhantomBuilder) -> None:
+    """Place every organ; what comes first keeps its place, and what comes later makes way."""
+    viscera.great_vessels(builder)
+    thorax.chest(builder)
+    viscera.muscles(builder)
+    viscera.kidneys(builder)
+    viscera.portal_system(builder)
+    viscera.gallbladder_and_pancreas(builder)
+    surgery.add_scar(builder.canvas, builder.surgery)
+    viscera.spleen(builder)
+    viscera.liver(builder)
+    builder = with_new_filling(builder)
+    viscera.bladder(builder)
+    bowel.stomach_and_duodenum(builder)
+    bowel.colon(builder)
+    bowel.small_bowel(builder)
+    bowel.keep_largest_component(builder)
+    surgery.add_clips(builder.canvas, builder.surgery)
 
 
-def refilled(setting: Setting) -> Setting:
-    """At a later visit: stomach, bowel and bladder are filled anew, everything else is as it was."""
-    child = setting.after.child
+def with_new_filling(builder: PhantomBuilder) -> PhantomBuilder:
+    """At a follow-up scan: stomach, bowel and bladder are filled anew, everything else is as it was."""
+    child = builder.surgery.child
     if not child.visit:
-        return setting
+        return builder
     rng = np.random.default_rng((child.seed, 19, child.visit))
-    factors = np.exp(rng.normal(0.0, (0.2, 0.3)))
-    volume_ml = setting.size.volume_ml
-    filled = {organ: volume_ml[organ] * float(f) for organ, f in zip(("Stomach", "Bladder"), factors, strict=True)}
-    return replace(setting, rng=rng, size=replace(setting.size, volume_ml=volume_ml | filled))
+    stomach, bladder = np.exp(rng.normal(0.0, (0.2, 0.3)))
+    volume_ml = dict(builder.size.volume_ml)
+    volume_ml["Stomach"] *= float(stomach)
+    volume_ml["Bladder"] *= float(bladder)
+    return replace(builder, rng=rng, size=replace(builder.size, volume_ml=volume_ml))

@@ -1,4 +1,4 @@
-"""The bones of a synthetic child: ribs and breastbone, pelvis and hips, spine with its canal.
+"""The bones of a phantom: ribs and breastbone, pelvis and hips, spine with its canal.
 
 All millimeters are those of the standard 5-year-old (`canvas`).
 """
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import Body, ids
+from pedseg.phantoms.body import Body, organ_id
 from pedseg.phantoms.canvas import Box, Canvas
 from pedseg.phantoms.landmarks import HIP_BARS, mirrored
 
@@ -25,7 +25,7 @@ def sagittal_curve(z: NDArray) -> NDArray:
 
 
 def skeleton(body: Body) -> None:
-    """Draw all bones; the vertebral bodies and the spinal canal are labels."""
+    """Place all bones; the vertebral bodies and the spinal canal are labels."""
     _ribs(body)
     _pelvis(body.canvas)
     _hips(body.canvas)
@@ -92,11 +92,11 @@ def _spine(c: Canvas) -> None:
     edge = ((x / 16.6) ** 2 + (y / 12.2) ** 2 > 1) | (np.abs(offset) > 6.8)
     bone = vertebra & (np.abs(offset) < 7.9)
     c.paint(box, vertebra, Tissue.CARTILAGE)
-    c.paint(box, bone, Tissue.SPONGIOSA, ids("VBs"))
-    c.paint(box, bone & edge, Tissue.CORTEX, ids("VBs"))
+    c.paint(box, bone, Tissue.SPONGIOSA, organ_id("VBs"))
+    c.paint(box, bone & edge, Tissue.CORTEX, organ_id("VBs"))
     canal = (ring < 1.0) & (z > -112)
-    c.paint(box, canal, Tissue.CSF, ids("SpinalCanal"))
-    c.paint(box, (ring < 0.55) & (z > CONUS_Z), Tissue.CORD, ids("SpinalCanal"))
+    c.paint(box, canal, Tissue.CSF, organ_id("SpinalCanal"))
+    c.paint(box, (ring < 0.55) & (z > CONUS_Z), Tissue.CORD, organ_id("SpinalCanal"))
 
 
 def _arch(x: NDArray, y: NDArray, z: NDArray, offset: NDArray, ring: NDArray) -> NDArray:

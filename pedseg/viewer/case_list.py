@@ -14,11 +14,15 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from pedseg.datasets.reading import DataSet, load_image, load_labels
-from pedseg.evaluation.domain_shift import SHIFT_FACTORS, changed, tested
+from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.evaluation.domain_shift import SHIFT_FACTORS, planned_test_scans, shifted_center
+from pedseg.evaluation.statistics import KIDNEYS
+from pedseg.evaluation.trained_models import LazyPredictions, weight_files
+from pedseg.organs import organ
 from pedseg.phantoms.centers import CENTERS, Center, PlannedScan, simulate_scan
 from pedseg.scan import Scan, to_ras
-from pedseg.workbook import evaluation_helpers
+from pedseg.workbook.slice_viewer import CaseImages
 
 ON_THE_SIDE = next(factor for factor in SHIFT_FACTORS if factor.name == "on the side; as they lie")
 SAMPLE, STUDY, SIDE = "sample", "study", "on the side"
@@ -54,7 +58,7 @@ def list_cases(datasets: list[DataSet], study: Path) -> dict[CaseKey, ListedCase
     if _is_virtual(study):
         for name, center in CENTERS.items():
             cases += _simulated(center, STUDY)
-            cases += _simulated(changed(name, ON_THE_SIDE), SIDE)
+            cases += _simulated(shifted_center(name, ON_THE_SIDE), SIDE)
     return {case.key: case for case in cases}
 
 
@@ -64,24 +68,42 @@ def _is_virtual(study: Path) -> bool:
     if not file.is_file():
         return False
     rows = pd.read_csv(file, usecols=["tested_on", "case"], dtype=str)
-    virtual = {(name, scan.name) for name, center in CENTERS.items() for scan in tested(center)}
+    virtual = {(name, scan.name) for name, center in CENTERS.items() for scan in planned_test_scans(center)}
     return not rows.empty and {*zip(rows["tested_on"], rows["case"], strict=True)} <= virtual
 
 
 def _samples(datasets: list[DataSet]) -> Iterator[ListedCase]:
     for dataset in datasets:
         for case in dataset.split("test"):
-            title = evaluation_helpers.describe(dataset, case).partition(": ")[2] + " · sample"
             key = CaseKey(dataset.center, case.name, SAMPLE)
-            yield ListedCase(key, title, partial(_load, dataset, case), case.image_file)
+            yield ListedCase(key, f"{describe(case)} · sample", partial(_load, dataset, case), case.image_file)
 
 
-def _load(dataset: DataSet, case) -> tuple[Scan, Scan | None]:
+def describe(case: Case) -> str:
+    """Name, age and missing kidneys of a case, for a list."""
+    age = "" if case.age_months is None else f", {case.age_months // 12} y {case.age_months % 12} m"
+    missing = [f", no {organ(name).plain}" for name in KIDNEYS if name in case.absent]
+    return case.name + age + "".join(missing)
+
+
+def matplotlib_cases(datasets: list[DataSet], study: Path) -> dict[str, Callable[[], CaseImages]]:
+    """The samples for the engine `matplotlib`, by title, with predictions of a study's models when looked up."""
+    models = weight_files(study)
+
+    def load(dataset: DataSet, case: Case) -> CaseImages:
+        scan, truth = _load(dataset, case)
+        return CaseImages(scan, None if truth is None else truth.voxels, LazyPredictions(scan, models))
+
+    tests = [(dataset, case) for dataset in datasets for case in dataset.split("test")]
+    return {f"{dataset.center}: {describe(case)}": partial(load, dataset, case) for dataset, case in tests}
+
+
+def _load(dataset: DataSet, case: Case) -> tuple[Scan, Scan | None]:
     return load_image(case), load_labels(dataset, case) if case.label_file else None
 
 
 def _simulated(center: Center, kind: str) -> Iterator[ListedCase]:
-    for scan in tested(center):
+    for scan in planned_test_scans(center):
         key = CaseKey(center.name, scan.name, kind)
         yield ListedCase(key, _title(scan, kind), partial(_simulate, center, scan))
 

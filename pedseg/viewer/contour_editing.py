@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pedseg.metrics import score_case
 from pedseg.organs import ORGANS, Organ, organ
-from pedseg.scan import Scan, like, write_nifti
+from pedseg.scan import Scan, restore_axes, write_nifti
 from pedseg.viewer.case_view import CaseView
 from pedseg.viewer.controls import sentence
 from pedseg.viewer.slices import Slices
@@ -84,7 +84,7 @@ class Correction:
         """
         scan = Scan(self.labels(), self.case_view.scan.affine)
         if original is not None:
-            scan = like(scan.voxels, original)
+            scan = restore_axes(scan.voxels, original)
         stem = "_".join([case, self.organ.name.replace("^", "-"), "corrected"])
         files = (folder / f"{stem}{f'-{k}' if k > 1 else ''}.nii.gz" for k in range(1, 10_000))
         file = next(file for file in files if not file.exists())

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
 from numpy.typing import NDArray
 
-from pedseg.dicom.ct_series import CtScan, Series, group, read_series
-from pedseg.dicom.dicom_files import open_folder
+from pedseg.dicom.ct_series import CtScan, CtSeries, group_series, read_series
+from pedseg.dicom.dicom_files import find_dicom_files
 from pedseg.dicom.exporting import export
 from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.scan import Scan, to_ras
@@ -28,18 +29,18 @@ class DicomPanel(widgets.VBox):
     def __init__(
         self,
         folder: Path | str,
-        models: Iterable[str],
-        predict: Callable[[str, Scan], Scan],
-        view: Callable[[Scan, Mapping[str, NDArray]], widgets.Widget],
+        models: Iterable[Hashable],
+        predict: Callable[[Any, Scan], Scan],
+        view: Callable[[Scan, Mapping[Any, NDArray]], widgets.Widget],
     ) -> None:
         self.predict, self.view = predict, view
-        self.series: list[Series] = []
+        self.series: list[CtSeries] = []
         self.ct: CtScan | None = None
         self.labels: Scan | None = None
         self.folder = widgets.Text(value=str(folder), description="Folder", layout=WIDE)
         self.open_button = widgets.Button(description="1 · look into it")
         self.series_choice = widgets.Dropdown(options=[], description="CT series", layout=WIDE)
-        self.model = widgets.Dropdown(options=list(models), description="Drawn by")
+        self.model = widgets.Dropdown(options=[(str(model), model) for model in models], description="Drawn by")
         self.predict_button = widgets.Button(description="2 · draw contours", disabled=True)
         self.out = widgets.Text(value=_default_out(folder), description="RTSTRUCT", layout=WIDE)
         self.write_button = widgets.Button(description="3 · write them", disabled=True)
@@ -67,8 +68,8 @@ class DicomPanel(widgets.VBox):
             raise
 
     def _open(self) -> None:
-        files, problems = open_folder(Path(self.folder.value))
-        self.series, self.out.value = group(files), _default_out(self.folder.value)
+        files, problems = find_dicom_files(Path(self.folder.value))
+        self.series, self.out.value = group_series(files), _default_out(self.folder.value)
         self.series_choice.options = [(_line(series), number) for number, series in enumerate(self.series)]
         self.series_choice.index = 0 if self.series else None
         self.predict_button.disabled = not self.series
@@ -97,7 +98,7 @@ def _default_out(folder: Path | str) -> str:
     return str(Path(folder).parent / "contours.dcm")
 
 
-def _line(series: Series) -> str:
+def _line(series: CtSeries) -> str:
     first = series.first
     thickness = first.text("SliceThickness") or "?"
     return f"{series.slice_count} slices, {thickness} mm, {first.text('ConvolutionKernel')}, {series.description}"
@@ -112,13 +113,13 @@ def problems_html(problems: Iterable[InputProblem]) -> str:
     return f"<ul>{''.join(lines)}</ul>" if lines else ""
 
 
-def dicom_panel(folder: Path | str, files: Mapping[str, Path]) -> DicomPanel:
-    """The panel with the networks of a study: name -> file of weights."""
-    from pedseg.importing.predict_scans import draw
+def dicom_panel(folder: Path | str, files: Mapping[Any, Path]) -> DicomPanel:
+    """The panel with the networks of a study; `files` are their weights."""
+    from pedseg.importing.predict_scans import predict_scan
     from pedseg.learning import training
     from pedseg.workbook.slice_viewer import view
 
-    def predict(model: str, scan: Scan) -> Scan:
-        return draw(*training.load_network(files[model]), scan, Path(folder))
+    def predict(model: Any, scan: Scan) -> Scan:
+        return predict_scan(*training.load_network(files[model]), scan, Path(folder))
 
     return DicomPanel(folder, files, predict, lambda image, labels: view(image, None, labels))

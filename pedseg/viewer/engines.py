@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Hashable, Mapping
-from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from pedseg.datasets.reading import DataSet
+from pedseg.datasets.cases import DataSet
 from pedseg.errors import input_error
 from pedseg.scan import Scan
 
@@ -50,34 +49,34 @@ def prepare(engine: str = "") -> None:
 
 def reading_room(datasets: list[DataSet], study: Path, engine: str = "") -> Any:
     """The reading room: all cases, models and failures of a study on one page."""
-    from pedseg.workbook import evaluation_helpers
+    from pedseg.evaluation.trained_models import weight_files
+    from pedseg.viewer.case_list import list_cases, matplotlib_cases
 
     if choose_engine(engine) != "niivue":
         from pedseg.workbook.slice_viewer import SliceViewer
 
-        return SliceViewer(evaluation_helpers.reading_room(datasets, study))
-    from pedseg.viewer.case_list import list_cases
-    from pedseg.viewer.failure_list import list_failures, study_models
+        return SliceViewer(matplotlib_cases(datasets, study))
+    from pedseg.viewer.failure_list import list_failures
     from pedseg.viewer.reading_room import ReadingRoom
 
     return ReadingRoom(
-        list_cases(datasets, study), list_failures(study), [*study_models(study)], study_predictions(study)
+        list_cases(datasets, study), list_failures(study), [*weight_files(study)], study_predictions(study)
     )
 
 
 def study_predictions(study: Path) -> Predict:
     """What the models of a study predict on a case when looked up; on the side with and without reorientation."""
+    from pedseg.evaluation.trained_models import LazyPredictions, weight_files
     from pedseg.viewer.case_list import SIDE
-    from pedseg.viewer.failure_list import study_models
-    from pedseg.workbook.evaluation_helpers import Contours
+    from pedseg.viewer.failure_list import AsItLies
 
-    models = study_models(study)
+    models: dict[Hashable, Path] = {**weight_files(study)}
+    lying: dict[Hashable, Path] = {AsItLies(key): file for key, file in weight_files(study).items()}
 
     def predict(scan: Scan, case: ListedCase) -> Mapping[Hashable, NDArray]:
         if case.key.kind != SIDE:
-            return Contours(scan, models)
-        lying = {replace(model, as_it_lies=True): file for model, file in models.items()}
-        return Contours(scan, models | lying, dict.fromkeys(models, "reorient") | dict.fromkeys(lying, "none"))
+            return LazyPredictions(scan, models)
+        return LazyPredictions(scan, models | lying, dict.fromkeys(models, "reorient") | dict.fromkeys(lying, "none"))
 
     return predict
 

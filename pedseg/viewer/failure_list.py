@@ -6,22 +6,19 @@ Besides the recorded failures it holds every removed kidney and every patient ly
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-import pandas as pd
 
-from pedseg.evaluation import reporting
-from pedseg.evaluation.results import PRESENT, ModelKey
+from pedseg.evaluation.failures import read_failures
+from pedseg.evaluation.results import ModelKey, read_rows
 from pedseg.evaluation.statistics import KIDNEYS
 from pedseg.organs import EVALUATED, NAMES, organ
-from pedseg.phantoms.centers import CENTERS
 from pedseg.viewer.case_list import ON_THE_SIDE, SIDE, STUDY, CaseKey
 from pedseg.viewer.controls import dropdown, sentence
 from pedseg.viewer.step_panel import MAX_LINES, StepPanel
-from pedseg.workbook import evaluation_helpers, scores
 
 KINDS = {
     "missed": "missing", "false": "false", "swapped": "swapped", "displaced": "displaced", "leaking": "leaking",
@@ -29,25 +26,16 @@ KINDS = {
 }  # fmt: skip
 SEVERE_FALSE_KIDNEY_ML = 80.0  # a usual kidney: severity 1 where there is none
 TURNED_FIRST = "on the side; turned first"
-COLUMNS = {"seed", "model", "trained_on", "tested_on", "case", "organ", "present", "dsc", "predicted_ml", "factor"}
 
 
 @dataclass(frozen=True)
-class StudyModel:
-    """A model of a study as the reading room shows it (by `str`), with or without reorientation to supine."""
+class AsItLies:
+    """A model that predicts on a patient on the side without reorientation to supine."""
 
-    key: ModelKey
-    as_it_lies: bool = False  # a patient on the side is not reoriented first
+    model_key: ModelKey
 
     def __str__(self) -> str:
-        return scores.title(self.key) + (", as it lies" if self.as_it_lies else "")
-
-
-def study_models(study: Path) -> dict[StudyModel, Path]:
-    """The models of a study's first seed with their weights; the federated one first."""
-    files = reporting.weight_files(study, [*CENTERS])
-    models = {StudyModel(key): file for (seed, key), file in files.items() if seed == 0}
-    return dict(sorted(models.items(), key=lambda item: (item[0].key.model != "federated", str(item[0]))))
+        return f"{self.model_key}, as it lies"
 
 
 @dataclass(frozen=True)
@@ -57,7 +45,7 @@ class FailureEntry:
     kind: str  # a key of KINDS
     case_key: CaseKey
     organ: str  # "" for all organs
-    model: StudyModel
+    model: ModelKey | AsItLies
     severity: float
     voxel: tuple[int, int, int] | None
     sentence: str
@@ -81,55 +69,47 @@ def list_failures(study: Path) -> list[FailureEntry]:
 
 
 def _recorded(study: Path) -> Iterator[FailureEntry]:
-    for failure in evaluation_helpers.recorded_failures(study):
-        case_key, model = CaseKey(failure.tested_on, failure.case, STUDY), StudyModel(failure.model_key)
-        yield FailureEntry(
-            failure.kind, case_key, failure.organ, model, failure.severity, failure.voxel, failure.sentence
-        )
-
-
-def _read_first_seed(file: Path) -> pd.DataFrame:
-    """The rows of seed 0 of a cases.csv or shift.csv, with the model of each; empty where there is no file."""
-    if not file.is_file():
-        return pd.DataFrame(columns=[*COLUMNS])
-    rows = pd.read_csv(file, usecols=lambda column: column in COLUMNS)
-    rows = rows[rows["seed"] == 0]
-    models = [StudyModel(ModelKey(*key)) for key in zip(rows["model"], rows["trained_on"], strict=True)]
-    return rows.assign(present=rows["present"].astype(str).map(PRESENT), model=models)
+    for failure in read_failures(study):
+        key = CaseKey(failure.tested_on, failure.case, STUDY)
+        place = (failure.severity, failure.voxel, failure.sentence)
+        yield FailureEntry(failure.kind, key, failure.organ, failure.model_key, *place)
 
 
 def _removed_kidneys(study: Path) -> Iterator[FailureEntry]:
     """Every removed kidney, and what each model predicts in its place: none, if it is right."""
-    rows = _read_first_seed(study / "cases.csv")
-    for row in rows[rows["organ"].isin(KIDNEYS) & ~rows["present"].astype(bool)].itertuples():
+    file = study / "cases.csv"
+    if not file.is_file():
+        return
+    rows = read_rows(file)
+    for row in rows[rows["organ"].isin(KIDNEYS) & ~rows["present"] & (rows["seed"] == 0)].itertuples():
+        key, model_key = CaseKey(row.tested_on, row.case, STUDY), ModelKey(row.model, row.trained_on)
         result = f"{row.predicted_ml:.1f} mL of one all the same" if row.predicted_ml else "none, as is right"
-        yield FailureEntry(
-            "removed", CaseKey(row.tested_on, row.case, STUDY), row.organ, row.model,
-            min(1.0, row.predicted_ml / SEVERE_FALSE_KIDNEY_ML), None,
-            f"The {organ(row.organ).plain} is not there. The model ({row.model}) draws {result}.",
-        )  # fmt: skip
+        text = f"The {organ(row.organ).plain} is not there. The model ({model_key}) draws {result}."
+        severity = min(1.0, row.predicted_ml / SEVERE_FALSE_KIDNEY_ML)
+        yield FailureEntry("removed", key, row.organ, model_key, severity, None, text)
 
 
 def _on_their_side(study: Path) -> Iterator[FailureEntry]:
     """Every patient on the side: mean DSC as the patient lies, and after reorientation to supine."""
-    file = next((file for file in (study / "shift.csv", study / "shift.csv.xz") if file.is_file()), study / "none")
-    rows = _read_first_seed(file)
-    rows = rows[rows["organ"].isin(EVALUATED) & rows["dsc"].notna()]
-    means = rows.groupby(["tested_on", "case", "model", "factor"], sort=False)["dsc"].mean().unstack("factor")
+    file = next((file for file in (study / "shift.csv", study / "shift.csv.xz") if file.is_file()), None)
+    if file is None:
+        return
+    rows = read_rows(file)
+    rows = rows[rows["organ"].isin(EVALUATED) & (rows["seed"] == 0)].dropna(subset="dsc")
+    means = rows.groupby(["model", "trained_on", "tested_on", "case", "factor"])["dsc"].mean().unstack()
     means = means.reindex(columns=[ON_THE_SIDE.name, TURNED_FIRST]).dropna()
-    for (center, case, model), lying, turned in means.itertuples():
+    for (model, trained_on, center, case), lying, turned in means.itertuples():
+        model_key = ModelKey(model, trained_on)
         text = (
-            f"The child lies on its side. Seen as it lies, the model ({model}) reaches a mean DSC of"
+            f"The child lies on its side. Seen as it lies, the model ({model_key}) reaches a mean DSC of"
             f" {lying:.2f} over nine organs; turned onto its back first, {turned:.2f}."
         )
-        yield FailureEntry(
-            "side", CaseKey(center, case, SIDE), "", replace(model, as_it_lies=True), 1 - lying, None, text
-        )
+        yield FailureEntry("side", CaseKey(center, case, SIDE), "", AsItLies(model_key), 1 - lying, None, text)
 
 
 def filter_failures(entries: Iterable[FailureEntry], **wanted: Any) -> list[FailureEntry]:
-    """The entries with the wanted `kind`, `organ`, `center` and `model`; None passes all."""
-    return [entry for entry in entries if all(value in (None, getattr(entry, name)) for name, value in wanted.items())]
+    """The entries with the wanted `kind`, `organ`, `center` and `model`; an empty value passes all."""
+    return [entry for entry in entries if all(value in ("", getattr(entry, name)) for name, value in wanted.items())]
 
 
 class FailurePanel(StepPanel):
@@ -162,7 +142,7 @@ class FailurePanel(StepPanel):
         self.filter()
 
     def _filter(self, name: str, options: list[tuple[str, object]]) -> widgets.Dropdown:
-        control = dropdown([(f"all {name}s", None), *options], "50%", f"filter by {name}")
+        control = dropdown([(f"all {name}s", ""), *options], "50%", f"filter by {name}")
         control.observe(lambda _: self.filter(), "value")
         return control
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pedseg import processes
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 from pedseg.viewer import browser, serving
 
 FAILURES = ".pedseg-room .widget-select select"
@@ -28,7 +28,7 @@ def take_screenshots(notebook: Path, folder: Path) -> Iterator[Path]:
             for state in _states(page):
                 browser.wait_until_still(page)
                 file = folder / f"reading_room_{state}.png"
-                write_whole(file, page.locator(".pedseg-room").screenshot())
+                write_atomically(file, page.locator(".pedseg-room").screenshot())
                 yield file
 
 

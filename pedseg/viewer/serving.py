@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pedseg import processes
 from pedseg.errors import input_error
-from pedseg.processes import HOST, with_first
+from pedseg.processes import HOST, prepend_path
 from pedseg.viewer import itk
 
 HERE = Path(__file__).parent
@@ -32,7 +32,10 @@ def voila_command(
 
 def voila_environment() -> dict[str, str]:
     """The environment under which Voilà finds our template, and the kernel this package."""
-    paths = {"JUPYTER_PATH": with_first(HERE, "JUPYTER_PATH"), "PYTHONPATH": with_first(HERE.parents[1], "PYTHONPATH")}
+    paths = {
+        "JUPYTER_PATH": prepend_path(HERE, "JUPYTER_PATH"),
+        "PYTHONPATH": prepend_path(HERE.parents[1], "PYTHONPATH"),
+    }
     return {**os.environ, **paths}
 
 
@@ -52,9 +55,9 @@ def lab_environment(itk_source: str = "") -> dict[str, str]:
         from pedseg.viewer.offline_itk import build
         from pedseg.workbook.lesson import runs
 
-        environment["JUPYTER_PATH"] = with_first(build(runs() / "itk-offline"), "JUPYTER_PATH")
+        environment["JUPYTER_PATH"] = prepend_path(build(runs() / "itk-offline"), "JUPYTER_PATH")
     settings = HERE / "jupyter" / ("quiet" if itk_source else "without_itk")  # both: no news from the internet
-    environment["JUPYTER_CONFIG_PATH"] = with_first(settings, "JUPYTER_CONFIG_PATH")
+    environment["JUPYTER_CONFIG_PATH"] = prepend_path(settings, "JUPYTER_CONFIG_PATH")
     return environment | ({itk.SOURCE_VARIABLE: itk_source} if itk_source else {})
 
 
@@ -65,7 +68,7 @@ def running(command: Sequence[str], port: int, *, env: dict[str, str], log: Path
     Raises `PedsegInputError` with the end of its `log` where it ends or stays silent.
     """
     with processes.running(command, log, env=env) as server:
-        if not processes.answers(server, port, seconds):
+        if not processes.wait_until_listening(server, port, seconds):
             lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or ["without a message"]
             raise input_error("E-SERVER", log.name, f"the server did not start ({lines[-1]}).", "Read the log.")
         yield f"http://{HOST}:{port}/"

@@ -1,21 +1,21 @@
-"""Notebooks come from plain Python files: one source, woven one way, the same bytes every time.
+"""Build Jupyter notebooks without outputs from Python sources in percent format, reproducible to the byte.
 
-A source `notebooks/source/NN_title.py` is cut into cells by header lines:
+Header lines cut a source `notebooks/source/NN_title.py` into cells:
 
     # %% [markdown]            prose; every line starts with `# `
     # %%                       code
     # %% exercise              code with a line to fill in
-    # %% [markdown] answer     what to say once the reader has tried; folded away
-    # %% hidden                code whose input stays closed (the reading room)
+    # %% [markdown] answer     the explanation below an exercise; folded
+    # %% hidden                code whose input is collapsed (the reading room)
 
-Further words in a header become tags (`slide`). In an exercise the solution is written once,
-marked at the end of its lines:
+Further words in a header become tags (`slide`). The solution of an exercise is written once, marked at the end of its
+lines:
 
-    fat_hu = -100  # answer                ->  fat_hu = ...
-    mean = mean + share * weights  # answer -> mean = ...   (any further marked line is left out)
+    fat_hu = -100  # answer                 ->  fat_hu = ...
+    mean = mean + share * weights  # answer ->  mean = ...   (marked lines right below are left out)
 
-The student's notebook shows `...`, the solved one the answer; the folded cell beneath repeats the
-marked lines, so that question and answer cannot drift apart.
+The student's notebook shows `...`, the solved one the answer. The folded cell below repeats the marked lines, so that
+exercise and solution cannot diverge.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pedseg.errors import input_error
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
-HEADER = re.compile(r"^# %%(?P<markdown> \[markdown\])?(?P<words>(?: [\w-]+)*)\s*$")
-ANSWER = re.compile(r"^(?P<code>.*?)\s*# answer$")
-ASSIGNMENT = re.compile(r"^(?P<left>\s*[\w, ]+?)\s*[-+*/]?=(?!=)")
+HEADER = re.compile(r"# %%(?P<markdown> \[markdown\])?(?P<tags>(?: [\w-]+)*)\s*")
+ANSWER = re.compile(r"^(?P<code>.*?)\s*# answer$", re.MULTILINE)
+ANSWERS = re.compile(r"(?:^.*# answer$\n?)+", re.MULTILINE)  # marked lines that follow each other
+ASSIGNMENT = re.compile(r"(?P<target>\s*[\w, ]+?)\s*[-+*/]?=(?!=)")
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -40,11 +41,11 @@ METADATA = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A piece of a source: prose or code, the words of its header, its lines."""
+    """A cell of a notebook: prose or code, the tags in its header, its text."""
 
     markdown: bool
-    words: tuple[str, ...]
-    lines: tuple[str, ...]
+    tags: tuple[str, ...]
+    text: str
 
 
 def build_notebooks(
@@ -52,152 +53,106 @@ def build_notebooks(
 ) -> list[Path]:
     """Write one notebook for every source; a second call writes the same bytes.
 
-    `solved` fills the answers in (for the automatic run); `solutions=False` leaves the folded
-    answers out (for a class). Raises `PedsegInputError` for a source that breaks the rules above.
+    `solved` fills in the answers (for automatic runs); `solutions=False` leaves out the folded answers (for a class).
+    Raises `PedsegInputError` for a source that breaks the rules above.
     """
-    written = []
-    for source in sorted(Path(source_folder).glob("[0-9][0-9]_*.py")):
-        notebook = build_notebook(source.stem, source.read_text(encoding="utf-8"), solved=solved, solutions=solutions)
-        file = Path(out_folder) / f"{source.stem}.ipynb"
-        write_whole(file, notebook.encode())
-        written.append(file)
-    if not written:
-        raise input_error(
-            "E-WEAVE", source_folder, "there is no source NN_title.py.", "Name the folder that holds the sources."
-        )
-    return written
+    sources = sorted(Path(source_folder).glob("[0-9][0-9]_*.py"))
+    if not sources:
+        raise _source_error(source_folder, "there is no source NN_title.py.", "Name the folder that holds the sources.")
+    notebooks = []
+    for source in sources:
+        text = build_notebook(source.stem, source.read_text(encoding="utf-8"), solved=solved, solutions=solutions)
+        notebooks.append(Path(out_folder) / f"{source.stem}.ipynb")
+        write_atomically(notebooks[-1], text.encode())
+    return notebooks
 
 
 def build_notebook(name: str, source: str, *, solved: bool = False, solutions: bool = True) -> str:
     """The notebook of one source, as the text of its file."""
-    cells = finish_cells(parse(name, source), name, solved=solved, solutions=solutions)
+    cells = _prepare_exercises(name, _split_cells(name, source), solved=solved, solutions=solutions)
     notebook = {
         "cells": [_as_json(name, index, cell) for index, cell in enumerate(cells)],
         "metadata": METADATA,
         "nbformat": 4,
         "nbformat_minor": 5,
     }
-    return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
-def parse(name: str, source: str) -> list[Cell]:
-    """Cut a source into cells; markdown loses its comment signs, empty rims are dropped."""
-    cells: list[Cell] = []
-    header: re.Match[str] | None = None
-    lines: list[str] = []
-    for line in [*source.splitlines(), "# %%"]:
-        if not line.startswith("# %%"):
-            lines.append(line)
-            continue
-        if header:
-            cells.append(_cell(name, header, lines))
-        elif "".join(lines).strip():
-            raise input_error(
-                "E-WEAVE", name, "there is text before the first cell.", "Start the source with `# %% [markdown]`."
-            )
-        header, lines = HEADER.match(line), []
-        if not header:
-            raise input_error(
-                "E-WEAVE",
-                name,
-                f"the header {line!r} is not understood.",
-                "Write `# %% [markdown] word` or `# %% word`.",
-            )
-    return cells
+def _source_error(name: str | Path, problem: str, remedy: str) -> Exception:
+    return input_error("E-NOTEBOOK", name, problem, remedy)
 
 
-def _cell(name: str, header: re.Match[str], lines: list[str]) -> Cell:
-    """One cell from its header and its raw lines."""
-    text = "\n".join(lines).strip("\n").splitlines()
+def _split_cells(name: str, source: str) -> list[Cell]:
+    """Cut a source into cells; markdown loses its comment signs, empty lines around a cell are dropped."""
+    before, *parts = re.split(r"^(# %%.*)$", source, flags=re.MULTILINE)
+    if before.strip():
+        raise _source_error(name, "there is text before the first cell.", "Start the source with `# %% [markdown]`.")
+    return [_cell(name, header, text.strip("\n")) for header, text in zip(parts[::2], parts[1::2], strict=True)]
+
+
+def _cell(name: str, header_line: str, text: str) -> Cell:
+    header = HEADER.fullmatch(header_line)
+    if not header:
+        remedy = "Write `# %% [markdown] tag` or `# %% tag`."
+        raise _source_error(name, f"the header {header_line!r} is not understood.", remedy)
     if header["markdown"]:
-        bare = [line for line in text if line.strip() and not line.startswith("#")]
-        if bare:
-            raise input_error(
-                "E-WEAVE", name, f"prose without a comment sign: {bare[0]!r}.", "Start the line with `# `."
-            )
-        text = [line[1:].removeprefix(" ").rstrip() for line in text]
-    if not "".join(text).strip():
-        raise input_error("E-WEAVE", name, "there is an empty cell.", "Fill it or take its header away.")
-    return Cell(bool(header["markdown"]), tuple(header["words"].split()), tuple(text))
+        if bare := [line for line in text.splitlines() if line.strip() and not line.startswith("#")]:
+            raise _source_error(name, f"prose without a comment sign: {bare[0]!r}.", "Start the line with `# `.")
+        text = "\n".join(line[1:].removeprefix(" ").rstrip() for line in text.splitlines())
+    if not text.strip():
+        raise _source_error(name, "there is an empty cell.", "Fill it or remove its header.")
+    return Cell(bool(header["markdown"]), tuple(header["tags"].split()), text)
 
 
-def finish_cells(cells: list[Cell], name: str, *, solved: bool, solutions: bool) -> list[Cell]:
-    """Open or fill the exercises and fold their answers beneath them."""
-    finished = []
-    for index, cell in enumerate(cells):
-        following = cells[index + 1].words if index + 1 < len(cells) else ()
-        if ("exercise" in cell.words) != ("answer" in following):
-            raise input_error(
-                "E-WEAVE", name, f"cell {index} has no partner.", "Let `[markdown] answer` follow each `exercise`."
-            )
-        if "exercise" in cell.words:
-            finished.append(Cell(False, cell.words, fill(cell.lines) if solved else blank(name, cell.lines)))
-        elif "answer" in cell.words:
+def _prepare_exercises(name: str, cells: list[Cell], *, solved: bool, solutions: bool) -> list[Cell]:
+    """Blank out or solve the exercises and fold the answers below them."""
+    prepared = []
+    for index, (cell, following) in enumerate(zip(cells, [*cells[1:], Cell(True, (), "")], strict=True)):
+        if ("exercise" in cell.tags) != ("answer" in following.tags):
+            remedy = "Let `[markdown] answer` follow each `exercise`."
+            raise _source_error(name, f"cell {index} has no partner.", remedy)
+        if "exercise" in cell.tags:
+            text = ANSWER.sub(r"\g<code>", cell.text) if solved else _blank_answers(name, cell.text)
+            prepared.append(replace(cell, text=text))
+        elif "answer" in cell.tags:
             if solutions:
-                finished.append(fold(cell, answers(cells[index - 1].lines)))
-        elif answers(cell.lines):
-            raise input_error(
-                "E-WEAVE", name, f"cell {index} holds an answer.", "Mark its header with the word `exercise`."
-            )
+                code = "\n".join(ANSWER.findall(cells[index - 1].text))
+                folded = f"<details><summary>Answer</summary>\n\n```python\n{code}\n```\n\n{cell.text}\n\n</details>"
+                prepared.append(replace(cell, text=folded))
+        elif ANSWER.search(cell.text):
+            raise _source_error(name, f"cell {index} holds an answer.", "Tag its header with `exercise`.")
         else:
-            finished.append(cell)
-    return finished
+            prepared.append(cell)
+    return prepared
 
 
-def answers(lines: tuple[str, ...]) -> list[str]:
-    """The marked lines of an exercise, without their mark."""
-    return [found["code"] for line in lines if (found := ANSWER.match(line))]
+def _blank_answers(name: str, text: str) -> str:
+    """The exercise as the student gets it: `name = ...` in place of marked lines that follow each other."""
 
+    def blank(answer: re.Match[str]) -> str:
+        assignment = ASSIGNMENT.match(answer[0])
+        if not assignment:
+            line = answer[0].splitlines()[0]
+            raise _source_error(name, f"the answer {line!r} fills no name.", "Let an answer begin with `name = `.")
+        return f"{assignment['target']} = ...\n"
 
-def fill(lines: tuple[str, ...]) -> tuple[str, ...]:
-    """The exercise with its answers in place."""
-    return tuple(found["code"] if (found := ANSWER.match(line)) else line for line in lines)
-
-
-def blank(name: str, lines: tuple[str, ...]) -> tuple[str, ...]:
-    """The exercise as the student gets it: `name = ...` for the first marked line of each run."""
-    blanked: list[str] = []
-    in_answer = False
-    for line in lines:
-        found = ANSWER.match(line)
-        if found and not in_answer:
-            assignment = ASSIGNMENT.match(found["code"])
-            if not assignment:
-                raise input_error(
-                    "E-WEAVE",
-                    name,
-                    f"the answer {found['code']!r} fills no name.",
-                    "Let an answer begin with `name = `.",
-                )
-            blanked.append(f"{assignment['left']} = ...")
-        elif not found:
-            blanked.append(line)
-        in_answer = bool(found)
-    if len(blanked) == len(lines) and not any(ANSWER.match(line) for line in lines):
-        raise input_error(
-            "E-WEAVE", name, "an exercise has nothing to fill in.", "End its solution line with `# answer`."
-        )
-    return tuple(blanked)
-
-
-def fold(cell: Cell, code: list[str]) -> Cell:
-    """A markdown cell that opens on a click: the answer's lines, then what there is to say."""
-    lines = ("<details><summary>Answer</summary>", "", "```python", *code, "```", "", *cell.lines, "", "</details>")
-    return Cell(True, cell.words, lines)
+    blanked, count = ANSWERS.subn(blank, text)
+    if not count:
+        raise _source_error(name, "an exercise has nothing to fill in.", "End its solution line with `# answer`.")
+    return blanked.rstrip("\n")
 
 
 def _as_json(name: str, index: int, cell: Cell) -> dict:
-    """A cell as notebook files hold it, with an id that depends on nothing but its content."""
-    text = "\n".join(cell.lines)
-    metadata: dict = {"tags": list(cell.words)} if cell.words else {}
-    if "hidden" in cell.words:
+    """A cell in the notebook format, with an id that depends on nothing but its place and content."""
+    metadata: dict = {"tags": list(cell.tags)} if cell.tags else {}
+    if "hidden" in cell.tags:
         metadata["jupyter"] = {"source_hidden": True}
-    out: dict = {"cell_type": "markdown" if cell.markdown else "code"}
-    if not cell.markdown:
-        out["execution_count"] = None
-    out["id"] = hashlib.sha256(f"{name}/{index}/{text}".encode()).hexdigest()[:8]
-    out["metadata"] = metadata
-    if not cell.markdown:
-        out["outputs"] = []
-    out["source"] = text.splitlines(keepends=True)
-    return out
+    common = {
+        "id": hashlib.sha256(f"{name}/{index}/{cell.text}".encode()).hexdigest()[:8],
+        "metadata": metadata,
+        "source": cell.text.splitlines(keepends=True),
+    }
+    if cell.markdown:
+        return {"cell_type": "markdown", **common}
+    return {"cell_type": "code", "execution_count": None, "outputs": [], **common}

@@ -1,79 +1,88 @@
-"""How an answer is judged: whether it agrees with the right one and, where it does not, what can be said about it.
+"""Automatic feedback on exercises: is an answer right and, if not, what is the mistake?
 
-The questions themselves stand in `questions`; `lesson.check` does the talking.
+The exercises of each chapter are in `notebooks/exercises`; `lesson.check` prints the feedback.
 """
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 
 @dataclass(frozen=True)
-class Question:
-    """One question: how the answer follows from what is given, and what each usual slip betrays.
+class Exercise:
+    """The right answer to an exercise, computed from what the notebook passes to `check`, and feedback on mistakes.
 
-    `slips` maps a sentence to the wrong value that earns it; both functions take what `check`
-    was given by name. `nudge` is said while the line is still open.
+    `mistakes` maps a sentence to the wrong answer that earns it. `answer` and the functions in `mistakes` take the
+    keyword arguments of `check`. `hint` is shown while the line is still open.
     """
 
     answer: Callable[..., Any]
-    nudge: str
-    slips: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    hint: str
+    mistakes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     rtol: float = 1e-3
 
 
-def same(answer: Any, reference: Any, rtol: float = 1e-3) -> bool:
+def load_exercises(folder: Path) -> dict[str, Exercise]:
+    """The exercises of all chapters by name: the dictionaries `EXERCISES` of the Python files in a folder."""
+    exercises: dict[str, Exercise] = {}
+    for file in sorted(folder.glob("[0-9][0-9]_*.py")):
+        exercises |= runpy.run_path(str(file))["EXERCISES"]
+    return exercises
+
+
+def is_close(answer: Any, reference: Any, rtol: float = 1e-3) -> bool:
     """Whether two answers agree: text without regard to case, numbers and arrays within `rtol`."""
     if isinstance(reference, Mapping):
         return (
             isinstance(answer, Mapping)
             and set(answer) == set(reference)
-            and all(same(answer[key], reference[key], rtol) for key in reference)
+            and all(is_close(answer[key], reference[key], rtol) for key in reference)
         )
     if isinstance(reference, str):
         return isinstance(answer, str) and answer.strip().casefold() == reference.casefold()
     try:
-        got, want = np.asarray(answer, dtype=float), np.asarray(reference, dtype=float)
+        actual, expected = np.asarray(answer, dtype=float), np.asarray(reference, dtype=float)
     except (TypeError, ValueError):
         return False
-    return got.shape == want.shape and bool(np.allclose(got, want, rtol=rtol, atol=1e-9))
+    return actual.shape == expected.shape and bool(np.allclose(actual, expected, rtol=rtol, atol=1e-9))
 
 
-def judge(question: Question, answer: Any, given: Mapping[str, Any]) -> tuple[Any, str]:
+def feedback(exercise: Exercise, answer: Any, given: Mapping[str, Any]) -> tuple[Any, str]:
     """The right answer, and what is wrong with the one given; an empty text if it is right."""
-    reference = question.answer(**given)
-    if same(answer, reference, question.rtol):
+    reference = exercise.answer(**given)
+    if is_close(answer, reference, exercise.rtol):
         return reference, ""
-    for sentence, slip in question.slips.items():
-        if same(answer, slip(**given), question.rtol):
+    for sentence, mistake in exercise.mistakes.items():
+        if is_close(answer, mistake(**given), exercise.rtol):
             return reference, sentence
-    return reference, _difference(answer, reference)
+    return reference, _describe_difference(answer, reference)
 
 
-def _difference(answer: Any, reference: Any) -> str:
-    """What can be said without knowing the slip: kind, shape, or direction."""
+def _describe_difference(answer: Any, reference: Any) -> str:
+    """What can be said without knowing the mistake: wrong type, wrong shape, too large or too small."""
     if isinstance(reference, Mapping):
         if not isinstance(answer, Mapping):
-            return "A dictionary of arrays, one for each name, is asked for."
-        wrong = [name for name in reference if name not in answer or not same(answer[name], reference[name])]
+            return "The answer should be a dictionary of arrays, one for each name."
+        wrong = [name for name in reference if name not in answer or not is_close(answer[name], reference[name])]
         return f"{len(wrong)} of {len(reference)} arrays differ, the first is {wrong[0] if wrong else 'one too many'}."
     if isinstance(reference, str):
-        return (
-            "Look at the picture once more." if isinstance(answer, str) else "A word in quotation marks is asked for."
-        )
+        return "That is another word." if isinstance(answer, str) else "The answer should be a word in quotation marks."
+    expected = np.asarray(reference, dtype=float)
     try:
-        got = np.asarray(answer, dtype=float)
+        actual = np.asarray(answer, dtype=float)
     except (TypeError, ValueError):
-        got = np.asarray(np.nan)
-    want = np.asarray(reference, dtype=float)
-    if np.isnan(got).any():
-        return "A number is asked for." if np.ndim(reference) == 0 else "Numbers are asked for."
-    if got.shape != want.shape:
-        return f"The shape is {got.shape or 'a single number'}; {want.shape or 'a single number'} is asked for."
-    if want.ndim:
-        return f"{int((~np.isclose(got, want, rtol=1e-3)).sum())} of {want.size} numbers differ."
-    return f"{float(got):g} is too {'large' if got > want else 'small'}."
+        actual = np.asarray(np.nan)
+    if np.isnan(actual).any():
+        return f"The answer should be {'numbers' if expected.ndim else 'a number'}."
+    if actual.shape != expected.shape:
+        wanted, shape = (array.shape or "a single number" for array in (expected, actual))
+        return f"The shape is {shape}; it should be {wanted}."
+    if expected.ndim:
+        return f"{int((~np.isclose(actual, expected, rtol=1e-3)).sum())} of {expected.size} numbers differ."
+    return f"{float(actual):g} is too {'large' if actual > expected else 'small'}."

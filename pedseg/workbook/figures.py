@@ -1,16 +1,17 @@
-"""Pictures of scans: slices, contours, windows, always in the radiologist's convention.
+"""Pictures of CT and MR slices with organ contours in radiological convention, and their display with alt text.
 
-The patient's right is on the left of the picture and lengths are true to scale whatever the
-voxel spacing. Every organ has a color and a line style; where truth and prediction are drawn
-together the truth is solid, the prediction dashed, and the organs are named in the picture.
-Charts of numbers are in `charts`.
+The patient's right is on the left of the picture, and lengths are true to scale whatever the voxel spacing. Every organ
+has a color and a line style; where truth and prediction are drawn together, the truth is solid and the prediction
+dashed. Charts of numbers are in `charts`, pictures of voxel grids in `voxel_figures`.
 """
 
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import contourpy
@@ -19,6 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
@@ -34,24 +36,39 @@ PLANES = {
     "sagittal": (0, 1, 2, "APSI"),
 }
 INK, PAPER, ORANGE, BLUE = "#222222", "white", "#D55E00", "#0072B2"
-DPI = 110
+DPI = 165
+DASHED = (0, (3, 2))
 
 
-def show(figure: Figure, alt: str):
-    """The figure as a picture in the notebook, with a sentence for those who cannot see it."""
-    from IPython.display import Image
+@dataclass(frozen=True)
+class Picture:
+    """The output of a notebook cell as MIME bundle and its metadata."""
 
-    return Image(data=png(figure), format="png", alt=alt, width=round(figure.get_figwidth() * 80))
+    data: dict[str, Any]
+    metadata: dict[str, Any]
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self.data, self.metadata
 
 
-class Live:
-    """A picture that is replaced while a cell runs, for example a curve that grows round by round."""
+def show(figure: Figure, alt: str) -> Picture:
+    """The figure as a picture in the notebook, with an alt text for screen readers.
+
+    JupyterLab and nbconvert ignore the alt text of a PNG output, so they get the same picture as HTML.
+    """
+    picture, width = base64.b64encode(png(figure)).decode(), round(figure.get_figwidth() * 80)
+    tag = f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{picture}">'
+    return Picture({"image/png": picture, "text/html": tag}, {"image/png": {"alt": alt, "width": width}})
+
+
+class LiveFigure:
+    """A picture that is replaced while a cell runs, for example a learning curve that grows round by round."""
 
     def __init__(self) -> None:
         self.handle: Any = None
 
     def show(self, figure: Figure, alt: str) -> None:
-        """Show the figure, in place of the one before."""
+        """Show the figure in place of the one before."""
         from IPython.display import display
 
         if self.handle is None:
@@ -63,16 +80,8 @@ class Live:
 def png(figure: Figure) -> bytes:
     """The figure as the bytes of a PNG file."""
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=DPI * 1.5, facecolor=PAPER)
+    figure.savefig(stream, format="png", dpi=DPI, facecolor=PAPER)
     return stream.getvalue()
-
-
-def as_html(figure: Figure, alt: str) -> str:
-    """The figure as an `<img>` that stands in a self-contained page."""
-    import html
-
-    picture = base64.b64encode(png(figure)).decode()
-    return f'<img alt="{html.escape(alt, quote=True)}" src="data:image/png;base64,{picture}">'
 
 
 def cut(voxels: NDArray, plane: str, index: int) -> NDArray:
@@ -87,36 +96,57 @@ def size_mm(shape: Sequence[int], spacing_mm: Sequence[float], plane: str) -> tu
 
 
 def fullest(labels: NDArray, plane: str = "axial", organs: Iterable[str] = ()) -> int:
-    """The slice that shows most of the organs, each measured by its largest cut: a mere tip counts little."""
-    wanted = [organ(name).id for name in organs] or [o.id for o in ORGANS]
+    """The slice that shows most of the organs, each relative to its largest cross-section."""
+    ids = [organ(name).id for name in organs] or [o.id for o in ORGANS]
     slices = np.moveaxis(labels, PLANES[plane][0], 0).reshape(labels.shape[PLANES[plane][0]], -1)
-    areas = np.array([np.bincount(piece, minlength=256)[wanted] for piece in slices])  # (slice, organ)
+    areas = np.array([np.bincount(voxels, minlength=256)[ids] for voxels in slices])  # (slice, organ)
     return int(np.argmax((areas / np.maximum(1, areas.max(axis=0))).sum(axis=1)))
 
 
+def organs_in(labels: NDArray) -> list[str]:
+    """Names of the organs that a label map holds, in the order of the table."""
+    ids = set(np.unique(labels))
+    return [o.name for o in ORGANS if o.id in ids]
+
+
 def contours(labels_slice: NDArray, organs: Sequence[Organ], spacing_mm: tuple[float, float]) -> list[list[NDArray]]:
-    """Outlines of each organ in a slice (up, across), as lists of points (across, up) in mm."""
+    """Contours of each organ in a slice (up, across), as lists of points (across, up) in mm."""
     lines: list[list[NDArray]] = []
-    present = set(np.unique(labels_slice))
-    for one in organs:
-        if one.id not in present:
+    ids = set(np.unique(labels_slice))
+    for o in organs:
+        if o.id not in ids:
             lines.append([])
             continue
-        mask = np.pad(labels_slice == one.id, 1).astype(np.float32)
-        found = contourpy.contour_generator(z=mask).lines(0.5)
-        # padded index 1 is voxel 0, whose center lies half a voxel from the rim
-        lines.append([(np.asarray(points) - 0.5) * np.asarray(spacing_mm) for points in found])
+        mask = np.pad(labels_slice == o.id, 1).astype(np.float32)
+        paths = contourpy.contour_generator(z=mask).lines(0.5)
+        # padded index 1 is voxel 0, whose center lies half a voxel from the edge
+        lines.append([(np.asarray(points) - 0.5) * np.asarray(spacing_mm) for points in paths])
     return lines
 
 
 def prepare_axes(axes: Axes, width_mm: float, height_mm: float, plane: str) -> None:
-    """Orient a slice as radiologists hang it, in mm, with the letters of the sides."""
-    axes.set(xlim=(width_mm, 0), ylim=(0, height_mm), aspect="equal", facecolor="black")
-    axes.set_xticks([])
-    axes.set_yticks([])
+    """Orient axes in radiological convention, in mm, with the letters of the patient's sides."""
+    axes.set(xlim=(width_mm, 0), ylim=(0, height_mm), aspect="equal", facecolor="black", xticks=[], yticks=[])
     for letter, x, y in zip(PLANES[plane][3], (0.03, 0.97, 0.5, 0.5), (0.5, 0.5, 0.97, 0.03), strict=True):
-        text = axes.text(x, y, letter, transform=axes.transAxes, color="white", ha="center", va="center", fontsize=9)
-        text.set_path_effects([withStroke(linewidth=2, foreground=(0, 0, 0, 0.8))])  # readable on bone, too
+        write_on_image(axes, x, y, letter, fontsize=9, transform=axes.transAxes)
+
+
+def write_on_image(axes: Axes, x: float, y: float, text: str, **options: Any) -> None:
+    """White text that can be read on bone, too."""
+    label = axes.text(x, y, text, color="white", ha="center", va="center", **options)
+    label.set_path_effects([withStroke(linewidth=2, foreground=(0, 0, 0, 0.8))])
+
+
+def draw_gray(
+    axes: Axes, gray: NDArray, extent_mm: tuple[float, float], plane: str, interpolation: str = "bilinear"
+) -> AxesImage:
+    """A slice (up, across) of gray values from 0 to 1, in radiological convention; `extent_mm` is (width, height)."""
+    width, height = extent_mm
+    image = axes.imshow(
+        gray, cmap="gray", vmin=0, vmax=1, origin="lower", extent=(0, width, 0, height), interpolation=interpolation
+    )
+    prepare_axes(axes, width, height, plane)
+    return image
 
 
 def draw_slice(
@@ -131,91 +161,61 @@ def draw_slice(
     organs: Iterable[str] = (),
     names: bool = False,
 ) -> None:
-    """One slice with the outlines of its organs: truth solid, prediction dashed.
+    """One slice at a named window (level and width), with organ contours: truth solid, prediction dashed.
 
-    `image` is a CT in RAS; `truth` and `prediction` are maps of organ ids on its grid. Without
-    `organs` all are drawn. With only one map, each organ has its own line style.
+    `image` is a CT in RAS; `truth` and `prediction` are maps of organ ids on its grid. Without `organs` all are drawn.
+    With only one map, each organ has its own line style.
     """
     index = image.shape[PLANES[plane][0]] // 2 if index is None else index
-    width, height = size_mm(image.shape, image.spacing_mm, plane)
-    axes.imshow(
-        scans.window(cut(image.voxels, plane, index), window),
-        cmap="gray", vmin=0, vmax=1, origin="lower", extent=(0, width, 0, height), interpolation="bilinear",
-    )  # fmt: skip
-    prepare_axes(axes, width, height, plane)
+    gray = scans.window(cut(image.voxels, plane, index), window)
+    draw_gray(axes, gray, size_mm(image.shape, image.spacing_mm, plane), plane)
     chosen = [organ(name) for name in organs] or list(ORGANS)
-    both = truth is not None and prediction is not None
-    for labels, style in ((truth, "solid"), (prediction, (0, (3, 2)))):
+    compare = truth is not None and prediction is not None
+    for labels, style in ((truth, "solid"), (prediction, DASHED)):
         if labels is not None:
-            draw_contours(axes, cut(labels, plane, index), chosen, image.spacing_mm, plane, style if both else None)
+            draw_contours(axes, cut(labels, plane, index), chosen, image.spacing_mm, plane, style if compare else None)
     reference = truth if truth is not None else prediction
     if names and reference is not None:
         name_organs(axes, cut(reference, plane, index), chosen, image.spacing_mm, plane)
 
 
 def draw_contours(axes: Axes, labels_slice: NDArray, organs: list[Organ], spacing_mm, plane: str, style=None) -> None:
-    """Outlines of the organs of one slice; without `style`, each in its own line style."""
+    """Contours of the organs of a slice; without `style`, each in its own line style."""
     _, across, up, _ = PLANES[plane]
-    for one, lines in zip(organs, contours(labels_slice, organs, (spacing_mm[across], spacing_mm[up])), strict=True):
+    for o, lines in zip(organs, contours(labels_slice, organs, (spacing_mm[across], spacing_mm[up])), strict=True):
         if lines:
-            collection = LineCollection(lines, colors=one.color, linestyles=style or one.line, linewidths=1.4)
-            collection.set_path_effects([halo(one.color)])
+            collection = LineCollection(lines, colors=o.color, linestyles=style or o.line, linewidths=1.4)
+            collection.set_path_effects([line_border(o.color)])
             axes.add_collection(collection, autolim=False)
 
 
-def halo(color: str) -> withStroke:
-    """A rim around a line that keeps dark colors visible on a dark picture and light ones on a light."""
+def line_border(color: str) -> withStroke:
+    """A border around a line that keeps dark colors visible on dark tissue and light colors on bright tissue."""
     return withStroke(linewidth=2.4, foreground=(1, 1, 1, 0.75) if is_dark(color) else (0, 0, 0, 0.75))
 
 
 def is_dark(color: str) -> bool:
-    """Whether a line of this color gets lost on a dark picture."""
+    """Whether a line of this color is hard to see on a dark picture."""
     red, green, blue = to_rgb(color)
     return 0.299 * red + 0.587 * green + 0.114 * blue < 0.25
 
 
 def name_organs(axes: Axes, labels_slice: NDArray, organs: list[Organ], spacing_mm, plane: str) -> None:
-    """Write the plain names of the larger organs where they lie, the largest first, none over another."""
+    """Write the plain names of the larger organs into them, the largest first, none over another."""
     _, across, up, _ = PLANES[plane]
     pixel = (spacing_mm[across], spacing_mm[up])
     letter, line = 0.014 * labels_slice.shape[1] * pixel[0], 0.045 * labels_slice.shape[0] * pixel[1]  # mm, about
     taken: list[tuple[float, float, float]] = []
-    for one in sorted(organs, key=lambda o: -np.count_nonzero(labels_slice == o.id)):
-        rows, columns = np.nonzero(labels_slice == one.id)
+    for o in sorted(organs, key=lambda o: -np.count_nonzero(labels_slice == o.id)):
+        rows, columns = np.nonzero(labels_slice == o.id)
         if len(rows) * pixel[0] * pixel[1] < 150:
             break
         # the organ's own pixel nearest to its center: a crescent is not named in its hollow
         nearest = np.argmin((rows - rows.mean()) ** 2 + (columns - columns.mean()) ** 2)
-        x, y, half = (columns[nearest] + 0.5) * pixel[0], (rows[nearest] + 0.5) * pixel[1], letter * len(one.plain) / 2
-        if any(abs(x - a) < half + b and abs(y - c) < line for a, c, b in taken):
-            continue
-        taken.append((x, y, half))
-        text = axes.text(x, y, one.plain, color="white", fontsize=7, ha="center", va="center")
-        text.set_path_effects([withStroke(linewidth=2, foreground=(0, 0, 0, 0.8))])
-
-
-def legend(figure: Figure, organs: Iterable[str], *, compare: bool = False, columns: int = 5) -> None:
-    """A key below the pictures: each organ's color and line style, truth and prediction if compared."""
-    handles = [
-        Line2D([], [], color=one.color, ls="solid" if compare else one.line, lw=2, label=one.plain)  # type: ignore[arg-type]
-        for one in map(organ, organs)
-    ]
-    if compare:
-        handles.append(Line2D([], [], color=INK, linestyle="solid", label="truth (solid)"))
-        handles.append(Line2D([], [], color=INK, linestyle=(0, (3, 2)), label="prediction (dashed)"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
-
-
-def present(labels: NDArray) -> list[str]:
-    """Names of the organs that a label map holds, in the order of the table."""
-    ids = set(np.unique(labels))
-    return [one.name for one in ORGANS if one.id in ids]
-
-
-def as_shown(scan: Scan, percent: float = 99.5) -> Scan:
-    """A scan of any gray scale, such as MR, brought into the soft-tissue window: from 0 to its brightest part."""
-    low, width = scans.WINDOWS["soft tissue"][0] - scans.WINDOWS["soft tissue"][1] / 2, scans.WINDOWS["soft tissue"][1]
-    return Scan(low + width * scan.voxels / max(float(np.percentile(scan.voxels, percent)), 1e-6), scan.affine)
+        x, y, half = (columns[nearest] + 0.5) * pixel[0], (rows[nearest] + 0.5) * pixel[1], letter * len(o.plain) / 2
+        if not any(abs(x - a) < half + b and abs(y - c) < line for a, c, b in taken):
+            taken.append((x, y, half))
+            write_on_image(axes, x, y, o.plain, fontsize=7)
 
 
 def slice_figure(image: Scan, plane: str = "axial", index: int | None = None, *, title: str = "", **options) -> Figure:
@@ -223,51 +223,59 @@ def slice_figure(image: Scan, plane: str = "axial", index: int | None = None, *,
     return slices_figure({title: (image, options)}, plane, index)
 
 
-def slices_figure(
-    pictures: Mapping[str, tuple[Scan, dict]], plane: str = "axial", index: int | None = None, **common: Any
-) -> Figure:
-    """Slices side by side, all to the same scale, one title each, with one common key.
-
-    `pictures` maps a title to (image, options of `draw_slice`), which overrule the `common` ones.
-    """
-    options = [{"plane": plane, "index": index, **common, **extra} for _, extra in pictures.values()]
-    images = [image for image, _ in pictures.values()]
-    sizes = [
-        size_mm(image.shape, image.spacing_mm, extra["plane"]) for image, extra in zip(images, options, strict=True)
-    ]
-    width, height = sum(size[0] for size in sizes), max(size[1] for size in sizes)
-    shown, compare = _shown(list(zip(images, options, strict=True)))
-    figure_width, columns = (5.0, 3) if len(sizes) == 1 else (9.0, 5)
-    figure = Figure(
-        figsize=(figure_width, figure_width * height / width + 0.35 + 0.22 * -(-(len(shown) + 2 * compare) // columns)),
-        layout="constrained",
-    )
-    axes = figure.subplots(1, len(sizes), width_ratios=[size[0] for size in sizes], squeeze=False)[0]
-    for one, title, image, extra in zip(axes, pictures, images, options, strict=True):
-        draw_slice(one, image, **extra)
-        one.set_title(title, fontsize=10)
-    if shown:
-        legend(figure, shown, compare=compare, columns=columns)
-    return figure
-
-
-def _shown(pictures: list[tuple[Scan, dict]]) -> tuple[list[str], bool]:
-    """Which organs can be seen and need a place in the key, and whether truth meets prediction."""
-    ids: set[int] = set()
-    for image, extra in pictures:
-        plane, index = extra["plane"], extra["index"]
-        index = image.shape[PLANES[plane][0]] // 2 if index is None else index
-        wanted = [organ(name).id for name in extra.get("organs", ())] or [one.id for one in ORGANS]
-        for labels in (extra.get("truth"), extra.get("prediction")):
-            ids |= set() if labels is None else set(np.unique(cut(labels, plane, index))) & set(wanted)
-    both = any(extra.get("truth") is not None and extra.get("prediction") is not None for _, extra in pictures)
-    return [one.name for one in ORGANS if one.id in ids], both
-
-
 def planes_figure(image: Scan, at: Sequence[int] | None = None, **options) -> Figure:
     """Axial, coronal and sagittal slice through one voxel `at` (x, y, z), the middle by default."""
     at = [n // 2 for n in image.shape] if at is None else at
-    pictures = {
-        plane: (image, {"plane": plane, "index": int(at[cut_axis[0]]), **options}) for plane, cut_axis in PLANES.items()
-    }
-    return slices_figure(pictures)
+    return slices_figure(
+        {plane: (image, {"plane": plane, "index": int(at[axis]), **options}) for plane, (axis, *_) in PLANES.items()}
+    )
+
+
+def slices_figure(
+    pictures: Mapping[str, tuple[Scan, dict]], plane: str = "axial", index: int | None = None, **common: Any
+) -> Figure:
+    """Slices side by side, all to the same scale, each with its title, with one legend for all.
+
+    `pictures` maps a title to (image, options of `draw_slice`), which overrule the `common` ones.
+    """
+    panels = [(image, {"plane": plane, "index": index, **common, **extra}) for image, extra in pictures.values()]
+    sizes = [size_mm(image.shape, image.spacing_mm, options["plane"]) for image, options in panels]
+    handles = _legend_handles(panels)
+    figure_width, columns = (5.0, 3) if len(sizes) == 1 else (9.0, 5)
+    image_height = figure_width * max(height for _, height in sizes) / sum(width for width, _ in sizes)
+    legend_rows = -(-len(handles) // columns)
+    figure = Figure(figsize=(figure_width, image_height + 0.35 + 0.22 * legend_rows), layout="constrained")
+    axes = figure.subplots(1, len(sizes), width_ratios=[width for width, _ in sizes], squeeze=False)[0]
+    for panel_axes, title, (image, options) in zip(axes, pictures, panels, strict=True):
+        draw_slice(panel_axes, image, **options)
+        panel_axes.set_title(title, fontsize=10)
+    if handles:
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
+    return figure
+
+
+def _legend_handles(panels: list[tuple[Scan, dict]]) -> list[Line2D]:
+    """Color and line style of each organ that can be seen in the panels, then of truth and prediction if compared."""
+    ids: set[int] = set()
+    compare = False
+    for image, options in panels:
+        plane, index = options["plane"], options["index"]
+        truth, prediction = options.get("truth"), options.get("prediction")
+        index = image.shape[PLANES[plane][0]] // 2 if index is None else index
+        wanted = {organ(name).id for name in options.get("organs", ())} or {o.id for o in ORGANS}
+        for labels in (truth, prediction):
+            ids |= set() if labels is None else set(np.unique(cut(labels, plane, index))) & wanted
+        compare |= truth is not None and prediction is not None
+    visible = [o for o in ORGANS if o.id in ids]
+    handles = [Line2D([], [], color=o.color, ls="solid" if compare else o.line, lw=2, label=o.plain) for o in visible]
+    if compare and visible:
+        handles.append(Line2D([], [], color=INK, linestyle="solid", label="truth (solid)"))
+        handles.append(Line2D([], [], color=INK, linestyle=DASHED, label="prediction (dashed)"))
+    return handles
+
+
+def rescale_to_window(scan: Scan, percent: float = 99.5) -> Scan:
+    """An MR image (no HU) rescaled to the soft-tissue window: from 0 to a percentile of its gray values."""
+    level, width = scans.WINDOWS["soft tissue"]
+    highest = max(float(np.percentile(scan.voxels, percent)), 1e-6)
+    return Scan(level - width / 2 + width * scan.voxels / highest, scan.affine)

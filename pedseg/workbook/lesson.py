@@ -1,8 +1,8 @@
-"""What every notebook begins and ends with, and how it answers: set-up, self-checks, time and memory.
+"""Set-up, data, exercises, progress bars and resource use of a notebook.
 
-Two environment variables steer a notebook from outside: PEDSEG_BUDGET=test makes it short (for
-tests), PEDSEG_STRICT=1 turns open or wrong answers into errors. PEDSEG_RUNS names the folder for
-what notebooks make; `runs` beside the notebooks otherwise.
+Three environment variables control a notebook from outside: PEDSEG_BUDGET=test makes it short (for tests),
+PEDSEG_STRICT=1 turns open or wrong answers into errors, and PEDSEG_RUNS names the folder for what notebooks make (by
+default `runs` in the project).
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pedseg import memory
-from pedseg.datasets.reading import DataSet, read_dataset
+import psutil
+
+from pedseg import __version__, memory
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
 from pedseg.phantoms.centers import CENTERS, COHORT, make_dataset, planned_scans
-from pedseg.workbook.exercise_checks import judge
-from pedseg.workbook.questions import QUESTIONS
+from pedseg.workbook.exercise_checks import Exercise, feedback, load_exercises
 
 PACKAGES = ("pedseg", "torch", "monai", "flwr", "nibabel", "matplotlib", "ipywidgets")
 MEMORY_LIMIT_MIB, MINUTES_LIMIT = 900, 4
@@ -38,7 +41,7 @@ class NotSolved(AssertionError):
 
 
 def setup() -> None:
-    """Make the machine predictable and say what runs here; the first line of every notebook."""
+    """Make runs reproducible and print the versions in use; the first line of every notebook."""
     global _started
     _started = time.perf_counter()
     memory.limit_heap()
@@ -47,23 +50,21 @@ def setup() -> None:
         os.environ.setdefault(variable, "1")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
-    found = [f"{name} {_version(name)}" for name in PACKAGES]
-    say(f"Python {platform.python_version()} · " + " · ".join(found))
+    versions = [f"{name} {_version(name)}" for name in PACKAGES]
+    show_message(f"Python {platform.python_version()} · " + " · ".join(versions))
     if size() == "test":
-        say("Short run for tests (PEDSEG_BUDGET=test): the numbers below mean nothing.")
+        show_message("Short run for tests (PEDSEG_BUDGET=test): the numbers below mean nothing.")
 
 
 def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        from pedseg import __version__
-
         return __version__ if package == "pedseg" else "missing"
 
 
-def say(text: str) -> None:
-    """Speak to the reader; the library itself never prints."""
+def show_message(text: str) -> None:
+    """Print a message to the reader of a notebook; elsewhere the library never prints."""
     print(text, flush=True)
 
 
@@ -91,26 +92,35 @@ def runs() -> Path:
     return Path(os.environ.get("PEDSEG_RUNS") or root() / "runs")
 
 
+@cache
+def exercises() -> dict[str, Exercise]:
+    """The exercises of all chapters, read from the folder `exercises` beside the notebooks."""
+    project, beside_notebook = root() / "notebooks" / "exercises", Path.cwd() / "exercises"
+    return load_exercises(project if project.is_dir() else beside_notebook)
+
+
 def samples() -> list[DataSet]:
-    """The sample children of both centers, read from `data_samples`; grown anew if the folder is missing."""
+    """The sample children of both centers, read from `data_samples`; simulated if the folder is missing."""
     folders = sorted((root() / "data_samples").glob("Dataset*"))
-    return [read_dataset(folder) for folder in folders] or _grow(runs() / "samples", train=0, validation=0, test=3)
+    return [read_dataset(folder) for folder in folders] or _make_datasets(
+        runs() / "samples", train=0, validation=0, test=3
+    )
 
 
 def centers() -> list[DataSet]:
-    """The two virtual centers with all their children; grown on the first call, then kept on disk."""
-    return _grow(runs() / ("data" if size() == "full" else "data-test"), **SIZES[size()])
+    """The two virtual centers with all their children; simulated on the first call, then kept on disk."""
+    return _make_datasets(runs() / ("data" if size() == "full" else "data-test"), **SIZES[size()])
 
 
-def _grow(folder: Path, **cases: int) -> list[DataSet]:
-    """Data sets of both centers under `folder`; what is there is kept."""
-    found = []
+def _make_datasets(folder: Path, **cases: int) -> list[DataSet]:
+    """Data sets of both centers in `folder`; what exists is kept."""
+    datasets = []
     for number, center in enumerate(CENTERS.values(), start=901):
         target = folder / f"Dataset{number}_{center.name}"
         scans = len(planned_scans(center, **cases))
         list(progress(make_dataset(center, target, **cases), scans, f"children of {center.name}"))
-        found.append(read_dataset(target))
-    return found
+        datasets.append(read_dataset(target))
+    return datasets
 
 
 def recorded(name: str = "study") -> Path | None:
@@ -120,29 +130,33 @@ def recorded(name: str = "study") -> Path | None:
 
 
 def study() -> Path:
-    """A folder with a whole study's results: the recorded one, else the reader's own, else a small one made now."""
-    made = recorded() or runs() / "study"
-    if (made / "summary.json").is_file() and size() == "full":
-        return made
-    from pedseg.evaluation.study import Settings, run_study
+    """A folder with the results of a study: the recorded one, else the reader's own, else a small one run now."""
+    folder = recorded() or runs() / "study"
+    if (folder / "summary.json").is_file() and size() == "full":
+        return folder
+    from pedseg.evaluation.config import StudyConfig
+    from pedseg.evaluation.study import run_study
+    from pedseg.federation.config import FederationConfig
 
-    made, data = runs() / f"study-{size()}", centers()[0].folder.parent
-    if not (made / "summary.json").is_file():
-        say("No recorded study is here: a small one is made now. Its numbers are worse than those of the full one.")
-        settings = Settings("lesson", (0,), budget(2, test=1), budget(40, test=2))
-        follow(run_study(data, made, settings))
-    return made
+    folder, data = runs() / f"study-{size()}", centers()[0].folder.parent
+    if not (folder / "summary.json").is_file():
+        show_message(
+            "There is no recorded study: a small one is run now. Its results are worse than those of the full one."
+        )
+        federation = FederationConfig(rounds=budget(2, test=1), local_steps=budget(40, test=2))
+        follow(run_study(data, folder, StudyConfig(federation)))
+    return folder
 
 
-def progress(things: Iterable[T], total: int | None = None, text: str = "") -> Iterator[T]:
-    """Pass things on under a bar with the time left; a bar that was quick leaves no trace."""
+def progress(items: Iterable[T], total: int | None = None, text: str = "") -> Iterator[T]:
+    """Iterate under a progress bar with the time left; the bar disappears at the end."""
     from tqdm.auto import tqdm
 
-    yield from tqdm(things, total=total, desc=text, leave=False, disable=size() == "test" or None, delay=0.5)
+    yield from tqdm(items, total=total, desc=text, leave=False, disable=size() == "test" or None, delay=0.5)
 
 
 def follow(steps: Iterable[Any]) -> None:
-    """Run something that reports (stage, done, total), under a bar that names the stage."""
+    """Run something that reports its progress (stage, done, total), under a bar that names the stage."""
     from tqdm.auto import tqdm
 
     with tqdm(total=1, leave=False, disable=size() == "test", bar_format="{l_bar}{bar}| {remaining} left") as bar:
@@ -152,63 +166,50 @@ def follow(steps: Iterable[Any]) -> None:
             bar.update(step.done - bar.n)
 
 
-def check(question: str, answer: Any, **given: Any) -> Any:
-    """Say whether the answer is right, not yet there, or how it is wrong; give back a right one.
+def check(name: str, answer: Any, **given: Any) -> Any:
+    """Check the answer to an exercise, print feedback, and return a right answer.
 
-    Never raises, except in strict mode (`NotSolved`). What comes back is the reader's answer if it
-    is right, else the reference, so that the cells below live on either way.
+    Never raises, except in strict mode (`NotSolved`). Returns the reader's answer if it is right, else the reference,
+    so that the cells below work either way. `given` holds what the exercise computes its right answer from.
     """
-    asked = QUESTIONS[question]
+    exercise = exercises()[name]
     if answer is ...:
-        reference, wrong = asked.answer(**given), f"Not yet. {asked.nudge}"
+        reference, problem = exercise.answer(**given), f"Not yet. {exercise.hint}"
     else:
-        reference, wrong = judge(asked, answer, given)
-        wrong = f"Not quite. {wrong}" if wrong else ""
-    say(wrong or "Right.")
-    if not wrong:
-        return answer
-    if os.environ.get("PEDSEG_STRICT") == "1":
-        raise NotSolved(f"{question}: {wrong}")
-    return reference
+        reference, problem = feedback(exercise, answer, given)
+        problem = problem and f"Not quite. {problem}"
+    show_message(problem or "Right.")
+    if problem and os.environ.get("PEDSEG_STRICT") == "1":
+        raise NotSolved(f"{name}: {problem}")
+    return reference if problem else answer
 
 
 def finish() -> None:
-    """Say what the notebook took; the last line of every notebook."""
-    seconds, held_mib = time.perf_counter() - _started, memory.peak_mib()
-    say(f"This notebook took {seconds / 60:.1f} min and at most {held_mib:.0f} MiB of memory.")
-    if held_mib > MEMORY_LIMIT_MIB or seconds > 60 * MINUTES_LIMIT:
-        say(f"That is more than planned ({MINUTES_LIMIT} min, {MEMORY_LIMIT_MIB} MiB); is something else running?")
-    say("Before you open the next one: Kernel → Shut Down gives the memory back.")
+    """Print time and memory that the notebook took; the last line of every notebook."""
+    seconds, peak_mib = time.perf_counter() - _started, memory.peak_mib()
+    show_message(f"This notebook took {seconds / 60:.1f} min and at most {peak_mib:.0f} MiB of memory.")
+    if peak_mib > MEMORY_LIMIT_MIB or seconds > 60 * MINUTES_LIMIT:
+        show_message(
+            f"That is more than expected ({MINUTES_LIMIT} min, {MEMORY_LIMIT_MIB} MiB). Is something else running?"
+        )
+    show_message("Before you open the next one: Kernel → Shut Down frees the memory.")
 
 
 def check_environment() -> None:
-    """Say line by line whether this machine can run the workbook, and what to do where it cannot."""
-    say(
-        "\n".join(
-            f"[{'ok' if good else '!!'}] {text}" + ("" if good else f"  ->  {cure}") for good, text, cure in _look()
-        )
-    )
+    """Print whether this machine can run the workbook: each requirement, and a remedy where it is not met."""
+    for passed, requirement, remedy in _requirements():
+        show_message(f"[ok] {requirement}" if passed else f"[!!] {requirement}  ->  {remedy}")
 
 
-def _look() -> Iterator[tuple[bool, str, str]]:
-    """What was found, whether it will do, and a remedy."""
+def _requirements() -> Iterator[tuple[bool, str, str]]:
+    """Whether each requirement is met, what was measured, and a remedy."""
     yield (3, 11) <= sys.version_info[:2] <= (3, 13), f"Python {platform.python_version()}", "Use Python 3.11 to 3.13."
     for name in PACKAGES[1:]:
         yield _version(name) != "missing", f"{name} {_version(name)}", f"Install it: pip install {name}"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield cores >= 2, f"{cores} processor cores", "Notebooks 05 and 07 will take about twice as long."
     free_gib = shutil.disk_usage(root()).free / 2**30
-    yield free_gib >= 1, f"{free_gib:.0f} GiB free on disk", "Make room for 1 GiB."
-    memory_gib = _free_memory_gib()
-    text = "memory unknown" if memory_gib is None else f"{memory_gib:.1f} GiB of memory free"
-    yield memory_gib is None or memory_gib >= 1, text, "Close other programs or shut other kernels down."
-    yield os.access(root(), os.W_OK), "this folder can be written to", "Copy the project to a folder of your own."
-
-
-def _free_memory_gib() -> float | None:
-    """Memory that programs can still get, in GiB; None where nobody tells."""
-    try:
-        import psutil
-    except ImportError:
-        return None
-    return psutil.virtual_memory().available / 2**30
+    yield free_gib >= 1, f"{free_gib:.0f} GiB free on disk", "Free up 1 GiB."
+    memory_gib = psutil.virtual_memory().available / 2**30
+    yield memory_gib >= 1, f"{memory_gib:.1f} GiB of memory free", "Close other programs or shut down other kernels."
+    yield os.access(root(), os.W_OK), "this folder is writable", "Copy the project to a folder of your own."

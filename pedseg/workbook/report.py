@@ -1,43 +1,56 @@
-"""The report of a study: one HTML file that tells what was run, what came out and how sure it is.
+"""The HTML report of a study: results, statistical tests, failures, learning curves and settings in one file.
 
-It holds everything it shows, needs no network and no script, and reads on a phone, on paper, in the
-dark and by ear.
+It holds everything it shows, needs no network and no script, and follows the reader's light or dark mode. The template
+`report.html.j2` holds its tables and sentences; here are the numbers, charts and pictures that they need.
 """
 
 from __future__ import annotations
 
 import base64
+import io
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
 from pedseg.errors import input_error
-from pedseg.evaluation.failures import Failure
-from pedseg.evaluation.statistics import read_rows, story
-from pedseg.organs import organ
-from pedseg.scan import write_whole
-from pedseg.workbook import tables
-from pedseg.workbook.contour_pictures import draw_pictures
-from pedseg.workbook.svg import dot_chart, line_chart
-from pedseg.workbook.tables import html_table, number, percent
+from pedseg.evaluation.failure_reasons import KINDS, Failure
+from pedseg.evaluation.failures import worst
+from pedseg.evaluation.results import ModelKey, read_rows
+from pedseg.evaluation.statistics import summarize_rows
+from pedseg.files import write_atomically
+from pedseg.organs import EVALUATED, organ
+from pedseg.scan import Scan, read_nifti
+from pedseg.workbook import charts
+from pedseg.workbook.figures import fullest, organs_in, png, slices_figure
 
 Summary = Mapping[str, Any]
-HONEST = (
-    "Virtual children are drawn by a program. They show the <em>pattern</em> of federated learning (what a model "
-    "loses next door, what the federation gives back), not the values of a clinic. And whatever the scans: "
-    "nothing here says that a model is fit to plan a treatment."
-)
+ROLES = {
+    "home": "own local model",
+    "away": "other center’s local model",
+    "federated": "federated",
+    "centralized": "centralized",
+}
+MODEL_ORDER = ("local", "federated", "centralized")
+MEASURES = {"dsc": "DSC", "hd95_mm": "HD95, mm", "msd_mm": "Mean surface distance, mm", "nsd": "NSD"}
+DIGITS = {"dsc": 3, "dsc_all": 3, "hd95_mm": 1, "msd_mm": 2, "nsd": 3}
+LISTED_FAILURES = 12
+CHART_INCHES = 5.0  # narrow, so that its text can be read on a phone
 
 
 def write_report(study_folder: Path) -> Path:
     """Write `report.html` beside the `cases.csv` and `summary.json` of a study, and return its path.
 
-    Parts whose data is not there (curves, pictures, settings) are left out. Raises
-    `PedsegInputError` where a study has left no cases.csv or summary.json.
+    Parts without data (curves, pictures, settings) are left out. Raises `PedsegInputError` where a study has left no
+    cases.csv or summary.json.
     """
     folder = Path(study_folder)
     for name in ("cases.csv", "summary.json"):
@@ -46,221 +59,218 @@ def write_report(study_folder: Path) -> Path:
                 "E-NO-STUDY", folder / name, "there is no such file.", "Run `python3 run.py study` to its end first."
             )
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    told = summary.get("statistics") or story(read_rows(folder / "cases.csv"))
+    statistics = summary.get("statistics") or summarize_rows(read_rows(folder / "cases.csv"))
     file = folder / "report.html"
-    write_whole(file, page(summary, told, pictures(folder, summary), read_failures(folder)).encode())
+    write_atomically(file, render(summary, statistics, pictures(folder, summary), read_failures(folder)).encode())
     return file
 
 
 def read_failures(folder: Path) -> list[Failure]:
-    """What went wrong in a study, the worst first; nothing for a study that did not look."""
+    """The failures of a study, the worst first; empty for a study that did not look for them."""
     file = folder / "failures.json"
     return [Failure.from_json(line) for line in json.loads(file.read_text(encoding="utf-8"))] if file.is_file() else []
 
 
-def page(
+def render(
     summary: Summary,
-    told: Mapping[str, Any],
-    shown: Iterable[tuple[bytes, str]] = (),
+    statistics: Mapping[str, Any],
+    pictures: Sequence[tuple[bytes, str]] = (),
     failures: Sequence[Failure] = (),
 ) -> str:
-    """The whole page as text; `shown` are contour pictures as (PNG, alt text)."""
-    style = files("pedseg.workbook").joinpath("report.css").read_text(encoding="utf-8")
-    parts = {
-        "": f"<h1>Alone, next door, together: {escape(' and '.join(told['centers']))}</h1>"
-        f'<p class="honest"><strong>How to read this.</strong> {HONEST}</p>',
-        "The table": tables.four_columns(told, title=f"Mean DSC over the {len(told['evaluated'])} evaluated organs")
-        + _note(told),
-        "What it says": sentences(told),
-        "What these patients can show": power(told),
-        "All measures": "".join(tables.center_table(told, center) for center in told["centers"]),
-        "Organ by organ": f'<div class="charts">{"".join(_organs(told, center) for center in told["centers"])}</div>'
-        + "".join(tables.organ_table(told, center) for center in told["centers"]),
-        "Removed kidneys": tables.kidney_table(told),
-        "Where it fails": tables.failure_list(failures) + tables.failure_counts(failures) if failures else "",
-        "Contours": "".join(_picture(*one) for one in shown),
-        "Learning curves": curves(summary),
-        "Every comparison that was made": '<p class="note">Open a line to read it; what is open is printed.</p>'
-        + "".join(_details(told, measure, name) for measure, name in tables.MEASURE_NAMES.items()),
-        "How it was run": settings(summary, told),
+    """The page as text; `statistics` as computed from cases.csv, `pictures` as (PNG, alt text)."""
+    environment = Environment(
+        loader=PackageLoader("pedseg.workbook", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"number": number, "percent": percent, "p_value": p_value, "by_role": by_role}
+    environment.filters |= {"organ": lambda name: organ(name).plain, "role_name": ROLES.get, "amount": amount}
+    environment.globals |= {"roles": ROLES, "measures": MEASURES, "digits": DIGITS, "kinds": KINDS}
+    tolerances_mm = [organ(name).tolerance_mm for name in statistics["evaluated"]] or [0]
+    return environment.get_template("report.html.j2").render(
+        summary=summary,
+        statistics=statistics,
+        model_name=model_name,
+        tolerances_mm=(min(tolerances_mm), max(tolerances_mm)),
+        pictures=[(base64.b64encode(picture).decode(), alt) for picture, alt in pictures],
+        failures=worst(failures, LISTED_FAILURES),
+        failure_counts=count_failures(failures),
+        significance=significance(statistics),
+        organ_charts=[organ_chart(statistics, center) for center in statistics["centers"]],
+        curves=list(learning_curves(summary, statistics)),
+        settings=settings(summary, statistics),
+    )
+
+
+def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
+    """A number with a real minus sign; an en dash where it is undefined."""
+    return "–" if value is None else f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "−")
+
+
+def percent(share: float | None) -> str:
+    """A fraction in percent, with a no-break space."""
+    return "–" if share is None else f"{100 * share:.0f}\u00a0%"
+
+
+def p_value(p: float | None) -> str:
+    """A p value as journals print it."""
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def model_name(model: str, trained_on: str) -> str:
+    """A model's display name: `local, Polder`, `federated`."""
+    return f"local, {trained_on}" if model == "local" else model
+
+
+def amount(failure: Failure) -> str:
+    """How bad a failure is, with its unit."""
+    if failure.unit == "DSC":
+        return f"DSC {number(failure.amount, 2)}"
+    return f"{number(failure.amount, 0 if failure.unit in ('%', 'mm') else 1)}\u00a0{failure.unit}"
+
+
+def by_role(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Lines of a table in the order of the study: own local, other local, federated, centralized, any further model."""
+    roles = list(ROLES)
+    return sorted(lines, key=lambda line: roles.index(line["role"]) if line["role"] in roles else len(roles))
+
+
+def count_failures(failures: Sequence[Failure]) -> dict[str, dict[str, int]]:
+    """How often each kind of failure happened to each model: `[kind in words][model]`."""
+    counts = Counter((failure.kind, model_name(failure.model, failure.trained_on)) for failure in failures)
+    models = sorted({model for _, model in counts})
+    return {words: {model: counts[kind, model] for model in models} for kind, words in KINDS.items()} if models else {}
+
+
+def significance(statistics: Mapping[str, Any]) -> dict[tuple[str, str, str, str], str]:
+    """`better` or `worse` than the own local model in DSC, by (test center, model, trained on, organ)."""
+    verdicts = {}
+    for contrast in statistics["contrasts"]:
+        if contrast["measure"] == "dsc" and contrast["name"] in ("other local - home local", "federated - home local"):
+            side = contrast["first"]
+            for line in contrast["organs"]:
+                if line["p_holm"] is not None and line["p_holm"] < statistics["rules"]["alpha"]:
+                    verdict = "better" if line["rank_biserial"] > 0 else "worse"
+                    verdicts[side["tested_on"], side["model"], side["trained_on"], line["organ"]] = verdict
+    return verdicts
+
+
+def settings(summary: Summary, statistics: Mapping[str, Any]) -> dict[str, str]:
+    """What another person needs to run the study again: settings, data, software versions, hardware."""
+    margins = []
+    for measure, margin in statistics["rules"]["margins"].items():
+        name, _, unit = MEASURES[measure].partition(", ")
+        margins.append(f"{name} ±{margin:g} {unit}".strip())
+    facts = {
+        "seeds": statistics["seeds"],
+        **{name: value for name, value in summary.get("settings", {}).items() if name != "seeds"},
+        **{f"cases of {center}": counts for center, counts in summary.get("data", {}).items()},
+        "organs left out, annotated nowhere": summary.get("left_out") or "none",
+        "equivalence margins": margins,
+        "versions": summary.get("versions", {}),
+        "machine": list(summary.get("machine", {}).values()),
+        "peak memory": f"{summary['peak_memory_mib']:.0f} MiB" if "peak_memory_mib" in summary else "",
     }
-    body = "".join(
-        f"<section>{f'<h2>{title}</h2>' if title else ''}{part}</section>" for title, part in parts.items() if part
-    )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>pedseg study report</title><style>{style}</style></head><body><main>{body}</main></body></html>\n"
-    )
+    texts = {name: _as_text(value) for name, value in facts.items()}
+    return {name: text for name, text in texts.items() if text}
 
 
-def _note(told: Mapping[str, Any]) -> str:
-    seeds = len(told["seeds"])
-    spread = (
-        f"“seeds ±”: standard deviation over {seeds} seeds."
-        if seeds > 1
-        else "One seed: how much luck matters is not known."
-    )
-    return (
-        '<p class="note">DSC: 0 no overlap, 1 perfect; a missed organ counts 0, an absent one not at all. '
-        f"Small: 95 % bootstrap interval over patients. {spread}</p>"
-    )
+def _as_text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return "" if value is None else str(value)
 
 
-def sentences(told: Mapping[str, Any]) -> str:
-    """The findings in words, each with its numbers, good or bad."""
-    lines = [
-        f"The local model of <strong>{escape(drop['trained_on'])}</strong> reaches a DSC of {number(drop['home'])} "
-        f"at home and {number(drop['away'])} on patients of {escape(drop['tested_on'])} (drop {number(drop['drop'])}). "
-        "There it is significantly worse than the model trained there in "
-        f"{_of(drop, 'worse_than_the_local_model_there')}{_runs(drop, 'worse_there_by_seed')}, "
-        f"and significantly worse than at home (other patients) in {_of(drop, 'worse_than_at_home')}."
-        for drop in told["drops"]
-    ]
-    lines += [
-        f"On patients of <strong>{escape(cross['tested_on'])}</strong> the federated model is at least as good as "
-        f"the local model of {escape(cross['other'])} in {_of(cross, 'at_least_as_good')}, significantly better in "
-        f"{_of(cross, 'significantly_better')}, significantly worse in {_of(cross, 'significantly_worse')}."
-        for cross in told["cross"]
-    ]
-    lines += [
-        f"Beside the own local model of <strong>{escape(home['tested_on'])}</strong> the federated one differs by "
-        f"{number(home['difference'], sign=True)} DSC{_seeds(home.get('difference_seed_sd'))}. Equivalence test with a "
-        f"margin of ±{home['margin']:g} DSC: equally good in {_of(home, 'equivalent')}"
-        f"{_runs(home, 'equivalent_by_seed')}; "
-        f"not worse by more than the margin in {_of(home, 'noninferior')}. It is significantly better in "
-        f"{_of(home, 'significantly_better')} and significantly worse in {_of(home, 'significantly_worse')}."
-        for home in told["home"]
-    ]
-    lines += [
-        f"On patients of <strong>{escape(ideal['tested_on'])}</strong> the federation reaches "
-        f"{100 * ideal['ratio']:.1f}\u00a0% of the centralized model, which saw all scans in one place "
-        f"({number(ideal['federated'])} and {number(ideal['centralized'])})."
-        for ideal in told["centralized"]
-    ]
-    return f"<ul>{''.join(f'<li>{line}</li>' for line in lines)}</ul>" if lines else ""
+def organ_chart(statistics: Mapping[str, Any], center: str) -> Markup:
+    """Mean DSC of each evaluated organ under each model on one center's test patients, with 95 % intervals."""
+    values: dict[str, dict[str, tuple]] = {}
+    for line in by_role([line for line in statistics["organ_table"] if line["tested_on"] == center]):
+        dsc, name = line["dsc"], line["organ"]
+        if name in statistics["evaluated"] and dsc["mean"] is not None:
+            interval = (dsc["mean"], dsc["mean"]) if dsc["low"] is None else (dsc["low"], dsc["high"])
+            values.setdefault(model_name(line["model"], line["trained_on"]), {})[name] = (dsc["mean"], *interval)
+    figure = charts.dots(values, x="mean DSC, 95 % interval", width=CHART_INCHES)
+    return svg(figure, f"Mean DSC by organ and model on patients of {center}; the numbers are in the table below.")
 
 
-def _seeds(spread: float | None) -> str:
-    return "" if spread is None else f" (seeds ±{number(spread)})"
+def learning_curves(summary: Summary, statistics: Mapping[str, Any]) -> Iterator[tuple[str, Markup]]:
+    """Training loss and validation DSC over training steps as (title, chart), one line per model and seed."""
+    models = {(line["model"], line["trained_on"]) for line in statistics["table"]}
+    order = {model: place for place, model in enumerate(MODEL_ORDER)}
+    for title, key, y in (("Training loss", "loss", "loss"), ("Mean DSC on validation cases", "dsc", "mean DSC")):
+        curves: dict[str, list[tuple[float, float]]] = {}
+        for model, trained_on in sorted(models, key=lambda pair: (order.get(pair[0], len(order)), pair)):
+            for seed in statistics["seeds"]:
+                points = summary.get("curves", {}).get(f"seed{seed}_{ModelKey(model, trained_on).file_name}", [])
+                line = [(point["step"], point[key]) for point in points if point.get(key) is not None]
+                if line:  # no number between two seeds: their lines are not joined
+                    curves.setdefault(model_name(model, trained_on), []).extend([*line, (float("nan"), float("nan"))])
+        if curves:
+            ends = "; ".join(f"{name} ends at {points[-2][1]:.3g}" for name, points in curves.items())
+            figure = charts.learning_curves(curves, x="training steps, all centers together", y=y, width=CHART_INCHES)
+            yield title, svg(figure, f"{title} over training steps: {ends}.")
 
 
-def _runs(line: Mapping[str, Any], key: str) -> str:
-    """How many organs in each seed alone; nothing for one seed."""
-    counts = line.get(key, [])
-    return f" (seed by seed: {', '.join(map(str, counts))})" if len(counts) > 1 else ""
+def svg(figure: Figure, alt: str) -> Markup:
+    """A chart as SVG to stand in a page: text stays text, colors follow the page, the same figure gives the same bytes.
 
-
-def power(told: Mapping[str, Any]) -> str:
-    """How small a difference the test patients could have shown, and how likely an equivalence."""
-    lines = told.get("power") or []
-    if not lines:
-        return ""
-    text = (
-        "A test that finds nothing says little where it could not have found much. Simulated from the paired "
-        f"differences of this study ({percent(lines[0]['power'])} power, signed-rank tests at the strictest step of "
-        f"Holm, p &lt; {lines[0]['alpha']:.4f}): the smallest true difference that would be found, and how likely "
-        "two models that are truly equal would be proven so."
-    )
-    return f'<p class="note">{text}</p>' + "".join(map(tables.power_table, lines))
-
-
-def _of(line: Mapping[str, Any], key: str) -> str:
-    """`3 of 9 organs (liver, spleen, heart)`."""
-    names, total = line[key], line["organs"]
-    named = f" ({', '.join(escape(organ(name).plain) for name in names)})" if 0 < len(names) < total else ""
-    return f"{len(names)} of {total} organs{named}"
-
-
-def _organs(told: Mapping[str, Any], center: str) -> str:
-    """The chart of one center: mean DSC of every model on every evaluated organ."""
-    series: dict[str, dict[str, tuple]] = {}
-    for name, lines in tables.organ_rows(told, center).items():
-        for line in sorted(lines, key=tables.by_role):
-            if name in told["evaluated"] and line["dsc"]["mean"] is not None:
-                cell, label = line["dsc"], f"local, {line['trained_on']}" if line["model"] == "local" else line["model"]
-                series.setdefault(label, {})[organ(name).plain] = (cell["mean"], cell["low"], cell["high"])
-    chart = dot_chart(series, title=f"DSC on patients of {center}", x="mean DSC, 95 % interval")
-    return f"<figure>{chart}</figure>" if chart else ""
-
-
-def curves(summary: Summary) -> str:
-    """Loss and validation DSC over training steps, a line a seed."""
-    losses: dict[str, list] = defaultdict(list)
-    dices: dict[str, list] = defaultdict(list)
-    for name, points in sorted(map(_run, summary.get("curves", {}).items()), key=lambda run: _order(run[0])):
-        losses[name].append([(p["step"], p["loss"]) for p in points if p.get("loss") is not None])
-        dices[name].append([(p["step"], p["dsc"]) for p in points if p.get("dsc") is not None])
-    x = "training steps, all centers together"
-    charts = [
-        line_chart(losses, title="Training loss", x=x),
-        line_chart(dices, title="Mean DSC on validation cases", x=x),
-    ]
-    drawn = "".join(f"<figure>{chart}</figure>" for chart in charts if chart)
-    return f'<div class="charts">{drawn}</div>' if drawn else ""
-
-
-def _run(run: tuple[str, list]) -> tuple[str, list]:
-    """`seed0_local_Polder` is called `local, Polder`."""
-    name, points = run
-    return (name.split("_", 1)[1].replace("_", ", ") if name.startswith("seed") and "_" in name else name), points
-
-
-def _order(name: str) -> tuple[int, str]:
-    """Local models first, then federated, then centralized, as everywhere in the report."""
-    kinds = ("local", "federated", "centralized")
-    return next((k for k, kind in enumerate(kinds) if name.startswith(kind)), len(kinds)), name
+    The style sheet must define the variables `--c0`, `--c1`, … for `charts.STYLES` and `--line` for grid lines.
+    """
+    stream = io.StringIO()
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "pedseg"}):
+        figure.savefig(stream, format="svg", transparent=True, metadata=no_metadata)
+    text = stream.getvalue()
+    text = re.sub(r"<style.*?</style>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r' id="[\w.]+_\d+"', "", text)  # numbered anew in each chart; the others are hashes of what they name
+    colors = {color.lower(): f"var(--c{index})" for index, (color, *_) in enumerate(charts.STYLES)}
+    for color, variable in {**colors, charts.GRID: "var(--line)", "#000000": "currentColor"}.items():
+        text = text.replace(color, variable)
+    text = re.sub(r' (width|height)="[\d.]+pt"', "", text, count=2)
+    return Markup(text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1))
 
 
 def pictures(folder: Path, summary: Summary) -> list[tuple[bytes, str]]:
-    """The contour pictures: those the summary names (`{file: alt text}`), else drawn from the kept predictions."""
-    named = summary.get("pictures") or {}
-    named = named if isinstance(named, Mapping) else {entry["file"]: entry["alt"] for entry in named}
-    there = [(folder / "pictures" / Path(name).name, alt) for name, alt in named.items()]
-    there = [(file, alt) for file, alt in there if file.is_file()] or list(draw_pictures(folder))
-    return [(file.read_bytes(), alt) for file, alt in there]
+    """Contour pictures as (PNG, alt text): those named in the summary (`{file: alt}`), else from kept predictions."""
+    named = {folder / "pictures" / Path(name).name: alt for name, alt in (summary.get("pictures") or {}).items()}
+    existing = {file: alt for file, alt in named.items() if file.is_file()} or dict(draw_contours(folder))
+    return [(file.read_bytes(), alt) for file, alt in existing.items()]
 
 
-def _picture(png: bytes, alt: str) -> str:
-    data = base64.b64encode(png).decode()
-    alt = escape(alt, quote=True)
-    return f'<figure><img alt="{alt}" src="data:image/png;base64,{data}"><figcaption>{alt}</figcaption></figure>'
+def draw_contours(study_folder: Path) -> Iterator[tuple[Path, str]]:
+    """Draw `pictures/contours_CENTER.png`, one test case per center; yields (file, alt text).
+
+    A study keeps the case in `predictions/CENTER/CASE/`: `image.nii.gz`, `truth.nii.gz`, and a label map of each model
+    (`local_CENTER.nii.gz`, `federated.nii.gz`).
+    """
+    for center in sorted(Path(study_folder).glob("predictions/*")):
+        cases = [truth.parent for truth in sorted(center.glob("*/truth.nii.gz"))]
+        case = next((case for case in cases if (case / "image.nii.gz").is_file()), None)
+        if case:
+            file = Path(study_folder) / "pictures" / f"contours_{center.name}.png"
+            figure, alt = _contours_figure(case, center.name)
+            write_atomically(file, png(figure))
+            yield file, alt
 
 
-def _details(told: Mapping[str, Any], measure: str, name: str) -> str:
-    """All comparisons in one measure, folded away."""
-    margin = told["rules"]["margins"].get(measure)
-    found = "".join(tables.contrast_table(c, margin) for c in told["contrasts"] if c["measure"] == measure)
-    return f"<details><summary>{name}</summary>{found}</details>" if found else ""
-
-
-def settings(summary: Summary, told: Mapping[str, Any]) -> str:
-    """What another person needs to run it again: settings, data, versions, time, memory, fingerprints."""
-    margins = ", ".join(f"{tables.MEASURE_NAMES[m]} ±{v:g}" for m, v in told["rules"]["margins"].items())
-    facts: dict[str, Any] = {
-        "seeds": ", ".join(map(str, told["seeds"])),
-        **{str(key): value for key, value in summary.get("settings", {}).items() if key != "seeds"},
-        **{f"cases of {center}": counts for center, counts in summary.get("data", {}).items()},
-        "organs nobody annotated, left out": ", ".join(summary.get("left_out", [])) or "none",
-        "equivalence margins": margins,
-        "versions": ", ".join(f"{k} {v}" for k, v in summary.get("versions", {}).items()),
-        "machine": ", ".join(str(v) for v in summary.get("machine", {}).values()),
-    }
-    if "peak_memory_mib" in summary:
-        facts["peak memory"] = f"{summary['peak_memory_mib']:.0f} MiB"
-    out = html_table(
-        "Settings", ["what", "value"], [[escape(k), _plain(v)] for k, v in facts.items() if v not in ("", None)]
+def _contours_figure(case: Path, center: str) -> tuple[Figure, str]:
+    """An axial slice with true and predicted contours, one panel per model, and its alt text."""
+    image, truth = read_nifti(case / "image.nii.gz"), read_nifti(case / "truth.nii.gz").voxels
+    organs = [name for name in EVALUATED if name in organs_in(truth)]
+    local = [file.name.removesuffix(".nii.gz") for file in sorted(case.glob("local_*.nii.gz"))]
+    local.sort(key=lambda name: name != f"local_{center}")
+    panels: dict[str, tuple[Scan, dict]] = {}
+    for name in (*local, "federated"):
+        if (case / f"{name}.nii.gz").is_file():
+            prediction = read_nifti(case / f"{name}.nii.gz").voxels
+            panels[name.replace("_", ", ")] = (image, {"truth": truth, "prediction": prediction, "organs": organs})
+    alt = (
+        f"An axial CT slice of test patient {case.name} of {center}, once for each model ({'; '.join(panels)}): "
+        "true contours solid, predicted contours dashed."
     )
-    seconds = summary.get("seconds", {})
-    times = [[escape(stage), number(t.get("wall"), 1), number(t.get("cpu"), 1)] for stage, t in seconds.items()]
-    out += html_table("Seconds", ["stage", "wall", "CPU"], times) if times else ""
-    sums = [[escape(name), f"<code>{escape(digest)}</code>"] for name, digest in summary.get("sha256", {}).items()]
-    return out + (html_table("Fingerprints of the weights", ["model", "sha256"], sums) if sums else "")
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{escape(str(k))} {escape(str(v))}" for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(escape(str(v)) for v in value)
-    return escape(str(value))
+    return slices_figure(panels, "axial", fullest(truth, "axial", organs)), alt

@@ -1,33 +1,32 @@
-"""Rows of scores as the tables and charts of a notebook want them.
+"""Scores as the tables and charts of a notebook show them: by model, organ, factor of domain shift, scenario.
 
-Rows have the columns of cases.csv, fresh from `exam.examine` or read back from a study. Models
-are called by what a reader would say: `Polder alone`, `federated`, `centralized`.
+Models are keys (`ModelKey`), sorted as tables show them, and print as their display names.
 """
 
 from __future__ import annotations
 
 import html
+import json
 import math
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from numbers import Number
+from pathlib import Path
 from typing import Any
 
-from pedseg.evaluation.failures import KINDS, Failure
-from pedseg.evaluation.results import ModelKey, Results, organ_mean
-from pedseg.organs import EVALUATED, organ
+import pandas as pd
 
-Rows = Iterable[Mapping[str, Any]]
-ORDER = ("local", "federated", "centralized")
+from pedseg import memory
+from pedseg.evaluation.domain_shift import evaluate_shift
+from pedseg.evaluation.failure_reasons import KINDS, Failure
+from pedseg.evaluation.results import ModelKey, Results, display_name, organ_mean
+from pedseg.evaluation.statistics import KIDNEYS
+from pedseg.organs import organ
+from pedseg.workbook import lesson
 
-
-def title(model_key: ModelKey) -> str:
-    """What a model is called: `Polder alone`, `federated`, `centralized`."""
-    return f"{model_key.trained_on} alone" if model_key.model == "local" else model_key.model
-
-
-def model_keys(results: Results) -> list[ModelKey]:
-    """The models of some results, those of single hospitals first."""
-    return sorted(results.model_keys, key=_place)
+ORDER = ("local", "federated", "federated_gin", "centralized", "centralized_gin")
+A_FEW = ("contrast phase", "80 kV", "on the side; turned first", "on the side; as they lie")  # factors
+Interval = tuple[float, float, float]  # mean, low, high
+Lines = Iterable[Mapping[str, Any]]  # of a summary.json
 
 
 def _place(model_key: ModelKey) -> tuple[int, str]:
@@ -35,198 +34,191 @@ def _place(model_key: ModelKey) -> tuple[int, str]:
     return (ORDER.index(model_key.model) if model_key.model in ORDER else len(ORDER), model_key.trained_on)
 
 
-def means(rows: Rows, measure: str = "dsc") -> dict[str, dict[str, float]]:
+def _with_interval(mean: float, interval: Iterable[float | None] | None) -> Interval:
+    """Mean, low and high; a single patient has no interval but the mean itself."""
+    low, high = interval or (None, None)
+    return (mean, mean if low is None else low, mean if high is None else high)
+
+
+def means(rows: pd.DataFrame, measure: str = "dsc") -> dict[ModelKey, dict[str, float]]:
     """Mean over the evaluated organs: `means[model][center tested]`; each organ weighs the same."""
     results = Results(rows)
-    found = {
-        title(model_key): {
-            c: organ_mean(results, model_key, c, measure, results.evaluated)["mean"] for c in results.centers
-        }
-        for model_key in model_keys(results)
+    table = {
+        key: {c: organ_mean(results, key, c, measure, results.evaluated).mean for c in results.centers}
+        for key in sorted(results.model_keys, key=_place)
     }
-    return {name: {c: value for c, value in line.items() if value is not None} for name, line in found.items()}
+    return {key: {c: mean for c, mean in line.items() if mean is not None} for key, line in table.items()}
 
 
-def by_organ(rows: Rows, center: str, measure: str = "dsc") -> dict[str, dict[str, tuple[float, float, float]]]:
+def by_organ(rows: pd.DataFrame, center: str, measure: str = "dsc") -> dict[ModelKey, dict[str, Interval]]:
     """Mean and 95 % interval of each evaluated organ in one center's test children, by model, for `charts.dots`."""
     results = Results(rows)
-    found: dict[str, dict[str, tuple[float, float, float]]] = {}
-    for model_key in model_keys(results):
-        lines = {name: organ_mean(results, model_key, center, measure, [name]) for name in results.evaluated}
-        found[title(model_key)] = {name: interval(line) for name, line in lines.items() if line["mean"] is not None}
-    return found
-
-
-def interval(line: Mapping[str, Any]) -> tuple[float, float, float]:
-    """Mean, low and high; a single patient has no interval but the mean itself."""
-    mean = line["mean"]
-    return (mean, mean if line["low"] is None else line["low"], mean if line["high"] is None else line["high"])
-
-
-def false_kidneys(rows: Rows) -> list[dict[str, Any]]:
-    """What each model drew where a kidney had been removed, one line a child, the largest first."""
-    gone = [row for row in rows if row["organ"] in ("Kidney_L", "Kidney_R") and str(row["present"]) in ("0", "False")]
-    lines = [
-        {
-            "child": row["case"],
-            "removed": organ(row["organ"]).plain,
-            "model": title(ModelKey(row["model"], row["trained_on"])),
-            "drawn all the same (mL)": round(float(row["predicted_ml"]), 1),
+    table: dict[ModelKey, dict[str, Interval]] = {}
+    for key in sorted(results.model_keys, key=_place):
+        lines = {name: organ_mean(results, key, center, measure, [name]) for name in results.evaluated}
+        table[key] = {
+            name: _with_interval(line.mean, (line.low, line.high))
+            for name, line in lines.items()
+            if line.mean is not None
         }
-        for row in gone
-        if int(row["seed"]) == 0
-    ]
-    return sorted(lines, key=lambda line: -line["drawn all the same (mL)"])
+    return table
 
 
-def kidneys(lines: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """What was drawn where a kidney is gone, beside how many present ones were found; one line a model and center.
+def false_kidneys(rows: pd.DataFrame) -> pd.DataFrame:
+    """What each model predicted where a kidney had been removed, one line a child, the largest first."""
+    gone = rows[rows["organ"].isin(KIDNEYS) & ~rows["present"] & (rows["seed"] == 0)]
+    keys = map(ModelKey, gone["model"], gone["trained_on"])
+    lines = {
+        "child": gone["case"],
+        "removed": [organ(name).plain for name in gone["organ"]],
+        "model": [display_name(key) for key in keys],
+        "drawn all the same (mL)": gone["predicted_ml"].round(1),
+    }
+    return pd.DataFrame(lines).sort_values("drawn all the same (mL)", ascending=False, kind="stable")
 
-    `lines` are those of `story(rows)["kidneys"]`.
+
+def kidneys(table: pd.DataFrame) -> pd.DataFrame:
+    """What was predicted where a kidney is gone, beside how many present ones were found; a line a model and center.
+
+    `table` is that of `kidney_detection`.
     """
-    chosen = [line for line in lines if line["kidney"] == "both" and line["removed"]]
-    chosen.sort(key=lambda line: (line["tested_on"], _place(ModelKey(line["model"], line["trained_on"]))))
-    return [
-        {
-            "children of": line["tested_on"],
-            "drawn by": title(ModelKey(line["model"], line["trained_on"])),
-            "kidneys gone": line["removed"],
-            "median drawn there (mL)": round(line["median_false_ml"], 1),
-            "more than 1 mL drawn there": _share(line, "share_false"),
-            "kidneys present": line["present"],
-            "found": _share(line, "sensitivity"),
-        }
-        for line in chosen
-    ]
+    chosen = table[(table["kidney"] == "both") & (table["removed"] > 0)]
+    keys = pd.Series(map(ModelKey, chosen["model"], chosen["trained_on"]), chosen.index, dtype=object)
+    lines = {
+        "children of": chosen["tested_on"],
+        "drawn by": keys.map(display_name),
+        "kidneys gone": chosen["removed"],
+        "median drawn there (mL)": chosen["median_false_ml"].astype(float).round(1),
+        "more than 1 mL drawn there": map(_share, chosen["share_false"], chosen["share_false_interval"]),
+        "kidneys present": chosen["present"],
+        "found": map(_share, chosen["sensitivity"], chosen["sensitivity_interval"]),
+        "place": keys.map(_place),
+    }
+    return pd.DataFrame(lines).sort_values(["children of", "place"]).drop(columns="place")
 
 
-def _share(line: Mapping[str, Any], key: str) -> str:
+def _share(share: float | None, interval: tuple[float, float] | None) -> str:
     """A share in percent and, where it is known, the interval around it."""
-    if line[key] is None:
+    if share is None or math.isnan(share) or not isinstance(interval, tuple):
         return "–"
-    interval = line.get(f"{key}_interval")
-    around = f" ({100 * interval[0]:.0f} to {100 * interval[1]:.0f} %)" if interval else ""
-    return f"{100 * line[key]:.0f} %{around}"
+    return f"{100 * share:.0f} % ({100 * interval[0]:.0f} to {100 * interval[1]:.0f} %)"
 
 
-def by_cause(
-    costs: Iterable[Mapping[str, Any]], center: str, *, only: str = "", without: str = ""
-) -> dict[str, dict[str, tuple[float, float, float]]]:
-    """What each cause costs each model in one center's test children, with its interval, for `charts.dots`.
+def shift_costs(study: Path) -> pd.DataFrame:
+    """What each factor costs each kind of model, as recorded; else a few factors, measured now on a few children."""
+    if not (study / "shift.json").is_file():
+        out = lesson.runs() / f"factors-{study.name}-{lesson.size()}"
+        lesson.show_message("No recorded costs are here: a few causes are measured now, on a few children.")
+        measured = evaluate_shift(study, out, patients=lesson.budget(2, test=1), names=A_FEW, workers=1)
+        for _ in lesson.progress(measured, text="causes"):
+            memory.release_memory()
+        study = out
+    return pd.DataFrame(json.loads((study / "shift.json").read_text("utf-8"))["costs"])
 
-    `costs` are the lines of shift.json. The cause that is dearest for the federated model comes first. `only` is how
-    the names of the wanted causes begin, `without` the name of one that is left out besides.
+
+def by_factor(
+    costs: pd.DataFrame, center: str, *, only: str = "", without: str = ""
+) -> dict[ModelKey, dict[str, Interval]]:
+    """What each factor costs each model in one center's test children, with its interval, for `charts.dots`.
+
+    `costs` are those of `shift_costs`. The factor that is dearest for the federated model comes first. `only` is how
+    the names of the wanted factors begin, `without` the name of one that is left out besides. The federated model is
+    called by the center, too, as costs do not say whom it learned from.
     """
-    lines = [line for line in costs if line["tested_on"] == center and line["factor"] not in ("nothing", without)]
-    chosen = [line for line in lines if line["factor"].startswith(only)]
-    dear = {line["factor"]: line["cost"] for line in chosen if line["model"] == "federated"}
-    chosen.sort(key=lambda line: (_place(ModelKey(line["model"], center)), -dear.get(line["factor"], 0.0)))
-    found: dict[str, dict[str, tuple[float, float, float]]] = {}
-    for line in chosen:
-        interval = line["interval"] or (line["cost"],) * 2  # one patient has none
-        found.setdefault(title(ModelKey(line["model"], center)), {})[line["factor"]] = (line["cost"], *interval)
-    return found
+    if costs.empty:
+        return {}
+    wanted = costs["factor"].str.startswith(only) & ~costs["factor"].isin(["nothing", without])
+    chosen = costs[wanted & (costs["tested_on"] == center)]
+    dearest = chosen[chosen["model"] == "federated"].sort_values("cost", ascending=False)["factor"]
+    order = list(dict.fromkeys([*dearest, *chosen["factor"]]))
+    table: dict[ModelKey, dict[str, Interval]] = {}
+    for model in sorted(chosen["model"].unique(), key=ORDER.index):
+        lines = chosen[chosen["model"] == model].set_index("factor")
+        table[ModelKey(model, center)] = {
+            factor: _with_interval(lines.loc[factor, "cost"], lines.loc[factor, "interval"])
+            for factor in order
+            if factor in lines.index
+        }
+    return table
 
 
-def by_scenario(means: Iterable[Mapping[str, Any]], scenario: str) -> dict[str, dict[str, float]]:
+def by_scenario(lines: Lines, scenario: str) -> dict[ModelKey, dict[str, float]]:
     """Mean DSC over five organs in one scenario of CT and MR: `[model][what was tested]`, with and without GIN."""
-    chosen = [line for line in means if line["scenario"] == scenario]
-    chosen.sort(key=lambda line: (line["model"].removesuffix("_gin") == "centralized", line["model"]))
-    chosen.sort(key=lambda line: line["model"] != "local")
-    found: dict[str, dict[str, float]] = {}
-    for line in chosen:
-        name = title(ModelKey(line["model"], line["trained_on"])).replace("_gin", " with GIN")
-        found.setdefault(name, {})[line["tested_on"]] = line["five"]["mean"]
-    tests = sorted({test for row in found.values() for test in row}, key=lambda test: (len(test.split()) > 1, test))
-    return {name: {test: row[test] for test in tests if test in row} for name, row in found.items()}
+    table: dict[ModelKey, dict[str, float]] = {}
+    for line in lines:
+        if line["scenario"] == scenario:
+            key = ModelKey(line["model"], line["trained_on"])
+            table.setdefault(key, {})[line["tested_on"]] = line["five"]["mean"]
+    # What was learned comes before what was not: "Fjord" before "Fjord T1w 3 T".
+    tests = sorted({test for row in table.values() for test in row}, key=lambda test: (len(test.split()) > 1, test))
+    return {key: {test: table[key][test] for test in tests if test in table[key]} for key in sorted(table, key=_place)}
 
 
-def gains(
-    lines: Iterable[Mapping[str, Any]], scenario: str, tested_on: str, second: str = "federated"
-) -> dict[str, tuple[float, float, float]]:
+def gains(lines: Lines, scenario: str, tested_on: str, second: str = "federated") -> dict[str, Interval]:
     """What the federation with GIN is better by, organ by organ: median difference and its interval."""
-    chosen = [line for line in lines if (line["scenario"], line["tested_on"]) == (scenario, tested_on)]
-    return _differences(chosen, second, "organ")
+    return _differences(lines, "organ", scenario=scenario, tested_on=tested_on, second=second)
 
 
-def overall(lines: Iterable[Mapping[str, Any]], scenario: str, organs: str) -> dict[str, tuple[float, float, float]]:
+def overall(lines: Lines, scenario: str, organs: str) -> dict[str, Interval]:
     """The same over many organs at once (`five` or `all`), by what was tested."""
-    chosen = [line for line in lines if (line["scenario"], line["organs"]) == (scenario, organs)]
-    return _differences(chosen, "federated", "tested_on")
+    return _differences(lines, "tested_on", scenario=scenario, organs=organs, second="federated")
 
 
-def _differences(lines: Iterable[Mapping[str, Any]], second: str, name: str) -> dict[str, tuple[float, float, float]]:
+def _differences(lines: Lines, label: str, **wanted: str) -> dict[str, Interval]:
     return {
-        line[name]: (line["median_difference"], *(line["interval"] or (line["median_difference"],) * 2))
+        line[label]: _with_interval(line["median_difference"], line["interval"])
         for line in lines
-        if line["second"] == second and line["median_difference"] is not None
+        if line["median_difference"] is not None and all(line[key] == value for key, value in wanted.items())
     }
 
 
-def kinds(failures: Iterable[Failure]) -> list[dict[str, Any]]:
+def kinds(failures: Iterable[Failure]) -> pd.DataFrame:
     """How often each kind of failure happened to each model, one line a kind."""
-    failures = list(failures)
-    counts = Counter((failure.kind, failure.model_key) for failure in failures)
-    models = sorted({failure.model_key for failure in failures}, key=_place)
-    return [
-        {"kind": kind, "in words": words, **{title(model_key): counts[kind, model_key] for model_key in models}}
-        for kind, words in KINDS.items()
-    ]
+    happened = [(failure.kind, failure.model_key) for failure in failures]
+    columns: dict[str, list] = {"kind": list(KINDS), "in words": list(KINDS.values())}
+    for key in sorted({key for _, key in happened}, key=_place):
+        columns[display_name(key)] = [happened.count((kind, key)) for kind in KINDS]
+    return pd.DataFrame(columns)
 
 
-def sentences(failures: Iterable[Failure]) -> list[dict[str, Any]]:
+def sentences(failures: Iterable[Failure]) -> pd.DataFrame:
     """Failures in words, one line a failure."""
-    return [
-        {"child": each.case, "organ": organ(each.organ).plain, "kind": each.kind, "what happened": each.sentence}
-        for each in failures
-    ]
+    lines = [(failure.case, organ(failure.organ).plain, failure.kind, failure.sentence) for failure in failures]
+    return pd.DataFrame(lines, columns=["child", "organ", "kind", "what happened"])
 
 
-def worst(rows: Rows, count: int = 10, model: str = "federated") -> list[dict[str, Any]]:
-    """The contours that went most wrong: evaluated organs with the lowest DSC, the first seed only."""
-    scored = [row for row in rows if row["model"] == model and row["dsc"] not in ("", None) and int(row["seed"]) == 0]
-    chosen = sorted((row for row in scored if row["organ"] in EVALUATED), key=lambda row: float(row["dsc"]))
-    return [
-        {
-            "child": row["case"],
-            "organ": organ(row["organ"]).plain,
-            "DSC": round(float(row["dsc"]), 2),
-            "HD95 (mm)": round(float(row["hd95_mm"]), 1),
-            "true (mL)": round(float(row["volume_ml"]), 1),
-            "drawn (mL)": round(float(row["predicted_ml"]), 1),
-        }
-        for row in chosen[:count]
-    ]
+def by_noise(rows: pd.DataFrame) -> tuple[dict[str, dict[float, list[float]]], dict[float, str]]:
+    """Whole trainings with noise: DSC of each seed by hospitals and noise, and what stands under each noise."""
+    values = {
+        f"{hospitals} hospitals": {float(noise): list(dsc) for noise, dsc in part.groupby("noise_multiplier")["dsc"]}
+        for hospitals, part in rows.groupby("hospitals")
+    }
+    epsilons = rows.groupby("noise_multiplier")["epsilon"].last()
+    labels = {
+        noise: f"{noise:g}\nε = {epsilon:.0e}" if math.isfinite(epsilon) else f"{noise:g}\nno promise"
+        for noise, epsilon in epsilons.items()
+    }
+    return values, labels
 
 
-def shown(lines: Sequence[Mapping[str, Any]], caption: str = ""):
+def shown(lines: pd.DataFrame | Lines, caption: str = ""):
     """Lines as a table in the notebook; numbers to the right, a caption above."""
     from IPython.display import HTML
 
-    return HTML(as_html(lines, caption))
+    return HTML(as_html(pd.DataFrame(lines), caption))
 
 
-def as_html(lines: Sequence[Mapping[str, Any]], caption: str = "") -> str:
-    """Lines with the same keys as an HTML table with a header row; says so if there is none."""
-    if not lines:
+def as_html(table: pd.DataFrame, caption: str = "") -> str:
+    """A table as HTML with scoped column headers, which pandas' own lacks; says so if it is empty."""
+    if table.empty:
         return f"<p>{html.escape(caption)}: none.</p>"
-    head = "".join(f'<th scope="col" style="text-align:left">{html.escape(str(key))}</th>' for key in lines[0])
-    body = "".join("<tr>" + "".join(_cell(value) for value in line.values()) + "</tr>" for line in lines)
+    head = "".join(f'<th scope="col" style="text-align:left">{html.escape(str(name))}</th>' for name in table)
+    lines = ("".join(map(_cell, line)) for line in table.itertuples(index=False))
     top = f'<caption style="text-align:left;caption-side:top">{html.escape(caption)}</caption>' if caption else ""
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f"<table>{top}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _cell(value: Any) -> str:
-    side = "right" if isinstance(value, int | float) else "left"
+    side = "right" if isinstance(value, Number) else "left"
     return f'<td style="text-align:{side}">{html.escape(str(value))}</td>'
-
-
-def by_noise(rows: Rows) -> tuple[dict[str, dict[float, list[float]]], dict[float, str]]:
-    """Whole trainings with noise: DSC of each seed by hospitals and noise, and what stands under each noise."""
-    values: dict[str, dict[float, list[float]]] = {}
-    labels: dict[float, str] = {}
-    for row in sorted(rows, key=lambda row: (int(row["hospitals"]), float(row["noise_multiplier"]))):
-        noise, epsilon = float(row["noise_multiplier"]), float(row["epsilon"])
-        values.setdefault(f"{row['hospitals']} hospitals", {}).setdefault(noise, []).append(float(row["dsc"]))
-        labels[noise] = f"{noise:g}\nε = {epsilon:.0e}" if math.isfinite(epsilon) else f"{noise:g}\nno promise"
-    return values, dict(sorted(labels.items()))

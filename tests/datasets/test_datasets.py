@@ -15,16 +15,9 @@ import pytest
 
 from pedseg import organs
 from pedseg.datasets.cases import Case, assign_splits
-from pedseg.datasets.reading import (
-    check_dataset,
-    load_image,
-    load_labels,
-    read_centers,
-    read_dataset,
-    write_case,
-    write_index,
-    written_cases,
-)
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import check_dataset, read_centers, read_dataset
+from pedseg.datasets.writing import write_case, write_index, written_cases
 from pedseg.errors import PedsegInputError
 from pedseg.scan import Scan, read_nifti, write_nifti
 
@@ -147,7 +140,7 @@ def test_monai_opens_the_data_list(polder):
     from monai.data import load_decathlon_datalist
 
     listed = load_decathlon_datalist(str(polder / "datalist.json"), True, "training", base_dir=str(polder))
-    assert [(Path(one["image"]).is_file(), Path(one["label"]).is_file(), one["fold"]) for one in listed] == [
+    assert [(Path(entry["image"]).is_file(), Path(entry["label"]).is_file(), entry["fold"]) for entry in listed] == [
         (True, True, 1),
         (True, True, 1),
         (True, True, 0),
@@ -564,8 +557,8 @@ def test_two_centers_are_read_in_the_order_of_their_folders(polder, tmp_path):
     write_center(tmp_path / "Dataset902_Neckar", "Neckar", ("train", "train", "test"), first_seed=100)
     (tmp_path / ".ipynb_checkpoints").mkdir()
     (tmp_path / "notes.txt").write_text("not a center")
-    told: list[tuple[int, int]] = []
-    datasets = read_centers(tmp_path, progress=lambda *numbers: told.append(numbers))
+    calls: list[tuple[int, int]] = []
+    datasets = read_centers(tmp_path, progress=lambda *numbers: calls.append(numbers))
     assert [(dataset.center, len(dataset.cases)) for dataset in datasets] == [("Polder", 4), ("Neckar", 3)]
-    assert told == [(n, 7) for n in range(1, 8)]
+    assert calls == [(n, 7) for n in range(1, 8)]
     assert datasets == [read_dataset(tmp_path / name) for name in ("Dataset901_Polder", "Dataset902_Neckar")]

@@ -54,12 +54,11 @@ def mutate(sound: bytes, rng: np.random.Generator) -> bytes:
 
 
 def nifti(folder: Path, place: Path) -> Callable[[bytes], object]:
-    from pedseg.importing.incoming import clean
-    from pedseg.scan import read_nifti
+    from pedseg.importing.scan_sources import read_clean_nifti
 
     def read(data: bytes) -> object:
         place.write_bytes(gzip.compress(data, 0))
-        return clean(read_nifti(place), place)
+        return read_clean_nifti(place)
 
     return read
 
@@ -76,16 +75,16 @@ def packed(folder: Path, place: Path) -> Callable[[bytes], object]:
 
 def ct(folder: Path, place: Path) -> Callable[[bytes], object]:
     """One slice of a series is mutated; the others are sound."""
-    from pedseg.dicom.ct_series import choose, group, read_series
-    from pedseg.dicom.dicom_files import open_file
+    from pedseg.dicom.ct_series import choose_series, group_series, read_series
+    from pedseg.dicom.dicom_files import read_dicom_file
 
-    sound = [open_file(file) for file in sorted((folder / "ct").iterdir())[1:]]
+    sound = [read_dicom_file(file) for file in sorted((folder / "ct").iterdir())[1:]]
 
     def read(data: bytes) -> object:
         place.write_bytes(data)
-        file = open_file(place)
-        files = [one for one in [file, *sound] if one is not None]
-        return read_series(choose(group(files), place, "", files))
+        file = read_dicom_file(place)
+        files = [member for member in [file, *sound] if member is not None]
+        return read_series(choose_series(group_series(files), place, "", files))
 
     return read
 

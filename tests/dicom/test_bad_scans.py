@@ -24,8 +24,8 @@ from pedseg.datasets.writing import written_cases
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
 from pedseg.dicom.rtstruct_writing import write_rtstruct
 from pedseg.errors import PedsegInputError
-from pedseg.importing.dicom_folders import ImportOptions
-from pedseg.importing.import_scans import Imported, import_scans
+from pedseg.importing.import_scans import ImportResult, import_scans
+from pedseg.importing.scan_sources import ImportOptions
 from pedseg.organs import organ
 
 SHAPE = (40, 36, 20)
@@ -240,14 +240,14 @@ def named_path(folder: Path) -> Path:
 class After:
     """What an import left, for rows that are handled and not refused."""
 
-    became: list[Imported]
+    became: list[ImportResult]
     row: dict[str, str]
     folder: Path
     source: Path
 
     @property
-    def told(self) -> str:
-        return " ".join(self.became[0].told)
+    def messages(self) -> str:
+        return " ".join(self.became[0].messages)
 
 
 def export_refused(after: After) -> bool:
@@ -401,28 +401,28 @@ ROWS: dict[int, Row] = {
         "another frame, as asked": (
             structures(change=other_frame),
             (lambda after: after.row["manual"].startswith("Liver")),
-            {"options": ImportOptions(other_frame=True)},
+            {"options": ImportOptions(ignore_frame_of_reference=True)},
         ),
         "half a slice beside": (structures(change=shifted((0, 0, 4))), "E-CONTOUR-OFF-PLANE"),
         "above the scan": (structures(change=shifted((0, 0, 800))), "E-CONTOUR-OUTSIDE"),
-        "slices unknown": (structures(change=other_slices), (lambda after: "1 slices are named" in after.told)),
-        "beyond the border": (structures(change=shifted((-60, 0, 0))), (lambda after: "is cut off" in after.told)),
+        "slices unknown": (structures(change=other_slices), (lambda after: "1 slices are named" in after.messages)),
+        "beyond the border": (structures(change=shifted((-60, 0, 0))), (lambda after: "is cut off" in after.messages)),
     },
     23: {
         "points, short, empty": (
             structures(change=odd_items),
-            (lambda a: "1 x POINT, 1 x less than 3 points" in a.told and "not annotated: spleen" in a.told),
+            (lambda a: "1 x POINT, 1 x less than 3 points" in a.messages and "not annotated: spleen" in a.messages),
         ),
         "one name twice": (structures(change=same_name), "E-ROI-TWICE"),
         "odd names": (
             structures({"Leber/li. Lappen: *neu*": (1,), "spleen": (2,)}),
-            (lambda after: "not imported: Leber/li. Lappen: *neu*" in after.told),
+            (lambda after: "not imported: Leber/li. Lappen: *neu*" in after.messages),
         ),
     },
     24: {
         "unknown name": (
             structures({"Kidny_L": (4,), "liver": (1,)}),
-            (lambda a: "Kidny_L (did you mean Kidney_L?" in a.told and a.row["manual"] == "Liver"),
+            (lambda a: "Kidny_L (did you mean Kidney_L?" in a.messages and a.row["manual"] == "Liver"),
         ),
         "unknown name, as mapped": (
             structures({"Kidny_L": (4,), "liver": (1,)}),
@@ -475,7 +475,9 @@ def test_a_bad_scan_is_refused_or_handled_as_written(case, tmp_path):
     key = tmp_path / "key"
     arguments = {"center": "Here", "key": key, **(options[0] if options else {})}
     if callable(expected):
-        became = [one for one in import_scans(source, tmp_path / "ds", **arguments) if isinstance(one, Imported)]
+        became = [
+            result for result in import_scans(source, tmp_path / "ds", **arguments) if isinstance(result, ImportResult)
+        ]
         (row,) = written_cases(tmp_path / "ds").values()
         assert expected(After(became, row, tmp_path / "ds", source)), (row, became)
         return
@@ -497,7 +499,7 @@ def test_a_mirrored_child_stays_one_when_its_import_is_interrupted(tmp_path):
     next(became)
     became.close()  # the case is written, and the table does not list it yet
     (again,) = import_scans(source, tmp_path / "ds", **arguments)
-    assert again.was_there
+    assert again.already_imported
     assert {f.code for f in check_dataset(tmp_path / "ds")} == {"E-TOO-FEW"}
 
 
@@ -505,9 +507,11 @@ def test_all_twenty_six_rows_are_here():
     assert [*ROWS] == [*range(1, 27)]
 
 
-def test_every_code_of_this_room_is_provoked_by_a_test(root):
+def test_every_code_of_these_rooms_is_provoked_by_a_test(root):
     """A finding that nothing here brings about might never be right."""
-    room, tests = root / "pedseg" / "exchange", Path(__file__).parent
-    codes = {code for file in room.glob("*.py") for code in re.findall(r'"(E-[A-Z0-9-]+)"', file.read_text())}
-    provoked = {code for file in tests.glob("test_*.py") for code in re.findall(r"E-[A-Z0-9-]+", file.read_text())}
+    rooms = ("dicom", "importing")
+    readers = [file for room in rooms for file in (root / "pedseg" / room).glob("*.py")]
+    tests = [file for room in rooms for file in (root / "tests" / room).glob("test_*.py")]
+    codes = {code for file in readers for code in re.findall(r'"(E-[A-Z0-9-]+)"', file.read_text())}
+    provoked = {code for file in tests for code in re.findall(r"E-[A-Z0-9-]+", file.read_text())}
     assert codes - provoked == set()

@@ -18,8 +18,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from pedseg.dicom.ct_series import INTERPOLATED, LPS_TO_RAS, group, read_ct, read_series, table
-from pedseg.dicom.dicom_files import open_folder
+from pedseg.dicom.ct_series import INTERPOLATED, LPS_TO_RAS, group_series, read_ct, read_series, series_table
+from pedseg.dicom.dicom_files import find_dicom_files
 from pedseg.dicom.rtstruct import read_rtstruct
 from pedseg.dicom.rtstruct_writing import write_rtstruct
 from pedseg.dicom.seg import read_seg, write_seg
@@ -167,7 +167,7 @@ def test_what_is_no_ct_is_left_aside(tmp_path):
     (tmp_path / "notes.txt").write_text("scanned on Monday")
     (tmp_path / "Thumbs.db").write_bytes(bytes(300))
     (tmp_path / "a" / "b" / "._IM0001.dcm").write_bytes(b"Mac OS X        ")
-    kinds = {file.path.name: file.kind for file in open_folder(tmp_path)[0] if file.path.name in others}
+    kinds = {file.path.name: file.kind for file in find_dicom_files(tmp_path)[0] if file.path.name in others}
     assert kinds == {
         "scout.dcm": "localizer",
         "dose.dcm": "dose screen",
@@ -184,15 +184,15 @@ def test_several_series_are_a_table_to_choose_from(tmp_path):
     write_series(tmp_path / "thick", HU[:, :, :5], SeriesDescription="Abdomen 5.0 B60f", ConvolutionKernel="B60f")
     with pytest.raises(PedsegInputError, match="E-SERIES-CHOICE") as caught:
         read_ct(tmp_path)
-    told = caught.value.problems[0].problem
-    assert "20 slices" in told
-    assert "5 slices" in told
-    assert "B60f" in told
-    series = group(open_folder(tmp_path)[0])
-    assert len(table(series)) == 2
-    for number, one in enumerate(series, 1):
-        for wanted in (str(number), one.uid):
-            assert read_ct(tmp_path, wanted=wanted).scan.shape[2] == one.slice_count
+    problem = caught.value.problems[0].problem
+    assert "20 slices" in problem
+    assert "5 slices" in problem
+    assert "B60f" in problem
+    series = group_series(find_dicom_files(tmp_path)[0])
+    assert len(series_table(series)) == 2
+    for number, member in enumerate(series, 1):
+        for wanted in (str(number), member.uid):
+            assert read_ct(tmp_path, wanted=wanted).scan.shape[2] == member.slice_count
     with pytest.raises(PedsegInputError, match="no series is called 7"):
         read_ct(tmp_path, wanted="7")
 
@@ -328,13 +328,13 @@ def test_copies_are_dropped_when_asked_for_and_other_slices_never(tmp_path):
         copy = pydicom.dcmread(files[place])
         copy.SOPInstanceUID = generate_uid()
         save(tmp_path / f"copy{place}.dcm", copy)
-    ct = read_ct(tmp_path, repairs=["doubles"])
+    ct = read_ct(tmp_path, repairs=["duplicates"])
     np.testing.assert_array_equal(ct.scan.voxels, HU)
     assert ct.repairs == ("2 doubled slices removed",)
     copy.PixelData = np.zeros((36, 40), np.uint16).tobytes()
     save(tmp_path / "copy11.dcm", copy)
     with pytest.raises(PedsegInputError, match="shows something else"):
-        read_ct(tmp_path, repairs=["doubles"])
+        read_ct(tmp_path, repairs=["duplicates"])
 
 
 def test_gaps_are_interpolated_when_asked_for(tmp_path):
@@ -355,7 +355,7 @@ def test_a_tilt_is_undone_when_asked_for(tmp_path):
         rows = np.arange(36)
         hu[20, :, k] = np.round(1000 * np.clip(1 - np.abs(rows - at), 0, 1))
     write_series(tmp_path, hu, change=tilted(10))
-    ct = read_ct(tmp_path, repairs=["tilt"])
+    ct = read_ct(tmp_path, repairs=["gantry-tilt"])
     assert ct.repairs == ("gantry tilt of 10.0 degrees undone",)
     np.testing.assert_allclose(ct.scan.affine[:3, 2], [0, 0, 2.5], atol=1e-6)
     assert {int(place) for place in ct.scan.voxels[20].argmax(axis=0)} == {18}
@@ -408,8 +408,8 @@ def test_segments_of_an_enhanced_ct_lie_on_its_frames(tmp_path):
     ct = read_ct(tmp_path / "ct")
     mask = {"Liver": ct.scan.voxels > 300, "Spleen": np.indices(HU.shape)[2] == 2}
     write_seg(tmp_path / "seg.dcm", mask, ct)
-    for name, found in read_seg(tmp_path / "seg.dcm", ct).masks.items():
-        np.testing.assert_array_equal(found, mask[name])
+    for name, segment in read_seg(tmp_path / "seg.dcm", ct).masks.items():
+        np.testing.assert_array_equal(segment, mask[name])
 
 
 def test_more_slices_than_there_are_left_are_not_made_up(tmp_path):
@@ -420,14 +420,14 @@ def test_more_slices_than_there_are_left_are_not_made_up(tmp_path):
 
 def test_odd_files_of_real_devices_are_read_or_refused():
     """The files that pydicom is tested with: 160 of many makers, syntaxes and faults, some of them CT."""
-    files, problems = open_folder(Path(pydicom.__file__).parent / "data" / "test_files")
+    files, problems = find_dicom_files(Path(pydicom.__file__).parent / "data" / "test_files")
     assert len(files) > 100
     assert {problem.code for problem in problems} <= {"E-NOT-DICOM", "E-DICOM-NO-META", "E-DICOM-DAMAGED"}
-    series, read = group(files), 0
+    series, read = group_series(files), 0
     assert len(series) > 3
-    for one in series:
+    for member in series:
         try:
-            read += read_series(one).scan.voxels.ndim == 3
+            read += read_series(member).scan.voxels.ndim == 3
         except PedsegInputError as error:
             assert all(problem.remedy for problem in error.problems)
     assert read >= 1

@@ -86,7 +86,7 @@ def test_a_ct_that_cannot_be_referred_to_is_named(writer, drawn):
     odd = replace(ct, uids=tuple(f"{uid}ä" for uid in ct.uids))
     with pytest.raises(PedsegInputError) as caught:
         writer(drawn / "out.dcm", {"Liver": ct.scan.voxels > 300}, odd)
-    assert [problem.file for problem in caught.value.problems] == [str(ct.source.first.path)]
+    assert [problem.file for problem in caught.value.problems] == [str(ct.series.first.path)]
 
 
 def test_what_cannot_go_out_is_said(drawn, capsys):
@@ -112,9 +112,9 @@ def test_without_the_packages_for_dicom(drawn, monkeypatch, capsys):
     assert (
         main(["import", str(drawn / "ct"), "--to", str(drawn / "ds"), "--center", "X", "--key", str(drawn / "k")]) == 1
     )
-    told = capsys.readouterr().err
-    assert "E-NOT-INSTALLED" in told
-    assert "pip install 'pedseg[dicom]'" in told
+    output = capsys.readouterr().err
+    assert "E-NOT-INSTALLED" in output
+    assert "pip install 'pedseg[dicom]'" in output
 
 
 # --- contours and scans that do not find each other ----------------------------------------------------------------
@@ -155,8 +155,8 @@ def test_contours_choose_among_the_series_of_their_patient(tmp_path):
     thick = (uids[0], generate_uid(), uids[2])
     write_series(tmp_path / "in" / "thick", body((24, 20, 4)), spacing_mm=(8, 8, 16), uids=thick)
     pair(tmp_path / "in", ct="thin")
-    (one,) = import_scans(tmp_path / "in", tmp_path / "ds", center="Here", key=tmp_path / "key")
-    assert one.organs == ("Liver",)
+    (result,) = import_scans(tmp_path / "in", tmp_path / "ds", center="Here", key=tmp_path / "key")
+    assert result.organs == ("Liver",)
 
 
 def test_one_scan_listed_twice_and_a_data_set_into_itself(tmp_path, root):

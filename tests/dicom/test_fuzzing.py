@@ -49,10 +49,10 @@ def test_no_damaged_file_ends_in_anything_but_a_finding(kind, sound, root):
     variables = {**os.environ, "PYTHONPATH": str(root)}
     ended = subprocess.run(command, capture_output=True, text=True, check=False, env=variables, timeout=600)
     assert ended.returncode == 0, ended.stderr[-2000:]
-    told = json.loads(ended.stdout)
-    assert told["fault_count"] == 0, told["faults"]
-    assert told["slowest"] < LONGEST_SECONDS  # a hang, not a measure of speed
-    assert told["codes"].get("read", 0) < COUNTS[kind]  # the damage is felt
+    report = json.loads(ended.stdout)
+    assert report["fault_count"] == 0, report["faults"]
+    assert report["slowest"] < LONGEST_SECONDS  # a hang, not a measure of speed
+    assert report["codes"].get("read", 0) < COUNTS[kind]  # the damage is felt
 
 
 def test_twenty_thousand_are_tried():

@@ -83,8 +83,8 @@ def test_nineteen_organs_come_back_and_plastimatch_agrees(scanned, tmp_path):
     theirs = plastimatch_masks(tmp_path / "rs.dcm", folder, tmp_path / "plastimatch")
     assert len(theirs) == len(masks)
     for name, mask in masks.items():
-        found = theirs[name.replace("^", "_") if name not in theirs else name]
-        best = max((found, found[:, :, ::-1]), key=lambda other: int((other & mask).sum()))  # it sorts slices by z
+        back = theirs[name.replace("^", "_") if name not in theirs else name]
+        best = max((back, back[:, :, ::-1]), key=lambda other: int((other & mask).sum()))  # it sorts slices by z
         assert 2 * (best & mask).sum() == best.sum() + mask.sum(), name
 
 
@@ -94,8 +94,8 @@ def test_the_file_says_what_a_planning_system_asks(tmp_path):
     masks = {"Liver": np.zeros(ct.scan.shape, bool), "Bowel^Stomach": np.zeros(ct.scan.shape, bool)}
     masks["Liver"][10:20, 10:20, 5:9] = True
     masks["Bowel^Stomach"][2, 2, 2] = True
-    told = write_rtstruct(tmp_path / "rs.dcm", masks, ct)
-    assert told == ["Bowel^Stomach: only 1 voxels in 1 slice(s)"]
+    notes = write_rtstruct(tmp_path / "rs.dcm", masks, ct)
+    assert notes == ["Bowel^Stomach: only 1 voxels in 1 slice(s)"]
     file = pydicom.dcmread(tmp_path / "rs.dcm")
     slices = [pydicom.dcmread(f) for f in sorted((tmp_path / "ct").iterdir())]
     assert (file.Modality, file.ApprovalStatus, file.SOPClassUID) == (
@@ -210,7 +210,7 @@ def test_another_frame_of_reference_is_refused_unless_asked_for(drawn):
 
     file = draw({"liver": [square(-10, -10, 105)]}, other)
     assert refused(file, ct) == ["E-FRAME"]
-    assert read_rtstruct(file, ct, other_frame=True).masks["liver"] is not None
+    assert read_rtstruct(file, ct, ignore_frame_of_reference=True).masks["liver"] is not None
 
 
 def test_two_rois_of_one_name_are_refused(drawn):
@@ -280,8 +280,8 @@ def test_a_file_that_does_not_come_back_is_not_handed_over(tmp_path, monkeypatch
 
     write_series(tmp_path / "ct", body())
     ct = read_ct(tmp_path / "ct")
-    whole = rtstruct_writing.trace
-    monkeypatch.setattr(rtstruct_writing, "trace", lambda mask: whole(ndimage.binary_fill_holes(mask)))
+    whole = rtstruct_writing.mask_to_polygons
+    monkeypatch.setattr(rtstruct_writing, "mask_to_polygons", lambda mask: whole(ndimage.binary_fill_holes(mask)))
     with pytest.raises(PedsegInputError, match="E-READ-BACK"):
         write_rtstruct(tmp_path / "rs.dcm", {"Liver": nineteen(ct.scan.shape)["Spleen"]}, ct)
     assert [file.name for file in tmp_path.iterdir()] == ["ct"]

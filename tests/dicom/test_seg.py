@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import highdicom
 import numpy as np
 import pydicom
@@ -10,9 +12,10 @@ from archive import body, write_series
 from highdicom.sr.coding import CodedConcept
 
 from pedseg.dicom.ct_series import read_ct
-from pedseg.dicom.seg import read_seg, write_seg
+from pedseg.dicom.seg import closed_segmentation, read_seg, write_seg
 from pedseg.errors import PedsegInputError
-from pedseg.importing.dicom_folders import ImportOptions, survey_dicom
+from pedseg.importing.dicom_folders import list_dicom_scans
+from pedseg.importing.scan_sources import ImportOptions
 
 OBLIQUE = (float(np.cos(np.radians(15))), 0.0, float(np.sin(np.radians(15))), 0.0, 1.0, 0.0)
 GRIDS = {
@@ -43,18 +46,20 @@ def test_segments_come_back_voxel_by_voxel(grid, tmp_path):
     assert back.automatic == {*drawn}
 
 
-def by_highdicom(ct_files, mask, kind: str):
-    """A SEG as another program writes it: all frames, slices from the top down, made by hand."""
+def by_highdicom(file: Path, ct_files, mask, kind: str) -> None:
+    """Write a SEG as another program does: all frames, slices from the top down, made by hand."""
     sources = [pydicom.dcmread(file) for file in ct_files][::-1]
     segment = highdicom.seg.SegmentDescription(
         1, "liver", CodedConcept("123037004", "SCT", "Anatomical Structure"), CodedConcept("10200004", "SCT", "Liver"),
         highdicom.seg.SegmentAlgorithmTypeValues.MANUAL,
     )  # fmt: skip
     array = mask[:, :, ::-1].transpose(2, 1, 0)
-    return highdicom.seg.Segmentation(
+    segmentation = highdicom.seg.Segmentation(
         sources, array.astype(np.float32) * 0.9 if kind == "FRACTIONAL" else array.astype(np.uint8), kind, [segment],
         highdicom.UID(), 1, highdicom.UID(), 1, "else", "else", "1", "1",
     )  # fmt: skip
+    with closed_segmentation(segmentation):
+        segmentation.save_as(file)
 
 
 @pytest.mark.parametrize("kind", ["BINARY", "FRACTIONAL", "LABELMAP"])
@@ -62,7 +67,7 @@ def test_what_other_programs_write_is_read(kind, tmp_path):
     files = write_series(tmp_path / "ct", body((24, 20, 8)))
     ct = read_ct(tmp_path / "ct")
     mask = masks(ct.scan.shape)["Kidney_L"]
-    by_highdicom(files, mask, kind).save_as(tmp_path / "seg.dcm")
+    by_highdicom(tmp_path / "seg.dcm", files, mask, kind)
     back = read_seg(tmp_path / "seg.dcm", ct)
     np.testing.assert_array_equal(back.masks["liver"], mask)
     assert back.automatic == frozenset()
@@ -77,7 +82,7 @@ def test_another_frame_and_another_grid_are_refused(tmp_path):
     seg.save_as(tmp_path / "frame.dcm")
     with pytest.raises(PedsegInputError, match="E-FRAME"):
         read_seg(tmp_path / "frame.dcm", ct)
-    assert read_seg(tmp_path / "frame.dcm", ct, other_frame=True).masks["Liver"] is not None
+    assert read_seg(tmp_path / "frame.dcm", ct, ignore_frame_of_reference=True).masks["Liver"] is not None
     uids = (str(ct.header.StudyInstanceUID), "1.2.9", str(frame))
     write_series(tmp_path / "half", body((24, 20, 8)), origin=(-30.0, -27.0, 101.25), uids=uids)
     with pytest.raises(PedsegInputError, match="E-GEOMETRY"):
@@ -87,9 +92,9 @@ def test_another_frame_and_another_grid_are_refused(tmp_path):
 def test_a_seg_beside_its_ct_is_imported_as_its_contours(tmp_path):
     files = write_series(tmp_path / "in" / "ct", body((24, 20, 8)), spacing_mm=(8, 8, 8))
     mask = masks((24, 20, 8))["Kidney_L"]
-    by_highdicom(files, mask, "BINARY").save_as(tmp_path / "in" / "seg.dcm")
-    (one,), problems = survey_dicom(tmp_path / "in", ImportOptions())
+    by_highdicom(tmp_path / "in" / "seg.dcm", files, mask, "BINARY")
+    (source,), problems = list_dicom_scans(tmp_path / "in", ImportOptions())
     assert problems == []
-    loaded = one.load()
+    loaded = source.load()
     assert loaded.manual == ("Liver",)
     assert int((loaded.labels.voxels > 0).sum()) == int(mask.sum())

@@ -27,9 +27,12 @@ def test_the_first_patients_are_those_of_the_study():
 @pytest.fixture
 def study(coarse_plan, tmp_path):
     """A finished study of networks that draw nothing."""
-    for name in ("seed0_local_Polder", "seed0_local_Neckar", "seed0_federated", "seed1_federated"):
+    both = ("federated", "Polder+Neckar")
+    for seed, model, trained_on in ((0, "local", "Polder"), (0, "local", "Neckar"), (0, *both), (1, *both)):
         weights = {key: 0 * array for key, array in network.get_weights(network.build(coarse_plan)).items()}
-        training.save_weights(tmp_path / "study/weights" / f"{name}.safetensors", weights, coarse_plan, curve="[]")
+        file = tmp_path / "study/weights" / f"seed{seed}_{model}_{trained_on}.safetensors"
+        identity = {"model": model, "trained_on": trained_on, "seed": seed}
+        training.save_weights(file, weights, coarse_plan, curve="[]", **identity)
     return tmp_path / "study"
 
 

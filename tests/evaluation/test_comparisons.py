@@ -15,7 +15,7 @@ from pedseg.evaluation.comparisons import (
     compare_paired,
     compare_unpaired,
     holm,
-    share_interval,
+    wilson_interval,
 )
 
 
@@ -100,5 +100,5 @@ def test_five_patients_have_no_interval_of_their_median(patients, known):
 
 @pytest.mark.parametrize(("hits", "of"), [(0, 10), (3, 10), (25, 25)])
 def test_intervals_of_shares_equal_statsmodels(hits, of):
-    assert share_interval(hits, of) == pytest.approx(proportion_confint(hits, of, method="wilson"))
-    assert share_interval(0, 0) is None
+    assert wilson_interval(hits, of) == pytest.approx(proportion_confint(hits, of, method="wilson"))
+    assert wilson_interval(0, 0) is None

@@ -1,4 +1,4 @@
-"""Long work side by side: every tick arrives, errors surface, nothing runs on unseen."""
+"""Concurrent jobs: every tick arrives, errors surface, nothing runs on unseen."""
 
 import json
 import threading
@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pedseg.evaluation.concurrency import Clock, side_by_side
+from pedseg.evaluation.concurrency import StageTimer, run_concurrently
 
 
 def ticks(number, units=1):
@@ -16,7 +16,7 @@ def ticks(number, units=1):
 
 @pytest.mark.parametrize("workers", [1, 2, 5])
 def test_every_tick_of_every_job_arrives(workers):
-    seen = list(side_by_side([("a", ticks(3)), ("b", ticks(2, 5)), ("c", ticks(0))], workers))
+    seen = list(run_concurrently([("a", ticks(3)), ("b", ticks(2, 5)), ("c", ticks(0))], workers))
     assert sorted(seen) == [("a", 1)] * 3 + [("b", 5)] * 2
 
 
@@ -27,7 +27,7 @@ def test_jobs_really_run_at_the_same_time():
         meeting.wait()
         yield 1
 
-    assert len(list(side_by_side([("a", meet()), ("b", meet())]))) == 2
+    assert len(list(run_concurrently([("a", meet()), ("b", meet())]))) == 2
 
 
 def test_the_first_error_is_raised_and_the_others_stop():
@@ -46,7 +46,7 @@ def test_the_first_error_is_raised_and_the_others_stop():
         raise ValueError("broken scan")
 
     with pytest.raises(ValueError, match="broken scan"):
-        list(side_by_side([("endless", endless()), ("broken", broken())]))
+        list(run_concurrently([("endless", endless()), ("broken", broken())]))
     assert stopped.wait(10)
 
 
@@ -61,18 +61,18 @@ def test_closing_the_stream_stops_the_jobs():
         finally:
             stopped.set()
 
-    stream = side_by_side([("endless", endless())])
+    stream = run_concurrently([("endless", endless())])
     next(stream)
     stream.close()
     assert stopped.wait(10)
 
 
 def test_no_jobs_is_no_work():
-    assert list(side_by_side([])) == []
+    assert list(run_concurrently([])) == []
 
 
-def test_the_clock_adds_up_by_stage_and_counts_the_threads_own_time():
-    clock = Clock()
+def test_the_timer_adds_up_by_stage_and_counts_the_threads_own_time():
+    timer = StageTimer()
 
     def busy():
         end = time.thread_time() + 0.05
@@ -81,24 +81,24 @@ def test_the_clock_adds_up_by_stage_and_counts_the_threads_own_time():
         yield 1
 
     for _ in range(2):
-        list(clock.watch("busy", busy(), own_thread=True))
-    assert 0.1 <= clock.seconds["busy"]["cpu"] <= clock.seconds["busy"]["wall"] + 0.05
-    assert clock.totals()["cpu"] >= 0.1
+        list(timer.measure("busy", busy(), own_thread=True))
+    assert 0.1 <= timer.seconds["busy"]["cpu"] <= timer.seconds["busy"]["wall"] + 0.05
+    assert timer.totals()["cpu"] >= 0.1
 
 
-def test_the_clock_goes_on_where_a_program_was_cut_short(tmp_path):
+def test_the_timer_goes_on_where_a_program_was_cut_short(tmp_path):
     file = tmp_path / "work" / "seconds.json"
     file.parent.mkdir()
     earlier = {"total": {"wall": 100.0, "cpu": 50.0}, "peak memory": {"mib": 1e6}, "busy": {"wall": 90.0, "cpu": 40.0}}
     file.write_text(json.dumps(earlier), "utf-8")
-    first = Clock()
-    list(first.watch("before the file is known", iter([1])))
-    first.go_on(file.parent)
-    list(first.watch("busy", iter([1, 2])))
-    for clock in (first, Clock()):  # the second is another program
-        if clock is not first:
-            clock.go_on(file.parent)
-        assert 90 <= clock.seconds["busy"]["wall"] < 95 and 40 <= clock.seconds["busy"]["cpu"] < 45
-        assert "before the file is known" in clock.seconds
-        assert 100 <= clock.totals()["wall"] < 105 and 50 <= clock.totals()["cpu"] < 55
-        assert clock.peak_mib() == 1e6
+    first = StageTimer()
+    list(first.measure("before the file is known", iter([1])))
+    first.resume(file.parent)
+    list(first.measure("busy", iter([1, 2])))
+    for timer in (first, StageTimer()):  # the second is another program
+        if timer is not first:
+            timer.resume(file.parent)
+        assert 90 <= timer.seconds["busy"]["wall"] < 95 and 40 <= timer.seconds["busy"]["cpu"] < 45
+        assert "before the file is known" in timer.seconds
+        assert 100 <= timer.totals()["wall"] < 105 and 50 <= timer.totals()["cpu"] < 55
+        assert timer.peak_mib() == 1e6

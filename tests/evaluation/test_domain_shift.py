@@ -1,4 +1,4 @@
-"""One cause at a time: each changes what it says and nothing else; costs by hand; what is done is not done again."""
+"""One factor at a time: each changes what it says and nothing else; costs by hand; what is done is not done again."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 from pedseg.__main__ import main
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation import domain_shift
-from pedseg.evaluation.domain_shift import NOTHING, SHIFT_FACTORS, costs_of, usual, with_protocol
+from pedseg.evaluation.domain_shift import NOTHING, SHIFT_FACTORS, shift_costs, usual, with_protocol
+from pedseg.evaluation.results import typed_rows
+from pedseg.evaluation.trained_models import load_virtual_models
 from pedseg.learning import network, training
 from pedseg.phantoms.centers import NECKAR, POLDER
 
-BY_NAME = {cause.name: cause for cause in SHIFT_FACTORS}
 CHANGED = {
     "contrast phase": {"phase"},
     "kernel and noise grain": {"kernel_mm", "noise_grain_mm"},
@@ -56,7 +57,7 @@ def test_paired_causes_leave_the_patients_as_they_are(cause):
     usual_children, others = (
         [
             replace(scan.child, roll_deg=0.0, clips=0)
-            for scan in domain_shift.tested(domain_shift.changed("Polder", c), 6)
+            for scan in domain_shift.planned_test_scans(domain_shift.shifted_center("Polder", c), 6)
         ]
         for c in (NOTHING, cause)
     )
@@ -80,21 +81,21 @@ def test_costs_by_hand():
         *(row("contrast phase", p, d) for p, d in (("a", 0.5), ("b", 0.6))),
         *(row("ages", p, d) for p, d in (("a", 0.7), ("d", 0.5))),
     ]
-    costs = {line["factor"]: line for line in costs_of(rows)}
-    assert costs["nothing"]["cost"] == 0
-    assert costs["contrast phase"]["cost"] == pytest.approx(((0.8 - 0.5) + (0.8 - 0.6)) / 2)
-    assert costs["contrast phase"]["interval"] == pytest.approx((0.2, 0.3))
-    assert costs["ages"]["cost"] == pytest.approx(0.8 - 0.6)
-    assert costs["ages"]["patients"] == 2
+    costs = shift_costs(typed_rows(rows)).set_index("factor")
+    assert costs.loc["nothing", "cost"] == 0
+    assert costs.loc["contrast phase", "cost"] == pytest.approx(((0.8 - 0.5) + (0.8 - 0.6)) / 2)
+    assert costs.loc["contrast phase", "interval"] == pytest.approx((0.2, 0.3))
+    assert costs.loc["ages", "cost"] == pytest.approx(0.8 - 0.6)
+    assert costs.loc["ages", "patients"] == 2
 
 
 @pytest.fixture
 def study(coarse_plan, tmp_path):
     """A finished study of untrained networks."""
-    for name in ("seed0_local_Polder", "seed0_local_Neckar", "seed0_federated"):
-        training.save_weights(
-            tmp_path / "weights" / f"{name}.safetensors", network.get_weights(network.build(coarse_plan)), coarse_plan
-        )
+    for model, trained_on in (("local", "Polder"), ("local", "Neckar"), ("federated", "Polder+Neckar")):
+        file = tmp_path / "weights" / f"seed0_{model}_{trained_on}.safetensors"
+        weights = network.get_weights(network.build(coarse_plan))
+        training.save_weights(file, weights, coarse_plan, model=model, trained_on=trained_on, seed=0)
     return tmp_path
 
 
@@ -108,22 +109,22 @@ def test_a_sweep_leaves_rows_and_costs_and_goes_on_where_it_stopped(study):
         ("local", "Polder", "Polder"), ("local", "Neckar", "Neckar"),
         ("federated", "Polder+Neckar", "Polder"), ("federated", "Polder+Neckar", "Neckar"),
     }  # fmt: skip
-    told = json.loads((study / "shift.json").read_text())
-    assert len(told["costs"]) == 3 * 4
+    summary = json.loads((study / "shift.json").read_text())
+    assert len(summary["costs"]) == 3 * 4
     assert "contrast phase" in domain_shift.table(study)
     first = (study / "shift.csv").read_bytes()
-    done = {file: file.stat().st_mtime_ns for file in study.glob("work/causes_*/*")}
+    done = {file: file.stat().st_mtime_ns for file in study.glob("work/factors_*/*")}
     list(domain_shift.evaluate_shift(study, study, patients=1, names=wanted))
     assert (study / "shift.csv").read_bytes() == first
-    assert {file: file.stat().st_mtime_ns for file in study.glob("work/causes_*/*")} == done
+    assert {file: file.stat().st_mtime_ns for file in study.glob("work/factors_*/*")} == done
 
 
 def test_other_patients_or_other_weights_start_anew(study):
-    models = domain_shift.load_models(study, 1)
-    first = domain_shift._identity(models, 2)
-    assert domain_shift._identity(models, 3) != first
-    assert domain_shift._identity(models[1:], 2) != first
-    assert domain_shift._identity(domain_shift.load_models(study, 1), 2) == first
+    models = load_virtual_models(study, 1)
+    first = domain_shift._digest(models, 2)
+    assert domain_shift._digest(models, 3) != first
+    assert domain_shift._digest(models[1:], 2) != first
+    assert domain_shift._digest(load_virtual_models(study, 1), 2) == first
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):
@@ -133,7 +134,8 @@ def test_a_folder_without_weights_is_refused(tmp_path):
 
 def test_a_study_of_other_hospitals_is_refused(study):
     file = study / "weights" / "seed0_local_Polder.safetensors"
-    file.rename(file.with_name("seed0_local_St Mary_West.safetensors"))
+    weights, plan, _ = training.load_weights(file)
+    training.save_weights(file, weights, plan, model="local", trained_on="St Mary_West", seed=0)
     with pytest.raises(PedsegInputError, match=r"(?s)E-OTHER-CENTERS.*St Mary_West"):
         list(domain_shift.evaluate_shift(study, study))
 
@@ -145,9 +147,9 @@ def test_the_command_line_sweeps(study, capsys):
     assert "table" in capsys.readouterr().out
     assert (study / "o" / "shift.csv").is_file()
     assert main(["shift", "--study", str(study), "--factor", "moon"]) == 1
-    assert "E-CAUSE" in capsys.readouterr().err
+    assert "E-SHIFT-FACTOR" in capsys.readouterr().err
 
 
 def test_an_unknown_cause_is_refused(study):
-    with pytest.raises(PedsegInputError, match="E-CAUSE"):
+    with pytest.raises(PedsegInputError, match="E-SHIFT-FACTOR"):
         list(domain_shift.evaluate_shift(study, study, names=["moon"]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pedseg.datasets.cases import Case, DataSet
-from pedseg.evaluation.failure_reasons import Failure, called, explain, habits
+from pedseg.evaluation.failure_reasons import Failure, explain, model_phrase, usual_phases
 from pedseg.evaluation.results import ModelKey
 
 LOCAL, FEDERATED = ModelKey("local", "Polder"), ModelKey("federated", "Neckar+Polder")
@@ -68,25 +68,27 @@ def test_the_phase_counts_where_it_is_not_what_the_model_learned_from():
     assert "Nothing" in explain("worst", "Liver", case(), LOCAL, tested_on="Polder", usual_phase=usual)
 
 
-def test_habits_are_those_of_the_training_scans():
-    def one(name: str, split: str, phase: str) -> Case:
+def test_usual_phases_are_those_of_the_training_scans():
+    def scan(name: str, split: str, phase: str) -> Case:
         return Case(name, name, "Aa", split, Path("i"), None, phase=phase)
 
-    cases = (one("a", "train", "none"), one("b", "train", "none"), one("c", "train", "arterial"))
-    tests = tuple(one(f"t{k}", "test", "arterial") for k in range(5))
+    cases = (scan("a", "train", "none"), scan("b", "train", "none"), scan("c", "train", "arterial"))
+    tests = tuple(scan(f"t{k}", "test", "arterial") for k in range(5))
     old = Case("o", "o", "Bb", "train", Path("i"), None)  # a data set that says nothing
     of_center = {"Aa": cases + tests, "Bb": (old,), "Cc": ()}
     sets = [DataSet(Path(center), center, scans, {}) for center, scans in of_center.items()]
-    assert habits(sets) == {"Aa": "none", "Bb": "", "Cc": ""}
+    assert usual_phases(sets) == {"Aa": "none", "Bb": "", "Cc": ""}
 
 
 def test_failures_survive_json():
     who = ("c1", "Neckar", "Liver", "local", "Polder")
     failure = Failure(*who, "worst", 0.512345, "DSC", 0.487655, (1, 2, 3), "So it is.")
-    told = failure.as_json()
-    assert (told["amount"], told["severity"]) == (0.5123, 0.4877)
-    again = Failure.from_json({**told, "voxel": [1, 2, 3]})
+    line = failure.as_json()
+    assert (line["amount"], line["severity"]) == (0.5123, 0.4877)
+    again = Failure.from_json({**line, "voxel": [1, 2, 3]})
     assert (
-        again.voxel == (1, 2, 3) and again.model_key == LOCAL and called(again.model_key) == "The local model of Polder"
+        again.voxel == (1, 2, 3)
+        and again.model_key == LOCAL
+        and model_phrase(again.model_key) == "The local model of Polder"
     )
-    assert Failure.from_json({**told, "voxel": None}).voxel is None
+    assert Failure.from_json({**line, "voxel": None}).voxel is None

@@ -9,12 +9,13 @@ import pytest
 
 from pedseg.evaluation import fedgin as room
 from pedseg.evaluation import study
-from pedseg.evaluation.fedgin import Size, run_fedgin, settings_of
+from pedseg.evaluation.fedgin import Size, fedgin_config, run_fedgin
 from pedseg.evaluation.gains import FIVE, gains, means, overall
+from pedseg.evaluation.results import typed_rows
 from pedseg.learning import training
 
 SIZE = Size((("limited-1:1", (3, 3)), ("complete", (4, 3))), validation=1, test=3)
-SETTINGS = settings_of(seeds=1, rounds=2, steps=1)
+SETTINGS = fedgin_config(seeds=1, rounds=2, local_steps=1)
 
 
 def rows_of(out):
@@ -42,14 +43,14 @@ def test_a_part_of_the_experiment_is_asked_for_by_name(tmp_path, monkeypatch):
     from pedseg.__main__ import main
 
     asked = []
-    monkeypatch.setattr(room, "run_fedgin", lambda out, settings, size: asked.append((settings, size)) or iter(()))
+    monkeypatch.setattr(room, "run_fedgin", lambda out, config, size: asked.append((config, size)) or iter(()))
     monkeypatch.setattr(room, "table", lambda out: "")
     for name in room.SCENARIOS:
         assert main(["fedgin", "--scenario", name]) == 0
     assert [[name for name, _ in part.scenarios] for _, part in asked] == [[name] for name in room.SCENARIOS]
     assert main(["fedgin", "--rounds", "80", "--scenario", "complete", "--scenario", "limited-1:1"]) == 0
     some, part = asked[-1]
-    assert (some.rounds, [name for name, _ in part.scenarios]) == (80, ["limited-1:1", "complete"])
+    assert (some.federation.rounds, [name for name, _ in part.scenarios]) == (80, ["limited-1:1", "complete"])
     for name in room.MODELS:
         assert main(["fedgin", "--model", name, "--test-patients", "40"]) == 0
         assert (asked[-1][1].models, asked[-1][1].test) == ((name,), 40)
@@ -99,9 +100,11 @@ def test_only_the_models_with_gin_learned_with_it(finished):
     plans = {}
     for file in (finished[0] / "out" / "weights").iterdir():
         plans[file.stem] = training.load_weights(file)[1]
-    assert {name for name, plan in plans.items() if plan.gin} == {name for name in plans if name.endswith("_gin")}
+    assert {name for name, plan in plans.items() if plan.gin_probability} == {
+        name for name in plans if name.endswith("_gin")
+    }
     assert all(plan.intensity == "body" and plan.spacing_mm == (8.0, 8.0, 8.0) for plan in plans.values())
-    assert len({replace(plan, gin=0.0).to_json() for plan in plans.values()}) == 1
+    assert len({replace(plan, gin_probability=0.0).to_json() for plan in plans.values()}) == 1
 
 
 @pytest.mark.slow
@@ -109,7 +112,7 @@ def test_a_second_call_trains_nothing_and_writes_the_same(finished, monkeypatch)
     folder, progress = finished
     before = rows_of(folder / "out")
     monkeypatch.setattr(training, "train", None)
-    monkeypatch.setattr(study, "federate", None)
+    monkeypatch.setattr(study, "train_rounds", None)
     list(run_fedgin(folder / "out", SETTINGS, data=folder / "data", size=SIZE))
     assert rows_of(folder / "out") == before
     done = [step.done for step in progress]
@@ -120,7 +123,7 @@ def test_a_second_call_trains_nothing_and_writes_the_same(finished, monkeypatch)
 def test_more_patients_meet_the_models_that_are_asked_for_and_nothing_is_trained(finished, tmp_path, monkeypatch):
     shutil.copytree(finished[0] / "out", tmp_path / "out")
     monkeypatch.setattr(training, "train", None)
-    monkeypatch.setattr(study, "federate", None)
+    monkeypatch.setattr(study, "train_rounds", None)
     more = replace(SIZE, test=4, models=("federated", "federated_gin"))
     list(run_fedgin(tmp_path / "out", SETTINGS, data=finished[0] / "data", size=more))
     before, rows = rows_of(finished[0] / "out"), rows_of(tmp_path / "out")
@@ -133,13 +136,13 @@ def test_more_patients_meet_the_models_that_are_asked_for_and_nothing_is_trained
 
 @pytest.mark.slow
 def test_the_summary_tells_means_and_gains(finished):
-    told = json.loads((finished[0] / "out" / "summary.json").read_text())
-    assert told["patients"]["complete"] == {
+    summary = json.loads((finished[0] / "out" / "summary.json").read_text())
+    assert summary["patients"]["complete"] == {
         "Polder": {"train": 4, "validation": 1},
         "Fjord": {"train": 3, "validation": 1},
     }
-    assert {line["organ"] for line in told["gains"]} == set(FIVE)
-    assert len(told["means"]) == 2 * 5 * 3
+    assert {line["organ"] for line in summary["gains"]} == set(FIVE)
+    assert len(summary["means"]) == 2 * 5 * 3
     assert "Fjord T1w 3 T" in room.table(finished[0] / "out")
 
 
@@ -159,11 +162,11 @@ def test_two_kidneys_count_as_one_organ_and_gains_are_paired_by_patient():
             ]
             if patient:  # the first one has lost the right kidney
                 rows.append(scored(model, f"p{patient}", "Kidney_R", 0.4 + more))
-    (line,) = [line for line in means(rows) if line["model"] == "federated"]
+    (line,) = [line for line in means(typed_rows(rows)) if line["model"] == "federated"]
     assert line["liver"] == pytest.approx(0.5) and line["spleen"] is None
     assert line["kidneys"] == pytest.approx((0.2 + 5 * 0.3) / 6)
     assert line["five"]["mean"] == pytest.approx((0.5 + (0.2 + 5 * 0.3) / 6) / 2)
-    found = {line["organ"]: line for line in gains(rows)}
+    found = {line["organ"]: line for line in gains(typed_rows(rows))}
     assert found["liver"]["mean_difference"] == pytest.approx(0.125)
     assert found["kidneys"]["n"] == (6, 6) and found["spleen"]["n"] == (0, 0)
     assert found["liver"]["p"] == pytest.approx(2 / 64)  # all six better: the smallest p of six pairs
@@ -177,7 +180,7 @@ def test_the_overall_difference_is_that_of_each_patients_means():
             for model, more in (("federated", 0.0), ("federated_gin", 0.01 * patient - 0.02 * seed)):
                 rows += [scored(model, f"p{patient}", organ, 0.5 + more, seed) for organ in ("Liver", "Spleen")]
                 rows.append(scored(model, f"p{patient}", "Heart", 0.5 - more, seed))
-    five, every = overall(rows)
+    five, every = overall(typed_rows(rows))
     assert (five["organs"], every["organs"]) == ("five", "all")
     assert five["n"] == (6, 6) and five["seeds"] == pytest.approx([0.025, 0.005])
     assert five["mean_difference"] == pytest.approx(0.015)  # mean of 0 to 5, in hundredths, less 1

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from pedseg.datasets.cases import Case
-from pedseg.evaluation.misplacement import from_contours, look
+from pedseg.evaluation.misplacement import error_locations, from_contours
 from pedseg.evaluation.results import ModelKey
 from pedseg.organs import NAMES, organ
 
@@ -150,10 +150,10 @@ def test_where_to_look_is_the_slice_with_most_errors():
     drawn = truth.copy()
     drawn[20:26, 8:14, 10] = 0
     drawn[20, 8, 8] = 0
-    looks = look(truth, drawn, ("Liver", "Spleen"))
-    assert set(looks) == {"Liver"}
-    assert looks["Liver"].voxel[2] == 10 and not looks["Liver"].cut
-    assert look(truth, truth, ("Liver",))["Liver"].voxel == (22, 10, 10)  # of the middle voxels the first
+    locations = error_locations(truth, drawn, ("Liver", "Spleen"))
+    assert set(locations) == {"Liver"}
+    assert locations["Liver"].voxel[2] == 10 and not locations["Liver"].cut
+    assert error_locations(truth, truth, ("Liver",))["Liver"].voxel == (22, 10, 10)  # of the middle voxels the first
 
 
 def test_storage_of_the_maps_does_not_matter():

@@ -1,4 +1,4 @@
-"""From rows of cases.csv to the story: patients counted once, pairs kept, sentences right."""
+"""From rows of cases.csv to the summary statistics: patients counted once, pairs kept, sentences right."""
 
 from __future__ import annotations
 
@@ -9,13 +9,23 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from pedseg.evaluation.reporting import COLUMNS
-from pedseg.evaluation.results import ModelKey, Results, contrast, organ_mean
-from pedseg.evaluation.statistics import better, read_rows, story, worse
+from pedseg.evaluation.results import (
+    COLUMNS,
+    ModelKey,
+    Results,
+    Side,
+    contrast,
+    organ_mean,
+    read_rows,
+    typed_rows,
+    write_rows,
+)
+from pedseg.evaluation.statistics import planned_contrasts, summarize_rows
 from pedseg.organs import EVALUATED, NAMES
 
 CENTERS = ("Neckar", "Polder")
 POOLED = "Neckar+Polder"
+FEDERATED, LOCAL = Side("federated", POOLED, "Polder"), Side("local", "Polder", "Polder")
 
 
 def row(organ: str = "Liver", dsc: float | None = 0.9, **changed) -> dict:
@@ -51,8 +61,8 @@ def study(*, patients: int = 20, seeds: int = 2, organs: tuple[str, ...] = NAMES
 
 
 @pytest.fixture(scope="module")
-def told() -> dict:
-    return story(study())
+def summary() -> dict:
+    return summarize_rows(typed_rows(study()))
 
 
 def line(lines: list[dict], **keys) -> dict:
@@ -65,50 +75,50 @@ def test_a_patients_scans_are_averaged_before_seeds():
         row(dsc=0.8, case="a"), row(dsc=0.6, case="b"), row(dsc=0.9, seed=1, case="a"),  # one scan failed in seed 1
         row(dsc=0.5, patient="p2", case="c"),
     ]  # fmt: skip
-    values = Results(rows).per_patient(ModelKey("local", "Polder"), "Polder", "Liver", "dsc")
-    assert values == {"p1": pytest.approx((0.7 + 0.9) / 2), "p2": 0.5}
+    values = Results(typed_rows(rows)).patient_means(ModelKey("local", "Polder"), "Polder", "dsc", ["Liver"])
+    assert values["Liver"].to_dict() == {"p1": pytest.approx((0.7 + 0.9) / 2), "p2": 0.5}
 
 
 def test_the_mean_gives_each_organ_the_same_weight_and_skips_the_absent():
     rows = [row("Liver", 0.9), row("Spleen", 0.5)]
     rows += [row("Liver", 0.7, patient="p2"), row("Spleen", None, patient="p2", present=0)]
-    mean = organ_mean(Results(rows), ModelKey("local", "Polder"), "Polder", "dsc", ["Liver", "Spleen", "Heart"])
-    assert mean["mean"] == pytest.approx((0.8 + 0.5) / 2)
-    assert mean["patients"] == 2
-    assert mean["low"] <= mean["mean"] <= mean["high"]
-    assert mean["seed_sd"] is None
+    mean = organ_mean(
+        Results(typed_rows(rows)), ModelKey("local", "Polder"), "Polder", "dsc", ["Liver", "Spleen", "Heart"]
+    )
+    assert mean.mean == pytest.approx((0.8 + 0.5) / 2)
+    assert mean.patients == 2
+    assert mean.low <= mean.mean <= mean.high
+    assert mean.seed_sd is None
 
 
 def test_seed_spread_is_the_deviation_of_the_seeds_own_means():
     rows = [row(dsc=d, seed=s) for s, d in enumerate((0.80, 0.84, 0.88))]
-    mean = organ_mean(Results(rows), ModelKey("local", "Polder"), "Polder", "dsc", ["Liver"])
-    assert mean["seed_sd"] == pytest.approx(0.04)
-    assert (mean["mean"], mean["low"]) == (pytest.approx(0.84), None)  # one patient: no interval, whatever the seeds
+    mean = organ_mean(Results(typed_rows(rows)), ModelKey("local", "Polder"), "Polder", "dsc", ["Liver"])
+    assert mean.seed_sd == pytest.approx(0.04)
+    assert (mean.mean, mean.low) == (pytest.approx(0.84), None)  # one patient: no interval, whatever the seeds
 
 
 def test_paired_contrast_equals_scipy_and_statsmodels_on_the_same_patients():
     rows, organs = study(seeds=1), list(EVALUATED)
-    results = Results(rows)
-    federated, local = ModelKey("federated", POOLED), ModelKey("local", "Neckar")
-    found = contrast(results, (federated, "Neckar"), (local, "Neckar"), "dsc")
-    assert found["paired"] and [o["organ"] for o in found["organs"]] == organs
+    results = Results(typed_rows(rows))
+    federated, local = Side("federated", POOLED, "Neckar"), Side("local", "Neckar", "Neckar")
+    found = contrast(results, federated, local, "dsc")
+    assert found.paired and [o.organ for o in found.organs] == organs
     p_values = []
     for organ in organs:
         here = [r for r in rows if r["tested_on"] == "Neckar" and r["organ"] == organ and r["dsc"]]
         ours = {r["patient"]: float(r["dsc"]) for r in here if r["model"] == "federated"}
         theirs = {r["patient"]: float(r["dsc"]) for r in here if (r["model"], r["trained_on"]) == ("local", "Neckar")}
         p_values.append(stats.wilcoxon([ours[p] - theirs[p] for p in ours]).pvalue)
-    assert [o["p"] for o in found["organs"]] == pytest.approx(p_values)
-    assert [o["p_holm"] for o in found["organs"]] == pytest.approx(multipletests(p_values, method="holm")[1])
+    assert [o.p for o in found.organs] == pytest.approx(p_values)
+    assert [o.p_holm for o in found.organs] == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
 def test_pairs_are_the_patients_that_both_models_have():
     rows = [row(dsc=0.9), row(dsc=0.9, patient="p2"), row(dsc=0.8, model="federated", trained_on=POOLED, patient="p2")]
-    found = contrast(
-        Results(rows), (ModelKey("federated", POOLED), "Polder"), (ModelKey("local", "Polder"), "Polder"), "dsc"
-    )
-    assert found["organs"][0]["n"] == (1, 1)
-    assert found["organs"][0]["median_difference"] == pytest.approx(-0.1)
+    found = contrast(Results(typed_rows(rows)), FEDERATED, LOCAL, "dsc")
+    assert found.organs[0].n == (1, 1)
+    assert found.organs[0].median_difference == pytest.approx(-0.1)
 
 
 def test_pairs_count_scans_and_seeds_that_both_models_have():
@@ -116,8 +126,9 @@ def test_pairs_count_scans_and_seeds_that_both_models_have():
     federated = dict(model="federated", trained_on=POOLED)
     rows = [row(dsc=0.8, case="a"), row(dsc=0.2, case="a", seed=1)]
     rows += [row(dsc=0.9, case="a", **federated), row(dsc=0.1, case="b", **federated)]
-    both = Results(rows).pairs(ModelKey("federated", POOLED), ModelKey("local", "Polder"), "Polder", "Liver", "dsc")
-    assert both == ([pytest.approx(0.9)], [pytest.approx(0.8)])
+    results = Results(typed_rows(rows))
+    pairs = results.paired_means(FEDERATED.model_key, LOCAL.model_key, "Polder", "dsc")["Liver"]
+    assert pairs.to_numpy().tolist() == [[pytest.approx(0.9), pytest.approx(0.8)]]
 
 
 def test_differences_are_averaged_over_scans_then_seeds():
@@ -125,11 +136,9 @@ def test_differences_are_averaged_over_scans_then_seeds():
     values = [("a", 0, 0.1), ("b", 0, 0.3), ("a", 1, 0.4)]
     rows = [row(dsc=0.5, case=case, seed=seed) for case, seed, _ in values]
     rows += [row(dsc=0.5 + d, case=case, seed=s, model="federated", trained_on=POOLED) for case, s, d in values]
-    found = contrast(
-        Results(rows), (ModelKey("federated", POOLED), "Polder"), (ModelKey("local", "Polder"), "Polder"), "dsc"
-    )
-    assert found["organs"][0]["n"] == (1, 1)
-    assert found["organs"][0]["median_difference"] == pytest.approx(0.3)
+    found = contrast(Results(typed_rows(rows)), FEDERATED, LOCAL, "dsc")
+    assert found.organs[0].n == (1, 1)
+    assert found.organs[0].median_difference == pytest.approx(0.3)
 
 
 def test_a_difference_of_few_patients_keeps_its_direction():
@@ -137,60 +146,59 @@ def test_a_difference_of_few_patients_keeps_its_direction():
     rows = [row(dsc=0.8, patient=f"p{k}") for k in range(22)]
     gains = [0.01 * max(0, k - 15) for k in range(22)]
     rows += [row(dsc=0.8 + g, patient=f"p{k}", model="federated", trained_on=POOLED) for k, g in enumerate(gains)]
-    found = contrast(
-        Results(rows), (ModelKey("federated", POOLED), "Polder"), (ModelKey("local", "Polder"), "Polder"), "dsc"
-    )
-    assert found["organs"][0]["hodges_lehmann"] == 0
-    assert better(found) == ["Liver"] and worse(found) == []
+    found = contrast(Results(typed_rows(rows)), FEDERATED, LOCAL, "dsc")
+    assert found.organs[0].hodges_lehmann == 0
+    assert found.better() == ["Liver"] and found.worse() == []
 
 
-def test_a_higher_nsd_is_better_and_a_higher_distance_worse(told):
-    for found in told["contrasts"]:
-        if found["name"] == "other local - home local":
-            assert worse(found) == list(EVALUATED) and better(found) == []
+def test_a_higher_nsd_is_better_and_a_higher_distance_worse():
+    results = Results(typed_rows(study()))
+    for found in [c for measure in results.measures for c in planned_contrasts(results, measure)]:
+        if found.name == "other local - home local":
+            assert found.worse() == list(EVALUATED) and found.better() == []
 
 
 def test_a_table_without_nsd_is_read_all_the_same():
     rows = [{key: value for key, value in line.items() if key != "nsd"} for line in study(patients=7, seeds=1)]
-    told = story(rows)
-    assert {found["measure"] for found in told["contrasts"]} == {"dsc", "hd95_mm", "msd_mm"}
-    assert told["table"][0]["nsd"]["mean"] is None and told["table"][0]["dsc"]["mean"] > 0.5
+    summary = summarize_rows(typed_rows(rows))
+    assert {found["measure"] for found in summary["contrasts"]} == {"dsc", "hd95_mm", "msd_mm"}
+    assert summary["table"][0]["nsd"]["mean"] is None and summary["table"][0]["dsc"]["mean"] > 0.5
 
 
-def test_power_stands_beside_what_was_found(told):
-    assert [line["tested_on"] for line in told["power"]] == list(CENTERS)
-    kidney = line(told["power"][0]["organs"], organ="Kidney_L")
+def test_power_stands_beside_what_was_found(summary):
+    assert [line["tested_on"] for line in summary["power"]] == list(CENTERS)
+    kidney = line(summary["power"][0]["organs"], organ="Kidney_L")
     assert kidney["n"] == 15 and 0 < kidney["smallest_difference"] < 0.01 and kidney["equivalence_power"] == 1.0
 
 
-def test_home_and_away_are_compared_without_pairs(told):
-    unpaired = [c for c in told["contrasts"] if c["name"] == "away - home"]
+def test_home_and_away_are_compared_without_pairs(summary):
+    unpaired = [c for c in summary["contrasts"] if c["name"] == "away - home"]
     assert len(unpaired) == 2 * 4 and not any(c["paired"] or c["organs"][0]["p_equivalence"] for c in unpaired)
-    assert all(c["paired"] for c in told["contrasts"] if c["name"] != "away - home")
+    assert all(c["paired"] for c in summary["contrasts"] if c["name"] != "away - home")
     kidney = line(unpaired[0]["organs"], organ="Kidney_L")
     assert kidney["n"] == (15, 15)  # of 20 a center, five lack it
 
 
-def test_the_drop_is_found_on_every_organ(told):
-    for drop in told["drops"]:
+def test_the_drop_is_found_on_every_organ(summary):
+    for drop in summary["drops"]:
         assert drop["drop"] == pytest.approx(0.1, abs=0.02)
         assert drop["worse_than_the_local_model_there"] == list(EVALUATED)
         assert drop["worse_than_at_home"] == list(EVALUATED)
         assert drop["worse_there_by_seed"] == [9, 9]
-    assert {(d["trained_on"], d["tested_on"]) for d in told["drops"]} == {("Neckar", "Polder"), ("Polder", "Neckar")}
+    assert {(d["trained_on"], d["tested_on"]) for d in summary["drops"]} == {("Neckar", "Polder"), ("Polder", "Neckar")}
 
 
-def test_the_federation_wins_across_and_matches_home(told):
-    for cross in told["cross"]:
+def test_the_federation_wins_across_and_matches_home(summary):
+    for cross in summary["cross"]:
         assert cross["at_least_as_good"] == cross["significantly_better"] == list(EVALUATED)
         assert cross["significantly_worse"] == []
-    for home in told["home"]:
+    for home in summary["home"]:
         assert home["difference"] == pytest.approx(-0.005, abs=0.002)
         assert home["equivalent"] == list(EVALUATED) and home["margin"] == 0.01  # though significantly lower
         assert home["noninferior"] == list(EVALUATED) and home["equivalent_by_seed"] == [9, 9]
         assert home["difference_seed_sd"] == pytest.approx(0, abs=0.001)
         assert set(home["significantly_worse"]) <= set(EVALUATED) and home["significantly_worse"]
-    for ideal in told["centralized"]:
+    for ideal in summary["centralized"]:
         assert ideal["ratio"] == pytest.approx(0.845 / 0.855, abs=0.003)
 
 
@@ -198,54 +206,54 @@ def test_each_seed_is_counted_as_if_it_were_alone():
     rows = study(seeds=2, organs=EVALUATED)
     second = [r for r in rows if r["seed"] == "1" and r["model"] == "local" and r["dsc"]]
     at_home = {(r["patient"], r["organ"]): r["dsc"] for r in second if r["trained_on"] == r["tested_on"]}
-    for one in second:  # here nobody loses anything next door
-        one["dsc"] = at_home[one["patient"], one["organ"]]
-    told = story(rows)
-    assert [drop["worse_there_by_seed"] for drop in told["drops"]] == [[9, 0], [9, 0]]
+    for line_ in second:  # here nobody loses anything next door
+        line_["dsc"] = at_home[line_["patient"], line_["organ"]]
+    summary = summarize_rows(typed_rows(rows))
+    assert [drop["worse_there_by_seed"] for drop in summary["drops"]] == [[9, 0], [9, 0]]
 
 
 def test_without_a_difference_nothing_is_significant():
     rows = [r for r in study(patients=8, seeds=1) if r["model"] in ("federated", "centralized")]
     same = [{**r, "model": "federated"} for r in rows if r["model"] == "centralized"]
-    told = story([r for r in rows if r["model"] == "centralized"] + same)
-    (first, *_) = [c for c in told["contrasts"] if c["name"] == "federated - centralized"]
+    summary = summarize_rows(typed_rows([r for r in rows if r["model"] == "centralized"] + same))
+    (first, *_) = [c for c in summary["contrasts"] if c["name"] == "federated - centralized"]
     assert {o["p_holm"] for o in first["organs"]} == {1.0}
-    assert all(c["ratio"] == 1.0 for c in told["centralized"])
-    assert told["drops"] == told["cross"] == told["home"] == []
+    assert all(c["ratio"] == 1.0 for c in summary["centralized"])
+    assert summary["drops"] == summary["cross"] == summary["home"] == []
 
 
-def test_false_kidneys_stand_beside_sensitivity(told):
-    away = line(told["kidneys"], role="away", tested_on="Polder", kidney="Kidney_L")
+def test_false_kidneys_stand_beside_sensitivity(summary):
+    away = line(summary["kidneys"], role="away", tested_on="Polder", kidney="Kidney_L")
     assert (away["removed"], away["present"], away["sensitivity"]) == (5, 15, 1.0)
     low, high = away["share_false_interval"]
     assert 0.37 < low < 0.4 and 0.95 < high < 1  # 4 of 5 patients say little
     assert (away["median_false_ml"], away["share_false"]) == (pytest.approx(30.0), pytest.approx(4 / 5))
-    home = line(told["kidneys"], role="home", tested_on="Polder", kidney="Kidney_L")
+    home = line(summary["kidneys"], role="home", tested_on="Polder", kidney="Kidney_L")
     assert (home["median_false_ml"], home["share_false"]) == (pytest.approx(0.2), 0.0)
-    right = line(told["kidneys"], role="home", tested_on="Polder", kidney="Kidney_R")
+    right = line(summary["kidneys"], role="home", tested_on="Polder", kidney="Kidney_R")
     assert (right["removed"], right["median_false_ml"], right["share_false"]) == (0, None, None)
-    assert line(told["kidneys"], role="home", tested_on="Polder", kidney="both")["present"] == 35
+    assert line(summary["kidneys"], role="home", tested_on="Polder", kidney="both")["present"] == 35
 
 
-def test_the_table_names_every_model_on_every_center(told):
-    assert len(told["table"]) == 8
-    home = line(told["table"], role="home", tested_on="Polder")
+def test_the_table_names_every_model_on_every_center(summary):
+    assert len(summary["table"]) == 8
+    home = line(summary["table"], role="home", tested_on="Polder")
     assert home["dsc"]["mean"] == pytest.approx(0.85, abs=0.02)
     assert home["dsc"]["seed_sd"] is not None and home["dsc"]["patients"] == 20
-    kidney = line(told["organ_table"], organ="Kidney_L", role="home", tested_on="Polder")
+    kidney = line(summary["organ_table"], organ="Kidney_L", role="home", tested_on="Polder")
     assert (kidney["patients"], kidney["absent"]) == (15, 5)
 
 
-def test_story_is_json_and_the_same_twice(told):
-    text = json.dumps(told, allow_nan=False)
-    assert text == json.dumps(story(study()), allow_nan=False)
+def test_the_summary_is_json_and_the_same_twice(summary):
+    text = json.dumps(summary, allow_nan=False)
+    assert text == json.dumps(summarize_rows(typed_rows(study())), allow_nan=False)
 
 
 def test_few_organs_and_one_center_do_not_break_it():
-    told = story([row("Gallbladder", 0.4), row("Gallbladder", 0.6, patient="p2")])
-    assert told["evaluated"] == [] and told["table"][0]["dsc"]["mean"] is None
-    assert told["table"][0]["dsc_all"]["mean"] == pytest.approx(0.5)
-    assert story([])["table"] == []
+    summary = summarize_rows(typed_rows([row("Gallbladder", 0.4), row("Gallbladder", 0.6, patient="p2")]))
+    assert summary["evaluated"] == [] and summary["table"][0]["dsc"]["mean"] is None
+    assert summary["table"][0]["dsc_all"]["mean"] == pytest.approx(0.5)
+    assert summarize_rows(typed_rows([]))["table"] == []
 
 
 def test_rows_come_from_the_file(tmp_path):
@@ -253,9 +261,14 @@ def test_rows_come_from_the_file(tmp_path):
     rows = [row("Liver", 0.5), row("Kidney_L", None, present=0)]
     lines = [",".join(COLUMNS), *(",".join(r[c] for c in COLUMNS) for r in rows)]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    assert read_rows(file) == rows
+    table = read_rows(file)
+    assert table.equals(typed_rows(rows)) and tuple(table) == COLUMNS
+    assert table["present"].tolist() == [True, False] and table["seed"].tolist() == [0, 0]
+    assert table["dsc"][0] == 0.5 and np.isnan(table["dsc"][1])
+    write_rows(tmp_path / "again.csv", table)
+    assert (tmp_path / "again.csv").read_text() == file.read_text().replace(".0", "")  # six digits, no more
 
 
 def test_a_presence_that_is_neither_yes_nor_no_is_refused():
     with pytest.raises(KeyError, match="maybe"):
-        story([row(present="maybe")])
+        typed_rows([row(present="maybe")])

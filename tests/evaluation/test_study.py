@@ -3,17 +3,24 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 
-from pedseg.datasets.reading import read_centers, write_case, write_index
+from pedseg.datasets.reading import read_centers
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation import study as room
-from pedseg.evaluation.study import COLUMNS, Settings, run_study
+from pedseg.evaluation.config import StudyConfig
+from pedseg.evaluation.reporting import table
+from pedseg.evaluation.results import COLUMNS, ModelKey
+from pedseg.evaluation.study import run_study
+from pedseg.evaluation.trained_models import read_identity
+from pedseg.federation.config import FederationConfig
 from pedseg.learning import network, training
 
 ORGANS = ("Liver", "Spleen", "Kidney_L")
-SETTINGS = Settings("lesson", (0, 1), rounds=2, steps=2)
+SETTINGS = StudyConfig(FederationConfig(rounds=2, local_steps=2), seeds=2)
 
 
 def rows_of(out):
@@ -45,19 +52,22 @@ def test_summary_tells_how_it_came_about(finished):
         "profile": "lesson",
         "seeds": [0, 1],
         "rounds": 2,
-        "steps": 2,
+        "local_steps": 2,
         "orientation": "",
-        "gin": 0.0,
+        "gin_probability": 0.0,
     }
     assert len(summary["left_out"]) == 16
     assert len(summary["sha256"]) == 8
     for name, digest in summary["sha256"].items():
         weights, _, _ = training.load_weights(finished[0] / "weights" / f"{name}.safetensors")
         assert network.sha256_of(weights) == digest
+    identities = {read_identity(file) for file in (finished[0] / "weights").iterdir()}
+    kinds = [("local", "Aa"), ("local", "Bb"), ("federated", "Aa+Bb"), ("centralized", "Aa+Bb")]
+    assert identities == {(ModelKey(*kind), seed) for seed in (0, 1) for kind in kinds}
     assert [point["step"] for point in summary["curves"]["seed0_local_Aa"]] == [2, 4]
     assert all(point["dsc"] is not None for curve in summary["curves"].values() for point in curve)
     assert summary["peak_memory_mib"] > 50
-    assert "nine organs" in room.table(finished[0])
+    assert "nine organs" in table(finished[0])
 
 
 def test_failures_of_the_first_seed_are_told_the_worst_first(finished):
@@ -94,7 +104,7 @@ def test_a_finished_study_trains_nothing_again(hospitals, finished, monkeypatch)
         raise AssertionError("trained again")
 
     monkeypatch.setattr(training, "train", fail)
-    monkeypatch.setattr(room, "federate", fail)
+    monkeypatch.setattr(room, "train_rounds", fail)
     before = rows_of(finished[0])
     list(run_study(hospitals, finished[0], SETTINGS))
     assert rows_of(finished[0]) == before
@@ -109,24 +119,25 @@ def test_a_study_from_before_nsd_is_tested_again_and_not_trained(hospitals, fini
     for file in out.rglob("*failures.json"):
         file.unlink()
     monkeypatch.setattr(training, "train", None)
-    monkeypatch.setattr(room, "federate", None)
+    monkeypatch.setattr(room, "train_rounds", None)
     list(run_study(hospitals, out, SETTINGS))
     assert rows_of(out) == rows_of(finished[0])
     assert (out / "failures.json").read_bytes() == (finished[0] / "failures.json").read_bytes()
 
 
 def test_gin_is_a_switch_of_all_models(hospitals, tmp_path):
-    list(run_study(hospitals, tmp_path, Settings("lesson", (0,), rounds=1, steps=1, gin=1.0)))
+    config = StudyConfig(FederationConfig(rounds=1, local_steps=1, gin_probability=1.0))
+    list(run_study(hospitals, tmp_path, config))
     files = sorted((tmp_path / "weights").iterdir())
     assert len(files) == 4
-    assert {training.load_weights(file)[1].gin for file in files} == {1.0}
-    assert json.loads((tmp_path / "summary.json").read_text())["plan"]["gin"] == 1.0
+    assert {training.load_weights(file)[1].gin_probability for file in files} == {1.0}
+    assert json.loads((tmp_path / "summary.json").read_text())["plan"]["gin_probability"] == 1.0
 
 
 def test_the_federated_model_is_the_federations_own(hospitals, tmp_path, finished):
     from pedseg.federation import transports
 
-    *_, last = transports.federate(hospitals, tmp_path, rounds=2, steps=2, seed=1)
+    *_, last = transports.federate(replace(SETTINGS.federation, data=hospitals, out=tmp_path, seed=1))
     summary = json.loads((finished[0] / "summary.json").read_text())
     assert last.sha256 == summary["sha256"]["seed1_federated"]
 
@@ -169,7 +180,7 @@ def test_options_that_would_be_passed_over_are_refused_before_a_child_is_made(
 ):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(PedsegInputError, match=code):
-        list(run_study(tmp_path if given else None, tmp_path / "out", SETTINGS, **options))
+        list(run_study(tmp_path if given else None, tmp_path / "out", replace(SETTINGS, **options)))
     assert not [*tmp_path.iterdir()]
 
 
@@ -177,9 +188,10 @@ def test_options_that_would_be_passed_over_are_refused_before_a_child_is_made(
 def test_hospitals_of_one_phase_or_with_more_patients_have_a_folder_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(room, "COHORT", {"train": 3, "validation": 0, "test": 1})
-    list(run_study(None, tmp_path / "out", Settings(rounds=1, steps=1), single_phase=True, extra_patients=1))
-    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["data_one_phase_1_more"]
-    datasets = read_centers(tmp_path / "runs" / "data_one_phase_1_more")
+    config = StudyConfig(FederationConfig(rounds=1, local_steps=1), single_phase=True, extra_patients=1)
+    list(run_study(None, tmp_path / "out", config))
+    assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["data_single_phase_1_extra"]
+    datasets = read_centers(tmp_path / "runs" / "data_single_phase_1_extra")
     assert {d.center: {case.phase for case in d.cases} for d in datasets} == {
         "Neckar": {"none"},
         "Polder": {"portal venous"},

@@ -15,31 +15,45 @@ import numpy as np
 import pytest
 from flwr.app import Message
 
-from pedseg.datasets.reading import write_case, write_index
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.federation import transports
+from pedseg.federation.config import FederationConfig, MailboxConfig
 from pedseg.federation.keys import COORDINATOR, make_keys, write_keys
-from pedseg.federation.mailbox.demo import Demo
-from pedseg.federation.mailbox.storage import PASSWORD, USER
+from pedseg.federation.mailbox.object_store import PASSWORD, USER
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("Aa", "Bb", "Cc")
-SHORT = {"rounds": 2, "steps": 2, "seed": 7}
+SHORT = {"rounds": 2, "local_steps": 2, "seed": 7}
 
 
-@pytest.fixture(scope="session")
-def servers() -> ModuleType:
-    """The file `servers.py` beside this one."""
-    spec = importlib.util.spec_from_file_location("servers", Path(__file__).with_name("servers.py"))
+def load_module(file: Path) -> ModuleType:
+    """A Python file that is in no package."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+Demo = load_module(ROOT / "notebooks" / "mailbox_demo.py").Demo
+
+
+@pytest.fixture(scope="session")
+def servers() -> ModuleType:
+    """The file `servers.py` beside this one."""
+    return load_module(Path(__file__).with_name("servers.py"))
+
+
+@pytest.fixture(scope="session")
+def attribute_inference() -> ModuleType:
+    """The functions of chapter 12 for attribute inference."""
+    return load_module(ROOT / "notebooks" / "attribute_inference.py")
+
+
 @pytest.fixture
-def run_config(hospitals: Path) -> dict:
-    """The shortest federation: two rounds of two steps."""
-    return {"data": str(hospitals), "profile": "lesson", "rounds": 2, "steps-per-round": 2, "seed": 7, "out": ""}
+def config(hospitals: Path) -> FederationConfig:
+    """The shortest federation: two rounds of two steps, which writes nothing."""
+    return FederationConfig(data=hospitals, out=None, **SHORT)
 
 
 @pytest.fixture(scope="session")
@@ -59,9 +73,9 @@ def three_hospitals(tmp_path_factory: pytest.TempPathFactory, tiny_case) -> Path
 
 @pytest.fixture(scope="session")
 def expected(three_hospitals: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The fingerprints of the global weights after each round of `SHORT`, played in this process."""
-    out = tmp_path_factory.mktemp("expected")
-    return [round_.sha256 for round_ in transports.federate(three_hospitals, out, **SHORT)]
+    """The SHA-256 of the global weights after each round of `SHORT`, trained in this process."""
+    config = FederationConfig(data=three_hospitals, out=tmp_path_factory.mktemp("expected"), **SHORT)
+    return [round_.sha256 for round_ in transports.federate(config)]
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +97,7 @@ class Programs:
         own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         self.environment = {**os.environ, **own, **environment}
         common = ["--keys", str(keys), "--poll", "0.3"]
-        short = [word for key, value in SHORT.items() for word in (f"--{key}", str(value))]
+        short = [word for key, value in SHORT.items() for word in (f"--{key.replace('_', '-')}", str(value))]
         self.commands = {
             COORDINATOR: ["coordinate", url, "--out", str(work / COORDINATOR), *short, *common, *options],
             **{
@@ -149,8 +163,8 @@ def programs(three_hospitals: Path, key_folder: Path, tmp_path: Path) -> Iterato
         return made[-1]
 
     yield make
-    for one in made:
-        one.end()
+    for member in made:
+        member.end()
 
 
 @pytest.fixture
@@ -179,26 +193,27 @@ def storage(servers: ModuleType, tmp_path: Path) -> Iterator:
         server.kill()
 
 
-class Federation(Demo):
-    """A coordinator and the centers Aa and Bb on the table, with a model of five equal weights."""
+class Federation(Demo):  # type: ignore[misc, valid-type]
+    """A coordinator and the centers Aa and Bb, with a model of five equal weights."""
 
-    def __init__(self, folder: Path, **options) -> None:
-        super().__init__(folder / "table", ("Aa", "Bb"), **options)
+    def __init__(self, folder: Path, expires_seconds: float = 3600.0, **mailbox) -> None:
+        config = MailboxConfig(poll=0.05, **mailbox)
+        super().__init__(folder / "demo", ("Aa", "Bb"), config=config, expires_seconds=expires_seconds)
 
     def messages(self, round_: int, weights: Any = 0.0) -> list[Message]:
         return super().messages(round_, {"w": np.full(5, weights, dtype=np.float32)})
 
     def push(self, round_: int, value: float = 0.0) -> list[str]:
-        return self.ask(round_, value)  # type: ignore[arg-type]
+        return self.send(round_, value)  # type: ignore[arg-type]
 
-    def turn(self, *names: str) -> list[str]:  # type: ignore[override]
-        """Let centers look once; what they refused, by code."""
-        return [problem.code for problem in super().turn(*names)]
+    def poll(self, *names: str) -> list[str]:  # type: ignore[override]
+        """Let centers poll once; what they refused, by code."""
+        return [problem.code for problem in super().poll(*names)]
 
     def read(self, ids: list[str]) -> dict[int, float]:
-        """The first weight of each answer that is there, by node."""
-        answers = self.grid.pull_messages(ids)
-        return {a.metadata.src_node_id: float(a.content.array_records["arrays"]["w"].numpy()[0]) for a in answers}
+        """The first weight of each reply that is there, by node."""
+        replies = self.grid.pull_messages(ids)
+        return {r.metadata.src_node_id: float(r.content.array_records["arrays"]["w"].numpy()[0]) for r in replies}
 
     def refused(self) -> list[str]:
         """What the coordinator refused, by code."""
@@ -207,7 +222,7 @@ class Federation(Demo):
     def play(self, round_: int, value: float = 0.0) -> dict[int, float]:
         """A whole undisturbed round."""
         ids = self.push(round_, value)
-        self.turn()
+        self.poll()
         return self.read(ids)
 
 

@@ -88,10 +88,10 @@ def test_answers_are_made_a_few_at_a_time(workers: int) -> None:
 
     grid = InProcessGrid(app, [{}] * 9, {}, workers=workers)
     questions = [Message(RecordDict(), dst_node_id=node, message_type="query") for node in grid.get_node_ids()]
-    answers = grid.answers(questions)
+    answers = grid.replies_in_order(questions)
     first = next(answers)
     assert len(asked) <= 2 * workers
-    assert [one.content["a"]["place"] for one in (first, *answers)] == list(range(9))
+    assert [reply.content["a"]["place"] for reply in (first, *answers)] == list(range(9))
 
 
 @pytest.mark.parametrize("workers", [1, 2])

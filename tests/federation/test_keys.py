@@ -40,12 +40,12 @@ def test_keys_are_never_overwritten(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_depends_on_name_and_both_keys() -> None:
-    one, other = make_keys("Aa").member, make_keys("Aa").member
+    first, other = make_keys("Aa").member, make_keys("Aa").member
     mixed = [
-        type(one)(name, s, x)
+        type(first)(name, s, x)
         for name in ("Aa", "Ab")
-        for s in (one.signing, other.signing)
-        for x in (one.sealing, other.sealing)
+        for s in (first.signing, other.signing)
+        for x in (first.sealing, other.sealing)
     ]
     fingerprints = {member.fingerprint for member in mixed}
     assert len(fingerprints) == 8
@@ -70,7 +70,7 @@ def test_damaged_key_files_are_refused(tmp_path: Path, content: str) -> None:
 def test_a_public_file_under_another_name_is_refused(tmp_path: Path) -> None:
     _, public = write_keys(tmp_path, make_keys("Aa"))
     public.rename(tmp_path / "Bb.public.json")
-    with pytest.raises(PedsegInputError, match="speaks of Aa"):
+    with pytest.raises(PedsegInputError, match="that of Aa"):
         read_member(tmp_path, "Bb")
 
 

@@ -1,9 +1,8 @@
-"""Answers come in the order of the centers, from our own grids and from Flower's, and unsound ones stay outside."""
+"""Replies come in the order of the centers, from our own grids and from Flower's, and invalid ones are refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +11,10 @@ from flwr.serverapp import Grid
 
 from pedseg.errors import PedsegInputError
 from pedseg.federation import replies
-from pedseg.federation.apps import client_app, federate
+from pedseg.federation.client_app import app
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
+from pedseg.federation.rounds import train_rounds
 
 
 class ForeignGrid(Grid):
@@ -44,33 +45,31 @@ class ForeignGrid(Grid):
         return self.grid.send_and_receive(messages)
 
 
-def test_a_grid_of_flower_gives_the_same_weights(
-    hospitals: Path, run_config: dict, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_grid_of_flower_gives_the_same_weights(config: FederationConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replies, "PULL_SECONDS", 0.0)
-    ours = list(federate(InProcessGrid(client_app, [{}, {}], run_config), run_config))
-    foreign = ForeignGrid(InProcessGrid(client_app, [{}, {}], run_config), late=3)
-    assert [one.sha256 for one in federate(foreign, run_config)] == [one.sha256 for one in ours]
+    ours = list(train_rounds(InProcessGrid(app, [{}, {}], config.to_run_config()), config))
+    foreign = ForeignGrid(InProcessGrid(app, [{}, {}], config.to_run_config()), late=3)
+    assert [round_.sha256 for round_ in train_rounds(foreign, config)] == [round_.sha256 for round_ in ours]
     assert foreign.pulled == 3 + 4  # three times nothing was there
 
 
 def test_questions_that_the_grid_does_not_take_end_the_run_by_the_names_of_the_centers(
-    hospitals: Path, run_config: dict
+    config: FederationConfig,
 ) -> None:
-    foreign = ForeignGrid(InProcessGrid(client_app, [{}, {}], run_config), takes=False)
+    foreign = ForeignGrid(InProcessGrid(app, [{}, {}], config.to_run_config()), takes=False)
     with pytest.raises(PedsegInputError) as caught:
-        list(federate(foreign, run_config))
-    assert [(one.code, one.file) for one in caught.value.problems] == [
+        list(train_rounds(foreign, config))
+    assert [(problem.code, problem.file) for problem in caught.value.problems] == [
         ("E-CENTER-SILENT", "Aa"),
         ("E-CENTER-SILENT", "Bb"),
     ]
 
 
-def test_a_center_that_has_gone_offline_is_named_and_not_asked(hospitals: Path, run_config: dict) -> None:
-    grid = InProcessGrid(client_app, [{}, {}], run_config)
-    rounds = federate(grid, run_config)
+def test_a_center_that_has_gone_offline_is_named_and_not_asked(config: FederationConfig) -> None:
+    grid = InProcessGrid(app, [{}, {}], config.to_run_config())
+    rounds = train_rounds(grid, config)
     next(rounds)
     grid.get_node_ids = lambda: [2]  # type: ignore[method-assign]
     second = next(rounds)
-    assert [(one.code, one.file) for one in second.refused] == [("E-CENTER-SILENT", "Bb")]
+    assert [(problem.code, problem.file) for problem in second.refused] == [("E-CENTER-SILENT", "Bb")]
     assert list(second.losses) == ["Aa"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +15,26 @@ from flwr.app import Array, Context, Message
 
 from pedseg.datasets.reading import read_dataset
 from pedseg.errors import PedsegInputError
-from pedseg.federation import apps
-from pedseg.federation.apps import client_app, federate, round_seed
 from pedseg.federation.checkpoints import Round, checkpoint_file, read_checkpoint
+from pedseg.federation.client_app import app as client_app
+from pedseg.federation.client_app import round_seed
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
+from pedseg.federation.rounds import train_rounds
+from pedseg.learning import training
+from pedseg.learning.fingerprint import merge
 from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build, get_weights, set_weights
-from pedseg.learning.plans import fingerprint, make_plan, merge
+from pedseg.learning.plans import fingerprint, make_plan
 from pedseg.learning.training import load_cases, train
 
 
-def play(config: dict, app: Callable = client_app, workers: int = 2) -> list[Round]:
-    return list(federate(InProcessGrid(app, [{}, {}], config, workers=workers), config))
+def grid_of(config: FederationConfig, app: Callable = client_app, workers: int = 2) -> InProcessGrid:
+    return InProcessGrid(app, [{}, {}], config.to_run_config(), workers=workers)
+
+
+def play(config: FederationConfig, app: Callable = client_app, workers: int = 2) -> list[Round]:
+    return list(train_rounds(grid_of(config, app, workers), config))
 
 
 def disturbed(spoil: Callable[[Message], Message], place: int = 1, in_round: int = 1) -> Callable:
@@ -48,20 +57,20 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
         calls.append(settings)
         return train(*args, **settings)
 
-    monkeypatch.setattr(apps, "train", noted)
+    monkeypatch.setattr(training, "train", noted)
     return calls
 
 
-def test_one_round_is_what_one_would_compute_by_hand(run_config: dict, hospitals: Path) -> None:
+def test_one_round_is_what_one_would_compute_by_hand(config: FederationConfig, hospitals: Path) -> None:
     sets = [read_dataset(folder) for folder in sorted(hospitals.iterdir())]
-    plan = make_plan(merge([fingerprint(one, one.split("train")) for one in sets]), "lesson")
+    plan = make_plan(merge([fingerprint(dataset, dataset.split("train")) for dataset in sets]), "lesson")
     models, cases = [], [3, 2]
-    for index, one in enumerate(sets):
+    for index, dataset in enumerate(sets):
         net = build(plan, 7)
-        prepared = load_cases(one, one.split("train"), plan)
+        prepared = load_cases(dataset, dataset.split("train"), plan)
         list(train(net, prepared, plan, steps=2, total_steps=4, first_step=0, seed=round_seed(7, 1, index)))
         models.append(get_weights(net))
-    first, second = play(run_config)
+    first, second = play(config)
     assert first.plan == plan
     for name, values in first.weights.items():
         assert np.array_equal(values, models[0][name] * (3 / 5) + models[1][name] * (2 / 5)), name
@@ -70,33 +79,33 @@ def test_one_round_is_what_one_would_compute_by_hand(run_config: dict, hospitals
     assert second.sha256 != first.sha256 and second.train_loss < first.train_loss
 
 
-def test_results_do_not_depend_on_the_number_of_workers(run_config: dict) -> None:
-    assert [r.sha256 for r in play(run_config, workers=1)] == [r.sha256 for r in play(run_config, workers=2)]
+def test_results_do_not_depend_on_the_number_of_workers(config: FederationConfig) -> None:
+    assert [r.sha256 for r in play(config, workers=1)] == [r.sha256 for r in play(config, workers=2)]
 
 
-def test_results_depend_on_the_seed(run_config: dict) -> None:
-    assert play({**run_config, "rounds": 1})[0].sha256 != play({**run_config, "rounds": 1, "seed": 8})[0].sha256
+def test_results_depend_on_the_seed(config: FederationConfig) -> None:
+    assert play(replace(config, rounds=1))[0].sha256 != play(replace(config, rounds=1, seed=8))[0].sha256
 
 
-def test_one_learning_rate_schedule_runs_through_all_rounds(run_config: dict, counted: list[dict]) -> None:
-    play(run_config, workers=1)
+def test_one_learning_rate_schedule_runs_through_all_rounds(config: FederationConfig, counted: list[dict]) -> None:
+    play(config, workers=1)
     assert [call["first_step"] for call in counted] == [0, 0, 2, 2]
     assert {(call["steps"], call["total_steps"]) for call in counted} == {(2, 4)}
     assert len({call["seed"] for call in counted}) == 4
 
 
-def test_the_round_goes_on_without_a_center_that_fails(run_config: dict) -> None:
+def test_the_round_goes_on_without_a_center_that_fails(config: FederationConfig) -> None:
     def fail(_: Message) -> Message:
         raise MemoryError("no memory left")
 
-    first, second = play(run_config, disturbed(fail))
+    first, second = play(config, disturbed(fail))
     assert [(f.code, f.file) for f in first.refused] == [("E-CENTER-ERROR", "Bb")]
     assert "no memory left" in first.refused[0].problem
     assert list(first.losses) == ["Aa"]
     assert second.refused == () and list(second.losses) == ["Aa", "Bb"]
 
 
-def test_a_poisoned_update_stays_outside(run_config: dict) -> None:
+def test_a_poisoned_update_stays_outside(config: FederationConfig) -> None:
     def poison(reply: Message) -> Message:
         name, array = next(iter(reply.content["arrays"].items()))
         reply.content["arrays"][name] = Array(np.full_like(array.numpy(), np.nan))
@@ -105,38 +114,40 @@ def test_a_poisoned_update_stays_outside(run_config: dict) -> None:
     def fail(_: Message) -> Message:
         raise MemoryError
 
-    poisoned, without = play(run_config, disturbed(poison)), play(run_config, disturbed(fail))
+    poisoned, without = play(config, disturbed(poison)), play(config, disturbed(fail))
     assert [f.code for f in poisoned[0].refused] == ["E-UPDATE-NOT-FINITE"]
     assert [r.sha256 for r in poisoned] == [r.sha256 for r in without]
 
 
-def test_a_round_without_any_update_ends_the_run(run_config: dict) -> None:
+def test_a_round_without_any_update_ends_the_run(config: FederationConfig) -> None:
     def app(message: Message, context: Context) -> Message:
         if message.metadata.message_type == "train":
             raise RuntimeError("strike")
         return client_app(message, context)
 
     with pytest.raises(PedsegInputError) as caught:
-        play(run_config, app)
+        play(config, app)
     assert [f.file for f in caught.value.problems] == ["Aa", "Bb"]
 
 
-def test_a_center_that_cannot_describe_its_data_is_named_before_training(run_config: dict) -> None:
-    grid = InProcessGrid(client_app, [{}, {"data-dir": "nowhere"}], run_config)
+def test_a_center_that_cannot_describe_its_data_is_named_before_training(config: FederationConfig) -> None:
+    grid = InProcessGrid(client_app, [{}, {"data-dir": "nowhere"}], config.to_run_config())
     with pytest.raises(PedsegInputError, match="nowhere"):
-        list(federate(grid, run_config))
+        list(train_rounds(grid, config))
 
 
-def test_two_centers_with_one_number_are_refused(run_config: dict) -> None:
-    grid = InProcessGrid(client_app, [{}, {"partition-id": 0}], run_config)
+def test_two_centers_with_one_number_are_refused(config: FederationConfig) -> None:
+    grid = InProcessGrid(client_app, [{}, {"partition-id": 0}], config.to_run_config())
     with pytest.raises(PedsegInputError, match="E-CENTER-TWICE"):
-        list(federate(grid, run_config))
+        list(train_rounds(grid, config))
 
 
-def test_a_stopped_federation_ends_as_an_unbroken_one(run_config: dict, tmp_path: Path, counted: list[dict]) -> None:
-    whole = play(run_config)
-    config = {**run_config, "out": str(tmp_path)}
-    begun = federate(InProcessGrid(client_app, [{}, {}], config), config)
+def test_a_stopped_federation_ends_as_an_unbroken_one(
+    config: FederationConfig, tmp_path: Path, counted: list[dict]
+) -> None:
+    whole = play(config)
+    config = replace(config, out=tmp_path)
+    begun = train_rounds(grid_of(config), config)
     next(begun)
     begun.close()
     counted.clear()
@@ -147,8 +158,8 @@ def test_a_stopped_federation_ends_as_an_unbroken_one(run_config: dict, tmp_path
     assert [(r.train_loss, r.losses) for r in taken_up] == [(r.train_loss, r.losses) for r in whole]
 
 
-def test_a_damaged_checkpoint_costs_its_round_only(run_config: dict, tmp_path: Path) -> None:
-    config = {**run_config, "out": str(tmp_path)}
+def test_a_damaged_checkpoint_costs_its_round_only(config: FederationConfig, tmp_path: Path) -> None:
+    config = replace(config, out=tmp_path)
     whole = play(config)
     file = checkpoint_file(tmp_path / "rounds", 2)
     content = bytearray(file.read_bytes())
@@ -162,47 +173,49 @@ def test_a_damaged_checkpoint_costs_its_round_only(run_config: dict, tmp_path: P
     assert play(config)[-1].sha256 == whole[-1].sha256
 
 
-@pytest.mark.parametrize("other", [{"seed": 8}, {"steps-per-round": 1}, {"rounds": 1}])
-def test_checkpoints_of_other_settings_are_not_taken_up(run_config: dict, tmp_path: Path, other: dict) -> None:
-    config = {**run_config, "out": str(tmp_path)}
+@pytest.mark.parametrize("other", [{"seed": 8}, {"local_steps": 1}, {"rounds": 1}])
+def test_checkpoints_of_other_settings_are_not_taken_up(config: FederationConfig, tmp_path: Path, other: dict) -> None:
+    config = replace(config, out=tmp_path)
     play(config)
-    assert not any(r.restored for r in play({**config, **other}))
+    assert not any(r.restored for r in play(replace(config, **other)))
 
 
-def test_old_checkpoints_go_when_asked(run_config: dict, tmp_path: Path) -> None:
-    config = {**run_config, "out": str(tmp_path), "keep-rounds": 1}
+def test_old_checkpoints_go_when_asked(config: FederationConfig, tmp_path: Path) -> None:
+    config = replace(config, out=tmp_path, keep_rounds=1)
     last = play(config)[-1]
     assert [file.name for file in (tmp_path / "rounds").iterdir()] == ["round_002.safetensors"]
     assert [(r.number, r.sha256) for r in play(config)] == [(2, last.sha256)]
 
 
-def test_validation_is_the_mean_over_the_cases_of_all_centers(run_config: dict, hospitals: Path) -> None:
-    first, second = play({**run_config, "evaluate-every": 2})
+def test_validation_is_the_mean_over_the_cases_of_all_centers(config: FederationConfig, hospitals: Path) -> None:
+    first, second = play(replace(config, evaluate_every=2))
     assert first.validation_dsc is None
     net = build(second.plan)
     set_weights(net, second.weights)
     sets = [read_dataset(folder) for folder in sorted(hospitals.iterdir())]
-    scores = [mean_dice(net, load_cases(one, one.split("validation"), second.plan), second.plan) for one in sets]
+    scores = [
+        mean_dice(net, load_cases(dataset, dataset.split("validation"), second.plan), second.plan) for dataset in sets
+    ]
     assert second.validation_dsc == pytest.approx(np.mean(scores))
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"rounds": 0}, {"steps-per-round": 0}, {"seed": -1}, {"rounds": 1.5}, {"centers": "two"}]
+    "wrong", [{"rounds": 0}, {"local_steps": 0}, {"seed": -1}, {"rounds": 1.5}, {"min_available_centers": "two"}]
 )
-def test_settings_out_of_range_are_refused(run_config: dict, wrong: dict) -> None:
-    with pytest.raises(PedsegInputError, match=next(iter(wrong))):
-        play({**run_config, **wrong})
+def test_settings_out_of_range_are_refused(wrong: dict) -> None:
+    with pytest.raises(PedsegInputError, match=next(iter(wrong)).replace("_", "-")):
+        FederationConfig(**wrong)
 
 
 def test_nothing_touches_the_network_or_the_random_generators(
-    run_config: dict, monkeypatch: pytest.MonkeyPatch
+    config: FederationConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     attempts: list[object] = []
     for name in ("connect", "connect_ex", "sendto"):
         monkeypatch.setattr(socket.socket, name, lambda *args: attempts.append(args))
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_: attempts.append(args))
     before = random.getstate(), np.random.get_state()[1].copy(), torch.get_rng_state()
-    play(run_config)
+    play(config)
     assert attempts == []
     assert random.getstate() == before[0]
     assert np.array_equal(np.random.get_state()[1], before[1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,14 @@ from flwr.app import Array, Context, Message, MetricRecord, RecordDict
 
 from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower
-from pedseg.federation.apps import client_app, federate
-from pedseg.federation.averaging import to_arrays, to_weights, update_norm
+from pedseg.federation._flower import to_arrays, to_weights
+from pedseg.federation.checkpoints import Round
+from pedseg.federation.client_app import app as client_app
+from pedseg.federation.config import STRATEGIES, FederationConfig
 from pedseg.federation.in_process import InProcessGrid
-from pedseg.federation.strategies import STRATEGIES, strategy_named
+from pedseg.federation.rounds import train_rounds
+from pedseg.federation.strategies import make_strategy
+from pedseg.federation.update_validation import update_norm
 
 RNG = np.random.default_rng(5)
 MODELS = [{"w": RNG.normal(size=(30, 4)).astype(np.float32)} for _ in range(5)]
@@ -31,7 +36,7 @@ def replies(models: list[dict]) -> list[Message]:
 
 
 def combined(name: str, models: list[dict], hostile: int = 1) -> np.ndarray:
-    arrays, _ = strategy_named(name, hostile).aggregate_train(1, replies(models)[::-1])
+    arrays, _ = make_strategy(name, hostile).aggregate_train(1, replies(models)[::-1])
     assert arrays is not None
     return to_weights(arrays)["w"]
 
@@ -68,7 +73,7 @@ def test_too_few_to_outvote_the_hostile_are_refused(name: str) -> None:
 
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(PedsegInputError, match="median"):
-        strategy_named("magic")
+        FederationConfig(strategy="magic")
 
 
 def test_the_length_of_an_update_is_that_of_its_difference() -> None:
@@ -91,28 +96,34 @@ def grown(factor: float, place: int = 1) -> Callable[[Message, Context], Message
     return app
 
 
-def test_an_update_over_the_bound_is_refused_by_the_name_of_its_center(three_hospitals: Path, run_config: dict) -> None:
-    config = {**run_config, "data": str(three_hospitals), "rounds": 1, "largest-update": 50.0}
-    (round_,) = federate(InProcessGrid(grown(1e6), [{}, {}, {}], config), config)  # type: ignore[arg-type]
+def test_an_update_over_the_bound_is_refused_by_the_name_of_its_center(
+    three_hospitals: Path, config: FederationConfig
+) -> None:
+    config = replace(config, data=three_hospitals, rounds=1, max_update_norm=50.0)
+    grid = InProcessGrid(grown(1e6), [{}, {}, {}], config.to_run_config())  # type: ignore[arg-type]
+    (round_,) = train_rounds(grid, config)
     assert [(f.code, f.file) for f in round_.refused] == [("E-UPDATE-NORM", "Bb")]
     assert list(round_.losses) == ["Aa", "Cc"]
 
 
+def play(config: FederationConfig) -> list[Round]:
+    return list(train_rounds(InProcessGrid(client_app, [{}, {}, {}], config.to_run_config()), config))
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_strategy_trains_and_is_part_of_the_identity(
-    name: str, three_hospitals: Path, run_config: dict, tmp_path: Path
+    name: str, three_hospitals: Path, config: FederationConfig, tmp_path: Path
 ) -> None:
-    config = {**run_config, "data": str(three_hospitals), "rounds": 1, "out": str(tmp_path), "strategy": name}
-    (round_,) = federate(InProcessGrid(client_app, [{}, {}, {}], config), config)
+    config = replace(config, data=three_hospitals, rounds=1, out=tmp_path, strategy=name)
+    (round_,) = play(config)
     assert all(np.isfinite(array).all() and array.dtype == np.float32 for array in round_.weights.values())
-    (again,) = federate(InProcessGrid(client_app, [{}, {}, {}], config), config)
+    (again,) = play(config)
     assert again.restored and again.sha256 == round_.sha256
-    other = {**config, "strategy": "median" if name == "average" else "average"}
-    (changed,) = federate(InProcessGrid(client_app, [{}, {}, {}], other), other)
+    (changed,) = play(replace(config, strategy="median" if name == "average" else "average"))
     assert not changed.restored and changed.sha256 != round_.sha256
 
 
-@pytest.mark.parametrize("wrong", [{"largest-update": -1.0}, {"largest-update": "big"}, {"hostile-centers": -1}])
-def test_settings_out_of_range_are_refused(run_config: dict, wrong: dict) -> None:
+@pytest.mark.parametrize("wrong", [{"max_update_norm": -1.0}, {"max_update_norm": "big"}, {"num_malicious": -1}])
+def test_settings_out_of_range_are_refused(wrong: dict) -> None:
     with pytest.raises(PedsegInputError, match="E-SETTING"):
-        next(iter(federate(InProcessGrid(client_app, [{}, {}], run_config), {**run_config, **wrong})))
+        FederationConfig(**wrong)

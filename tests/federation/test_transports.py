@@ -11,16 +11,16 @@ import pytest
 
 from pedseg.errors import PedsegInputError
 from pedseg.federation import transports
-from pedseg.federation.deployment import flower_programs as flower_programs
-from pedseg.federation.deployment import ray_simulation
+from pedseg.federation.config import FederationConfig
+from pedseg.federation.deployment import flower_programs, ray_simulation
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
 
-SHORT = {"rounds": 2, "steps": 2, "seed": 7}
+SHORT = {"rounds": 2, "local_steps": 2, "seed": 7}
 
 
 def test_in_process_yields_rounds_and_leaves_the_model(hospitals: Path, tmp_path: Path) -> None:
-    rounds = list(transports.federate(hospitals, tmp_path, **SHORT))
+    rounds = list(transports.federate(FederationConfig(data=hospitals, out=tmp_path, **SHORT)))
     assert [r.number for r in rounds] == [1, 2]
     assert sha256_of(load_weights(tmp_path / "federated.safetensors")[0]) == rounds[-1].sha256
 
@@ -31,8 +31,9 @@ def test_six_ways_give_the_same_weights(
 ) -> None:
     """In this process, on Ray, over a SuperLink with TLS and keys, through a folder, WebDAV and an S3 store."""
     for way in ("ray", "superlink"):
-        rounds = list(transports.federate(three_hospitals, tmp_path / way, transport=way, **SHORT))
-        assert [one.sha256 for one in rounds] == expected, way
+        config = FederationConfig(data=three_hospitals, out=tmp_path / way, **SHORT)
+        rounds = list(transports.federate(config, way))
+        assert [round_.sha256 for round_ in rounds] == expected, way
         assert sha256_of(load_weights(tmp_path / way / "federated.safetensors")[0]) == expected[-1], way
     kinds = ["folder", "webdav"] + ["s3"] * bool(servers.moto_server())
     for kind in kinds:
@@ -80,22 +81,22 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_failed_run_is_told_with_the_end_of_its_log(hospitals: Path, tmp_path: Path, pretended: list[str]) -> None:
     pretended += ["pending", "running", "finished:failed"]
     with pytest.raises(PedsegInputError, match="the reason"):
-        list(ray_simulation.ray_rounds(hospitals, {}, tmp_path))
+        list(ray_simulation.ray_rounds(FederationConfig(data=hospitals, out=tmp_path)))
 
 
 def test_ray_gets_another_chance_when_it_was_too_slow_to_start(
     hospitals: Path, tmp_path: Path, pretended: list[str]
 ) -> None:
     pretended += ["running", "finished:failed", "running", "finished:completed"]
-    assert list(ray_simulation.ray_rounds(hospitals, {}, tmp_path)) == [] and pretended == []
+    assert list(ray_simulation.ray_rounds(FederationConfig(data=hospitals, out=tmp_path))) == [] and pretended == []
 
 
 def test_rounds_of_an_earlier_run_are_not_taken_for_new_ones(
     hospitals: Path, tmp_path: Path, pretended: list[str]
 ) -> None:
-    list(transports.federate(hospitals, tmp_path, **SHORT))
+    list(transports.federate(FederationConfig(data=hospitals, out=tmp_path, **SHORT)))
     pretended += ["running", "running", "finished:completed"]
-    rounds = ray_simulation.ray_rounds(hospitals, {"rounds": 2}, tmp_path)
+    rounds = ray_simulation.ray_rounds(FederationConfig(data=hospitals, out=tmp_path, rounds=2))
     assert [r.number for r in rounds] == [1, 2] and pretended == []  # not before the run has ended
 
 
@@ -104,4 +105,4 @@ def test_without_ray_the_way_to_get_it_is_told(
 ) -> None:
     monkeypatch.setattr(ray_simulation.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PedsegInputError, match=r"pedseg\[ray\]"):
-        list(ray_simulation.ray_rounds(hospitals, {}, tmp_path))
+        list(ray_simulation.ray_rounds(FederationConfig(data=hospitals, out=tmp_path)))

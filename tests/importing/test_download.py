@@ -43,10 +43,10 @@ def fill(server, servers, folder: Path) -> Path:
     for child in children:
         rows += put_child(server, folder, child)
     kinds = {"series_size_MB": "DOUBLE", "instanceCount": "BIGINT"}
-    columns = ", ".join(f"{name} {kinds.get(name, 'VARCHAR')}" for name in download.FIELDS)
+    columns = ", ".join(f"{name} {kinds.get(name, 'VARCHAR')}" for name in download.COLUMNS)
     with duckdb.connect() as connection:
         connection.execute(f"create table series ({columns})")
-        connection.executemany(f"insert into series values ({', '.join('?' * len(download.FIELDS))})", rows)
+        connection.executemany(f"insert into series values ({', '.join('?' * len(download.COLUMNS))})", rows)
         connection.execute(f"copy series to '{folder / 'index.parquet'}' (format parquet)")
     return folder / "index.parquet"
 
@@ -85,9 +85,9 @@ def local(archive, monkeypatch):
 
 def test_size_and_license_come_before_the_first_byte(local, tmp_path, capsys):
     assert main(["fetch", "--to", str(tmp_path / "raw")]) == 0
-    told = capsys.readouterr().out
-    assert "2 children, 10 files, 0 MB; license CC BY 4.0; doi 10.7937/tcia.x0h0-1706" in told
-    assert "nothing was fetched yet" in told
+    output = capsys.readouterr().out
+    assert "2 children, 10 files, 0 MB; license CC BY 4.0; doi 10.7937/tcia.x0h0-1706" in output
+    assert "nothing was fetched yet" in output
     assert not (tmp_path / "raw").exists()
 
 

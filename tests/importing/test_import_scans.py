@@ -14,12 +14,13 @@ import pytest
 from archive import body, roi_rings, write_series, write_structures
 
 from pedseg.__main__ import main
-from pedseg.datasets.reading import check_dataset, load_image, load_labels, read_dataset
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
 from pedseg.dicom.deidentification import read_key
 from pedseg.errors import InputProblem, PedsegInputError
-from pedseg.importing.dicom_folders import ImportOptions
-from pedseg.importing.import_scans import Imported, import_scans
+from pedseg.importing.import_scans import ImportResult, import_scans
+from pedseg.importing.scan_sources import ImportOptions
 from pedseg.organs import NAMES, ORGANS
 from pedseg.scan import Scan, read_nifti, to_ras
 
@@ -77,7 +78,7 @@ def test_a_child_as_pediatric_ct_seg_lays_it_out(tmp_path, capsys):
     masks = patient(tmp_path / "raw", "Pediatric-CT-SEG-355")
     arguments = ["import", str(tmp_path / "raw"), "--to", str(tmp_path / "ds"), "--center", "Tcia"]
     assert main([*arguments, "--key", str(tmp_path / "key")]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     (case,) = read_dataset_of_one(tmp_path / "ds").cases
     assert {*case.annotated} == {*MAPPED}
     assert case.absent == ()
@@ -88,36 +89,36 @@ def test_a_child_as_pediatric_ct_seg_lays_it_out(tmp_path, capsys):
         np.testing.assert_array_equal(labels.voxels == ORGANS[NAMES.index(name)].id, ras > 0, err_msg=name)
     unmapped = {*PEDIATRIC} - {part for parts in MAPPED.values() for part in parts}
     assert {
-        line.split("not imported: ")[1].split(" (")[0] for line in told.splitlines() if "not imported" in line
+        line.split("not imported: ")[1].split(" (")[0] for line in output.splitlines() if "not imported" in line
     } == unmapped
     np.testing.assert_array_equal(load_image(case).voxels, to_ras(read_ct(tmp_path / "raw").scan).voxels)
 
 
 def read_dataset_of_one(folder: Path):
     """A data set of fewer than three patients, which `read_dataset` refuses for training."""
-    from pedseg.datasets.reading import survey
+    from pedseg.datasets.reading import list_cases
 
-    found = survey(folder)
-    assert {problem.code for problem in found.problems} <= {"E-TOO-FEW"}
-    return found.dataset
+    listing = list_cases(folder)
+    assert {problem.code for problem in listing.problems} <= {"E-TOO-FEW"}
+    return listing.dataset
 
 
 def test_many_children_at_once_and_more_later(tmp_path):
     for number in range(3):
         patient(tmp_path / "raw", f"child{number}", PEDIATRIC[8:20], seed=number)
     first = bring(tmp_path / "raw", tmp_path / "ds", license="CC BY 4.0", origin="made")
-    assert len([one for one in first if isinstance(one, Imported)]) == 3
+    assert len([result for result in first if isinstance(result, ImportResult)]) == 3
     assert check_dataset(tmp_path / "ds") == []
     before = {file: file.read_bytes() for file in (tmp_path / "ds").rglob("*") if file.is_file()}
     patient(tmp_path / "raw", "child3", PEDIATRIC[8:20], seed=3)
-    second = [one for one in bring(tmp_path / "raw", tmp_path / "ds") if isinstance(one, Imported)]
-    assert [one.was_there for one in second].count(True) == 3
+    second = [result for result in bring(tmp_path / "raw", tmp_path / "ds") if isinstance(result, ImportResult)]
+    assert [result.already_imported for result in second].count(True) == 3
     assert len(read_dataset(tmp_path / "ds").cases) == 4
     assert check_dataset(tmp_path / "ds") == []
     for file, content in before.items():
         if file.suffix == ".gz":
             assert file.read_bytes() == content
-    assert not (tmp_path / "ds" / ".coming").exists()
+    assert not (tmp_path / "ds" / ".importing").exists()
 
 
 def test_a_scan_without_contours_waits_unlabeled(tmp_path):
@@ -207,12 +208,12 @@ def read_bytes_of_header(file: Path):
 
 def test_names_follow_from_the_centers_key_alone(tmp_path):
     patient(tmp_path / "raw", "a", PEDIATRIC[8:20])
-    (one,) = bring(tmp_path / "raw", tmp_path / "one" / "ds")
+    (result,) = bring(tmp_path / "raw", tmp_path / "one" / "ds")
     (other,) = bring(tmp_path / "raw", tmp_path / "other" / "ds")
     key = tmp_path / "one" / "keys" / "Here.case-key"
     (again,) = import_scans(tmp_path / "raw", tmp_path / "again", center="Here", key=key)
-    assert one.case != other.case
-    assert one.case == again.case
+    assert result.case != other.case
+    assert result.case == again.case
     assert oct(key.stat().st_mode)[-3:] == "600"
 
 
@@ -283,11 +284,11 @@ def test_who_drew_it_and_what_is_gone_are_four_things(tmp_path):
     structures.StructureSetROISequence[1].ROIGenerationAlgorithm = "AUTOMATIC"
     del structures.ROIContourSequence[2]
     structures.save_as(file)
-    (one,) = bring(tmp_path / "raw", tmp_path / "ds")
+    (result,) = bring(tmp_path / "raw", tmp_path / "ds")
     (case,) = read_dataset_of_one(tmp_path / "ds").cases
     assert (case.annotated, case.silver, case.absent) == (("Liver", "Spleen", "Heart"), ("Spleen",), ())
     assert case.trusted == ("Liver", "Heart")  # what a program drew teaches, and is no truth to be scored on
-    assert "empty, taken as not annotated: kidney-left" in one.told
+    assert "empty, taken as not annotated: kidney-left" in result.messages
     bring(tmp_path / "raw", tmp_path / "other", options=ImportOptions(empty_means_absent=True))
     (case,) = read_dataset_of_one(tmp_path / "other").cases
     assert (case.annotated, case.absent) == (("Liver", "Spleen", "Kidney_L", "Heart"), ("Kidney_L",))
@@ -370,9 +371,9 @@ def test_contours_that_come_later_reach_the_scan_that_waits_for_them(tmp_path, s
     before = old.label_file.stat().st_mtime_ns, load_image(waiting).voxels
     (tmp_path / "raw" / "a").rename(tmp_path / "elsewhere")  # the same series, contoured in the meantime
     masks = patient(tmp_path / "raw", "a", PEDIATRIC[12:15], uids=SAME_SERIES)
-    became = {one.case: one for one in bring(tmp_path / "raw", tmp_path / "ds", split=split)}
-    assert not became[waiting.name].was_there
-    assert became[old.name].was_there
+    became = {result.case: result for result in bring(tmp_path / "raw", tmp_path / "ds", split=split)}
+    assert not became[waiting.name].already_imported
+    assert became[old.name].already_imported
     assert {problem.code for problem in check_dataset(tmp_path / "ds")} == {"E-TOO-FEW"}
     cases = {case.name: case for case in read_dataset_of_one(tmp_path / "ds").cases}
     assert {*cases} == {waiting.name, old.name}
@@ -382,7 +383,7 @@ def test_contours_that_come_later_reach_the_scan_that_waits_for_them(tmp_path, s
     np.testing.assert_array_equal(load_image(contoured).voxels, before[1])
     assert old.label_file.stat().st_mtime_ns == before[0]
     assert len([*(tmp_path / "ds").rglob("*_0000.nii.gz")]) == 2  # none is left where it waited
-    assert all(one.was_there for one in bring(tmp_path / "raw", tmp_path / "ds", split=split))
+    assert all(result.already_imported for result in bring(tmp_path / "raw", tmp_path / "ds", split=split))
 
 
 def test_one_bad_child_keeps_all_out_unless_it_may_be_left_out(tmp_path):
@@ -396,7 +397,7 @@ def test_one_bad_child_keeps_all_out_unless_it_may_be_left_out(tmp_path):
     assert {problem.code for problem in caught.value.problems} == {"E-SERIES-GAP", "E-NOT-DICOM"}
     assert not (tmp_path / "ds").exists()
     became = bring(tmp_path / "raw", tmp_path / "ds", skip_refused=True)
-    assert {one.code for one in became if isinstance(one, InputProblem)} == {"E-SERIES-GAP", "E-NOT-DICOM"}
+    assert {result.code for result in became if isinstance(result, InputProblem)} == {"E-SERIES-GAP", "E-NOT-DICOM"}
     assert len(read_dataset_of_one(tmp_path / "ds").cases) == 1
 
 
@@ -443,7 +444,7 @@ def test_two_patients_in_one_flat_folder_stay_two(tmp_path):
         target.parent.mkdir(exist_ok=True)
         file.rename(target)
     became = bring(tmp_path / "flat", tmp_path / "ds")
-    assert len({one.case for one in became}) == 2
+    assert len({result.case for result in became}) == 2
     cases = read_dataset_of_one(tmp_path / "ds").cases
     images = [load_image(case).voxels for case in cases]
     meant = [to_ras(Scan(body(SHAPE, seed), np.diag([-1.0, -1.0, 1.0, 1.0]))).voxels for seed in range(2)]
@@ -454,8 +455,8 @@ def test_two_patients_in_one_flat_folder_stay_two(tmp_path):
 def test_a_series_beside_the_contoured_one_is_named(tmp_path):
     patient(tmp_path / "raw", "a", PEDIATRIC[8:20])
     write_series(tmp_path / "raw" / "a" / "later", body(SHAPE), spacing_mm=(4, 4, 5), PatientID="a")
-    (one,) = bring(tmp_path / "raw", tmp_path / "ds")
-    assert any("left out, another series of this patient" in line and "30 slices" in line for line in one.told)
+    (result,) = bring(tmp_path / "raw", tmp_path / "ds")
+    assert any("left out, another series of this patient" in line and "30 slices" in line for line in result.messages)
 
 
 def test_a_center_may_have_the_name_of_its_hospital(tmp_path):

@@ -10,11 +10,12 @@ import pytest
 from archive import body
 
 from pedseg.datasets.cases_table import read_table
-from pedseg.datasets.reading import load_labels, survey
+from pedseg.datasets.loading import load_labels
+from pedseg.datasets.reading import list_cases
 from pedseg.errors import InputProblem, PedsegInputError
-from pedseg.importing.dicom_folders import ImportOptions
-from pedseg.importing.import_scans import Imported, import_scans
-from pedseg.organ_names import map_roi_names, read_names, spell
+from pedseg.importing.import_scans import ImportResult, import_scans
+from pedseg.importing.scan_sources import ImportOptions
+from pedseg.organ_names import map_roi_names, normalize_roi_name, read_names
 from pedseg.organs import ORGANS, organ
 from pedseg.scan import Scan, write_nifti
 
@@ -46,12 +47,12 @@ def blocks(numbers) -> Scan:
 
 def bring(source: Path, place: Path, **options) -> tuple[list, object]:
     became = list(import_scans(source, place / "ds", center="Here", key=place / "key", **options))
-    return became, survey(place / "ds").dataset
+    return became, list_cases(place / "ds").dataset
 
 
-def told(became) -> str:
-    words = [line for one in became if isinstance(one, Imported) for line in one.told]
-    return "\n".join([*words, *(one.problem for one in became if isinstance(one, InputProblem))])
+def messages(became) -> str:
+    words = [line for result in became if isinstance(result, ImportResult) for line in result.messages]
+    return "\n".join([*words, *(result.problem for result in became if isinstance(result, InputProblem))])
 
 
 def test_amos22(tmp_path):
@@ -69,8 +70,8 @@ def test_amos22(tmp_path):
     cases = {case.name: case for case in dataset.cases}
     case, mr = cases[by_source["amos_0004"]], cases[by_source["amos_0507"]]
     assert (case.modality, mr.modality, mr.sequence) == ("CT", "MR", "other")
-    assert "not imported: prostate/uterus" in told(became)
-    assert "Bowel^Stomach, of which small_bowel, colon is missing" in told(became)
+    assert "not imported: prostate/uterus" in messages(became)
+    assert "Bowel^Stomach, of which small_bowel, colon is missing" in messages(became)
     assert {*case.annotated} == {*MEANT.values()}
     assert case.silver == ()
     drawn = load_labels(dataset, case).voxels
@@ -125,7 +126,7 @@ def test_plain_nifti_files_wait_unlabeled_and_lose_their_names(tmp_path):
     assert dataset.cases[0].split == "unlabeled"
     assert "Mueller" not in "".join(str(file) for file in (tmp_path / "ds").rglob("*"))
     became, _ = bring(tmp_path / "in" / "Mueller_Anna.nii.gz", tmp_path)
-    assert became[0].was_there
+    assert became[0].already_imported
 
 
 @pytest.mark.parametrize(
@@ -163,7 +164,7 @@ def test_parts_make_an_organ_only_together_and_two_names_need_a_word():
         "Liver": ("Liver", "Leber")
     }
     assert map_roi_names(["Liver", "Leber"], {"Leber": ""}).ignored == ["Leber"]
-    assert spell("Kidney, RT.") == "kidney right"
+    assert normalize_roi_name("Kidney, RT.") == "kidney right"
 
 
 def test_a_table_of_names_with_odd_lines_is_refused(tmp_path):

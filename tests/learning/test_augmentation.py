@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pedseg.learning.augmentation import augment, rotated
+from pedseg.learning.augmentation import augment, random_axial_rotation
 from pedseg.learning.preprocessing import MULTIPLE, Prepared, prepare
 
 
@@ -46,7 +46,7 @@ def test_image_and_labels_turn_together_and_are_never_mirrored(make_plan):
 
 def test_a_rotated_body_keeps_its_organs_and_fits_the_network(patient, plan):
     whole = prepare(patient[0], plan, patient[1])
-    turned = [rotated(whole, plan, np.random.default_rng(seed)) for seed in range(12)]
+    turned = [random_axial_rotation(whole, plan, np.random.default_rng(seed)) for seed in range(12)]
     moved = [case for case in turned if case is not whole]
     assert 3 <= len(moved) < 12  # about half
     for case in moved:
@@ -62,6 +62,6 @@ def test_a_flat_body_on_its_side_is_taller_than_wide(plan):
     inside = x**2 + y**2 < 0.9
     image, labels = np.where(inside, 0.3, -3.0).astype(np.float32), inside.astype(np.uint8)
     flat = Prepared("flat", image, labels, (), np.eye(4))
-    shapes = [rotated(flat, plan, np.random.default_rng(seed)).image.shape for seed in range(20)]
+    shapes = [random_axial_rotation(flat, plan, np.random.default_rng(seed)).image.shape for seed in range(20)]
     assert sum(height > width for width, height, _ in shapes) >= 2  # about a quarter are turned by 60 degrees or more
     assert sum(height == 16 for _, height, _ in shapes) >= 4  # about half stay

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from pedseg.learning.augmentation import augment, inside_of
-from pedseg.learning.gin import GinParameters, changed, draw, gin
+from pedseg.learning.augmentation import augment, body_of
+from pedseg.learning.gin import GinParameters, apply_gin, gin, sample_parameters
 from pedseg.learning.monai_transforms import RandGINd
 
 SHAPE = (6, 5, 4)
@@ -40,20 +40,20 @@ def test_one_voxel_by_hand():
     image[0, 0, :, 0, 0] = 3.0, -1.0
     mixed = np.array([3.4755, -0.6770005])
     expected = mixed * np.sqrt(10.0) / (np.sqrt((mixed**2).sum()) + 1e-5)
-    np.testing.assert_allclose(changed(image, by_hand())[0, 0, :, 0, 0], expected, rtol=1e-5)
+    np.testing.assert_allclose(apply_gin(image, by_hand())[0, 0, :, 0, 0], expected, rtol=1e-5)
 
 
 def test_the_layers_are_those_of_torch_sample_by_sample():
-    chance = draw(3, 1, np.random.default_rng(4))
+    parameters = sample_parameters(3, 1, np.random.default_rng(4))
     x = scans(3)
-    got = changed(x, chance)
+    got = apply_gin(x, parameters)
     for place in range(3):
         y = torch.from_numpy(x[place : place + 1])
-        for layer, (kernels, bias) in enumerate(zip(chance.kernels, chance.biases, strict=True)):
+        for layer, (kernels, bias) in enumerate(zip(parameters.kernels, parameters.biases, strict=True)):
             k = torch.from_numpy(kernels[place])
             y = functional.conv3d(y, k, torch.from_numpy(bias[place]), padding=k.shape[-1] // 2)
             y = functional.leaky_relu(y) if layer < 3 else y
-        alpha = float(chance.alphas[place])
+        alpha = float(parameters.alphas[place])
         mixed = alpha * y.numpy() + (1 - alpha) * x[place : place + 1]
         mixed *= np.linalg.norm(x[place]) / (np.linalg.norm(mixed) + 1e-5)
         np.testing.assert_allclose(got[place], mixed[0], rtol=1e-4, atol=1e-5)
@@ -72,38 +72,38 @@ def test_shape_and_norm_stay(seed, channels):
 
 def test_without_mixing_nothing_changes_and_the_seed_decides():
     x = scans()
-    chance = draw(2, 1, np.random.default_rng(0))
-    still = GinParameters(chance.kernels, chance.biases, np.zeros(2, np.float32))
-    np.testing.assert_allclose(changed(x, still), x, rtol=1e-4)
+    parameters = sample_parameters(2, 1, np.random.default_rng(0))
+    still = GinParameters(parameters.kernels, parameters.biases, np.zeros(2, np.float32))
+    np.testing.assert_allclose(apply_gin(x, still), x, rtol=1e-4)
     first, again, other = (gin(x, seed=seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.allclose(first, other)
 
 
 def test_kernels_are_drawn_as_published():
-    chances = [draw(4, 1, np.random.default_rng(seed)) for seed in range(40)]
-    sizes = {tuple(k.shape[-1] for k in chance.kernels) for chance in chances}
+    all_parameters = [sample_parameters(4, 1, np.random.default_rng(seed)) for seed in range(40)]
+    sizes = {tuple(k.shape[-1] for k in parameters.kernels) for parameters in all_parameters}
     assert set(itertools.chain(*sizes)) == {1, 3} and len(sizes) > 8  # one size a layer and call
-    assert [k.shape[1:3] for k in chances[0].kernels] == [(2, 1), (2, 2), (2, 2), (1, 2)]
-    numbers = np.concatenate([k.ravel() for chance in chances for k in chance.kernels])
+    assert [k.shape[1:3] for k in all_parameters[0].kernels] == [(2, 1), (2, 2), (2, 2), (1, 2)]
+    numbers = np.concatenate([k.ravel() for parameters in all_parameters for k in parameters.kernels])
     assert abs(numbers.mean()) < 0.05 and numbers.std() == pytest.approx(1.0, abs=0.05)
-    alphas = np.concatenate([chance.alphas for chance in chances])
+    alphas = np.concatenate([parameters.alphas for parameters in all_parameters])
     assert 0 <= alphas.min() < 0.1 and 0.9 < alphas.max() < 1
-    assert all(len(np.unique(chance.kernels[0].reshape(4, -1), axis=0)) == 4 for chance in chances)
+    assert all(len(np.unique(parameters.kernels[0].reshape(4, -1), axis=0)) == 4 for parameters in all_parameters)
 
 
 def test_shared_kernels_are_the_same_for_all_and_alphas_are_not():
-    chance = draw(4, 1, np.random.default_rng(3), shared=True)
-    assert all(len(np.unique(k.reshape(4, -1), axis=0)) == 1 for k in (*chance.kernels, *chance.biases))
-    assert len(set(chance.alphas.tolist())) == 4
+    parameters = sample_parameters(4, 1, np.random.default_rng(3), shared=True)
+    assert all(len(np.unique(k.reshape(4, -1), axis=0)) == 1 for k in (*parameters.kernels, *parameters.biases))
+    assert len(set(parameters.alphas.tolist())) == 4
 
 
 def test_borders_stay_where_they_are_with_kernels_of_one_voxel():
     x = np.zeros((1, 1, *SHAPE), np.float32)
     x[0, 0, 2:5] = 2.0
-    chance = draw(1, 1, np.random.default_rng(0))
-    small = tuple(k[..., :1, :1, :1] for k in chance.kernels)
-    y = changed(x, GinParameters(small, chance.biases, chance.alphas))[0, 0]
+    parameters = sample_parameters(1, 1, np.random.default_rng(0))
+    small = tuple(k[..., :1, :1, :1] for k in parameters.kernels)
+    y = apply_gin(x, GinParameters(small, parameters.biases, parameters.alphas))[0, 0]
     assert len(np.unique(y[2:5])) == 1 and len(np.unique(np.concatenate([y[:2], y[5:]]))) == 1
 
 
@@ -128,9 +128,9 @@ def test_no_gradient_is_asked_for():
 
 
 def test_a_plan_with_gin_changes_its_share_of_the_samples_inside_the_body(patient, make_plan):
-    plan = make_plan(gin=0.5)
+    plan = make_plan(gin_probability=0.5)
     image = np.clip(patient[0].voxels, -1000, 500).astype(np.float32) / 300 + 50 / 300
-    inside = inside_of(image, plan)
+    inside = body_of(image, plan)
     outcomes = [augment(image, patient[1].voxels, plan, seed=seed)[0] for seed in range(40)]
     changes = [outcome for outcome in outcomes if outcome is not image]
     assert 12 <= len(changes) <= 28

@@ -1,4 +1,4 @@
-"""What a network draws: turned patients keep their grid, crumbs go, organs at the scan's end stay."""
+"""What a network predicts: turned patients keep their grid, small components go, organs at the scan's end stay."""
 
 from __future__ import annotations
 
@@ -25,28 +25,28 @@ VOXEL_ML = 1.0
 
 
 def test_small_pieces_go_and_large_ones_stay():
-    drawn = np.zeros((20, 20, 10), np.uint8)
-    drawn[2:6, 2:6, 4:6] = LIVER  # 32 mL
-    drawn[10:12, 10:12, 4:6] = LIVER  # 8 mL
-    drawn[15, 15, 5] = SPLEEN  # no limit is known
-    cleaned = inference.remove_small_components(drawn, PLAN, VOXEL_ML)
+    label_map = np.zeros((20, 20, 10), np.uint8)
+    label_map[2:6, 2:6, 4:6] = LIVER  # 32 mL
+    label_map[10:12, 10:12, 4:6] = LIVER  # 8 mL
+    label_map[15, 15, 5] = SPLEEN  # no limit is known
+    cleaned = inference.remove_small_components(label_map, PLAN, VOXEL_ML)
     assert (cleaned == LIVER).sum() == 32
     assert (cleaned == SPLEEN).sum() == 1
-    assert (drawn == LIVER).sum() == 40  # what was given stays as it is
+    assert (label_map == LIVER).sum() == 40  # what was given stays as it is
 
 
 @pytest.mark.parametrize(("z", "left"), [(0, 4), (9, 4), (5, 0)])
 def test_what_the_scan_may_have_cut_stays(z, left):
-    drawn = np.zeros((8, 8, 10), np.uint8)
-    drawn[3:5, 3:5, z] = LIVER
-    assert (inference.remove_small_components(drawn, PLAN, VOXEL_ML) == LIVER).sum() == left
+    label_map = np.zeros((8, 8, 10), np.uint8)
+    label_map[3:5, 3:5, z] = LIVER
+    assert (inference.remove_small_components(label_map, PLAN, VOXEL_ML) == LIVER).sum() == left
 
 
 def test_pieces_touch_by_faces():
-    drawn = np.zeros((12, 12, 8), np.uint8)
-    drawn[2:5, 2:5, 4], drawn[5:8, 5:8, 5] = LIVER, LIVER  # two pieces of 9 mL that meet at a corner
-    assert ndimage.label(drawn)[1] == 2
-    assert not inference.remove_small_components(drawn, PLAN, VOXEL_ML).any()
+    label_map = np.zeros((12, 12, 8), np.uint8)
+    label_map[2:5, 2:5, 4], label_map[5:8, 5:8, 5] = LIVER, LIVER  # two pieces of 9 mL that meet at a corner
+    assert ndimage.label(label_map)[1] == 2
+    assert not inference.remove_small_components(label_map, PLAN, VOXEL_ML).any()
 
 
 def test_an_empty_map_stays_empty():
@@ -86,11 +86,11 @@ def test_a_turned_body_is_seen_as_one_on_its_back():
         Scan(rotate_axial(s, 90.0, order=o).voxels.astype(s.voxels.dtype), s.affine)
         for s, o in ((image, 1), (truth, 0))
     ]
-    one, other = prepare(image, PLAN, truth), prepare(lying[0], PLAN, lying[1])
-    assert one.image.shape == other.image.shape
-    assert np.mean(one.labels == other.labels) > 0.95
+    supine, lateral = prepare(image, PLAN, truth), prepare(lying[0], PLAN, lying[1])
+    assert supine.image.shape == lateral.image.shape
+    assert np.mean(supine.labels == lateral.labels) > 0.95
     ignored = prepare(lying[0], replace(PLAN, orientation="none"))
-    assert ignored.image.shape != one.image.shape
+    assert ignored.image.shape != supine.image.shape
 
 
 class Painter(torch.nn.Module):
@@ -105,9 +105,9 @@ class Painter(torch.nn.Module):
         return torch.cat([1 - inside, inside, torch.zeros_like(inside)], dim=1) * 9
 
 
-def test_prediction_takes_crumbs_away():
+def test_prediction_takes_small_components_away():
     image, _ = body()
     image.voxels[20, 28, 6] = 40  # a lonely voxel in the air
-    drawn = inference.predict(Painter(), image, PLAN)
-    assert drawn[20, 28, 6] == 0
-    assert drawn[22, 15, 6] == LIVER
+    label_map = inference.predict(Painter(), image, PLAN)
+    assert label_map[20, 28, 6] == 0
+    assert label_map[22, 15, 6] == LIVER

@@ -55,7 +55,7 @@ def test_bfloat16_changes_the_gradient_by_its_rounding_only():
     logits, labels = cube(2)
     coarse = logits.detach().bfloat16().requires_grad_()
     fine = coarse.detach().float().requires_grad_()
-    theirs, ours = (dice_cross_entropy(one, labels, [(), ()]) for one in (fine, coarse))
+    theirs, ours = (dice_cross_entropy(scores, labels, [(), ()]) for scores in (fine, coarse))
     torch.testing.assert_close(ours, theirs)
     exact, rounded = torch.autograd.grad(theirs, fine)[0], torch.autograd.grad(ours, coarse)[0].float()
     torch.testing.assert_close(rounded, exact, rtol=0.02, atol=2e-4)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pedseg.learning import orientation
+from pedseg.learning import body_mask, orientation
 from pedseg.phantoms.ct_scanner import CtProtocol, scan_ct
 from pedseg.phantoms.mr_scanner import T1W_1_5T, T1W_3T, T2W_1_5T, T2W_3T, scan_mr
 from pedseg.phantoms.phantom import Child, make_phantom
-from pedseg.phantoms.voxelization import nearest
+from pedseg.phantoms.voxelization import ScanGrid
 from pedseg.scan import Scan
 
 PROTOCOL = CtProtocol("plain", "none")
@@ -23,8 +23,8 @@ def scanned(roll: float, **protocol) -> tuple[Scan, Scan]:
 @pytest.mark.parametrize("roll", [0.0, -60.0, -90.0, -120.0, 75.0, 150.0])
 @pytest.mark.parametrize("phase", ["none", "arterial"])
 def test_the_angle_is_that_of_the_child(roll, phase):
-    found = orientation.roll_deg(scanned(roll, phase=phase)[0])
-    assert abs((found - roll + 180) % 360 - 180) < 6
+    roll_deg = orientation.roll_deg(scanned(roll, phase=phase)[0])
+    assert abs((roll_deg - roll + 180) % 360 - 180) < 6
 
 
 def test_prone_is_half_a_turn():
@@ -73,7 +73,7 @@ def test_there_and_back_is_where_it_was():
 
 def test_couch_goes_and_body_stays():
     image, labels = scanned(-90.0, phase="none", couch="flat")
-    alone = orientation.without_couch(image)
+    alone = orientation.remove_couch(image)
     air = scanned(-90.0, phase="none", couch="")[0]
     organs = labels.voxels > 0
     assert np.array_equal(alone.voxels[organs], image.voxels[organs])
@@ -84,19 +84,19 @@ def test_couch_goes_and_body_stays():
 
 def test_a_scan_of_nobody_keeps_all():
     air = Scan(np.full((20, 20, 10), -1000, np.int16), np.diag([3.0, 3.0, 4.0, 1.0]))
-    assert orientation.without_couch(air) is air
+    assert orientation.remove_couch(air) is air
 
 
 @pytest.mark.parametrize("protocol", [T1W_1_5T, T1W_3T, T2W_1_5T, T2W_3T], ids=lambda p: p.name)
 def test_the_body_is_found_without_hu(protocol):
     phantom = make_phantom(Child(5.0, "F", seed=3), (4.0, 4.0, 4.0))
     image, labels = scan_mr(phantom, protocol, 5)
-    skin = nearest(phantom.tissues, phantom, image.affine, image.shape) > 0
+    skin = ScanGrid(phantom, image.affine, image.shape).nearest(phantom.tissues) > 0
     true = [np.flatnonzero(skin.any(axis=other)) for other in ((1, 2), (0, 2), (0, 1))]
-    inside = orientation.body_mask(image)
-    box = orientation.box_around(inside, image.spacing_mm, margin_mm=0.0)
-    for found, outline, mm in zip(box, true, image.spacing_mm, strict=True):
-        assert abs(found.start - outline[0]) * mm <= 9 and abs(found.stop - 1 - outline[-1]) * mm <= 9
+    inside = body_mask.body_mask(image)
+    box = body_mask.bounding_box(inside, image.spacing_mm, margin_mm=0.0)
+    for edge, outline, mm in zip(box, true, image.spacing_mm, strict=True):
+        assert abs(edge.start - outline[0]) * mm <= 9 and abs(edge.stop - 1 - outline[-1]) * mm <= 9
     assert inside[labels.voxels > 0].mean() > 0.97
     assert inside[~skin].mean() < 0.06
 
@@ -109,12 +109,12 @@ def test_skin_that_dark_muscle_parts_from_the_organs_is_body():
     image[radius < 12] = 200.0
     image[radius < 6] = 900.0
     scan = Scan(image.astype(np.float32), np.diag([4.0, 4.0, 6.0, 1.0]))
-    inside = orientation.body_mask(scan)
+    inside = body_mask.body_mask(scan)
     np.testing.assert_array_equal(inside, radius < 17)
 
 
 def test_the_edge_of_a_ct_lies_between_lung_and_fat():
-    assert -740 < orientation.air_edge(*orientation.two_groups(scanned(0.0)[0].voxels)) < -150
+    assert -740 < body_mask.air_threshold(*body_mask.otsu_groups(scanned(0.0)[0].voxels)) < -150
 
 
 def test_what_lies_between_two_voxels_is_spanned():
@@ -122,4 +122,4 @@ def test_what_lies_between_two_voxels_is_spanned():
     ring[1, 2:5] = ring[5, 2:5] = ring[2:5, 1] = True  # one side is open
     expected = np.zeros((7, 7, 1), bool)
     expected[1:6, 2:5] = expected[2:5, 1] = True
-    np.testing.assert_array_equal(orientation.spanned(ring), expected)
+    np.testing.assert_array_equal(body_mask.spanned(ring), expected)

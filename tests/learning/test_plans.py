@@ -13,12 +13,15 @@ import pytest
 import torch
 
 from pedseg import organs
-from pedseg.datasets.reading import load_image, read_dataset, write_case, write_index
+from pedseg.datasets.loading import load_image
+from pedseg.datasets.reading import read_dataset
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.errors import PedsegInputError
 from pedseg.learning import plans
+from pedseg.learning.body_mask import body_box
+from pedseg.learning.fingerprint import Fingerprint, Grid, OrganCount, merge
 from pedseg.learning.network import build
-from pedseg.learning.orientation import body_box
-from pedseg.learning.plans import Fingerprint, Grid, OrganCount, Plan, fingerprint, make_plan, merge, with_filters
+from pedseg.learning.plans import Plan, fingerprint, make_plan, with_filters
 from pedseg.scan import Scan, write_nifti
 
 FIXTURES = Path(__file__).with_name("fixtures")
@@ -32,7 +35,7 @@ def fixture(name: str) -> tuple[Fingerprint, dict]:
     return Fingerprint.from_json(json.dumps(content["fingerprint"])), content["nnunet"]
 
 
-def one(cases: int = 1, *, spacing=(1.0, 1.0, 1.0), shape=(64, 64, 64), body=(64.0, 64.0, 64.0)) -> Fingerprint:
+def equal_cases(cases: int = 1, *, spacing=(1.0, 1.0, 1.0), shape=(64, 64, 64), body=(64.0, 64.0, 64.0)) -> Fingerprint:
     """A fingerprint written by hand: so many equal cases with every organ, all of it at 40 HU."""
     parts = tuple(10**9 * cases * (hu == 40) for hu in range(-1024, 3072))
     counts = {name: OrganCount(cases, cases, 1000 * cases) for name in organs.NAMES}
@@ -91,13 +94,13 @@ def test_fixture_holds_todays_fingerprint(tmp_path: Path, monkeypatch: pytest.Mo
     assert fingerprint(dataset, dataset.cases) == fixture("sagittal")[0]
 
 
-def test_clinic_plan_is_nnunets_for_sizes_drawn_at_random() -> None:
-    drawn = json.loads((FIXTURES / "nnunet_plans_random.json").read_text())
-    for theirs in drawn:
+def test_clinic_plan_is_nnunets_for_random_sizes() -> None:
+    random_plans = json.loads((FIXTURES / "nnunet_plans_random.json").read_text())
+    for theirs in random_plans:
         rows = zip(theirs["spacings"], theirs["shapes"], strict=True)
         grids = tuple(Grid(tuple(mm[::-1]), tuple(n[::-1]), (1.0, 1.0, 1.0)) for mm, n in rows)
         counts = {name: OrganCount(1, 1, 1) for name in organs.NAMES[: theirs["labels"] - 1]}
-        plan = make_plan(replace(one(), grids=grids, organs=counts), "clinic")
+        plan = make_plan(replace(equal_cases(), grids=grids, organs=counts), "clinic")
         assert plan.spacing_mm == pytest.approx(as_ours(theirs, theirs["spacing"]))
         assert (list(plan.patch), plan.batch) == (as_ours(theirs, theirs["patch_size"]), theirs["batch_size"])
         assert plan.network == {
@@ -106,12 +109,12 @@ def test_clinic_plan_is_nnunets_for_sizes_drawn_at_random() -> None:
             "kernels": [as_ours(theirs, kernel) for kernel in theirs["kernel_sizes"]],
             "strides": [as_ours(theirs, stride) for stride in theirs["strides"]],
         }
-    assert len(drawn) == 60
+    assert len(random_plans) == 60
 
 
 def test_the_pediatric_studys_published_plan() -> None:
     """Ding et al., public code: from its spacing and median shape follow its patch, batch and network."""
-    merged = one(250, spacing=(1.0176, 1.0176, 2.0), shape=(512, 512, 187))
+    merged = equal_cases(250, spacing=(1.0176, 1.0176, 2.0), shape=(512, 512, 187))
     plan = make_plan(merged, "clinic")
     assert plan.spacing_mm == (1.0176, 1.0176, 2.0)
     assert plan.patch == (192, 192, 64)
@@ -131,18 +134,18 @@ def test_dynunet_takes_the_clinic_plans_patch(name: str) -> None:
 
 
 def test_a_narrower_network_is_nnunets_with_fewer_filters() -> None:
-    plan = make_plan(one(), "clinic")
+    plan = make_plan(equal_cases(), "clinic")
     narrow = with_filters(plan, 8)
     assert narrow.network["filters"] == [8, 16, 32, 64, 128, 256][: len(plan.network["strides"])]
     assert replace(narrow, network=plan.network) == plan and narrow.network["strides"] == plan.network["strides"]
     assert with_filters(plan, 32) == plan
     with pytest.raises(PedsegInputError, match="E-FILTERS"):
-        with_filters(make_plan(one(), "lesson"), 8)
+        with_filters(make_plan(equal_cases(), "lesson"), 8)
 
 
 def test_clinic_refuses_scans_too_small_for_its_network() -> None:
     with pytest.raises(PedsegInputError, match="E-TOO-SMALL"):
-        make_plan(one(shape=(12, 12, 12)), "clinic")
+        make_plan(equal_cases(shape=(12, 12, 12)), "clinic")
 
 
 # --- fingerprints ----------------------------------------------------------------------------------
@@ -214,7 +217,7 @@ def test_fingerprint_survives_json_and_holds_no_name(dataset) -> None:
     pooled = fingerprint(dataset, dataset.cases)
     text = pooled.to_json()
     assert Fingerprint.from_json(text) == pooled
-    assert set(json.loads(text)) == {"grids", "hu_parts", "organs"}
+    assert set(json.loads(text)) == {"grids", "hu_histogram", "organs"}
     with pytest.raises(KeyError):
         Fingerprint.from_json("{}")
 
@@ -259,7 +262,7 @@ def test_body_box_of_air_is_everything() -> None:
 
 
 def test_lesson_keeps_its_voxels_for_a_child() -> None:
-    plan = make_plan(one(spacing=(0.7, 0.7, 3.0), body=(240.0, 170.0, 250.0)))
+    plan = make_plan(equal_cases(spacing=(0.7, 0.7, 3.0), body=(240.0, 170.0, 250.0)))
     assert plan.spacing_mm == (3.0, 3.0, 4.0)
     assert plan.patch == (80, 64, 64)  # 80, 56.7 and 62.5 voxels, rounded up to multiples of 8
     assert (plan.profile, plan.batch, plan.network) == ("lesson", 1, plans.LESSON_NETWORK)
@@ -268,7 +271,7 @@ def test_lesson_keeps_its_voxels_for_a_child() -> None:
 
 def test_lesson_coarsens_for_an_adult_until_the_body_fits() -> None:
     body = (420.0, 280.0, 400.0)
-    plan = make_plan(one(spacing=(0.9, 0.9, 2.0), body=body))
+    plan = make_plan(equal_cases(spacing=(0.9, 0.9, 2.0), body=body))
     voxels = np.prod(np.divide(body, plan.spacing_mm))
     assert 0.9 * plans.LESSON_VOXELS < voxels <= plans.LESSON_VOXELS
     assert plan.spacing_mm[2] / plan.spacing_mm[0] == pytest.approx(4 / 3, rel=1e-3)
@@ -276,7 +279,7 @@ def test_lesson_coarsens_for_an_adult_until_the_body_fits() -> None:
 
 
 def test_lesson_cuts_a_whole_body_scan_along_z() -> None:
-    plan = make_plan(one(spacing=(1.0, 1.0, 3.0), body=(550.0, 400.0, 1900.0)))
+    plan = make_plan(equal_cases(spacing=(1.0, 1.0, 3.0), body=(550.0, 400.0, 1900.0)))
     assert plan.spacing_mm == (6.0, 6.0, 8.0)
     assert plan.patch[:2] == (96, 72)
     assert np.prod(plan.patch) <= plans.LESSON_PATCH_VOXELS
@@ -284,14 +287,14 @@ def test_lesson_cuts_a_whole_body_scan_along_z() -> None:
 
 
 def test_lesson_never_invents_slices_but_keeps_those_of_one_center() -> None:
-    thick, thin = (one(spacing=(1.0, 1.0, mm), body=(200.0, 150.0, 250.0)) for mm in (8.0, 4.0))
+    thick, thin = (equal_cases(spacing=(1.0, 1.0, mm), body=(200.0, 150.0, 250.0)) for mm in (8.0, 4.0))
     assert make_plan(thick).spacing_mm == (3.0, 3.0, 8.0)
     assert make_plan(merge([thick, thin])).spacing_mm == (3.0, 3.0, 4.0)
 
 
 def test_organs_of_any_center_enter_in_table_order() -> None:
-    a = replace(one(), organs={"Spleen": OrganCount(1, 1, 10)})
-    b = replace(one(), organs={"Heart": OrganCount(1, 1, 10), "Liver": OrganCount(1, 0, 0)})
+    a = replace(equal_cases(), organs={"Spleen": OrganCount(1, 1, 10)})
+    b = replace(equal_cases(), organs={"Heart": OrganCount(1, 1, 10), "Liver": OrganCount(1, 0, 0)})
     assert make_plan(merge([a, b])).organs == ("Liver", "Spleen", "Heart")
 
 
@@ -307,15 +310,15 @@ def test_plan_without_labels_or_of_an_unknown_profile_is_refused() -> None:
     with pytest.raises(PedsegInputError, match="E-NO-LABELS"):
         make_plan(merge([]))
     with pytest.raises(PedsegInputError, match="E-NO-LABELS"):
-        make_plan(replace(one(), hu_parts=(0,) * 4096))
+        make_plan(replace(equal_cases(), hu_histogram=(0,) * 4096))
     with pytest.raises(ValueError, match="lesson, clinic"):
-        make_plan(one(), "night")
+        make_plan(equal_cases(), "night")
 
 
 def test_posture_and_smallest_pieces_follow_from_profile_and_mean_volumes() -> None:
-    merged = one(4, body=(300.0, 200.0, 300.0), spacing=(3.0, 3.0, 4.0))
+    merged = equal_cases(4, body=(300.0, 200.0, 300.0), spacing=(3.0, 3.0, 4.0))
     lesson = make_plan(merged, "lesson")
-    assert (lesson.orientation, make_plan(one(4), "clinic").orientation) == ("reorient", "augment")
+    assert (lesson.orientation, make_plan(equal_cases(4), "clinic").orientation) == ("reorient", "augment")
     assert lesson.min_component_ml == dict.fromkeys(organs.NAMES, 0.1)  # a tenth of 1 mL
     rotated = make_plan(merged, "lesson", "augment")
     assert rotated.patch[0] == rotated.patch[1] == max(lesson.patch[:2])
@@ -329,22 +332,28 @@ def test_posture_and_smallest_pieces_follow_from_profile_and_mean_volumes() -> N
 
 def mr() -> Fingerprint:
     """A fingerprint of MR scans: no HU."""
-    return replace(one(), hu_parts=(0,) * 4096, modalities=("MR",))
+    return replace(equal_cases(), hu_histogram=(0,) * 4096, modalities=("MR",))
 
 
 def test_a_plan_for_ct_alone_says_nothing_of_mr() -> None:
-    assert "modalities" not in one().to_json()
-    assert not {"intensity", "gin"} & set(json.loads(make_plan(one()).to_json()))
+    assert "modalities" not in equal_cases().to_json()
+    assert not {"intensity", "gin_probability"} & set(json.loads(make_plan(equal_cases()).to_json()))
 
 
 def test_with_mr_no_hu_is_asked_for_and_nobody_is_turned() -> None:
-    merged = merge([one(), mr()])
+    merged = merge([equal_cases(), mr()])
     assert merged.modalities == ("CT", "MR") and Fingerprint.from_json(merged.to_json()) == merged
-    for found in (merged, mr()):
-        plan = make_plan(found, gin=0.5)
-        assert (plan.intensity, plan.mean_hu, plan.sd_hu, plan.orientation, plan.gin) == ("body", 0.0, 1.0, "none", 0.5)
+    for prints in (merged, mr()):
+        plan = make_plan(prints, gin_probability=0.5)
+        assert (plan.intensity, plan.mean_hu, plan.sd_hu, plan.orientation, plan.gin_probability) == (
+            "body",
+            0.0,
+            1.0,
+            "none",
+            0.5,
+        )
         assert Plan.from_json(plan.to_json()) == plan
-    with pytest.raises(PedsegInputError, match="E-POSTURE"):
+    with pytest.raises(PedsegInputError, match="E-ORIENTATION"):
         make_plan(merged, orientation="reorient")
 
 
@@ -364,7 +373,7 @@ def test_the_fingerprint_of_an_mr_case_has_its_body_and_no_hu(tmp_path: Path) ->
         write_case(tmp_path, f"case-{place}", Scan(image, affine), Scan(labels, affine), **about, sequence="T1w")
     write_index(tmp_path, center="A")
     dataset = read_dataset(tmp_path)
-    found = fingerprint(dataset, dataset.cases)
-    assert found.modalities == ("MR",) and not any(found.hu_parts)
-    assert found.grids[0].body_mm == (18 * 6.0, 14 * 6.0, 144.0)  # 16 and 12 voxels, and one around
-    assert found.organs["Liver"].total_mm3 == 3 * 64 * 216
+    mr_print = fingerprint(dataset, dataset.cases)
+    assert mr_print.modalities == ("MR",) and not any(mr_print.hu_histogram)
+    assert mr_print.grids[0].body_mm == (18 * 6.0, 14 * 6.0, 144.0)  # 16 and 12 voxels, and one around
+    assert mr_print.organs["Liver"].total_mm3 == 3 * 64 * 216

@@ -33,9 +33,9 @@ def test_labels_come_back_in_place_from_another_spacing(patient, make_plan):
     prepared = prepare(image, plan, labels)
     back = restore(one_hot(prepared.labels, 4), prepared, image, plan)
     for name in plan.organs:
-        truth, found = (np.argwhere(a == organs.organ(name).id) for a in (labels.voxels, back))
-        assert np.abs(truth.mean(0) - found.mean(0)).max() < 0.5, name
-        assert 0.6 < len(found) / len(truth) < 1.5, name
+        truth, restored = (np.argwhere(a == organs.organ(name).id) for a in (labels.voxels, back))
+        assert np.abs(truth.mean(0) - restored.mean(0)).max() < 0.5, name
+        assert 0.6 < len(restored) / len(truth) < 1.5, name
 
 
 def test_organs_outside_the_plan_are_background_and_unannotated_ones_unknown(patient, make_plan):

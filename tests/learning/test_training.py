@@ -126,7 +126,7 @@ def test_training_and_prediction_see_the_same_part_of_a_body(prepared, make_plan
     net.register_forward_pre_hook(lambda _, inputs: seen.add(tuple(inputs[0].shape[2:])))
     list(training.train(net, prepared, plan, steps=2, total_steps=2))
     inference.probabilities(net, prepared[0].image, plan)
-    assert plan.takes_whole(prepared[0].image.shape) != cut
+    assert plan.uses_whole_volume(prepared[0].image.shape) != cut
     assert seen == {patch if cut else prepared[0].image.shape}
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pedseg.phantoms.artifacts import STREAK_HU, outside_field
+from pedseg.phantoms.anatomy import Tissue
+from pedseg.phantoms.artifacts import STREAK_HU, outside_field_of_view
 from pedseg.phantoms.ct_scanner import CtProtocol, scan_ct
-from pedseg.phantoms.phantom import Child, Phantom, Tissue, make_phantom
+from pedseg.phantoms.phantom import Child, Phantom, make_phantom
 
 PLAIN = CtProtocol("p", couch="")
 
@@ -71,7 +72,7 @@ def test_the_cushion_touches_the_child_and_cuts_nothing(lateral):
 def test_outside_of_the_round_field_nothing_is_known(lateral):
     image, labels = scan_ct(lateral, replace(PLAIN, field_mm=150.0, padding_hu=-2000), 1)
     whole, all_labels = scan_ct(lateral, PLAIN, 1)
-    outside = outside_field(image.shape, 3.0, 150.0)
+    outside = outside_field_of_view(image.shape, 3.0, 150.0)
     assert np.all(image.voxels[outside] == -2000) and not labels.voxels[outside].any()
     assert np.array_equal(image.voxels[~outside], whole.voxels[~outside])
     assert np.array_equal(labels.voxels[~outside], all_labels.voxels[~outside])
@@ -79,4 +80,4 @@ def test_outside_of_the_round_field_nothing_is_known(lateral):
 
 def test_the_round_field_by_hand():
     # five voxels of 2 mm: centers at -4 ... 4; a field of 8 mm holds a disk of radius 4
-    assert (~outside_field((5, 5, 1), 2.0, 8.0))[:, :, 0].sum(axis=1).tolist() == [1, 3, 5, 3, 1]
+    assert (~outside_field_of_view((5, 5, 1), 2.0, 8.0))[:, :, 0].sum(axis=1).tolist() == [1, 3, 5, 3, 1]

@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pedseg.datasets.reading import check_dataset, load_labels, read_dataset
+from pedseg.datasets.loading import load_labels
+from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.errors import PedsegInputError
 from pedseg.phantoms.centers import (
     CENTERS,
@@ -16,11 +17,11 @@ from pedseg.phantoms.centers import (
     NECKAR,
     POLDER,
     RESOLUTIONS,
+    follow_up,
     in_single_phase,
     make_dataset,
     planned_scans,
     sample_patient,
-    second_visit,
 )
 from pedseg.phantoms.contouring_protocol import ContouringProtocol
 from pedseg.scan import read_nifti
@@ -64,7 +65,7 @@ def test_every_thirty_patients_show_the_habits_exactly(center, seed, first):
     sides = [child.side for child in children if child.tumor == "neuroblastoma"]
     assert (sides.count("left"), sides.count("right")) == (9, 9)
     assert sum(child.clips > 0 for child in children) == round(30 * center.clip_share)
-    assert sum(second_visit(center, seed, index) is not None for index in range(first, first + 30)) == 4
+    assert sum(follow_up(center, seed, index) is not None for index in range(first, first + 30)) == 4
     assert {child.posture for child in children} == {"supine"} and {child.roll_deg for child in children} == {0.0}
 
 
@@ -77,7 +78,7 @@ def test_nobody_was_operated_on_before_birth_or_longer_than_five_years_ago(cente
 
 
 def test_a_second_visit_is_the_same_child_some_months_later():
-    visits = [(sample_patient(POLDER, 0, index)[0], second_visit(POLDER, 0, index)) for index in range(60)]
+    visits = [(sample_patient(POLDER, 0, index)[0], follow_up(POLDER, 0, index)) for index in range(60)]
     repeated = [(first, later) for first, later in visits if later is not None]
     assert len(repeated) == 8
     for first, later in repeated:
@@ -180,15 +181,15 @@ def test_habits_change_contours_and_not_the_image(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("detail", "pixel_mm", "slice_mm", "build_mm"),
+    ("resolution", "pixel_mm", "slice_mm", "build_mm"),
     [
         ("lesson", 3.0, 4.0, (3.0, 3.0, 2.0)),
         ("clinic", 1.0, 2.0, (1.0, 1.0, 2.0)),
         ("coarse", 5.0, 6.0, (3.0, 3.0, 2.0)),
     ],
 )
-def test_other_voxels_change_the_scanner_and_not_the_children(detail, pixel_mm, slice_mm, build_mm):
-    other = RESOLUTIONS[detail](POLDER)
+def test_other_voxels_change_the_scanner_and_not_the_children(resolution, pixel_mm, slice_mm, build_mm):
+    other = RESOLUTIONS[resolution](POLDER)
     assert [sample_patient(other, 0, i)[0] for i in range(9)] == [sample_patient(POLDER, 0, i)[0] for i in range(9)]
     protocol = sample_patient(other, 0, 0)[1]
     assert (protocol.pixel_mm, protocol.slice_mm, other.build_mm) == (pixel_mm, slice_mm, build_mm)

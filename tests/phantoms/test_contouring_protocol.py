@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from pedseg.organs import organ
-from pedseg.phantoms.contouring_protocol import DRAWN_WHOLE, ContouringProtocol, contour
-from pedseg.phantoms.phantom import Child, Phantom, Tissue, make_phantom
+from pedseg.phantoms.anatomy import Tissue
+from pedseg.phantoms.contouring_protocol import WHOLE_ORGANS, ContouringProtocol, contour
+from pedseg.phantoms.phantom import Child, Phantom, make_phantom
 
 HEART, BOWEL, CANAL, BONES = (organ(name).id for name in ("Heart", "Bowel^Stomach", "SpinalCanal", "VBs"))
 
@@ -25,53 +26,53 @@ def heights(phantom: Phantom, organ_id: int) -> np.ndarray:
 
 
 def changed(child: Phantom, contouring_protocol: ContouringProtocol) -> tuple[Phantom, set[int]]:
-    """The child as drawn by habit, and the organs that gained or lost a voxel."""
-    drawn = contour(child, contouring_protocol)
-    assert drawn.tissues is child.tissues
-    other = drawn.labels != child.labels
-    return drawn, {int(i) for i in np.unique([child.labels[other], drawn.labels[other]]) if i}
+    """The child as contoured by habit, and the organs that gained or lost a voxel."""
+    contoured = contour(child, contouring_protocol)
+    assert contoured.tissues is child.tissues
+    other = contoured.labels != child.labels
+    return contoured, {int(i) for i in np.unique([child.labels[other], contoured.labels[other]]) if i}
 
 
 def test_no_habit_changes_nothing(child):
-    assert contour(child, DRAWN_WHOLE) is child
+    assert contour(child, WHOLE_ORGANS) is child
 
 
 def test_the_heart_ends_lower(child):
-    drawn, organs = changed(child, ContouringProtocol(heart_top_mm=-12.0))
+    contoured, organs = changed(child, ContouringProtocol(heart_top_mm=-12.0))
     assert organs == {HEART}
-    assert heights(child, HEART)[-1] - heights(drawn, HEART)[-1] == 4  # slices of 3 mm
+    assert heights(child, HEART)[-1] - heights(contoured, HEART)[-1] == 4  # slices of 3 mm
 
 
 def test_the_heart_takes_in_the_great_vessels(child):
-    drawn, organs = changed(child, ContouringProtocol(heart_top_mm=6.0))
+    contoured, organs = changed(child, ContouringProtocol(heart_top_mm=6.0))
     assert organs == {HEART}
-    new = (drawn.labels == HEART) & (child.labels != HEART)
+    new = (contoured.labels == HEART) & (child.labels != HEART)
     assert new.any() and np.all(child.tissues[new] == Tissue.HEART_BLOOD)
-    assert heights(drawn, HEART)[-1] <= heights(child, HEART)[-1] + 2
+    assert heights(contoured, HEART)[-1] <= heights(child, HEART)[-1] + 2
 
 
 def test_the_bowel_ends_at_the_inlet_of_the_pelvis(child):
-    drawn, organs = changed(child, ContouringProtocol(bowel_bottom="inlet"))
+    contoured, organs = changed(child, ContouringProtocol(bowel_bottom="inlet"))
     assert organs == {BOWEL}
-    assert heights(drawn, BOWEL)[0] == heights(child, BONES)[0] > heights(child, BOWEL)[0]
+    assert heights(contoured, BOWEL)[0] == heights(child, BONES)[0] > heights(child, BOWEL)[0]
 
 
 def test_the_cord_is_thinner_and_ends_above_the_canal(child):
-    drawn, organs = changed(child, ContouringProtocol(canal="cord"))
+    contoured, organs = changed(child, ContouringProtocol(canal="cord"))
     assert organs == {CANAL}
-    assert np.array_equal(drawn.labels == CANAL, child.tissues == Tissue.CORD)
-    assert 0.1 < np.mean(drawn.labels[child.labels == CANAL] == CANAL) < 0.4
-    assert heights(drawn, CANAL)[0] > heights(child, CANAL)[0] + 20
+    assert np.array_equal(contoured.labels == CANAL, child.tissues == Tissue.CORD)
+    assert 0.1 < np.mean(contoured.labels[child.labels == CANAL] == CANAL) < 0.4
+    assert heights(contoured, CANAL)[0] > heights(child, CANAL)[0] + 20
 
 
 def test_contours_stop_before_the_ends_of_the_scan(child):
-    drawn, _ = changed(child, ContouringProtocol(field_margin_mm=10.0))
-    slices = np.flatnonzero(drawn.labels.any(axis=(0, 1)))
+    contoured, _ = changed(child, ContouringProtocol(field_margin_mm=10.0))
+    slices = np.flatnonzero(contoured.labels.any(axis=(0, 1)))
     assert slices[0] >= 4 and slices[-1] == child.labels.shape[2] - 5  # 4 slices of 3 mm lie nearer than 10 mm
-    assert np.array_equal(drawn.labels[:, :, 4:-4], child.labels[:, :, 4:-4])
+    assert np.array_equal(contoured.labels[:, :, 4:-4], child.labels[:, :, 4:-4])
 
 
 def test_a_habit_about_an_absent_organ_is_no_error(child):
     empty = replace(child, labels=np.zeros_like(child.labels))
-    drawn = contour(empty, ContouringProtocol(-5.0, "inlet", "cord", 5.0))
-    assert not drawn.labels.any()
+    contoured = contour(empty, ContouringProtocol(-5.0, "inlet", "cord", 5.0))
+    assert not contoured.labels.any()

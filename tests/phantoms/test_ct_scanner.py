@@ -9,9 +9,10 @@ import pytest
 from scipy import ndimage
 
 from pedseg import organs
-from pedseg.phantoms.ct_scanner import CtProtocol, gray_values, scan_ct
-from pedseg.phantoms.phantom import Child, Phantom, Tissue, make_phantom
-from pedseg.phantoms.voxelization import weights_of_cells
+from pedseg.phantoms.anatomy import Tissue
+from pedseg.phantoms.ct_scanner import CtProtocol, scan_ct, tissue_hu
+from pedseg.phantoms.phantom import Child, Phantom, make_phantom
+from pedseg.phantoms.voxelization import partial_volume_weights
 from pedseg.scan import Scan
 
 # Median HU of organs as published for children, with room for one patient's chance.
@@ -96,7 +97,7 @@ def test_a_scan_is_made_twice_alike_and_another_seed_differs(children):
 
 def test_weights_of_five_millimeters_from_two():
     np.testing.assert_allclose(
-        weights_of_cells(2.0, 5.0, 0.0, 5, 2), [[0.4, 0.4, 0.2, 0, 0], [0, 0, 0.2, 0.4, 0.4]], atol=1e-7
+        partial_volume_weights(2.0, 5.0, 0.0, 5, 2), [[0.4, 0.4, 0.2, 0, 0], [0, 0, 0.2, 0.4, 0.4]], atol=1e-7
     )
 
 
@@ -121,20 +122,20 @@ def test_noise_has_the_stated_strength_and_the_kernel_its_grain():
 
 
 def test_contrast_medium_raises_vessels_only_where_there_is_blood():
-    plain = gray_values(CtProtocol("p", "none"), np.random.default_rng(3))
-    portal = gray_values(CtProtocol("p", "portal venous"), np.random.default_rng(3))
+    plain = tissue_hu(CtProtocol("p", "none"), np.random.default_rng(3))
+    portal = tissue_hu(CtProtocol("p", "portal venous"), np.random.default_rng(3))
     for tissue in (Tissue.ARTERY, Tissue.LIVER, Tissue.KIDNEY_CORTEX):
         assert portal[tissue] > plain[tissue] + 20
     for tissue in (Tissue.FAT, Tissue.STOOL, Tissue.URINE, Tissue.BILE):
         assert abs(portal[tissue] - plain[tissue]) < 6
-    strong = gray_values(replace(CtProtocol("p", "portal venous"), kvp=80), np.random.default_rng(3))
+    strong = tissue_hu(replace(CtProtocol("p", "portal venous"), kvp=80), np.random.default_rng(3))
     assert strong[Tissue.ARTERY] > portal[Tissue.ARTERY] + 20
 
 
 def test_oral_contrast_fills_the_bowel_only(children):
     protocol = CtProtocol("p", "none", oral_contrast=True)
     drunk, sober = (
-        gray_values(replace(protocol, oral_contrast=oral), np.random.default_rng(3)) for oral in (True, False)
+        tissue_hu(replace(protocol, oral_contrast=oral), np.random.default_rng(3)) for oral in (True, False)
     )
     assert drunk[Tissue.BOWEL_FLUID] >= 150 > sober[Tissue.BOWEL_FLUID]
     changed = np.flatnonzero(np.abs(drunk - sober) > 1e-3)
@@ -142,6 +143,6 @@ def test_oral_contrast_fills_the_bowel_only(children):
 
 
 def test_the_cord_is_as_gray_as_the_fluid_around_it_and_metal_brighter_than_all():
-    values = gray_values(CtProtocol("p"), np.random.default_rng(3))
+    values = tissue_hu(CtProtocol("p"), np.random.default_rng(3))
     assert values[Tissue.CSF] == values[Tissue.CORD]
     assert values[Tissue.CLIP] > 3071 and 25 < values[Tissue.SCAR] < 60

@@ -10,8 +10,10 @@ import pytest
 from scipy import ndimage
 
 from pedseg import organs
-from pedseg.datasets.reading import check_dataset, load_image, read_dataset
+from pedseg.datasets.loading import load_image
+from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.errors import PedsegInputError
+from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.centers import CENTERS, FJORD, POLDER_PORTAL, make_dataset, planned_scans, with_protocol
 from pedseg.phantoms.mr_scanner import (
     RELAXATION,
@@ -24,7 +26,7 @@ from pedseg.phantoms.mr_scanner import (
     signal,
     tissue_signals,
 )
-from pedseg.phantoms.phantom import Child, Phantom, Tissue, make_phantom
+from pedseg.phantoms.phantom import Child, Phantom, make_phantom
 from pedseg.scan import Scan
 
 PROTOCOLS = (T1W_1_5T, T1W_3T, T2W_1_5T, T2W_3T)

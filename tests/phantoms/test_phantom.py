@@ -9,9 +9,9 @@ import pytest
 from scipy import ndimage
 
 from pedseg import organs
-from pedseg.phantoms.anatomy import VOLUME_ML, at_age
-from pedseg.phantoms.canvas import Canvas, Shape, curve_through, turned
-from pedseg.phantoms.phantom import Child, Phantom, Tissue, make_phantom
+from pedseg.phantoms.anatomy import VOLUME_ML, Tissue, at_age
+from pedseg.phantoms.canvas import Canvas, Shape, catmull_rom, rotation_matrix
+from pedseg.phantoms.phantom import Child, Phantom, make_phantom
 
 COARSE = (4.0, 4.0, 5.0)
 TABLE_AGES = (1.0, 5.0, 10.0, 15.0)
@@ -38,7 +38,7 @@ def volume_ml(phantom: Phantom, *names: str) -> float:
 def middle_mm(phantom: Phantom, mask: np.ndarray) -> np.ndarray:
     """Center of a mask in mm of the body: x right, y anterior, z superior."""
     room = np.argwhere(mask).mean(axis=0) * phantom.spacing_mm + phantom.affine[:3, 3]
-    return room @ turned((0.0, 0.0, phantom.child.roll_deg))
+    return room @ rotation_matrix((0.0, 0.0, phantom.child.roll_deg))
 
 
 def organ_mm(phantom: Phantom, name: str) -> np.ndarray:
@@ -237,7 +237,7 @@ def test_a_straight_tube_is_a_capsule(canvas):
 
 def test_curves_pass_through_their_points():
     points = np.array([(0, 0, 0, 1), (10, 5, 0, 2), (20, 0, 5, 3)], dtype=float)
-    curve = curve_through(points, 2.0)
+    curve = catmull_rom(points, 2.0)
     for point in points:
         assert np.abs(curve - point).max(axis=1).min() < 1e-5
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from pedseg import organs
-from pedseg.phantoms.phantom import Child, Phantom, Tissue, make_phantom
-from pedseg.phantoms.surgery import ADRENAL_GONE, SHRUNKEN, aftermath, growth_in_length
+from pedseg.phantoms.anatomy import Tissue
+from pedseg.phantoms.phantom import Child, Phantom, make_phantom
+from pedseg.phantoms.surgery import ADRENALECTOMY_SHARE, ATROPHY_SHARE, compensatory_growth, sample_effects
 
 COARSE = (4.0, 4.0, 4.0)
 RENAL = Child(5.0, "M", "left", seed=3, tumor="renal", months_since_surgery=30.0)
@@ -36,10 +37,10 @@ def neuroblastoma() -> Phantom:
 
 
 def test_the_other_kidney_grows_fast_at_first():
-    assert growth_in_length(0.0) == 1.0
-    assert growth_in_length(24.0) == growth_in_length(60.0) == pytest.approx(1.28)
-    assert growth_in_length(12.0) == pytest.approx(1 + 0.28 * 0.82)
-    steps = np.diff([growth_in_length(months) for months in (0.0, 6.0, 12.0, 18.0, 24.0)])
+    assert compensatory_growth(0.0) == 1.0
+    assert compensatory_growth(24.0) == compensatory_growth(60.0) == pytest.approx(1.28)
+    assert compensatory_growth(12.0) == pytest.approx(1 + 0.28 * 0.82)
+    steps = np.diff([compensatory_growth(months) for months in (0.0, 6.0, 12.0, 18.0, 24.0)])
     assert np.all(np.diff(steps) < 0) and np.all(steps > 0)
 
 
@@ -57,7 +58,7 @@ def test_growth_is_seen_in_the_kidney_that_is_left():
 
 def test_after_a_neuroblastoma_both_kidneys_are_there(neuroblastoma):
     assert mask_of(neuroblastoma, "Kidney_L").any() and mask_of(neuroblastoma, "Kidney_R").any()
-    after = aftermath(NEUROBLASTOMA)
+    after = sample_effects(NEUROBLASTOMA)
     assert mask_of(neuroblastoma, "Glnd_Adrenal_L").any() == (not after.adrenal_gone)
     assert mask_of(neuroblastoma, "Glnd_Adrenal_R").any()
 
@@ -73,12 +74,12 @@ def test_the_kidney_beside_the_bed_is_pushed_aside(neuroblastoma):
 
 
 def test_shares_of_the_aftermath():
-    all_ = [aftermath(replace(NEUROBLASTOMA, seed=seed)) for seed in range(400)]
-    assert np.mean([one.adrenal_gone for one in all_]) == pytest.approx(ADRENAL_GONE, abs=0.06)
-    assert np.mean([one.kidney_share < 1 for one in all_]) == pytest.approx(SHRUNKEN, abs=0.06)
-    shifts = np.array([one.kidney_shift_mm for one in all_])
+    sampled = [sample_effects(replace(NEUROBLASTOMA, seed=seed)) for seed in range(400)]
+    assert np.mean([effects.adrenal_gone for effects in sampled]) == pytest.approx(ADRENALECTOMY_SHARE, abs=0.06)
+    assert np.mean([effects.kidney_volume_share < 1 for effects in sampled]) == pytest.approx(ATROPHY_SHARE, abs=0.06)
+    shifts = np.array([effects.kidney_shift_mm for effects in sampled])
     assert np.all(shifts[:, 0] < 0) and np.linalg.norm(shifts, axis=1).max() < 20.0
-    assert aftermath(Child(5.0)).growth == 1.0
+    assert sample_effects(Child(5.0)).growth == 1.0
 
 
 def test_the_scar_lies_beside_the_aorta_and_shrinks(neuroblastoma):

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pedseg.evaluation.trained_models import weight_files
 from pedseg.metrics import score_case
 from pedseg.organs import NAMES
 from pedseg.viewer.case_list import SAMPLE, SIDE, STUDY, list_cases
 from pedseg.viewer.engines import study_predictions
-from pedseg.viewer.failure_list import study_models
 from pedseg.workbook import lesson
 
 
@@ -59,7 +59,7 @@ def test_a_case_of_the_study_is_simulated_again_with_the_recorded_volumes(cases,
 def test_and_the_federated_model_draws_on_it_what_was_recorded(cases, study):
     case = cases["Polder", "polder-037", STUDY]
     scan, _ = case.open()
-    federated = next(model for model in study_models(study) if str(model) == "federated")
+    federated = next(model for model in weight_files(study) if str(model) == "federated")
     predicted = study_predictions(study)(scan, case)[federated]
     volumes_ml = np.bincount(predicted.ravel(), minlength=len(NAMES) + 1) * scan.voxel_ml
     for row in rows(study, "polder-037").query("model == 'federated'").itertuples():

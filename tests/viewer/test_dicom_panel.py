@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pedseg.datasets.reading import load_image, load_labels, read_dataset
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import read_dataset
 from pedseg.dicom.ct_series import read_ct
-from pedseg.dicom.example_patient import hand_over
+from pedseg.dicom.example_patient import write_example_patient
 from pedseg.dicom.rtstruct import read_rtstruct
+from pedseg.evaluation.trained_models import weight_files
 from pedseg.viewer.dicom_panel import DicomPanel, dicom_panel
-from pedseg.workbook import evaluation_helpers
 
 
 @pytest.fixture(scope="module")
@@ -18,12 +19,12 @@ def paula(root, tmp_path_factory):
     """The folder of the practice patient."""
     dataset = read_dataset(root / "data_samples" / "Dataset901_Polder")
     case = dataset.cases[0]
-    return hand_over(tmp_path_factory.mktemp("archive"), load_image(case), load_labels(dataset, case))
+    return write_example_patient(tmp_path_factory.mktemp("archive"), load_image(case), load_labels(dataset, case))
 
 
 @pytest.fixture
 def page(root, paula) -> DicomPanel:
-    return dicom_panel(paula, evaluation_helpers.weight_files(root / "data_samples" / "results" / "study"))
+    return dicom_panel(paula, weight_files(root / "data_samples" / "results" / "study"))
 
 
 def test_from_the_folder_to_the_planning_system(page, paula, tmp_path):
@@ -33,7 +34,7 @@ def test_from_the_folder_to_the_planning_system(page, paula, tmp_path):
     page.out.value = str(tmp_path / "contours.dcm")
     assert "CT, RTSTRUCT, localizer" in page.message.value
     assert len(page.series_choice.options) == 1
-    page.model.value = "federated"
+    page.model.label = "federated"
     page.predict_button.click()
     assert "Look at every slice" in page.message.value
     (viewer,) = page.viewer.children

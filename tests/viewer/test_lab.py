@@ -14,7 +14,7 @@ from pedseg.viewer import browser
 pytestmark = pytest.mark.slow
 NOTEBOOK = "09_reading_room.ipynb"
 WITH_ITK = """
-from pedseg.datasets.reading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.viewer import itk
 from pedseg.workbook import lesson
 

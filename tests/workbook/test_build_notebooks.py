@@ -78,7 +78,7 @@ def test_ids_follow_the_content_and_nothing_else():
     assert [a == b for a, b in zip(ids, other, strict=True)] == [True, False, True, True, True]
 
 
-def test_two_weaves_give_the_same_bytes(tmp_path):
+def test_two_builds_give_the_same_bytes(tmp_path):
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "05_test.py").write_text(SOURCE)
     first = [file.read_bytes() for file in build_notebooks(tmp_path / "source", tmp_path / "a")]

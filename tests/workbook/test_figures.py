@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import io
+import re
 
+import nbformat
 import numpy as np
 import pytest
+from nbconvert import HTMLExporter
 from PIL import Image
 from skimage import measure
 
@@ -91,7 +95,7 @@ def test_contours_equal_those_of_skimage(toy):
     assert {tuple(point) for point in ours[0]} == {(x - 0.5, y - 0.5) for y, x in theirs[0]}
 
 
-def test_an_organ_at_the_rim_is_closed_and_a_missing_one_has_no_line():
+def test_an_organ_at_the_edge_is_closed_and_a_missing_one_has_no_line():
     labels = np.full((4, 4), organ("Liver").id, np.uint8)
     lines = figures.contours(labels, [organ("Liver"), organ("Heart")], (1.0, 1.0))
     assert len(lines[0]) == 1 and (lines[0][0][0] == lines[0][0][-1]).all()
@@ -124,7 +128,7 @@ def test_the_key_names_only_what_is_seen(toy):
 def test_fullest_slice(toy):
     _, labels = toy
     axial = figures.fullest(labels)
-    assert {"Liver", "Kidney_L", "Kidney_R"} <= set(figures.present(labels[:, :, axial]))
+    assert {"Liver", "Kidney_L", "Kidney_R"} <= set(figures.organs_in(labels[:, :, axial]))
     for name in ("Liver", "Spleen", "Kidney_L", "Kidney_R", "Lung_L"):
         areas = (labels == organ(name).id).sum(axis=(0, 1))
         assert figures.fullest(labels, organs=[name]) == areas.argmax()
@@ -144,8 +148,19 @@ def test_a_shown_figure_carries_its_alt_text(toy):
     shown = figures.show(figures.slice_figure(image), 'A slice of "liver"')
     data, metadata = shown._repr_mimebundle_()
     assert "image/png" in data and metadata["image/png"]["alt"] == 'A slice of "liver"'
-    page = figures.as_html(figures.slice_figure(image), 'A "slice" & more')
-    assert page.startswith('<img alt="A &quot;slice&quot; &amp; more" src="data:image/png;base64,')
+    assert data["text/html"].startswith(
+        '<img alt="A slice of &quot;liver&quot;" width="400" src="data:image/png;base64,'
+    )
+
+
+def test_the_alt_text_reaches_the_page(toy):
+    """JupyterLab and nbconvert ignore the alt text in the metadata of a PNG."""
+    data, metadata = figures.show(figures.slice_figure(toy[0]), 'A slice of "liver" & more')._repr_mimebundle_()
+    output = nbformat.v4.new_output("display_data", data, metadata=metadata)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("", outputs=[output])])
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    (tag,) = re.findall(r'<img [^>]*src="data:image/png[^>]*>', page)
+    assert 'A slice of "liver" & more' in html.unescape(tag)
 
 
 def test_no_two_organs_look_alike():
@@ -154,6 +169,6 @@ def test_no_two_organs_look_alike():
 
 def test_a_scan_without_hu_is_brought_into_the_window():
     voxels = np.arange(1000.0).reshape(10, 10, 10)
-    shown = figures.as_shown(Scan(voxels, np.eye(4)), percent=100)
+    shown = figures.rescale_to_window(Scan(voxels, np.eye(4)), percent=100)
     assert (shown.voxels.min(), shown.voxels.max()) == (-160, 240)
-    assert not np.isnan(figures.as_shown(Scan(0 * voxels, np.eye(4))).voxels).any()
+    assert not np.isnan(figures.rescale_to_window(Scan(0 * voxels, np.eye(4))).voxels).any()

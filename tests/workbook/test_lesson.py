@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
 from pedseg.workbook import lesson
-from pedseg.workbook.exercise_checks import same
-from pedseg.workbook.questions import QUESTIONS
+from pedseg.workbook.exercise_checks import is_close
 
+EXERCISES = lesson.exercises()
 UPDATES = [{"a": np.array([1.0, 2.0]), "b": np.array(4.0)}, {"a": np.array([5.0, 6.0]), "b": np.array(0.0)}]
 MASK, OTHER = np.array([1, 1, 1, 0], bool), np.array([0, 1, 1, 1], bool)
 THERE, BACK = np.arange(21.0), np.zeros(21)  # 95th percentiles 19 and 0
 ALONG, ACROSS = np.array([np.sqrt(3) / 2, 0.5]), np.array([-0.5, np.sqrt(3) / 2])  # turned by 30 degrees
 TILTED = np.stack([30 * ALONG, -30 * ALONG, 10 * ACROSS, -10 * ACROSS]) + 50.0
-# Question: what it is given, the answer worked out by hand.
+# Exercise: what it is given, the answer worked out by hand.
 BY_HAND = {
     "number of organs": ({}, 19),
     "darkest shade": ({"center": 40, "width": 400}, -160),
@@ -64,8 +66,8 @@ def gentle(monkeypatch):
     monkeypatch.delenv("PEDSEG_STRICT", raising=False)
 
 
-def test_every_question_is_worked_out_by_hand_here():
-    assert set(BY_HAND) == set(QUESTIONS)
+def test_every_exercise_is_worked_out_by_hand_here():
+    assert set(BY_HAND) == set(EXERCISES)
 
 
 @pytest.mark.parametrize("name", BY_HAND)
@@ -78,15 +80,15 @@ def test_the_right_answer_is_right(name, capsys):
 @pytest.mark.parametrize("name", BY_HAND)
 def test_an_open_line_is_not_yet_answered_and_the_lesson_goes_on(name, capsys):
     given, answer = BY_HAND[name]
-    assert same(lesson.check(name, ..., **given), answer)
-    assert capsys.readouterr().out == f"Not yet. {QUESTIONS[name].nudge}\n"
+    assert is_close(lesson.check(name, ..., **given), answer)
+    assert capsys.readouterr().out == f"Not yet. {EXERCISES[name].hint}\n"
 
 
-@pytest.mark.parametrize(("name", "sentence"), [(name, s) for name, q in QUESTIONS.items() for s in q.slips])
-def test_every_usual_slip_gets_its_own_sentence(name, sentence, capsys):
+@pytest.mark.parametrize(("name", "sentence"), [(name, s) for name, q in EXERCISES.items() for s in q.mistakes])
+def test_every_usual_mistake_gets_its_own_sentence(name, sentence, capsys):
     given, answer = BY_HAND[name]
-    wrong = QUESTIONS[name].slips[sentence](**given)
-    assert same(lesson.check(name, wrong, **given), answer)
+    wrong = EXERCISES[name].mistakes[sentence](**given)
+    assert is_close(lesson.check(name, wrong, **given), answer)
     assert capsys.readouterr().out == f"Not quite. {sentence}\n"
 
 
@@ -95,21 +97,30 @@ def test_every_usual_slip_gets_its_own_sentence(name, sentence, capsys):
     [
         ("darkest shade", -100, "too large"),
         ("darkest shade", -1000, "too small"),
-        ("darkest shade", "black", "A number is asked for"),
+        ("darkest shade", "black", "The answer should be a number"),
         ("darkest shade", [1, 2], "The shape is (2,)"),
-        ("darkest shade", None, "A number is asked for"),
-        ("side of the liver", 3, "A word in quotation marks"),
-        ("side of the liver", "top", "Look at the picture"),
+        ("darkest shade", None, "The answer should be a number"),
+        ("side of the liver", 3, "a word in quotation marks"),
+        ("side of the liver", "top", "That is another word"),
         ("shares", [0.75, 0.5], "1 of 2 numbers differ"),
-        ("weighted mean", 3, "A dictionary of arrays"),
+        ("weighted mean", 3, "a dictionary of arrays"),
         ("weighted mean", {"a": np.array([2.0, 3.0]), "b": np.array(9.0)}, "1 of 2 arrays differ, the first is b"),
         ("weighted mean", {"a": np.array([2.0, 3.0])}, "1 of 2 arrays differ, the first is b"),
     ],
 )
 def test_any_other_answer_is_met_with_what_can_be_said(name, answer, said, capsys):
     given, right = BY_HAND[name]
-    assert same(lesson.check(name, answer, **given), right)
+    assert is_close(lesson.check(name, answer, **given), right)
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", ["notebooks", "copy"])
+def test_exercises_are_found_in_the_project_and_beside_a_copied_notebook(place, tmp_path, monkeypatch):
+    if place == "copy":
+        shutil.copytree(lesson.root() / "notebooks" / "exercises", tmp_path / "exercises")
+        monkeypatch.setattr(lesson, "root", lambda: tmp_path)
+    monkeypatch.chdir(tmp_path if place == "copy" else lesson.root() / "notebooks")
+    assert set(lesson.exercises.__wrapped__()) == set(BY_HAND)
 
 
 @pytest.mark.parametrize("answer", [..., -100])

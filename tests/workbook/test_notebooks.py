@@ -1,28 +1,29 @@
-"""The notebooks: woven from their sources, thin, readable, and alive from top to bottom for whoever runs them."""
+"""The notebooks: built from their sources, thin, readable, and alive from top to bottom for whoever runs them."""
 
 from __future__ import annotations
 
 import ast
 import os
 import re
+import runpy
 from pathlib import Path
 from statistics import median
 
 import nbformat
 import pytest
 
-from pedseg.workbook import questions
+from pedseg.workbook import lesson
 from pedseg.workbook.build_notebooks import build_notebooks
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "notebooks"
 NAMES = sorted(source.stem for source in (FOLDER / "source").glob("[0-9][0-9]_*.py"))
-WITH_QUESTIONS = ("01", "02", "03", "04", "05", "06", "07", "08", "10", "11", "12", "13")
+WITH_EXERCISES = ("01", "02", "03", "04", "05", "06", "07", "08", "10", "11", "12", "13")
 
 
 @pytest.fixture(scope="session")
-def woven(tmp_path_factory) -> dict[str, Path]:
-    """Folders of freshly woven notebooks: as the student gets them, and solved."""
+def built(tmp_path_factory) -> dict[str, Path]:
+    """Folders of freshly built notebooks: as the student gets them, and solved."""
     folders = {kind: tmp_path_factory.mktemp(kind) for kind in ("student", "solved")}
     for kind, folder in folders.items():
         build_notebooks(FOLDER / "source", folder, solved=kind == "solved")
@@ -31,7 +32,7 @@ def woven(tmp_path_factory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory) -> Path:
-    """One folder for what all notebooks make, so that the children are grown once."""
+    """One folder for what all notebooks make, so that the data sets are simulated once."""
     return tmp_path_factory.mktemp("runs")
 
 
@@ -47,14 +48,14 @@ def prose(name: str) -> list[str]:
     return [cell.source for cell in read(name).cells if cell.cell_type == "markdown"]
 
 
-def test_the_committed_notebooks_are_those_of_the_sources(woven):
-    fresh = {file.name: file.read_bytes() for file in woven["student"].iterdir()}
+def test_the_committed_notebooks_are_those_of_the_sources(built):
+    fresh = {file.name: file.read_bytes() for file in built["student"].iterdir()}
     assert {file.name: file.read_bytes() for file in FOLDER.glob("*.ipynb")} == fresh
 
 
-def test_a_second_weave_gives_the_same_bytes(woven, tmp_path):
+def test_a_second_build_gives_the_same_bytes(built, tmp_path):
     for file in build_notebooks(FOLDER / "source", tmp_path):
-        assert file.read_bytes() == (woven["student"] / file.name).read_bytes()
+        assert file.read_bytes() == (built["student"] / file.name).read_bytes()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -103,15 +104,22 @@ def test_it_begins_with_the_set_up_and_ends_with_the_bill(name):
     assert "lesson.setup()" in cells[0] and cells[-1] == "lesson.finish()"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(WITH_QUESTIONS)])
-def test_there_are_questions_and_each_is_known(name):
+@pytest.mark.parametrize("name", [name for name in NAMES if name.startswith(WITH_EXERCISES)])
+def test_there_are_exercises_and_each_is_known(name):
     asked = re.findall(r'lesson\.check\(\s*"([^"]+)"', "\n".join(code(name)))
-    assert asked and set(asked) <= set(questions.QUESTIONS)
+    assert asked and set(asked) <= set(lesson.exercises())
 
 
-def test_every_question_is_asked():
+def test_every_exercise_is_asked():
     asked = {q for name in NAMES for q in re.findall(r'lesson\.check\(\s*"([^"]+)"', "\n".join(code(name)))}
-    assert asked == set(questions.QUESTIONS)
+    assert asked == set(lesson.exercises())
+
+
+def test_every_file_of_exercises_belongs_to_a_chapter_that_asks_them():
+    for file in (FOLDER / "exercises").iterdir():
+        if file.suffix == ".py":
+            asked = set(re.findall(r'lesson\.check\(\s*"([^"]+)"', "\n".join(code(file.stem))))
+            assert set(runpy.run_path(str(file))["EXERCISES"]) <= asked
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -129,7 +137,7 @@ def test_the_reading_room_shows_no_code():
 @pytest.mark.parametrize("kind", ["student", "solved"])
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning")
-def test_it_runs_from_top_to_bottom(name, kind, woven, runs, monkeypatch):
+def test_it_runs_from_top_to_bottom(name, kind, built, runs, monkeypatch):
     """Solved: strictly, every answer must be right. As a student gets it: open answers must not stop "Run All"."""
     from nbclient import NotebookClient
 
@@ -137,14 +145,14 @@ def test_it_runs_from_top_to_bottom(name, kind, woven, runs, monkeypatch):
     monkeypatch.setenv("PEDSEG_RUNS", str(runs))
     monkeypatch.setenv("PEDSEG_STRICT", "1" if kind == "solved" else "0")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    notebook = nbformat.read(woven[kind] / f"{name}.ipynb", as_version=4)
+    notebook = nbformat.read(built[kind] / f"{name}.ipynb", as_version=4)
     NotebookClient(
         notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(FOLDER)}}
     ).execute()
     outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
     said = "".join(out.text for out in outputs if out.output_type == "stream" and out.name == "stdout")
-    questions_here = "\n".join(code(name)).count("lesson.check(")
-    assert said.count("Not yet.") == (questions_here if kind == "student" else 0)
+    exercises_here = "\n".join(code(name)).count("lesson.check(")
+    assert said.count("Not yet.") == (exercises_here if kind == "student" else 0)
     assert "Kernel → Shut Down" in said
     pictures = [out for out in outputs if "image/png" in out.get("data", {})]
     assert all(out.metadata["image/png"]["alt"] for out in pictures) and (pictures or name.startswith("04"))

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pedseg.organs import organ
 from pedseg.workbook.figures import PLANES, fullest
-from pedseg.workbook.slice_viewer import Sight, SliceViewer, describe, view
+from pedseg.workbook.slice_viewer import CaseImages, SliceViewer, describe, view
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_one_drawing_for_one_change(viewer, monkeypatch):
 
 def test_the_words_name_what_was_missed_and_what_was_invented(toy, prediction):
     said = describe(toy[0], "axial", 12, toy[1], prediction)
-    assert "Missed: left kidney." in said and "Drawn but not there: bladder." in said
+    assert "Missed: left kidney." in said and "Predicted but not there: bladder." in said
     assert "60 mm from the first" in said
     assert "Missed" not in describe(toy[0], "axial", 12, toy[1], None)
 
@@ -94,13 +94,15 @@ def test_a_second_child_is_loaded_when_it_is_chosen(toy, prediction):
     image, labels = toy
     opened = []
 
-    def case(name, sight):
-        return lambda: opened.append(name) or sight
+    def case(name, images):
+        return lambda: opened.append(name) or images
 
-    smaller = Sight(
+    smaller = CaseImages(
         type(image)(image.voxels[:, :, :30], image.affine), labels[:, :, :30], {"federated": labels[:, :, :30]}
     )
-    viewer = SliceViewer({"a": case("a", Sight(image, labels, {"federated": prediction})), "b": case("b", smaller)})
+    viewer = SliceViewer(
+        {"a": case("a", CaseImages(image, labels, {"federated": prediction})), "b": case("b", smaller)}
+    )
     viewer.index.value = 45
     viewer.case.value = "b"
     assert opened == ["a", "b"] and viewer.index.max == 29 and viewer.model.value == "federated"
@@ -114,5 +116,5 @@ def test_a_scan_without_contours_can_be_viewed(toy):
 
 def test_where_no_widgets_are_known_a_picture_is_shown(viewer):
     data, metadata = viewer._repr_mimebundle_()
-    assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= set(data)
+    assert {"application/vnd.jupyter.widget-view+json", "image/png", "text/html"} <= set(data)
     assert metadata["image/png"]["alt"].startswith("Axial slice")

@@ -1,1 +1,1 @@
-"""A federation on Flower's own programs: Ray on one machine or many, a SuperLink with SuperNodes between hospitals."""
+"""Deployment on Flower's own programs: simulation on Ray, and a SuperLink with SuperNodes between hospitals."""

@@ -1,7 +1,7 @@
-"""Flower's own programs, started and ended as children of ours: SuperLink, SuperNodes and the `flwr` command.
+"""Flower's own programs as child processes: SuperLink, SuperNodes and the `flwr` command.
 
-They get folders of their own, no telemetry and no update check; they install nothing and are
-ended together with everything that they started.
+They get folders of their own, no telemetry and no update check; they install nothing and are ended together with
+everything that they started.
 """
 
 from __future__ import annotations
@@ -15,40 +15,39 @@ import sys
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-
-from flwr.app import UserConfigValue
 
 import pedseg
 from pedseg import processes
 from pedseg.errors import input_error
-from pedseg.federation.apps import RESULT, center_folders
-from pedseg.federation.checkpoints import Round, checkpoint_file, read_checkpoint
-from pedseg.federation.config import DEFAULTS
+from pedseg.federation.checkpoints import FINAL_MODEL, Round, checkpoint_file, read_checkpoint
+from pedseg.federation.client_app import center_folders
+from pedseg.federation.config import FederationConfig
 
 LOG = "superlink.log"
+REMEDY = "Correct what the message names."
 LOOK_SECONDS = 1.0  # between two looks at the folder of the run
-ASK_SECONDS = 15.0  # between two questions about its state; each starts a `flwr` program, which costs seconds of a core
+ASK_SECONDS = 15.0  # between two requests for its status; each starts a `flwr` program, which costs seconds of a core
 START_SECONDS = 60  # a SuperLink that does not answer by then will not
+COMPLETED = "finished:completed"
+Rounds = Generator[Round, None, str]  # yields rounds and returns how the run ended
 
 
-def follow(
-    run_id: str, env: dict[str, str], out: Path, before: Mapping[str, int], rounds: int
-) -> Generator[Round, None, str]:
-    """Yield rounds as they come until the run has ended; gives how it ended.
+def follow_run(run_id: str, env: dict[str, str], out: Path, before: Mapping[str, int], rounds: int) -> Rounds:
+    """Yield rounds as their checkpoints appear until the run has ended; returns its final status.
 
     A file that was there before and has not changed belongs to an earlier run, until a later
-    round is written or the run completes: then it was taken up.
+    round is written or the run completes: then it was resumed.
     """
     done, status, asked = 0, "", time.monotonic()
     while not status.startswith("finished"):
         time.sleep(LOOK_SECONDS)
-        new = {name for name, written in times(out).items() if before.get(name) != written}
-        if RESULT in new or time.monotonic() - asked > ASK_SECONDS:
+        new = {name for name, written in modification_times(out).items() if before.get(name) != written}
+        if FINAL_MODEL in new or time.monotonic() - asked > ASK_SECONDS:
             status, asked = status_of(run_id, env), time.monotonic()
-        whole = status == "finished:completed"
         while done < rounds and (
-            whole or any(checkpoint_file(out, n).name in new for n in range(done + 1, rounds + 1))
+            status == COMPLETED or any(checkpoint_file(out, n).name in new for n in range(done + 1, rounds + 1))
         ):
             done += 1
             if round_ := read_checkpoint(checkpoint_file(out / "rounds", done)):
@@ -56,9 +55,9 @@ def follow(
     return status
 
 
-def times(out: Path) -> dict[str, int]:
+def modification_times(out: Path) -> dict[str, int]:
     """When each checkpoint and the result were written, in nanoseconds, by file name."""
-    files = [*(out / "rounds").glob("round_*.safetensors"), *out.glob(RESULT)]
+    files = [*(out / "rounds").glob("round_*.safetensors"), *out.glob(FINAL_MODEL)]
     return {file.name: file.stat().st_mtime_ns for file in files}
 
 
@@ -74,22 +73,18 @@ def environment(home: Path) -> dict[str, str]:
         "FLWR_LOG_LEVEL": "INFO",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
-        "PATH": processes.with_first(Path(sys.executable).parent, "PATH"),
-        "PYTHONPATH": processes.with_first(Path(pedseg.__file__).parents[1], "PYTHONPATH"),
+        "PATH": processes.prepend_path(Path(sys.executable).parent, "PATH"),
+        "PYTHONPATH": processes.prepend_path(Path(pedseg.__file__).parents[1], "PYTHONPATH"),
     }
 
 
 def program(name: str) -> str:
     """A program of the Python that runs us, whether or not its folder is on the PATH."""
-    found = shutil.which(name, path=processes.with_first(Path(sys.executable).parent, "PATH"))
-    if not found:
-        raise input_error(
-            "E-NO-FLOWER",
-            name,
-            "the program is not installed beside Python.",
-            "Install pedseg again, with all that it needs.",
-        )
-    return found
+    file = shutil.which(name, path=processes.prepend_path(Path(sys.executable).parent, "PATH"))
+    if not file:
+        remedy = "Install pedseg again, with all that it needs."
+        raise input_error("E-NO-FLOWER", name, "the program is not installed beside Python.", remedy)
+    return file
 
 
 @contextmanager
@@ -109,30 +104,26 @@ def superlink(home: Path, options: Sequence[str], **connection: str | bool) -> I
         yield env, port
 
 
-def run_settings(data: Path, run_config: Mapping[str, UserConfigValue], out: Path) -> dict[str, UserConfigValue]:
-    """A run's settings with whole paths, for programs that work in folders of their own; `out` is made."""
+def with_full_paths(config: FederationConfig) -> FederationConfig:
+    """The settings of a run for programs that work in folders of their own; the output folder is made."""
+    out = config.output_folder()
     out.mkdir(parents=True, exist_ok=True)
-    places = {"data": data.resolve().as_posix(), "out": out.resolve().as_posix()}
-    return {**DEFAULTS, **run_config, **places, "centers": len(center_folders(data))}
+    centers, data, keys = len(center_folders(config.data)), config.data.resolve(), config.keys.resolve()
+    return replace(config, data=data, out=out.resolve(), keys=keys, min_available_centers=centers)
 
 
 def await_port(server: subprocess.Popen, port: int, home: Path) -> None:
     """Wait until the SuperLink accepts connections."""
-    if processes.answers(server, port, START_SECONDS):
-        return
-    raise input_error(
-        "E-SUPERLINK-START",
-        "flower-superlink",
-        f"it did not start.\n{last_lines((home / LOG).read_text(errors='replace'))}",
-        "Mend what the log names.",
-    )
+    if not processes.wait_until_listening(server, port, START_SECONDS):
+        problem = f"it did not start.\n{last_lines((home / LOG).read_text(errors='replace'))}"
+        raise input_error("E-SUPERLINK-START", "flower-superlink", problem, REMEDY)
 
 
-def write_app(home: Path, config: Mapping[str, UserConfigValue]) -> Path:
+def write_app(home: Path, config: FederationConfig) -> Path:
     """An app folder of one file, which names the installed apps and the run's settings."""
     app = home / "app"
     app.mkdir(exist_ok=True)
-    settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in config.items())
+    settings = "\n".join(f"{key} = {json.dumps(value)}" for key, value in config.to_run_config().items())
     (app / "pyproject.toml").write_text(APP.format(version=pedseg.__version__, settings=settings), encoding="utf-8")
     return app
 
@@ -148,19 +139,19 @@ dependencies = []
 publisher = "pedseg"
 
 [tool.flwr.app.components]
-serverapp = "pedseg.federation.apps:server_app"
-clientapp = "pedseg.federation.apps:client_app"
+serverapp = "pedseg.federation.server_app:app"
+clientapp = "pedseg.federation.client_app:app"
 
 [tool.flwr.app.config]
 {settings}
 """
 
 
-def submit(arguments: list[str], env: dict[str, str]) -> str:
-    """Hand a run to the SuperLink by `flwr run`; the number of the run."""
-    answer = flwr(["run", *arguments], env)
+def submit(home: Path, config: FederationConfig, env: dict[str, str], *options: str) -> str:
+    """Submit a run to the SuperLink by `flwr run` with these options; the id of the run."""
+    answer = flwr(["run", str(write_app(home, config)), *options], env)
     if not answer.get("success"):
-        raise input_error("E-FLOWER-START", "flwr run", f"{answer}", "Mend what the message names.")
+        raise input_error("E-FLOWER-START", "flwr run", f"{answer}", REMEDY)
     return str(answer["run-id"])
 
 
@@ -171,13 +162,18 @@ def status_of(run_id: str, env: dict[str, str]) -> str:
 
 
 def flwr(arguments: list[str], env: dict[str, str]) -> dict:
-    """What a `flwr` command says, as JSON."""
+    """The JSON output of a `flwr` command."""
     result = call_flwr([*arguments, "--format", "json"], env)
     start = result.stdout.find("{")
     try:
         return json.JSONDecoder().raw_decode(result.stdout[max(0, start) :])[0]
     except json.JSONDecodeError:
         return {"error-message": last_lines(result.stdout + result.stderr)}
+
+
+def log_of(run_id: str, env: dict[str, str]) -> str:
+    """The log of a run."""
+    return call_flwr(["log", run_id, "--show"], env).stdout
 
 
 def call_flwr(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess:

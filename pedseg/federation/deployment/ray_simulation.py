@@ -1,17 +1,16 @@
-"""A federation on Flower's simulation with Ray: every center an actor, on this machine or on a Ray cluster."""
+"""Flower's simulation on Ray: every center of a federation is a Ray actor, on this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
 import importlib.util
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flwr.app import UserConfigValue
-
 from pedseg.errors import input_error
 from pedseg.federation.checkpoints import Round
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.deployment import flower_programs
 from pedseg.federation.in_process import available_cores
 
@@ -19,8 +18,8 @@ ATTEMPTS = 3
 SLOW_START = "timed out during startup"  # Ray gives itself 30 seconds to start, too few on a busy machine
 
 
-def ray_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out: Path) -> Iterator[Round]:
-    """The rounds of a Ray simulation as their checkpoints appear under `out`.
+def ray_rounds(config: FederationConfig) -> Iterator[Round]:
+    """The rounds of a Ray simulation as their checkpoints appear under `config.out`.
 
     A SuperLink of its own is started on a free port of this machine, with a Flower folder and a
     home of its own, and ended with the run. Nothing is installed, nothing leaves the machine.
@@ -28,8 +27,8 @@ def ray_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out: Path)
     """
     if importlib.util.find_spec("ray") is None:
         raise input_error("E-NO-RAY", "ray", "Ray is not installed.", "Install the extra: pip install 'pedseg[ray]'.")
-    config = flower_programs.run_settings(data, run_config, out)
-    centers = int(config["centers"])
+    config, out = flower_programs.with_full_paths(config), config.output_folder()
+    centers = config.min_available_centers
     cores = min(centers, available_cores())
     size = f"num-supernodes={centers} client-resources-num-cpus=1 init-args-num-cpus={cores}"
     with (
@@ -37,19 +36,16 @@ def ray_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out: Path)
         _superlink(Path(home)) as env,
     ):
         for _ in range(ATTEMPTS):
-            before = flower_programs.times(out)
-            run_id = flower_programs.submit(
-                [str(flower_programs.write_app(Path(home), config)), "--federation-config", size], env
-            )
-            status = yield from flower_programs.follow(run_id, env, out, before, int(config["rounds"]))
-            if status == "finished:completed":
+            before = flower_programs.modification_times(out)
+            run_id = flower_programs.submit(Path(home), config, env, "--federation-config", size)
+            status = yield from flower_programs.follow_run(run_id, env, out, before, config.rounds)
+            if status == flower_programs.COMPLETED:
                 return
-            log = flower_programs.call_flwr(["log", run_id, "--show"], env).stdout
+            log = flower_programs.log_of(run_id, env)
             if SLOW_START not in log:
                 break
-    raise input_error(
-        "E-RAY-RUN", out, f"the run ended as {status}.\n{flower_programs.last_lines(log)}", "Mend what the log names."
-    )
+    problem = f"the run ended as {status}.\n{flower_programs.last_lines(log)}"
+    raise input_error("E-RAY-RUN", out, problem, flower_programs.REMEDY)
 
 
 @contextmanager

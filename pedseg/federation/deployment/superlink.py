@@ -1,8 +1,8 @@
 """A federation over Flower's SuperLink and SuperNodes, with TLS and a key for every center.
 
-Here all of it runs on this machine and on loopback: the same programs, certificates, keys and
-options as between hospitals, as a rehearsal. Between hospitals the SuperLink stands behind a
-proxy that publishes the fleet path alone (docs/superlink.md says why and how).
+Here all of it runs on this machine and on loopback: the same programs, certificates, keys and options as between
+hospitals, as a rehearsal. Between hospitals the SuperLink stands behind a proxy that publishes the fleet path alone
+(docs/superlink.md says why and how).
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ from flwr.app import UserConfigValue
 from pedseg import processes
 from pedseg.datasets.reading import read_dataset
 from pedseg.errors import input_error
-from pedseg.federation.apps import center_folders
 from pedseg.federation.checkpoints import Round
+from pedseg.federation.client_app import center_folders
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.deployment import flower_programs
-from pedseg.scan import write_whole
+from pedseg.files import write_atomically
 
 DAYS = 30
-RUN_LOG, LEDGERS = "run.log", "ledgers"  # what a rehearsal leaves beside the model
+RUN_LOG, LOGS = "run.log", "disclosure_logs"  # left beside the model
 KEYLESS = NoEncryption()
 
 
-def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out: Path) -> Iterator[Round]:
-    """The rounds of a federation over a SuperLink as their checkpoints appear under `out`.
+def superlink_rounds(config: FederationConfig) -> Iterator[Round]:
+    """The rounds of a federation over a SuperLink as their checkpoints appear under `config.out`.
 
-    Starts a SuperLink and one SuperNode for each data set, on free ports of this machine, and
-    ends them with the run. Leaves the run's log and each center's ledger under `out`. Raises
-    `PedsegInputError` with the end of the log when the run fails.
+    Starts a SuperLink and one SuperNode for each data set, on free ports of this machine, and ends them with the run.
+    Leaves the run's log and each center's disclosure log under `out`. Raises `PedsegInputError` with the end of the
+    log when the run fails.
     """
-    config, folders = flower_programs.run_settings(data, run_config, out), center_folders(data)
+    config, out, folders = flower_programs.with_full_paths(config), config.output_folder(), center_folders(config.data)
     with ExitStack() as stack:
         home = Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="pedseg-superlink-", ignore_cleanup_errors=True))
@@ -53,16 +54,19 @@ def superlink_rounds(data: Path, run_config: Mapping[str, UserConfigValue], out:
         for index, folder in enumerate(folders):
             key, center = make_node_key(home, f"node{index}"), read_dataset(folder).center
             register(key.with_suffix(".pub"), center, env)
-            own = {"keys": str(config["keys"]), "ledger": (out / LEDGERS / f"{center}.tsv").resolve().as_posix()}
-            stack.enter_context(supernode(home, port, key, index, folder, **own))
-        before = flower_programs.times(out)
-        run_id = flower_programs.submit([str(flower_programs.write_app(home, config))], env)
-        status = yield from flower_programs.follow(run_id, env, out, before, int(config["rounds"]))
-        log = flower_programs.call_flwr(["log", run_id, "--show"], env).stdout
-        write_whole(out / RUN_LOG, flower_programs.last_lines(log, number=1000).replace(str(home), "HOME").encode())
-        if status != "finished:completed":
-            found = f"the run ended as {status}.\n{flower_programs.last_lines(log)}"
-            raise input_error("E-SUPERLINK-RUN", out, found, "Mend what the log names.")
+            log_file = (out / LOGS / f"{center}.tsv").resolve().as_posix()
+            node_config = {"keys": config.keys.as_posix(), "disclosure-log": log_file}
+            stack.enter_context(supernode(home, port, key, index, folder, node_config))
+        before = flower_programs.modification_times(out)
+        run_id = flower_programs.submit(home, config, env)
+        status = yield from flower_programs.follow_run(run_id, env, out, before, config.rounds)
+        log = flower_programs.log_of(run_id, env)
+        write_atomically(
+            out / RUN_LOG, flower_programs.last_lines(log, number=1000).replace(str(home), "HOME").encode()
+        )
+        if status != flower_programs.COMPLETED:
+            problem = f"the run ended as {status}.\n{flower_programs.last_lines(log)}"
+            raise input_error("E-SUPERLINK-RUN", out, problem, flower_programs.REMEDY)
 
 
 def make_certificates(home: Path, address: str = processes.HOST) -> None:
@@ -107,12 +111,10 @@ def _write_private(file: Path, content: bytes) -> None:
 
 
 def register(public: Path, center: str, env: dict[str, str]) -> None:
-    """Tell the SuperLink the key of a center; it lets in no other."""
+    """Register the key of a center at the SuperLink, which lets in no other."""
     answer = flower_programs.flwr(["supernode", "register", str(public), "--name", center], env)
     if not answer.get("success"):
-        raise input_error(
-            "E-SUPERLINK-KEY", center, f"its key was not taken: {answer}.", "Mend what the message names."
-        )
+        raise input_error("E-SUPERLINK-KEY", center, f"its key was not taken: {answer}.", flower_programs.REMEDY)
 
 
 @contextmanager
@@ -127,20 +129,20 @@ def superlink(home: Path) -> Iterator[tuple[dict[str, str], int]]:
 
 @contextmanager
 def supernode(
-    home: Path, port: int, key: Path, index: int, data: Path, **own: UserConfigValue
+    home: Path, port: int, key: Path, index: int, data: Path, node_config: Mapping[str, UserConfigValue]
 ) -> Iterator[subprocess.Popen]:
     """A center's SuperNode: it calls out to the SuperLink and trains on the data set in `data`.
 
-    `own` are further settings of this node, such as `noise`.
+    `node_config` holds further settings of this node, such as `noise-multiplier`.
     """
-    place = home / f"home-{key.name}"
-    place.mkdir()
-    settings = {"partition-id": index, "data-dir": data.resolve().as_posix(), **own}
+    folder = home / f"home-{key.name}"
+    folder.mkdir()
+    settings = {"partition-id": index, "data-dir": data.resolve().as_posix(), **node_config}
     config = " ".join(f"{name}={json.dumps(value)}" for name, value in settings.items())
     command = [flower_programs.program("flower-supernode"), "--root-certificates", str(home / "ca.crt")]
     command += ["--superlink", f"{processes.HOST}:{port}", "--node-config", config]
     command += ["--auth-supernode-private-key", str(key)]
     command += ["--host", processes.HOST, "--port", str(processes.free_port())]
-    log, env = home / f"{key.name}.log", flower_programs.environment(place)
-    with processes.running(command, log, env=env, folder=place) as process:
+    log, env = home / f"{key.name}.log", flower_programs.environment(folder)
+    with processes.running(command, log, env=env, folder=folder) as process:
         yield process

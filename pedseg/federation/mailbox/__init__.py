@@ -1,1 +1,1 @@
-"""A federation through a shared place that nobody trusts: sealed letters, a coordinator's end and a center's end."""
+"""A federation through an untrusted shared store: sealed messages, the coordinator's side and a center's side."""

@@ -1,12 +1,11 @@
-"""What lies in a mailbox: questions to a center, its answers, and the model of a round, once for all.
+"""The messages in a mailbox: requests to a center, its replies, and the model of a round, once for all centers.
 
-    to/CENTER/RUN-ROUND-QUESTION.0      a question, sealed for the center
-    from/CENTER/RUN-ROUND-QUESTION.0    its answer, sealed for the coordinator
-    weights/RUN-ROUND-DIGEST.0          the global model, encrypted once; its key stands in the questions
+    to/CENTER/RUN-ROUND-REQUEST.0      a request, sealed for the center
+    from/CENTER/RUN-ROUND-REQUEST.0    its reply, sealed for the coordinator
+    weights/RUN-ROUND-DIGEST.0         the global model, encrypted once; its key is in the requests
 
-The number at the end grows only when a name was taken by something that is not ours. The name of
-a question follows from its content, so a coordinator that was started again asks under the same
-name and finds the answer that is already there.
+The number at the end grows only when a name was taken by something that is not ours. The id of a request follows from
+its content, so a coordinator that was restarted sends it under the same name and finds the reply that is already there.
 """
 
 from __future__ import annotations
@@ -25,28 +24,27 @@ from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
 
 from pedseg.errors import PedsegInputError, input_error
 from pedseg.federation import _flower
+from pedseg.federation.mailbox.object_store import ObjectStore
 from pedseg.federation.mailbox.sealed_message import DAY
-from pedseg.federation.mailbox.storage import ObjectStore
 
-QUESTIONS, ANSWERS, WEIGHTS = "to", "from", "weights"
-END = "query.end"  # the kind of the last letter of a run
-MAIL = "mail"  # the record that says what kind of letter it is
-STEM = re.compile(r"(?P<run>[0-9a-f]{16})-(?P<round>\d{5})-(?P<question>[0-9a-f]{32})")
-EXPIRES_SECONDS = 30 * DAY  # of a question and of an answer
-LOOKS_BETWEEN_REPAIRS = 20  # into the mailbox, until nothing is trusted that was seen there before
-LARGEST_QUESTION = 16 << 20  # bytes; plans and settings, never weights
+REQUESTS, REPLIES, WEIGHTS = "to", "from", "weights"
+END = "query.end"  # the message type of the last request of a run
+MAIL = "mail"  # the record with the fields of a request, or with the error of a reply
+STEM = re.compile(r"(?P<run>[0-9a-f]{16})-(?P<round>\d{5})-(?P<request>[0-9a-f]{32})")
+EXPIRES_SECONDS = 30 * DAY  # of a request and of a reply
+MAX_REQUEST_BYTES = 16 << 20  # plans and settings, never weights
 log = logging.getLogger("flwr.pedseg.mailbox")
 
 
 @dataclass(frozen=True)
-class Question:
-    """A question as a center reads it: kind, its place among the centers, when the run began, and the records.
+class Request:
+    """A request to a center: message type, index among the centers, when the run began, and the records.
 
-    `weights` names the object with the model and `key` opens it; both empty if no model comes with it.
+    `weights` names the object with the model and `key` decrypts it; both empty if no model comes with it.
     """
 
-    kind: str
-    place: int
+    message_type: str
+    index: int
     centers: int
     started: float
     records: RecordDict
@@ -55,21 +53,13 @@ class Question:
 
     def to_bytes(self) -> bytes:
         """The content of the envelope."""
-        mail = ConfigRecord(
-            {
-                "kind": self.kind,
-                "place": self.place,
-                "centers": self.centers,
-                "started": self.started,
-                "weights": self.weights,
-                "key": self.key,
-            }
-        )
+        names = ("message_type", "index", "centers", "started", "weights", "key")
+        mail = ConfigRecord({name: getattr(self, name) for name in names})
         return _flower.records_to_bytes(RecordDict({**self.records, MAIL: mail}))
 
     @classmethod
-    def from_bytes(cls, raw: bytes) -> Question:
-        """The question again; any error means that another pedseg wrote it."""
+    def from_bytes(cls, raw: bytes) -> Request:
+        """The inverse of `to_bytes`; any error means that another version wrote it."""
         records = _flower.records_from_bytes(raw)
         mail = dict(_flower.configs_of(records)[MAIL])
         del records[MAIL]
@@ -77,9 +67,9 @@ class Question:
 
 
 def split(stem: str) -> tuple[str, int, str] | None:
-    """Run, round and question of a name without its last number, or None if the name is none of ours."""
-    found = STEM.fullmatch(stem)
-    return (found["run"], int(found["round"]), found["question"]) if found else None
+    """Run, round and request of a name without its last number, or None if the name is none of ours."""
+    match = STEM.fullmatch(stem)
+    return (match["run"], int(match["round"]), match["request"]) if match else None
 
 
 def stem_of(name: str) -> str:
@@ -87,18 +77,18 @@ def stem_of(name: str) -> str:
     return name.rpartition(".")[0]
 
 
-def stem(run: str, round_: int, question: str) -> str:
-    """The name of a question and of its answer."""
-    return f"{run}-{round_:05d}-{question}"
+def stem(run: str, round_: int, request: str) -> str:
+    """The name of a request and of its reply."""
+    return f"{run}-{round_:05d}-{request}"
 
 
-def question_id(secret: bytes, center: str, kind: str, records: RecordDict, weights: bytes) -> str:
-    """The id of a question: follows from its content, and tells nothing to those who lack the run's secret.
+def request_id(secret: bytes, center: str, message_type: str, records: RecordDict, weights: bytes) -> str:
+    """The id of a request: follows from its content, and tells nothing to those who lack the run's secret.
 
     `weights` is the digest of the model that comes with it, or empty.
     """
     content = hashlib.sha256(_flower.records_to_bytes(records)).digest()
-    return _keyed(secret, "question", center.encode(), kind.encode(), content, weights).hex()[:32]
+    return _keyed_digest(secret, "request", center.encode(), message_type.encode(), content, weights).hex()[:32]
 
 
 class Model:
@@ -108,11 +98,11 @@ class Model:
         self.arrays = arrays
         raw = self._raw()
         self.size, self.digest = len(raw), hashlib.sha256(raw).digest()
-        self.stem = stem(run, round_, _keyed(secret, "name", self.digest).hex()[:32])
-        self.key = _keyed(secret, "key", self.digest)
-        self.name = self.etag = ""  # under which it lies in the mailbox, and what it looked like there
+        self.stem = stem(run, round_, _keyed_digest(secret, "name", self.digest).hex()[:32])
+        self.key = _keyed_digest(secret, "key", self.digest)
+        self.name = self.etag = ""  # under which it is in the mailbox
 
-    def sealed(self) -> bytes:
+    def encrypted(self) -> bytes:
         """The encrypted model. The key is this model's own, so that one nonce does."""
         return ChaCha20Poly1305(self.key).encrypt(bytes(12), self._raw(), self.stem.encode())
 
@@ -120,63 +110,69 @@ class Model:
         return _flower.records_to_bytes(RecordDict({"arrays": self.arrays}))
 
 
-def decrypt_weights(sealed: bytes, key: bytes, name: str) -> RecordDict:
+def decrypt_weights(encrypted: bytes, key: bytes, name: str) -> RecordDict:
     """The model of a round; refused if it is not, to the last bit, what the coordinator encrypted."""
     try:
-        return _flower.records_from_bytes(ChaCha20Poly1305(key).decrypt(bytes(12), sealed, stem_of(name).encode()))
+        return _flower.records_from_bytes(ChaCha20Poly1305(key).decrypt(bytes(12), encrypted, stem_of(name).encode()))
     except (InvalidTag, ValueError) as error:
-        found = "the model is not what the coordinator wrote."
-        raise input_error(
-            "E-MAIL-WEIGHTS", f"{WEIGHTS}/{name}", found, "Waiting for the coordinator to write it again."
-        ) from error
+        problem, remedy = (
+            "the model is not what the coordinator wrote.",
+            "Waiting for the coordinator to write it again.",
+        )
+        raise input_error("E-MAIL-WEIGHTS", f"{WEIGHTS}/{name}", problem, remedy) from error
 
 
-def answer_to_bytes(answer: Message) -> bytes:
-    """The content of an answer's envelope."""
-    if answer.has_error():
-        mail = ConfigRecord({"code": int(answer.error.code), "reason": str(answer.error.reason)})
+def reply_to_bytes(reply: Message) -> bytes:
+    """The content of a reply's envelope."""
+    if reply.has_error():
+        mail = ConfigRecord({"code": int(reply.error.code), "reason": str(reply.error.reason)})
         return _flower.records_to_bytes(RecordDict({MAIL: mail}))
-    return _flower.records_to_bytes(answer.content)
+    return _flower.records_to_bytes(reply.content)
 
 
-def answer_from_bytes(raw: bytes, question: Message, file: str) -> Message:
-    """The answer as Flower knows it; refused if its content is not understood."""
+def reply_from_bytes(raw: bytes, message: Message, file: str) -> Message:
+    """The reply to a message as Flower knows it; refused if its content is not understood."""
     try:
         records = _flower.records_from_bytes(raw)
         mail = _flower.configs_of(records).get(MAIL)
         content = Error(int(str(mail["code"])), str(mail["reason"])) if mail else records
     except Exception as error:  # protobuf and Flower raise classes of their own
-        found = f"the content is not understood ({type(error).__name__})."
-        raise input_error("E-MAIL-CONTENT", file, found, "Install the same pedseg there.") from error
-    return Message(content, reply_to=question)
+        raise not_understood(file, error) from error
+    return Message(content, reply_to=message)
 
 
-def deliver(place: ObjectStore, folder: str, stem: str, data: bytes, ours: Callable[[bytes], bool]) -> str:
-    """Put an object where it belongs, once, and give its name.
+def not_understood(file: str, error: Exception) -> PedsegInputError:
+    """The error for a well-signed content that another version must have written."""
+    problem = f"the content is not understood ({type(error).__name__})."
+    return input_error("E-MAIL-CONTENT", file, problem, "Install the same pedseg on both sides.")
 
-    An object of that name that is `ours` already counts as delivered. Anything else there is
-    rubbish that somebody left; it is logged, and the next number taken.
+
+def deliver(store: ObjectStore, folder: str, stem: str, data: bytes, is_ours: Callable[[bytes], bool]) -> str:
+    """Write an object under its stem, once, and return its name.
+
+    An object of that name that is ours already counts as delivered. Anything else there was left by
+    somebody; it is logged, and the next number taken.
     """
     for attempt in itertools.count():
         name = f"{folder}/{stem}.{attempt}"
         try:
-            place.write_once(name, data)
+            store.write_once(name, data)
             return name
         except FileExistsError:
-            if _is_ours(place, name, ours):
+            if _holds_ours(store, name, is_ours):
                 return name
             log.warning("E-MAIL-OCCUPIED %s: the name was taken by something that we did not write.", name)
     raise AssertionError
 
 
-def _is_ours(place: ObjectStore, name: str, ours: Callable[[bytes], bool]) -> bool:
+def _holds_ours(store: ObjectStore, name: str, is_ours: Callable[[bytes], bool]) -> bool:
     try:
-        return ours(place.read(name))
+        return is_ours(store.read(name))
     except (FileNotFoundError, PedsegInputError):
         return False
 
 
-def _keyed(secret: bytes, purpose: str, *parts: bytes) -> bytes:
+def _keyed_digest(secret: bytes, purpose: str, *parts: bytes) -> bytes:
     """A digest that only holders of the secret can compute; parts cannot run into each other."""
     text = b"".join(len(part).to_bytes(8) + part for part in (purpose.encode(), *parts))
     return hmac.digest(secret, text, "sha256")

@@ -1,38 +1,65 @@
-"""The coordinator's letters on their way: put into the mailbox, put back when lost, cleared away in the end."""
+"""The coordinator's requests in a mailbox: written, written again when lost, deleted; and its run on disk."""
 
 from __future__ import annotations
 
+import json
 import logging
+import secrets
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from flwr.app import ArrayRecord, Message, RecordDict
 
 from pedseg.federation import _flower
 from pedseg.federation.keys import Member, OwnKeys
 from pedseg.federation.mailbox.messages import (
-    ANSWERS,
-    QUESTIONS,
+    REPLIES,
+    REQUESTS,
     WEIGHTS,
     Model,
-    Question,
+    Request,
     deliver,
-    question_id,
+    request_id,
     split,
     stem,
 )
-from pedseg.federation.mailbox.run_state import Run
+from pedseg.federation.mailbox.object_store import ObjectStore
 from pedseg.federation.mailbox.sealed_message import Header, header_of, seal
-from pedseg.federation.mailbox.storage import ObjectStore
+from pedseg.files import write_atomically
 
 log = logging.getLogger("flwr.pedseg.mailbox")
 
 
+@dataclass(frozen=True)
+class Run:
+    """One run of a federation: its public id, when it began (seconds since 1970) and a secret for names and keys."""
+
+    id: str
+    started: float
+    secret: bytes = field(repr=False)
+
+
+def resume(folder: Path, identity: str) -> Run:
+    """The run whose state is in a folder, if it has the same identity; else a new one, written there."""
+    file = folder / "run.json"
+    try:
+        state = json.loads(file.read_text(encoding="utf-8"))
+        if state["identity"] == identity:
+            return Run(state["id"], state["started"], bytes.fromhex(state["secret"]))
+    except (FileNotFoundError, KeyError, ValueError):
+        pass
+    run = Run(secrets.token_hex(8), time.time(), secrets.token_bytes(32))
+    state = {"id": run.id, "started": run.started, "secret": run.secret.hex(), "identity": identity}
+    write_atomically(file, json.dumps(state).encode(), mode=0o600)
+    return run
+
+
 @dataclass
 class Sent:
-    """A question on its way: for whom, how Flower knows it, its envelope, when it was asked and where it lies."""
+    """A sent request: its receiver, Flower's message, its envelope, when it was issued, and its name in the store."""
 
     member: Member
     message: Message
@@ -43,97 +70,94 @@ class Sent:
 
 
 class Outbox:
-    """What the coordinator has written into `place` for its centers, which are known by their node numbers."""
+    """What the coordinator has written into `store` for its centers, which are known by their node ids."""
 
     def __init__(
-        self, place: ObjectStore, own: OwnKeys, members: Mapping[int, Member], run: Run, expires_seconds: float
+        self, store: ObjectStore, own: OwnKeys, members: Mapping[int, Member], run: Run, expires_seconds: float
     ) -> None:
-        self.place, self.own, self.members, self.run = place, own, members, run
+        self.store, self.own, self.members, self.run = store, own, members, run
         self.expires_seconds = expires_seconds
         self.model: Model | None = None  # the last one that was sent
-        ways = [f"{way}/{member.name}" for way in (QUESTIONS, ANSWERS) for member in members.values()]
-        self._folders = [WEIGHTS, *ways]
+        folders = [f"{way}/{member.name}" for way in (REQUESTS, REPLIES) for member in members.values()]
+        self._folders = [WEIGHTS, *folders]
         for folder in self._folders:
-            place.make_folder(folder)
+            store.make_folder(folder)
 
     def post(self, message: Message, round_: int) -> Sent:
-        """Seal a question and put it into the mailbox, unless it lies there from before a crash."""
-        node, kind = message.metadata.dst_node_id, message.metadata.message_type
+        """Seal a request and write it into the mailbox, unless it is there from before a crash."""
+        node, message_type = message.metadata.dst_node_id, message.metadata.message_type
         member, run, now = self.members[node], self.run, time.time()
         rest = RecordDict({name: record for name, record in message.content.items() if name != "arrays"})
         model = self._publish(_flower.arrays_of(message.content).get("arrays"), round_)
-        one = question_id(run.secret, member.name, kind, rest, model.digest if model else b"")
-        question = Question(
-            kind, node - _flower.SERVER_NODE - 1, len(self.members), run.started, rest,
-            model.name if model else "", model.key if model else b"",
-        )  # fmt: skip
-        header = Header(run.run, round_, one, self.own.name, member.name, now, now + self.expires_seconds)
-        envelope = seal(question.to_bytes(), header, self.own, member)
-        asked = _flower.with_content(message, RecordDict())  # answers refer to it; the model need not stay
-        sent = Sent(member, asked, stem(run.run, round_, one), envelope, now)
+        name, key, digest = (model.name, model.key, model.digest) if model else ("", b"", b"")
+        index = node - _flower.SERVER_NODE - 1
+        request = Request(message_type, index, len(self.members), run.started, rest, name, key)
+        id_ = request_id(run.secret, member.name, message_type, rest, digest)
+        header = Header(run.id, round_, id_, self.own.name, member.name, now, now + self.expires_seconds)
+        envelope = seal(request.to_bytes(), header, self.own, member)
+        without_content = _flower.with_content(message, RecordDict())  # replies refer to it; the model need not stay
+        sent = Sent(member, without_content, stem(run.id, round_, id_), envelope, now)
         self._deliver(sent)
         return sent
 
     def _deliver(self, sent: Sent) -> None:
-        folder = f"{QUESTIONS}/{sent.member.name}"
+        folder = f"{REQUESTS}/{sent.member.name}"
 
-        def ours(raw: bytes) -> bool:
-            """Whether we asked this before a crash and it is still valid; then the waiting began at that time."""
+        def is_ours(raw: bytes) -> bool:
+            """Whether we sent this before a crash and it is still valid; then the waiting began at that time."""
             header = header_of(raw, self.own.member, file=folder)
-            if stem(header.run, header.round, header.question) != sent.stem or header.expires < time.time():
+            if stem(header.run, header.round, header.request) != sent.stem or header.expires < time.time():
                 return False
             sent.envelope, sent.issued = raw, header.issued
             return True
 
-        sent.name = deliver(self.place, folder, sent.stem, sent.envelope, ours)
+        sent.name = deliver(self.store, folder, sent.stem, sent.envelope, is_ours)
 
     def _publish(self, arrays: ArrayRecord | None, round_: int) -> Model | None:
-        """Put the model of a round into the mailbox, once for all centers and questions."""
+        """Write the model of a round into the mailbox, once for all centers and requests."""
         if arrays is None:
             return None
         if self.model is None or self.model.arrays is not arrays:
-            model = Model(self.run.secret, self.run.run, round_, arrays)
+            model = Model(self.run.secret, self.run.id, round_, arrays)
             if self.model is None or self.model.digest != model.digest:
-                model.name = self._deliver_model(model)
-            else:  # the model that was scored is the one to be trained on
+                data = model.encrypted()
+                name = deliver(self.store, WEIGHTS, model.stem, data, data.__eq__)
+                model.name = name.removeprefix(f"{WEIGHTS}/")
+            else:  # the model that was evaluated is the one to be trained on
                 model.stem, model.name = self.model.stem, self.model.name
             self.model = model
         return self.model
 
-    def _deliver_model(self, model: Model) -> str:
-        sealed = model.sealed()
-        return deliver(self.place, WEIGHTS, model.stem, sealed, sealed.__eq__).removeprefix(f"{WEIGHTS}/")
-
     def repair(self, waiting: Iterable[Sent]) -> None:
-        """Put back what the place has lost, or what somebody changed there."""
+        """Write again what the store has lost, or what somebody changed there."""
         model = self.model
         if model and model.name:
-            entry = self.place.names(WEIGHTS).get(model.name)
-            if entry is None or (entry.etag != model.etag and self._differs(f"{WEIGHTS}/{model.name}", model.sealed())):
-                self._put_back(f"{WEIGHTS}/{model.name}", model.sealed())
+            file, entry = f"{WEIGHTS}/{model.name}", self.store.list_objects(WEIGHTS).get(model.name)
+            if entry is None or (entry.etag != model.etag and self._differs(file, model.encrypted())):
+                self._write_again(file, model.encrypted())
             else:
                 model.etag = entry.etag
         for sent in waiting:
             if self._differs(sent.name, sent.envelope):
-                self._put_back(sent.name, sent.envelope)
+                self._write_again(sent.name, sent.envelope)
 
     def _differs(self, name: str, data: bytes) -> bool:
         try:
-            return self.place.read(name) != data
+            return self.store.read(name) != data
         except FileNotFoundError:
             return True
 
-    def _put_back(self, name: str, data: bytes) -> None:
+    def _write_again(self, name: str, data: bytes) -> None:
         log.warning("E-MAIL-LOST %s: it was gone or changed; it is written again.", name)
-        self.place.delete(name)
+        self.store.delete(name)
         with suppress(FileExistsError):  # somebody was faster; the next repair looks again
-            self.place.write_once(name, data)
+            self.store.write_once(name, data)
 
     def clear(self, round_: int) -> None:
-        """Delete the letters of other runs and of rounds before the last one, whose checkpoint is on disk by now."""
+        """Delete the messages of other runs and of rounds before the last one, whose checkpoint is on disk by now."""
         for folder in self._folders:
-            for name in self.place.names(folder, parts=True):
-                parts = split(name.removeprefix(".").partition(".")[0])  # a half one may be hidden
+            for name in self.store.list_objects(folder, parts=True):
+                parts = split(name.removeprefix(".").partition(".")[0])  # a half-written one may be hidden
                 in_use = self.model is not None and name == self.model.name  # a model may stay the same for long
-                if parts and not in_use and (parts[0] != self.run.run or 0 < parts[1] < round_ - 1):
-                    self.place.delete(f"{folder}/{name}")
+                if parts and not in_use and (parts[0] != self.run.id or 0 < parts[1] < round_ - 1):
+                    self.store.delete(f"{folder}/{name}")

@@ -1,7 +1,7 @@
-"""A center's memory on disk: its sealed answers, each together with the state that it left behind.
+"""A center's replies on disk: each sealed reply together with the state that it left behind.
 
-An answer and the state after it are committed by one renaming: after a crash both are there or
-neither is. A committed answer is never computed again, only delivered again.
+A reply and the state after it are committed by one renaming: after a crash both are there or
+neither is. A committed reply is never computed again, only delivered again.
 """
 
 from __future__ import annotations
@@ -16,84 +16,83 @@ from typing import Any
 from flwr.app import RecordDict
 
 from pedseg.federation import _flower
-from pedseg.scan import PART
+from pedseg.files import PART
 
-KEPT_ROUNDS = 2  # rounds whose answers are kept, in case the coordinator lost its last checkpoint
+KEPT_ROUNDS = 2  # rounds whose replies are kept, in case the coordinator lost its last checkpoint
 
 
 @dataclass(frozen=True)
-class Answer:
-    """A committed answer: its run, when that began, round, question, its place in the row, and when it expires.
+class StoredReply:
+    """A committed reply: its run, when that began, round, request, its number, and when it expires.
 
-    Times are seconds since 1970. `weighed` is its entry in the ledger.
+    Times are seconds since 1970. `disclosure` is its entry in the disclosure log.
     """
 
     run: str
     started: float
     round: int
-    question: str
+    request: str
     number: int
     expires: float
-    weighed: dict[str, Any] = field(default_factory=dict)
+    disclosure: dict[str, Any] = field(default_factory=dict)
 
 
 class ReplyStore:
-    """The committed answers of one center, in a folder; the newest is the last one."""
+    """The committed replies of one center, in a folder; the newest is the last one."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         for half in folder.glob(f"*{PART}"):
             shutil.rmtree(half)
-        notes = sorted(folder.glob("*/note.json"))
-        self.all = sorted((Answer(**json.loads(note.read_bytes())) for note in notes), key=lambda one: one.number)
+        files = folder.glob("*/reply.json")
+        self.all = sorted((StoredReply(**json.loads(f.read_bytes())) for f in files), key=lambda reply: reply.number)
 
     @property
-    def newest(self) -> Answer | None:
-        """The answer that was committed last."""
+    def newest(self) -> StoredReply | None:
+        """The reply that was committed last."""
         return self.all[-1] if self.all else None
 
-    def find(self, run: str, question: str) -> Answer | None:
-        """The last committed answer to a question."""
-        return next((one for one in reversed(self.all) if (one.run, one.question) == (run, question)), None)
+    def find(self, run: str, request: str) -> StoredReply | None:
+        """The last committed reply to a request."""
+        return next((reply for reply in reversed(self.all) if (reply.run, reply.request) == (run, request)), None)
 
     def state(self, run: str) -> RecordDict:
-        """What the center remembers from its last answer in this run."""
+        """The center's state after its last reply in this run."""
         if self.newest is None or self.newest.run != run:
             return RecordDict()
-        return _flower.records_from_bytes((self._place(self.newest) / "state").read_bytes())
+        return _flower.records_from_bytes((self._folder_of(self.newest) / "state").read_bytes())
 
-    def envelope(self, answer: Answer) -> bytes:
-        """The sealed answer."""
-        return (self._place(answer) / "envelope").read_bytes()
+    def envelope(self, reply: StoredReply) -> bytes:
+        """The sealed reply."""
+        return (self._folder_of(reply) / "envelope").read_bytes()
 
-    def commit(self, answer: Answer, envelope: bytes, state: RecordDict) -> None:
-        """Keep an answer and the state after it, both or neither; forget the answers of older rounds and runs."""
-        part = self.folder / f"{self._place(answer).name}{PART}"
+    def commit(self, reply: StoredReply, envelope: bytes, state: RecordDict) -> None:
+        """Keep a reply and the state after it, both or neither; delete the replies of older rounds and runs."""
+        part = self._folder_of(reply).with_suffix(PART)
         shutil.rmtree(part, ignore_errors=True)  # of a commit for which the disk was full
         part.mkdir()
         contents = {
             "envelope": envelope,
             "state": _flower.records_to_bytes(state),
-            "note.json": json.dumps(asdict(answer)).encode(),
+            "reply.json": json.dumps(asdict(reply)).encode(),
         }
         for name, content in contents.items():
             with (part / name).open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        part.rename(self._place(answer))
-        self.all.append(answer)
-        self._forget(answer)
+        part.rename(self._folder_of(reply))
+        self.all.append(reply)
+        self._delete_before(reply)
 
-    def _forget(self, newest: Answer) -> None:
-        for one in list(self.all):
-            old = one.run != newest.run or 0 < one.round <= newest.round - KEPT_ROUNDS
-            if old:
-                self.all.remove(one)
-                part = self._place(one).with_suffix(PART)  # first a name that does not count
-                self._place(one).rename(part)
+    def _delete_before(self, newest: StoredReply) -> None:
+        for reply in list(self.all):
+            if reply.run != newest.run or 0 < reply.round <= newest.round - KEPT_ROUNDS:
+                self.all.remove(reply)
+                part = self._folder_of(reply).with_suffix(PART)  # first a name that does not count
+                self._folder_of(reply).rename(part)
                 shutil.rmtree(part)
 
-    def _place(self, answer: Answer) -> Path:
-        return self.folder / f"{answer.number:08d}"
+    def _folder_of(self, reply: StoredReply) -> Path:
+        return self.folder / f"{reply.number:08d}"

@@ -1,1 +1,1 @@
-"""What leaves a hospital, what it can tell, and what can be done about it: ledger, clipping and noise, masks."""
+"""Privacy of a federation: disclosure log, differential privacy (clipping and noise), secure aggregation."""

@@ -8,14 +8,15 @@ import ssl
 import urllib.error
 import urllib.request
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pedseg import processes
 from pedseg.federation import transports
-from pedseg.federation.apps import RESULT
-from pedseg.federation.config import DEFAULTS
+from pedseg.federation.checkpoints import FINAL_MODEL
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.deployment import flower_programs, superlink
 from pedseg.federation.privacy.disclosure_log import DisclosureLog
 from pedseg.learning.network import sha256_of
@@ -86,15 +87,22 @@ def test_a_federation_through_the_proxy_that_publishes_the_fleet_path_alone(
         for index, folder in enumerate(sorted(three_hospitals.iterdir())):
             key = superlink.make_node_key(home, f"node{index}")
             superlink.register(key.with_suffix(".pub"), f"center{index}", env)
-            own = {"keys": str(key_folder), "masks-only": True, "ledger": str(tmp_path / f"ledger{index}.tsv")}
-            stack.enter_context(superlink.supernode(home, proxy, key, index, folder, **own))
-        places = {"data": str(three_hospitals), "out": str(out), "centers": 3}
-        config = {**DEFAULTS, **places, "rounds": 1, "steps-per-round": 2, "seed": 7, "masks": True}
-        run_id = flower_programs.submit([str(flower_programs.write_app(home, config))], env)
-        list(flower_programs.follow(run_id, env, out, {}, 1))
+            own = {
+                "keys": str(key_folder),
+                "secure-aggregation-only": True,
+                "disclosure-log": f"{tmp_path}/{index}.tsv",
+            }
+            stack.enter_context(superlink.supernode(home, proxy, key, index, folder, own))
+        settings = {"data": three_hospitals, "rounds": 1, "local_steps": 2, "seed": 7, "secure_aggregation": True}
+        config = FederationConfig(out=out, min_available_centers=3, **settings)
+        run_id = flower_programs.submit(home, config, env)
+        list(flower_programs.follow_run(run_id, env, out, {}, 1))
         assert flower_programs.status_of(run_id, env) == "finished:completed"
-    weights, _, _ = load_weights(out / RESULT)
-    (here,) = transports.federate(three_hospitals, tmp_path / "here", rounds=1, steps=2, seed=7, masks=True)
+    weights, _, _ = load_weights(out / FINAL_MODEL)
+    (here,) = transports.federate(replace(config, out=tmp_path / "here"))
     assert sha256_of(weights) == here.sha256
     assert (home / "access.log").read_text().count("POST /v1/fleet/") > 10
-    assert [one.kind for one in DisclosureLog(tmp_path / "ledger0.tsv").entries()] == ["query.fingerprint", "train"]
+    assert [entry.message_type for entry in DisclosureLog(tmp_path / "0.tsv").entries()] == [
+        "query.fingerprint",
+        "train",
+    ]

@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from pedseg.federation.deployment.superlink import make_certificates
-from pedseg.federation.mailbox.storage import PASSWORD, USER
+from pedseg.federation.mailbox.object_store import PASSWORD, USER
 
 MEMBERS = ("coordinator", "Aa", "Bb", "Cc")
 
@@ -90,7 +90,7 @@ def test_centers_without_an_inbound_route_join_through_webdav_over_tls(
     try:
         played.start()
         listening = [subprocess.run([*inside(networks[name]), "ss", "-Hltn"], capture_output=True) for name in MEMBERS]
-        assert [one.stdout for one in listening] == [b""] * 4  # nobody listens but the cloud
+        assert [result.stdout for result in listening] == [b""] * 4  # nobody listens but the cloud
         played.wait()
     finally:
         server.kill()

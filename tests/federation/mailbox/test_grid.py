@@ -57,11 +57,11 @@ def test_a_spoiled_answer_is_refused_and_the_center_writes_it_again(
     federation, spoil: Callable[[Path], None], code: str
 ) -> None:
     ids = federation.push(1)
-    federation.turn()
+    federation.poll()
     spoil(federation.files("from/Bb", 1)[0])
     assert federation.read(ids) == {2: 1.0} and federation.refused() == [code]
-    federation.centers["Bb"].look_again()
-    federation.turn("Bb")
+    federation.centers["Bb"].repair()
+    federation.poll("Bb")
     assert federation.read(ids) == {3: 2.0}
     assert federation.refused() == [code]  # named once, not at every look
 
@@ -72,7 +72,7 @@ def test_an_old_answer_in_the_place_of_a_new_one_is_refused(federation) -> None:
     ids = federation.push(2, 10.0)
     shutil.copy(old, federation.box / "from/Bb" / federation.files("to/Bb", 2)[0].name)
     assert federation.read(ids) == {} and federation.refused() == ["E-MAIL-REPLAY"]
-    federation.turn()
+    federation.poll()
     assert federation.read(ids) == {2: 11.0, 3: 12.0}
 
 
@@ -87,7 +87,7 @@ def test_an_old_answer_under_a_name_of_its_own_is_refused(federation) -> None:
 
 def test_swapped_answers_are_refused(federation) -> None:
     ids = federation.push(1)
-    federation.turn()
+    federation.poll()
     (a,), (b,) = federation.files("from/Aa", 1), federation.files("from/Bb", 1)
     contents = a.read_bytes(), b.read_bytes()
     a.write_bytes(contents[1]), b.write_bytes(contents[0])
@@ -98,9 +98,9 @@ def test_swapped_answers_are_refused(federation) -> None:
 def test_a_forged_answer_is_refused_even_from_a_member(federation) -> None:
     ids = federation.push(1)
     name = federation.files("to/Bb", 1)[0].name
-    run, round_, question = split(stem_of(name))  # type: ignore[misc]
+    run, round_, request = split(stem_of(name))  # type: ignore[misc]
     now = time.time()
-    header = Header(run, round_, question, "Bb", COORDINATOR, now, now + 60)
+    header = Header(run, round_, request, "Bb", COORDINATOR, now, now + 60)
     forged = [seal(b"", header, federation.keys["Aa"], federation.keys[COORDINATOR].member)]
     forged.append(seal(b"", replace(header, sender="Aa"), federation.keys["Aa"], federation.keys[COORDINATOR].member))
     for number, envelope in enumerate(forged):
@@ -114,7 +114,7 @@ def test_a_forged_answer_is_refused_even_from_a_member(federation) -> None:
         ({"expires": 5.0}, "E-MAIL-EXPIRED"),
         ({"run": "0" * 16}, "E-MAIL-RUN"),
         ({"round": 7}, "E-MAIL-REPLAY"),
-        ({"question": "0" * 32}, "E-MAIL-REPLAY"),
+        ({"request": "0" * 32}, "E-MAIL-REPLAY"),
         ({"receiver": "Aa"}, "E-MAIL-ADDRESS"),
         ({}, "E-MAIL-CONTENT"),
     ],
@@ -122,13 +122,13 @@ def test_a_forged_answer_is_refused_even_from_a_member(federation) -> None:
 def test_a_well_signed_answer_must_fit_the_question(federation, change: dict, code: str) -> None:
     ids = federation.push(1)
     name = federation.files("to/Bb", 1)[0].name
-    run, round_, question = split(stem_of(name))  # type: ignore[misc]
+    run, round_, request = split(stem_of(name))  # type: ignore[misc]
     now = time.time()
-    header = replace(Header(run, round_, question, "Bb", COORDINATOR, now, now + 60), **change)
+    header = replace(Header(run, round_, request, "Bb", COORDINATOR, now, now + 60), **change)
     envelope = seal(b"no records", header, federation.keys["Bb"], federation.keys[COORDINATOR].member)
     (federation.box / "from/Bb" / name).write_bytes(envelope)
     assert federation.read(ids) == {} and federation.refused() == [code]
-    federation.turn()
+    federation.poll()
     assert federation.read(ids) == GOOD
 
 
@@ -150,10 +150,10 @@ def test_a_spoiled_question_is_refused_and_the_coordinator_writes_it_again(
 ) -> None:
     ids = federation.push(1)
     spoil(federation.files("to/Bb", 1)[0])
-    assert federation.turn() == [code] and federation.turn() == []
+    assert federation.poll() == [code] and federation.poll() == []
     assert federation.read(ids) == {2: 1.0}
     federation.grid.repair()
-    assert federation.turn() == []
+    assert federation.poll() == []
     assert federation.read(ids) == {3: 2.0}
 
 
@@ -162,9 +162,9 @@ def test_a_spoiled_model_is_refused_and_written_again(federation, spoil: Callabl
     ids = federation.push(1)
     spoil(federation.files("weights")[0])
     expected = [] if spoil is Path.unlink else ["E-MAIL-WEIGHTS"] * 2
-    assert federation.turn() == expected and federation.turn() == []
+    assert federation.poll() == expected and federation.poll() == []
     federation.grid.repair()
-    federation.turn()
+    federation.poll()
     assert federation.read(ids) == GOOD
 
 
@@ -175,39 +175,39 @@ def test_every_flipped_byte_of_a_model_is_found(federation) -> None:
     for place in range(len(raw)):
         file.unlink()
         file.write_bytes(raw[:place] + bytes([raw[place] ^ 1]) + raw[place + 1 :])
-        federation.centers["Aa"].look_again()
-        assert federation.turn("Aa") == ["E-MAIL-WEIGHTS"], place
+        federation.centers["Aa"].repair()
+        assert federation.poll("Aa") == ["E-MAIL-WEIGHTS"], place
     assert federation.files("from/Aa") == []
 
 
 def test_a_question_of_a_round_that_is_over_is_refused(federation) -> None:
     federation.push(1)
     stale = {file: file.read_bytes() for file in federation.files("to/Bb", 1)}
-    federation.turn("Aa")
+    federation.poll("Aa")
     ids = federation.push(2, 10.0)
-    federation.turn()
-    assert federation.turn("Bb") == ["E-MAIL-ROUND"]  # Bb was late for the first round
+    federation.poll()
+    assert federation.poll("Bb") == ["E-MAIL-ROUND"]  # Bb was late for the first round
     for file, raw in stale.items():
         file.unlink()
         file.write_bytes(raw)
-    assert federation.turn("Bb") == ["E-MAIL-ROUND"]
+    assert federation.poll("Bb") == ["E-MAIL-ROUND"]
     assert federation.read(ids) == {2: 11.0, 3: 12.0}
 
 
 def test_an_old_question_under_a_new_name_is_refused(federation) -> None:
     federation.play(1)
     old = federation.files("to/Bb", 1)[0]
-    run, _, question = split(stem_of(old.name))  # type: ignore[misc]
-    shutil.copy(old, old.with_name(f"{run}-00009-{question}.0"))
+    run, _, request = split(stem_of(old.name))  # type: ignore[misc]
+    shutil.copy(old, old.with_name(f"{run}-00009-{request}.0"))
     shutil.copy(old, old.with_name("please-train.0"))
-    assert federation.turn() == ["E-MAIL-REPLAY"] * 2
+    assert federation.poll() == ["E-MAIL-REPLAY"] * 2
 
 
 def test_a_question_for_another_center_is_refused(federation) -> None:
     federation.push(1)
     other = federation.files("to/Aa", 1)[0]
     shutil.copy(other, federation.box / "to/Bb" / other.name)
-    assert federation.turn("Bb") == ["E-MAIL-ADDRESS"]
+    assert federation.poll("Bb") == ["E-MAIL-ADDRESS"]
 
 
 def test_a_question_that_no_coordinator_asked_is_refused(federation) -> None:
@@ -218,7 +218,7 @@ def test_a_question_that_no_coordinator_asked_is_refused(federation) -> None:
     (federation.box / "to/Bb" / f"{run}-00002-{'0' * 32}.0").write_bytes(
         seal(b"", header, federation.keys["Aa"], federation.keys["Bb"].member)
     )
-    assert federation.turn("Bb") == ["E-MAIL-SIGNATURE"]
+    assert federation.poll("Bb") == ["E-MAIL-SIGNATURE"]
 
 
 def test_a_question_of_an_earlier_run_is_refused(federation) -> None:
@@ -230,23 +230,23 @@ def test_a_question_of_an_earlier_run_is_refused(federation) -> None:
     assert federation.play(1, 10.0) == {2: 11.0, 3: 12.0}
     assert not old.exists()
     old.write_bytes(raw)
-    assert federation.turn("Bb") == ["E-MAIL-RUN"]
+    assert federation.poll("Bb") == ["E-MAIL-RUN"]
 
 
 def test_an_expired_question_is_refused(make_federation) -> None:
     federation = make_federation(expires_seconds=-1)
     federation.push(1)
-    assert federation.turn() == ["E-MAIL-EXPIRED"] * 2
+    assert federation.poll() == ["E-MAIL-EXPIRED"] * 2
 
 
 def test_rubbish_in_the_place_of_a_question_is_passed_by(federation) -> None:
     federation.push(1)
-    (question,) = federation.files("to/Bb", 1)
-    question.write_bytes(b"rubbish")
+    (request,) = federation.files("to/Bb", 1)
+    request.write_bytes(b"rubbish")
     federation.grid = federation.coordinator()
     ids = federation.push(1)
     assert [file.name[-1] for file in federation.files("to/Bb", 1)] == ["0", "1"]
-    assert federation.turn() == ["E-MAIL-FORMAT"]
+    assert federation.poll() == ["E-MAIL-FORMAT"]
     assert federation.read(ids) == GOOD
 
 
@@ -257,25 +257,25 @@ def test_a_question_is_answered_once_whatever_is_started_again(federation) -> No
     federation.play(1)
     federation.grid, federation.centers["Aa"] = federation.coordinator(), federation.center("Aa")
     ids = federation.push(1)
-    assert federation.turn() == []
+    assert federation.poll() == []
     assert federation.read(ids) == GOOD
     assert len(federation.files("to/Aa")) == len(federation.files("from/Aa")) == 1
     ids = federation.push(2)
-    federation.turn()
+    federation.poll()
     calls = [a.content.metric_records["metrics"]["calls"] for a in federation.grid.pull_messages(ids)]
     assert calls == [2, 2]  # the memory of the center survived, and no call was made twice
 
 
 def test_a_storage_that_lost_everything_is_filled_again(federation) -> None:
     ids = federation.push(1)
-    federation.turn("Aa")
+    federation.poll("Aa")
     for folder in ("to/Aa", "to/Bb", "from/Aa", "weights"):
         for file in federation.files(folder):
             file.unlink()
-    assert federation.turn() == [] and federation.read(ids) == {}
+    assert federation.poll() == [] and federation.read(ids) == {}
     federation.grid.repair()
-    federation.centers["Aa"].look_again()
-    federation.turn()
+    federation.centers["Aa"].repair()
+    federation.poll()
     assert federation.read(ids) == GOOD
 
 
@@ -284,7 +284,7 @@ def test_letters_of_rounds_before_the_last_are_cleared_away(federation) -> None:
         federation.play(round_, float(round_))
     rounds = {split(stem_of(file.name))[1] for file in federation.box.rglob("*.0")}  # type: ignore[index]
     assert rounds == {3, 4}
-    assert [one.round for one in federation.centers["Aa"].answers.all] == [3, 4]
+    assert [reply.round for reply in federation.centers["Aa"].replies.all] == [3, 4]
 
 
 def test_a_scored_model_is_not_sent_again_for_training(federation) -> None:
@@ -294,8 +294,8 @@ def test_a_scored_model_is_not_sent_again_for_training(federation) -> None:
         content = RecordDict({"arrays": record, "config": ConfigRecord({"server-round": round_})})
         federation.grid.push_messages([Message(content, node, kind) for node in federation.grid.get_node_ids()])
     assert len(federation.files("weights")) == 1
-    federation.turn()
-    federation.turn()
+    federation.poll()
+    federation.poll()
 
 
 def test_a_model_that_stays_the_same_is_not_cleared_away(federation) -> None:

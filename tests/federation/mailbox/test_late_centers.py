@@ -26,7 +26,7 @@ def working(federation, *names: str, after: float = 0.0) -> Iterator[None]:
     def work() -> None:
         end.wait(after)
         while not end.is_set():
-            federation.turn(*names)
+            federation.poll(*names)
             end.wait(0.02)
 
     thread = threading.Thread(target=work)
@@ -39,28 +39,28 @@ def working(federation, *names: str, after: float = 0.0) -> Iterator[None]:
 
 
 def test_a_lost_center_is_left_out_and_may_come_back(make_federation) -> None:
-    federation = make_federation(wait_seconds=0.6, least=1)
+    federation = make_federation(round_timeout=0.6 / 3600, min_centers=1)
     start = time.monotonic()
     with working(federation, "Aa"):
         assert answered(federation, 1) == {2: 1.0}
         assert time.monotonic() - start >= 0.6
         with working(federation, "Bb", after=0.3):
             assert answered(federation, 2, 10.0) == {2: 11.0, 3: 12.0}
-    assert [one.round for one in federation.centers["Bb"].answers.all] == [2]  # not the round that was over
+    assert [reply.round for reply in federation.centers["Bb"].replies.all] == [2]  # not the round that was over
 
 
 def test_the_round_waits_while_too_few_have_answered(make_federation) -> None:
-    federation = make_federation(wait_seconds=0.1, least=2)
+    federation = make_federation(round_timeout=0.1 / 3600, min_centers=2)
     with working(federation, "Aa"), working(federation, "Bb", after=1.0):
         assert answered(federation, 1) == {2: 1.0, 3: 2.0}
 
 
 def test_a_late_answer_to_a_round_that_is_over_is_not_used(make_federation) -> None:
-    federation = make_federation(wait_seconds=0.2, least=1)
+    federation = make_federation(round_timeout=0.2 / 3600, min_centers=1)
     federation.push(1)
-    federation.turn("Aa")
+    federation.poll("Aa")
     assert answered(federation, 1) == {2: 1.0}
-    federation.turn("Bb")  # too late
+    federation.poll("Bb")  # too late
     ids = federation.push(2, 10.0)
     assert federation.read(ids) == {} and federation.refused() == []
 
@@ -68,31 +68,31 @@ def test_a_late_answer_to_a_round_that_is_over_is_not_used(make_federation) -> N
 def test_an_answer_is_fetched_when_its_turn_has_come(make_federation, monkeypatch: pytest.MonkeyPatch) -> None:
     federation = make_federation()
     federation.push(1)
-    federation.turn()
+    federation.poll()
     fetched: list[str] = []
-    read = federation.grid.place.read
-    monkeypatch.setattr(federation.grid.place, "read", lambda name: fetched.append(name.split("/")[1]) or read(name))
-    answers = federation.grid.answers(federation.messages(1))
-    assert next(answers).metadata.src_node_id == 2 and "Bb" not in fetched[-1]
-    assert next(answers).metadata.src_node_id == 3 and fetched[-1] == "Bb"
+    read = federation.grid.store.read
+    monkeypatch.setattr(federation.grid.store, "read", lambda name: fetched.append(name.split("/")[1]) or read(name))
+    replies = federation.grid.replies_in_order(federation.messages(1))
+    assert next(replies).metadata.src_node_id == 2 and "Bb" not in fetched[-1]
+    assert next(replies).metadata.src_node_id == 3 and fetched[-1] == "Bb"
 
 
 def test_a_spoiled_answer_of_a_later_center_does_not_count_as_one(make_federation) -> None:
-    federation = make_federation(wait_seconds=0.2, least=1)
+    federation = make_federation(round_timeout=0.2 / 3600, min_centers=1)
     federation.push(1)
-    federation.turn("Bb")
+    federation.poll("Bb")
     file = federation.files("from/Bb", 1)[0]
     file.write_bytes(file.read_bytes()[:-1])
     with working(federation, "Bb", after=1.0):  # Aa is lost; Bb comes, and writes it again
-        federation.centers["Bb"].look_again()
+        federation.centers["Bb"].repair()
         assert answered(federation, 1) == {3: 2.0}
     assert federation.refused() == ["E-MAIL-SIGNATURE"]
 
 
 def test_after_a_crash_the_waiting_is_counted_from_the_first_asking(make_federation) -> None:
-    federation = make_federation(wait_seconds=1.0, least=1)
+    federation = make_federation(round_timeout=1.0 / 3600, min_centers=1)
     federation.push(1)
-    federation.turn("Aa")
+    federation.poll("Aa")
     time.sleep(1.1)
     federation.grid = federation.coordinator()
     start = time.monotonic()
@@ -101,10 +101,10 @@ def test_after_a_crash_the_waiting_is_counted_from_the_first_asking(make_federat
 
 
 def test_descriptions_are_waited_for_whatever_the_rule(make_federation) -> None:
-    federation = make_federation(wait_seconds=0.1, least=1)
-    questions = [Message(RecordDict(), node, "query.fingerprint") for node in federation.grid.get_node_ids()]
+    federation = make_federation(round_timeout=0.1 / 3600, min_centers=1)
+    messages = [Message(RecordDict(), node, "query.fingerprint") for node in federation.grid.get_node_ids()]
     with working(federation, after=0.8):
-        assert len(list(federation.grid.send_and_receive(questions))) == 2
+        assert len(list(federation.grid.send_and_receive(messages))) == 2
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A center's memory: an answer and the state after it are there together or not at all."""
+"""A center's replies on disk: a reply and the state after it are there together or not at all."""
 
 from __future__ import annotations
 
@@ -8,47 +8,47 @@ from pathlib import Path
 import pytest
 from flwr.app import MetricRecord, RecordDict
 
-from pedseg.federation.mailbox.reply_store import Answer, ReplyStore
+from pedseg.federation.mailbox.reply_store import ReplyStore, StoredReply
 
 
-def answer(number: int, round_: int, run: str = "r") -> Answer:
-    return Answer(run, 1.0, round_, f"q{number}", number, 9e9)
+def reply(number: int, round_: int, run: str = "r") -> StoredReply:
+    return StoredReply(run, 1.0, round_, f"q{number}", number, 9e9)
 
 
 def state(n: int) -> RecordDict:
     return RecordDict({"calls": MetricRecord({"n": n})})
 
 
-def commit(answers: ReplyStore, number: int, round_: int, run: str = "r") -> None:
-    answers.commit(answer(number, round_, run), f"envelope {number}".encode(), state(number))
+def commit(store: ReplyStore, number: int, round_: int, run: str = "r") -> None:
+    store.commit(reply(number, round_, run), f"envelope {number}".encode(), state(number))
 
 
 def test_what_was_committed_is_found_after_a_new_start(tmp_path: Path) -> None:
     commit(ReplyStore(tmp_path), 0, 0)
     commit(ReplyStore(tmp_path), 1, 1)
     again = ReplyStore(tmp_path)
-    found = again.find("r", "q1")
-    assert found == again.newest == answer(1, 1)
-    assert again.envelope(found) == b"envelope 1" and again.state("r") == state(1)
+    first = again.find("r", "q1")
+    assert first == again.newest == reply(1, 1)
+    assert again.envelope(first) == b"envelope 1" and again.state("r") == state(1)
     assert again.find("r", "q5") is None and again.find("s", "q1") is None
     assert again.state("another run") == RecordDict()
 
 
 def test_old_rounds_and_runs_are_forgotten_but_the_description_stays(tmp_path: Path) -> None:
-    answers = ReplyStore(tmp_path)
+    store = ReplyStore(tmp_path)
     for number in range(5):
-        commit(answers, number, number)
-    assert [one.round for one in ReplyStore(tmp_path).all] == [0, 3, 4]
-    commit(answers, 5, 0, run="s")
-    assert [one.run for one in ReplyStore(tmp_path).all] == ["s"]
+        commit(store, number, number)
+    assert [reply.round for reply in ReplyStore(tmp_path).all] == [0, 3, 4]
+    commit(store, 5, 0, run="s")
+    assert [reply.run for reply in ReplyStore(tmp_path).all] == ["s"]
 
 
 @pytest.mark.parametrize("place", range(7))
 def test_a_crash_at_any_moment_leaves_all_or_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
-    answers = ReplyStore(tmp_path)
-    commit(answers, 0, 1)
+    store = ReplyStore(tmp_path)
+    commit(store, 0, 1)
     calls = 0
 
     class Crash(BaseException):
@@ -68,16 +68,16 @@ def test_a_crash_at_any_moment_leaves_all_or_nothing(
     monkeypatch.setattr(Path, "mkdir", crashing(Path.mkdir))
     monkeypatch.setattr(Path, "rename", crashing(Path.rename))
     try:
-        commit(answers, 1, 2)
+        commit(store, 1, 2)
     except Crash:
         pass
     finally:
         monkeypatch.undo()
     again = ReplyStore(tmp_path)
     whole = place >= 5  # one folder, three files, one renaming
-    assert again.newest == (answer(1, 2) if whole else answer(0, 1))
+    assert again.newest == (reply(1, 2) if whole else reply(0, 1))
     assert again.state("r") == state(int(whole))
     assert not list(tmp_path.glob("*.part"))
     if not whole:
         commit(again, 1, 2)
-        assert ReplyStore(tmp_path).newest == answer(1, 2)
+        assert ReplyStore(tmp_path).newest == reply(1, 2)

@@ -14,15 +14,16 @@ from filelock import FileLock
 from pedseg.__main__ import main
 from pedseg.errors import PedsegInputError
 from pedseg.federation import transports
+from pedseg.federation.config import CenterConfig, FederationConfig
 from pedseg.federation.keys import make_keys, write_keys
 from pedseg.federation.mailbox import run
-from pedseg.federation.mailbox.run_state import resume
+from pedseg.federation.mailbox.outbox import resume
 from pedseg.federation.privacy.differential_privacy import epsilon
-from pedseg.federation.privacy.disclosure_log import DisclosureLog
+from pedseg.federation.privacy.disclosure_log import FILE, DisclosureLog
 from pedseg.learning.network import sha256_of
 from pedseg.learning.training import load_weights
 
-LONG = {"rounds": 8, "steps": 2, "seed": 7}
+LONG = {"rounds": 8, "local_steps": 2, "seed": 7}
 
 
 @pytest.mark.slow
@@ -34,7 +35,8 @@ def test_kills_at_any_moment_change_nothing(programs, storage, three_hospitals: 
     """
     seed = os.environ.get("PEDSEG_KILLS_SEED", "3")
     random, left = Random(seed), int(os.environ.get("PEDSEG_KILLS", "8"))
-    expected = [one.sha256 for one in transports.federate(three_hospitals, tmp_path / "here", **LONG)][-1]
+    *_, here = transports.federate(FederationConfig(data=three_hospitals, out=tmp_path / "here", **LONG))
+    expected = here.sha256
     url, environment, server = storage("webdav")
     struck: Counter = Counter()
     while left:
@@ -67,7 +69,7 @@ def test_kills_at_any_moment_change_nothing(programs, storage, three_hospitals: 
 def test_two_programs_on_one_folder_are_refused(three_hospitals: Path, key_folder: Path, tmp_path: Path) -> None:
     data = sorted(three_hospitals.iterdir())[0]
     with FileLock(tmp_path / "in-use.lock"), pytest.raises(PedsegInputError, match="E-IN-USE"):
-        next(run.join(tmp_path / "box", "Aa", data, tmp_path, keys=key_folder))
+        next(run.join(tmp_path / "box", "Aa", data, tmp_path, CenterConfig(keys=key_folder)))
 
 
 @pytest.mark.parametrize("centers", [("Aa", "Aa"), ()])
@@ -76,7 +78,7 @@ def test_every_center_is_there_once(centers: tuple[str, ...], key_folder: Path, 
     if not centers:
         write_keys(tmp_path, make_keys("coordinator"))
     with pytest.raises(PedsegInputError, match="E-NO-CENTERS"):
-        next(run.coordinate(tmp_path / "box", tmp_path / "out", {}, keys=keys, centers=centers))
+        next(run.coordinate(tmp_path / "box", FederationConfig(out=tmp_path / "out", keys=keys), centers=centers))
 
 
 def test_a_wrong_data_folder_is_told_before_the_first_round(
@@ -91,9 +93,9 @@ def test_other_settings_make_another_run(tmp_path: Path) -> None:
     first = resume(tmp_path, "a")
     assert resume(tmp_path, "a") == first
     second = resume(tmp_path, "b")
-    assert second.run != first.run and second.secret != first.secret and second.started > first.started
+    assert second.id != first.id and second.secret != first.secret and second.started > first.started
     (tmp_path / "run.json").write_text("{")
-    assert resume(tmp_path, "b").run != second.run
+    assert resume(tmp_path, "b").id != second.id
 
 
 @pytest.mark.slow
@@ -114,4 +116,4 @@ def test_noise_through_a_mailbox_is_told_on_both_sides(programs, tmp_path: Path)
     played.wait()
     assert f"epsilon {epsilon(2, 2):.3g}" in played.said("coordinator")
     assert f"epsilon {epsilon(2, 2):.3g}" in played.said("Aa") and f"epsilon {epsilon(5, 2):.3g}" in played.said("Cc")
-    assert [one.noise for one in DisclosureLog(played.work / "Cc" / "ledger.tsv").entries()] == [0, 5, 5]
+    assert [entry.noise_multiplier for entry in DisclosureLog(played.work / "Cc" / FILE).entries()] == [0, 5, 5]

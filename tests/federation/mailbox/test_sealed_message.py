@@ -77,7 +77,7 @@ def test_a_stolen_content_cannot_be_sent_under_another_name() -> None:
     assert code(assembled(mine, sealed, EVE), sender=EVE) == "E-MAIL-SEAL"
 
 
-@pytest.mark.parametrize("change", [{"round": 4}, {"run": "c" * 16}, {"question": "d" * 32}, {"expires": NOW + 61}])
+@pytest.mark.parametrize("change", [{"round": 4}, {"run": "c" * 16}, {"request": "d" * 32}, {"expires": NOW + 61}])
 def test_even_its_author_cannot_put_an_old_content_under_a_new_header(change: dict) -> None:
     header, sealed = parts(RAW)
     new = json.dumps({**json.loads(header), **change}, sort_keys=True).encode()

@@ -8,7 +8,7 @@ from scipy.stats import kstest
 
 from pedseg.errors import PedsegInputError
 from pedseg.federation.keys import make_keys
-from pedseg.federation.privacy.secure_aggregation import masked, unmasked
+from pedseg.federation.privacy.secure_aggregation import mask_update, sum_masked
 
 NAMES = ("Aa", "Bb", "Cc", "Dd")
 KEYS = [make_keys(name) for name in NAMES]
@@ -20,13 +20,13 @@ SHARES = (0.4, 0.3, 0.2, 0.1)
 
 def parts(context_hash: str = "run 1 round 1") -> dict:
     return {
-        keys.name: masked(update, share, keys, MEMBERS, context_hash)
+        keys.name: mask_update(update, share, keys, MEMBERS, context_hash)
         for keys, update, share in zip(KEYS, UPDATES, SHARES, strict=True)
     }
 
 
 def test_the_sum_is_the_weighted_mean() -> None:
-    total = unmasked(parts(), NAMES, "x")
+    total = sum_masked(parts(), NAMES, "x")
     for name in ("w", "b"):
         mean = sum(share * update[name] for share, update in zip(SHARES, UPDATES, strict=True))
         assert np.abs(total[name] - mean).max() <= 4 * 0.5 * 2**-20 + 1e-7  # each of four was rounded once
@@ -34,41 +34,41 @@ def test_the_sum_is_the_weighted_mean() -> None:
 
 
 def test_masks_cancel_exactly_whatever_they_are() -> None:
-    first, second = unmasked(parts("one"), NAMES, "x"), unmasked(parts("two"), NAMES, "x")
+    first, second = sum_masked(parts("one"), NAMES, "x"), sum_masked(parts("two"), NAMES, "x")
     assert all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def test_a_single_part_looks_like_random_numbers() -> None:
-    one = parts()["Aa"]["w"].ravel() / 2.0**32
-    assert kstest(one, "uniform").pvalue > 0.001
+    part = parts()["Aa"]["w"].ravel() / 2.0**32
+    assert kstest(part, "uniform").pvalue > 0.001
     again = parts("another")["Aa"]["w"].ravel() / 2.0**32
-    assert abs(np.corrcoef(one, again)[0, 1]) < 0.1
-    assert abs(np.corrcoef(one, UPDATES[0]["w"].ravel())[0, 1]) < 0.1
+    assert abs(np.corrcoef(part, again)[0, 1]) < 0.1
+    assert abs(np.corrcoef(part, UPDATES[0]["w"].ravel())[0, 1]) < 0.1
 
 
 def test_without_one_center_the_round_is_void_and_its_name_is_told() -> None:
     some = parts()
     del some["Bb"]
     with pytest.raises(PedsegInputError, match=r"E-MASK-MISSING Bb"):
-        unmasked(some, NAMES, "x")
+        sum_masked(some, NAMES, "x")
 
 
 def test_two_centers_cannot_hide_from_each_other() -> None:
     with pytest.raises(PedsegInputError, match="E-MASK-FEW"):
-        masked(UPDATES[0], 0.5, KEYS[0], MEMBERS[:2], "x")
+        mask_update(UPDATES[0], 0.5, KEYS[0], MEMBERS[:2], "x")
     with pytest.raises(PedsegInputError, match="E-MASK-FEW"):
-        masked(UPDATES[0], 0.5, KEYS[0], [MEMBERS[0], MEMBERS[1], MEMBERS[1]], "x")
+        mask_update(UPDATES[0], 0.5, KEYS[0], [MEMBERS[0], MEMBERS[1], MEMBERS[1]], "x")
 
 
 @pytest.mark.parametrize("value", [1.5, -1.5, np.nan, np.inf])
 def test_what_would_run_over_is_refused(value: float) -> None:
     with pytest.raises(PedsegInputError, match="E-MASK-RANGE"):
-        masked({"w": np.array([value])}, 1.0, KEYS[0], MEMBERS, "x")
+        mask_update({"w": np.array([value])}, 1.0, KEYS[0], MEMBERS, "x")
 
 
 def test_a_coordinator_with_false_keys_gets_noise() -> None:
     """One that gave a center false keys of the others would have to break the comparison over the phone."""
     false = [MEMBERS[0], *(make_keys(name).member for name in NAMES[1:])]
     some = parts()
-    some["Aa"] = masked(UPDATES[0], SHARES[0], KEYS[0], false, "run 1 round 1")
-    assert np.abs(unmasked(some, NAMES, "x")["w"]).mean() > 100
+    some["Aa"] = mask_update(UPDATES[0], SHARES[0], KEYS[0], false, "run 1 round 1")
+    assert np.abs(sum_masked(some, NAMES, "x")["w"]).mean() > 100

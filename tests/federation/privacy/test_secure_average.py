@@ -13,14 +13,17 @@ from flwr.app import Context, Message
 
 from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower, transports
-from pedseg.federation.apps import client_app, federate
-from pedseg.federation.averaging import update_norm
+from pedseg.federation.client_app import app as client_app
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.keys import own_keys
+from pedseg.federation.rounds import train_rounds
+from pedseg.federation.update_validation import update_norm
 from pedseg.learning.network import build, get_weights, sha256_of
 
 NAMES = ("Aa", "Bb", "Cc", "Dd")  # the last is a second Aa
-SHORT = {"rounds": 1, "steps": 2, "seed": 7}
+SHORT = {"rounds": 1, "local_steps": 2, "seed": 7}
+SECURE = {"rounds": 1, "local_steps": 1, "seed": 7, "secure_aggregation": True, "out": None}
 
 
 @pytest.fixture
@@ -36,8 +39,8 @@ def nodes(three_hospitals: Path, key_folder: Path, tmp_path: Path) -> list[dict]
 
 
 def play(nodes: list[dict], app: Callable = client_app, **settings) -> list:
-    config = {"rounds": 1, "steps-per-round": 1, "seed": 7, "masks": True, **settings}
-    return list(federate(InProcessGrid(app, nodes, config), config))
+    config = FederationConfig(**{**SECURE, **settings})
+    return list(train_rounds(InProcessGrid(app, nodes, config.to_run_config()), config))
 
 
 def away(name: str, *rounds: int) -> Callable:
@@ -53,8 +56,9 @@ def away(name: str, *rounds: int) -> Callable:
 
 
 def test_the_model_is_that_without_masks_to_a_millionth(three_hospitals: Path, tmp_path: Path) -> None:
-    (plain,) = transports.federate(three_hospitals, tmp_path / "plain", **SHORT)
-    (hidden,) = transports.federate(three_hospitals, tmp_path / "hidden", masks=True, **SHORT)
+    (plain,) = transports.federate(FederationConfig(data=three_hospitals, out=tmp_path / "plain", **SHORT))
+    config = FederationConfig(data=three_hospitals, out=tmp_path / "hidden", secure_aggregation=True, **SHORT)
+    (hidden,) = transports.federate(config)
     apart = max(np.abs(hidden.weights[name] - array).max() for name, array in plain.weights.items())
     assert 0 < apart < 3 * 0.5 * 2**-20 + 1e-6
     assert hidden.train_loss == plain.train_loss and hidden.refused == ()
@@ -65,7 +69,7 @@ def test_the_coordinator_sees_no_update(nodes: list[dict]) -> None:
 
     def spied(message: Message, context: Context) -> Message:
         reply = client_app(message, context)
-        seen.extend(array.numpy() for one in _flower.arrays_of(reply.content).values() for array in one.values())
+        seen.extend(array.numpy() for record in _flower.arrays_of(reply.content).values() for array in record.values())
         return reply
 
     play(nodes, spied)
@@ -78,27 +82,30 @@ def test_without_one_center_the_round_is_void_and_the_next_goes_on_without_it(no
     first, second, third = play(nodes, away("Bb", 1), rounds=3)
     start = build(first.plan, 7)
     assert first.sha256 == sha256_of(get_weights(start))  # the model stays
-    assert [(one.code, one.file) for one in first.refused] == [("E-CENTER-ERROR", "Bb"), ("E-MASK-VOID", "Bb")]
-    assert [(one.code, one.file) for one in second.refused] == [("E-MASK-OUT", "Bb")]
+    assert [(problem.code, problem.file) for problem in first.refused] == [
+        ("E-CENTER-ERROR", "Bb"),
+        ("E-MASK-VOID", "Bb"),
+    ]
+    assert [(problem.code, problem.file) for problem in second.refused] == [("E-MASK-OUT", "Bb")]
     assert list(second.losses) == ["Aa", "Cc", "Dd"] and second.sha256 != first.sha256
     assert third.refused == () and list(third.losses) == list(NAMES)
 
 
 def test_who_is_away_for_long_is_asked_less_and_less_often(nodes: list[dict]) -> None:
     rounds = play(nodes, away("Bb", *range(1, 9)), rounds=8)
-    void = [one.number for one in rounds if any(f.code == "E-MASK-VOID" for f in one.refused)]
+    void = [round_.number for round_ in rounds if any(f.code == "E-MASK-VOID" for f in round_.refused)]
     assert void == [1, 3, 6]  # sits out 1, 2, 4 rounds
 
 
 def test_a_stopped_federation_behind_masks_ends_as_an_unbroken_one(nodes: list[dict], tmp_path: Path) -> None:
     whole = play(nodes, away("Bb", 1), rounds=4)
-    config = {"rounds": 4, "steps-per-round": 1, "seed": 7, "masks": True, "out": str(tmp_path)}
-    begun = federate(InProcessGrid(away("Bb", 1), nodes, config), config)
+    config = FederationConfig(**{**SECURE, "rounds": 4, "out": tmp_path})
+    begun = train_rounds(InProcessGrid(away("Bb", 1), nodes, config.to_run_config()), config)
     next(begun)
     begun.close()
-    again = play(nodes, away("Bb", 1), rounds=4, out=str(tmp_path))
+    again = play(nodes, away("Bb", 1), rounds=4, out=tmp_path)
     assert again[0].restored and not again[1].restored
-    assert [one.sha256 for one in again] == [one.sha256 for one in whole]  # whatever the masks were
+    assert [round_.sha256 for round_ in again] == [round_.sha256 for round_ in whole]  # whatever the masks were
 
 
 def test_two_centers_are_too_few(nodes: list[dict]) -> None:
@@ -110,34 +117,39 @@ def test_two_centers_are_too_few(nodes: list[dict]) -> None:
 
 def test_three_centers_of_which_one_was_missing_go_on_when_it_is_back(nodes: list[dict], tmp_path: Path) -> None:
     def again() -> list:
-        return play(nodes[:3], away("Bb", 1, 2), rounds=4, out=str(tmp_path))
+        return play(nodes[:3], away("Bb", 1, 2), rounds=4, out=tmp_path)
 
     for stopped in (2, 3):
         with pytest.raises(PedsegInputError, match=f"E-MASK-FEW round {stopped}"):
             again()
     rounds = again()
-    assert [list(one.losses) for one in rounds] == [["Aa", "Cc"], ["Aa", "Cc"], [*NAMES[:3]], [*NAMES[:3]]]
-    assert [one.restored for one in rounds] == [True, True, False, False]
+    assert [list(round_.losses) for round_ in rounds] == [["Aa", "Cc"], ["Aa", "Cc"], [*NAMES[:3]], [*NAMES[:3]]]
+    assert [round_.restored for round_ in rounds] == [True, True, False, False]
 
 
 def test_a_poisoned_masked_update_is_refused_by_its_shape(nodes: list[dict]) -> None:
     def plain(message: Message, context: Context) -> Message:
         if message.metadata.message_type == "train" and context.node_config["center"] == "Cc":
-            del message.content["masks"]  # Cc sends its update as it is
+            del message.content["aggregation-group"]  # Cc sends its update as it is
         return client_app(message, context)
 
     (round_,) = play(nodes, plain)
-    assert [(one.code, one.file) for one in round_.refused] == [("E-UPDATE-TYPE", "Cc"), ("E-MASK-VOID", "Cc")]
+    assert [(problem.code, problem.file) for problem in round_.refused] == [
+        ("E-UPDATE-TYPE", "Cc"),
+        ("E-MASK-VOID", "Cc"),
+    ]
 
 
 def test_every_center_shortens_its_update_before_it_leaves(nodes: list[dict]) -> None:
-    (round_,) = play(nodes, masks=False, clip=0.05)
+    (round_,) = play(nodes, secure_aggregation=False, clipping_norm=0.05)
     start = get_weights(build(round_.plan, 7))
     assert 0.01 < update_norm(round_.weights, start) <= 0.05 * 1.001
 
 
 def test_noise_is_another_one_each_time(nodes: list[dict]) -> None:
-    digests = {play(nodes, masks=False, clip=0.05, noise=0.1)[0].sha256 for _ in range(2)}
+    digests = {
+        play(nodes, secure_aggregation=False, clipping_norm=0.05, noise_multiplier=0.1)[0].sha256 for _ in range(2)
+    }
     assert len(digests) == 2
 
 
@@ -146,11 +158,11 @@ def test_noise_is_another_one_each_time(nodes: list[dict]) -> None:
     [
         {"strategy": "median"},
         {"strategy": "krum"},
-        {"largest-update": 1.0},
-        {"noise": 1.0},
-        {"masks": "yes"},
-        {"clip": -1.0},
-        {"noise": float("nan"), "clip": 1.0},
+        {"max_update_norm": 1.0},
+        {"noise_multiplier": 1.0},
+        {"secure_aggregation": "yes"},
+        {"clipping_norm": -1.0},
+        {"noise_multiplier": float("nan"), "clipping_norm": 1.0},
     ],
 )
 def test_what_does_not_go_together_is_refused_before_anything_is_asked(nodes: list[dict], wrong: dict) -> None:
@@ -159,16 +171,17 @@ def test_what_does_not_go_together_is_refused_before_anything_is_asked(nodes: li
 
 
 def test_masks_need_the_average(nodes: list[dict]) -> None:
-    from pedseg.federation.averaging import OrderedFedAvg
+    from pedseg.federation.strategies import OrderedFedAvg
 
-    config = {"rounds": 1, "steps-per-round": 1, "masks": True}
+    config = FederationConfig(**SECURE)
     with pytest.raises(PedsegInputError, match="another strategy"):
-        next(federate(InProcessGrid(client_app, nodes, config), config, OrderedFedAvg()))
+        next(train_rounds(InProcessGrid(client_app, nodes, config.to_run_config()), config, OrderedFedAvg()))
 
 
 @pytest.mark.slow
 def test_masks_through_a_mailbox_with_a_center_that_is_killed(programs, three_hospitals: Path, tmp_path: Path) -> None:
-    *_, here = transports.federate(three_hospitals, tmp_path / "here", rounds=4, steps=2, seed=7, masks=True)
+    config = {**SECURE, "data": three_hospitals, "out": tmp_path / "here", "rounds": 4, "local_steps": 2}
+    *_, here = transports.federate(FederationConfig(**config))
     played = programs(tmp_path / "box", "--rounds", "4", "--secure-aggregation")
     for name in NAMES[:3]:
         played.commands[name] += [

@@ -12,7 +12,10 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, MetricRec
 from flwr.serverapp.strategy import FedAvg
 
 from pedseg.federation import _flower
-from pedseg.federation.averaging import OrderedFedAvg, to_arrays, to_weights, validate_update
+from pedseg.federation._flower import to_arrays, to_weights
+from pedseg.federation.enrollment import Center
+from pedseg.federation.strategies import OrderedFedAvg
+from pedseg.federation.update_validation import validate_update
 from pedseg.learning.network import sha256_of
 
 CASES = (20, 7, 13)
@@ -67,16 +70,16 @@ def expecting(cases: int) -> OrderedFedAvg:
 
 def test_added_up_as_they_come_gives_the_bits_of_flower(replies: list[Message]) -> None:
     arrays, metrics = expecting(sum(CASES)).aggregate_train(1, iter(replies))
-    peer, told = FedAvg().aggregate_train(1, replies)
+    peer, peer_metrics = FedAvg().aggregate_train(1, replies)
     assert np.array_equal(to_weights(arrays)["w"], to_weights(peer)["w"])
-    assert to_weights(arrays)["w"].dtype == np.float32 and dict(metrics) == dict(told)
+    assert to_weights(arrays)["w"].dtype == np.float32 and dict(metrics) == dict(peer_metrics)
 
 
 def test_added_up_without_one_it_is_the_mean_of_the_others(replies: list[Message]) -> None:
     arrays, metrics = expecting(sum(CASES)).aggregate_train(1, iter(replies[1:]))
-    peer, told = FedAvg().aggregate_train(1, replies[1:])
+    peer, peer_metrics = FedAvg().aggregate_train(1, replies[1:])
     assert np.allclose(to_weights(arrays)["w"], to_weights(peer)["w"], atol=1e-6)
-    assert dict(metrics) == dict(told)
+    assert dict(metrics) == dict(peer_metrics)
     assert expecting(sum(CASES)).aggregate_train(1, iter([])) == (None, None)
 
 
@@ -129,8 +132,9 @@ def pickled() -> bytes:
     return stream.getvalue()
 
 
+AA = Center(2, 0, "Aa", 20, None)  # type: ignore[arg-type]
 GOOD = {"w": np.ones((2, 3), dtype=np.float32)}
-UNSOUND = {
+INVALID = {
     "E-CENTER-ERROR": Error(2, "out of memory"),
     "E-UPDATE-RECORDS": RecordDict({"metrics": MetricRecord({"num-examples": 20})}),
     "E-UPDATE-METRICS": update(GOOD, loss=float("nan")),
@@ -145,36 +149,36 @@ UNSOUND = {
 }
 
 
-def test_a_sound_update_has_no_flaw() -> None:
-    assert validate_update(reply_of(update(GOOD)), GOOD, center="Aa", index=0, cases=20) is None
+def test_a_valid_update_has_no_problem() -> None:
+    assert validate_update(reply_of(update(GOOD)), GOOD, AA) is None
     extra = update(GOOD)
     extra["log"] = ConfigRecord({"seconds": 3})
-    assert validate_update(reply_of(extra), GOOD, center="Aa", index=0, cases=20) is None
+    assert validate_update(reply_of(extra), GOOD, AA) is None
 
 
-@pytest.mark.parametrize("code", UNSOUND)
-def test_an_unsound_update_is_refused_by_the_name_of_its_center(code: str) -> None:
-    problem = validate_update(reply_of(UNSOUND[code]), GOOD, center="Aa", index=0, cases=20)
+@pytest.mark.parametrize("code", INVALID)
+def test_an_invalid_update_is_refused_by_the_name_of_its_center(code: str) -> None:
+    problem = validate_update(reply_of(INVALID[code]), GOOD, AA)
     assert problem is not None and (problem.code, problem.file) == (code, "Aa")
 
 
 def test_no_answer_is_named_too() -> None:
-    problem = validate_update(None, GOOD, center="Aa", index=0, cases=20)
+    problem = validate_update(None, GOOD, AA)
     assert problem is not None and problem.code == "E-CENTER-SILENT"
 
 
 @pytest.mark.parametrize("cases", [-20, 0, 19])
 def test_a_center_cannot_change_its_weight(cases: int) -> None:
-    problem = validate_update(reply_of(update(GOOD, cases=cases)), GOOD, center="Aa", index=0, cases=20)
+    problem = validate_update(reply_of(update(GOOD, cases=cases)), GOOD, AA)
     assert problem is not None and problem.code == "E-UPDATE-CASES"
 
 
 def test_a_huge_claim_is_refused_before_memory_is_taken() -> None:
     liar = raw(npy_header((10**9, 10**3)) + b"\0" * 24)  # 4 TB, though the record says 2 x 3
-    problem = validate_update(reply_of(liar), GOOD, center="Aa", index=0, cases=20)
+    problem = validate_update(reply_of(liar), GOOD, AA)
     assert problem is not None and problem.code == "E-UPDATE-SHAPE"
 
 
 def test_pickled_objects_are_never_loaded() -> None:
-    problem = validate_update(reply_of(raw(pickled())), GOOD, center="Aa", index=0, cases=20)
+    problem = validate_update(reply_of(raw(pickled())), GOOD, AA)
     assert problem is not None and problem.code == "E-UPDATE-TYPE"

@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 
 from pedseg.errors import PedsegInputError
-from pedseg.federation.mailbox import storage
-from pedseg.federation.mailbox.storage import ObjectStore, open_store
+from pedseg.federation.mailbox import object_store
+from pedseg.federation.mailbox.object_store import ObjectStore, open_store
 
 
 @pytest.fixture(scope="module")
@@ -33,55 +33,55 @@ def s3_server(servers: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def as_user(monkeypatch: pytest.MonkeyPatch, user: str, password: str) -> None:
-    monkeypatch.setenv(storage.USER, user)
-    monkeypatch.setenv(storage.PASSWORD, password)
+    monkeypatch.setenv(object_store.USER, user)
+    monkeypatch.setenv(object_store.PASSWORD, password)
 
 
 @pytest.fixture(params=["folder", "webdav", "s3"])
-def place(
+def store(
     request: pytest.FixtureRequest, servers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> ObjectStore:
-    """An empty place of each kind."""
+    """An empty store of each kind."""
     if request.param == "folder":
         return open_store(tmp_path / "box")
     if request.param == "webdav":
         as_user(monkeypatch, servers.USER, servers.PASSWORD)
         server = request.getfixturevalue("webdav_server")
-        place = open_store(server.url)
-        place.root = tmp_path.name
+        store = open_store(server.url)
+        store.root = tmp_path.name
     else:
         server = request.getfixturevalue("s3_server")
         for key, value in servers.s3_environment(server).items():
             monkeypatch.setenv(key, value)
-        place = open_store(f"s3://box/{tmp_path.name}")
-    return place
+        store = open_store(f"s3://box/{tmp_path.name}")
+    return store
 
 
-def test_an_object_is_read_as_it_was_written(place: ObjectStore) -> None:
-    place.make_folder("to/Aa")
+def test_an_object_is_read_as_it_was_written(store: ObjectStore) -> None:
+    store.make_folder("to/Aa")
     data = bytes(range(256)) * 20_000  # 5 MB
-    place.write_once("to/Aa/letter.0", data)
-    assert place.read("to/Aa/letter.0") == data
-    listed = place.names("to/Aa", parts=True)
+    store.write_once("to/Aa/letter.0", data)
+    assert store.read("to/Aa/letter.0") == data
+    listed = store.list_objects("to/Aa", parts=True)
     assert list(listed) == ["letter.0"] and listed["letter.0"].size == len(data)
 
 
-def test_a_name_is_taken_once(place: ObjectStore) -> None:
-    place.make_folder("to/Aa")
-    place.write_once("to/Aa/letter.0", b"first")
+def test_a_name_is_taken_once(store: ObjectStore) -> None:
+    store.make_folder("to/Aa")
+    store.write_once("to/Aa/letter.0", b"first")
     with pytest.raises(FileExistsError):
-        place.write_once("to/Aa/letter.0", b"second")
-    assert place.read("to/Aa/letter.0") == b"first"
-    assert list(place.names("to/Aa", parts=True)) == ["letter.0"]
+        store.write_once("to/Aa/letter.0", b"second")
+    assert store.read("to/Aa/letter.0") == b"first"
+    assert list(store.list_objects("to/Aa", parts=True)) == ["letter.0"]
 
 
-def test_of_many_writers_one_wins(place: ObjectStore) -> None:
-    place.make_folder("to/Aa")
+def test_of_many_writers_one_wins(store: ObjectStore) -> None:
+    store.make_folder("to/Aa")
     won: list[bytes] = []
 
     def write(text: bytes) -> None:
         try:
-            place.write_once("to/Aa/letter.0", text * 100_000)
+            store.write_once("to/Aa/letter.0", text * 100_000)
             won.append(text)
         except FileExistsError:
             pass
@@ -91,38 +91,38 @@ def test_of_many_writers_one_wins(place: ObjectStore) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(won) == 1 and place.read("to/Aa/letter.0") == won[0] * 100_000
-    assert list(place.names("to/Aa", parts=True)) == ["letter.0"]
+    assert len(won) == 1 and store.read("to/Aa/letter.0") == won[0] * 100_000
+    assert list(store.list_objects("to/Aa", parts=True)) == ["letter.0"]
 
 
-def test_what_is_not_there(place: ObjectStore) -> None:
-    assert place.names("nowhere") == {}
+def test_what_is_not_there(store: ObjectStore) -> None:
+    assert store.list_objects("nowhere") == {}
     with pytest.raises(FileNotFoundError):
-        place.read("to/Aa/letter.0")
-    place.delete("to/Aa/letter.0")
+        store.read("to/Aa/letter.0")
+    store.delete("to/Aa/letter.0")
 
 
-def test_a_deleted_name_is_free_and_a_changed_object_has_another_stamp(place: ObjectStore) -> None:
-    place.make_folder("to/Aa")
-    place.write_once("to/Aa/letter.0", b"first")
-    before = place.names("to/Aa")["letter.0"].etag
-    place.delete("to/Aa/letter.0")
-    assert place.names("to/Aa") == {}
+def test_a_deleted_name_is_free_and_a_changed_object_has_another_stamp(store: ObjectStore) -> None:
+    store.make_folder("to/Aa")
+    store.write_once("to/Aa/letter.0", b"first")
+    before = store.list_objects("to/Aa")["letter.0"].etag
+    store.delete("to/Aa/letter.0")
+    assert store.list_objects("to/Aa") == {}
     time.sleep(1.1)  # WebDAV tells whole seconds
-    place.write_once("to/Aa/letter.0", b"other")
-    assert place.names("to/Aa")["letter.0"].etag != before
+    store.write_once("to/Aa/letter.0", b"other")
+    assert store.list_objects("to/Aa")["letter.0"].etag != before
 
 
 def test_a_half_written_object_is_not_listed(tmp_path: Path) -> None:
-    place = open_store(tmp_path)
-    place.make_folder("to")
-    (tmp_path / "to" / f"letter.0.12{storage.PART}").write_bytes(b"half")
-    assert place.names("to") == {} and len(place.names("to", parts=True)) == 1
+    store = open_store(tmp_path)
+    store.make_folder("to")
+    (tmp_path / "to" / f"letter.0.12{object_store.PART}").write_bytes(b"half")
+    assert store.list_objects("to") == {} and len(store.list_objects("to", parts=True)) == 1
 
 
 def test_a_wrong_password_is_told_at_once(webdav_server, servers: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     as_user(monkeypatch, servers.USER, "wrong")
-    for act in (lambda p: p.names("to"), lambda p: p.write_once("x", b""), lambda p: p.make_folder("y")):
+    for act in (lambda p: p.list_objects("to"), lambda p: p.write_once("x", b""), lambda p: p.make_folder("y")):
         with pytest.raises(PedsegInputError, match="E-MAILBOX-DENIED"):
             act(open_store(webdav_server.url))
 
@@ -131,13 +131,13 @@ def test_a_server_that_is_away_is_waited_for(
     servers: ModuleType, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     server = servers.webdav(tmp_path)
-    place = open_store(server.url)
+    store = open_store(server.url)
     later = threading.Timer(1.0, server.start)
     later.start()
     try:
-        place.make_folder("to")
-        place.write_once("to/letter.0", b"text")
-        assert place.read("to/letter.0") == b"text"
+        store.make_folder("to")
+        store.write_once("to/letter.0", b"text")
+        assert store.read("to/letter.0") == b"text"
     finally:
         later.join()
         server.kill()
@@ -148,11 +148,11 @@ def test_the_folder_at_an_address_is_made_but_not_those_above_it(servers: Module
     server = servers.webdav(tmp_path)
     server.start()
     try:
-        place = open_store(f"{server.url}/box")
-        assert place.names("to") == {}
-        place.make_folder("to/Aa")
-        place.make_folder("to/Aa")
-        place.write_once("to/Aa/letter.0", b"text")
+        store = open_store(f"{server.url}/box")
+        assert store.list_objects("to") == {}
+        store.make_folder("to/Aa")
+        store.make_folder("to/Aa")
+        store.write_once("to/Aa/letter.0", b"text")
         assert (tmp_path / "root/box/to/Aa/letter.0").read_bytes() == b"text"
         with pytest.raises(PedsegInputError, match="no such folder"):
             open_store(f"{server.url}/some/where").make_folder("to")
@@ -181,6 +181,6 @@ def test_an_unsafe_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(object_store.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PedsegInputError, match=r"pedseg\[mailbox\]"):
         open_store("https://cloud.example/box")

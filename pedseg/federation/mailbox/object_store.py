@@ -1,8 +1,8 @@
-"""Where a mailbox lies: a folder, a WebDAV server or an S3-compatible store, all by fsspec.
+"""Object stores for a mailbox: a folder, a WebDAV server or an S3-compatible store, all by fsspec.
 
-Every object is written once: it appears whole under its name or not at all, and a name that is
-taken stays with what it has. A server that is away is waited for; one that denies access is
-not. Passwords come from the environment, never from the address.
+Every object is written once: it appears whole under its name or not at all, and is never overwritten. A server that
+is unavailable is tried again; one that denies access is not. Passwords come from the environment, never from the
+address.
 """
 
 from __future__ import annotations
@@ -25,11 +25,13 @@ from urllib.parse import urlsplit
 from fsspec.implementations.local import LocalFileSystem
 
 from pedseg.errors import input_error
-from pedseg.scan import PART, written_aside
+from pedseg.files import PART, staged_file
 
 USER, PASSWORD = "PEDSEG_MAILBOX_USER", "PEDSEG_MAILBOX_PASSWORD"
-PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between two attempts to reach a server that is away
-TIMEOUT_SECONDS = 120.0  # a server may need that long to file a large model
+PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between two attempts to reach an unavailable server
+FIRST_POLL_SECONDS = 0.05
+POLLS_BETWEEN_REPAIRS = 20  # then nothing is trusted that was seen in the mailbox before
+TIMEOUT_SECONDS = 120.0  # a server may need that long to store a large model
 T = TypeVar("T")
 log = logging.getLogger("flwr.pedseg.mailbox")
 _numbers = itertools.count()
@@ -37,44 +39,44 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class Entry:
-    """An object as a listing shows it: bytes, and a stamp that changes when the object does."""
+    """An object as a listing shows it: its size in bytes, and an etag that changes when the object does."""
 
     size: int
     etag: str
 
 
 class StorageUnavailable(Exception):
-    """The storage does not answer at the moment, or has no room; it is tried again."""
+    """The store does not answer at the moment, or has no room; it is tried again."""
 
 
 class ObjectStore(ABC):
-    """One place for objects, under names such as `to/Polder/7f3a-00001-….0`; folders lie one deep in each other."""
+    """A store of objects under names such as `to/Polder/7f3a-00001-….0`."""
 
     def __init__(self, filesystem: Any, root: str) -> None:
         self.filesystem = filesystem
         self.root = root
 
-    def names(self, folder: str, *, parts: bool = False) -> dict[str, Entry]:
+    def list_objects(self, folder: str, *, parts: bool = False) -> dict[str, Entry]:
         """The objects in a folder by name; with `parts` also those that are not whole, or never will be."""
-        listed = self._insist(lambda: self._list(folder))
-        return {name: entry for name, entry in listed.items() if parts or not name.endswith(PART)}
+        entries = self._retry(lambda: self._list(folder))
+        return {name: entry for name, entry in entries.items() if parts or not name.endswith(PART)}
 
     def read(self, name: str) -> bytes:
         """The bytes of an object; `FileNotFoundError` if it is not there."""
-        return self._insist(lambda: self.filesystem.cat_file(self._path(name)))
+        return self._retry(lambda: self.filesystem.cat_file(self._path(name)))
 
     def write_once(self, name: str, data: bytes) -> None:
         """Write a new object, whole or not at all; `FileExistsError` if the name is taken, by whatever."""
-        self._insist(lambda: self._create(name, data))
+        self._retry(lambda: self._create(name, data))
 
     def delete(self, name: str) -> None:
         """Remove an object, if it is there."""
         with suppress(FileNotFoundError):
-            self._insist(lambda: self.filesystem.rm_file(self._path(name)))
+            self._retry(lambda: self.filesystem.rm_file(self._path(name)))
 
     def make_folder(self, folder: str) -> None:
         """Make a folder, if it is not there."""
-        self._insist(lambda: self.filesystem.makedirs(self._path(folder), exist_ok=True))
+        self._retry(lambda: self.filesystem.makedirs(self._path(folder), exist_ok=True))
 
     @abstractmethod
     def _create(self, name: str, data: bytes) -> None: ...
@@ -87,13 +89,13 @@ class ObjectStore(ABC):
 
     def _list(self, folder: str) -> dict[str, Entry]:
         try:
-            found = self.filesystem.ls(self._path(folder), detail=True)
+            infos = self.filesystem.ls(self._path(folder), detail=True)
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        return {posixpath.basename(one["name"]): _entry(one) for one in found if one["type"] == "file"}
+        return {posixpath.basename(info["name"]): _entry(info) for info in infos if info["type"] == "file"}
 
-    def _insist(self, act: Callable[[], T]) -> T:
-        """Do it; as long as the storage is away, wait and do it again."""
+    def _retry(self, act: Callable[[], T]) -> T:
+        """The result of `act`, which is called again after a pause as long as the store is unavailable."""
         for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
             try:
                 return act()
@@ -114,7 +116,7 @@ class FolderStore(ObjectStore):
 
     def _create(self, name: str, data: bytes) -> None:
         final = Path(self._path(name))
-        with written_aside(final, data) as part:
+        with staged_file(final, data) as part:
             os.link(part, final)  # unlike a renaming it fails when the name is taken
 
     def _translate(self, error: Exception) -> Exception:
@@ -135,9 +137,8 @@ class WebDavStore(ObjectStore):
         parts = urlsplit(url)
         local = parts.hostname in ("localhost", "::1") or str(parts.hostname).startswith("127.")
         if parts.username or parts.password:
-            raise input_error(
-                "E-MAILBOX-URL", parts.hostname or url, "the address holds a password.", f"Set {USER} and {PASSWORD}."
-            )
+            problem, remedy = "the address holds a password.", f"Set {USER} and {PASSWORD}."
+            raise input_error("E-MAILBOX-URL", parts.hostname or url, problem, remedy)
         if parts.scheme == "http" and not local:
             raise input_error("E-MAILBOX-URL", url, "the password would travel in the open.", "Use https.")
         self.url = url
@@ -150,7 +151,7 @@ class WebDavStore(ObjectStore):
             super().make_folder(folder)
         except FileNotFoundError as error:  # the server answers so for a folder within none
             try:
-                self._insist(lambda: self.filesystem.client.mkdir(""))
+                self._retry(lambda: self.filesystem.client.mkdir(""))
             except Exception:
                 raise input_error("E-MAILBOX-URL", self.url, "there is no such folder.", "Make it first.") from error
             super().make_folder(folder)
@@ -174,9 +175,7 @@ class WebDavStore(ObjectStore):
         status = getattr(error, "status_code", 0)
         if isinstance(error, dav.ResourceAlreadyExists):
             return FileExistsError(str(error))
-        if (
-            isinstance(error, dav.ResourceNotFound | dav.ResourceConflict) or status == 409
-        ):  # 409: the folder is not there
+        if isinstance(error, dav.ResourceNotFound | dav.ResourceConflict) or status == 409:  # 409: no such folder
             return FileNotFoundError(str(error))
         if isinstance(error, dav.ForbiddenOperation) or status in (401, 403):
             return _denied(self.root or "WebDAV", error)
@@ -231,26 +230,21 @@ class S3Store(ObjectStore):
 
 
 def open_store(url: str | Path) -> ObjectStore:
-    """The place at an address: a path, `http(s)://…` for WebDAV, `s3://bucket/prefix` for an object store."""
+    """The store at an address: a path, `http(s)://…` for WebDAV, `s3://bucket/prefix` for an object store."""
     scheme = urlsplit(str(url)).scheme
     if scheme in ("http", "https"):
         return WebDavStore(str(url))
     if scheme == "s3":
         return S3Store(str(url))
     if len(scheme) > 1 and "://" in str(url):
-        raise input_error(
-            "E-MAILBOX-URL",
-            str(url),
-            f"{scheme} is not among the ways to a mailbox.",
-            "Give a folder, https:// or s3://.",
-        )
+        problem = f"{scheme} is not supported for a mailbox."
+        raise input_error("E-MAILBOX-URL", str(url), problem, "Give a folder, https:// or s3://.")
     return FolderStore(Path(url))
 
 
 def _entry(info: Mapping[str, Any]) -> Entry:
-    stamps = ("etag", "e_tag", "mtime", "modified", "last_modified", "LastModified", "ino")
-    size = int(info.get("size") or 0)
-    return Entry(size, " ".join(str(info[key]) for key in ("size", *stamps) if info.get(key) is not None))
+    keys = ("size", "etag", "e_tag", "mtime", "modified", "last_modified", "LastModified", "ino")
+    return Entry(int(info.get("size") or 0), " ".join(str(info[key]) for key in keys if info.get(key) is not None))
 
 
 def _plain_endpoint() -> bool:
@@ -266,18 +260,20 @@ def _plain_endpoint() -> bool:
 def _need(*packages: str) -> None:
     missing = [name for name in packages if importlib.util.find_spec(name) is None]
     if missing:
-        raise input_error(
-            "E-NO-MAILBOX", missing[0], "it is not installed.", "Install the extra: pip install 'pedseg[mailbox]'."
-        )
+        remedy = "Install the extra: pip install 'pedseg[mailbox]'."
+        raise input_error("E-NO-MAILBOX", missing[0], "it is not installed.", remedy)
 
 
-def _denied(place: str, error: Exception) -> Exception:
-    return input_error("E-MAILBOX-DENIED", place, f"access was denied ({error}).", "Check user, password and rights.")
+def _denied(address: str, error: Exception) -> Exception:
+    return input_error("E-MAILBOX-DENIED", address, f"access was denied ({error}).", "Check user, password and rights.")
 
 
-def backoff(first: float, last: float) -> Iterator[float]:
-    """Pauses in seconds between two looks into a mailbox: short at first, longer when nothing happens."""
-    pause = first
-    while True:
-        yield min(pause, last)
+def polls(longest: float, repair: Callable[[], None]) -> Iterator[None]:
+    """Pause between two polls of a mailbox with exponential backoff, up to `longest` seconds; `repair` now and then."""
+    pause = FIRST_POLL_SECONDS
+    for number in itertools.count(1):
+        yield
+        time.sleep(min(pause, longest))
         pause *= 1.5
+        if number % POLLS_BETWEEN_REPAIRS == 0:
+            repair()

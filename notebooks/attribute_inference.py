@@ -1,4 +1,4 @@
-"""What somebody who gets a single update can do with it: let the updated network draw a scan of their own."""
+"""Attribute inference from a single update: let the updated network segment a scan of the attacker's own."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from pedseg.organs import organ
 from pedseg.scan import Scan
 
 
-def drawn_ml(weights: Mapping[str, NDArray], plan: Plan, scan: Scan, organs: Iterable[str]) -> dict[str, float]:
-    """The volume in milliliters that a network draws of each organ on one scan."""
+def predicted_volumes_ml(
+    weights: Mapping[str, NDArray], plan: Plan, scan: Scan, organs: Iterable[str]
+) -> dict[str, float]:
+    """The volume in milliliters that a network segments of each organ on one scan."""
     network = build(plan)
     set_weights(network, dict(weights))
     labels = predict(network, scan, plan)
@@ -23,6 +25,6 @@ def drawn_ml(weights: Mapping[str, NDArray], plan: Plan, scan: Scan, organs: Ite
     return {name: float(np.count_nonzero(labels == organ(name).id)) * voxel_ml for name in organs}
 
 
-def compared(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
-    """What is drawn after an update as a share of what was drawn before it, for each organ that was drawn."""
+def volume_ratios(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
+    """Volumes after an update as a share of those before it, for each organ that was segmented before."""
     return {name: after[name] / volume for name, volume in before.items() if volume}

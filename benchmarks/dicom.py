@@ -92,14 +92,14 @@ def prepare(folder: Path) -> dict[str, np.ndarray]:
     hu = np.where(voxels > 0, 40, -80) + np.random.default_rng(0).normal(0, 12, SHAPE)
     hu[:8] = -1000
     write_ct(folder / "ct", Scan(np.round(hu).astype(np.int16), np.diag([*SPACING_MM, 1.0])))
-    masks = {one.name: voxels[::-1, ::-1] == one.id for one in ORGANS}
+    masks = {organ.name: voxels[::-1, ::-1] == organ.id for organ in ORGANS}
     np.save(folder / "masks.npy", np.stack([mask.transpose(1, 0, 2) for mask in masks.values()]))
     image = SimpleITK.GetImageFromArray(np.ascontiguousarray(voxels[::-1, ::-1].transpose(2, 1, 0)))
     grid = SimpleITK.ReadImage(SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder / "ct")))
     image.CopyInformation(grid)
-    for one in ORGANS:
+    for organ in ORGANS:
         (folder / "labels").mkdir(exist_ok=True)
-        SimpleITK.WriteImage(image == one.id, str(folder / "labels" / f"{one.name}.nrrd"))
+        SimpleITK.WriteImage(image == organ.id, str(folder / "labels" / f"{organ.name}.nrrd"))
     return masks
 
 
@@ -135,13 +135,13 @@ def _rt_utils(times: dict[str, list[float]], folder: Path, names: list[str]) -> 
         return  # it could not be fetched: this peer is left out
     (folder / "theirs.dcm").unlink(missing_ok=True)
     command = [str(python), "-c", RT_UTILS, str(folder), str(folder / "ct"), json.dumps(names)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    for way, seconds in zip(("write", "read"), json.loads(answer.stdout.splitlines()[-1]), strict=True):
+    output = subprocess.run(command, check=True, capture_output=True, text=True)
+    for way, seconds in zip(("write", "read"), json.loads(output.stdout.splitlines()[-1]), strict=True):
         times.setdefault(f"rt-utils {way}", []).append(seconds)
 
 
 def _timed(times: dict[str, list[float]], name: str, call: Callable[[], Any]) -> Any:
     began = time.process_time()
-    answer = call()
+    result = call()
     times.setdefault(name, []).append(time.process_time() - began)
-    return answer
+    return result

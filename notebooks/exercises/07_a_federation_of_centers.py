@@ -1,0 +1,18 @@
+"""Exercises of chapter 07, A federation of centers."""
+
+from __future__ import annotations
+
+from pedseg.workbook.exercise_checks import Exercise
+
+EXERCISES = {
+    "recovered": Exercise(
+        answer=lambda home, away, federated: (federated - away) / (home - away),
+        hint="The whole drop is home - away. What fraction of it does the federation recover?",
+        mistakes={
+            "This is the fraction that is still missing.": lambda home, away, federated: (
+                (home - federated) / (home - away)
+            ),
+            "This is the gain itself; divide it by the drop.": lambda home, away, federated: federated - away,
+        },
+    ),
+}

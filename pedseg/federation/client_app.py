@@ -1,0 +1,166 @@
+"""The Flower ClientApp: what a hospital does in a federation, the same for every transport.
+
+It answers three messages: send the fingerprint of the training cases, train the global model on them, evaluate it
+on the validation cases. Scans never leave the center; replies hold sums, counts, weights and one score.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from flwr.app import ConfigRecord, ConfigRecordValues, Context, Message, MetricRecord, RecordDict
+from flwr.clientapp import ClientApp
+
+from pedseg import memory
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import read_dataset
+from pedseg.errors import input_error
+from pedseg.federation import _flower
+from pedseg.federation.config import CenterConfig, FederationConfig
+from pedseg.federation.in_process import stop_requested
+from pedseg.federation.privacy.disclosure_log import log_disclosure
+from pedseg.federation.privacy.policy import protection_for
+from pedseg.learning import plans, training
+from pedseg.learning.devices import fastest_device
+from pedseg.learning.inference import mean_dice
+from pedseg.learning.network import Weights, build, get_weights, set_weights
+
+app = ClientApp(mods=[log_disclosure])
+_one_at_a_time = threading.Lock()
+
+
+@app.query("fingerprint")
+def fingerprint(message: Message, context: Context) -> Message:
+    """The center's name, index, number of training cases and their fingerprint.
+
+    Refused below `min-cases` of the node: an aggregate of very few cases describes each of them.
+    """
+    dataset, index = own_data(context)
+    cases, min_cases = len(dataset.split("train")), CenterConfig.from_run_config(context.node_config).min_cases
+    if cases < min_cases:
+        remedy = "Add cases, or lower the center's own bound (pedseg join --min-cases)."
+        raise input_error("E-FEW-CASES", dataset.center, f"{cases} training cases, fewer than {min_cases}.", remedy)
+    reply: dict[str, ConfigRecordValues] = {
+        "json": _fingerprint_json(dataset.folder, _modification_times(dataset.folder)),
+        "center": center_name(dataset, context),
+        "center-index": index,
+        "cases": cases,
+    }
+    return Message(RecordDict({"fingerprint": ConfigRecord(reply)}), reply_to=message)
+
+
+@app.train()
+def train(message: Message, context: Context) -> Message:
+    """Train the global model for a round's local steps; reply with its weights and the mean loss."""
+    task = _flower.configs_of(message.content)["config"]
+    plan = plans.Plan.from_json(str(task["plan"]))
+    dataset, index = own_data(context)
+    cases = dataset.split("train")
+    seed = round_seed(int(task["seed"]), int(task["server-round"]), index)  # type: ignore[arg-type]
+    steps, first, total = (int(task[key]) for key in ("local-steps", "first-step", "total-steps"))  # type: ignore[arg-type]
+    before = _global_weights(message)
+    protection = protection_for(message, context, center_name(dataset, context), len(cases), before)
+    losses = []
+    with _cores(plan):
+        network = build(plan).to(fastest_device())
+        set_weights(network, before)
+        prepared = training.load_cases(dataset, cases, plan)
+        for step in training.train(
+            network, prepared, plan, steps=steps, first_step=first, total_steps=total, seed=seed
+        ):
+            losses.append(step.loss)
+            if stop_requested.is_set():
+                raise InterruptedError("the round was interrupted")
+    metrics = MetricRecord({"num-examples": len(cases), "train-loss": float(np.mean(losses)), "center-index": index})
+    records = protection.apply(get_weights(network), before)
+    return Message(RecordDict({**records, "metrics": metrics}), reply_to=message)
+
+
+@app.evaluate()
+def evaluate(message: Message, context: Context) -> Message:
+    """The mean DSC of the global model on this center's validation cases, and how many these are."""
+    plan = plans.Plan.from_json(str(_flower.configs_of(message.content)["config"]["plan"]))
+    dataset, index = own_data(context)
+    cases = dataset.split("validation")
+    with _cores(plan):
+        network = build(plan).to(fastest_device())
+        set_weights(network, _global_weights(message))
+        dsc = mean_dice(network, training.load_cases(dataset, cases, plan), plan) if cases else math.nan
+    counted = 0 if math.isnan(dsc) else len(cases)
+    metrics = MetricRecord({"num-examples": counted, "validation-dsc": dsc if counted else 0.0, "center-index": index})
+    return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+
+def round_seed(seed: int, round_: int, center_index: int) -> int:
+    """The seed of one center's training in one round, from the run's seed; independent of all others."""
+    return int(np.random.SeedSequence((seed, round_, center_index)).generate_state(1)[0])
+
+
+def _global_weights(message: Message) -> Weights:
+    return _flower.to_weights(_flower.arrays_of(message.content)["arrays"])
+
+
+def _cores(plan: plans.Plan) -> AbstractContextManager:
+    """The lesson trains the centers side by side, one thread each; the clinic gives all cores to one at a time."""
+    return nullcontext() if plan.recipe.parallel_centers > 1 else _one_at_a_time
+
+
+def center_name(dataset: DataSet, context: Context) -> str:
+    """The center's name in the federation: `center` of its node config, else the data set's."""
+    return str(context.node_config.get("center", dataset.center))
+
+
+def own_data(context: Context) -> tuple[DataSet, int]:
+    """The data set of this center and its index among the centers.
+
+    `data-dir` of the node config if there is one; else the folder with the number `partition-id` among the sorted
+    subfolders of the run's `data`.
+    """
+    index = int(context.node_config.get("partition-id", 0))
+    if "data-dir" in context.node_config:
+        folder = Path(str(context.node_config["data-dir"]))
+    else:
+        data = FederationConfig.from_run_config(context.run_config).data
+        folders = center_folders(data)
+        started = int(context.node_config.get("num-partitions", len(folders)))
+        if index >= len(folders) or started != len(folders):
+            problem = f"{len(folders)} data sets for {max(started, index + 1)} centers."
+            remedy = "Start as many centers as there are data sets (flwr run: --federation-config num-supernodes=N)."
+            raise input_error("E-NO-CENTER", data, problem, remedy)
+        folder = folders[index]
+    return _read(folder, _modification_times(folder)), index
+
+
+def center_folders(data: Path) -> list[Path]:
+    """The data-set folders under `data` in the order of the centers, as `read_centers` sorts them."""
+    folders = sorted(folder for folder in data.glob("[!.]*") if folder.is_dir())
+    if not folders or (data / "dataset.json").exists():
+        remedy = "Give the folder that holds one data set a center."
+        raise input_error("E-NO-CENTERS", data, "this folder holds no data sets.", remedy)
+    return folders
+
+
+@lru_cache(maxsize=64)
+def _read(folder: Path, modified: tuple[int, ...]) -> DataSet:
+    """A data set, listed once as long as its tables do not change."""
+    return read_dataset(folder)
+
+
+@lru_cache(maxsize=64)
+def _fingerprint_json(folder: Path, modified: tuple[int, ...]) -> str:
+    """The fingerprint of the training cases as text, computed once as long as the tables do not change."""
+    dataset = _read(folder, modified)
+    text = plans.fingerprint(dataset, dataset.split("train")).to_json()
+    memory.release_memory()
+    return text
+
+
+def _modification_times(folder: Path) -> tuple[int, ...]:
+    """When the folder and its tables were last changed, in nanoseconds."""
+    files = [folder, folder / "dataset.json", folder / "cases.tsv", folder / "imagesTr", folder / "labelsTr"]
+    return tuple(file.stat().st_mtime_ns for file in files if file.exists())
