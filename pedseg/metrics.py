@@ -70,9 +70,8 @@ def score_case(truth: NDArray, prediction: NDArray, spacing_mm: Spacing, organs:
     scores = []
     for name, i in zip(names, ids, strict=True):
         volumes = (float(true_count[i] * voxel_ml), float(predicted_count[i] * voxel_ml))
-        quality: tuple[float | None, float | None, float | None, float | None]
         if not true_count[i]:
-            quality = (None, None, None, None)
+            quality: tuple[float | None, float | None, float | None, float | None] = (None, None, None, None)
         elif not predicted_count[i]:
             quality = (0.0, diagonal_mm, diagonal_mm, 0.0)
         else:

@@ -218,12 +218,16 @@ print("let in:", list(demo.receive()))
 
 # %%
 from pedseg.federation import transports
+from pedseg.federation.client_app import app
 from pedseg.federation.config import FederationConfig
+from pedseg.federation.in_process import InProcessGrid
+from pedseg.federation.rounds import train_rounds
 
 short = {"rounds": 2, "local_steps": lesson.budget(10, test=2), "seed": 0}
 short["data"] = lesson.centers()[0].folder.parent
-config = FederationConfig(**short, out=lesson.runs() / "in_process")
-here = list(lesson.progress(transports.federate(config), 2, "in one program"))
+config = FederationConfig(**short, out=None)
+grid = InProcessGrid(app, [{}, {}], config.to_run_config(), workers=1)
+here = list(lesson.progress(train_rounds(grid, config), 2, "in one program"))
 config = FederationConfig(**short, out=lesson.runs() / "across")
 there = list(lesson.progress(transports.federate(config, "mailbox"), 2, "through a mailbox"))
 print("in one program:   ", here[-1].sha256)

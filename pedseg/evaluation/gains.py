@@ -88,10 +88,11 @@ def gains(rows: pd.DataFrame) -> Iterator[Line]:
     for line, results, model_keys in _contrasted(rows):
         sides = [five_organs(results, model_key, line["tested_on"]) for model_key in model_keys]
         pairs = {organ: pd.concat([side[organ] for side in sides], axis=1, join="inner").dropna() for organ in FIVE}
-        found = [compare_paired(*pairs[organ].to_numpy().T, MARGINS["dsc"]) for organ in FIVE]
-        p_holm = holm([comparison.p for comparison in found])
-        noninferior = holm([comparison.p_noninferiority for comparison in found])
-        for k, (organ, comparison) in enumerate(zip(FIVE, found, strict=True)):
+        values = {organ: table.to_numpy() for organ, table in pairs.items()}
+        comparisons = [compare_paired(v[:, 0], v[:, 1], MARGINS["dsc"]) for v in values.values()]
+        p_holm = holm([comparison.p for comparison in comparisons])
+        noninferior = holm([comparison.p_noninferiority for comparison in comparisons])
+        for k, (organ, comparison) in enumerate(zip(FIVE, comparisons, strict=True)):
             first, second = row_means(pairs[organ].T)
             difference = {"organ": organ, "mean_difference": _defined(first - second), **asdict(comparison)}
             yield line | difference | {"p_holm": p_holm[k], "p_noninferiority_holm": noninferior[k]}

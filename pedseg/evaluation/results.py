@@ -292,17 +292,25 @@ def contrast(results: Results, first: Side, second: Side, measure: str, name: st
     comparisons: list[Comparison]
     if paired:
         pairs = results.paired_means(first.model_key, second.model_key, first.tested_on, measure)
-        options = {"margin": MARGINS[measure], "higher_is_better": measure in HIGHER_IS_BETTER}
-        comparisons = [compare_paired(pairs[organ]["first"], pairs[organ]["second"], **options) for organ in organs]
+        upward = measure in HIGHER_IS_BETTER
+        comparisons = [
+            compare_paired(pairs[o]["first"], pairs[o]["second"], MARGINS[measure], higher_is_better=upward)
+            for o in organs
+        ]
     else:
         a, b = (results.patient_means(side.model_key, side.tested_on, measure, organs) for side in (first, second))
         comparisons = [compare_unpaired(a[organ].dropna(), b[organ].dropna()) for organ in organs]
-    corrected = {
-        f"{p}_holm": holm([getattr(comparison, p) for comparison in comparisons])
-        for p in ("p", "p_equivalence", "p_noninferiority")
-    }
     by_organ = [
-        OrganComparison(**vars(comparison), organ=organ, **{p: values[k] for p, values in corrected.items()})
-        for k, (organ, comparison) in enumerate(zip(organs, comparisons, strict=True))
+        OrganComparison(
+            **vars(comparison), organ=organ, p_holm=p, p_equivalence_holm=equivalence, p_noninferiority_holm=noninferior
+        )
+        for organ, comparison, p, equivalence, noninferior in zip(
+            organs,
+            comparisons,
+            holm([comparison.p for comparison in comparisons]),
+            holm([comparison.p_equivalence for comparison in comparisons]),
+            holm([comparison.p_noninferiority for comparison in comparisons]),
+            strict=True,
+        )
     ]
     return Contrast(name, measure, paired, first, second, by_organ)

@@ -145,8 +145,10 @@ def misplaced_organs(
 ) -> list[Failure]:
     """What is misplaced in one predicted label map of a scan from a data set."""
     assert scan.record is not None
-    options = {"tested_on": scan.tested_on, "usual_phase": usual_phase}
-    return from_contours(scan.truth, predicted, scan.image.spacing_mm, scan.record, model_key, **options)
+    spacing_mm, center = scan.image.spacing_mm, scan.tested_on
+    return from_contours(
+        scan.truth, predicted, spacing_mm, scan.record, model_key, tested_on=center, usual_phase=usual_phase
+    )
 
 
 def find_misplaced(files: Mapping[ModelKey, Path], scans: Iterable[LabeledScan]) -> list[Failure]:

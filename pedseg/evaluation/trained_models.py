@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import safetensors
 from numpy.typing import NDArray
@@ -88,26 +89,27 @@ def models_digest(models: Sequence[TrainedModel], *conditions: object) -> str:
     return hashlib.sha256(repr((weights, *conditions)).encode()).hexdigest()[:12]
 
 
-class LazyPredictions(Mapping[Hashable, NDArray]):
+K = TypeVar("K", bound=Hashable)
+
+
+class LazyPredictions(Mapping[K, NDArray]):
     """Label maps of one scan by model, each predicted when it is first looked up, and only once.
 
     `orientations` says for single keys how the model meets patients on their side, where it is not as its plan says.
     """
 
-    def __init__(
-        self, image: Scan, files: Mapping[Hashable, Path], orientations: Mapping[Hashable, str] | None = None
-    ) -> None:
+    def __init__(self, image: Scan, files: Mapping[K, Path], orientations: Mapping[K, str] | None = None) -> None:
         self.image, self.files, self.orientations = image, files, orientations or {}
-        self._predicted: dict[Hashable, NDArray] = {}
+        self._predicted: dict[K, NDArray] = {}
 
-    def __getitem__(self, key: Hashable) -> NDArray:
+    def __getitem__(self, key: K) -> NDArray:
         if key not in self._predicted:
             network_, plan = training.load_network(self.files[key])
             plan = replace(plan, orientation=self.orientations.get(key, plan.orientation))
             self._predicted[key] = inference.predict(network_, self.image, plan)
         return self._predicted[key]
 
-    def __iter__(self) -> Iterator[Hashable]:
+    def __iter__(self) -> Iterator[K]:
         return iter(self.files)
 
     def __len__(self) -> int:

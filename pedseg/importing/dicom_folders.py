@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pedseg.dicom.ct_series import CtScan, CtSeries, choose_series, group_series, read_series, series_table
+from pedseg.dicom.ct_series import CtSeries, choose_series, group_series, read_series, series_table
 from pedseg.dicom.deidentification import identifiers, refuse_burned_in_annotation, retained_attributes
 from pedseg.dicom.dicom_files import DicomFile, dicom_errors, find_dicom_files
 from pedseg.dicom.options import CT_REPAIRS
-from pedseg.dicom.rtstruct import RoiMasks, read_rtstruct, referenced_series
+from pedseg.dicom.rtstruct import read_rtstruct, referenced_series
 from pedseg.dicom.seg import read_seg, segmented_series
 from pedseg.errors import InputProblem, PedsegInputError, collect_problems
 from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks
@@ -101,7 +101,8 @@ def _load(
         notes.append("18 years or older: not a pediatric scan")
     labels, manual, silver = None, [], []
     if structures is not None:
-        rois = read_structures(structures, ct, ignore_frame_of_reference=options.ignore_frame_of_reference)
+        read = read_rtstruct if structures.kind == "RTSTRUCT" else read_seg
+        rois = read(structures.path, ct, ignore_frame_of_reference=options.ignore_frame_of_reference)
         empty = set() if options.empty_means_absent else rois.empty
         mapping = map_roi_names((name for name in rois.masks if name not in empty), options.names, structures.path)
         labels, overlaps = merge_masks(rois.masks, mapping, ct.scan, structures.path, options.repairs)
@@ -113,9 +114,3 @@ def _load(
     return LoadedScan(
         ct.scan, labels, tuple(manual), tuple(silver), attributes, tuple(notes), ct.repairs, tuple(messages), secret
     )
-
-
-def read_structures(file: DicomFile, ct: CtScan, *, ignore_frame_of_reference: bool = False) -> RoiMasks:
-    """The contours of an RTSTRUCT or a DICOM SEG on the grid of a CT."""
-    read = read_rtstruct if file.kind == "RTSTRUCT" else read_seg
-    return read(file.path, ct, ignore_frame_of_reference=ignore_frame_of_reference)

@@ -9,23 +9,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.body import PhantomBuilder, organ_id
 from pedseg.phantoms.canvas import Shape, union
-from pedseg.phantoms.landmarks import (
-    AORTA,
-    CAVA,
-    CRURA,
-    ILIAC,
-    LIVER_VESSELS,
-    PANCREAS,
-    PORTAL_BRANCHES,
-    PSOAS,
-    QUADRATUS,
-    SPLENIC_VEIN,
-    after_operation,
-    mirrored,
-)
+from pedseg.phantoms.landmarks import after_operation, mirrored
 from pedseg.phantoms.skeleton import SPINE_Y, sagittal_curve
 
 VOLUME_OF_LENGTH = 2.5  # a kidney longer by a factor holds that factor to this power of the volume
@@ -34,26 +22,26 @@ VOLUME_OF_LENGTH = 2.5  # a kidney longer by a factor holds that factor to this 
 def great_vessels(b: PhantomBuilder) -> None:
     """Aorta, inferior vena cava, iliac vessels and the crura of the diaphragm."""
     c = b.canvas
-    aorta = np.array(AORTA)
+    aorta = np.array(landmarks.AORTA)
     aorta[:, 1] += SPINE_Y + sagittal_curve(aorta[:, 2])
     aorta[:, 0] += b.displacements[0, 0] * 0.6
     c.fill(c.tube(aorta, 1.0), Tissue.ARTERY, organ_id("A_Aorta"), connected=True)
-    c.fill(c.tube(b.at(1, CAVA), 1.0), Tissue.VEIN, organ_id("V_Venacava_I"), connected=True)
+    c.fill(c.tube(b.at(1, landmarks.CAVA), 1.0), Tissue.VEIN, organ_id("V_Venacava_I"), connected=True)
     for side, start in ((-1, -2), (1, 4)):
-        iliac = mirrored(ILIAC, side)
+        iliac = mirrored(landmarks.ILIAC, side)
         iliac[0, 0] = start
         c.fill(c.tube(iliac, 1.0), Tissue.ARTERY)
         c.fill(c.tube(iliac + np.array([side * 3, -6, 0, 0.4]), 1.0), Tissue.VEIN)
-        c.fill(c.tube(mirrored(CRURA[0], side), 1.0), Tissue.MUSCLE)
+        c.fill(c.tube(mirrored(landmarks.CRURA[0], side), 1.0), Tissue.MUSCLE)
 
 
 def muscles(b: PhantomBuilder) -> None:
     """Psoas and quadratus lumborum beside the spine, and the crura where they rise from it."""
     c = b.canvas
     for side in (-1, 1):
-        c.fill(c.tube(mirrored(PSOAS, side), 1.0, 14.0), Tissue.MUSCLE)
-        c.fill(c.tube(mirrored(QUADRATUS, side), 1.0, 14.0), Tissue.MUSCLE)
-        c.fill(c.tube(mirrored(CRURA[1], side), 1.0), Tissue.MUSCLE)
+        c.fill(c.tube(mirrored(landmarks.PSOAS, side), 1.0, 14.0), Tissue.MUSCLE)
+        c.fill(c.tube(mirrored(landmarks.QUADRATUS, side), 1.0, 14.0), Tissue.MUSCLE)
+        c.fill(c.tube(mirrored(landmarks.CRURA[1], side), 1.0), Tissue.MUSCLE)
 
 
 def kidneys(b: PhantomBuilder) -> None:
@@ -112,8 +100,8 @@ def _adrenal(b: PhantomBuilder, organ: str, top: NDArray, side: int) -> None:
 def portal_system(b: PhantomBuilder) -> None:
     """Portal vein with its two branches and the splenic vein behind the pancreas; it moves with the pancreas."""
     c = b.canvas
-    trunk = after_operation("splenic vein", SPLENIC_VEIN, b.left, b.right)
-    for path in (trunk, *map(np.array, PORTAL_BRANCHES)):
+    trunk = after_operation("splenic vein", landmarks.SPLENIC_VEIN, b.left, b.right)
+    for path in (trunk, *map(np.array, landmarks.PORTAL_BRANCHES)):
         c.fill(c.tube(b.at(10, path), 1.0, 6.0), Tissue.PORTAL, organ_id("V_Portal"))
 
 
@@ -122,7 +110,7 @@ def gallbladder_and_pancreas(b: PhantomBuilder) -> None:
     c, v = b.canvas, b.size.volume_ml
     gallbladder = c.ellipsoid(b.at(9, (35, 30, 4)), (9.5, 9.5, 22), (38.0, 12.0, 0.0), reach=1.6)
     b.organ(gallbladder, Tissue.BILE, "Gallbladder", v["Gallbladder"])
-    gland = b.at(10, after_operation("pancreas", PANCREAS, b.left, b.right))
+    gland = b.at(10, after_operation("pancreas", landmarks.PANCREAS, b.left, b.right))
     b.organ(c.tube(gland, 6.0, 7.0), Tissue.PANCREAS, "Pancreas", v["Pancreas"])
 
 
@@ -151,7 +139,7 @@ def liver(b: PhantomBuilder) -> None:
     bed = 0.9 * np.exp(-(((x - 36) / 20) ** 2 + behind**2 + ((z + 6) / (40 - 12 * sink)) ** 2))
     field = field + np.maximum(under, 0) * 1.3 + bed
     b.organ(Shape(box, field.astype(np.float32)), Tissue.LIVER, "Liver", volume_ml)
-    for path in LIVER_VESSELS:
+    for path in landmarks.LIVER_VESSELS:
         vein = c.tube(b.at(12, path), 0.5, 8.0)
         c.tissues[vein.box][(c.labels[vein.box] == organ_id("Liver")) & (vein.field < 0)] = Tissue.PORTAL
 

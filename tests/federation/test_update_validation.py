@@ -1,4 +1,4 @@
-"""Federated averaging beside NumPy, and what is not let in."""
+"""Federated averaging of valid updates beside NumPy, and which updates are refused."""
 
 from __future__ import annotations
 

@@ -50,4 +50,4 @@ def test_the_side_of_the_operation():
 )
 def test_no_such_child(wrong):
     with pytest.raises(ValueError, match="no such child"):
-        Child(**({"age_years": 5.0} | wrong)).refuse_impossible()
+        Child(**({"age_years": 5.0} | wrong)).validate()

@@ -73,7 +73,7 @@ def test_the_kidney_beside_the_bed_is_pushed_aside(neuroblastoma):
     assert np.abs(other).max() < 1.0
 
 
-def test_shares_of_the_aftermath():
+def test_shares_of_the_effects_of_surgery():
     sampled = [sample_effects(replace(NEUROBLASTOMA, seed=seed)) for seed in range(400)]
     assert np.mean([effects.adrenal_gone for effects in sampled]) == pytest.approx(ADRENALECTOMY_SHARE, abs=0.06)
     assert np.mean([effects.kidney_volume_share < 1 for effects in sampled]) == pytest.approx(ATROPHY_SHARE, abs=0.06)
