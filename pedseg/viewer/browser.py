@@ -20,6 +20,7 @@ ARGUMENTS = (
     "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
     f"--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE {HOST}",
 )  # fmt: skip
+PATIENCE_MS = 240_000  # software rendering on a busy machine is slow
 SIZE = {"width": 1280, "height": 800}
 LOCAL_SCHEMES = ("data", "blob", "about", "chrome", "chrome-error")
 
@@ -44,6 +45,7 @@ def chromium() -> Iterator[Any]:
 def open_page(browser: Any, url: str) -> tuple[Any, list[str]]:
     """A page of 1280 x 800 pixels, and the growing list of addresses outside this machine that it asked for."""
     page, outside = browser.new_page(viewport=SIZE), []
+    page.set_default_timeout(PATIENCE_MS)
 
     def check(request: Any) -> None:
         address = urlsplit(request.url)
@@ -52,15 +54,14 @@ def open_page(browser: Any, url: str) -> tuple[Any, list[str]]:
 
     page.on("request", check)
     page.on("websocket", check)
-    page.goto(url, wait_until="commit", timeout=120_000)
+    page.goto(url, wait_until="commit", timeout=PATIENCE_MS)
     return page, outside
 
 
-def wait_until_drawn(page: Any, *, model: str = "federated", seconds: float = 90) -> None:
+def wait_until_drawn(page: Any, *, model: str = "federated") -> None:
     """Wait for the slices and the prediction of a model on them."""
-    page.wait_for_selector(".pedseg-slices[data-drawn]", timeout=1000 * seconds)
-    described = f"document.querySelector('.pedseg-crosshair')?.innerText.includes('{model}:')"
-    page.wait_for_function(described, timeout=1000 * seconds)
+    page.wait_for_selector(".pedseg-slices[data-drawn]")
+    page.wait_for_function(f"document.querySelector('.pedseg-crosshair')?.innerText.includes('{model}:')")
 
 
 def wait_until_still(page: Any, *, quiet_ms: int = 300, seconds: float = 8) -> None:
