@@ -178,9 +178,9 @@ share = lesson.check("area through the centers", share, edge=edge)
 # has approved it: both are true.
 
 # %% hidden
-from pedseg.viewer.dicom_panel import desk
+from pedseg.viewer.dicom_panel import dicom_panel
 
-desk(folder, weight_files(lesson.study()))
+dicom_panel(folder, weight_files(lesson.study()))
 
 # %% [markdown]
 # ## To think about

@@ -12,12 +12,14 @@ def run(options: argparse.Namespace) -> int:
     """Open JupyterLab at the first notebook; other arguments go to it."""
     from pedseg.viewer import serving
 
-    way = "offline" if options.offline_itk else "network" if options.itk else ""
-    return subprocess.call(serving.lab_command(ROOT, FIRST_NOTEBOOK, options.rest), env=serving.lab_variables(way))
+    itk_source = "offline" if options.offline_itk else "network" if options.itk else ""
+    command = serving.lab_command(ROOT, FIRST_NOTEBOOK, options.rest)
+    return subprocess.call(command, env=serving.lab_environment(itk_source))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pedseg lab`; all others go to JupyterLab."""
-    ways = parser.add_mutually_exclusive_group()
-    ways.add_argument("--itk", action="store_true", help="let itkwidgets fetch its viewer from the internet")
-    ways.add_argument("--offline-itk", action="store_true", help="build itkwidgets' viewer here, then use no network")
+    sources = parser.add_mutually_exclusive_group()
+    offline = "build itkwidgets' viewer here, then use no network"
+    sources.add_argument("--itk", action="store_true", help="let itkwidgets fetch its viewer from the internet")
+    sources.add_argument("--offline-itk", action="store_true", help=offline)

@@ -14,11 +14,11 @@ def run(options: argparse.Namespace) -> int:
     from pedseg.viewer import screenshots, serving
 
     if options.screenshots:
-        for file in screenshots.take(READING_ROOM, options.screenshots):
+        for file in screenshots.take_screenshots(READING_ROOM, options.screenshots):
             print(file)
         return 0
-    command = serving.command(READING_ROOM, port=options.port, browser=not options.no_browser, rest=options.rest)
-    return subprocess.call(command, env=serving.variables())
+    command = serving.voila_command(READING_ROOM, port=options.port, browser=not options.no_browser, rest=options.rest)
+    return subprocess.call(command, env=serving.voila_environment())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,12 +1,15 @@
-"""The desk: a folder from the archive in, contours to look at, an RTSTRUCT out, with buttons and without code."""
+"""DICOM in, RTSTRUCT out, with buttons: open a folder, contour its CT with a network, look, write the contours."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ipywidgets as widgets
+from numpy.typing import NDArray
 
 from pedseg.dicom.ct_series import CtScan, CtSeries, group_series, read_series
 from pedseg.dicom.dicom_files import find_dicom_files
@@ -17,105 +20,106 @@ from pedseg.scan import Scan, to_ras
 WIDE = widgets.Layout(width="98%")
 
 
-class Desk(widgets.VBox):
-    """Choose a folder, a CT series and a network; draw; look; write the contours for the planning system.
+class DicomPanel(widgets.VBox):
+    """Choose a folder, a CT series and a network; predict; look; write an RTSTRUCT for the planning system.
 
-    `draw` makes a label map of a CT (on its own grid) with the named network; `view` shows a scan with label maps.
+    `predict` makes a label map of a CT (on its own grid) with the named network; `view` shows a scan with label maps.
     """
 
     def __init__(
         self,
         folder: Path | str,
-        models: Iterable[str],
-        draw: Callable[[str, Scan], Scan],
-        view: Callable[[Scan, Mapping[str, object]], widgets.Widget],
+        models: Iterable[Hashable],
+        predict: Callable[[Any, Scan], Scan],
+        view: Callable[[Scan, Mapping[Any, NDArray]], widgets.Widget],
     ) -> None:
-        self.draw_with, self.view = draw, view
+        self.predict, self.view = predict, view
         self.series: list[CtSeries] = []
         self.ct: CtScan | None = None
-        self.drawn: Scan | None = None
+        self.labels: Scan | None = None
         self.folder = widgets.Text(value=str(folder), description="Folder", layout=WIDE)
-        self.look = widgets.Button(description="1 · look into it")
-        self.choice = widgets.Dropdown(options=[], description="CT series", layout=WIDE)
+        self.open_button = widgets.Button(description="1 · look into it")
+        self.series_choice = widgets.Dropdown(options=[], description="CT series", layout=WIDE)
         self.model = widgets.Dropdown(options=[(str(model), model) for model in models], description="Drawn by")
-        self.draw = widgets.Button(description="2 · draw contours", disabled=True)
-        self.out = widgets.Text(value=_beside(folder), description="RTSTRUCT", layout=WIDE)
-        self.write = widgets.Button(description="3 · write them", disabled=True)
-        self.words = widgets.HTML()
-        self.picture = widgets.VBox()
-        first, second = widgets.HBox([self.look, self.model]), widgets.HBox([self.draw])
-        super().__init__([self.folder, first, self.choice, second, self.picture, self.out, self.write, self.words])
-        self.look.on_click(lambda _: self._carefully(self._look))
-        self.draw.on_click(lambda _: self._carefully(self._draw))
-        self.write.on_click(lambda _: self._carefully(self._write))
+        self.predict_button = widgets.Button(description="2 · draw contours", disabled=True)
+        self.out = widgets.Text(value=_default_out(folder), description="RTSTRUCT", layout=WIDE)
+        self.write_button = widgets.Button(description="3 · write them", disabled=True)
+        self.message = widgets.HTML()
+        self.viewer = widgets.VBox()
+        first, second = widgets.HBox([self.open_button, self.model]), widgets.HBox([self.predict_button])
+        output = [self.viewer, self.out, self.write_button, self.message]
+        super().__init__([self.folder, first, self.series_choice, second, *output])
+        self.open_button.on_click(self._show_errors()(lambda _: self._open()))
+        self.predict_button.on_click(self._show_errors()(lambda _: self._predict()))
+        self.write_button.on_click(self._show_errors()(lambda _: self._write()))
 
-    def _carefully(self, step: Callable[[], None]) -> None:
-        """Do a step; what is wrong with the input is shown in words, and everything else stays as it was."""
-        self.words.value = "One moment …"
+    @contextmanager
+    def _show_errors(self) -> Iterator[None]:
+        """Show what is wrong with the input in words; everything else stays as it was."""
+        self.message.value = "One moment …"
         try:
-            step()
+            yield
         except PedsegInputError as error:
-            self.words.value = as_html(error.problems)
+            self.message.value = problems_html(error.problems)
         except OSError as error:
-            self.words.value = html.escape(str(error))
+            self.message.value = html.escape(str(error))
         except Exception as error:  # a fault of the program: said here, because a button swallows it
-            self.words.value = html.escape(f"This should not have happened: {error!r}")
+            self.message.value = html.escape(f"This should not have happened: {error!r}")
             raise
 
-    def _look(self) -> None:
+    def _open(self) -> None:
         files, problems = find_dicom_files(Path(self.folder.value))
-        self.series, self.out.value = group_series(files), _beside(self.folder.value)
-        self.choice.options = [(_line(one), number) for number, one in enumerate(self.series)]
-        self.choice.index = 0 if self.series else None
-        self.draw.disabled = not self.series
-        kinds = sorted({file.kind for file in files})
-        said = f"{len(files)} DICOM files: {', '.join(kinds)}." if files else "There is no DICOM here."
-        self.words.value = html.escape(said) + as_html(problems)
+        self.series, self.out.value = group_series(files), _default_out(self.folder.value)
+        self.series_choice.options = [(_line(series), number) for number, series in enumerate(self.series)]
+        self.series_choice.index = 0 if self.series else None
+        self.predict_button.disabled = not self.series
+        kinds = ", ".join(sorted({file.kind for file in files}))
+        text = f"{len(files)} DICOM files: {kinds}." if files else "There is no DICOM here."
+        self.message.value = html.escape(text) + problems_html(problems)
 
-    def _draw(self) -> None:
-        self.drawn, self.write.disabled = None, True
-        self.ct = read_series(self.series[self.choice.value])
-        self.drawn = self.draw_with(self.model.value, self.ct.scan)
-        image, labels = to_ras(self.ct.scan), to_ras(self.drawn)
-        self.picture.children = [self.view(image, {self.model.value: labels.voxels})]
-        self.write.disabled = False
-        self.words.value = html.escape(" · ".join(["Contours are drawn. Look at every slice of them.", *self.ct.notes]))
+    def _predict(self) -> None:
+        self.labels, self.write_button.disabled = None, True
+        self.ct = read_series(self.series[self.series_choice.value])
+        self.labels = self.predict(self.model.value, self.ct.scan)
+        self.viewer.children = [self.view(to_ras(self.ct.scan), {self.model.value: to_ras(self.labels).voxels})]
+        self.write_button.disabled = False
+        notes = ["Contours are drawn. Look at every slice of them.", *self.ct.notes]
+        self.message.value = html.escape(" · ".join(notes))
 
     def _write(self) -> None:
-        assert self.drawn is not None
-        told = export(self.drawn, Path(self.out.value), kind="rtstruct", ct=self.ct, name=self.folder.value)
-        said = [f"{self.out.value}: written, read back and compared. Not approved: that is for a person.", *told]
-        self.words.value = "<br>".join(map(html.escape, said))
+        assert self.labels is not None
+        notes = export(self.labels, Path(self.out.value), kind="rtstruct", ct=self.ct, name=self.folder.value)
+        written = f"{self.out.value}: written, read back and compared. Not approved: that is for a person."
+        self.message.value = "<br>".join(map(html.escape, (written, *notes)))
 
 
-def _beside(folder: Path | str) -> str:
-    """Where contours go: beside the folder, because within it they would be found again as somebody's contours."""
+def _default_out(folder: Path | str) -> str:
+    """Where the RTSTRUCT goes: beside the folder, because within it, it would be read as part of the patient's data."""
     return str(Path(folder).parent / "contours.dcm")
 
 
 def _line(series: CtSeries) -> str:
     first = series.first
-    spacing = first.text("SliceThickness") or "?"
-    return f"{series.slice_count} slices, {spacing} mm, {first.text('ConvolutionKernel')}, {series.description}"
+    thickness = first.text("SliceThickness") or "?"
+    return f"{series.slice_count} slices, {thickness} mm, {first.text('ConvolutionKernel')}, {series.description}"
 
 
-def as_html(problems: Iterable[InputProblem]) -> str:
-    """Findings as a list: what is wrong, where, and what to do."""
-    lines = [
-        f"<li><b>{html.escape(one.code)}</b> {html.escape(one.file)}<br>{html.escape(one.problem)}<br>"
-        f"<i>{html.escape(one.remedy)}</i></li>"
-        for one in problems
-    ]
+def problems_html(problems: Iterable[InputProblem]) -> str:
+    """Problems of an input as a list: what is wrong, where, and what to do."""
+    lines = []
+    for problem in problems:
+        code, file, text, remedy = map(html.escape, (problem.code, problem.file, problem.problem, problem.remedy))
+        lines.append(f"<li><b>{code}</b> {file}<br>{text}<br><i>{remedy}</i></li>")
     return f"<ul>{''.join(lines)}</ul>" if lines else ""
 
 
-def desk(folder: Path | str, files: Mapping[str, Path]) -> Desk:
-    """The desk with the networks of a study: name -> file of weights."""
+def dicom_panel(folder: Path | str, files: Mapping[Any, Path]) -> DicomPanel:
+    """The panel with the networks of a study; `files` are their weights."""
     from pedseg.importing.predict_scans import predict_scan
     from pedseg.learning import training
     from pedseg.workbook.slice_viewer import view
 
-    def draw_with(model: str, scan: Scan) -> Scan:
+    def predict(model: Any, scan: Scan) -> Scan:
         return predict_scan(*training.load_network(files[model]), scan, Path(folder))
 
-    return Desk(folder, files, draw_with, lambda image, labels: view(image, None, labels))  # type: ignore[arg-type]
+    return DicomPanel(folder, files, predict, lambda image, labels: view(image, None, labels))

@@ -1,14 +1,14 @@
-"""Which engine shows scans here: the whole reading room where a browser can carry it, pictures everywhere else.
+"""Which engine shows scans: NiiVue with k3d where a browser can run them, matplotlib everywhere else, or itkwidgets.
 
-`room` is NiiVue and k3d, `pictures` the viewer that matplotlib draws in the kernel, `itk` itkwidgets, which is only
-imported when it is chosen. The choice is automatic; the argument `engine` or the variable PEDSEG_VIEWER forces one.
+The choice is automatic; the argument `engine` or the environment variable PEDSEG_VIEWER forces one. itkwidgets is only
+imported when it is chosen.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,94 +21,82 @@ from pedseg.errors import input_error
 from pedseg.scan import Scan
 
 if TYPE_CHECKING:
-    from pedseg.viewer.case_list import Child
+    from pedseg.viewer.case_list import ListedCase
+    from pedseg.viewer.reading_room import Predict
 
-ENGINES = ("room", "pictures", "itk")
-NEEDED = {"room": ("ipyniivue", "k3d", "fast_simplification"), "pictures": (), "itk": ("itkwidgets",)}
-
-
-def choose(engine: str = "") -> str:
-    """The engine to use: the one that is asked for, else `room` where its packages and a front end for it are."""
-    wanted = engine or os.environ.get("PEDSEG_VIEWER", "")
-    if wanted and wanted not in ENGINES:
-        raise input_error("E-ENGINE", wanted, "there is no such engine.", f"Choose {', '.join(ENGINES)}.")
-    if wanted:
-        gone = [name for name in NEEDED[wanted] if find_spec(name) is None]
-        if gone:
-            found = f"{', '.join(gone)} is not installed."
-            raise input_error(
-                "E-ENGINE", wanted, found, "Install the extra `viewer3d`, or choose the engine `pictures`."
-            )
-        return wanted
-    there = all(find_spec(name) for name in NEEDED["room"])
-    return "room" if there and not _known_to_fail() else "pictures"
+PACKAGES = {"niivue": ("ipyniivue", "k3d", "fast_simplification"), "matplotlib": (), "itkwidgets": ("itkwidgets",)}
 
 
-def _known_to_fail() -> bool:
-    """Front ends that cannot fetch the room's modules from the kernel: VS Code and Colab."""
-    return "google.colab" in sys.modules or bool(os.environ.get("VSCODE_PID") or os.environ.get("VSCODE_CWD"))
+def choose_engine(engine: str = "") -> str:
+    """The engine that is asked for, else `niivue` where its packages are installed and the front end can run it."""
+    engine = engine or os.environ.get("PEDSEG_VIEWER", "")
+    if engine and engine not in PACKAGES:
+        raise input_error("E-ENGINE", engine, "there is no such engine.", f"Choose {', '.join(PACKAGES)}.")
+    missing = [name for name in PACKAGES[engine or "niivue"] if find_spec(name) is None]
+    if engine and missing:
+        remedy = "Install the extra `viewer3d`, or choose the engine `matplotlib`."
+        raise input_error("E-ENGINE", engine, f"{', '.join(missing)} is not installed.", remedy)
+    # VS Code and Colab cannot fetch NiiVue's JavaScript modules from the kernel
+    incapable = "google.colab" in sys.modules or os.environ.get("VSCODE_PID") or os.environ.get("VSCODE_CWD")
+    return engine or ("matplotlib" if missing or incapable else "niivue")
 
 
 def prepare(engine: str = "") -> None:
     """Load what the engine needs (some seconds), so that the page opens at once when it is asked for."""
-    if choose(engine) == "room":
-        from pedseg.viewer.slices import canvas_class
-
+    if choose_engine(engine) == "niivue":
         import_module("pedseg.viewer.reading_room")
-        canvas_class()
 
 
 def reading_room(datasets: list[DataSet], study: Path, engine: str = "") -> Any:
-    """The page of all children, models and failures of a study, in the engine that this place can carry."""
+    """The reading room: all cases, models and failures of a study on one page."""
     from pedseg.evaluation.trained_models import weight_files
-    from pedseg.viewer.case_list import everyone, picture_cases
+    from pedseg.viewer.case_list import list_cases, matplotlib_cases
 
-    if choose(engine) != "room":
+    if choose_engine(engine) != "niivue":
         from pedseg.workbook.slice_viewer import SliceViewer
 
-        return SliceViewer(picture_cases(datasets, study))
-    from pedseg.viewer.failure_list import entries
-    from pedseg.viewer.reading_room import Room
+        return SliceViewer(matplotlib_cases(datasets, study))
+    from pedseg.viewer.failure_list import list_failures
+    from pedseg.viewer.reading_room import ReadingRoom
 
-    return Room(everyone(datasets, study), entries(study), list(weight_files(study)), contours(study))
+    return ReadingRoom(
+        list_cases(datasets, study), list_failures(study), [*weight_files(study)], study_predictions(study)
+    )
 
 
-def contours(study: Path) -> Callable[[Scan, Child], Mapping[Hashable, NDArray]]:
-    """What the models of a study draw of a child, each when it is looked up; of one on its side in two ways."""
+def study_predictions(study: Path) -> Predict:
+    """What the models of a study predict on a case when looked up; on the side with and without reorientation."""
     from pedseg.evaluation.trained_models import LazyPredictions, weight_files
     from pedseg.viewer.case_list import SIDE
     from pedseg.viewer.failure_list import AsItLies
 
-    files = weight_files(study)
-    lying = {AsItLies(model_key): file for model_key, file in files.items()}
+    models: dict[Hashable, Path] = {**weight_files(study)}
+    lying: dict[Hashable, Path] = {AsItLies(key): file for key, file in weight_files(study).items()}
 
-    def predict(scan: Scan, child: Child) -> Mapping[Hashable, NDArray]:
-        if child.kind != SIDE:
-            return LazyPredictions(scan, files)
-        return LazyPredictions(scan, files | lying, dict.fromkeys(files, "reorient") | dict.fromkeys(lying, "none"))
+    def predict(scan: Scan, case: ListedCase) -> Mapping[Hashable, NDArray]:
+        if case.key.kind != SIDE:
+            return LazyPredictions(scan, models)
+        return LazyPredictions(scan, models | lying, dict.fromkeys(models, "reorient") | dict.fromkeys(lying, "none"))
 
     return predict
 
 
 def view(
-    scan: Scan, truth: NDArray | None = None, predictions: Mapping[str, NDArray] | None = None, engine: str = ""
+    scan: Scan, truth: NDArray | None = None, predictions: Mapping[Hashable, NDArray] | None = None, engine: str = ""
 ) -> Any:
-    """A viewer for one scan (HU, RAS) with label maps on its grid, in the engine that this place can carry.
-
-    itkwidgets shows one label map: the truth, or the first prediction where there is none.
-    """
-    chosen, drawn = choose(engine), predictions or {}
-    if chosen == "itk":
+    """A viewer for one scan (HU, RAS) with label maps on its grid; itkwidgets shows the first label map alone."""
+    engine, predictions = choose_engine(engine), predictions or {}
+    if engine == "itkwidgets":
         from pedseg.viewer import itk
 
-        return itk.view(scan, truth if truth is not None else next(iter(drawn.values()), None))
-    if chosen == "pictures":
+        return itk.view(scan, truth if truth is not None else next(iter(predictions.values()), None))
+    if engine == "matplotlib":
         from pedseg.workbook import slice_viewer
 
-        return slice_viewer.view(scan, truth, drawn)
-    from pedseg.viewer.case_list import SAMPLE, Child, Children
-    from pedseg.viewer.reading_room import Room
+        return slice_viewer.view(scan, truth, predictions)
+    from pedseg.viewer.case_list import SAMPLE, CaseKey, ListedCase
+    from pedseg.viewer.reading_room import ReadingRoom
 
-    true = None if truth is None else Scan(truth, scan.affine)
-    child = Child("this scan", "scan", SAMPLE, "scan", lambda: (scan, true))
-    return Room(Children([child]), [], list(drawn), lambda *_: drawn)
+    labels = None if truth is None else Scan(truth, scan.affine)
+    case = ListedCase(CaseKey("this scan", "scan", SAMPLE), "scan", lambda: (scan, labels))
+    return ReadingRoom({case.key: case}, [], [*predictions], lambda *_: predictions)

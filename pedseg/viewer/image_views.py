@@ -1,136 +1,142 @@
-"""The light box: slices, 3-D, organ table and disagreements of one child as the chosen models draw it."""
+"""All views of one case: slices with contours, 3-D surfaces, organ table and the disagreements of two models."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import numpy as np
 
-from pedseg.viewer.case_view import TRUTH, Disagreement, Reading, Voxel
-from pedseg.viewer.controls import BY_DISTANCE, Controls
-from pedseg.viewer.disagreement_panel import DisagreementPanel
+from pedseg.viewer.case_view import TRUTH, CaseView, Disagreement
+from pedseg.viewer.controls import BY_DISTANCE, Controls, sentence
 from pedseg.viewer.organ_panel import OrganPanel
-from pedseg.viewer.outlines import outlines
-from pedseg.viewer.slices import Slices, layer
-from pedseg.viewer.view_3d import Solids, link
+from pedseg.viewer.outlines import outline_organs
+from pedseg.viewer.slices import Slices, contour_layer
+from pedseg.viewer.step_panel import DisagreementPanel
+from pedseg.viewer.view_3d import View3D, link_cameras
 
-HEIGHT, SOLID_HEIGHT = 548, 232
-STYLES = ("dashed", "dotted")
+SLICES_HEIGHT, PLOT_HEIGHT = 548, 232
+MODEL_STYLES = ("dashed", "dotted")
 
 
-class LightBox:
-    """Shows a reading; `drawn_by` are the models on it, the first dashed, the second dotted."""
+class ImageViews:
+    """Shows a case and what `models` predict on it, the first dashed, the second dotted.
+
+    `case_view` is set by whoever opens a case; nothing can be shown before.
+    """
+
+    case_view: CaseView
 
     def __init__(self, controls: Controls) -> None:
-        self.set = controls
-        self.reading: Reading | None = None
-        self.drawn_by: list[str] = []
-        self.slices = Slices(HEIGHT)
-        self.solids: dict[str, Solids] = {}
-        self.on_pick: Callable[[list[float]], object] = lambda place_mm: None
+        self.controls = controls
+        self.models: list[Hashable] = []
+        self.slices = Slices(SLICES_HEIGHT)
+        self.plots: dict[str, View3D] = {}
+        self.on_pick: Callable[[list[float]], object] = lambda position_mm: None  # where a surface was clicked
         self.organs = OrganPanel(self._organs_changed)
         self.disagreements = DisagreementPanel(self.show_disagreement)
 
-    def _stand_up(self) -> None:
-        """Make the two 3-D pictures, once the slices are there: their modules are large."""
-        self.solids = {name: Solids(SOLID_HEIGHT, name) for name in (TRUTH, "model")}
-        for solid in self.solids.values():
-            solid.on_pick = lambda place_mm: self.on_pick(place_mm)
-        self.look_from_the_front()
-        link(self.solids[TRUTH], self.solids["model"])
-        self.set.solids.children = [solid.plot for solid in self.solids.values()]
+    def _make_plots(self) -> None:
+        """Make the two 3-D views, once the slices are there: their JavaScript modules are large."""
+        self.plots = {name: View3D(PLOT_HEIGHT, name) for name in (TRUTH, "model")}
+        for plot in self.plots.values():
+            plot.on_pick = lambda position_mm: self.on_pick(position_mm)
+        self.view_from_front()
+        link_cameras(*self.plots.values())
+        self.controls.plots_3d.children = [plot.plot for plot in self.plots.values()]
 
-    def look_from_the_front(self) -> None:
-        """Stand in front of the patient in 3-D."""
-        assert self.reading is not None
-        scan = self.reading.scan
-        middle_mm = self.reading.place_mm((np.array(scan.shape) - 1) / 2)
-        for solid in self.solids.values():
-            solid.look_from_the_front(middle_mm, float(np.multiply(scan.shape, scan.spacing_mm).max()))
+    def view_from_front(self) -> None:
+        """Put the cameras of the 3-D views in front of the patient."""
+        scan = self.case_view.scan
+        center_mm = self.case_view.to_mm((np.array(scan.shape) - 1) / 2)
+        for plot in self.plots.values():
+            plot.view_from_front(center_mm, float(np.multiply(scan.shape, scan.spacing_mm).max()))
 
-    def show(self, models: list[str]) -> None:
-        """Show what these models draw, everywhere; where one of them cannot draw, the truth alone."""
-        assert self.reading is not None
-        self.drawn_by = []
+    def show(self, models: Sequence[Hashable]) -> None:
+        """Show the predictions of these models in all views; the truth alone where one of them cannot predict."""
+        self.models = []
         try:
-            self.drawn_by = [name for name in models if self.reading.labels(name) is not None]
+            for model in models:
+                self.case_view.segmentation(model)  # predicts now; the error of one that cannot goes on below
+            self.models = [*models]
         finally:
-            self.show_layers()
+            self.show_contours()
             self._fill_table()
-            self.show_solids()
+            self.show_surfaces()
             self.list_disagreements()
 
-    def show_layers(self, *extra: dict[str, Any]) -> None:
-        """The contours on the slices."""
-        assert self.reading is not None
-        here = self.reading
-        layers = [] if here.truth is None else [layer(TRUTH, here.outlines(TRUTH), "solid", fill=0.35)]
-        for name, style in zip(self.drawn_by, STYLES, strict=False):
-            layers.append(layer(name, here.outlines(name), style, fill=0.5))
-        self.slices.draw([*layers, *extra])
+    def show_contours(self, *extra: dict[str, Any]) -> None:
+        """Draw the contours on the slices, and `extra` layers over them."""
+        truth = [(TRUTH, "solid", 0.35)] if self.case_view.truth is not None else []
+        predicted = [(model, style, 0.5) for model, style in zip(self.models, MODEL_STYLES, strict=False)]
+        layers = [
+            contour_layer(str(source), self.case_view.segmentation(source).outlines, style, fill=fill)
+            for source, style, fill in (*truth, *predicted)
+        ]
+        self.slices.layers = [*layers, *extra]
         self.show_organs()
 
     def _fill_table(self) -> None:
-        assert self.reading is not None
-        here, name = self.reading, self.drawn_by[0] if self.drawn_by else ""
-        drawn = (here.volume_ml(name), here.scores(name), here.distances_mm(name)) if name else ({}, {}, {})
-        self.organs.show(here.volume_ml(TRUTH), *drawn, name or TRUTH)
+        truth = self.case_view.segmentation(TRUTH)
+        if self.models:
+            self.organs.show(truth, self.case_view.segmentation(self.models[0]), str(self.models[0]))
+        else:
+            self.organs.show(truth, None, TRUTH)
 
-    def show_solids(self) -> None:
-        """The surfaces: truth beside the first model, in organ colors or by distance."""
-        if self.reading is None:
-            return
-        if not self.solids:
-            self._stand_up()
-        by_distance = self.set.coloring.value == BY_DISTANCE
-        self.set.scale.layout.display = None if by_distance else "none"
-        name = self.drawn_by[0] if self.drawn_by else None
-        surfaces = self.reading.surfaces(name) if name else {}
-        self.solids[TRUTH].show(self.reading.surfaces(TRUTH))
-        self.solids["model"].show(surfaces, self.reading.distances_mm(name) if by_distance and name else None)
-        error_mm = max((each.error_mm for each in surfaces.values()), default=0.0)
-        text = f"left: truth · right: {name or 'nothing'}"
-        text += f" · meshes true to {error_mm:.1f} mm" if surfaces else ""
-        self.set.solid_words.value = f'<span class="pedseg-note">{html.escape(text)}</span>'
-        self.focus(self.slices.widget.focus)
-        if self.slices.at is not None:
-            self.point_at(self.slices.at)
+    def show_surfaces(self) -> None:
+        """Show the surfaces in 3-D: truth beside the first model, in organ colors or by surface distance."""
+        if not self.plots:
+            self._make_plots()
+        by_distance = self.controls.coloring.value == BY_DISTANCE
+        self.controls.legend.layout.display = None if by_distance else "none"
+        self.plots[TRUTH].show(self.case_view.segmentation(TRUTH).surfaces)
+        text = f"left: truth · right: {self.models[0] if self.models else 'nothing'}"
+        if self.models:
+            predicted = self.case_view.segmentation(self.models[0])
+            self.plots["model"].show(predicted.surfaces, predicted.surface_distances_mm if by_distance else None)
+            if predicted.surfaces:
+                error_mm = max(surface.error_mm for surface in predicted.surfaces.values())
+                text += f" · meshes true to {error_mm:.1f} mm"
+        else:
+            self.plots["model"].show({})
+        self.controls.info_3d.value = sentence(text)
+        self.focus(self.slices.focused_organ)
+        self.move_3d_crosshair()
         self.show_organs()
 
     def focus(self, organ_id: int) -> None:
         """Let one organ stand out, in slices and in 3-D; 0 for none."""
-        self.slices.widget.focus = organ_id
-        by_distance = self.set.coloring.value == BY_DISTANCE  # then every surface has something to say
-        for solid in self.solids.values():
-            solid.focus(0 if by_distance else organ_id)
+        self.slices.focused_organ = organ_id
+        by_distance = self.controls.coloring.value == BY_DISTANCE  # then every surface has something to say
+        for plot in self.plots.values():
+            plot.focus(0 if by_distance else organ_id)
 
     def show_organs(self) -> None:
-        """Only the organs that are on, in slices and in 3-D."""
-        self.slices.widget.shown = self.organs.shown
-        for solid in self.solids.values():
-            solid.only(self.organs.shown)
+        """Show only the organs that are switched on, in slices and in 3-D."""
+        self.slices.visible_organs = self.organs.visible
+        for plot in self.plots.values():
+            plot.set_visible(self.organs.visible)
 
     def _organs_changed(self) -> None:
         self.show_organs()
         self.list_disagreements()
 
     def list_disagreements(self) -> None:
-        """Where the two models disagree, if somebody looks at the list."""
-        tabs = self.set.tabs
-        if self.reading is not None and tabs.children[tabs.selected_index] is self.disagreements:
-            self.disagreements.show(self.reading, self.drawn_by, self.organs.shown)
+        """List where the two models disagree, if the list is on the page."""
+        tabs = self.controls.tabs
+        if tabs.children[tabs.selected_index] is self.disagreements:
+            regions = []
+            if len(self.models) == 2:
+                regions = self.case_view.disagreements(self.models[0], self.models[1], self.organs.visible)
+            self.disagreements.show(self.models, regions)
 
-    def show_disagreement(self, each: Disagreement) -> None:
-        """Outline one place where two models disagree, and go there."""
-        assert self.reading is not None
-        found = outlines(each.as_map(self.reading.scan.shape))
-        self.show_layers(layer("disagreement", found, "solid", color="#ffffff", always=True))
-        self.slices.go(each.voxel)
+    def show_disagreement(self, region: Disagreement) -> None:
+        """Outline a region where two models disagree, and move the crosshair there."""
+        outlines = outline_organs(region.as_label_map(self.case_view.scan.shape))
+        self.show_contours(contour_layer("disagreement", outlines, "solid", color="#ffffff", always=True))
+        self.slices.crosshair = [*region.voxel]
 
-    def point_at(self, voxel: Voxel) -> None:
-        """Mark a voxel in 3-D."""
-        assert self.reading is not None
-        for solid in self.solids.values():
-            solid.point_at(self.reading.place_mm(voxel))
+    def move_3d_crosshair(self) -> None:
+        """Mark the voxel of the crosshair in 3-D."""
+        for plot in self.plots.values():
+            plot.move_crosshair(self.case_view.to_mm(self.slices.crosshair))

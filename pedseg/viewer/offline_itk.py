@@ -1,8 +1,8 @@
-"""itkwidgets' front end without the internet: built from npm packages whose checksums are known.
+"""itkwidgets without the internet: a copy of its JupyterLab extension, built from npm packages with known checksums.
 
-itkwidgets 1.0 fetches its viewer from public servers when a page opens; their addresses are fixed in its code. Here a
-copy of its JupyterLab extension (imjoy-jupyterlab-extension) is made that takes everything from its own folder, which
-Jupyter serves anyway. JUPYTER_PATH names the copy, so that nothing that is installed is changed.
+itkwidgets 1.0 fetches its viewer from public servers when a page opens; their addresses are fixed in its code. The copy
+of its extension (imjoy-jupyterlab-extension) takes everything from its own folder, which Jupyter serves anyway.
+JUPYTER_PATH names the copy, so that nothing that is installed is changed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from pedseg.errors import input_error
@@ -29,35 +30,36 @@ PACKAGES = {  # name@version: sha256 of what `npm pack` brings
     "vue@2.6.10": "bfca906b64416178c061dc8f59850ff6b2a45359c8ddd7d5f924cc611128c2d4",
     "vue-js-modal@1.3.35": "b639552f8026bfee1eafab6b03ad3131860d43a9b674edee3cbd29e9da96fd28",
 }
-FILES = {  # in the copy's folder: package and file
-    "imjoy-core.min.js": ("imjoy-core", "dist/imjoy-core.min.js"),
-    "imjoy-loader.min.js": ("imjoy-core", "dist/imjoy-loader.min.js"),
-    "imjoy-rpc.min.js": ("imjoy-rpc", "dist/imjoy-rpc.min.js"),
-    "vue.min.js": ("vue", "dist/vue.min.js"),
-    "vue-js-modal.js": ("vue-js-modal", "dist/index.js"),
-    "vue-js-modal.css": ("vue-js-modal", "dist/styles.css"),
-    "bootstrapUIMachineOptions.js.es.js": ("itk-viewer-bootstrap-ui", "dist/bootstrapUIMachineOptions.js.es.js"),
+VIEWER = "itk-vtk-viewer"  # copied as a whole, but for its readers of files: 70 MB that a notebook does not need
+LEFT_OUT = shutil.ignore_patterns("image-io", "mesh-io", "*.map")
+FILES = {  # in the copy's folder: file in the packages
+    "imjoy-core.min.js": "imjoy-core/package/dist/imjoy-core.min.js",
+    "imjoy-loader.min.js": "imjoy-core/package/dist/imjoy-loader.min.js",
+    "imjoy-rpc.min.js": "imjoy-rpc/package/dist/imjoy-rpc.min.js",
+    "vue.min.js": "vue/package/dist/vue.min.js",
+    "vue-js-modal.js": "vue-js-modal/package/dist/index.js",
+    "vue-js-modal.css": "vue-js-modal/package/dist/styles.css",
+    "bootstrapUIMachineOptions.js.es.js": "itk-viewer-bootstrap-ui/package/dist/bootstrapUIMachineOptions.js.es.js",
 }
-FAR = {  # what the extension asks for, and the file that takes its place
-    r"https://cdn\.jsdelivr\.net/npm/vue@2\.6\.10/dist/vue\.min\.js": "vue.min.js",
-    r"https://imjoy-team\.github\.io/vue-js-modal/index\.js": "vue-js-modal.js",
-    r"https://imjoy-team\.github\.io/vue-js-modal/styles\.css": "vue-js-modal.css",
-    r"https://cdn\.jsdelivr\.net/npm/@oeway/vue-window@2\.4\.1-a/lib/index\.js": "vue-window.js",
+ADDRESSES = {  # that the extension asks for, and the file that takes their place
+    "https://cdn.jsdelivr.net/npm/vue@2.6.10/dist/vue.min.js": "vue.min.js",
+    "https://imjoy-team.github.io/vue-js-modal/index.js": "vue-js-modal.js",
+    "https://imjoy-team.github.io/vue-js-modal/styles.css": "vue-js-modal.css",
+    "https://cdn.jsdelivr.net/npm/@oeway/vue-window@2.4.1-a/lib/index.js": "vue-window.js",
 }
 TEMPLATE = re.compile(r"`https://cdn\.jsdelivr\.net/npm/imjoy-(?:core|rpc)@[^`]*`")
 LOGO = "https://imjoy.io/static/img/imjoy-logo-black.svg"
 OPENED = "async createWindow(_plugin, w, extra_config) {"
 REDIRECT = f"""
-const near = (x) => typeof x === "string"
+const local = (x) => typeof x === "string"
     ? x.includes(".ipfs.dweb.link") ? {BASE} + "viewer/index.html"
         : x.includes("itk-viewer-bootstrap-ui") ? {BASE} + "bootstrapUIMachineOptions.js.es.js" : x
-    : Array.isArray(x) ? x.map(near)
+    : Array.isArray(x) ? x.map(local)
     : x && Object.getPrototypeOf(x) === Object.prototype && !x._rtype
-        ? Object.fromEntries(Object.entries(x).map(([k, v]) => [k, k === "data" ? v : near(v)])) : x;
-Object.assign(w, near(w));
+        ? Object.fromEntries(Object.entries(x).map(([k, v]) => [k, k === "data" ? v : local(v)])) : x;
+Object.assign(w, local(w));
 """
 LOADER = '<script type="text/javascript" src="https://lib.imjoy.io/imjoy-loader.js"></script>'
-LEFT_OUT = ("itk/image-io", "itk/mesh-io")  # readers of files: 70 MB that a notebook does not need
 
 
 def build(out: Path) -> Path:
@@ -66,94 +68,86 @@ def build(out: Path) -> Path:
     Raises `PedsegInputError` where the extension or npm is missing, where npm cannot fetch a package, where a package
     is not the one whose checksum is known, or where the extension looks different inside.
     """
-    share, stamp = out / "share", _fingerprint()
-    if (share / "stamp").is_file() and (share / "stamp").read_text() == stamp:
+    share, fingerprint = out / "share", hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+    if (share / "fingerprint").is_file() and (share / "fingerprint").read_text() == fingerprint:
         return share
     installed = Path(sys.prefix) / "share" / "jupyter" / "labextensions" / EXTENSION
     if not installed.is_dir():
         raise input_error("E-ITK", EXTENSION, "it is not installed.", "Install the extra `viewer3d`.")
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out) as work:
-        packages = {name.rpartition("@")[0]: _unpacked(name, Path(work)) for name in PACKAGES}
-        made = Path(work) / "share"
+        packages, made = Path(work) / "packages", Path(work) / "share"
+        for package in PACKAGES:
+            _fetch(package, packages)
         shutil.copytree(installed, made / "labextensions" / EXTENSION)
         static = made / "labextensions" / EXTENSION / "static"
-        _lay_in(packages, static / "offline")
-        _turn_inward(static)
-        (made / "stamp").write_text(stamp)
+        _add_packages(packages, static / "offline")
+        _patch_extension(static)
+        (made / "fingerprint").write_text(fingerprint)
         shutil.rmtree(share, ignore_errors=True)
         os.replace(made, share)
     return share
 
 
-def _fingerprint() -> str:
-    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
-
-
-def _unpacked(package: str, work: Path) -> Path:
-    """Fetch one npm package, compare its checksum, unpack it."""
-    npm = shutil.which("npm")
+def _fetch(package: str, packages: Path) -> None:
+    """Fetch one npm package (name@version), verify its checksum, and unpack it under its name."""
+    npm, folder = shutil.which("npm"), packages / package.rpartition("@")[0]
     if npm is None:
-        raise input_error(
-            "E-NPM", "npm", "it is not on the path.", "Install Node.js, or use `lab --itk` with a network."
-        )
-    folder = work / package.replace("@", "-")
-    folder.mkdir()
-    words = [npm, "pack", "--loglevel=error", package]
-    told = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
-    found = list(folder.glob("*.tgz"))
-    if told.returncode or not found:
-        why = (told.stderr.strip().splitlines() or ["no word from npm"])[0]
-        raise input_error(
-            "E-NPM", package, f"npm cannot fetch it ({why}).", "Connect to the internet once, for this step."
-        )
-    if hashlib.sha256(found[0].read_bytes()).hexdigest() != PACKAGES[package]:
-        raise input_error("E-CHECKSUM", package, "its bytes are not those that were tried.", "Do not use it; ask why.")
-    with tarfile.open(found[0]) as archive:
-        archive.extractall(folder, filter="data")
-    return folder / "package"
+        remedy = "Install Node.js, or use `lab --itk` with a network."
+        raise input_error("E-NPM", "npm", "it is not on the path.", remedy)
+    folder.mkdir(parents=True)
+    command = [npm, "pack", "--loglevel=error", package]
+    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    archive = next(folder.glob("*.tgz"), None)
+    if result.returncode or archive is None:
+        why = (result.stderr.strip().splitlines() or ["npm gave no reason"])[0]
+        remedy = "Connect to the internet once, for this step."
+        raise input_error("E-NPM", package, f"npm cannot fetch it ({why}).", remedy)
+    if hashlib.sha256(archive.read_bytes()).hexdigest() != PACKAGES[package]:
+        raise input_error("E-CHECKSUM", package, "it is not the package that was tested.", "Do not use it; ask why.")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
 
 
-def _lay_in(packages: dict[str, Path], offline: Path) -> None:
-    """Put the files of the packages where the copy will look for them."""
-    ignored = shutil.ignore_patterns(*(name.rpartition("/")[2] for name in LEFT_OUT), "*.map")
-    shutil.copytree(packages["itk-vtk-viewer"] / "dist", offline / "viewer", ignore=ignored)
-    for name, (package, file) in FILES.items():
-        shutil.copyfile(packages[package] / file, offline / name)
+def _add_packages(packages: Path, offline: Path) -> None:
+    """Copy the files of the packages to where the extension will look for them."""
+    shutil.copytree(packages / VIEWER / "package" / "dist", offline / "viewer", ignore=LEFT_OUT)
+    for name, file in FILES.items():
+        shutil.copyfile(packages / file, offline / name)
     (offline / "vue-window.js").write_text("window.VueWindow = { install() {} };\n")  # not on npm, and not needed
-    for name in ("imjoy-core.min.js", "imjoy-loader.min.js"):
-        _edit(offline / name, near)
-    _edit(offline / "imjoy-core.min.js", lambda text: text.replace('"startup":true', '"startup":false'))
+    core, loader, page = (offline / name for name in ("imjoy-core.min.js", "imjoy-loader.min.js", "viewer/index.html"))
+    for script in (core, loader):
+        _edit(script, use_local_files)
+    _edit(core, lambda text: text.replace('"startup":true', '"startup":false'))
     here = f"<script>{BASE} = new URL('../', document.baseURI).href</script>"
-    page = offline / "viewer" / "index.html"
     _edit(page, lambda text: text.replace(LOADER, f'{here}<script src="../imjoy-loader.min.js"></script>'))
 
 
-def _turn_inward(static: Path) -> None:
-    """Let the extension's own scripts take everything from beside them."""
+def _patch_extension(static: Path) -> None:
+    """Let the extension's own scripts load everything from the copy's folder."""
+    start = f"{BASE} = new URL('offline/', document.currentScript.src).href;\n"
     for script in static.glob("*.js"):
+        text = script.read_text("utf-8")
         if script.name.startswith("remoteEntry"):
-            start = f"{BASE} = new URL('offline/', document.currentScript.src).href;\n"
-            script.write_text(start + script.read_text("utf-8"), "utf-8")
-        elif OPENED in script.read_text("utf-8"):
+            script.write_text(start + text, "utf-8")
+        elif OPENED in text:
             _edit(script, lambda text: text.replace(OPENED, OPENED + REDIRECT).replace(LOGO, "data:,"))
-        elif "imjoy-core@" in script.read_text("utf-8"):
-            _edit(script, near)
+        elif "imjoy-core@" in text:
+            _edit(script, use_local_files)
 
 
-def near(text: str) -> str:
-    """A script that asks for the files beside it instead of those far away."""
-    for far, file in FAR.items():
-        text = re.sub(rf'(\\*"){far}\1', rf"({BASE}+\g<1>{file}\g<1>)", text)
+def use_local_files(text: str) -> str:
+    """A script that loads the files beside it instead of those on public servers."""
+    for address, file in ADDRESSES.items():
+        text = re.sub(rf'(\\*"){re.escape(address)}\1', rf"({BASE}+\g<1>{file}\g<1>)", text)
     return TEMPLATE.sub(BASE, text)
 
 
-def _edit(file: Path, change) -> None:
-    """Change a text; a text in which there is nothing to change is another one than that which was tried."""
+def _edit(file: Path, change: Callable[[str], str]) -> None:
+    """Change a text; one in which nothing changes is another version than the one that was tested."""
     before = file.read_text("utf-8")
     after = change(before)
     if after == before:
-        raise input_error(
-            "E-ITK", file.name, "it looks different inside from the one that was tried.", "Use `lab --itk`."
-        )
+        problem = "it is structured differently from the one that was tested."
+        raise input_error("E-ITK", file.name, problem, "Use `lab --itk`.")
     file.write_text(after, "utf-8")

@@ -1,105 +1,124 @@
-"""The reading room: one page with slices, 3-D, organs and failures, for people who look and do not program."""
+"""The reading room: one page (ipywidgets, served by Voilà or in JupyterLab) with slices, 3-D, organs and failures."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import ipywidgets as widgets
+from numpy.typing import NDArray
 
 from pedseg.errors import PedsegInputError
 from pedseg.organs import EVALUATED, organ
-from pedseg.scan import read_nifti
+from pedseg.scan import Scan, read_nifti
 from pedseg.viewer import shortcuts
-from pedseg.viewer.case_list import Child, Children
-from pedseg.viewer.case_view import TRUTH, Reading, Voxel
-from pedseg.viewer.controls import KEYS, LOOKS, NOBODY, NONE, Controls
-from pedseg.viewer.correction import Correction
-from pedseg.viewer.correction_panel import CorrectionPanel
-from pedseg.viewer.failure_list import Entry
-from pedseg.viewer.failure_panel import FailurePanel
-from pedseg.viewer.image_views import LightBox
-from pedseg.viewer.slices import limits
+from pedseg.viewer.case_list import CaseKey, ListedCase
+from pedseg.viewer.case_view import TRUTH, CaseView, Voxel
+from pedseg.viewer.contour_editing import Correction, CorrectionPanel
+from pedseg.viewer.controls import CONTOUR_STYLES, Controls, sentence
+from pedseg.viewer.failure_list import FailureEntry, FailurePanel
+from pedseg.viewer.image_views import ImageViews
+from pedseg.viewer.slices import window_limits
 from pedseg.workbook import figures, lesson
 from pedseg.workbook.slice_viewer import SliceCanvas, describe, quietly, with_picture
 
+Predict = Callable[[Scan, ListedCase], Mapping[Hashable, NDArray]]
 
-class Room(widgets.VBox):
-    """The page. `predict` gives what each model draws of a scan, by the model's title, drawn when it is looked up."""
+
+class ReadingRoom(widgets.VBox):
+    """The page. `predict` gives the predictions of `models` on a scan, which may be computed when looked up."""
 
     def __init__(
-        self, children: Children, entries: list[Entry], models: list[str], predict: Callable[[Any, Child], Mapping]
+        self,
+        cases: Mapping[CaseKey, ListedCase],
+        failures: list[FailureEntry],
+        models: list[Hashable],
+        predict: Predict,
     ) -> None:
-        self.known, self.predict = children, predict
-        self.reading: Reading | None = None
-        self.child: Child | None = None
-        self.quiet = self._watched = False
-        self.set = Controls(children.centers, models)
-        self.box = LightBox(self.set)
-        self.slices = self.box.slices
-        self.failures = FailurePanel(entries, self.jump)
+        self.cases, self.predict = cases, predict
+        self.case: ListedCase | None = None  # the open one
+        self.quiet = self._in_browser = False
+        self.controls = Controls([*dict.fromkeys(key.center for key in cases)], models)
+        self.views = ImageViews(self.controls)
+        self.slices = self.views.slices
+        self.failures = FailurePanel(failures, self.open_failure)
         self.corrections = CorrectionPanel(self.slices, self.show_errors()(self._save))
         panels = {
-            "Organs": self.box.organs, "Failures": self.failures, "Two models": self.box.disagreements,
-            "Correct": self.corrections, "Keys": widgets.HTML(KEYS),
+            "Organs": self.views.organs, "Failures": self.failures, "Two models": self.views.disagreements,
+            "Correct": self.corrections, "Keys": widgets.HTML(shortcuts.HELP),
         }  # fmt: skip
-        super().__init__(self.set.page(self.slices.widget, panels))
+        super().__init__(self.controls.page(self.slices, panels))
         self.add_class("pedseg-room")
-        self._listen()
+        self.shortcuts = shortcuts.shortcut_actions(self.controls, self.views, self.failures, self.corrections)
+        self._connect()
         self.choose_center()
 
-    def _listen(self) -> None:
-        def on(act: Callable[[], object], *controls: widgets.Widget, name: str = "value") -> None:
-            for control in controls:
-                control.observe(self.show_errors()(lambda _: act()), name)
+    def _connect(self) -> None:
+        """Let every control do what it says; without an open case only the case list does anything."""
 
-        own, slices = self.set, self.slices.widget
-        on(self.choose_center, own.center)
-        on(self.open_patient, own.patient)
-        on(self.show_models, own.model, own.second)
-        on(self._preset, own.window)
-        on(lambda: self.slices.window(*own.range.value), own.range)
-        on(self._style, own.look, own.opacity, *own.layers)
-        on(lambda: setattr(slices, "arrangement", own.arrangement.value), own.arrangement)
-        on(lambda: setattr(slices, "tool", own.tool.value), own.tool)
-        on(self.box.show_solids, own.coloring)
-        on(self._slide, *own.planes)
-        on(self._moved, slices, name="at")
-        on(self.box.list_disagreements, own.tabs, name="selected_index")
-        self.slices.on_ready(self._seen)
-        self.slices.on_key = lambda key: shortcuts.press(self, key)
-        self.slices.on_hover = self.show_errors()(self._hover)
-        self.box.on_pick = self.show_errors()(self._picked)
+        def on(act: Callable[[], object], *sources: widgets.Widget, name: str = "value") -> None:
+            for source in sources:
+                source.observe(self.show_errors()(lambda _: act()), name)
 
-    def _seen(self, drawing: str) -> None:
+        def if_open(act: Callable[..., object]) -> Callable[..., object]:
+            return self.show_errors()(lambda *arguments: act(*arguments) if self.case is not None else None)
+
+        controls, slices = self.controls, self.slices
+        on(self.choose_center, controls.center)
+        on(self.open_patient, controls.patient)
+        on(if_open(self.show_models), controls.model, controls.second)
+        on(self._set_window, controls.window)
+        on(lambda: slices.set_window(*controls.range.value), controls.range)
+        on(self._set_contour_style, controls.contour_style, controls.opacity, *controls.layers)
+        on(lambda: setattr(slices, "arrangement", controls.arrangement.value), controls.arrangement)
+        on(lambda: setattr(slices, "drag_mode", controls.drag_mode.value), controls.drag_mode)
+        on(if_open(self.views.show_surfaces), controls.coloring)
+        on(self._slider_moved, *controls.planes)
+        on(if_open(self._crosshair_moved), slices, name="crosshair")
+        on(if_open(self.views.list_disagreements), controls.tabs, name="selected_index")
+        slices.observe(lambda change: self._ready(change["new"].split()[0]), "ready")
+        slices.on_key = if_open(self.press)
+        slices.on_hover = if_open(self._describe_pointer)
+        self.views.on_pick = if_open(lambda position_mm: self.move_crosshair(self.case_view.to_voxel(position_mm)))
+
+    @property
+    def case_view(self) -> CaseView:
+        """The open case with its predictions."""
+        return self.views.case_view
+
+    def press(self, key: str) -> None:
+        """Do what a keyboard shortcut stands for; other keys do nothing."""
+        self.shortcuts.get(key, lambda: None)()
+
+    def _ready(self, drawing: str) -> None:
         """A browser shows the page: only now is there time for the models, which keep the kernel busy for a while."""
-        self._watched = True
-        self.set.still.layout.display = "none"
-        self.show_models()
+        self._in_browser = True
+        self.controls.preview.layout.display = "none"
+        if self.case is not None:
+            self.show_models()
         if drawing == "none":
-            self.say(
-                "This browser has no WebGL 2: the slices stay dark. Take another one, or set PEDSEG_VIEWER=pictures."
+            self.show_error(
+                "This browser has no WebGL 2: the slices stay dark. Use another one, or set PEDSEG_VIEWER=matplotlib."
             )
 
     @contextmanager
-    def show_errors(self, more: str = "") -> Iterator[None]:
-        """What goes wrong becomes a sentence on the page, with `more` behind it."""
+    def show_errors(self, addition: str = "") -> Iterator[None]:
+        """Show an error as a sentence on the page, with `addition` behind it."""
         try:
             yield
         except PedsegInputError as error:
-            self.say(" ".join(f"{each.file}: {each.problem} {each.remedy}" for each in error.problems) + more)
+            problems = (f"{problem.file}: {problem.problem} {problem.remedy}" for problem in error.problems)
+            self.show_error(" ".join(problems) + addition)
         except Exception as error:  # a reader of the page gets a sentence, whatever it was
-            self.say(f"That could not be done ({type(error).__name__}: {error}).{more}")
+            self.show_error(f"That could not be done ({type(error).__name__}: {error}).{addition}")
 
-    def say(self, trouble: str = "") -> None:
-        """Put a sentence about trouble on the page, or take it away."""
-        text = f'<div class="pedseg-trouble" role="alert">{html.escape(trouble)}</div>' if trouble else ""
-        self.set.trouble.value = text
+    def show_error(self, text: str = "") -> None:
+        """Show an error message on the page, or remove it."""
+        self.controls.error.value = sentence(text, "error", role="alert") if text else ""
 
-    # --- what one opens ---------------------------------------------------------------------------
+    # --- opening a case ---------------------------------------------------------------------------
 
     def choose_center(self) -> None:
         """List the patients of a center and open the first."""
@@ -109,177 +128,148 @@ class Room(widgets.VBox):
             self.open_patient()
 
     def _list_patients(self) -> None:
-        found = self.known.of(self.set.center.value)
-        self.set.patient.options = [(child.title, child.key) for child in found]
-        self.set.patient.value = found[0].key
+        keys = [key for key in self.cases if key.center == self.controls.center.value]
+        self.controls.patient.options = [(self.cases[key].title, key) for key in keys]
+        self.controls.patient.value = keys[0]
 
     def open_patient(self) -> None:
-        """Open the chosen patient: the scan and the truth at once, then what the model draws."""
-        if not self.quiet and self.set.patient.value is not None and self._open() and self._watched:
+        """Open the chosen patient: the scan and the truth at once, then the predictions."""
+        if not self.quiet and self.controls.patient.value is not None and self._open() and self._in_browser:
             self.show_models()
 
-    def _open(self, at: Voxel | None = None) -> bool:
-        """Show scan and truth of the chosen patient, without any model; whether that could be done."""
-        self.say()
-        child = self.known.all[self.set.patient.value]
-        with self.show_errors(f" Still shown: {self.child.title}." if self.child else " Choose another patient."):
-            scan, truth = child.open()
-            reading = Reading(scan, None if truth is None else truth.voxels, self.predict(scan, child))
-            self.child, self.reading, self.box.reading, self.box.drawn_by = child, reading, reading, []
-            self.set.under.value = ""
-            self.corrections.turn_to(reading)
-            if not self._watched:
-                self.set.still.value = self._still(reading)
-            self._list_models()
-            self.slices.show(scan, *self.set.range.value)
-            self._measure(at or reading.start())
-            self.box.show_layers()
+    def _open(self, voxel: Voxel | None = None) -> bool:
+        """Show scan and truth of the chosen patient, without predictions; whether that could be done."""
+        self.show_error()
+        case = self.cases[self.controls.patient.value]
+        with self.show_errors(f" Still shown: {self.case.title}." if self.case else " Choose another patient."):
+            scan, truth = case.open()
+            view = CaseView(scan, None if truth is None else truth.voxels, self.predict(scan, case))
+            self.case, self.views.case_view, self.views.models = case, view, []
+            self.controls.pointer_info.value = ""
+            self.corrections.set_case(view)
+            if not self._in_browser:
+                self.controls.preview.value = self._preview()
+            with quietly(self):
+                self.controls.set_models(view.predictions)
+                for k, slider in enumerate(self.controls.planes):
+                    slider.max = scan.shape[k] - 1
+            self.slices.show(scan, *self.controls.range.value)
+            self.move_crosshair(voxel or view.start_voxel())
+            self.views.view_from_front()
+            self.views.show_contours()
             return True
-        if self.child is not None:
-            self._name(self.child.key)
+        if self.case is not None:
+            self._select(self.case.key)
         return False
 
-    def _name(self, key: tuple[str, str, str]) -> None:
-        """Let the lists name a patient, without opening anybody."""
+    def _select(self, key: CaseKey) -> None:
+        """Select a patient in the lists, without opening it."""
         with quietly(self):
-            self.set.center.value = key[0]
+            self.controls.center.value = key.center
             self._list_patients()
-            self.set.patient.value = key
+            self.controls.patient.value = key
 
-    def _still(self, reading: Reading) -> bytes:
-        """One slice as a picture: it is there at once, while the browser still loads what leafs and turns."""
-        organs = [organ(name) for name in EVALUATED]
-        return SliceCanvas().draw(
-            reading.scan, "axial", reading.start()[2], self.set.window.value, reading.truth, None, organs
-        )  # fmt: skip
-
-    def _list_models(self) -> None:
-        """The models of this patient in both lists, the choice kept where it can be."""
-        assert self.reading is not None
-        names, model, second = list(self.reading.predictions), self.set.model, self.set.second
-        was = model.value, second.value
-        with quietly(self):
-            model.options, second.options = [*names, NOBODY], [NONE, *names]
-            model.value = was[0] if was[0] in model.options else model.options[0]
-            second.value = was[1] if was[1] in second.options else NONE
-
-    def _measure(self, at: Voxel) -> None:
-        """Set the sliders to a scan's size, go to a voxel and stand in front of the patient."""
-        assert self.reading is not None
-        scan = self.reading.scan
-        with quietly(self):
-            for k, slider in enumerate(self.set.planes):
-                slider.max = scan.shape[k] - 1
-        self.go(at)
-        self.box.look_from_the_front()
-
-    @property
-    def drawn_by(self) -> list[str]:
-        """The models that are chosen: two, one or none."""
-        chosen = dict.fromkeys((self.set.model.value, self.set.second.value))
-        return [name for name in chosen if name not in (NOBODY, NONE, None)]
+    def _preview(self) -> bytes:
+        """One slice as a picture: it is there at once, while the browser still loads the interactive views."""
+        view, organs = self.case_view, [organ(name) for name in EVALUATED]
+        index, window = view.start_voxel()[2], self.controls.window.value
+        return SliceCanvas().draw(view.scan, "axial", index, window, view.truth, None, organs)
 
     def show_models(self) -> None:
-        """Draw what the chosen models draw, in slices, in 3-D and in the table."""
-        if self.quiet or self.reading is None:
+        """Show the predictions of the chosen models in slices, in 3-D and in the table."""
+        if self.quiet:
             return
         with self.show_errors():
+            models = self.controls.chosen_models
             try:
-                self.box.show(self.drawn_by)
+                self.views.show(models)
             finally:
-                self.corrections.offer([*self.box.drawn_by, *([TRUTH] if self.reading.truth is not None else [])])
-            self._say_where()
-            empty = " and ".join(str(name) for name in self.drawn_by if not self.reading.volume_ml(name))
-            self.say(f"{empty} drew nothing at all on this patient: every organ counts as missed." if empty else "")
+                sources = [*self.views.models, *([TRUTH] if self.case_view.truth is not None else [])]
+                self.corrections.set_sources(sources)
+            self._describe_crosshair()
+            empty = " and ".join(str(model) for model in models if not self.case_view.segmentation(model).volume_ml)
+            missed = f"{empty} drew nothing at all on this patient: every organ counts as missed."
+            self.show_error(missed if empty else "")
 
-    # --- what one does ----------------------------------------------------------------------------
+    # --- controls and mouse -----------------------------------------------------------------------
 
-    def _preset(self) -> None:
-        low, high = limits(self.set.window.value)
-        self.set.range.value = (int(low), int(high))
+    def _set_window(self) -> None:
+        self.controls.range.value = window_limits(self.controls.window.value)
 
-    def _style(self) -> None:
-        lines, fill = LOOKS[self.set.look.value]
-        hidden = [k for k, button in enumerate(self.set.layers) if not button.value]
-        self.slices.widget.look = {
-            "lines": lines, "fill": fill, "opacity": self.set.opacity.value, "width": 1.7, "hidden": hidden
-        }  # fmt: skip
+    def _set_contour_style(self) -> None:
+        hidden = [k for k, button in enumerate(self.controls.layers) if not button.value]
+        style = CONTOUR_STYLES[self.controls.contour_style.value]
+        self.slices.contour_style = style | {"opacity": self.controls.opacity.value, "hidden": hidden}
 
-    def go(self, voxel: Voxel) -> None:
+    def move_crosshair(self, voxel: Voxel) -> None:
         """Move the crosshair in all slices and in 3-D."""
-        self.slices.go(voxel)
-        self._moved()
+        self.slices.crosshair = [*voxel]
+        self._crosshair_moved()
 
-    def _slide(self) -> None:
+    def _slider_moved(self) -> None:
         if not self.quiet:
-            self.go(tuple(slider.value for slider in self.set.planes))  # type: ignore[arg-type]
+            x, y, z = (slider.value for slider in self.controls.planes)
+            self.move_crosshair((x, y, z))
 
-    def _moved(self) -> None:
-        """The crosshair is somewhere else: sliders, words and 3-D follow."""
-        if self.reading is None or self.slices.at is None:
-            return
+    def _crosshair_moved(self) -> None:
+        """Let sliders, description and 3-D follow the crosshair."""
         with quietly(self):
-            for slider, value in zip(self.set.planes, self.slices.at, strict=True):
-                slider.value = value
-        self._say_where()
-        self.box.point_at(self.slices.at)
+            for slider, index in zip(self.controls.planes, self.slices.crosshair, strict=True):
+                slider.value = index
+        self._describe_crosshair()
+        self.views.move_3d_crosshair()
 
-    def _say_where(self) -> None:
-        if self.slices.at is not None:
-            self.set.words.value = self._words("crosshair", self.slices.at)
+    def _describe_crosshair(self) -> None:
+        self.controls.crosshair_info.value = self._describe("crosshair", tuple(self.slices.crosshair))
 
-    def _hover(self, voxel: Voxel) -> None:
-        if self.reading is not None and all(0 <= v < n for v, n in zip(voxel, self.reading.scan.shape, strict=True)):
-            self.set.under.value = self._words("pointer", voxel)
+    def _describe_pointer(self, voxel: Voxel) -> None:
+        if all(0 <= v < n for v, n in zip(voxel, self.case_view.scan.shape, strict=True)):
+            self.controls.pointer_info.value = self._describe("pointer", voxel)
 
-    def _words(self, what: str, voxel: Voxel) -> str:
-        assert self.reading is not None
-        text = html.escape(self.reading.words(voxel, self.box.drawn_by))
-        return f'<div class="pedseg-words pedseg-{what}" role="status"><b>{what}</b> {text}</div>'
+    def _describe(self, what: str, voxel: Voxel) -> str:
+        text = html.escape(self.case_view.describe_voxel(voxel, self.views.models))
+        return f'<div class="pedseg-info pedseg-{what}" role="status"><b>{what}</b> {text}</div>'
 
-    def _picked(self, place_mm: list[float]) -> None:
-        """A click on a surface: the slices go there."""
-        if self.reading is not None:
-            self.go(self.reading.voxel_at(place_mm))
+    # --- failures and corrections -----------------------------------------------------------------
 
-    def jump(self, entry: Entry) -> None:
-        """Open an entry of the failure list where it happened."""
-        if entry.child not in self.known.all:
-            self.say(f"The scan of {entry.child[1]} is not on this machine; the sentence is all there is.")
+    def open_failure(self, entry: FailureEntry) -> None:
+        """Open the case of an entry of the failure list, at the place of the failure."""
+        if entry.case_key not in self.cases:
+            name = entry.case_key.case
+            self.show_error(f"The scan of {name} is not on this machine; the sentence is all there is.")
             return
-        self._name(entry.child)
-        here = self.child is not None and self.child.key == entry.child
-        if here or self._open(entry.voxel):
+        self._select(entry.case_key)
+        is_open = self.case is not None and self.case.key == entry.case_key
+        if is_open or self._open(entry.voxel):
             with self.show_errors():
-                self._look_at(entry)
+                self._show_failure(entry)
 
-    def _look_at(self, entry: Entry) -> None:
-        assert self.reading is not None
-        place = entry.voxel
+    def _show_failure(self, entry: FailureEntry) -> None:
+        voxel, organ_id = entry.voxel, organ(entry.organ).id if entry.organ else 0
         with quietly(self):
-            if entry.model in self.set.model.options:
-                self.set.model.value = entry.model
-        if entry.organ:
-            self.box.organs.boxes[organ(entry.organ).id].value = True
+            if entry.model in dict(self.controls.model.options).values():
+                self.controls.model.value = entry.model
+        if organ_id:
+            self.views.organs.boxes[organ_id].value = True
             self.corrections.organ.value = entry.organ
-            place = place or self.reading.middle_of(entry.model, organ(entry.organ).id)
+            voxel = voxel or self.case_view.segmentation(entry.model).organ_center(organ_id)
         self.show_models()
-        self.box.focus(organ(entry.organ).id if entry.organ else 0)
-        self.slices.widget.marker = list(place or ())
-        self.go(place or self.reading.start())
+        self.views.focus(organ_id)
+        self.slices.marker = list(voxel or ())
+        self.move_crosshair(voxel or self.case_view.start_voxel())
 
     def _save(self, correction: Correction) -> Path:
-        assert self.child is not None
-        original = read_nifti(self.child.image_file) if self.child.image_file else None
-        return correction.save(lesson.runs() / "corrections", self.child.stem, original)
+        assert self.case is not None
+        original = read_nifti(self.case.image_file) if self.case.image_file else None
+        return correction.save(lesson.runs() / "corrections", self.case.file_stem, original)
 
     # --- where there is no browser ----------------------------------------------------------------
 
     def _repr_mimebundle_(self, **kwargs):
         """The page for front ends that know widgets, one slice as a picture for all others."""
         data = super()._repr_mimebundle_(**kwargs) or {}
-        if self.reading is None:
+        if self.case is None:
             return data
-        scan, truth, index = self.reading.scan, self.reading.truth, self.reading.start()[2]
-        figure = figures.slice_figure(scan, "axial", index, title=self.set.patient.label, truth=truth)
+        scan, truth, index = self.case_view.scan, self.case_view.truth, self.case_view.start_voxel()[2]
+        figure = figures.slice_figure(scan, "axial", index, title=self.controls.patient.label, truth=truth)
         return with_picture(data, figure, describe(scan, "axial", index, truth, None))

@@ -1,61 +1,58 @@
-"""The keyboard of the reading room: what a letter or a digit does that is pressed over the slices."""
+"""Keyboard shortcuts of the reading room: what a letter or digit does that is pressed over the slices."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from pedseg.scan import WINDOWS
-from pedseg.viewer.controls import LOOKS
+from pedseg.viewer.contour_editing import CorrectionPanel
+from pedseg.viewer.controls import CONTOUR_STYLES, Controls
+from pedseg.viewer.failure_list import FailurePanel
+from pedseg.viewer.image_views import ImageViews
 from pedseg.viewer.organ_panel import EVALUATED_IDS
 
-if TYPE_CHECKING:
-    from pedseg.viewer.reading_room import Room
+HELP = """<div class="pedseg-shortcuts">Click a slice, then:<br>
+<kbd>↑</kbd> <kbd>↓</kbd> or wheel: one slice · <kbd>Page ↑</kbd> <kbd>Page ↓</kbd>: five slices<br>
+<kbd>A</kbd> <kbd>C</kbd> <kbd>S</kbd>: the arrows scroll through axial, coronal, sagittal<br>
+<kbd>1</kbd> <kbd>2</kbd> <kbd>3</kbd>: window for soft tissue, lung, bone<br>
+<kbd>T</kbd> <kbd>P</kbd>: truth, prediction on and off · <kbd>F</kbd>: lines, fill, both<br>
+<kbd>O</kbd>: only the organ under the crosshair · <kbd>E</kbd>: the nine evaluated organs<br>
+<kbd>N</kbd> <kbd>B</kbd>: next failure, the one before · <kbd>M</kbd>: measure in mm with the right button<br>
+<kbd>D</kbd>: draw, stop drawing · <kbd>U</kbd>: undo<br>
+In the table, − is how far the contour falls short of the truth and + how far it goes beyond, in mm (95 % of it).<br>
+Drag with the right mouse button for a window of your own. In 3-D: drag turns, the wheel zooms, a click on an organ goes
+there in the slices.</div>"""
 
 
-def press(room: Room, key: str) -> None:
-    """Do what a key says; unknown ones do nothing. The keys stand in `controls.KEYS`."""
-    with room.show_errors():
-        if key in "123":
-            room.set.window.value = list(WINDOWS)[int(key) - 1]
-        elif key in ACTS:
-            ACTS[key](room)
+def shortcut_actions(
+    controls: Controls, views: ImageViews, failures: FailurePanel, corrections: CorrectionPanel
+) -> dict[str, Callable[[], object]]:
+    """What each key does; slices.js handles the arrow keys and those of the planes itself."""
 
+    def toggle(control, first=True, second=False) -> None:
+        control.value = second if control.value == first else first
 
-def _toggle_layer(number: int):
-    def toggle(room: Room) -> None:
-        room.set.layers[number].value = not room.set.layers[number].value
+    def next_contour_style() -> None:
+        styles = [*CONTOUR_STYLES]
+        controls.contour_style.value = styles[(styles.index(controls.contour_style.value) + 1) % len(styles)]
 
-    return toggle
+    def organs_at_crosshair() -> None:
+        at_crosshair = views.case_view.organs_at(tuple(views.slices.crosshair), views.models)
+        views.organs.set_visible(at_crosshair or views.organs.visible)
 
-
-def _next_look(room: Room) -> None:
-    looks = list(LOOKS)
-    room.set.look.value = looks[(looks.index(room.set.look.value) + 1) % len(looks)]
-
-
-def _only_here(room: Room) -> None:
-    """The organs under the crosshair alone."""
-    if room.reading is not None and room.slices.at is not None:
-        room.box.organs.only(room.reading.organs_at(room.slices.at, room.box.drawn_by) or room.box.organs.shown)
-
-
-def _measure(room: Room) -> None:
-    room.set.tool.value = "window" if room.set.tool.value == "measure" else "measure"
-
-
-def _draw(room: Room) -> None:
-    room.corrections.on.value = not room.corrections.on.value
-
-
-ACTS = {
-    "t": _toggle_layer(0),
-    "p": _toggle_layer(1),
-    "f": _next_look,
-    "o": _only_here,
-    "e": lambda room: room.box.organs.only(EVALUATED_IDS),
-    "n": lambda room: room.failures.step(1),
-    "b": lambda room: room.failures.step(-1),
-    "m": _measure,
-    "d": _draw,
-    "u": lambda room: room.slices.undo(),
-}
+    windows = {
+        str(number): lambda window=window: setattr(controls.window, "value", window)
+        for number, window in enumerate(WINDOWS, start=1)
+    }
+    return windows | {
+        "t": lambda: toggle(controls.layers[0]),
+        "p": lambda: toggle(controls.layers[1]),
+        "f": next_contour_style,
+        "o": organs_at_crosshair,
+        "e": lambda: views.organs.set_visible(EVALUATED_IDS),
+        "n": lambda: failures.step(1),
+        "b": lambda: failures.step(-1),
+        "m": lambda: toggle(controls.drag_mode, "measure", "window"),
+        "d": lambda: toggle(corrections.on),
+        "u": views.slices.undo,
+    }

@@ -38,10 +38,10 @@ class CaseImages:
 
     image: Scan
     truth: NDArray | None = None
-    predictions: Mapping[str, NDArray] = field(default_factory=dict)
+    predictions: Mapping[Any, NDArray] = field(default_factory=dict)
 
 
-def view(image: Scan, truth: NDArray | None = None, predictions: Mapping[str, NDArray] | None = None) -> SliceViewer:
+def view(image: Scan, truth: NDArray | None = None, predictions: Mapping[Any, NDArray] | None = None) -> SliceViewer:
     """A viewer for one scan (HU, RAS) with maps of organ ids on its grid."""
     images = CaseImages(image, truth, predictions or {})
     return SliceViewer({"scan": lambda: images})

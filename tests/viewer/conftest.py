@@ -36,8 +36,8 @@ def truth(scan) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
-    with browser.chromium() as found:
-        yield found
+    with browser.chromium() as program:
+        yield program
 
 
 @pytest.fixture(scope="session")
@@ -50,8 +50,9 @@ def runs(tmp_path_factory) -> Path:
 def voila(tmp_path_factory, runs) -> Iterator[str]:
     """The address of the reading room, served as `pedseg viewer` does."""
     port, log = processes.free_port(), tmp_path_factory.mktemp("voila") / "voila.log"
-    words = serving.command(ROOT / "notebooks" / "09_reading_room.ipynb", port=port, browser=False)
-    with serving.running(words, port, env={**serving.variables(), "PEDSEG_RUNS": str(runs)}, log=log) as address:
+    command = serving.voila_command(ROOT / "notebooks" / "09_reading_room.ipynb", port=port, browser=False)
+    env = {**serving.voila_environment(), "PEDSEG_RUNS": str(runs)}
+    with serving.running(command, port, env=env, log=log) as address:
         yield address
 
 
@@ -59,14 +60,15 @@ def voila(tmp_path_factory, runs) -> Iterator[str]:
 def lab(tmp_path_factory) -> Callable[..., Any]:
     """Opens JupyterLab on a folder as `pedseg lab` does, with settings of its own; a context that gives the address."""
 
-    def serve(folder: Path, itk: str = "", **more: str) -> Any:
+    def serve(folder: Path, itk: str = "", **environment: str) -> Any:
         own = tmp_path_factory.mktemp("jupyter")
         places = {f"JUPYTER_{kind}_DIR": str(own / kind.lower()) for kind in ("CONFIG", "DATA", "RUNTIME")}
         places |= {f"JUPYTERLAB_{kind}_DIR": str(own / kind.lower()) for kind in ("SETTINGS", "WORKSPACES")}
         port = processes.free_port()
-        words = serving.lab_command(folder, folder, [*serving.QUIETLY, f"--port={port}"])
-        env = {**serving.lab_variables(itk), **places, "PYTHONPATH": serving.variables()["PYTHONPATH"], **more}
-        return serving.running(words, port, env=env, log=own / "lab.log")
+        command = serving.lab_command(folder, folder, [*serving.HEADLESS_LAB, f"--port={port}"])
+        places["PYTHONPATH"] = serving.voila_environment()["PYTHONPATH"]
+        env = {**serving.lab_environment(itk), **places, **environment}
+        return serving.running(command, port, env=env, log=own / "lab.log")
 
     return serve
 
@@ -76,10 +78,10 @@ def keep() -> Callable[[Any, str], np.ndarray]:
     """Takes a picture of a page, keeps it in runs/screenshots, and gives its pixels (y, x, 3)."""
     PICTURES.mkdir(parents=True, exist_ok=True)
 
-    def take(page: Any, name: str, of: str = "") -> np.ndarray:
-        browser.settle(page)
+    def keep_picture(page: Any, name: str, of: str = "") -> np.ndarray:
+        browser.wait_until_still(page)
         png = page.locator(of).first.screenshot() if of else page.screenshot()
         (PICTURES / f"{name}.png").write_bytes(png)
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
 
-    return take
+    return keep_picture

@@ -1,4 +1,4 @@
-"""The desk: every button does what it says, and what is wrong is said in words on the page."""
+"""The DICOM panel: every button does what it says, and errors are sentences on the page."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pedseg.dicom.ct_series import read_ct
 from pedseg.dicom.example_patient import write_example_patient
 from pedseg.dicom.rtstruct import read_rtstruct
 from pedseg.evaluation.trained_models import weight_files
-from pedseg.viewer.dicom_panel import Desk, desk
+from pedseg.viewer.dicom_panel import DicomPanel, dicom_panel
 
 
 @pytest.fixture(scope="module")
@@ -23,24 +23,24 @@ def paula(root, tmp_path_factory):
 
 
 @pytest.fixture
-def page(root, paula) -> Desk:
-    return desk(paula, weight_files(root / "data_samples" / "results" / "study"))
+def page(root, paula) -> DicomPanel:
+    return dicom_panel(paula, weight_files(root / "data_samples" / "results" / "study"))
 
 
 def test_from_the_folder_to_the_planning_system(page, paula, tmp_path):
-    assert page.draw.disabled and page.write.disabled
-    page.look.click()
+    assert page.predict_button.disabled and page.write_button.disabled
+    page.open_button.click()
     assert page.out.value == str(paula.parent / "contours.dcm")
     page.out.value = str(tmp_path / "contours.dcm")
-    assert "CT, RTSTRUCT, localizer" in page.words.value
-    assert len(page.choice.options) == 1
-    page.model.value = "federated"
-    page.draw.click()
-    assert "Look at every slice" in page.words.value
-    (viewer,) = page.picture.children
+    assert "CT, RTSTRUCT, localizer" in page.message.value
+    assert len(page.series_choice.options) == 1
+    page.model.label = "federated"
+    page.predict_button.click()
+    assert "Look at every slice" in page.message.value
+    (viewer,) = page.viewer.children
     assert bytes(viewer.picture.value).startswith(b"\x89PNG")
-    page.write.click()
-    assert "read back and compared" in page.words.value
+    page.write_button.click()
+    assert "read back and compared" in page.message.value
     masks = read_rtstruct(tmp_path / "contours.dcm", read_ct(paula)).masks
     assert masks["Liver"].sum() > 1000
     assert np.argwhere(masks["Liver"])[:, 0].mean() < np.argwhere(masks["Spleen"])[:, 0].mean()
@@ -48,18 +48,18 @@ def test_from_the_folder_to_the_planning_system(page, paula, tmp_path):
 
 def test_a_folder_without_scans_and_a_torn_one(page, paula, tmp_path):
     page.folder.value = str(tmp_path)
-    page.look.click()
-    assert page.words.value == "There is no DICOM here."
-    assert page.draw.disabled
+    page.open_button.click()
+    assert page.message.value == "There is no DICOM here."
+    assert page.predict_button.disabled
     page.folder.value = str(tmp_path / "none <b>")
-    page.look.click()
-    assert "E-FILE-MISSING" in page.words.value
-    assert "&lt;b&gt;" in page.words.value
+    page.open_button.click()
+    assert "E-FILE-MISSING" in page.message.value
+    assert "&lt;b&gt;" in page.message.value
     for file in sorted((paula / "CT").iterdir()):
         if "0020" not in file.name:
             (tmp_path / file.name).write_bytes(file.read_bytes())
     page.folder.value = str(tmp_path)
-    page.look.click()
-    page.draw.click()
-    assert "E-SERIES-GAP" in page.words.value
-    assert page.write.disabled
+    page.open_button.click()
+    page.predict_button.click()
+    assert "E-SERIES-GAP" in page.message.value
+    assert page.write_button.disabled

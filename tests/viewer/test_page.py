@@ -1,4 +1,4 @@
-"""The reading room as a page, in a real browser: what one does there changes pixels and words, and nothing leaves."""
+"""The reading room as a page, in a real browser: what one does there changes pixels and text, and nothing leaves."""
 
 from __future__ import annotations
 
@@ -42,20 +42,20 @@ def voxel(page) -> list[int]:
     return [int(v) for v in page.locator(SLICES).get_attribute("data-voxel").split()]
 
 
-def words(page) -> str:
-    return page.locator(".pedseg-words").first.inner_text()
+def description(page) -> str:
+    return page.locator(".pedseg-info").first.inner_text()
 
 
 def test_it_opens_with_scan_contours_organs_and_surfaces(page, keep):
     slices = keep(page, "voila-open", SLICES)
     assert (slices.max(axis=2) > 40).mean() > 0.2
     assert len(np.unique(slices.reshape(-1, 3), axis=0)) > 300
-    assert "truth:" in words(page) and "federated:" in words(page)
+    assert "truth:" in description(page) and "federated:" in description(page)
     assert page.locator("canvas").count() >= 4
 
 
 def test_the_wheel_leafs_and_the_words_follow(page, keep):
-    before, was, said = keep(page, "voila-before-scroll", SLICES), voxel(page), words(page)
+    before, was, text = keep(page, "voila-before-scroll", SLICES), voxel(page), description(page)
     box = page.locator(SLICES).bounding_box()
     page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
     page.mouse.wheel(0, 300)
@@ -63,7 +63,7 @@ def test_the_wheel_leafs_and_the_words_follow(page, keep):
     after = keep(page, "voila-scroll", SLICES)
     assert changed(before, after) > 0.02
     assert voxel(page)[2] != was[2] and voxel(page)[:2] == was[:2]
-    assert words(page) != said
+    assert description(page) != text
 
 
 def tab(page, name: str) -> None:
@@ -87,7 +87,7 @@ def test_a_click_picks_the_organ_and_the_table_says_how_well_it_is_drawn(page, k
     for x in (0.15, 0.2, 0.25):
         click_slices(page, x, 0.5)
         page.wait_for_timeout(400)
-    assert "truth: liver" in words(page) and "mm inside the true border" in words(page)
+    assert "truth: liver" in description(page) and "mm inside the true border" in description(page)
     box = page.locator(SLICES).bounding_box()
     page.mouse.move(box["x"] + 0.02 * box["width"], box["y"] + 0.3 * box["height"])
     page.wait_for_function("document.querySelector('.pedseg-pointer')?.innerText.includes('truth: no organ')")
@@ -99,49 +99,49 @@ def test_a_click_picks_the_organ_and_the_table_says_how_well_it_is_drawn(page, k
 def test_surfaces_turn_together_and_show_the_distance_to_the_truth(page, keep):
     left, right = (page.locator(".k3d-target canvas").nth(k).bounding_box() for k in (0, 1))
 
-    def look(name: str) -> list[np.ndarray]:
+    def pictures(name: str) -> list[np.ndarray]:
         whole = keep(page, name)
-        boxes = [[round(each[k]) for k in ("x", "y", "width", "height")] for each in (left, right)]
+        boxes = [[round(plot[k]) for k in ("x", "y", "width", "height")] for plot in (left, right)]
         return [whole[y : y + h, x : x + w] for x, y, w, h in boxes]
 
-    before = look("voila-3d")
+    before = pictures("voila-3d")
     page.mouse.move(left["x"] + 0.5 * left["width"], left["y"] + 0.5 * left["height"])
     page.mouse.down()
     page.mouse.move(left["x"] + 0.8 * left["width"], left["y"] + 0.55 * left["height"], steps=8)
     page.mouse.up()
     page.wait_for_timeout(800)
-    after = look("voila-3d-turned")
+    after = pictures("voila-3d-turned")
     assert changed(before[0], after[0]) > 0.03 and changed(before[1], after[1]) > 0.03
     page.get_by_role("button", name="distance to truth").click()
     page.wait_for_timeout(800)
-    colored = look("voila-3d-distance")
+    colored = pictures("voila-3d-distance")
     assert changed(after[1], colored[1]) > 0.03
     assert page.get_by_text("mm beyond").is_visible()
     page.get_by_role("button", name="organ colors").click()
 
 
 def test_a_click_on_a_surface_takes_the_slices_there(page, keep):
-    was, said = " ".join(map(str, voxel(page))), words(page)
+    was, text = " ".join(map(str, voxel(page))), description(page)
     box = page.locator(".k3d-target canvas").first.bounding_box()
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
     page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel !== '{was}'")
     page.wait_for_timeout(400)
     keep(page, "voila-3d-picked")
-    assert words(page) != said and re.search(r"\b[0-3] mm inside the true border", words(page))
+    assert description(page) != text and re.search(r"\b[0-3] mm inside the true border", description(page))
 
 
 def test_a_failure_is_opened_where_it_happened(page, keep):
     tab(page, "Failures")
     page.locator("select[title='filter by kind']").select_option(label="missing")
-    before, said = keep(page, "voila-before-failure"), words(page)
+    before, text = keep(page, "voila-before-failure"), description(page)
     page.locator(".widget-select select[size], .widget-select select[multiple]").first.select_option(index=0)
-    page.wait_for_function(f"document.querySelector('.pedseg-crosshair').innerText !== {said!r}")
+    page.wait_for_function(f"document.querySelector('.pedseg-crosshair').innerText !== {text!r}")
     page.wait_for_timeout(1500)
     after = keep(page, "voila-failure")
     assert changed(before, after) > 0.05
-    sentence = page.locator(".pedseg-words").filter(has_text="Likely because").inner_text()
+    sentence = page.locator(".pedseg-info").filter(has_text="Likely because").inner_text()
     organ = sentence.partition("draws no ")[2].partition(",")[0]
-    assert f"truth: {organ}" in words(page)
+    assert f"truth: {organ}" in description(page)
 
 
 def test_two_models_are_stepped_through_the_largest_difference_first(page, keep):
@@ -159,14 +159,14 @@ def test_two_models_are_stepped_through_the_largest_difference_first(page, keep)
 
 
 def numbers(page) -> str:
-    return page.locator(".pedseg-words").filter(has_text="changed:").inner_text()
+    return page.locator(".pedseg-info").filter(has_text="changed:").inner_text()
 
 
 def test_what_is_drawn_changes_the_dsc_and_is_saved(page, keep, runs):
     tab(page, "Correct")
     page.get_by_role("button", name="draw (D)").click()
     page.wait_for_function("document.body.innerText.includes('changed:')")
-    before, said = keep(page, "voila-before-drawing", SLICES), numbers(page)
+    before, text = keep(page, "voila-before-drawing", SLICES), numbers(page)
     box = page.locator(SLICES).bounding_box()
     x, y = box["x"] + 0.3 * box["width"], box["y"] + 0.35 * box["height"]
     page.mouse.move(x, y)
@@ -174,9 +174,9 @@ def test_what_is_drawn_changes_the_dsc_and_is_saved(page, keep, runs):
     for right, down in ((60, 0), (60, 60), (0, 60), (0, 0)):
         page.mouse.move(x + right, y + down, steps=6)
     page.mouse.up()
-    page.wait_for_function(f"!document.body.innerText.includes({said!r})")
+    page.wait_for_function(f"!document.body.innerText.includes({text!r})")
     after = keep(page, "voila-drawing", SLICES)
-    assert changed(before, after) > 0.01 and "DSC" in numbers(page) and numbers(page) != said
+    assert changed(before, after) > 0.01 and "DSC" in numbers(page) and numbers(page) != text
     page.get_by_role("button", name="save as NIfTI").click()
     page.get_by_text("Saved as").wait_for()
     assert len(list((runs / "corrections").glob("*_corrected.nii.gz"))) == 1
@@ -213,12 +213,12 @@ def test_nothing_overlaps_or_leaves_the_page_at_1280_by_800(page):
 
 
 def test_when_the_kernel_dies_the_page_says_so_and_still_leafs(chromium, voila, keep):
-    before = {each.pid for each in psutil.Process().children(recursive=True)}
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
     page, _ = browser.open_page(chromium, voila)
     browser.wait_until_drawn(page)
     kernels = [
-        each for each in psutil.Process().children(recursive=True)
-        if each.pid not in before and "ipykernel_launcher" in " ".join(each.cmdline())
+        process for process in psutil.Process().children(recursive=True)
+        if process.pid not in before and "ipykernel_launcher" in " ".join(process.cmdline())
     ]  # fmt: skip
     assert len(kernels) == 1
     kernels[0].kill()

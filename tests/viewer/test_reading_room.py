@@ -11,30 +11,34 @@ import pytest
 from pedseg.errors import PedsegInputError, input_error
 from pedseg.organs import EVALUATED, organ
 from pedseg.scan import Scan
-from pedseg.viewer import engines, shortcuts
-from pedseg.viewer.case_list import SAMPLE, Child, Children
-from pedseg.viewer.failure_list import Entry
-from pedseg.viewer.reading_room import Room
+from pedseg.viewer import engines
+from pedseg.viewer.case_list import SAMPLE, CaseKey, ListedCase
+from pedseg.viewer.failure_list import FailureEntry
+from pedseg.viewer.reading_room import ReadingRoom
 from pedseg.workbook.slice_viewer import SliceViewer
 
 SHAPE = (24, 22, 20)
 LIVER, SPLEEN = organ("Liver").id, organ("Spleen").id
 
 
-def seen(room: Room) -> Room:
+def seen(room: ReadingRoom) -> ReadingRoom:
     """As if a browser had opened the page."""
-    room._seen("webgl")
+    room._ready("webgl")
     return room
+
+
+def missed(case_key, organ_name, model, voxel) -> FailureEntry:
+    return FailureEntry("missed", case_key, organ_name, model, 1.0, voxel, "It draws none.")
 
 
 @pytest.fixture
 def room(scan, truth):
     other = np.where(truth == SPLEEN, LIVER, truth).astype(np.uint8)
-    return seen(engines.view(scan, truth, {"one": truth.copy(), "two": other}, engine="room"))
+    return seen(engines.view(scan, truth, {"one": truth.copy(), "two": other}, engine="niivue"))
 
 
-def trouble(room: Room) -> str:
-    return room.set.trouble.value
+def error(room: ReadingRoom) -> str:
+    return room.controls.error.value
 
 
 def test_a_model_draws_only_when_a_browser_looks(scan, truth):
@@ -45,101 +49,101 @@ def test_a_model_draws_only_when_a_browser_looks(scan, truth):
             asked.append(name)
             return truth
 
-    room = engines.view(scan, truth, Late(one=None), engine="room")
-    assert asked == [] and len(room.slices.widget.layers) == 1
+    room = engines.view(scan, truth, Late(one=None), engine="niivue")
+    assert asked == [] and len(room.slices.layers) == 1
     seen(room)
-    assert "one" in asked and [each["name"] for each in room.slices.widget.layers] == ["truth", "one"]
+    assert "one" in asked and [layer["name"] for layer in room.slices.layers] == ["truth", "one"]
 
 
 def test_a_prediction_on_another_grid_is_a_sentence_and_the_scan_stays(scan, truth):
-    room = seen(engines.view(scan, truth, {"model": truth[:-1]}, engine="room"))
-    assert "23 × 22 × 20 voxels, the scan 24 × 22 × 20" in trouble(room) and "Traceback" not in trouble(room)
-    assert room.slices.widget.volumes and [each["name"] for each in room.slices.widget.layers] == ["truth"]
+    room = seen(engines.view(scan, truth, {"model": truth[:-1]}, engine="niivue"))
+    assert "23 × 22 × 20 voxels, the scan 24 × 22 × 20" in error(room) and "Traceback" not in error(room)
+    assert room.slices.volumes and [layer["name"] for layer in room.slices.layers] == ["truth"]
 
 
 def test_an_empty_prediction_is_a_sentence(scan, truth):
-    room = seen(engines.view(scan, truth, {"model": np.zeros_like(truth)}, engine="room"))
-    assert "model drew nothing at all on this patient" in trouble(room)
-    assert "missed" in room.box.organs.table.value
+    room = seen(engines.view(scan, truth, {"model": np.zeros_like(truth)}, engine="niivue"))
+    assert "model drew nothing at all on this patient" in error(room)
+    assert "missed" in room.views.organs.table.value
 
 
 def test_a_flat_file_is_a_sentence():
-    room = engines.view(Scan(np.zeros((24, 22, 1), np.int16), np.eye(4)), engine="room")
-    assert "flat, not a volume" in trouble(room)
+    room = engines.view(Scan(np.zeros((24, 22, 1), np.int16), np.eye(4)), engine="niivue")
+    assert "flat, not a volume" in error(room)
 
 
 def test_the_table_says_what_colors_say(room):
-    assert "<td>1.00</td>" in room.box.organs.table.value and "absent" in room.box.organs.table.value
-    room.set.model.value = "two"
-    assert "missed" in room.box.organs.table.value
+    assert "<td>1.00</td>" in room.views.organs.table.value and "absent" in room.views.organs.table.value
+    room.controls.model.value = "two"
+    assert "missed" in room.views.organs.table.value
 
 
 def test_two_models_are_stepped_through(room):
-    room.set.tabs.selected_index = 2
-    assert "Choose a second model" in room.box.disagreements.total.value
-    room.set.second.value = "two"
-    assert "1 places, 5 mL together" in room.box.disagreements.total.value
-    room.box.disagreements.step(1)
-    assert room.slices.widget.layers[-1]["always"] and room.reading.truth[tuple(room.slices.widget.at)] == SPLEEN
+    room.controls.tabs.selected_index = 2
+    assert "Choose a second model" in room.views.disagreements.total.value
+    room.controls.second.value = "two"
+    assert "1 places, 5 mL together" in room.views.disagreements.total.value
+    room.views.disagreements.step(1)
+    assert room.slices.layers[-1]["always"] and room.case_view.truth[tuple(room.slices.crosshair)] == SPLEEN
 
 
 def test_the_list_of_disagreements_follows_the_organs_that_are_on(room):
-    room.set.second.value = "two"
-    room.set.tabs.selected_index = list(room.set.tabs.children).index(room.box.disagreements)
-    assert "1 places" in room.box.disagreements.total.value
-    shortcuts.press(room, "e")
-    room.box.organs.only([organ("Heart").id])
-    assert "0 places" in room.box.disagreements.total.value
+    room.controls.second.value = "two"
+    room.controls.tabs.selected_index = list(room.controls.tabs.children).index(room.views.disagreements)
+    assert "1 places" in room.views.disagreements.total.value
+    room.press("e")
+    room.views.organs.set_visible([organ("Heart").id])
+    assert "0 places" in room.views.disagreements.total.value
 
 
 def test_surfaces_that_stay_are_not_sent_again(room):
-    before = {name: dict(solid.meshes) for name, solid in room.box.solids.items()}
-    room.set.model.value = "two"
-    now = {name: solid.meshes for name, solid in room.box.solids.items()}
+    before = {name: dict(plot.meshes) for name, plot in room.views.plots.items()}
+    room.controls.model.value = "two"
+    now = {name: plot.meshes for name, plot in room.views.plots.items()}
     assert set(now["truth"]) == {LIVER, SPLEEN} and set(now["model"]) == {LIVER}
     assert all(now["truth"][i] is mesh for i, mesh in before["truth"].items())
-    assert now["model"][LIVER] is not before["model"][LIVER] and len(room.box.solids["model"].plot.objects) == 2
-    room.set.coloring.value = "distance to truth"
+    assert now["model"][LIVER] is not before["model"][LIVER] and len(room.views.plots["model"].plot.objects) == 2
+    room.controls.coloring.value = "distance to truth"
     assert len(now["model"][LIVER].attribute) and now["truth"][LIVER] is before["truth"][LIVER]
 
 
 def test_keys_set_window_layers_organs_and_pen(room):
-    shortcuts.press(room, "3")
-    assert room.set.window.value == "bone" and room.set.range.value == (-500, 1300)
-    shortcuts.press(room, "t")
-    assert room.slices.widget.look["hidden"] == [0]
-    shortcuts.press(room, "f")
-    assert room.slices.widget.look["fill"]
-    room.go((15, 5, 5))
-    shortcuts.press(room, "o")
-    assert room.slices.widget.shown == [SPLEEN]
-    shortcuts.press(room, "e")
-    assert set(room.slices.widget.shown) == {organ(name).id for name in EVALUATED}
-    shortcuts.press(room, "d")
-    assert room.slices.widget.pen["on"] and len(room.slices.widget.drawing) == np.prod(SHAPE)
-    shortcuts.press(room, "q")  # means nothing
+    room.press("3")
+    assert room.controls.window.value == "bone" and room.controls.range.value == (-500, 1300)
+    room.press("t")
+    assert room.slices.contour_style["hidden"] == [0]
+    room.press("f")
+    assert room.slices.contour_style["fill"]
+    room.move_crosshair((15, 5, 5))
+    room.press("o")
+    assert room.slices.visible_organs == [SPLEEN]
+    room.press("e")
+    assert set(room.slices.visible_organs) == {organ(name).id for name in EVALUATED}
+    room.press("d")
+    assert room.slices.pen["on"] and len(room.slices.pen_input) == np.prod(SHAPE)
+    room.press("q")  # means nothing
 
 
 def test_what_is_drawn_changes_the_numbers_and_can_be_saved(room, tmp_path, monkeypatch):
     monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path))
-    assert room.corrections.start_from.options == ("one", "truth", "nothing")
+    assert room.corrections.start_from.options == (("one", "one"), ("truth", "truth"), ("nothing", "nothing"))
     assert room.corrections.start_from.value == "one"
     room.corrections.on.value = True
-    before = room.corrections.numbers.value
+    before = room.corrections.scores.value
     assert "DSC <b>1.000</b>" in before
-    drawn = np.zeros(SHAPE, np.uint8)
-    drawn[2:12, 4:14, 3:8] = 1  # half of the liver
-    room.slices.widget.drawn = drawn.tobytes(order="F")
-    assert "DSC <b>0.667</b>" in room.corrections.numbers.value and "−18.0 mL" in room.corrections.numbers.value
-    room.corrections.keep.click()
+    drawing = np.zeros(SHAPE, np.uint8)
+    drawing[2:12, 4:14, 3:8] = 1  # half of the liver
+    room.slices.pen_output = drawing.tobytes(order="F")
+    assert "DSC <b>0.667</b>" in room.corrections.scores.value and "−18.0 mL" in room.corrections.scores.value
+    room.corrections.save_button.click()
     assert (tmp_path / "corrections" / "scan_Liver_corrected.nii.gz").is_file()
     assert "Saved as" in room.corrections.saved.value
 
 
 def test_a_failure_whose_scan_is_not_here_is_only_a_sentence(room):
-    before = room.reading
-    room.jump(Entry("missed", ("Far", "far-1", "study"), "Liver", "one", 1.0, (1, 1, 1), "It draws none."))
-    assert "far-1 is not on this machine" in trouble(room) and room.reading is before
+    before = room.case_view
+    room.open_failure(missed(CaseKey("Far", "far-1", "study"), "Liver", "one", (1, 1, 1)))
+    assert "far-1 is not on this machine" in error(room) and room.case_view is before
 
 
 @pytest.fixture
@@ -149,61 +153,66 @@ def two(scan, truth):
     def damaged():
         raise input_error("E-NIFTI-DAMAGED", "bad.nii.gz", "it is damaged.", "Copy it again.")
 
-    whole = Child("Here", "good", SAMPLE, "a good child", lambda: (scan, Scan(truth, scan.affine)))
-    children = Children([whole, Child("Here", "bad", SAMPLE, "a bad child", damaged)])
-    return seen(Room(children, [], ["one"], lambda *_: {"one": truth.copy()}))
+    whole = ListedCase(CaseKey("Here", "good", SAMPLE), "a good child", lambda: (scan, Scan(truth, scan.affine)))
+    bad = ListedCase(CaseKey("Here", "bad", SAMPLE), "a bad child", damaged)
+    return seen(ReadingRoom({case.key: case for case in (whole, bad)}, [], ["one"], lambda *_: {"one": truth.copy()}))
 
 
 def test_a_patient_who_cannot_be_opened_is_a_sentence_that_stays(two):
     two.corrections.on.value = True
-    two.set.patient.value = ("Here", "bad", SAMPLE)
-    assert "bad.nii.gz: it is damaged. Copy it again. Still shown: a good child." in trouble(two)
-    assert two.child.key == two.set.patient.value == ("Here", "good", SAMPLE)
-    assert two.corrections.correction.reading is two.reading
+    two.controls.patient.value = ("Here", "bad", SAMPLE)
+    assert "bad.nii.gz: it is damaged. Copy it again. Still shown: a good child." in error(two)
+    assert two.case.key == two.controls.patient.value == ("Here", "good", SAMPLE)
+    assert two.corrections.correction.case_view is two.case_view
 
 
 def test_a_failure_of_a_patient_who_cannot_be_opened_moves_nothing(two):
-    before = two.slices.at
-    two.jump(Entry("missed", ("Here", "bad", SAMPLE), "Spleen", "one", 1.0, (1, 1, 1), "It draws none."))
-    assert "it is damaged" in trouble(two) and two.slices.at == before and two.slices.widget.marker == []
+    before = list(two.slices.crosshair)
+    two.open_failure(missed(CaseKey("Here", "bad", SAMPLE), "Spleen", "one", (1, 1, 1)))
+    assert "it is damaged" in error(two) and two.slices.crosshair == before and two.slices.marker == []
 
 
 def test_where_a_model_cannot_draw_nothing_is_drawn_in_its_name(scan, truth):
-    room = seen(engines.view(scan, truth, {"good": truth.copy(), "bad": truth[:-1]}, engine="room"))
-    room.set.model.value = "bad"
-    assert "another grid" in trouble(room) and [each["name"] for each in room.slices.widget.layers] == ["truth"]
-    room.slices.widget.heard("pedseg_hover", [1, 1, 1])
-    assert "truth: no organ" in room.set.under.value and "bad" not in room.set.under.value
+    room = seen(engines.view(scan, truth, {"good": truth.copy(), "bad": truth[:-1]}, engine="niivue"))
+    room.controls.model.value = "bad"
+    assert "another grid" in error(room) and [layer["name"] for layer in room.slices.layers] == ["truth"]
+    room.slices._handle_custom_msg({"event": "pedseg_hover", "data": [1, 1, 1]}, [])
+    assert "truth: no organ" in room.controls.pointer_info.value and "bad" not in room.controls.pointer_info.value
 
 
 def test_a_drawing_ends_with_its_child_though_no_model_can_draw_the_next(scan, truth):
-    def child(name):
-        return Child("Here", name, SAMPLE, name, lambda: (scan, Scan(truth, scan.affine)))
+    def listed(name):
+        return ListedCase(CaseKey("Here", name, SAMPLE), name, lambda: (scan, Scan(truth, scan.affine)))
 
     def predict(_, which):
-        return {"one": truth.copy() if which.case == "first" else truth[:-1]}
+        return {"one": truth.copy() if which.key.case == "first" else truth[:-1]}
 
-    room = seen(Room(Children([child("first"), child("second")]), [], ["one"], predict))
+    cases = {case.key: case for case in (listed("first"), listed("second"))}
+    room = seen(ReadingRoom(cases, [], ["one"], predict))
     room.corrections.on.value = True
-    room.set.patient.value = ("Here", "second", SAMPLE)
-    assert "another grid" in trouble(room) and room.child.case == "second"
-    assert room.corrections.correction is None and room.corrections.reading is room.reading
-    assert room.corrections.start_from.options == ("truth", "nothing")
+    room.controls.patient.value = ("Here", "second", SAMPLE)
+    assert "another grid" in error(room) and room.case.key.case == "second"
+    assert room.corrections.correction is None and room.corrections.case_view is room.case_view
+    assert room.corrections.start_from.options == (("truth", "truth"), ("nothing", "nothing"))
 
 
 def test_a_correction_that_cannot_be_saved_is_a_sentence(room, tmp_path, monkeypatch):
     (tmp_path / "a file").write_text("")
     monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path / "a file"))
     room.corrections.on.value = True
-    room.corrections.keep.click()
-    assert "could not be" in trouble(room) and "Not saved." in room.corrections.saved.value
+    room.corrections.save_button.click()
+    assert "could not be" in error(room) and "Not saved." in room.corrections.saved.value
 
 
 def test_a_failure_opens_model_organ_and_place(room):
-    room.box.organs.only([])
-    room.jump(Entry("missed", ("this scan", "scan", "sample"), "Spleen", "two", 1.0, (15, 5, 5), "It draws none."))
-    assert room.set.model.value == "two" and room.slices.widget.at == room.slices.widget.marker == [15, 5, 5]
-    assert room.slices.widget.shown == [SPLEEN] and room.slices.widget.focus == SPLEEN
+    room.views.organs.set_visible([])
+    room.open_failure(missed(CaseKey("this scan", "scan", SAMPLE), "Spleen", "two", (15, 5, 5)))
+    assert room.controls.model.value == "two" and room.slices.crosshair == room.slices.marker == [
+        15,
+        5,
+        5,
+    ]
+    assert room.slices.visible_organs == [SPLEEN] and room.slices.focused_organ == SPLEEN
 
 
 def test_where_no_widgets_are_known_a_picture_is_shown(room):
@@ -215,19 +224,19 @@ def test_where_no_widgets_are_known_a_picture_is_shown(room):
 def test_the_engine_is_chosen_by_place_and_can_be_forced(monkeypatch, scan, truth):
     for variable in ("PEDSEG_VIEWER", "VSCODE_PID", "VSCODE_CWD"):
         monkeypatch.delenv(variable, raising=False)
-    assert engines.choose() == "room"
+    assert engines.choose_engine() == "niivue"
     monkeypatch.setenv("VSCODE_PID", "1")
-    assert engines.choose() == "pictures" and engines.choose("room") == "room"
+    assert engines.choose_engine() == "matplotlib" and engines.choose_engine("niivue") == "niivue"
     assert isinstance(engines.view(scan, truth), SliceViewer)
-    monkeypatch.setenv("PEDSEG_VIEWER", "room")
-    assert isinstance(engines.view(scan, truth), Room)
+    monkeypatch.setenv("PEDSEG_VIEWER", "niivue")
+    assert isinstance(engines.view(scan, truth), ReadingRoom)
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     with pytest.raises(PedsegInputError, match="ipyniivue, k3d, fast_simplification is not installed"):
-        engines.choose()
+        engines.choose_engine()
     monkeypatch.delenv("PEDSEG_VIEWER")
-    assert engines.choose() == "pictures"
-    with pytest.raises(PedsegInputError, match="Choose room, pictures, itk"):
-        engines.choose("vtk")
+    assert engines.choose_engine() == "matplotlib"
+    with pytest.raises(PedsegInputError, match="Choose niivue, matplotlib, itkwidgets"):
+        engines.choose_engine("vtk")
 
 
 @pytest.mark.parametrize(
@@ -238,7 +247,7 @@ def test_itkwidgets_says_in_a_sentence_what_is_missing(monkeypatch, scan, variab
     for name, value in ({"PEDSEG_ITK": "", "SERVER_SOFTWARE": ""} | variables).items():
         monkeypatch.setenv(name, value)
     with pytest.raises(PedsegInputError, match=sentence):
-        engines.view(scan, engine="itk")
+        engines.view(scan, engine="itkwidgets")
     assert "itkwidgets" not in sys.modules
 
 

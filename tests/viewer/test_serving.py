@@ -16,10 +16,10 @@ from pedseg.viewer import itk, offline_itk, serving
 
 
 def test_the_room_is_served_on_loopback_with_our_template():
-    words = serving.command(Path("a.ipynb"), port=8888, browser=False, rest=["--debug"])
-    assert "--Voila.ip=127.0.0.1" in words and "--port=8888" in words and words[-1] == "--debug"
+    command = serving.voila_command(Path("a.ipynb"), port=8888, browser=False, rest=["--debug"])
+    assert "--Voila.ip=127.0.0.1" in command and "--port=8888" in command and command[-1] == "--debug"
     assert (serving.HERE / "voila" / "templates" / "pedseg" / "index.html.j2").is_file()
-    assert serving.variables()["JUPYTER_PATH"].split(os.pathsep)[0] == str(serving.HERE)
+    assert serving.voila_environment()["JUPYTER_PATH"].split(os.pathsep)[0] == str(serving.HERE)
 
 
 def test_the_template_takes_out_what_voila_would_fetch():
@@ -32,23 +32,23 @@ def test_the_template_takes_out_what_voila_would_fetch():
 
 def test_jupyterlab_asks_for_no_news_and_foreign_scripts_only_on_request(monkeypatch):
     monkeypatch.delenv("JUPYTER_CONFIG_PATH", raising=False)
-    plain, asked = serving.lab_variables(), serving.lab_variables("network")
+    plain, asked = serving.lab_environment(), serving.lab_environment("network")
     off = [
-        json.loads((Path(each["JUPYTER_CONFIG_PATH"]) / "labconfig" / "page_config.json").read_text())[
+        json.loads((Path(environment["JUPYTER_CONFIG_PATH"]) / "labconfig" / "page_config.json").read_text())[
             "disabledExtensions"
         ]
-        for each in (plain, asked)
+        for environment in (plain, asked)
     ]
     assert "imjoy-jupyterlab-extension" in off[0] and "imjoy-jupyterlab-extension" not in off[1]
-    assert all("@jupyterlab/apputils-extension:announcements" in each for each in off)
-    assert itk.WAY not in plain and asked[itk.WAY] == "network"
+    assert all("@jupyterlab/apputils-extension:announcements" in disabled for disabled in off)
+    assert itk.SOURCE_VARIABLE not in plain and asked[itk.SOURCE_VARIABLE] == "network"
 
 
 def test_a_server_that_does_not_come_up_is_a_sentence(tmp_path):
-    words = [sys.executable, "-c", "raise SystemExit('no such notebook')"]
+    command = [sys.executable, "-c", "raise SystemExit('no such notebook')"]
     with (
         pytest.raises(PedsegInputError, match="no such notebook"),
-        serving.running(words, processes.free_port(), env={}, log=tmp_path / "log"),
+        serving.running(command, processes.free_port(), env={}, log=tmp_path / "log"),
     ):
         pass
 
@@ -75,7 +75,7 @@ def test_a_server_ends_with_its_block(tmp_path):
     ],
 )
 def test_far_addresses_become_files_beside_the_script(text, expected):
-    assert offline_itk.near(text) == expected
+    assert offline_itk.use_local_files(text) == expected
 
 
 def test_a_package_with_other_bytes_is_refused(tmp_path, monkeypatch):
@@ -84,17 +84,17 @@ def test_a_package_with_other_bytes_is_refused(tmp_path, monkeypatch):
     npm.chmod(0o755)
     monkeypatch.setattr(offline_itk.shutil, "which", lambda name: str(npm))
     with pytest.raises(PedsegInputError, match="E-CHECKSUM vue@2"):
-        offline_itk._unpacked("vue@2.6.10", tmp_path)
+        offline_itk._fetch("vue@2.6.10", tmp_path)
 
 
 def test_a_package_that_cannot_be_fetched_says_why(tmp_path, monkeypatch):
     monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{processes.free_port()}")
     monkeypatch.setenv("npm_config_fetch_retries", "0")
     with pytest.raises(PedsegInputError, match=r"npm cannot fetch it \(npm error code ECONNREFUSED\)"):
-        offline_itk._unpacked("vue@2.6.10", tmp_path)
+        offline_itk._fetch("vue@2.6.10", tmp_path)
 
 
 def test_without_npm_it_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(offline_itk.shutil, "which", lambda name: None)
     with pytest.raises(PedsegInputError, match="npm: it is not on the path"):
-        offline_itk._unpacked("vue@2.6.10", tmp_path)
+        offline_itk._fetch("vue@2.6.10", tmp_path)

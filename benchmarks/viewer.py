@@ -3,7 +3,7 @@
 Surfaces: one thread, CPU seconds of the process, medians of both in turns. The page has no peer but limits that the
 project sets itself: JupyterLab in a real Chromium that draws without a graphics card (SwiftShader), wall time on a
 machine that others may use as well. The large case is a child of 2 mm voxels on a grid of 192 x 160 x 128 with 19
-labels; its "models" are the truth, shifted. Run `python -m benchmarks viewing`.
+labels; its "models" are the truth, shifted. Run `python -m benchmarks viewer`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LARGE = """import numpy as np
 from pedseg.scan import Scan
 data = np.load("large.npz")
 maps = {name: data[name] for name in ("one", "two")}
-engines.view(Scan(data["image"], data["affine"]), data["truth"], maps, engine="room")"""
+engines.view(Scan(data["image"], data["affine"]), data["truth"], maps, engine="niivue")"""
 CLOCK = """() => {
     window.pressed = undefined;
     addEventListener('keydown', () => { window.pressed = performance.now(); }, {once: true, capture: true});
@@ -66,7 +66,7 @@ def measure() -> list[dict[str, Any]]:
 
 
 def _row(name: str, ours: float, limit: float, unit: str) -> dict[str, Any]:
-    return {"name": f"viewing, {name}", "ours": ours, "peer": None, "ratio": None, "limit": limit, "unit": unit}
+    return {"name": f"viewer, {name}", "ours": ours, "peer": None, "ratio": None, "limit": limit, "unit": unit}
 
 
 def large_case() -> dict[str, np.ndarray]:
@@ -98,11 +98,11 @@ def _surfaces(labels: np.ndarray) -> tuple[float, float]:
     """Ours (cropped, blurred, decimated, with its error) and the plain way (each label in the whole volume)."""
     from skimage.measure import marching_cubes
 
-    from pedseg.viewer.meshes import surfaces
+    from pedseg.viewer.meshes import organ_surfaces
 
     ids = [i for i in np.unique(labels) if i]
     ways = (
-        lambda: surfaces(labels, AFFINE),
+        lambda: organ_surfaces(labels, AFFINE),
         lambda: [marching_cubes((labels == i).astype(np.float32), 0.5) for i in ids],
     )
     ours, peer = zip(*[[_cpu_of(way) for way in ways] for _ in range(REPEATS)], strict=True)
@@ -123,10 +123,10 @@ def _page(chromium: Any, folder: Path, code: str, model: str) -> Iterator[tuple[
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, folder / "page.ipynb")
     port = processes.free_port()
-    words = serving.lab_command(folder, folder, [*serving.QUIETLY, f"--port={port}"])
-    ours = {"PYTHONPATH": serving.variables()["PYTHONPATH"], "OMP_NUM_THREADS": "1"}
-    before = {each.pid for each in psutil.Process().children(recursive=True)}
-    with serving.running(words, port, env={**serving.lab_variables(), **ours}, log=folder / "lab.log") as address:
+    command = serving.lab_command(folder, folder, [*serving.HEADLESS_LAB, f"--port={port}"])
+    ours = {"PYTHONPATH": serving.voila_environment()["PYTHONPATH"], "OMP_NUM_THREADS": "1"}
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    with serving.running(command, port, env={**serving.lab_environment(), **ours}, log=folder / "lab.log") as address:
         page, _ = browser.open_page(chromium, f"{address}lab/tree/page.ipynb")
         page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
         page.wait_for_timeout(4000)
@@ -136,7 +136,7 @@ def _page(chromium: Any, folder: Path, code: str, model: str) -> Iterator[tuple[
         page.wait_for_timeout(2000)
         began, spent = time.perf_counter(), _cpu_seconds()
         page.keyboard.press("Shift+Enter")
-        page.wait_for_function("document.querySelector('img.pedseg-still')?.naturalWidth > 10", polling=20)
+        page.wait_for_function("document.querySelector('img.pedseg-preview')?.naturalWidth > 10", polling=20)
         yield "still", time.perf_counter() - began
         page.wait_for_function(f"{DRAWN} !== undefined", timeout=60_000, polling=20)
         yield "first", time.perf_counter() - began
@@ -170,15 +170,15 @@ def _moves(page: Any) -> float:
 
 def _cpu_seconds() -> float:
     """What every process below this one has spent: on a busy machine it says more than the clock on the wall."""
-    return sum(sum(each.cpu_times()[:2]) for each in psutil.Process().children(recursive=True))
+    return sum(sum(process.cpu_times()[:2]) for process in psutil.Process().children(recursive=True))
 
 
 def _memory_mib(before: set[int]) -> float:
     """The browser's tab (its renderer) and the kernel, private and shared memory shared out (PSS), in MiB."""
     total = 0
-    for each in psutil.Process().children(recursive=True):
-        line = " ".join(each.cmdline())
-        if "--type=renderer" in line or (each.pid not in before and "ipykernel_launcher" in line):
-            held = each.memory_full_info()
+    for process in psutil.Process().children(recursive=True):
+        line = " ".join(process.cmdline())
+        if "--type=renderer" in line or (process.pid not in before and "ipykernel_launcher" in line):
+            held = process.memory_full_info()
             total += getattr(held, "pss", held.rss)
     return total / 2**20
