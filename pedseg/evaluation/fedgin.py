@@ -28,7 +28,8 @@ from pedseg.evaluation.config import FEDGIN, FEDGIN_TEST_PATIENTS, Model, StudyC
 from pedseg.evaluation.gains import summarize_gains
 from pedseg.evaluation.reporting import summarize
 from pedseg.evaluation.results import COLUMNS, ModelKey, display_name, read_rows, write_rows
-from pedseg.evaluation.study import CHILD_UNITS, TEST_UNITS, Study, plan_of
+from pedseg.evaluation.study import TEST_UNITS, Study, plan_of
+from pedseg.evaluation.virtual_data import CHILD_UNITS
 from pedseg.files import write_atomically
 from pedseg.phantoms.centers import FJORD, POLDER, POLDER_PORTAL, Center, make_dataset, planned_scans, with_protocol
 from pedseg.phantoms.mr_scanner import T1W_3T

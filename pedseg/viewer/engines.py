@@ -70,7 +70,7 @@ def study_predictions(study: Path) -> Predict:
     from pedseg.viewer.case_list import SIDE
     from pedseg.viewer.failure_list import AsItLies
 
-    models: dict[Hashable, Path] = {**weight_files(study)}
+    models: dict[Hashable, Path] = {key: file for key, file in weight_files(study).items()}
     lying: dict[Hashable, Path] = {AsItLies(key): file for key, file in weight_files(study).items()}
 
     def predict(scan: Scan, case: ListedCase) -> Mapping[Hashable, NDArray]:
