@@ -142,7 +142,7 @@ def plan_random(planner, sizes: dict) -> dict:
     network = full["architecture"]["arch_kwargs"]
     kept = {key: full[key] for key in ("spacing", "patch_size", "batch_size")}
     layers = {key: network[key] for key in ("strides", "kernel_sizes", "features_per_stage")}
-    return drawn | {"transpose_backward": plans["transpose_backward"], **kept, **layers}
+    return sizes | {"transpose_backward": plans["transpose_backward"], **kept, **layers}
 
 
 def make_random_plans(folder: Path, work: Path, number: int = 60) -> list[dict]:

@@ -12,8 +12,9 @@ import sys
 TOP = """# Commands
 
 Made from the parser by `python -m pedseg.cli.reference`: do not edit. Type `python3 run.py VERB …`, or
-`pedseg VERB …` where pedseg is installed. Exit codes: 0 done, 1 problems in your data (or a set-up that could not be finished),
-2 wrong usage, 130 interrupted. A run that was interrupted goes on from what is on disk when it is called again.
+`pedseg VERB …` where pedseg is installed. Exit codes: 0 done, 1 problems in your data (or a set-up that could not be
+finished), 2 wrong usage, 130 interrupted. A run that was interrupted goes on from what is on disk when it is called
+again.
 """
 
 
@@ -25,13 +26,11 @@ def markdown(parser: argparse.ArgumentParser) -> str:
 
 def _section(name: str, parser: argparse.ArgumentParser) -> str:
     module = sys.modules[parser.get_default("run").__module__]
-    _, _, paragraphs = inspect.cleandoc(module.__doc__ or "").partition("\n\n")
+    _, _, leaves = inspect.cleandoc(module.__doc__ or "").partition("\n\n")
     actions = [action for action in parser._actions if action.dest not in ("help", "debug")]
     rows = [f"| `{_usage(action)}` | {_escape(_help(parser, action))} |" for action in actions]
     table = ["| argument | |", "|---|---|", *rows] if rows else []
-    return "\n".join(
-        [f"## {name}", "", str(parser.description), "", *([paragraphs, ""] if paragraphs else []), *table, ""]
-    )
+    return "\n".join([f"## {name}", "", str(parser.description), "", *([leaves, ""] if leaves else []), *table, ""])
 
 
 def _usage(action: argparse.Action) -> str:
