@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from pedseg.evaluation.trained_models import weight_files
 from pedseg.metrics import score_case
 from pedseg.organs import NAMES
-from pedseg.viewer.case_list import SAMPLE, SIDE, STUDY, list_cases
+from pedseg.viewer.case_list import SAMPLE, SIDE, STUDY, describe, list_cases, matplotlib_cases
 from pedseg.viewer.engines import study_predictions
 from pedseg.workbook import lesson
 
@@ -76,3 +78,14 @@ def test_children_of_other_hospitals_are_not_simulated(tmp_path):
     (tmp_path / "cases.csv").write_text("tested_on,case,organ,volume_ml\nElsewhere,else-1,Liver,900\n")
     assert {key.kind for key in list_cases(lesson.samples(), tmp_path)} == {SAMPLE}
     assert {key.kind for key in list_cases(lesson.samples(), tmp_path / "nowhere")} == {SAMPLE}
+
+
+def test_a_case_is_described_for_a_list():
+    case = replace(lesson.samples()[0].cases[0], name="x", age_months=27, absent=("Kidney_L", "Gallbladder"))
+    assert describe(case) == "x, 2 y 3 m, no left kidney"
+    assert describe(replace(case, age_months=None, absent=())) == "x"
+
+
+def test_the_picture_engine_lists_the_samples_by_title(study):
+    cases = matplotlib_cases(lesson.samples()[:1], study)
+    assert len(cases) == 3 and all(title.startswith("Polder: polder-00") for title in cases)
