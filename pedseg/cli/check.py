@@ -1,4 +1,7 @@
-"""`pedseg check`: every check of a data set."""
+"""`pedseg check`: every check of a data set.
+
+Exit code 0 if there are no problems; 1 and a table of them if there are.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`pedseg coordinate`: the server of a federation through a mailbox."""
+"""`pedseg coordinate`: the server of a federation through a mailbox.
+
+Leaves checkpoints and `federated.safetensors` in `--out`. See [mailbox.md](mailbox.md).
+"""
 
 from __future__ import annotations
 

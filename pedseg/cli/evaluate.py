@@ -1,4 +1,7 @@
-"""`pedseg evaluate`: a finished study's models on more test patients."""
+"""`pedseg evaluate`: a finished study's models on more test patients.
+
+Leaves `cases.csv`, `summary.json`, and `report.html` in `--out`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`pedseg export`: a label map as RTSTRUCT, SEG or NIfTI."""
+"""`pedseg export`: a label map as RTSTRUCT, SEG or NIfTI.
+
+Leaves the file. RTSTRUCT and SEG are read back and compared.
+"""
 
 from __future__ import annotations
 

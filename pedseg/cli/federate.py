@@ -1,4 +1,8 @@
-"""`pedseg federate`: one federation alone, over any transport."""
+"""`pedseg federate`: one federation alone, over any transport.
+
+Leaves `federated.safetensors` and a checkpoint for each round in `--out`. The last line is `sha256`, a space, and
+the digest of the global weights.
+"""
 
 from __future__ import annotations
 

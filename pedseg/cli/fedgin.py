@@ -1,4 +1,7 @@
-"""`pedseg fedgin`: CT and MR hospitals federated, with and without GIN, in four scenarios."""
+"""`pedseg fedgin`: CT and MR hospitals federated, with and without GIN, in four scenarios.
+
+Leaves `cases.csv`, `summary.json`, and the weights in `--out`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`pedseg fetch`: a few children of the public collection Pediatric-CT-SEG."""
+"""`pedseg fetch`: a few children of the public collection Pediatric-CT-SEG.
+
+Leaves DICOM files, each compared with its size and with the checksum that the archive states.
+"""
 
 from __future__ import annotations
 

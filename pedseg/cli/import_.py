@@ -1,4 +1,8 @@
-"""`pedseg import`: scans and contours from any source into the data set of a center."""
+"""`pedseg import`: scans and contours from any source into the data set of a center.
+
+Leaves the cases and a row for each in `cases.tsv`: all of them or none, unless `--skip-refused` is given. Contours
+that come later join their scan.
+"""
 
 from __future__ import annotations
 

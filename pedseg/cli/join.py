@@ -1,4 +1,7 @@
-"""`pedseg join`: the client of a federation through a mailbox, at one center."""
+"""`pedseg join`: the client of a federation through a mailbox, at one center.
+
+Leaves `federated.safetensors` and a log of everything that left the center. See [mailbox.md](mailbox.md).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`pedseg keys`: the key pair of a member of a mailbox federation."""
+"""`pedseg keys`: the key pair of a member of a mailbox federation.
+
+Leaves a private key that stays here, and a public key for the other members.
+"""
 
 from __future__ import annotations
 

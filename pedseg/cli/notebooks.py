@@ -1,4 +1,7 @@
-"""`pedseg notebooks`: the notebooks, built from their percent sources."""
+"""`pedseg notebooks`: the notebooks, built from their percent sources.
+
+Leaves `notebooks/*.ipynb`, without outputs.
+"""
 
 from __future__ import annotations
 

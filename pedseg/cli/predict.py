@@ -1,4 +1,7 @@
-"""`pedseg predict`: contours of a trained network on one scan, a folder of scans, or a CT in DICOM."""
+"""`pedseg predict`: contours of a trained network on one scan, a folder of scans, or a CT in DICOM.
+
+Leaves label maps on the grids of the scans, or an RTSTRUCT if `--out` ends in `.dcm`.
+"""
 
 from __future__ import annotations
 

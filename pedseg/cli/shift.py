@@ -1,4 +1,7 @@
-"""`pedseg shift`: what each difference between two hospitals costs, one factor of the domain shift at a time."""
+"""`pedseg shift`: what each difference between two hospitals costs, one factor of the domain shift at a time.
+
+Leaves `shift.csv` and `shift.json` in `--out`.
+"""
 
 from __future__ import annotations
 

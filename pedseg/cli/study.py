@@ -1,4 +1,7 @@
-"""`pedseg study`: local, cross-center, federated and centralized training, evaluated and reported."""
+"""`pedseg study`: local, cross-center, federated and centralized training, evaluated and reported.
+
+Leaves `cases.csv`, `failures.json`, `summary.json`, `report.html`, and the weights in `--out`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`pedseg viewer`: the reading room as a page on this machine."""
+"""`pedseg viewer`: the reading room as a page on this machine.
+
+Leaves corrected contours in `runs/corrections`, or pictures if `--screenshots` is given.
+"""
 
 from __future__ import annotations
 
