@@ -80,7 +80,11 @@ class PrivacyConfig(Config):
 class FederationConfig(PrivacyConfig):
     """The settings of one federation; those of the profile are filled in."""
 
-    data: Path = setting(Path("runs/data"), "folder of data sets, one subfolder a center", metavar="FOLDER")
+    data: Path = setting(
+        Path("runs/data"),
+        "folder of data sets, one subfolder a center; left out: the virtual centers",
+        metavar="FOLDER",
+    )
     out: Path | None = setting(Path("runs/federation"), "folder of the weights and checkpoints", metavar="FOLDER")
     profile: str = setting("lesson", "size of network and training", choices=tuple(PROFILES))
     orientation: str = setting("", "how networks meet patients on their side", choices=ORIENTATIONS)
