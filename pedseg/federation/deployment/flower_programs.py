@@ -34,11 +34,13 @@ COMPLETED = "finished:completed"
 Rounds = Generator[Round, None, str]  # yields rounds and returns how the run ended
 
 
-def follow_run(run_id: str, env: dict[str, str], out: Path, before: Mapping[str, int], rounds: int) -> Rounds:
+def follow_run(
+    run_id: str, env: dict[str, str], out: Path, before: Mapping[str, int], rounds: int, yielded: set[int]
+) -> Rounds:
     """Yield rounds as their checkpoints appear until the run has ended; returns its final status.
 
     A file that was there before and has not changed belongs to an earlier run, until a later
-    round is written or the run completes: then it was resumed.
+    round is written or the run completes: then it was resumed. `yielded` rounds of an earlier attempt do not come again.
     """
     done, status, asked = 0, "", time.monotonic()
     while not status.startswith("finished"):
@@ -50,7 +52,8 @@ def follow_run(run_id: str, env: dict[str, str], out: Path, before: Mapping[str,
             status == COMPLETED or any(checkpoint_file(out, n).name in new for n in range(done + 1, rounds + 1))
         ):
             done += 1
-            if round_ := read_checkpoint(checkpoint_file(out / "rounds", done)):
+            if done not in yielded and (round_ := read_checkpoint(checkpoint_file(out / "rounds", done))):
+                yielded.add(done)
                 yield round_
     return status
 

@@ -35,10 +35,11 @@ def ray_rounds(config: FederationConfig) -> Iterator[Round]:
         tempfile.TemporaryDirectory(prefix="pedseg-ray-", ignore_cleanup_errors=True) as home,
         _superlink(Path(home)) as env,
     ):
+        yielded: set[int] = set()
         for _ in range(ATTEMPTS):
             before = flower_programs.modification_times(out)
             run_id = flower_programs.submit(Path(home), config, env, "--federation-config", size)
-            status = yield from flower_programs.follow_run(run_id, env, out, before, config.rounds)
+            status = yield from flower_programs.follow_run(run_id, env, out, before, config.rounds, yielded)
             if status == flower_programs.COMPLETED:
                 return
             log = flower_programs.log_of(run_id, env)

@@ -59,7 +59,7 @@ def superlink_rounds(config: FederationConfig) -> Iterator[Round]:
             stack.enter_context(supernode(home, port, key, index, folder, node_config))
         before = flower_programs.modification_times(out)
         run_id = flower_programs.submit(home, config, env)
-        status = yield from flower_programs.follow_run(run_id, env, out, before, config.rounds)
+        status = yield from flower_programs.follow_run(run_id, env, out, before, config.rounds, set())
         log = flower_programs.log_of(run_id, env)
         write_atomically(
             out / RUN_LOG, flower_programs.last_lines(log, number=1000).replace(str(home), "HOME").encode()

@@ -96,7 +96,7 @@ def test_a_federation_through_the_proxy_that_publishes_the_fleet_path_alone(
         settings = {"data": three_hospitals, "rounds": 1, "local_steps": 2, "seed": 7, "secure_aggregation": True}
         config = FederationConfig(out=out, min_available_centers=3, **settings)
         run_id = flower_programs.submit(home, config, env)
-        list(flower_programs.follow_run(run_id, env, out, {}, 1))
+        list(flower_programs.follow_run(run_id, env, out, {}, 1, set()))
         assert flower_programs.status_of(run_id, env) == "finished:completed"
     weights, _, _ = load_weights(out / FINAL_MODEL)
     (here,) = transports.federate(replace(config, out=tmp_path / "here"))
