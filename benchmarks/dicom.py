@@ -80,7 +80,8 @@ def prepare(folder: Path) -> dict[str, np.ndarray]:
 
     from pedseg.dicom.example_patient import write_ct
     from pedseg.organs import ORGANS
-    from pedseg.phantoms.phantom import Child, make_phantom
+    from pedseg.phantoms.child import Child
+    from pedseg.phantoms.phantom import make_phantom
     from pedseg.scan import Scan
 
     phantom = make_phantom(Child(6.0, seed=3), SPACING_MM)

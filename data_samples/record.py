@@ -62,13 +62,13 @@ TRAINED_BEFORE = ("fedgin_complete", "fedgin_long")  # by earlier calls, whose t
 def main(run: Path, name: str) -> None:
     """Replace results/NAME by what the run has left; what ends in .xz is packed."""
     target = HERE / "results" / name
-    found = {pattern: sorted(run.glob(pattern.removesuffix(".xz"))) for pattern in KEPT[name]}
-    missing = [pattern for pattern, files in found.items() if not files]
+    files_by_pattern = {pattern: sorted(run.glob(pattern.removesuffix(".xz"))) for pattern in KEPT[name]}
+    missing = [pattern for pattern, files in files_by_pattern.items() if not files]
     if missing:
         sys.exit(f"{run} holds no {', '.join(missing)}: make the run whole first.")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for pattern, files in found.items():
+    for pattern, files in files_by_pattern.items():
         for file in files:
             if pattern.endswith(".xz"):
                 (target / f"{file.name}.xz").write_bytes(lzma.compress(file.read_bytes()))

@@ -77,10 +77,10 @@ def test_recorded_statistics_follow_from_their_rows(root, rounded, name, packed)
 
 def test_the_same_networks_met_the_same_patients_and_more(root):
     results = root / "data_samples" / "results"
-    of_study, more = (
+    of_study, of_cohort = (
         json.loads((results / n / "summary.json").read_text(encoding="utf-8")) for n in ("study", "evaluate")
     )
-    assert more["sha256"].items() <= of_study["sha256"].items()
+    assert of_cohort["sha256"].items() <= of_study["sha256"].items()
     rows = read_rows(results / "evaluate" / "cases.csv.xz")
     patients = set(zip(rows["tested_on"], rows["patient"], strict=True))
     study = read_rows(results / "study" / "cases.csv")

@@ -96,10 +96,10 @@ def plan_with_nnunet(name: str, work: Path) -> dict:
     """Run nnunetv2's fingerprint and planner; its fingerprint and the `3d_fullres` part of its plans."""
     number = str(RECIPES[name].number)
     bins = Path(sys.executable).parent
-    rooms = {key: str(work / key) for key in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    folders = {key: str(work / key) for key in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
     for command in (["nnUNetv2_extract_fingerprint", "-np", "2", "--no_pbar"], ["nnUNetv2_plan_experiment"]):
         call = [str(bins / command[0]), "-d", number, *command[1:]]
-        subprocess.run(call, env={**os.environ, **rooms}, check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(call, env={**os.environ, **folders}, check=True, stdout=subprocess.DEVNULL)
     made = work / "nnUNet_preprocessed" / f"Dataset{number}_{name}"
     plans = json.loads((made / "nnUNetPlans.json").read_text())
     full = plans["configurations"]["3d_fullres"]
@@ -131,10 +131,10 @@ def random_fingerprint(seed: int) -> dict:
     return {"spacings": spacings.tolist(), "shapes": shapes[:, turned].tolist(), "labels": int(rng.integers(2, 20))}
 
 
-def plan_random(planner, drawn: dict) -> dict:
+def plan_random(planner, sizes: dict) -> dict:
     """What nnunetv2's planner makes of such sizes, without the low-resolution and 2-D plans."""
-    planner.dataset_fingerprint |= {"spacings": drawn["spacings"], "shapes_after_crop": drawn["shapes"]}
-    planner.dataset_json |= {"numTraining": len(drawn["shapes"]), "labels": {str(i): i for i in range(drawn["labels"])}}
+    planner.dataset_fingerprint |= {"spacings": sizes["spacings"], "shapes_after_crop": sizes["shapes"]}
+    planner.dataset_json |= {"numTraining": len(sizes["shapes"]), "labels": {str(i): i for i in range(sizes["labels"])}}
     planner.lowres_creation_threshold = 0
     with contextlib.redirect_stdout(io.StringIO()):
         plans = planner.plan_experiment()
@@ -142,7 +142,7 @@ def plan_random(planner, drawn: dict) -> dict:
     network = full["architecture"]["arch_kwargs"]
     kept = {key: full[key] for key in ("spacing", "patch_size", "batch_size")}
     layers = {key: network[key] for key in ("strides", "kernel_sizes", "features_per_stage")}
-    return drawn | {"transpose_backward": plans["transpose_backward"], **kept, **layers}
+    return sizes | {"transpose_backward": plans["transpose_backward"], **kept, **layers}
 
 
 def make_random_plans(folder: Path, work: Path, number: int = 60) -> list[dict]:

@@ -23,11 +23,13 @@ EXERCISES = {
         mistakes={"This one is drawn almost as before.": lambda ratios: max(ratios, key=ratios.get)},
     ),
     "noise for more rounds": Exercise(
-        answer=lambda rounds, more: math.sqrt(more / rounds),
+        answer=lambda rounds, planned: math.sqrt(planned / rounds),
         hint="Privacy is lost with the square root of rounds over noise: what keeps √rounds / noise the same?",
         mistakes={
-            "Not in proportion: variances add up, standard deviations do not.": lambda rounds, more: more / rounds,
-            "Upside down: more rounds need more noise.": lambda rounds, more: math.sqrt(rounds / more),
+            "Not in proportion: variances add up, standard deviations do not.": lambda rounds, planned: (
+                planned / rounds
+            ),
+            "Upside down: more rounds need more noise.": lambda rounds, planned: math.sqrt(rounds / planned),
         },
     ),
     "pairs of masks": Exercise(

@@ -24,7 +24,8 @@ lesson.setup()
 
 # %%
 from pedseg.phantoms.centers import POLDER_PORTAL
-from pedseg.phantoms.phantom import Child, make_phantom
+from pedseg.phantoms.child import Child
+from pedseg.phantoms.phantom import make_phantom
 from pedseg.phantoms.ct_scanner import scan_ct
 
 about = {"age_years": 3, "seed": 21, "tumor": "neuroblastoma", "side": "left"}

@@ -24,7 +24,8 @@ lesson.setup()
 from pedseg.phantoms.centers import POLDER_PORTAL
 from pedseg.phantoms.mr_scanner import RELAXATION, T1W_3T, T2W_1_5T, scan_mr
 from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.phantom import Child, make_phantom
+from pedseg.phantoms.child import Child
+from pedseg.phantoms.phantom import make_phantom
 from pedseg.phantoms.ct_scanner import scan_ct
 
 child = make_phantom(Child(age_years=5, seed=8, tumor="neuroblastoma", side="left"))

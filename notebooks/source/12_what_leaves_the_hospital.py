@@ -136,7 +136,7 @@ for noise in (0.5, 2, 10, 40):
 
 # %% exercise
 factor = (40 / 10) ** 0.5  # answer
-factor = lesson.check("noise for more rounds", factor, rounds=10, more=40)
+factor = lesson.check("noise for more rounds", factor, rounds=10, planned=40)
 
 # %% [markdown] answer
 # Two. Variances add up over rounds, and what counts is the spread.

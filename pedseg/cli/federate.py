@@ -13,7 +13,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the federation alone and print the SHA-256 of its weights."""
     from tqdm import tqdm
 
-    from pedseg.evaluation.study import virtual_centers
+    from pedseg.evaluation.virtual_data import virtual_centers
     from pedseg.federation import transports
 
     config = settings_from(options, FederationConfig)

@@ -36,10 +36,10 @@ def parser() -> argparse.ArgumentParser:
     """The verbs and their options."""
     top = argparse.ArgumentParser("pedseg", description="Federated learning of organ contours on pediatric CT.")
     top.add_argument("--version", action="version", version=__version__)
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
+    subparsers = top.add_subparsers(dest="verb", required=True, metavar="VERB")
     for verb in VERBS:
         name, help_ = verb.__name__.rpartition(".")[2].rstrip("_"), verb.run.__doc__
-        own = verbs.add_parser(name, help=help_, description=help_)
+        own = subparsers.add_parser(name, help=help_, description=help_)
         own.set_defaults(run=verb.run)
         own.add_argument("--debug", action="store_true", help="show the traceback of an error")
         verb.add_arguments(own)

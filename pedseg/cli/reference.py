@@ -11,25 +11,26 @@ import sys
 
 TOP = """# Commands
 
-Made from the parser by `python -m pedseg.cli.reference`: do not edit. Write `python3 run.py VERB …`, or `pedseg VERB …`
-where pedseg is installed. Exit codes: 0 done, 1 problems in your data (or a set-up that could not be finished),
-2 wrong usage, 130 interrupted. A run that was interrupted goes on from what is on disk when it is called again.
+Made from the parser by `python -m pedseg.cli.reference`: do not edit. Type `python3 run.py VERB …`, or
+`pedseg VERB …` where pedseg is installed. Exit codes: 0 done, 1 problems in your data (or a set-up that could not be
+finished), 2 wrong usage, 130 interrupted. A run that was interrupted goes on from what is on disk when it is called
+again.
 """
 
 
 def markdown(parser: argparse.ArgumentParser) -> str:
     """One section a verb: what it does, what it leaves, and a table of its arguments."""
-    (verbs,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
-    return "\n".join([TOP, *(_section(name, verb) for name, verb in verbs.choices.items())])
+    (subparsers,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return "\n".join([TOP, *(_section(name, verb) for name, verb in subparsers.choices.items())])
 
 
 def _section(name: str, parser: argparse.ArgumentParser) -> str:
     module = sys.modules[parser.get_default("run").__module__]
-    _, _, more = inspect.cleandoc(module.__doc__ or "").partition("\n\n")
+    _, _, leaves = inspect.cleandoc(module.__doc__ or "").partition("\n\n")
     actions = [action for action in parser._actions if action.dest not in ("help", "debug")]
     rows = [f"| `{_usage(action)}` | {_escape(_help(parser, action))} |" for action in actions]
     table = ["| argument | |", "|---|---|", *rows] if rows else []
-    return "\n".join([f"## {name}", "", str(parser.description), "", *([more, ""] if more else []), *table, ""])
+    return "\n".join([f"## {name}", "", str(parser.description), "", *([leaves, ""] if leaves else []), *table, ""])
 
 
 def _usage(action: argparse.Action) -> str:
@@ -45,8 +46,8 @@ def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     text = (action.help or "") % {**vars(action), "prog": parser.prog}
     if action.required and action.option_strings:
         text = f"{text}; required" if text else "required"
-    told = "default" in text or action.default in (None, False, "", []) or action.default is argparse.SUPPRESS
-    return text if told else f"{text}; default: {action.default}".removeprefix("; ")
+    complete = "default" in text or action.default in (None, False, "", []) or action.default is argparse.SUPPRESS
+    return text if complete else f"{text}; default: {action.default}".removeprefix("; ")
 
 
 def _escape(text: str) -> str:

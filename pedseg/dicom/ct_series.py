@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.datasets.checks import check_hounsfield
-from pedseg.dicom.ct_slices import CtSlice, read_slices
 from pedseg.dicom.dicom_files import CT_CLASSES, DicomFile, find_dicom_files
 from pedseg.dicom.options import CT_REPAIRS
 from pedseg.dicom.pixel_data import read_hu
 from pedseg.dicom.repairs import correct_gantry_tilt, interpolate_missing_slices, remove_duplicates
-from pedseg.dicom.slice_geometry import SliceStack, check_stack
+from pedseg.dicom.slice_geometry import CtSlice, SliceStack, check_stack, read_slices
 from pedseg.errors import InputProblem, collect_problems, input_error, raise_problems
 from pedseg.scan import Scan
 

@@ -40,29 +40,13 @@ ROIS = {
     "PTV 10.8 Gy": "Glnd_Adrenal_L",
 }
 
-CT_IMAGE = {
-    "Modality": "CT",
-    "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
-    "PatientPosition": "HFS",
-    "SeriesDescription": "Abdomen",
-    "ConvolutionKernel": "B30f",
-    "KVP": "80",
-    "ContentDate": "20240305",
-    "StudyTime": "",
-    "StudyID": "",
-    "AccessionNumber": "",
-    "Manufacturer": "pedseg",
-    "SeriesNumber": 1,
-    "RescaleSlope": 1,
-    "RescaleIntercept": -1024,
-    "RescaleType": "HU",
-    "SamplesPerPixel": 1,
-    "PhotometricInterpretation": "MONOCHROME2",
-    "PixelRepresentation": 0,
-    "BitsAllocated": 16,
-    "BitsStored": 16,
-    "HighBit": 15,
-}
+SERIES = {"SeriesDescription": "Abdomen", "SeriesNumber": 1, "Manufacturer": "pedseg", "ConvolutionKernel": "B30f"}
+STUDY = {"ContentDate": "20240305", "StudyTime": "", "StudyID": "", "AccessionNumber": ""}
+GEOMETRY = {"PatientPosition": "HFS", "ImageOrientationPatient": [1, 0, 0, 0, 1, 0]}
+CT = {"Modality": "CT", "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"], "KVP": "80"}
+RESCALE = {"RescaleSlope": 1, "RescaleIntercept": -1024, "RescaleType": "HU"}
+PIXELS = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "PixelRepresentation": 0}
+PIXELS |= {"BitsAllocated": 16, "BitsStored": 16, "HighBit": 15}
 
 
 def write_example_patient(folder: Path, image: Scan, labels: Scan, rois: Mapping[str, str] = ROIS) -> Path:
@@ -113,13 +97,8 @@ def _save(file: Path, stored: np.ndarray, elements: Mapping[str, Any]) -> None:
     """One CT image; `elements` are those in which it differs from the others."""
     from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-    common = {
-        "SOPClassUID": CTImageStorage,
-        "SOPInstanceUID": generate_uid(),
-        "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
-        "Rows": stored.shape[0],
-        "Columns": stored.shape[1],
-        "PixelData": np.ascontiguousarray(stored).tobytes(),
-    }
-    image = dicom_item(**{**CT_IMAGE, **common, **elements})
-    write_atomically(file, dicom_bytes(image, ExplicitVRLittleEndian))
+    rows, columns = stored.shape
+    uids = {"SOPClassUID": CTImageStorage, "SOPInstanceUID": generate_uid()}
+    image = {"Rows": rows, "Columns": columns, "PixelData": np.ascontiguousarray(stored).tobytes()}
+    common = {**SERIES, **STUDY, **GEOMETRY, **CT, **RESCALE, **PIXELS, **uids, **image}
+    write_atomically(file, dicom_bytes(dicom_item(**{**common, **elements}), ExplicitVRLittleEndian))

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.datasets.loading import PADDING_HU
-from pedseg.dicom.ct_slices import CtSlice
 from pedseg.dicom.dicom_files import EXPORT_AGAIN, dicom_errors
+from pedseg.dicom.slice_geometry import CtSlice
 from pedseg.errors import input_error
 
 LARGEST_SLICE = 4096 * 4096  # pixels; more is no CT, and decoding it would take the memory of the machine

@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.datasets.loading import PADDING_HU
-from pedseg.dicom.ct_slices import CtSlice
 from pedseg.dicom.pixel_data import read_hu
-from pedseg.dicom.slice_geometry import SAME_MM, SliceStack
+from pedseg.dicom.slice_geometry import SAME_MM, CtSlice, SliceStack
 from pedseg.errors import input_error
 
 MOST_MADE = 1.5  # a scan may have so many times as many slices after a repair

@@ -7,7 +7,7 @@ in every second export, while millimeters stay. What does not lie in a plane of 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,8 +107,9 @@ def read_rtstruct(file: Path, ct: CtScan, *, ignore_frame_of_reference: bool = F
             raise input_error("E-NOT-RTSTRUCT", file, f"it is {modality or 'no RTSTRUCT'}.", "Give an RTSTRUCT.")
         rois = {int(item.ROINumber): item for item in dataset.get("StructureSetROISequence") or []}
         names = {number: str(item.get("ROIName") or "") for number, item in rois.items()}
-        problems = [] if ignore_frame_of_reference else [*_other_frame(file, dataset, rois, ct)]
-        problems += _duplicate_names(file, names)
+        frames = [item.get("FrameOfReferenceUID") for item in dataset.get("ReferencedFrameOfReferenceSequence") or []]
+        frames += [item.get("ReferencedFrameOfReferenceUID") for item in rois.values()]
+        problems = [*check_rois(file, names.values(), [] if ignore_frame_of_reference else frames, ct)]
         items: dict[int, list] = {}
         for roi in dataset.get("ROIContourSequence") or []:
             items.setdefault(int(roi.ReferencedROINumber), []).extend(roi.get("ContourSequence") or [])
@@ -127,19 +128,13 @@ def read_rtstruct(file: Path, ct: CtScan, *, ignore_frame_of_reference: bool = F
         return RoiMasks(LazyMasks(contours, ct.scan.shape), tuple(notes), frozenset(automatic))
 
 
-def _other_frame(file: Path, dataset: Any, rois: Mapping[int, Any], ct: CtScan) -> Iterator[InputProblem]:
-    """Contours in millimeters of another frame of reference lie elsewhere in the patient."""
-    frames = dataset.get("ReferencedFrameOfReferenceSequence") or []
-    stated = {str(item.get("ReferencedFrameOfReferenceUID") or "") for item in rois.values()}
-    stated |= {str(item.get("FrameOfReferenceUID") or "") for item in frames}
-    if stated - {"", ct.frame_of_reference}:
+def check_rois(file: Path, names: Iterable[str], frames: Iterable[Any], ct: CtScan) -> Iterator[InputProblem]:
+    """ROIs of one name, and millimeters of another frame of reference, which lie elsewhere in the patient."""
+    if {str(frame or "") for frame in frames} - {"", ct.frame_of_reference}:
         problem = "its contours were drawn in another frame of reference than this CT."
         remedy = "Give the CT that they were drawn on. If both are surely aligned, say --ignore-frame-of-reference."
         yield InputProblem("E-FRAME", str(file), problem, remedy)
-
-
-def _duplicate_names(file: Path, names: Mapping[int, str]) -> Iterator[InputProblem]:
-    for name, times in Counter(names.values()).items():
+    for name, times in Counter(names).items():
         if times > 1:
             problem = f"{times} ROIs are called {name!r}; nobody knows which of them counts."
             yield InputProblem("E-ROI-TWICE", str(file), problem, "Rename or delete one in the planning system.")

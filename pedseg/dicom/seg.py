@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from pedseg import __version__
 from pedseg.dicom.ct_series import INTERPOLATED, LPS_TO_RAS, CtScan
 from pedseg.dicom.dicom_files import EXPORT_AGAIN, dicom_errors
-from pedseg.dicom.rtstruct import INCOMPLETE, OFF_PLANE_MM, RoiMasks
+from pedseg.dicom.rtstruct import INCOMPLETE, OFF_PLANE_MM, RoiMasks, check_rois
 from pedseg.dicom.rtstruct_writing import check_references
-from pedseg.errors import input_error
+from pedseg.errors import input_error, raise_problems
 from pedseg.files import staged_file
 
 LARGEST_VOXELS = 2**31  # of all segments together
@@ -62,17 +62,10 @@ def read_seg(file: Path, ct: CtScan, *, ignore_frame_of_reference: bool = False)
     import highdicom
 
     with dicom_errors(file), closed_segmentation(highdicom.seg.segread(file)) as seg:
-        frame = str(seg.get("FrameOfReferenceUID") or "")
-        if frame and frame != ct.frame_of_reference and not ignore_frame_of_reference:
-            problem = "it was drawn in another frame of reference than this CT."
-            remedy = "Give the CT that it was drawn on. If both are surely aligned, say --ignore-frame-of-reference."
-            raise input_error("E-FRAME", file, problem, remedy)
         segments = [seg.get_segment_description(number) for number in seg.segment_numbers]
         names = [str(segment.SegmentLabel) for segment in segments]
-        duplicates = sorted({name for name in names if names.count(name) > 1})
-        if duplicates:
-            problem = f"several segments are called {duplicates[0]!r}; nobody knows which of them counts."
-            raise input_error("E-ROI-TWICE", file, problem, "Rename or delete one.")
+        frames = [] if ignore_frame_of_reference else [seg.get("FrameOfReferenceUID")]
+        raise_problems(check_rois(file, names, frames, ct))
         if int(seg.Rows) * int(seg.Columns) * max(len(names), 1) * ct.scan.shape[2] > LARGEST_VOXELS:
             raise input_error("E-SLICE-SIZE", file, f"it promises {seg.Columns} x {seg.Rows} pixels.", EXPORT_AGAIN)
         volume = seg.get_volume(combine_segments=False, rescale_fractional=False)

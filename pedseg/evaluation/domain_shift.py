@@ -136,7 +136,7 @@ def evaluate_shift(
 
 def _met(models: Sequence[TrainedModel], center: str, factor: ShiftFactor) -> list[TrainedModel]:
     """The models that meet a center's patients under a factor: its own local one, and the federated one."""
-    met = [model for model in models if model.key.role(center) != "away"]
+    met = [model for model in models if model.key.at(center).role != "away"]
     if not factor.orientation:
         return met
     return [replace(model, plan=replace(model.plan, orientation=factor.orientation)) for model in met]
@@ -168,17 +168,16 @@ def shift_costs(rows: pd.DataFrame) -> pd.DataFrame:
     """
     by_factor = {factor: Results(part) for factor, part in rows.groupby("factor", sort=False)}
     means = {
-        (factor, model_key, center): row_means(results.patient_means(model_key, center, "dsc", results.evaluated))
+        (factor, at): row_means(results.patient_means(at, "dsc", results.evaluated))
         for factor, results in by_factor.items()
-        for center in results.centers
-        for model_key in results.model_keys
-        if model_key.role(center) != "away"
+        for at in results.tested
+        if at.role != "away"
     }
     paired = {factor.name: factor.paired for factor in SHIFT_FACTORS}
     lines = []
-    for (factor, model_key, center), shifted in means.items():
-        cost, interval = _difference(means[NOTHING.name, model_key, center], shifted, paired[factor])
-        lines.append((factor, model_key.model, center, len(shifted), cost, interval))
+    for (factor, at), shifted in means.items():
+        cost, interval = _difference(means[NOTHING.name, at], shifted, paired[factor])
+        lines.append((factor, at.model, at.tested_on, len(shifted), cost, interval))
     columns = ["factor", "model", "tested_on", "patients", "cost", "interval"]
     return pd.DataFrame(lines, columns=columns).astype({"interval": object})
 
@@ -197,10 +196,14 @@ def _difference(unshifted: pd.Series, shifted: pd.Series, paired: bool) -> tuple
 
 def table(out: Path) -> str:
     """The costs as plain text, the dearest factor of each model and center first."""
-    costs = json.loads((Path(out) / "shift.json").read_text(encoding="utf-8"))["costs"]
-    lines = [f"{'mean DSC lost, nine organs':<30}{'model':<14}{'patients of':<14}{'cost':>8}   95 % interval"]
-    for line in sorted(costs, key=lambda line: (line["model"], line["tested_on"], -line["cost"])):
-        who = f"{line['factor']:<30}{line['model']:<14}{line['tested_on']:<14}"
-        interval = "{:.3f} to {:.3f}".format(*line["interval"]) if line["interval"] else "–"
-        lines.append(f"{who}{line['cost']:>8.3f}   {interval}")
-    return "\n".join(lines)
+    costs = pd.DataFrame(json.loads((Path(out) / "shift.json").read_text(encoding="utf-8"))["costs"])
+    costs = costs.sort_values(["model", "tested_on", "cost"], ascending=[True, True, False])
+    return pd.DataFrame(
+        {
+            "mean DSC lost, nine organs": costs["factor"],
+            "model": costs["model"],
+            "patients of": costs["tested_on"],
+            "cost": costs["cost"].map("{:.3f}".format),
+            "95 % interval": ["{:.3f} to {:.3f}".format(*limits) if limits else "–" for limits in costs["interval"]],
+        }
+    ).to_string(index=False)

@@ -28,7 +28,8 @@ from pedseg.evaluation.config import FEDGIN, FEDGIN_TEST_PATIENTS, Model, StudyC
 from pedseg.evaluation.gains import summarize_gains
 from pedseg.evaluation.reporting import summarize
 from pedseg.evaluation.results import COLUMNS, ModelKey, display_name, read_rows, write_rows
-from pedseg.evaluation.study import CHILD_UNITS, TEST_UNITS, Study, plan_of
+from pedseg.evaluation.study import TEST_UNITS, Study, plan_of
+from pedseg.evaluation.virtual_data import CHILD_UNITS
 from pedseg.files import write_atomically
 from pedseg.phantoms.centers import FJORD, POLDER, POLDER_PORTAL, Center, make_dataset, planned_scans, with_protocol
 from pedseg.phantoms.mr_scanner import T1W_3T
@@ -232,13 +233,10 @@ class Experiment:
 def table(out: Path) -> str:
     """Mean DSC over the five organs by scenario, model and test, as plain text."""
     means = json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))["means"]
-    tests = list(dict.fromkeys(line["tested_on"] for line in means))
-    lines = [f"{'mean DSC, five organs':<42}" + "".join(f"{test:>16}" for test in tests)]
-    cells: dict[tuple[str, ModelKey], dict[str, float]] = {}
+    cells: dict[str, dict[tuple[str, str], str]] = {}
     for line in means:
-        model = line["scenario"], ModelKey(line["model"], line["trained_on"])
-        cells.setdefault(model, {})[line["tested_on"]] = line["five"]["mean"]
-    for (scenario, model_key), by_test in cells.items():
-        values = "".join(f"{by_test[test]:>16.3f}" if test in by_test else " " * 16 for test in tests)
-        lines.append(f"{scenario:<14}{display_name(model_key):<28}{values}")
-    return "\n".join(lines)
+        model = line["scenario"], display_name(ModelKey(line["model"], line["trained_on"]))
+        cells.setdefault(line["tested_on"], {})[model] = f"{line['five']['mean']:.3f}"
+    table = pd.DataFrame(cells).fillna("")
+    table.columns.name = "mean DSC, five organs"
+    return table.to_string()

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from pedseg.evaluation.comparisons import bootstrap_interval, compare_paired, holm
-from pedseg.evaluation.results import MARGINS, ModelKey, Results, organ_mean, row_means
+from pedseg.evaluation.results import MARGINS, ModelAtCenter, Results, row_means
 
 # The five organs of the published experiment, and what they are in the table of organs.
 FIVE: dict[str, tuple[str, ...]] = {
@@ -39,12 +39,9 @@ def _scenarios(rows: pd.DataFrame) -> Iterator[tuple[str, Results]]:
         yield str(name), Results(part)
 
 
-def five_organs(results: Results, model_key: ModelKey, center: str, seed: int | None = None) -> pd.DataFrame:
+def five_organs(results: Results, at: ModelAtCenter, seed: int | None = None) -> pd.DataFrame:
     """DSC by patient (rows) and organ of the five (columns), over seeds or in one; NaN where the organ is absent."""
-    columns = {
-        name: row_means(results.patient_means(model_key, center, "dsc", organs, seed=seed))
-        for name, organs in FIVE.items()
-    }
+    columns = {name: row_means(results.patient_means(at, "dsc", organs, seed=seed)) for name, organs in FIVE.items()}
     return pd.DataFrame(columns).sort_index()
 
 
@@ -54,20 +51,18 @@ def means(rows: pd.DataFrame) -> Iterator[Line]:
     `low` and `high` bound the 95 % bootstrap interval over patients, `seeds` are the means of the single seeds.
     """
     for scenario, results in _scenarios(rows):
-        for model_key in results.model_keys:
-            for center in results.centers:
-                table = five_organs(results, model_key, center)
-                if table.empty:
-                    continue
-                organs, over_organs = row_means(table.T), row_means(table).to_numpy()
-                low, high = bootstrap_interval(over_organs, np.mean) or (None, None)
-                seeds = [_over_organs(five_organs(results, model_key, center, seed)) for seed in results.seeds]
-                yield {
-                    **{"scenario": scenario, **asdict(model_key), "tested_on": center},
-                    **{organ: _defined(mean) for organ, mean in organs.items()},
-                    "five": {"mean": _over_organs(table), "low": low, "high": high, "seeds": seeds},
-                    "all": asdict(organ_mean(results, model_key, center, "dsc", results.organs)),
-                }
+        for at in sorted(results.tested, key=lambda at: (at.model, at.trained_on)):
+            table = five_organs(results, at)
+            if table.empty:
+                continue
+            low, high = bootstrap_interval(row_means(table).to_numpy(), np.mean) or (None, None)
+            seeds = [_over_organs(five_organs(results, at, seed)) for seed in results.seeds]
+            yield {
+                **{"scenario": scenario, **asdict(at)},
+                **{organ: _defined(mean) for organ, mean in row_means(table.T).items()},
+                "five": {"mean": _over_organs(table), "low": low, "high": high, "seeds": seeds},
+                "all": asdict(results.organ_mean(at, "dsc", results.organs)),
+            }
 
 
 def _over_organs(table: pd.DataFrame) -> float | None:
@@ -85,11 +80,11 @@ def gains(rows: pd.DataFrame) -> Iterator[Line]:
 
     Holm over the five organs.
     """
-    for line, results, model_keys in _contrasted(rows):
-        sides = [five_organs(results, model_key, line["tested_on"]) for model_key in model_keys]
+    for line, results, pair in _contrasted(rows):
+        sides = [five_organs(results, at) for at in pair]
         pairs = {organ: pd.concat([side[organ] for side in sides], axis=1, join="inner").dropna() for organ in FIVE}
-        values = {organ: table.to_numpy() for organ, table in pairs.items()}
-        comparisons = [compare_paired(v[:, 0], v[:, 1], MARGINS["dsc"]) for v in values.values()]
+        columns = [pairs[organ].to_numpy().T for organ in FIVE]
+        comparisons = [compare_paired(first, second, MARGINS["dsc"]) for first, second in columns]
         p_holm = holm([comparison.p for comparison in comparisons])
         noninferior = holm([comparison.p_noninferiority for comparison in comparisons])
         for k, (organ, comparison) in enumerate(zip(FIVE, comparisons, strict=True)):
@@ -103,32 +98,33 @@ def overall(rows: pd.DataFrame) -> Iterator[Line]:
 
     `seeds` are the mean differences of the single seeds; p values are of one test each.
     """
-    for line, results, model_keys in _contrasted(rows):
+    for line, results, pair in _contrasted(rows):
         for organs in ("five", "all"):
-            a, b = (_by_patient(results, model_key, line["tested_on"], organs) for model_key in model_keys)
+            a, b = (_by_patient(results, at, organs) for at in pair)
             comparison = compare_paired(a, b[a.index], MARGINS["dsc"])
             seeds = []
             for seed in results.seeds:
-                x, y = (_by_patient(results, model_key, line["tested_on"], organs, seed) for model_key in model_keys)
+                x, y = (_by_patient(results, at, organs, seed) for at in pair)
                 seeds += [fmean(x) - fmean(y)] if len(x) and len(y) else []
             difference = {"organs": organs, "mean_difference": fmean(a) - fmean(b) if len(a) else None}
             yield line | difference | {**asdict(comparison), "seeds": seeds}
 
 
-def _by_patient(results: Results, model_key: ModelKey, center: str, organs: str, seed: int | None = None) -> pd.Series:
+def _by_patient(results: Results, at: ModelAtCenter, organs: str, seed: int | None = None) -> pd.Series:
     """Mean DSC over the five organs, or over all, by patient."""
     if organs == "five":
-        return row_means(five_organs(results, model_key, center, seed))
-    return row_means(results.patient_means(model_key, center, "dsc", results.organs, seed=seed))
+        return row_means(five_organs(results, at, seed))
+    return row_means(results.patient_means(at, "dsc", results.organs, seed=seed))
 
 
-def _contrasted(rows: pd.DataFrame) -> Iterator[tuple[Line, Results, tuple[ModelKey, ModelKey]]]:
+def _contrasted(rows: pd.DataFrame) -> Iterator[tuple[Line, Results, tuple[ModelAtCenter, ModelAtCenter]]]:
     """What is compared with what: scenario, test and names of the models, their scores, and the two models."""
     for scenario, results in _scenarios(rows):
         with_gin = results.kind("federated_gin")
         for other in ("federated", "centralized_gin"):
             second = results.kind(other)
-            if with_gin and second:
-                for center in results.centers:
-                    line = {"scenario": scenario, "tested_on": center, "first": "federated_gin", "second": other}
-                    yield line, results, (with_gin, second)
+            if with_gin is None or second is None:
+                continue
+            for center in results.centers:
+                line = {"scenario": scenario, "tested_on": center, "first": "federated_gin", "second": other}
+                yield line, results, (with_gin.at(center), second.at(center))

@@ -108,7 +108,7 @@ def center_powers(results: Results, measure: str = "dsc") -> Iterator[CenterPowe
         local = results.local(center)
         if federated is None or local is None:
             continue
-        pairs = results.paired_means(federated, local, center, measure)
+        pairs = results.paired_means(federated.at(center), local.at(center), measure)
         differences = {o: pairs[o]["first"] - pairs[o]["second"] for o in results.evaluated if len(pairs[o])}
         if differences:
             alpha = ALPHA / len(differences)

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pedseg import __version__
 from pedseg.learning import network, training
 
@@ -43,14 +45,12 @@ def table(out: Path) -> str:
     """The study's main table as plain text: mean DSC of each kind of model on the test patients of each center."""
     summary = json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))
     statistics = summary["statistics"]
-    cells = {(line["tested_on"], line["role"]): line for line in statistics["table"]}
-    roles = [role for role in ROLES if role in {role for _, role in cells}]
-    head = f"mean DSC, nine organs (all {len(statistics['organs'])})"
-    lines = [f"{head:<30}" + "".join(f"{role:>20}" for role in roles)]
-    for center in statistics["centers"]:
-        found = [cells.get((center, role)) for role in roles]
-        values = [f"{cell['dsc']['mean']:.3f} ({cell['dsc_all']['mean']:.3f})" if cell else "" for cell in found]
-        lines.append(f"{'patients of ' + center:<30}" + "".join(f"{value:>20}" for value in values))
-    if summary["left_out"]:
-        lines.append(f"nobody annotated: {', '.join(summary['left_out'])}")
-    return "\n".join(lines)
+    cells: dict[str, dict[str, str]] = {role: {} for role in ROLES}
+    for line in statistics["table"]:
+        if line["role"] in ROLES:
+            text = f"{line['dsc']['mean']:.3f} ({line['dsc_all']['mean']:.3f})"
+            cells[line["role"]][f"patients of {line['tested_on']}"] = text
+    table = pd.DataFrame(cells).dropna(axis="columns", how="all").fillna("")
+    table.columns.name = f"mean DSC, nine organs (all {len(statistics['organs'])})"
+    left_out = f"\nnobody annotated: {', '.join(summary['left_out'])}" if summary["left_out"] else ""
+    return table.to_string() + left_out

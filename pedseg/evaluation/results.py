@@ -53,16 +53,28 @@ class ModelKey:
     def __str__(self) -> str:
         return display_name(self)
 
-    def role(self, tested_on: str) -> str:
-        """`home` or `away` for a local model, else the model's kind."""
-        if self.model != "local":
-            return self.model
-        return "home" if self.trained_on == tested_on else "away"
+    def at(self, center: str) -> ModelAtCenter:
+        """The model on the test patients of a center."""
+        return ModelAtCenter(self.model, self.trained_on, center)
 
     @property
     def file_name(self) -> str:
         """The model in the name of a file, for people: `local_Polder`, `federated`. Programs read the metadata."""
         return f"{self.model}_{self.trained_on}" if self.model == "local" else self.model
+
+
+@dataclass(frozen=True)
+class ModelAtCenter(ModelKey):
+    """A model on the test patients of one center."""
+
+    tested_on: str
+
+    @property
+    def role(self) -> str:
+        """`home` or `away` for a local model, else the model's kind."""
+        if self.model != "local":
+            return self.model
+        return "home" if self.trained_on == self.tested_on else "away"
 
 
 def display_name(model_key: ModelKey) -> str:
@@ -98,77 +110,6 @@ def write_rows(file: Path, rows: pd.DataFrame) -> None:
     write_atomically(file, text.encode())
 
 
-class Results:
-    """All scores of a study by model, test center and organ, from typed rows of cases.csv."""
-
-    def __init__(self, rows: pd.DataFrame) -> None:
-        self.rows = rows
-        parts = rows.groupby(["model", "trained_on", "tested_on"])
-        self._parts = {(ModelKey(model, trained), center): part for (model, trained, center), part in parts}
-        self._means: dict[tuple, pd.DataFrame] = {}
-        self.model_keys = sorted({model_key for model_key, _ in self._parts})
-        self.centers = sorted({center for _, center in self._parts})
-        organs = set(rows["organ"])
-        self.organs = [name for name in NAMES if name in organs]
-        self.evaluated = [name for name in EVALUATED if name in organs]
-        self.seeds = sorted(map(int, rows["seed"].unique()))
-        self.measures = [measure for measure in MEASURES if rows[measure].notna().any()]
-
-    def tested(self, model_key: ModelKey, center: str) -> pd.DataFrame:
-        """The rows of one model on one test center."""
-        return self._parts.get((model_key, center), self.rows.iloc[:0])
-
-    def of_seed(self, seed: int) -> Results:
-        """The scores of one seed alone."""
-        return Results(self.rows[self.rows["seed"] == seed])
-
-    def patient_means(
-        self, model_key: ModelKey, center: str, measure: str, organs: Sequence[str],
-        *, present: bool = True, seed: int | None = None,
-    ) -> pd.DataFrame:  # fmt: skip
-        """One number a patient and organ: the mean over the patient's scans, then over seeds (or in one `seed`).
-
-        Patients are rows, `organs` columns; NaN where a patient has none. Patients without any are left out.
-        """
-        key = model_key, center, measure, present, seed
-        if key not in self._means:
-            rows = self.tested(model_key, center)
-            rows = rows[rows[measure].notna() & (rows["present"] == present)]
-            if seed is not None:
-                rows = rows[rows["seed"] == seed]
-            by_seed = rows.groupby(["patient", "organ", "seed"])[measure].mean().unstack()
-            self._means[key] = row_means(by_seed).unstack().reindex(columns=self.organs)
-        return self._means[key].reindex(columns=list(organs)).dropna(how="all")
-
-    def paired_means(self, first: ModelKey, second: ModelKey, center: str, measure: str) -> dict[str, pd.DataFrame]:
-        """What two models scored on the same patients of one center, by organ: columns `first` and `second`.
-
-        A scan counts with the seeds that both models have, so that a run that is missing on one side tilts
-        nothing; scans are averaged first, then seeds.
-        """
-        index = ["organ", "patient", "seed", "case"]
-        sides = [self.tested(model_key, center).set_index(index)[measure] for model_key in (first, second)]
-        pairs = pd.concat(sides, axis=1, join="inner", keys=["first", "second"]).dropna()
-        by_seed = pairs.groupby(["organ", "patient", "seed"]).mean().unstack()
-        means = pd.DataFrame({side: by_seed[side].mean(axis=1) for side in ("first", "second")})
-        by_organ = dict(iter(means.groupby("organ")))
-        return {organ: by_organ.get(organ, means.iloc[:0]) for organ in self.organs}
-
-    def local(self, center: str) -> ModelKey | None:
-        """The model that learned from this center alone."""
-        return next((key for key in self.model_keys if key == ModelKey("local", center)), None)
-
-    def kind(self, model: str) -> ModelKey | None:
-        """The only model of a kind, as `federated`."""
-        return next((key for key in self.model_keys if key.model == model), None)
-
-
-def row_means(table: pd.DataFrame) -> pd.Series:
-    """The mean of the defined values of each row, rounded once (`fmean`); NaN of a row without any."""
-    means = [fmean(values) if (values := row[~np.isnan(row)]).size else np.nan for row in table.to_numpy()]
-    return pd.Series(means, table.index, dtype=float)
-
-
 @dataclass(frozen=True)
 class OrganMean:
     """Mean over organs of the mean over patients, each organ weighing the same; None where nothing is defined.
@@ -184,35 +125,93 @@ class OrganMean:
     patients: int = 0
 
 
-def organ_mean(results: Results, model_key: ModelKey, center: str, measure: str, organs: Sequence[str]) -> OrganMean:
-    """The mean of one model on one test center, with its interval and its spread over seeds."""
-    table = _values(results, model_key, center, measure, organs)
-    if not len(table):
-        return OrganMean()
-    low, high, seed_sd = None, None, None
-    if len(table) > 1:
-        resampled = np.random.default_rng(0).integers(len(table), size=(RESAMPLES, len(table)))
-        low, high = percentile_interval(_mean_of_means(table[resampled]))
-    if len(results.seeds) > 1:
-        by_seed = [organ_mean_of_seed(results, model_key, center, seed, measure, organs) for seed in results.seeds]
+class Results:
+    """All scores of a study by model, test center and organ, from typed rows of cases.csv."""
+
+    def __init__(self, rows: pd.DataFrame) -> None:
+        self.rows = rows
+        parts = rows.groupby(["model", "trained_on", "tested_on"])
+        self._parts = {ModelAtCenter(*key): part for key, part in parts}
+        self._means: dict[tuple, pd.DataFrame] = {}
+        self.model_keys = sorted({ModelKey(at.model, at.trained_on) for at in self._parts})
+        self.centers = sorted({at.tested_on for at in self._parts})
+        self.tested = [key.at(center) for center in self.centers for key in self.model_keys]
+        organs = set(rows["organ"])
+        self.organs = [name for name in NAMES if name in organs]
+        self.evaluated = [name for name in EVALUATED if name in organs]
+        self.seeds = sorted(map(int, rows["seed"].unique()))
+        self.measures = [measure for measure in MEASURES if rows[measure].notna().any()]
+
+    def of_seed(self, seed: int) -> Results:
+        """The scores of one seed alone."""
+        return Results(self.rows[self.rows["seed"] == seed])
+
+    def local(self, center: str) -> ModelKey | None:
+        """The model that learned from this center alone."""
+        return next((key for key in self.model_keys if key == ModelKey("local", center)), None)
+
+    def kind(self, model: str) -> ModelKey | None:
+        """The only model of a kind, as `federated`."""
+        return next((key for key in self.model_keys if key.model == model), None)
+
+    def patient_means(
+        self, at: ModelAtCenter, measure: str, organs: Sequence[str], *, present: bool = True, seed: int | None = None
+    ) -> pd.DataFrame:
+        """One number a patient and organ: the mean over the patient's scans, then over seeds (or in one `seed`).
+
+        Patients are rows, `organs` columns; NaN where a patient has none. Patients without any are left out.
+        """
+        key = at, measure, present, seed
+        if key not in self._means:
+            rows = self._rows(at)
+            rows = rows[rows[measure].notna() & (rows["present"] == present)]
+            if seed is not None:
+                rows = rows[rows["seed"] == seed]
+            by_seed = rows.groupby(["patient", "organ", "seed"])[measure].mean().unstack()
+            self._means[key] = row_means(by_seed).unstack()
+        return self._means[key].reindex(columns=list(organs)).dropna(how="all")
+
+    def paired_means(self, first: ModelAtCenter, second: ModelAtCenter, measure: str) -> dict[str, pd.DataFrame]:
+        """What two models scored on the same patients of one center, by organ: columns `first` and `second`.
+
+        A scan counts with the seeds that both models have, so that a run that is missing on one side tilts
+        nothing; scans are averaged first, then seeds.
+        """
+        index = ["organ", "patient", "seed", "case"]
+        sides = [self._rows(at).set_index(index)[measure] for at in (first, second)]
+        pairs = pd.concat(sides, axis=1, join="inner", keys=["first", "second"]).dropna()
+        by_seed = pairs.groupby(["organ", "patient", "seed"]).mean().unstack()
+        means = pd.DataFrame({side: by_seed[side].mean(axis=1) for side in ("first", "second")})
+        by_organ = dict(iter(means.groupby("organ")))
+        return {organ: by_organ.get(organ, means.iloc[:0]) for organ in self.organs}
+
+    def organ_mean(self, at: ModelAtCenter, measure: str, organs: Sequence[str]) -> OrganMean:
+        """The mean of one model on one test center, with its interval and its spread over seeds."""
+        table = np.ascontiguousarray(self.patient_means(at, measure, organs))
+        if not len(table):
+            return OrganMean()
+        low, high, seed_sd = None, None, None
+        if len(table) > 1:
+            resampled = np.random.default_rng(0).integers(len(table), size=(RESAMPLES, len(table)))
+            low, high = percentile_interval(_mean_of_means(table[resampled]))
+        by_seed = [self.mean_of_seed(at, measure, organs, seed) for seed in self.seeds] if len(self.seeds) > 1 else []
         means = [mean for mean in by_seed if mean is not None]
         seed_sd = float(np.std(means, ddof=1)) if len(means) > 1 else None
-    return OrganMean(float(_mean_of_means(table[None])[0]), low, high, seed_sd, len(table))
+        return OrganMean(float(_mean_of_means(table[None])[0]), low, high, seed_sd, len(table))
+
+    def mean_of_seed(self, at: ModelAtCenter, measure: str, organs: Sequence[str], seed: int) -> float | None:
+        """The same mean of one seed alone; None without a value."""
+        table = np.ascontiguousarray(self.patient_means(at, measure, organs, seed=seed))
+        return float(_mean_of_means(table[None])[0]) if len(table) else None
+
+    def _rows(self, at: ModelAtCenter) -> pd.DataFrame:
+        return self._parts.get(at, self.rows.iloc[:0])
 
 
-def organ_mean_of_seed(
-    results: Results, model_key: ModelKey, center: str, seed: int, measure: str, organs: Sequence[str]
-) -> float | None:
-    """The same mean of one seed alone; None without a value."""
-    table = _values(results, model_key, center, measure, organs, seed)
-    return float(_mean_of_means(table[None])[0]) if len(table) else None
-
-
-def _values(
-    results: Results, model_key: ModelKey, center: str, measure: str, organs: Sequence[str], seed: int | None = None
-) -> np.ndarray:
-    """Values by (patient, organ), nan where the organ is absent."""
-    return np.ascontiguousarray(results.patient_means(model_key, center, measure, organs, seed=seed))
+def row_means(table: pd.DataFrame) -> pd.Series:
+    """The mean of the defined values of each row, rounded once (`fmean`); NaN of a row without any."""
+    means = [fmean(values) if (values := row[~np.isnan(row)]).size else np.nan for row in table.to_numpy()]
+    return pd.Series(means, table.index, dtype=float)
 
 
 def _mean_of_means(tables: np.ndarray) -> np.ndarray:
@@ -221,20 +220,6 @@ def _mean_of_means(tables: np.ndarray) -> np.ndarray:
     sums = np.nansum(tables, axis=1)
     means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
     return means.sum(axis=1) / (counts > 0).sum(axis=1)
-
-
-@dataclass(frozen=True)
-class Side:
-    """One side of a contrast: a model on the test patients of a center."""
-
-    model: str
-    trained_on: str
-    tested_on: str
-
-    @property
-    def model_key(self) -> ModelKey:
-        """The model."""
-        return ModelKey(self.model, self.trained_on)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -254,8 +239,8 @@ class Contrast:
     name: str
     measure: str
     paired: bool
-    first: Side
-    second: Side
+    first: ModelAtCenter
+    second: ModelAtCenter
     organs: list[OrganComparison]
 
     def worse(self) -> list[str]:
@@ -282,7 +267,7 @@ class Contrast:
         return [o.organ for o in shown if sign * (o.rank_biserial or 0.0) > 0]
 
 
-def contrast(results: Results, first: Side, second: Side, measure: str, name: str = "") -> Contrast:
+def contrast(results: Results, first: ModelAtCenter, second: ModelAtCenter, measure: str, name: str = "") -> Contrast:
     """First minus second on every evaluated organ, with Holm over the organs.
 
     One test center compares pairs of patients, two centers compare two groups. Equivalence is asked within
@@ -291,26 +276,18 @@ def contrast(results: Results, first: Side, second: Side, measure: str, name: st
     organs, paired = results.evaluated, first.tested_on == second.tested_on
     comparisons: list[Comparison]
     if paired:
-        pairs = results.paired_means(first.model_key, second.model_key, first.tested_on, measure)
-        upward = measure in HIGHER_IS_BETTER
+        pairs = results.paired_means(first, second, measure)
+        margin, higher = MARGINS[measure], measure in HIGHER_IS_BETTER
         comparisons = [
-            compare_paired(pairs[o]["first"], pairs[o]["second"], MARGINS[measure], higher_is_better=upward)
-            for o in organs
+            compare_paired(pair["first"], pair["second"], margin, higher_is_better=higher)
+            for pair in (pairs[organ] for organ in organs)
         ]
     else:
-        a, b = (results.patient_means(side.model_key, side.tested_on, measure, organs) for side in (first, second))
+        a, b = (results.patient_means(at, measure, organs) for at in (first, second))
         comparisons = [compare_unpaired(a[organ].dropna(), b[organ].dropna()) for organ in organs]
+    corrected = [holm([getattr(c, p) for c in comparisons]) for p in ("p", "p_equivalence", "p_noninferiority")]
     by_organ = [
-        OrganComparison(
-            **vars(comparison), organ=organ, p_holm=p, p_equivalence_holm=equivalence, p_noninferiority_holm=noninferior
-        )
-        for organ, comparison, p, equivalence, noninferior in zip(
-            organs,
-            comparisons,
-            holm([comparison.p for comparison in comparisons]),
-            holm([comparison.p_equivalence for comparison in comparisons]),
-            holm([comparison.p_noninferiority for comparison in comparisons]),
-            strict=True,
-        )
+        OrganComparison(**vars(c), organ=organ, p_holm=p, p_equivalence_holm=p_eq, p_noninferiority_holm=p_ni)
+        for c, organ, p, p_eq, p_ni in zip(comparisons, organs, *corrected, strict=True)
     ]
     return Contrast(name, measure, paired, first, second, by_organ)

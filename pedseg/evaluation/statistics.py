@@ -19,12 +19,9 @@ from pedseg.evaluation.results import (
     MARGINS,
     MEASURES,
     Contrast,
-    ModelKey,
+    ModelAtCenter,
     Results,
-    Side,
     contrast,
-    organ_mean,
-    organ_mean_of_seed,
 )
 
 FALSE_VOLUME_ML = 1.0  # of a removed kidney: predicting more than this is a false kidney
@@ -55,7 +52,7 @@ def summarize_rows(rows: pd.DataFrame) -> dict[str, Any]:
         "drops": _records(_drops(results, of_dsc)),
         "cross": _records(_cross_center(results, of_dsc)),
         "home": _records(_home(results, of_dsc)),
-        "centralized": _records(_centralized(results)),
+        "centralized": _records(_centralized(results, of_dsc)),
         "power": [asdict(power) for power in center_powers(results)],
         "kidneys": _records(kidney_detection(results)),
     }
@@ -66,50 +63,47 @@ def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
-def _side(model_key: ModelKey, center: str) -> dict[str, str]:
-    return {**asdict(model_key), "tested_on": center, "role": model_key.role(center)}
+def _who(at: ModelAtCenter) -> dict[str, str]:
+    return {**asdict(at), "role": at.role}
 
 
-def _means(results: Results, model_key: ModelKey, center: str, organs: Sequence[str]) -> dict[str, dict[str, Any]]:
+def _means(results: Results, at: ModelAtCenter, organs: Sequence[str]) -> dict[str, dict[str, Any]]:
     """The mean over organs in every measure."""
-    return {measure: asdict(organ_mean(results, model_key, center, measure, organs)) for measure in MEASURES}
+    return {measure: asdict(results.organ_mean(at, measure, organs)) for measure in MEASURES}
 
 
 def _center_means(results: Results) -> Iterator[dict[str, Any]]:
     """Each model on each test center: DSC over the evaluated and over all organs, the others over the evaluated."""
-    for center in results.centers:
-        for model_key in results.model_keys:
-            dsc_all = asdict(organ_mean(results, model_key, center, "dsc", results.organs))
-            means = _means(results, model_key, center, results.evaluated)
-            yield {**_side(model_key, center), "dsc_all": dsc_all, **means}
+    for at in results.tested:
+        dsc_all = asdict(results.organ_mean(at, "dsc", results.organs))
+        yield {**_who(at), "dsc_all": dsc_all, **_means(results, at, results.evaluated)}
 
 
 def _organ_means(results: Results) -> Iterator[dict[str, Any]]:
     """Each organ by itself: its means, in how many patients it is present, and in how many absent."""
     for center in results.centers:
         for organ in results.organs:
-            for model_key in results.model_keys:
-                means = _means(results, model_key, center, [organ])
-                absent = len(results.patient_means(model_key, center, "predicted_ml", [organ], present=False))
-                counts = {"organ": organ, "patients": means["dsc"]["patients"], "absent": absent}
-                yield {**_side(model_key, center), **counts, **means}
+            for at in (key.at(center) for key in results.model_keys):
+                means = _means(results, at, [organ])
+                absent = len(results.patient_means(at, "predicted_ml", [organ], present=False))
+                yield {**_who(at), "organ": organ, "patients": means["dsc"]["patients"], "absent": absent, **means}
 
 
 def planned_contrasts(results: Results, measure: str) -> list[Contrast]:
     """Every comparison that was decided on beforehand, in one measure."""
-    sides: list[tuple[str, tuple[ModelKey | None, str], tuple[ModelKey | None, str]]] = []
-    federated, centralized = results.kind("federated"), results.kind("centralized")
+    sides = []
+    local, federated = results.local, results.kind("federated")
     for here, there in permutations(results.centers, 2):
-        sides.append(("away - home", (results.local(here), there), (results.local(here), here)))
-        sides.append(("other local - home local", (results.local(there), here), (results.local(here), here)))
-        sides.append(("federated - other local", (federated, here), (results.local(there), here)))
+        sides.append(("away - home", local(here), there, local(here), here))
+        sides.append(("other local - home local", local(there), here, local(here), here))
+        sides.append(("federated - other local", federated, here, local(there), here))
     for here in results.centers:
-        sides.append(("federated - home local", (federated, here), (results.local(here), here)))
-        sides.append(("federated - centralized", (federated, here), (centralized, here)))
+        sides.append(("federated - home local", federated, here, local(here), here))
+        sides.append(("federated - centralized", federated, here, results.kind("centralized"), here))
     return [
-        contrast(results, Side(a.model, a.trained_on, here), Side(b.model, b.trained_on, there), measure, name)
-        for name, (a, here), (b, there) in sides
-        if a is not None and b is not None
+        contrast(results, first.at(here), second.at(there), measure, name)
+        for name, first, here, second, there in sides
+        if first and second
     ]
 
 
@@ -117,13 +111,15 @@ def _named(contrasts: list[Contrast], name: str) -> list[Contrast]:
     return [c for c in contrasts if c.name == name]
 
 
-def _dsc(results: Results, side: Side, organs: Sequence[str]) -> float | None:
-    return organ_mean(results, side.model_key, side.tested_on, "dsc", organs).mean
+def _dsc(results: Results, at: ModelAtCenter, organs: Sequence[str]) -> float | None:
+    return results.organ_mean(at, "dsc", organs).mean
 
 
-def _each_seed(results: Results, found: Contrast) -> list[Contrast]:
+def _each_seed(results: Results, compared: Contrast) -> list[Contrast]:
     """The same comparison in every seed alone, as a study would see it that trained each model once."""
-    return [contrast(results.of_seed(seed), found.first, found.second, found.measure) for seed in results.seeds]
+    return [
+        contrast(results.of_seed(seed), compared.first, compared.second, compared.measure) for seed in results.seeds
+    ]
 
 
 def _drops(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:
@@ -131,7 +127,7 @@ def _drops(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:
     lines = []
     for away_home in _named(contrasts, "away - home"):
         side = away_home.first
-        away, home = (_dsc(results, s, results.evaluated) for s in (side, away_home.second))
+        away, home = (_dsc(results, at, results.evaluated) for at in (side, away_home.second))
         if away is None or home is None:
             continue
         line = {"trained_on": side.trained_on, "tested_on": side.tested_on, "home": home, "away": away}
@@ -149,65 +145,60 @@ def _drops(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:
 def _cross_center(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:
     """Whether the federation serves a center better than a neighbor's model does."""
     lines = []
-    for found in _named(contrasts, "federated - other local"):
-        means = {o: (_dsc(results, found.first, [o]), _dsc(results, found.second, [o])) for o in results.evaluated}
-        line = {"tested_on": found.first.tested_on, "other": found.second.trained_on, "organs": len(means)}
+    for compared in _named(contrasts, "federated - other local"):
+        means = {
+            o: (_dsc(results, compared.first, [o]), _dsc(results, compared.second, [o])) for o in results.evaluated
+        }
+        line = {"tested_on": compared.first.tested_on, "other": compared.second.trained_on, "organs": len(means)}
         as_good = [o for o, (a, b) in means.items() if a is not None and b is not None and a >= b]
         line |= {"at_least_as_good": as_good}
-        lines.append(line | {"significantly_better": found.better(), "significantly_worse": found.worse()})
+        lines.append(line | {"significantly_better": compared.better(), "significantly_worse": compared.worse()})
     return pd.DataFrame(lines)
 
 
 def _home(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:
     """Whether the federation is as good at a center as the model it trained alone."""
     lines = []
-    for found in _named(contrasts, "federated - home local"):
-        federated, home = (_dsc(results, side, results.evaluated) for side in (found.first, found.second))
+    for compared in _named(contrasts, "federated - home local"):
+        federated, home = (_dsc(results, at, results.evaluated) for at in (compared.first, compared.second))
         if federated is None or home is None:
             continue
         lines.append(
             {
-                "tested_on": found.first.tested_on,
+                "tested_on": compared.first.tested_on,
                 "home": home,
                 "federated": federated,
                 "difference": federated - home,
-                "difference_seed_sd": _seed_sd(results, found),
+                "difference_seed_sd": _seed_sd(results, compared),
                 "margin": MARGINS["dsc"],
                 "organs": len(results.evaluated),
-                "equivalent": found.equivalent(),
-                "noninferior": found.noninferior(),
-                "equivalent_by_seed": [len(c.equivalent()) for c in _each_seed(results, found)],
-                "significantly_better": found.better(),
-                "significantly_worse": found.worse(),
+                "equivalent": compared.equivalent(),
+                "noninferior": compared.noninferior(),
+                "equivalent_by_seed": [len(c.equivalent()) for c in _each_seed(results, compared)],
+                "significantly_better": compared.better(),
+                "significantly_worse": compared.worse(),
             }
         )
     return pd.DataFrame(lines)
 
 
-def _seed_sd(results: Results, found: Contrast) -> float | None:
+def _seed_sd(results: Results, compared: Contrast) -> float | None:
     """Standard deviation over seeds of the difference of both sides of a contrast; None for one seed."""
     differences = []
     for seed in results.seeds:
-        a, b = (
-            organ_mean_of_seed(results, side.model_key, side.tested_on, seed, "dsc", results.evaluated)
-            for side in (found.first, found.second)
-        )
+        a, b = (results.mean_of_seed(at, "dsc", results.evaluated, seed) for at in (compared.first, compared.second))
         if a is not None and b is not None:
             differences.append(a - b)
     return stdev(differences) if len(differences) > 1 else None
 
 
-def _centralized(results: Results) -> pd.DataFrame:
+def _centralized(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:
     """How much of the pooled ideal the federation reaches, over the evaluated organs."""
     lines = []
-    federated, centralized = results.kind("federated"), results.kind("centralized")
-    for center in results.centers if federated and centralized else []:
-        ours, ideal = (
-            organ_mean(results, model_key, center, "dsc", results.evaluated).mean
-            for model_key in (federated, centralized)
-            if model_key
-        )
+    for compared in _named(contrasts, "federated - centralized"):
+        ours, ideal = (_dsc(results, at, results.evaluated) for at in (compared.first, compared.second))
         if ours is not None and ideal:
+            center = compared.first.tested_on
             lines.append({"tested_on": center, "federated": ours, "centralized": ideal, "ratio": ours / ideal})
     return pd.DataFrame(lines)
 
@@ -218,26 +209,25 @@ def kidney_detection(results: Results) -> pd.DataFrame:
     One line a test center, model and kidney (left, right, both), with the columns of `summarize_rows`'s `kidneys`.
     """
     lines = []
-    for center in results.centers:
-        for model_key in results.model_keys:
-            false_ml = results.patient_means(model_key, center, "predicted_ml", KIDNEYS, present=False)
-            dsc = results.patient_means(model_key, center, "dsc", KIDNEYS)
-            for kidney, sides in (*((name, [name]) for name in KIDNEYS), ("both", KIDNEYS)):
-                removed, present = ([v for s in sides for v in table[s].dropna()] for table in (false_ml, dsc))
-                lines.append(_side(model_key, center) | {"kidney": kidney} | _kidney_line(removed, present))
+    for at in results.tested:
+        false_ml = results.patient_means(at, "predicted_ml", KIDNEYS, present=False)
+        dsc = results.patient_means(at, "dsc", KIDNEYS)
+        for kidney, sides in (*((name, [name]) for name in KIDNEYS), ("both", KIDNEYS)):
+            removed, present = ([v for side in sides for v in table[side].dropna()] for table in (false_ml, dsc))
+            lines.append(_who(at) | {"kidney": kidney} | _kidney_line(removed, present))
     return pd.DataFrame(lines)
 
 
 def _kidney_line(removed_ml: list[float], present_dsc: list[float]) -> dict[str, Any]:
     """False volumes of removed kidneys and DSC of present ones, counted."""
-    false, found = [v > FALSE_VOLUME_ML for v in removed_ml], [v >= FOUND_DSC for v in present_dsc]
+    false, detected = [v > FALSE_VOLUME_ML for v in removed_ml], [v >= FOUND_DSC for v in present_dsc]
     return {
         "removed": len(removed_ml),
         "median_false_ml": median(removed_ml) if removed_ml else None,
         "share_false": fmean(false) if false else None,
         "share_false_interval": wilson_interval(sum(false), len(false)),
         "present": len(present_dsc),
-        "sensitivity": fmean(found) if found else None,
-        "sensitivity_interval": wilson_interval(sum(found), len(found)),
+        "sensitivity": fmean(detected) if detected else None,
+        "sensitivity_interval": wilson_interval(sum(detected), len(detected)),
         "dsc": fmean(present_dsc) if present_dsc else None,
     }

@@ -31,6 +31,7 @@ from pedseg.evaluation.reporting import summarize
 from pedseg.evaluation.results import read_rows, write_rows
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.trained_models import load_model
+from pedseg.evaluation.virtual_data import CHILD_UNITS, centers_for, count_scans, data_folder, virtual_centers
 from pedseg.federation import client_app
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
@@ -39,28 +40,8 @@ from pedseg.files import write_atomically
 from pedseg.learning import devices, inference, network, plans, training
 from pedseg.learning.preprocessing import Prepared
 from pedseg.learning.recipe import RECIPES
-from pedseg.phantoms.centers import CENTERS, COHORT, RESOLUTIONS, Center, in_single_phase, make_dataset, planned_scans
 
-VIRTUAL, VIRTUAL_DATA = tuple(CENTERS.values()), FederationConfig.data
-CHILD_UNITS, TEST_UNITS = 4, 2  # a child is made, a case tested in about as long as so many training steps
-
-
-def virtual_centers(
-    folder: Path = VIRTUAL_DATA, centers: Sequence[Center] = VIRTUAL, extra_patients: int = 0
-) -> Iterator[int]:
-    """Write the data sets of the virtual centers concurrently, one tick a case; what is there is kept.
-
-    With `extra_patients` training patients in each than the study has.
-    """
-    folders = {center.name: folder / f"Dataset{number}_{center.name}" for number, center in enumerate(centers, 901)}
-    jobs: list[Job] = [
-        (
-            center.name,
-            (CHILD_UNITS for _ in make_dataset(center, folders[center.name], **COHORT, extra_patients=extra_patients)),
-        )
-        for center in centers
-    ]
-    yield from (units for _, units in run_concurrently(jobs))
+TEST_UNITS = 2  # a case is tested in about as long as so many training steps
 
 
 def run_study(data: Path | None, out: Path, config: StudyConfig) -> Iterator[Progress]:
@@ -70,22 +51,13 @@ def run_study(data: Path | None, out: Path, config: StudyConfig) -> Iterator[Pro
     `PedsegInputError` with every finding before anything is trained.
     """
     _check_options(data, config)
-    single_phase, extra_patients = config.single_phase, config.extra_patients
     timer, done, children = StageTimer(), 0, 0
     if data is None:
-        resolution = config.resolution or config.federation.profile
-        chosen = map(in_single_phase, VIRTUAL) if single_phase else VIRTUAL
-        centers = tuple(map(RESOLUTIONS[resolution], chosen))
-        marks = (
-            ["single_phase"] * single_phase
-            + [resolution] * (resolution != "lesson")
-            + [f"{extra_patients}_extra"] * (extra_patients > 0)
-        )
-        data = VIRTUAL_DATA.with_name("_".join([VIRTUAL_DATA.name, *marks]))
-        scans = [scan for center in centers for scan in planned_scans(center, **COHORT, extra_patients=extra_patients)]
-        children = len(scans) * CHILD_UNITS
-        total = children + training_units(config, len(centers), sum(scan.split == "test" for scan in scans))
-        for units in timer.measure("virtual children", virtual_centers(data, centers, extra_patients)):
+        data, centers = data_folder(config), centers_for(config)
+        scans, tests = count_scans(centers, config.extra_patients)
+        children = scans * CHILD_UNITS
+        total = children + training_units(config, len(centers), tests)
+        for units in timer.measure("virtual children", virtual_centers(data, centers, config.extra_patients)):
             done += units
             yield Progress("virtual children", done, total)
     yield Progress("reading the scans", done, max(done, 1))

@@ -10,11 +10,11 @@ from typing import TypeVar
 
 import safetensors
 from numpy.typing import NDArray
-from torch import nn
 
 from pedseg.errors import input_error
 from pedseg.evaluation.results import ModelKey, display_name
 from pedseg.learning import inference, network, training
+from pedseg.learning.network import Network
 from pedseg.learning.plans import Plan
 from pedseg.phantoms.centers import CENTERS
 from pedseg.scan import Scan
@@ -24,7 +24,7 @@ from pedseg.scan import Scan
 class TrainedModel:
     """A network with its plan, and which model of which seed it is."""
 
-    network: nn.Module
+    network: Network
     plan: Plan
     key: ModelKey
     seed: int = 0

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from pedseg.learning.plans import Plan
 
+Network = nn.Module  # any network that `build` gives, for annotations in rooms without torch
 Weights = dict[str, NDArray]
 SOFT_TISSUE_HU = (50.0, 60.0)  # center and scale of the soft-tissue window, a second input channel
 BODY_GAIN = 2.0  # of that window where scans are normalized by the body

@@ -70,8 +70,8 @@ def study_predictions(study: Path) -> Predict:
     from pedseg.viewer.case_list import SIDE
     from pedseg.viewer.failure_list import AsItLies
 
-    models: dict[Any, Path] = {**weight_files(study)}
-    lying: dict[Any, Path] = {AsItLies(key): file for key, file in weight_files(study).items()}
+    models: dict[Hashable, Path] = {key: file for key, file in weight_files(study).items()}
+    lying: dict[Hashable, Path] = {AsItLies(key): file for key, file in weight_files(study).items()}
 
     def predict(scan: Scan, case: ListedCase) -> Mapping[Hashable, NDArray]:
         if case.key.kind != SIDE:

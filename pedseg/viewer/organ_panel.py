@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pedseg.metrics import OrganScore
 from pedseg.organs import EVALUATED, ORGANS
 from pedseg.viewer.case_view import Segmentation
-from pedseg.workbook.slice_viewer import quietly
+from pedseg.workbook.slice_viewer import suspend_callbacks
 
 ROW_HEIGHT = "24px"
 GROUPS = {
@@ -74,7 +74,7 @@ class OrganPanel(widgets.VBox):
     def set_visible(self, organ_ids: Iterable[int]) -> None:
         """Show these organs and hide the others."""
         wanted = set(organ_ids)
-        with quietly(self):
+        with suspend_callbacks(self):
             for organ_id, box in self.boxes.items():
                 box.value = organ_id in wanted
         self._changed()

@@ -22,7 +22,7 @@ from pedseg.viewer.failure_list import FailureEntry, FailurePanel
 from pedseg.viewer.image_views import ImageViews
 from pedseg.viewer.slices import window_limits
 from pedseg.workbook import figures, lesson
-from pedseg.workbook.slice_viewer import SliceCanvas, describe, quietly, with_picture
+from pedseg.workbook.slice_viewer import SliceCanvas, describe, suspend_callbacks, with_picture
 
 Predict = Callable[[Scan, ListedCase], Mapping[Hashable, NDArray]]
 
@@ -123,7 +123,7 @@ class ReadingRoom(widgets.VBox):
     def choose_center(self) -> None:
         """List the patients of a center and open the first."""
         if not self.quiet:
-            with quietly(self):
+            with suspend_callbacks(self):
                 self._list_patients()
             self.open_patient()
 
@@ -149,7 +149,7 @@ class ReadingRoom(widgets.VBox):
             self.corrections.set_case(view)
             if not self._in_browser:
                 self.controls.preview.value = self._preview()
-            with quietly(self):
+            with suspend_callbacks(self):
                 self.controls.set_models(view.predictions)
                 for k, slider in enumerate(self.controls.planes):
                     slider.max = scan.shape[k] - 1
@@ -164,7 +164,7 @@ class ReadingRoom(widgets.VBox):
 
     def _select(self, key: CaseKey) -> None:
         """Select a patient in the lists, without opening it."""
-        with quietly(self):
+        with suspend_callbacks(self):
             self.controls.center.value = key.center
             self._list_patients()
             self.controls.patient.value = key
@@ -213,7 +213,7 @@ class ReadingRoom(widgets.VBox):
 
     def _crosshair_moved(self) -> None:
         """Let sliders, description and 3-D follow the crosshair."""
-        with quietly(self):
+        with suspend_callbacks(self):
             for slider, index in zip(self.controls.planes, self.slices.crosshair, strict=True):
                 slider.value = index
         self._describe_crosshair()
@@ -246,7 +246,7 @@ class ReadingRoom(widgets.VBox):
 
     def _show_failure(self, entry: FailureEntry) -> None:
         voxel, organ_id = entry.voxel, organ(entry.organ).id if entry.organ else 0
-        with quietly(self):
+        with suspend_callbacks(self):
             if entry.model in dict(self.controls.model.options).values():
                 self.controls.model.value = entry.model
         if organ_id:

@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from pedseg.viewer.case_view import ORGAN_BY_ID, Disagreement
 from pedseg.viewer.controls import sentence
-from pedseg.workbook.slice_viewer import quietly
+from pedseg.workbook.slice_viewer import suspend_callbacks
 
 MAX_LINES = 300
 
@@ -30,7 +30,7 @@ class StepPanel(widgets.VBox):
 
     def fill(self, items: Sequence[Any], lines: Iterable[str]) -> None:
         """List the first `MAX_LINES` items, each by its line; none is chosen yet."""
-        with quietly(self):
+        with suspend_callbacks(self):
             self.items = items
             self.list.options = [(line, k) for k, line in enumerate(lines) if k < MAX_LINES]
             self.list.index = None

@@ -10,7 +10,6 @@ import base64
 import io
 import json
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -23,13 +22,13 @@ from matplotlib.figure import Figure
 
 from pedseg.errors import input_error
 from pedseg.evaluation.failure_reasons import KINDS, Failure
-from pedseg.evaluation.failures import worst
-from pedseg.evaluation.results import ModelKey, read_rows
+from pedseg.evaluation.failures import read_failures, worst
+from pedseg.evaluation.results import ModelKey, display_name, read_rows
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.files import write_atomically
 from pedseg.organs import EVALUATED, organ
 from pedseg.scan import Scan, read_nifti
-from pedseg.workbook import charts
+from pedseg.workbook import charts, scores
 from pedseg.workbook.figures import fullest, organs_in, png, slices_figure
 
 Summary = Mapping[str, Any]
@@ -39,7 +38,6 @@ ROLES = {
     "federated": "federated",
     "centralized": "centralized",
 }
-MODEL_ORDER = ("local", "federated", "centralized")
 MEASURES = {"dsc": "DSC", "hd95_mm": "HD95, mm", "msd_mm": "Mean surface distance, mm", "nsd": "NSD"}
 DIGITS = {"dsc": 3, "dsc_all": 3, "hd95_mm": 1, "msd_mm": 2, "nsd": 3}
 LISTED_FAILURES = 12
@@ -65,12 +63,6 @@ def write_report(study_folder: Path) -> Path:
     return file
 
 
-def read_failures(folder: Path) -> list[Failure]:
-    """The failures of a study, the worst first; empty for a study that did not look for them."""
-    file = folder / "failures.json"
-    return [Failure.from_json(line) for line in json.loads(file.read_text(encoding="utf-8"))] if file.is_file() else []
-
-
 def render(
     summary: Summary,
     statistics: Mapping[str, Any],
@@ -78,6 +70,25 @@ def render(
     failures: Sequence[Failure] = (),
 ) -> str:
     """The page as text; `statistics` as computed from cases.csv, `pictures` as (PNG, alt text)."""
+    tolerances_mm = [organ(name).tolerance_mm for name in statistics["evaluated"]] or [0]
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        summary=summary,
+        statistics=statistics,
+        model_name=model_name,
+        tolerances_mm=(min(tolerances_mm), max(tolerances_mm)),
+        pictures=[(base64.b64encode(picture).decode(), alt) for picture, alt in pictures],
+        failures=worst(failures, LISTED_FAILURES),
+        failure_counts=scores.kinds(failures).drop(columns="kind"),
+        significance=significance(statistics),
+        organ_charts=[organ_chart(statistics, center) for center in statistics["centers"]],
+        curves=list(learning_curves(summary, statistics)),
+        settings=settings(summary, statistics),
+    )
+
+
+def _environment() -> Environment:
+    """Jinja with the filters and names of the template; text is escaped, and a missing value is an error."""
     environment = Environment(
         loader=PackageLoader("pedseg.workbook", "."),
         autoescape=True,
@@ -89,20 +100,7 @@ def render(
     environment.filters |= {"number": number, "percent": percent, "p_value": p_value, "by_role": by_role}
     environment.filters |= {"organ": lambda name: organ(name).plain, "role_name": ROLES.get, "amount": amount}
     environment.globals |= {"roles": ROLES, "measures": MEASURES, "digits": DIGITS, "kinds": KINDS}
-    tolerances_mm = [organ(name).tolerance_mm for name in statistics["evaluated"]] or [0]
-    return environment.get_template("report.html.j2").render(
-        summary=summary,
-        statistics=statistics,
-        model_name=model_name,
-        tolerances_mm=(min(tolerances_mm), max(tolerances_mm)),
-        pictures=[(base64.b64encode(picture).decode(), alt) for picture, alt in pictures],
-        failures=worst(failures, LISTED_FAILURES),
-        failure_counts=count_failures(failures),
-        significance=significance(statistics),
-        organ_charts=[organ_chart(statistics, center) for center in statistics["centers"]],
-        curves=list(learning_curves(summary, statistics)),
-        settings=settings(summary, statistics),
-    )
+    return environment
 
 
 def number(value: float | None, digits: int = 3, *, sign: bool = False) -> str:
@@ -121,8 +119,8 @@ def p_value(p: float | None) -> str:
 
 
 def model_name(model: str, trained_on: str) -> str:
-    """A model's display name: `local, Polder`, `federated`."""
-    return f"local, {trained_on}" if model == "local" else model
+    """A model's display name."""
+    return display_name(ModelKey(model, trained_on))
 
 
 def amount(failure: Failure) -> str:
@@ -136,13 +134,6 @@ def by_role(lines: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Lines of a table in the order of the study: own local, other local, federated, centralized, any further model."""
     roles = list(ROLES)
     return sorted(lines, key=lambda line: roles.index(line["role"]) if line["role"] in roles else len(roles))
-
-
-def count_failures(failures: Sequence[Failure]) -> dict[str, dict[str, int]]:
-    """How often each kind of failure happened to each model: `[kind in words][model]`."""
-    counts = Counter((failure.kind, model_name(failure.model, failure.trained_on)) for failure in failures)
-    models = sorted({model for _, model in counts})
-    return {words: {model: counts[kind, model] for model in models} for kind, words in KINDS.items()} if models else {}
 
 
 def significance(statistics: Mapping[str, Any]) -> dict[tuple[str, str, str, str], str]:
@@ -200,16 +191,17 @@ def organ_chart(statistics: Mapping[str, Any], center: str) -> Markup:
 
 def learning_curves(summary: Summary, statistics: Mapping[str, Any]) -> Iterator[tuple[str, Markup]]:
     """Training loss and validation DSC over training steps as (title, chart), one line per model and seed."""
-    models = {(line["model"], line["trained_on"]) for line in statistics["table"]}
-    order = {model: place for place, model in enumerate(MODEL_ORDER)}
+    models = sorted(
+        {ModelKey(line["model"], line["trained_on"]) for line in statistics["table"]}, key=scores.model_order
+    )
     for title, key, y in (("Training loss", "loss", "loss"), ("Mean DSC on validation cases", "dsc", "mean DSC")):
         curves: dict[str, list[tuple[float, float]]] = {}
-        for model, trained_on in sorted(models, key=lambda pair: (order.get(pair[0], len(order)), pair)):
+        for model in sorted(models, key=scores.model_order):
             for seed in statistics["seeds"]:
-                points = summary.get("curves", {}).get(f"seed{seed}_{ModelKey(model, trained_on).file_name}", [])
+                points = summary.get("curves", {}).get(f"seed{seed}_{model.file_name}", [])
                 line = [(point["step"], point[key]) for point in points if point.get(key) is not None]
                 if line:  # no number between two seeds: their lines are not joined
-                    curves.setdefault(model_name(model, trained_on), []).extend([*line, (float("nan"), float("nan"))])
+                    curves.setdefault(display_name(model), []).extend([*line, (float("nan"), float("nan"))])
         if curves:
             ends = "; ".join(f"{name} ends at {points[-2][1]:.3g}" for name, points in curves.items())
             figure = charts.learning_curves(curves, x="training steps, all centers together", y=y, width=CHART_INCHES)
@@ -262,13 +254,14 @@ def _contours_figure(case: Path, center: str) -> tuple[Figure, str]:
     """An axial slice with true and predicted contours, one panel per model, and its alt text."""
     image, truth = read_nifti(case / "image.nii.gz"), read_nifti(case / "truth.nii.gz").voxels
     organs = [name for name in EVALUATED if name in organs_in(truth)]
-    local = [file.name.removesuffix(".nii.gz") for file in sorted(case.glob("local_*.nii.gz"))]
-    local.sort(key=lambda name: name != f"local_{center}")
+    trained_on = [file.name.removesuffix(".nii.gz").removeprefix("local_") for file in sorted(case.glob("local_*"))]
+    models = [ModelKey("local", name) for name in sorted(trained_on, key=lambda name: name != center)]
     panels: dict[str, tuple[Scan, dict]] = {}
-    for name in (*local, "federated"):
-        if (case / f"{name}.nii.gz").is_file():
-            prediction = read_nifti(case / f"{name}.nii.gz").voxels
-            panels[name.replace("_", ", ")] = (image, {"truth": truth, "prediction": prediction, "organs": organs})
+    for model in (*models, ModelKey("federated", "")):
+        file = case / f"{model.file_name}.nii.gz"
+        if file.is_file():
+            options = {"truth": truth, "prediction": read_nifti(file).voxels, "organs": organs}
+            panels[display_name(model)] = (image, options)
     alt = (
         f"An axial CT slice of test patient {case.name} of {center}, once for each model ({'; '.join(panels)}): "
         "true contours solid, predicted contours dashed."

@@ -18,7 +18,7 @@ import pandas as pd
 from pedseg import memory
 from pedseg.evaluation.domain_shift import evaluate_shift
 from pedseg.evaluation.failure_reasons import KINDS, Failure
-from pedseg.evaluation.results import ModelKey, Results, display_name, organ_mean
+from pedseg.evaluation.results import ModelKey, Results, display_name
 from pedseg.evaluation.statistics import KIDNEYS
 from pedseg.organs import organ
 from pedseg.workbook import lesson
@@ -29,7 +29,7 @@ Interval = tuple[float, float, float]  # mean, low, high
 Lines = Iterable[Mapping[str, Any]]  # of a summary.json
 
 
-def _place(model_key: ModelKey) -> tuple[int, str]:
+def model_order(model_key: ModelKey) -> tuple[int, str]:
     """Where a model stands in a list: single hospitals, federated, centralized, then any further."""
     return (ORDER.index(model_key.model) if model_key.model in ORDER else len(ORDER), model_key.trained_on)
 
@@ -44,8 +44,8 @@ def means(rows: pd.DataFrame, measure: str = "dsc") -> dict[ModelKey, dict[str, 
     """Mean over the evaluated organs: `means[model][center tested]`; each organ weighs the same."""
     results = Results(rows)
     table = {
-        key: {c: organ_mean(results, key, c, measure, results.evaluated).mean for c in results.centers}
-        for key in sorted(results.model_keys, key=_place)
+        key: {c: results.organ_mean(key.at(c), measure, results.evaluated).mean for c in results.centers}
+        for key in sorted(results.model_keys, key=model_order)
     }
     return {key: {c: mean for c, mean in line.items() if mean is not None} for key, line in table.items()}
 
@@ -54,8 +54,8 @@ def by_organ(rows: pd.DataFrame, center: str, measure: str = "dsc") -> dict[Mode
     """Mean and 95 % interval of each evaluated organ in one center's test children, by model, for `charts.dots`."""
     results = Results(rows)
     table: dict[ModelKey, dict[str, Interval]] = {}
-    for key in sorted(results.model_keys, key=_place):
-        lines = {name: organ_mean(results, key, center, measure, [name]) for name in results.evaluated}
+    for key in sorted(results.model_keys, key=model_order):
+        lines = {name: results.organ_mean(key.at(center), measure, [name]) for name in results.evaluated}
         table[key] = {
             name: _with_interval(line.mean, (line.low, line.high))
             for name, line in lines.items()
@@ -92,7 +92,7 @@ def kidneys(table: pd.DataFrame) -> pd.DataFrame:
         "more than 1 mL drawn there": map(_share, chosen["share_false"], chosen["share_false_interval"]),
         "kidneys present": chosen["present"],
         "found": map(_share, chosen["sensitivity"], chosen["sensitivity_interval"]),
-        "place": keys.map(_place),
+        "place": keys.map(model_order),
     }
     return pd.DataFrame(lines).sort_values(["children of", "place"]).drop(columns="place")
 
@@ -151,7 +151,9 @@ def by_scenario(lines: Lines, scenario: str) -> dict[ModelKey, dict[str, float]]
             table.setdefault(key, {})[line["tested_on"]] = line["five"]["mean"]
     # What was learned comes before what was not: "Fjord" before "Fjord T1w 3 T".
     tests = sorted({test for row in table.values() for test in row}, key=lambda test: (len(test.split()) > 1, test))
-    return {key: {test: table[key][test] for test in tests if test in table[key]} for key in sorted(table, key=_place)}
+    return {
+        key: {test: table[key][test] for test in tests if test in table[key]} for key in sorted(table, key=model_order)
+    }
 
 
 def gains(lines: Lines, scenario: str, tested_on: str, second: str = "federated") -> dict[str, Interval]:
@@ -176,7 +178,7 @@ def kinds(failures: Iterable[Failure]) -> pd.DataFrame:
     """How often each kind of failure happened to each model, one line a kind."""
     happened = [(failure.kind, failure.model_key) for failure in failures]
     columns: dict[str, list] = {"kind": list(KINDS), "in words": list(KINDS.values())}
-    for key in sorted({key for _, key in happened}, key=_place):
+    for key in sorted({key for _, key in happened}, key=model_order):
         columns[display_name(key)] = [happened.count((kind, key)) for kind in KINDS]
     return pd.DataFrame(columns)
 

@@ -102,7 +102,7 @@ class SliceViewer(widgets.VBox):
     @contextmanager
     def _one_redraw(self) -> Iterator[None]:
         """Change several controls and draw once."""
-        with quietly(self):
+        with suspend_callbacks(self):
             yield
         self.draw()
 
@@ -165,7 +165,7 @@ class SliceViewer(widgets.VBox):
 
 
 @contextmanager
-def quietly(page: Any) -> Iterator[None]:
+def suspend_callbacks(page: Any) -> Iterator[None]:
     """Change controls while `page.quiet` tells their callbacks to do nothing."""
     before, page.quiet = page.quiet, True
     try:

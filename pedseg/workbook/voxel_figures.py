@@ -40,7 +40,7 @@ def patches(
             low, high = np.percentile(gray, (1, 99))
         gray = window(gray, window_name) if window_name else np.clip((gray - low) / (high - low + 1e-9), 0, 1)
         slices[title] = (gray, size_mm(voxels.shape, spacing_mm, plane))
-    return _side_by_side(slices, plane)
+    return _side_by_side(slices, plane, panel_inches=9.0 / max(len(slices), 3))
 
 
 def two_grids(image: Scan, resampled: Scan, plane: str = "coronal") -> Figure:
@@ -50,14 +50,14 @@ def two_grids(image: Scan, resampled: Scan, plane: str = "coronal") -> Figure:
         spacing = " × ".join(f"{mm:g}" for mm in np.round(scan.spacing_mm, 2))
         gray = window(cut(scan.voxels, plane, scan.shape[PLANES[plane][0]] // 2))
         slices[f"{title}: {spacing} mm"] = (gray, size_mm(scan.shape, scan.spacing_mm, plane))
-    return _side_by_side(slices, plane)
+    return _side_by_side(slices, plane, panel_inches=4.5)
 
 
-def _side_by_side(slices: Mapping[str, tuple[NDArray, tuple[float, float]]], plane: str) -> Figure:
-    """Slices of gray values from 0 to 1 with their (width, height) in mm by title, at most three in full size."""
+def _side_by_side(slices: Mapping[str, tuple[NDArray, tuple[float, float]]], plane: str, panel_inches: float) -> Figure:
+    """Slices by title: gray values from 0 to 1 and (width, height) in mm."""
     width, height = next(iter(slices.values()))[1]
-    panel = 9.0 / max(len(slices), 3)
-    figure = Figure(figsize=(panel * len(slices), panel * height / width + 0.35), layout="constrained")
+    size = (panel_inches * len(slices), panel_inches * height / width + 0.35)
+    figure = Figure(figsize=size, layout="constrained")
     all_axes = figure.subplots(1, len(slices), squeeze=False)[0]
     for axes, (title, (gray, extent_mm)) in zip(all_axes, slices.items(), strict=True):
         draw_gray(axes, gray, extent_mm, plane, interpolation="nearest")

@@ -41,34 +41,34 @@ def differences(first, second) -> set[str]:
 
 
 @pytest.mark.parametrize(("home", "other"), [(POLDER, NECKAR), (NECKAR, POLDER)])
-@pytest.mark.parametrize("cause", SHIFT_FACTORS, ids=lambda cause: cause.name)
-def test_each_cause_changes_what_it_says_and_nothing_else(cause, home, other):
-    changed, plain = cause.change(home, other), with_protocol(home)
-    found = differences(usual(changed), usual(plain)) | differences(
+@pytest.mark.parametrize("factor", SHIFT_FACTORS, ids=lambda factor: factor.name)
+def test_each_factor_changes_what_it_says_and_nothing_else(factor, home, other):
+    changed, plain = factor.change(home, other), with_protocol(home)
+    changed_fields = differences(usual(changed), usual(plain)) | differences(
         changed, replace(plain, protocols=changed.protocols)
     )
-    assert found == CHANGED[cause.name]
+    assert changed_fields == CHANGED[factor.name]
     assert len(changed.protocols) == 1
-    assert "," not in cause.name  # it is a field of a CSV file
+    assert "," not in factor.name  # it is a field of a CSV file
 
 
-@pytest.mark.parametrize("cause", [c for c in SHIFT_FACTORS if c.paired], ids=lambda cause: cause.name)
-def test_paired_causes_leave_the_patients_as_they_are(cause):
+@pytest.mark.parametrize("factor", [c for c in SHIFT_FACTORS if c.paired], ids=lambda factor: factor.name)
+def test_paired_factors_leave_the_patients_as_they_are(factor):
     usual_children, others = (
         [
             replace(scan.child, roll_deg=0.0, clips=0)
             for scan in domain_shift.planned_test_scans(domain_shift.shifted_center("Polder", c), 6)
         ]
-        for c in (NOTHING, cause)
+        for c in (NOTHING, factor)
     )
     assert usual_children == others
 
 
-def row(cause: str, patient: str, dsc: float, organ: str = "Liver", **more) -> dict[str, str]:
-    who = {"factor": cause, "seed": "0", "model": "local", "trained_on": "Polder", "tested_on": "Polder"}
+def row(factor: str, patient: str, dsc: float, organ: str = "Liver", **values) -> dict[str, str]:
+    who = {"factor": factor, "seed": "0", "model": "local", "trained_on": "Polder", "tested_on": "Polder"}
     numbers = {"hd95_mm": "", "msd_mm": "", "nsd": "", "volume_ml": "1", "predicted_ml": "1"}
     what = {"patient": patient, "case": patient, "organ": organ, "present": "1"}
-    return {**who, **what, **numbers, "dsc": str(dsc), **more}
+    return {**who, **what, **numbers, "dsc": str(dsc), **values}
 
 
 def test_costs_by_hand():
@@ -99,7 +99,7 @@ def study(coarse_plan, tmp_path):
     return tmp_path
 
 
-def test_a_sweep_leaves_rows_and_costs_and_goes_on_where_it_stopped(study):
+def test_a_shift_leaves_rows_and_costs_and_goes_on_where_it_stopped(study):
     wanted = ["contrast phase", "on the side; turned first"]
     ticks = list(domain_shift.evaluate_shift(study, study, patients=1, names=wanted))
     assert ticks[-1][0] == ticks[-1][1] == len(ticks)
@@ -140,7 +140,7 @@ def test_a_study_of_other_hospitals_is_refused(study):
         list(domain_shift.evaluate_shift(study, study))
 
 
-def test_the_command_line_sweeps(study, capsys):
+def test_the_command_line_shifts(study, capsys):
     assert (
         main(["shift", "--study", str(study), "--patients", "1", "--factor", "table", "--out", str(study / "o")]) == 0
     )
@@ -150,6 +150,6 @@ def test_the_command_line_sweeps(study, capsys):
     assert "E-SHIFT-FACTOR" in capsys.readouterr().err
 
 
-def test_an_unknown_cause_is_refused(study):
+def test_an_unknown_factor_is_refused(study):
     with pytest.raises(PedsegInputError, match="E-SHIFT-FACTOR"):
         list(domain_shift.evaluate_shift(study, study, names=["moon"]))

@@ -29,16 +29,17 @@ def test_the_worst_tenth_of_each_organ_and_model():
     """Of 20 livers the two worst, of one spleen that one; a tenth is rounded up. What is good is no failure."""
     rows = [row(f"c{k:02}", dsc=0.5 + k / 50) for k in range(20)] + [row("c1", "Spleen", 0.7), row("c1", "Heart", 0.95)]
     rows += [row(f"c{k:02}", dsc=0.9, model="federated", trained_on="Neckar+Polder") for k in range(5)]
-    found = from_rows(typed_rows(rows))
-    assert [(f.case, f.organ, f.model, f.kind) for f in found] == [
+    failures = from_rows(typed_rows(rows))
+    assert [(f.case, f.organ, f.model, f.kind) for f in failures] == [
         ("c00", "Liver", "local", "worst"), ("c01", "Liver", "local", "worst"), ("c1", "Spleen", "local", "worst"),
         ("c00", "Liver", "federated", "worst"),
     ]  # fmt: skip
-    assert (found[0].amount, found[0].unit, found[0].severity, found[0].voxel) == (0.5, "DSC", 0.5, None)
+    assert (failures[0].amount, failures[0].unit, failures[0].severity, failures[0].voxel) == (0.5, "DSC", 0.5, None)
     assert (
-        "The local model of Polder draws the liver with a DSC of 0.50, where its median is 0.69." in found[0].sentence
+        "The local model of Polder draws the liver with a DSC of 0.50, where its median is 0.69."
+        in failures[0].sentence
     )
-    assert "the model has seen no scan of Neckar" in found[0].sentence
+    assert "the model has seen no scan of Neckar" in failures[0].sentence
 
 
 def test_missed_organs_and_false_ones():

@@ -62,10 +62,10 @@ def test_a_part_of_the_experiment_is_asked_for_by_name(tmp_path, monkeypatch):
 def test_every_model_of_every_scenario_meets_every_test(finished):
     rows = rows_of(finished[0] / "out")
     assert tuple(rows[0]) == room.ALL_COLUMNS
-    found = {(row["scenario"], row["model"], row["trained_on"], row["tested_on"]) for row in rows}
+    combinations = {(row["scenario"], row["model"], row["trained_on"], row["tested_on"]) for row in rows}
     models = [("local", "Polder"), ("local", "Fjord")]
     models += [(kind, "Polder+Fjord") for kind in ("federated", "federated_gin", "centralized_gin")]
-    assert found == {(s, *m, t) for s in ("limited-1:1", "complete") for m in models for t in room.TESTS}
+    assert combinations == {(s, *m, t) for s in ("limited-1:1", "complete") for m in models for t in room.TESTS}
     assert {len({row["patient"] for row in rows if row["tested_on"] == test}) for test in room.TESTS} == {3}
 
 
@@ -124,13 +124,13 @@ def test_more_patients_meet_the_models_that_are_asked_for_and_nothing_is_trained
     shutil.copytree(finished[0] / "out", tmp_path / "out")
     monkeypatch.setattr(training, "train", None)
     monkeypatch.setattr(study, "train_rounds", None)
-    more = replace(SIZE, test=4, models=("federated", "federated_gin"))
-    list(run_fedgin(tmp_path / "out", SETTINGS, data=finished[0] / "data", size=more))
+    larger = replace(SIZE, test=4, models=("federated", "federated_gin"))
+    list(run_fedgin(tmp_path / "out", SETTINGS, data=finished[0] / "data", size=larger))
     before, rows = rows_of(finished[0] / "out"), rows_of(tmp_path / "out")
-    assert {row["model"] for row in rows} == set(more.models)
+    assert {row["model"] for row in rows} == set(larger.models)
     for test in room.TESTS:
         assert len({row["patient"] for row in rows if row["tested_on"] == test}) == 4
-    first = [row for row in before if row["model"] in more.models]
+    first = [row for row in before if row["model"] in larger.models]
     assert all(row in rows for row in first)  # the same children, and one more
 
 
@@ -155,31 +155,31 @@ def scored(model, patient, organ, dsc, seed=0):
 def test_two_kidneys_count_as_one_organ_and_gains_are_paired_by_patient():
     rows = []
     for patient in range(6):
-        for model, more in (("federated", 0.0), ("federated_gin", 0.1 + 0.01 * patient)):
+        for model, gain in (("federated", 0.0), ("federated_gin", 0.1 + 0.01 * patient)):
             rows += [
-                scored(model, f"p{patient}", "Liver", 0.5 + more),
-                scored(model, f"p{patient}", "Kidney_L", 0.2 + more),
+                scored(model, f"p{patient}", "Liver", 0.5 + gain),
+                scored(model, f"p{patient}", "Kidney_L", 0.2 + gain),
             ]
             if patient:  # the first one has lost the right kidney
-                rows.append(scored(model, f"p{patient}", "Kidney_R", 0.4 + more))
+                rows.append(scored(model, f"p{patient}", "Kidney_R", 0.4 + gain))
     (line,) = [line for line in means(typed_rows(rows)) if line["model"] == "federated"]
     assert line["liver"] == pytest.approx(0.5) and line["spleen"] is None
     assert line["kidneys"] == pytest.approx((0.2 + 5 * 0.3) / 6)
     assert line["five"]["mean"] == pytest.approx((0.5 + (0.2 + 5 * 0.3) / 6) / 2)
-    found = {line["organ"]: line for line in gains(typed_rows(rows))}
-    assert found["liver"]["mean_difference"] == pytest.approx(0.125)
-    assert found["kidneys"]["n"] == (6, 6) and found["spleen"]["n"] == (0, 0)
-    assert found["liver"]["p"] == pytest.approx(2 / 64)  # all six better: the smallest p of six pairs
-    assert found["liver"]["p_holm"] == pytest.approx(4 / 64)  # two organs are asked
+    by_organ = {line["organ"]: line for line in gains(typed_rows(rows))}
+    assert by_organ["liver"]["mean_difference"] == pytest.approx(0.125)
+    assert by_organ["kidneys"]["n"] == (6, 6) and by_organ["spleen"]["n"] == (0, 0)
+    assert by_organ["liver"]["p"] == pytest.approx(2 / 64)  # all six better: the smallest p of six pairs
+    assert by_organ["liver"]["p_holm"] == pytest.approx(4 / 64)  # two organs are asked
 
 
 def test_the_overall_difference_is_that_of_each_patients_means():
     rows = []
     for patient in range(6):
         for seed in (0, 1):
-            for model, more in (("federated", 0.0), ("federated_gin", 0.01 * patient - 0.02 * seed)):
-                rows += [scored(model, f"p{patient}", organ, 0.5 + more, seed) for organ in ("Liver", "Spleen")]
-                rows.append(scored(model, f"p{patient}", "Heart", 0.5 - more, seed))
+            for model, gain in (("federated", 0.0), ("federated_gin", 0.01 * patient - 0.02 * seed)):
+                rows += [scored(model, f"p{patient}", organ, 0.5 + gain, seed) for organ in ("Liver", "Spleen")]
+                rows.append(scored(model, f"p{patient}", "Heart", 0.5 - gain, seed))
     five, every = overall(typed_rows(rows))
     assert (five["organs"], every["organs"]) == ("five", "all")
     assert five["n"] == (6, 6) and five["seeds"] == pytest.approx([0.025, 0.005])

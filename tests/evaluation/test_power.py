@@ -16,21 +16,21 @@ NORMAL = (NORMAL - NORMAL.mean()) / NORMAL.std(ddof=1)  # a spread of exactly 1
 
 def test_normal_differences_need_what_the_formula_says():
     """On normal data the signed-rank test is as good as a t test with 3 / pi of the patients (Pitman 1948)."""
-    found = estimate_power(NORMAL, 1.0, alpha=0.05)
+    power = estimate_power(NORMAL, 1.0, alpha=0.05)
     formula = TTestPower().solve_power(nobs=60 * 3 / np.pi, alpha=0.05, power=0.8)
-    assert found.smallest_difference == pytest.approx(formula, rel=0.1)
+    assert power.smallest_difference == pytest.approx(formula, rel=0.1)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.05 / 9])
 def test_the_tests_find_what_is_promised(alpha):
     """Cohorts of the same kind, drawn anew and tested one by one with the tests of the study."""
     d = np.random.default_rng(8).laplace(0.003, 0.01, 25)
-    found = estimate_power(d, 0.02, alpha=alpha)
+    power = estimate_power(d, 0.02, alpha=alpha)
     spread = (d - hodges_lehmann(d)) * np.sqrt(25 / 24)
     cohorts = np.random.default_rng(9).choice(spread, (400, 25))
-    shares = [np.mean([wilcoxon_p(c + sign * found.smallest_difference) <= alpha for c in cohorts]) for sign in (1, -1)]
+    shares = [np.mean([wilcoxon_p(c + sign * power.smallest_difference) <= alpha for c in cohorts]) for sign in (1, -1)]
     assert min(shares) == pytest.approx(0.8, abs=0.06)  # the direction that is harder to find
-    within = np.mean([equivalence_p(c, found.smallest_margin) <= alpha for c in cohorts])
+    within = np.mean([equivalence_p(c, power.smallest_margin) <= alpha for c in cohorts])
     assert within == pytest.approx(0.8, abs=0.06)
 
 

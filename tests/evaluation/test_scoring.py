@@ -109,10 +109,10 @@ def test_misplaced_organs_are_those_of_the_rules_for_every_model(tested, model, 
     for seed, key in enumerate((LOCAL, ModelKey("federated", "Aa+Bb"))):
         files[key] = tmp_path / f"{seed}.safetensors"
         training.save_weights(files[key], network.get_weights(network.build(model.plan, seed)), model.plan)
-    found = scoring.find_misplaced(files, scoring.load_labeled_scans(*datasets))
-    assert {failure.model_key for failure in found} <= {*files}
-    assert [f.severity for f in found] == sorted((f.severity for f in found), reverse=True)
+    failures = scoring.find_misplaced(files, scoring.load_labeled_scans(*datasets))
+    assert {failure.model_key for failure in failures} <= {*files}
+    assert [f.severity for f in failures] == sorted((f.severity for f in failures), reverse=True)
     (scan,) = scoring.load_labeled_scans(datasets[0])
     theirs = from_contours(scan.truth, model.predict(scan.image), scan.image.spacing_mm, scan.record, LOCAL)
-    ours = [f for f in found if f.case == scan.case and f.model == "local"]
+    ours = [f for f in failures if f.case == scan.case and f.model == "local"]
     assert {(f.organ, f.kind, f.voxel) for f in ours} == {(f.organ, f.kind, f.voxel) for f in theirs}

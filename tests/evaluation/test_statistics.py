@@ -9,23 +9,13 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from pedseg.evaluation.results import (
-    COLUMNS,
-    ModelKey,
-    Results,
-    Side,
-    contrast,
-    organ_mean,
-    read_rows,
-    typed_rows,
-    write_rows,
-)
+from pedseg.evaluation.results import COLUMNS, ModelAtCenter, Results, contrast, read_rows, typed_rows, write_rows
 from pedseg.evaluation.statistics import planned_contrasts, summarize_rows
 from pedseg.organs import EVALUATED, NAMES
 
 CENTERS = ("Neckar", "Polder")
 POOLED = "Neckar+Polder"
-FEDERATED, LOCAL = Side("federated", POOLED, "Polder"), Side("local", "Polder", "Polder")
+FEDERATED, LOCAL = ModelAtCenter("federated", POOLED, "Polder"), ModelAtCenter("local", "Polder", "Polder")
 
 
 def row(organ: str = "Liver", dsc: float | None = 0.9, **changed) -> dict:
@@ -66,8 +56,8 @@ def summary() -> dict:
 
 
 def line(lines: list[dict], **keys) -> dict:
-    (found,) = [entry for entry in lines if all(entry[k] == v for k, v in keys.items())]
-    return found
+    (entry,) = [entry for entry in lines if all(entry[k] == v for k, v in keys.items())]
+    return entry
 
 
 def test_a_patients_scans_are_averaged_before_seeds():
@@ -75,16 +65,14 @@ def test_a_patients_scans_are_averaged_before_seeds():
         row(dsc=0.8, case="a"), row(dsc=0.6, case="b"), row(dsc=0.9, seed=1, case="a"),  # one scan failed in seed 1
         row(dsc=0.5, patient="p2", case="c"),
     ]  # fmt: skip
-    values = Results(typed_rows(rows)).patient_means(ModelKey("local", "Polder"), "Polder", "dsc", ["Liver"])
+    values = Results(typed_rows(rows)).patient_means(LOCAL, "dsc", ["Liver"])
     assert values["Liver"].to_dict() == {"p1": pytest.approx((0.7 + 0.9) / 2), "p2": 0.5}
 
 
 def test_the_mean_gives_each_organ_the_same_weight_and_skips_the_absent():
     rows = [row("Liver", 0.9), row("Spleen", 0.5)]
     rows += [row("Liver", 0.7, patient="p2"), row("Spleen", None, patient="p2", present=0)]
-    mean = organ_mean(
-        Results(typed_rows(rows)), ModelKey("local", "Polder"), "Polder", "dsc", ["Liver", "Spleen", "Heart"]
-    )
+    mean = Results(typed_rows(rows)).organ_mean(LOCAL, "dsc", ["Liver", "Spleen", "Heart"])
     assert mean.mean == pytest.approx((0.8 + 0.5) / 2)
     assert mean.patients == 2
     assert mean.low <= mean.mean <= mean.high
@@ -93,7 +81,7 @@ def test_the_mean_gives_each_organ_the_same_weight_and_skips_the_absent():
 
 def test_seed_spread_is_the_deviation_of_the_seeds_own_means():
     rows = [row(dsc=d, seed=s) for s, d in enumerate((0.80, 0.84, 0.88))]
-    mean = organ_mean(Results(typed_rows(rows)), ModelKey("local", "Polder"), "Polder", "dsc", ["Liver"])
+    mean = Results(typed_rows(rows)).organ_mean(LOCAL, "dsc", ["Liver"])
     assert mean.seed_sd == pytest.approx(0.04)
     assert (mean.mean, mean.low) == (pytest.approx(0.84), None)  # one patient: no interval, whatever the seeds
 
@@ -101,24 +89,24 @@ def test_seed_spread_is_the_deviation_of_the_seeds_own_means():
 def test_paired_contrast_equals_scipy_and_statsmodels_on_the_same_patients():
     rows, organs = study(seeds=1), list(EVALUATED)
     results = Results(typed_rows(rows))
-    federated, local = Side("federated", POOLED, "Neckar"), Side("local", "Neckar", "Neckar")
-    found = contrast(results, federated, local, "dsc")
-    assert found.paired and [o.organ for o in found.organs] == organs
+    federated, local = (ModelAtCenter(*who, "Neckar") for who in (("federated", POOLED), ("local", "Neckar")))
+    compared = contrast(results, federated, local, "dsc")
+    assert compared.paired and [o.organ for o in compared.organs] == organs
     p_values = []
     for organ in organs:
         here = [r for r in rows if r["tested_on"] == "Neckar" and r["organ"] == organ and r["dsc"]]
         ours = {r["patient"]: float(r["dsc"]) for r in here if r["model"] == "federated"}
         theirs = {r["patient"]: float(r["dsc"]) for r in here if (r["model"], r["trained_on"]) == ("local", "Neckar")}
         p_values.append(stats.wilcoxon([ours[p] - theirs[p] for p in ours]).pvalue)
-    assert [o.p for o in found.organs] == pytest.approx(p_values)
-    assert [o.p_holm for o in found.organs] == pytest.approx(multipletests(p_values, method="holm")[1])
+    assert [o.p for o in compared.organs] == pytest.approx(p_values)
+    assert [o.p_holm for o in compared.organs] == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
 def test_pairs_are_the_patients_that_both_models_have():
     rows = [row(dsc=0.9), row(dsc=0.9, patient="p2"), row(dsc=0.8, model="federated", trained_on=POOLED, patient="p2")]
-    found = contrast(Results(typed_rows(rows)), FEDERATED, LOCAL, "dsc")
-    assert found.organs[0].n == (1, 1)
-    assert found.organs[0].median_difference == pytest.approx(-0.1)
+    compared = contrast(Results(typed_rows(rows)), FEDERATED, LOCAL, "dsc")
+    assert compared.organs[0].n == (1, 1)
+    assert compared.organs[0].median_difference == pytest.approx(-0.1)
 
 
 def test_pairs_count_scans_and_seeds_that_both_models_have():
@@ -127,7 +115,7 @@ def test_pairs_count_scans_and_seeds_that_both_models_have():
     rows = [row(dsc=0.8, case="a"), row(dsc=0.2, case="a", seed=1)]
     rows += [row(dsc=0.9, case="a", **federated), row(dsc=0.1, case="b", **federated)]
     results = Results(typed_rows(rows))
-    pairs = results.paired_means(FEDERATED.model_key, LOCAL.model_key, "Polder", "dsc")["Liver"]
+    pairs = results.paired_means(FEDERATED, LOCAL, "dsc")["Liver"]
     assert pairs.to_numpy().tolist() == [[pytest.approx(0.9), pytest.approx(0.8)]]
 
 
@@ -136,9 +124,9 @@ def test_differences_are_averaged_over_scans_then_seeds():
     values = [("a", 0, 0.1), ("b", 0, 0.3), ("a", 1, 0.4)]
     rows = [row(dsc=0.5, case=case, seed=seed) for case, seed, _ in values]
     rows += [row(dsc=0.5 + d, case=case, seed=s, model="federated", trained_on=POOLED) for case, s, d in values]
-    found = contrast(Results(typed_rows(rows)), FEDERATED, LOCAL, "dsc")
-    assert found.organs[0].n == (1, 1)
-    assert found.organs[0].median_difference == pytest.approx(0.3)
+    compared = contrast(Results(typed_rows(rows)), FEDERATED, LOCAL, "dsc")
+    assert compared.organs[0].n == (1, 1)
+    assert compared.organs[0].median_difference == pytest.approx(0.3)
 
 
 def test_a_difference_of_few_patients_keeps_its_direction():
@@ -146,22 +134,22 @@ def test_a_difference_of_few_patients_keeps_its_direction():
     rows = [row(dsc=0.8, patient=f"p{k}") for k in range(22)]
     gains = [0.01 * max(0, k - 15) for k in range(22)]
     rows += [row(dsc=0.8 + g, patient=f"p{k}", model="federated", trained_on=POOLED) for k, g in enumerate(gains)]
-    found = contrast(Results(typed_rows(rows)), FEDERATED, LOCAL, "dsc")
-    assert found.organs[0].hodges_lehmann == 0
-    assert found.better() == ["Liver"] and found.worse() == []
+    compared = contrast(Results(typed_rows(rows)), FEDERATED, LOCAL, "dsc")
+    assert compared.organs[0].hodges_lehmann == 0
+    assert compared.better() == ["Liver"] and compared.worse() == []
 
 
 def test_a_higher_nsd_is_better_and_a_higher_distance_worse():
     results = Results(typed_rows(study()))
-    for found in [c for measure in results.measures for c in planned_contrasts(results, measure)]:
-        if found.name == "other local - home local":
-            assert found.worse() == list(EVALUATED) and found.better() == []
+    for compared in [c for measure in results.measures for c in planned_contrasts(results, measure)]:
+        if compared.name == "other local - home local":
+            assert compared.worse() == list(EVALUATED) and compared.better() == []
 
 
 def test_a_table_without_nsd_is_read_all_the_same():
     rows = [{key: value for key, value in line.items() if key != "nsd"} for line in study(patients=7, seeds=1)]
     summary = summarize_rows(typed_rows(rows))
-    assert {found["measure"] for found in summary["contrasts"]} == {"dsc", "hd95_mm", "msd_mm"}
+    assert {compared["measure"] for compared in summary["contrasts"]} == {"dsc", "hd95_mm", "msd_mm"}
     assert summary["table"][0]["nsd"]["mean"] is None and summary["table"][0]["dsc"]["mean"] > 0.5
 
 

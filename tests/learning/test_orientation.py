@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from pedseg.learning import body_mask, orientation
+from pedseg.phantoms.child import Child
 from pedseg.phantoms.ct_scanner import CtProtocol, scan_ct
 from pedseg.phantoms.mr_scanner import T1W_1_5T, T1W_3T, T2W_1_5T, T2W_3T, scan_mr
-from pedseg.phantoms.phantom import Child, make_phantom
+from pedseg.phantoms.phantom import make_phantom
 from pedseg.phantoms.voxelization import ScanGrid
 from pedseg.scan import Scan
 

@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.artifacts import STREAK_HU, outside_field_of_view
+from pedseg.phantoms.child import Child
 from pedseg.phantoms.ct_scanner import CtProtocol, scan_ct
-from pedseg.phantoms.phantom import Child, Phantom, make_phantom
+from pedseg.phantoms.phantom import Phantom, make_phantom
 
 PLAIN = CtProtocol("p", couch="")
 

@@ -9,8 +9,9 @@ import pytest
 
 from pedseg.organs import organ
 from pedseg.phantoms.anatomy import Tissue
+from pedseg.phantoms.child import Child
 from pedseg.phantoms.contouring_protocol import WHOLE_ORGANS, ContouringProtocol, contour
-from pedseg.phantoms.phantom import Child, Phantom, make_phantom
+from pedseg.phantoms.phantom import Phantom, make_phantom
 
 HEART, BOWEL, CANAL, BONES = (organ(name).id for name in ("Heart", "Bowel^Stomach", "SpinalCanal", "VBs"))
 

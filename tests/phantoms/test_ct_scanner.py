@@ -10,8 +10,9 @@ from scipy import ndimage
 
 from pedseg import organs
 from pedseg.phantoms.anatomy import Tissue
+from pedseg.phantoms.child import Child
 from pedseg.phantoms.ct_scanner import CtProtocol, scan_ct, tissue_hu
-from pedseg.phantoms.phantom import Child, Phantom, make_phantom
+from pedseg.phantoms.phantom import Phantom, make_phantom
 from pedseg.phantoms.voxelization import partial_volume_weights
 from pedseg.scan import Scan
 

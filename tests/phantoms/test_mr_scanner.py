@@ -15,6 +15,7 @@ from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.errors import PedsegInputError
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.centers import CENTERS, FJORD, POLDER_PORTAL, make_dataset, planned_scans, with_protocol
+from pedseg.phantoms.child import Child
 from pedseg.phantoms.mr_scanner import (
     RELAXATION,
     T1W_1_5T,
@@ -26,7 +27,7 @@ from pedseg.phantoms.mr_scanner import (
     signal,
     tissue_signals,
 )
-from pedseg.phantoms.phantom import Child, Phantom, make_phantom
+from pedseg.phantoms.phantom import Phantom, make_phantom
 from pedseg.scan import Scan
 
 PROTOCOLS = (T1W_1_5T, T1W_3T, T2W_1_5T, T2W_3T)

@@ -11,7 +11,8 @@ from scipy import ndimage
 from pedseg import organs
 from pedseg.phantoms.anatomy import VOLUME_ML, Tissue, at_age
 from pedseg.phantoms.canvas import Canvas, Shape, catmull_rom, rotation_matrix
-from pedseg.phantoms.phantom import Child, Phantom, make_phantom
+from pedseg.phantoms.child import Child
+from pedseg.phantoms.phantom import Phantom, make_phantom
 
 COARSE = (4.0, 4.0, 5.0)
 TABLE_AGES = (1.0, 5.0, 10.0, 15.0)

@@ -9,7 +9,8 @@ import pytest
 
 from pedseg import organs
 from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.phantom import Child, Phantom, make_phantom
+from pedseg.phantoms.child import Child
+from pedseg.phantoms.phantom import Phantom, make_phantom
 from pedseg.phantoms.surgery import ADRENALECTOMY_SHARE, ATROPHY_SHARE, compensatory_growth, sample_effects
 
 COARSE = (4.0, 4.0, 4.0)

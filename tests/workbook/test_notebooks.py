@@ -155,4 +155,5 @@ def test_it_runs_from_top_to_bottom(name, kind, built, runs, monkeypatch):
     assert said.count("Not yet.") == (exercises_here if kind == "student" else 0)
     assert "Kernel → Shut Down" in said
     pictures = [out for out in outputs if "image/png" in out.get("data", {})]
+    assert all('<img alt="' in out.data["text/html"] for out in pictures)
     assert all(out.metadata["image/png"]["alt"] for out in pictures) and (pictures or name.startswith("04"))

@@ -139,7 +139,7 @@ def test_the_margin_stands_beside_every_equivalence(page):
 
 def test_nsd_is_a_measure_like_the_others(page):
     row = page.text[page.text.index("All models on the 6 test patients of Neckar") :]
-    assert "mean surface distance, mmNSDlocal, Neckar" in row
+    assert "mean surface distance, mmNSDNeckar alone" in row
     assert "0.875 0.875 to 0.875" in row
     assert "NSD: share of both surfaces" in page.text
 
@@ -173,7 +173,7 @@ def test_removed_kidneys_stand_beside_present_ones(page):
     row = page.text[page.text.index("Removed kidneys: false volume beside sensitivity") :]
     # 1 removed, 2.5 mL, all false, 11 present, all found; Wilson's intervals 1 / (1 + 1.96²) and 11 / (11 + 1.96²) to 1
     all_of_one, all_of_eleven = (f"100\u00a0% {low}\u00a0% to 100\u00a0%" for low in (21, 74))
-    assert f"Neckarlocal, Neckar12.5{all_of_one}11{all_of_eleven}" in row
+    assert f"NeckarNeckar alone12.5{all_of_one}11{all_of_eleven}" in row
 
 
 def test_every_header_has_a_scope_every_picture_a_text(page):
@@ -213,7 +213,7 @@ def test_contours_are_drawn_from_kept_predictions(tmp_path, toy):
     (tmp_path / "predictions" / "Neckar" / "without_image").mkdir(parents=True)
     ((file, alt),) = list(draw_contours(tmp_path))
     assert file == tmp_path / "pictures" / "contours_Polder.png" and file.read_bytes()[:4] == b"\x89PNG"
-    assert "Polder_7" in alt and "local, Neckar; federated" in alt
+    assert "Polder_7" in alt and "Neckar alone; federated" in alt
 
 
 def test_a_summary_with_nothing_in_it_still_gives_a_report(folder, tmp_path):

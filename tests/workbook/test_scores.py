@@ -69,11 +69,11 @@ def test_means_give_each_organ_the_same_weight():
 
 
 def test_by_organ_has_intervals_and_leaves_out_what_was_not_tested():
-    found = scores.by_organ(ROWS, "Polder")
-    mean, low, high = found[LOCAL]["Liver"]
+    table = scores.by_organ(ROWS, "Polder")
+    mean, low, high = table[LOCAL]["Liver"]
     assert mean == pytest.approx(0.85) and low == pytest.approx(0.8) and high == pytest.approx(0.9)
-    assert found[LOCAL]["Spleen"] == (0.6, 0.6, 0.6)
-    assert found[FEDERATED] == {}
+    assert table[LOCAL]["Spleen"] == (0.6, 0.6, 0.6)
+    assert table[FEDERATED] == {}
 
 
 def test_false_kidneys_come_largest_first():
@@ -117,12 +117,12 @@ COSTS = pd.DataFrame(
 
 
 def test_factors_are_ordered_by_what_they_cost_the_federated_model():
-    found = scores.by_factor(COSTS, "Polder")
-    assert found == {
+    table = scores.by_factor(COSTS, "Polder")
+    assert table == {
         LOCAL: {"table": (1, 0, 2), "80 kV": (5, 4, 6)},
         ModelKey("federated", "Polder"): {"table": (3, 2, 4), "80 kV": (2, 1, 3)},
     }
-    assert [list(line) for line in found.values()] == [["table", "80 kV"]] * 2
+    assert [list(line) for line in table.values()] == [["table", "80 kV"]] * 2
     assert list(map(str, scores.by_factor(COSTS, "Neckar"))) == ["federated"]
 
 
