@@ -40,7 +40,8 @@ def follow_run(
     """Yield rounds as their checkpoints appear until the run has ended; returns its final status.
 
     A file that was there before and has not changed belongs to an earlier run, until a later
-    round is written or the run completes: then it was resumed. `yielded` rounds of an earlier attempt do not come again.
+    round is written or the run completes: then it was resumed. The `yielded` rounds of an earlier attempt do not come
+    again.
     """
     done, status, asked = 0, "", time.monotonic()
     while not status.startswith("finished"):
