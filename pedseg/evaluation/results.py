@@ -18,12 +18,7 @@ import numpy as np
 import pandas as pd
 
 from pedseg.evaluation.comparisons import (
-    ALPHA,
     RESAMPLES,
-    Comparison,
-    compare_paired,
-    compare_unpaired,
-    holm,
     percentile_interval,
 )
 from pedseg.organs import EVALUATED, NAMES
@@ -161,6 +156,10 @@ class Results:
 
         Patients are rows, `organs` columns; NaN where a patient has none. Patients without any are left out.
         """
+        return self._patient_means(at, measure, present, seed).reindex(columns=list(organs)).dropna(how="all")
+
+    def _patient_means(self, at: ModelAtCenter, measure: str, present: bool, seed: int | None) -> pd.DataFrame:
+        """The same for all organs that have rows, computed once."""
         key = at, measure, present, seed
         if key not in self._means:
             rows = self._rows(at)
@@ -169,7 +168,15 @@ class Results:
                 rows = rows[rows["seed"] == seed]
             by_seed = rows.groupby(["patient", "organ", "seed"])[measure].mean().unstack()
             self._means[key] = row_means(by_seed).unstack()
-        return self._means[key].reindex(columns=list(organs)).dropna(how="all")
+        return self._means[key]
+
+    def _values(self, at: ModelAtCenter, measure: str, organs: Sequence[str], seed: int | None = None) -> np.ndarray:
+        """`patient_means` as an array: a fraction of the time, and means are asked for by the thousand."""
+        table = self._patient_means(at, measure, True, seed)
+        columns = [table.columns.get_loc(organ) if organ in table.columns else -1 for organ in organs]
+        padded = np.column_stack([table.to_numpy(dtype=float), np.full(len(table), np.nan)])
+        values = np.ascontiguousarray(padded[:, columns])
+        return values[~np.isnan(values).all(axis=1)]
 
     def paired_means(self, first: ModelAtCenter, second: ModelAtCenter, measure: str) -> dict[str, pd.DataFrame]:
         """What two models scored on the same patients of one center, by organ: columns `first` and `second`.
@@ -187,7 +194,7 @@ class Results:
 
     def organ_mean(self, at: ModelAtCenter, measure: str, organs: Sequence[str]) -> OrganMean:
         """The mean of one model on one test center, with its interval and its spread over seeds."""
-        table = np.ascontiguousarray(self.patient_means(at, measure, organs))
+        table = self._values(at, measure, organs)
         if not len(table):
             return OrganMean()
         low, high, seed_sd = None, None, None
@@ -201,7 +208,7 @@ class Results:
 
     def mean_of_seed(self, at: ModelAtCenter, measure: str, organs: Sequence[str], seed: int) -> float | None:
         """The same mean of one seed alone; None without a value."""
-        table = np.ascontiguousarray(self.patient_means(at, measure, organs, seed=seed))
+        table = self._values(at, measure, organs, seed)
         return float(_mean_of_means(table[None])[0]) if len(table) else None
 
     def _rows(self, at: ModelAtCenter) -> pd.DataFrame:
@@ -220,74 +227,3 @@ def _mean_of_means(tables: np.ndarray) -> np.ndarray:
     sums = np.nansum(tables, axis=1)
     means = np.divide(sums, counts, out=np.zeros_like(sums), where=counts > 0)
     return means.sum(axis=1) / (counts > 0).sum(axis=1)
-
-
-@dataclass(frozen=True, kw_only=True)
-class OrganComparison(Comparison):
-    """The comparison on one organ, its p values corrected by Holm over the organs."""
-
-    organ: str
-    p_holm: float | None
-    p_equivalence_holm: float | None
-    p_noninferiority_holm: float | None
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """First minus second on every evaluated organ, in one measure; `paired` patient by patient."""
-
-    name: str
-    measure: str
-    paired: bool
-    first: ModelAtCenter
-    second: ModelAtCenter
-    organs: list[OrganComparison]
-
-    def worse(self) -> list[str]:
-        """The organs on which the first side is significantly worse (Holm)."""
-        return self._significant(-1)
-
-    def better(self) -> list[str]:
-        """The organs on which the first side is significantly better (Holm)."""
-        return self._significant(1)
-
-    def equivalent(self) -> list[str]:
-        """The organs on which both sides are as good as each other within the margin (TOST, Holm)."""
-        return [o.organ for o in self.organs if o.p_equivalence_holm is not None and o.p_equivalence_holm < ALPHA]
-
-    def noninferior(self) -> list[str]:
-        """The organs on which the first side is at most by the margin worse than the second (one-sided, Holm)."""
-        claims = {o.organ: o.p_noninferiority_holm for o in self.organs}
-        return [organ for organ, p in claims.items() if p is not None and p < ALPHA]
-
-    def _significant(self, direction: int) -> list[str]:
-        sign = direction if self.measure in HIGHER_IS_BETTER else -direction  # a higher distance is worse
-        shown = [o for o in self.organs if o.p_holm is not None and o.p_holm < ALPHA]
-        # The ranks tell the direction, not the shift: that is zero where most patients do not differ.
-        return [o.organ for o in shown if sign * (o.rank_biserial or 0.0) > 0]
-
-
-def contrast(results: Results, first: ModelAtCenter, second: ModelAtCenter, measure: str, name: str = "") -> Contrast:
-    """First minus second on every evaluated organ, with Holm over the organs.
-
-    One test center compares pairs of patients, two centers compare two groups. Equivalence is asked within
-    `MARGINS`, of pairs only.
-    """
-    organs, paired = results.evaluated, first.tested_on == second.tested_on
-    comparisons: list[Comparison]
-    if paired:
-        pairs = results.paired_means(first, second, measure)
-        margin, higher = MARGINS[measure], measure in HIGHER_IS_BETTER
-        comparisons = [
-            compare_paired(pair["first"], pair["second"], margin, higher_is_better=higher)
-            for pair in (pairs[organ] for organ in organs)
-        ]
-    else:
-        a, b = (results.patient_means(at, measure, organs) for at in (first, second))
-        comparisons = [compare_unpaired(a[organ].dropna(), b[organ].dropna()) for organ in organs]
-    corrected = [holm([getattr(c, p) for c in comparisons]) for p in ("p", "p_equivalence", "p_noninferiority")]
-    by_organ = [
-        OrganComparison(**vars(c), organ=organ, p_holm=p, p_equivalence_holm=p_eq, p_noninferiority_holm=p_ni)
-        for c, organ, p, p_eq, p_ni in zip(comparisons, organs, *corrected, strict=True)
-    ]
-    return Contrast(name, measure, paired, first, second, by_organ)

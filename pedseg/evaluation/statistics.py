@@ -14,15 +14,9 @@ from typing import Any
 import pandas as pd
 
 from pedseg.evaluation.comparisons import ALPHA, LEVEL, wilson_interval
+from pedseg.evaluation.contrasts import Contrast, contrast
 from pedseg.evaluation.power import center_powers
-from pedseg.evaluation.results import (
-    MARGINS,
-    MEASURES,
-    Contrast,
-    ModelAtCenter,
-    Results,
-    contrast,
-)
+from pedseg.evaluation.results import MARGINS, MEASURES, ModelAtCenter, Results
 
 FALSE_VOLUME_ML = 1.0  # of a removed kidney: predicting more than this is a false kidney
 FOUND_DSC = 0.5  # a kidney that is there and predicted at least so well is found

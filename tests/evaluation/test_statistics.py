@@ -9,7 +9,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from pedseg.evaluation.results import COLUMNS, ModelAtCenter, Results, contrast, read_rows, typed_rows, write_rows
+from pedseg.evaluation.contrasts import contrast
+from pedseg.evaluation.results import COLUMNS, ModelAtCenter, Results, read_rows, typed_rows, write_rows
 from pedseg.evaluation.statistics import planned_contrasts, summarize_rows
 from pedseg.organs import EVALUATED, NAMES
 
