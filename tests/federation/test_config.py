@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import inspect
 import json
 import tomllib
 from dataclasses import fields
@@ -82,12 +83,15 @@ def test_the_help_tells_the_defaults_as_they_are(verb: str) -> None:
             assert help_[option.name] == f"{option.metadata['help']}; default: {option.default}"
 
 
+ABOVE = ("federation", "evaluation", "workbook", "viewer", "cli")  # the rooms that know of a federation
+
+
 def test_no_function_has_a_default_of_a_setting_of_its_own(root: Path) -> None:
-    """Those whose names no other room has."""
+    """Of the settings whose names mean nothing else."""
     names = {option.name for config in (FederationConfig, CenterConfig, MailboxConfig) for option in fields(config)}
     names -= {"data", "out", "keys", "seed", "profile", "orientation", "strategy"}
     offenders = []
-    for file in sorted((root / "pedseg").rglob("*.py")):
+    for file in sorted(file for room in ABOVE for file in (root / "pedseg" / room).rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.FunctionDef):
                 positional = [*node.args.posonlyargs, *node.args.args]
@@ -146,6 +150,9 @@ def test_choices_are_those_of_the_plan() -> None:
     from pedseg.learning import plans
 
     assert set(ORIENTATIONS) == {"", *plans.ORIENTATIONS} and set(PROFILES) == set(plans.PROFILES)
+    arguments = inspect.signature(plans.make_plan).parameters  # a plan without any federation
+    for name in ("profile", "orientation", "gin_probability"):
+        assert arguments[name].default == getattr(FederationConfig(), name)
 
 
 @pytest.mark.parametrize(
