@@ -48,7 +48,7 @@ BY_HAND = {
     "objects a round": ({"centers": 10}, 21),
     "share of the weights": ({"weights": 30, "everything": 40}, 0.75),
     "whose kidney": ({"ratios": {"Kidney_L": 0.4, "Kidney_R": 0.9}}, "Kidney_L"),
-    "noise for more rounds": ({"rounds": 10, "more": 40}, 2.0),
+    "noise for more rounds": ({"rounds": 10, "planned": 40}, 2.0),
     "pairs of masks": ({"centers": 5}, 10),
     "spin echo": ({"t1_ms": 1000.0, "t2_ms": 50.0, "density": 0.8, "tr_ms": 1000.0, "te_ms": 100.0}, 0.0684375),
     "share of air": ({"image": np.array([-3.0, -3.0, 1.0, 1.0]), "inside": np.array([0, 0, 1, 1], bool)}, 0.9),
