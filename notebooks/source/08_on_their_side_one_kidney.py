@@ -24,8 +24,7 @@ lesson.setup()
 
 # %%
 from pedseg.phantoms.centers import POLDER_PORTAL
-from pedseg.phantoms.child import Child
-from pedseg.phantoms.phantom import make_phantom
+from pedseg.phantoms.phantom import Child, make_phantom
 from pedseg.phantoms.ct_scanner import scan_ct
 
 about = {"age_years": 3, "seed": 21, "tumor": "neuroblastoma", "side": "left"}
@@ -223,8 +222,7 @@ import pandas as pd
 
 from pedseg.evaluation.statistics import kidney_detection
 
-strict = read_rows(apart / "cases.csv.xz")
-studies = {"in both phases": rows, "in its own phase only": strict}
+studies = {"in both phases": rows, "in its own phase only": read_rows(apart / "cases.csv.xz")}
 tables = {text: scores.kidneys(kidney_detection(Results(r))) for text, r in studies.items()}
 table = pd.concat(tables, names=["each scans"]).reset_index("each scans")
 scores.shown(table, "Where a kidney is gone, and where it is not")

@@ -11,6 +11,7 @@ from pedseg.datasets.reading import read_centers
 from pedseg.datasets.writing import write_case, write_index
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation import study as room
+from pedseg.evaluation import virtual_data
 from pedseg.evaluation.config import StudyConfig
 from pedseg.evaluation.reporting import table
 from pedseg.evaluation.results import COLUMNS, ModelKey
@@ -187,7 +188,7 @@ def test_options_that_would_be_passed_over_are_refused_before_a_child_is_made(
 @pytest.mark.slow
 def test_hospitals_of_one_phase_or_with_more_patients_have_a_folder_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(room, "COHORT", {"train": 3, "validation": 0, "test": 1})
+    monkeypatch.setattr(virtual_data, "COHORT", {"train": 3, "validation": 0, "test": 1})
     config = StudyConfig(FederationConfig(rounds=1, local_steps=1), single_phase=True, extra_patients=1)
     list(run_study(None, tmp_path / "out", config))
     assert [folder.name for folder in (tmp_path / "runs").iterdir()] == ["data_single_phase_1_extra"]
