@@ -149,6 +149,9 @@ def read_names(file: Path | None, *, comments: bool = False) -> dict[str, str]:
             remedy = f"Each line is: foreign name, tab, one of {', '.join(NAMES)} or {IGNORE}."
             problem = f"the line {line!r} names no organ of the table."
             problems.append(InputProblem("E-ORGAN-NAMES", str(file), problem, remedy))
+        if name in names:
+            problem, remedy = f"{name!r} has two lines.", "Keep the one that is meant."
+            problems.append(InputProblem("E-ORGAN-NAMES", str(file), problem, remedy))
         names[name] = organ.name if organ else ""
     raise_problems(problems)
     return names

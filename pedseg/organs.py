@@ -8,13 +8,13 @@ the same columns before Python starts.
 
 from __future__ import annotations
 
-import csv
 import os
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 
+from pedseg import tables
 from pedseg.errors import input_error
 
 COLUMNS = ("id", "name", "plain", "group", "evaluated", "tolerance_mm", "color", "line", "aliases")
@@ -43,9 +43,8 @@ class Organ:
 def read_table(file: Path) -> tuple[Organ, ...]:
     """Read an organ table (tab separated); ids must run from 1 without a gap, names and aliases be unique."""
     try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            rows = list(csv.DictReader(stream, delimiter="\t", restval=""))
-    except OSError as error:
+        rows = tables.read_rows(file, "id")
+    except (OSError, ValueError) as error:
         raise input_error("E-ORGAN-TABLE", file, f"it cannot be read ({error}).", "Check PEDSEG_ORGANS.") from error
     if not rows or set(COLUMNS) - set(rows[0]):
         problem = f"the header is not {' '.join(COLUMNS)}."

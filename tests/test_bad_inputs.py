@@ -192,6 +192,11 @@ def unlisted(folder: Path) -> str:
     return "imagesTs/c2_0000.nii.gz"
 
 
+def unlisted_all(folder: Path) -> str:
+    table(lambda rows: rows.__delitem__(slice(1, None)))(folder)
+    return "imagesTr/c0_0000.nii.gz"
+
+
 def set_pixdim(h, value: float) -> None:
     h["pixdim"][2] = value
     h["qform_code"] = 0
@@ -302,6 +307,15 @@ BAD: dict[str, tuple[str, Callable[[Path], str]]] = {
     "no JSON": ("E-DATASET-JSON", content(lambda data: data[:-5], "dataset.json")),
     "another ending": ("E-DATASET-JSON", about(file_ending=".nrrd")),
     "labels of nnU-Net v1": ("E-DATASET-JSON", about(labels={"0": "background", "1": "liver"})),
+    "a name with two numbers": (
+        "E-DATASET-JSON",
+        content(lambda data: data.replace(b'"Liver": 1,', b'"Liver": 1, "Liver": 2,'), "dataset.json"),
+    ),
+    "nested without end": ("E-DATASET-JSON", content(lambda data: b"[" * 100_000, "dataset.json")),
+    "a name translated twice": (
+        "E-ORGAN-NAMES",
+        names({"Liver": 1, "a": 2}, "a\tSpleen\na\tHeart\n", "organ_names.tsv"),
+    ),
     "regions": ("E-DATASET-JSON", names({"whole": [1, 2], "Spleen": 2})),
     "a number with two names": ("E-DATASET-JSON", names({"Liver": 1, "Spleen": 1})),
     "no organ": ("E-DATASET-JSON", names({})),
@@ -323,6 +337,10 @@ BAD: dict[str, tuple[str, Callable[[Path], str]]] = {
     "a translation into nothing": ("E-ORGAN-NAMES", names({"Liver": 1}, "Magen\tStomach\n", "organ_names.tsv")),
     "an unknown column": ("E-CASES-TABLE", cell(0, "patient", "pateint")),
     "no column case": ("E-CASES-TABLE", table(lambda rows: [row.pop(0) for row in rows])),
+    "a column twice": ("E-CASES-TABLE", cell(0, "phase", "posture")),
+    "a table without rows": ("E-CASE-UNLISTED", unlisted_all),
+    "an empty table": ("E-CASES-TABLE", content(lambda data: b"", "cases.tsv")),
+    "an organ that people and a program drew": ("E-CASES-TABLE", cell(1, "silver", "Liver")),
     "a row too short": ("E-CASES-TABLE", table(lambda rows: rows[2].pop())),
     "an odd age": ("E-CASES-TABLE", cell(1, "age_months", "2.5 y")),
     "an odd sex": ("E-CASES-TABLE", cell(1, "sex", "girl")),
@@ -363,6 +381,28 @@ def one_case(folder: Path) -> str:
 def speaks(problem: InputProblem) -> bool:
     """Finding and remedy are sentences."""
     return all(len(text) > 10 and text.rstrip('}"')[-1] in ".?`" for text in (problem.problem, problem.remedy))
+
+
+def test_a_byte_order_mark_is_no_fault(polder):
+    content(lambda data: b"\xef\xbb\xbf" + data, "dataset.json")(polder)
+    content(lambda data: b"\xef\xbb\xbf" + data, "cases.tsv")(polder)
+    assert reading.check_dataset(polder) == []
+
+
+def test_a_case_in_two_rows_is_not_lost_by_the_next_import(polder):
+    table(lambda rows: rows.append(rows[1]))(polder)
+    with pytest.raises(PedsegInputError, match="E-CASE-TWICE"):
+        writing.write_index(polder, center="Polder")
+
+
+def test_an_organ_that_people_and_a_program_drew_is_not_written(polder):
+    image, labels = child(9)
+    with pytest.raises(PedsegInputError, match="E-CASES-TABLE"):
+        writing.write_case(
+            polder, "c9", Scan(image, AFFINE), Scan(labels, AFFINE), patient="p9", center="Polder", split="train",
+            manual=ORGANS, silver=("Liver",),
+        )  # fmt: skip
+    assert not (polder / "imagesTr" / "c9_0000.nii.gz").exists()
 
 
 def test_the_sound_centers_have_no_finding(sound):
@@ -495,6 +535,10 @@ BAD_MASKS: dict[str, tuple[str, Callable[[Path], str]]] = {
     "a mask with a 2": ("E-LABEL-VALUES", mask(np.full(SHAPE, 2, np.uint8))),
     "a mask of reals": ("E-LABEL-VALUES", mask(np.full(SHAPE, 0.5, np.float32))),
     "no scan": ("E-IMAGE-MISSING", lambda folder: files(("s0001/ct.nii.gz", ""))(folder) or "s0001"),
+    "a CT and an MR scan with one set of masks": (
+        "E-CASE-TWICE",
+        lambda folder: files(("s0001/ct.nii.gz", "s0001/mri.nii.gz"))(folder) or "s0001",
+    ),
     "no masks": ("E-LABEL-MISSING", without_masks),
     "a mask cut off": ("E-NIFTI-DAMAGED", content(lambda data: data[:-9], "s0001/segmentations/liver.nii.gz")),
 }
@@ -510,8 +554,19 @@ def test_a_bad_mask_is_refused(totalsegmentator, code, damage):
     assert speaks(problem)
 
 
-def test_a_foreign_meta_table_is_refused(totalsegmentator):
-    (totalsegmentator / "meta.csv").write_text("subject,age\ns0000,4\n")
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"subject,age\ns0000,4\n",
+        b"image_id;age\ns0000;4\ns0000;9\n",
+        b"image_id;age;age\ns0000;4;9\n",
+        b"image_id;gender\ns0000;f\xfc\n",
+        b"image_id;age\ns0000\n",
+    ],
+    ids=["foreign", "an image twice", "a column twice", "not UTF-8", "a row too short"],
+)
+def test_a_meta_table_that_is_not_clear_is_refused(totalsegmentator, text):
+    (totalsegmentator / "meta.csv").write_bytes(text)
     assert [problem.code for problem in reading.check_dataset(totalsegmentator)] == ["E-CASES-TABLE"]
 
 

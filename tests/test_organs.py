@@ -88,6 +88,8 @@ BROKEN_TABLES = {
     "a tolerance is no number": lambda rows: rows[3].__setitem__(5, "wide"),
     "a name twice": lambda rows: rows[2].__setitem__(1, "liver"),
     "an alias of two organs": lambda rows: rows[2].__setitem__(8, "leber"),
+    "a column twice": lambda rows: [row.append("x") for row in rows[1:]] and rows[0].append("id"),
+    "a row too short": lambda rows: rows[2].pop(),
     "a column is missing": lambda rows: [row.pop() for row in rows],
     "no row": lambda rows: rows.__delitem__(slice(1, None)),
 }

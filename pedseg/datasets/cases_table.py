@@ -6,13 +6,12 @@ splits; a column that is not known is refused, because a misspelt `patient` woul
 
 from __future__ import annotations
 
-import csv
 import re
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pedseg import tables
 from pedseg.datasets import cases
 from pedseg.datasets.cases import MODALITIES, SPLITS, UNLABELED, Case, DataSetListing, center_name
 from pedseg.errors import PedsegInputError, input_error
@@ -42,19 +41,17 @@ def read_table(file: Path) -> list[Row]:
     """The rows of a `cases.tsv`; refused if it is no such table."""
     remedy = f"Write a tab-separated table in UTF-8 with columns of: {' '.join(COLUMNS)}."
     try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            header, *rows = [row for row in csv.reader(stream, delimiter="\t") if row] or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = tables.read_rows(file, "case")
+    except (OSError, ValueError) as error:
         raise input_error("E-CASES-TABLE", file, f"it cannot be read ({error}).", remedy) from error
-    unknown = sorted(set(header) - set(COLUMNS))
-    if "case" not in header or unknown or len(set(header)) < len(header):
-        wrong = f"unknown columns: {', '.join(unknown)}" if unknown else "no column `case`, or a column twice"
-        raise input_error("E-CASES-TABLE", file, f"the table has {wrong}.", remedy)
-    uneven = [row[0] for row in rows if len(row) != len(header)]
-    if uneven:
-        problem = f"the row of {uneven[0]} has another number of fields than the header."
-        raise input_error("E-CASES-TABLE", file, problem, remedy)
-    return [dict(zip(header, row, strict=True)) for row in rows]
+    unknown = sorted({column for row in rows for column in row} - {*COLUMNS})
+    if unknown:
+        raise input_error("E-CASES-TABLE", file, f"the table has unknown columns: {', '.join(unknown)}.", remedy)
+    try:
+        tables.unique((row["case"], f"the patient {row.get('patient')}") for row in rows)
+    except ValueError as error:
+        raise input_error("E-CASE-TWICE", file, f"{error}.", "Keep one; a case is in one split.") from error
+    return rows
 
 
 def listed_splits(folder: Path) -> dict[str, str]:
@@ -83,10 +80,7 @@ def read_rows(file: Path, images: Mapping[str, Path], listing: DataSetListing) -
     except PedsegInputError as error:
         listing.problems += error.problems
         return {}
-    for name, times in Counter(row["case"] for row in rows).items():
-        if times > 1:
-            problem = f"the case {name} has {times} rows."
-            listing.add_problem("E-CASE-TWICE", file, problem, "Keep one; a case is in one split.")
+    for name in (row["case"] for row in rows):
         if name not in images:
             problem = f"the case {name} has no image."
             listing.add_problem("E-IMAGE-MISSING", file, problem, "Restore the files or remove the row.")
@@ -152,6 +146,8 @@ class _Fields:
     def organs(self, *columns: str) -> Organs:
         """Organ names of some fields, in the order of the organ table."""
         names = [name for column in columns for name in self.text(column).split(";") if name]
+        for name in sorted({name for name in names if names.count(name) > 1}):
+            self.add_problem("E-CASES-TABLE", f"lists {name} twice as {' or '.join(columns)}.", "Keep one of the two.")
         for name in names:
             if name not in NAMES:
                 remedy = f"Use the names of the table, as {suggest(name) or NAMES[0]}."

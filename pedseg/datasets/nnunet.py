@@ -5,7 +5,6 @@ No voxel is read here. Whatever is doubtful becomes a problem; nothing is guesse
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pedseg.datasets.cases import UNLABELED, DataSet, DataSetListing, assign_splits, center_name, folder_suffix
@@ -13,6 +12,7 @@ from pedseg.datasets.cases_table import Files, cases_being_imported, listed_spli
 from pedseg.errors import collect_problems
 from pedseg.organ_names import IGNORE, read_names
 from pedseg.organs import NAMES, recognize, suggest
+from pedseg.tables import read_json
 
 MODALITY_OF = {"CT": "CT", "CT+MR": "", **dict.fromkeys(("MR", "MRI", "T1", "T2", "T1W", "T2W"), "MR")}
 
@@ -55,7 +55,7 @@ def list_nnunet(folder: Path, listing: DataSetListing) -> None:
 
 def _read_json(file: Path, listing: DataSetListing) -> dict | None:
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
         if isinstance(content, dict):
             return content
         reason = "it holds no table of keys"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import replace
 from pathlib import Path
 
+from pedseg import tables
 from pedseg.datasets.cases import Case, DataSet, DataSetListing, assign_splits, center_name
 from pedseg.organ_names import PARTS_OF, TOTALSEGMENTATOR_PARTS
 from pedseg.organs import NAMES, ORGANS
@@ -30,9 +30,11 @@ def list_totalsegmentator(folder: Path, listing: DataSetListing) -> None:
     cases = []
     for place in sorted(path for path in folder.glob("[!.]*") if path.is_dir()):
         scans, masks = [name for name in SCANS if (place / name).is_file()], place / "segmentations"
-        if not scans:
-            problem = "there is no ct.nii.gz and no mri.nii.gz."
-            listing.add_problem("E-IMAGE-MISSING", place, problem, "Add the scan, or remove this folder.")
+        if len(scans) != 1:
+            code, problem = "E-IMAGE-MISSING", "there is no ct.nii.gz and no mri.nii.gz."
+            if scans:
+                code, problem = "E-CASE-TWICE", f"its masks could belong to {' or '.join(scans)}."
+            listing.add_problem(code, place, problem, "Leave one scan in this folder, or remove the folder.")
             continue
         parts = PARTS_OF[SCANS[scans[0]]]
         structures = {file.name.removesuffix(".nii.gz") for file in masks.glob("[!.]*.nii.gz")}
@@ -52,21 +54,21 @@ def _read_meta(file: Path, listing: DataSetListing) -> dict[str, tuple[int | Non
     """Age in months, sex and split by image, from TotalSegmentator's meta.csv (separator `;`)."""
     if not file.is_file():
         return {}
-    with file.open(newline="", encoding="utf-8-sig") as stream:
-        rows = list(csv.DictReader(stream, delimiter=";"))
-    if rows and "image_id" not in rows[0]:
-        problem, remedy = "the table has no column image_id.", "Take the meta.csv of TotalSegmentator v2."
+    try:
+        rows = tables.unique((row["image_id"], row) for row in tables.read_rows(file, "image_id", ";"))
+    except (OSError, ValueError) as error:
+        problem, remedy = f"it cannot be read ({error}).", "Take the meta.csv of TotalSegmentator v2."
         listing.add_problem("E-CASES-TABLE", file, problem, remedy)
         return {}
     splits = {"train": "train", "val": "validation", "test": "test"}
     sexes = {"f": "F", "m": "M"}
     return {
-        row["image_id"]: (
+        image: (
             _months(row.get("age") or ""),
             sexes.get(row.get("gender") or "", ""),
             splits.get(row.get("split") or "", ""),
         )
-        for row in rows
+        for image, row in rows.items()
     }
 
 

@@ -133,6 +133,9 @@ def _check_voxels(name: str, image: Scan, labels: Scan | None, annotated: Sequen
     if ids.min() < 0 or ids.max() > len(ORGANS) or np.any(ids != np.round(ids)):
         problem = f"label values {ids[:8].tolist()} are no organ ids."
         raise input_error("E-LABEL-VALUES", name, problem, "Use the ids of pedseg.organs.")
+    if len({*annotated}) < len(annotated):
+        problem = f"an organ is listed twice: {', '.join(annotated)}."
+        raise input_error("E-CASES-TABLE", name, problem, "List each as manual or as silver.")
     unknown = set(annotated) - set(NAMES)
     if unknown:
         problem = f"the organ table has no {sorted(unknown)}."

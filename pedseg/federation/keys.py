@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from pedseg.errors import input_error
 from pedseg.files import staged_file, write_atomically
+from pedseg.tables import read_json
 
 COORDINATOR = "coordinator"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
@@ -140,7 +141,7 @@ def known_centers(folder: Path) -> list[str]:
 
 def _fields(file: Path, remedy: str) -> Mapping[str, Any]:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return read_json(file)
     except FileNotFoundError as error:
         raise input_error("E-KEY-MISSING", file, "this key file is not there.", remedy) from error
     except ValueError as error:

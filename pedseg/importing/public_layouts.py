@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from pedseg import tables
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_labels, refuse_other_grid, whole_numbers
 from pedseg.datasets.reading import list_cases
@@ -18,6 +18,7 @@ from pedseg.errors import InputProblem, input_error
 from pedseg.importing.dicom_folders import list_dicom_scans
 from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks, read_clean_nifti
 from pedseg.organ_names import NameMapping, map_roi_names
+from pedseg.organs import recognize
 from pedseg.scan import Scan, read_nifti, to_ras
 
 NIFTI = (".nii", ".nii.gz")
@@ -46,9 +47,9 @@ def list_scans(source: Path, options: ImportOptions) -> tuple[list[ScanSource], 
 def _is_datalist(file: Path) -> bool:
     """Whether a dataset.json lists its scans, as MSD and AMOS22 do; that of nnU-Net v2 names its channels."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = tables.read_json(file)
         return "training" in content and "channel_names" not in content
-    except (OSError, ValueError, TypeError, RecursionError):
+    except (OSError, ValueError, TypeError):
         return False
 
 
@@ -88,19 +89,19 @@ def _case(dataset: DataSet, case: Case, silver: bool) -> ScanSource:
 
 def _list_datalist(file: Path, options: ImportOptions) -> tuple[list[ScanSource], list[InputProblem], list[str]]:
     """A list of images and label maps in JSON, as the decathlon (MSD), AMOS22 and MONAI write it."""
+    own = dict(options.names or {})
     form = '{"labels": {"0": "background", "1": "liver"}, "training": [{"image": "a.nii.gz", "label": "b.nii.gz"}]}'
     try:
-        content = json.loads(file.read_text(encoding="utf-8-sig"))
+        content = tables.read_json(file)
         lists = {name: list(content.get(name) or []) for name in LISTS}
-        labels = _label_names(content.get("labels"))
+        labels = _label_names(content.get("labels")) or _label_names({name: name for name in own if name.isdecimal()})
         entries = [(split, *_entry(file.parent, item)) for name, split in LISTS.items() for item in lists[name]]
-    except (OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
-        problem = f"it is no list of scans ({str(error)[:80]})."
+        tables.unique(dict.fromkeys((str(label), image.resolve()) for _, image, label in entries if label))
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        problem = f"it is no list of scans ({str(error)[:200]})."
         raise input_error("E-DATALIST", file, problem, f"Write {form}.") from error
     if not entries:
         raise input_error("E-DATALIST", file, "it lists no scan.", f"Write {form}.")
-    own = dict(options.names or {})
-    labels = labels or {int(name): name for name in own if name.isdecimal()}
     mapping = map_roi_names(labels.values(), own, file)
     if not mapping.organs and any(label for _, _, label in entries):
         problem = "it does not say which organ a number of its label maps is."
@@ -116,7 +117,10 @@ def _label_names(labels: object) -> dict[int, str]:
         return {}
     by_number = all(str(key).isdecimal() for key in labels)
     pairs = [(int(a), str(b)) if by_number else (int(b), str(a)) for a, b in labels.items()]
-    return {number: name for number, name in pairs if number != 0}
+    names = tables.one_to_one(pairs)
+    if recognize(names.pop(0, "")):
+        raise ValueError("label 0 is background, and no organ")
+    return names
 
 
 def _entry(folder: Path, item: object) -> tuple[Path, Path | None]:

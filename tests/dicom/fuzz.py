@@ -9,6 +9,7 @@ import collections
 import gzip
 import json
 import resource
+import shutil
 import sys
 import time
 import traceback
@@ -22,14 +23,14 @@ LONGEST_SECONDS = 5.0
 
 
 def mutate(sound: bytes, rng: np.random.Generator) -> bytes:
-    """A few changes that files suffer: flipped bits, odd bytes, huge numbers, pieces cut out, doubled or swapped."""
+    """A few changes that files suffer: flipped bits, odd bytes, huge numbers, pieces and lines doubled or cut out."""
     data = bytearray(sound)
     for _ in range(int(rng.integers(1, 6))):
         size = len(data)
         if size < 8:
             break
         at = int(rng.integers(0, size)) if rng.random() < 0.5 else int(size * rng.random() ** 3)  # headers come first
-        what = rng.integers(0, 8)
+        what = rng.integers(0, 9)
         length = int(rng.integers(1, 64))
         if what == 0:
             data[at] ^= 1 << int(rng.integers(0, 8))
@@ -48,6 +49,10 @@ def mutate(sound: bytes, rng: np.random.Generator) -> bytes:
         elif what == 6:
             other = int(rng.integers(0, size))
             data[at : at + length] = data[other : other + length]
+        elif what == 7:  # a key that is said twice, where the file has lines
+            begin = data.rfind(b"\n", 0, at) + 1
+            end = data.find(b"\n", at) + 1 or size
+            data[begin:begin] = data[begin : min(end, begin + 1000)]
         elif rng.random() < 0.3:
             del data[at:]
     return bytes(data)
@@ -115,8 +120,47 @@ def seg(folder: Path, place: Path) -> Callable[[bytes], object]:
     return read
 
 
-KINDS = {"nifti": nifti, "packed": packed, "ct": ct, "rtstruct": rtstruct, "seg": seg}
-SOUND = {"nifti": "scan.nii", "packed": "scan.nii.gz", "ct": "slice.dcm", "rtstruct": "rs.dcm", "seg": "seg.dcm"}
+def table(folder: Path, place: Path) -> Callable[[bytes], object]:
+    """A table or JSON of a data set: everything that names and numbers the cases and the organs."""
+    from pedseg.datasets.reading import list_cases
+    from pedseg.datasets.writing import written_cases
+    from pedseg.errors import raise_problems
+
+    own = shutil.copytree(folder / "data", place.with_suffix(""))
+    target = own / {".json": "dataset.json", ".tsv": "cases.tsv"}[place.suffix]
+
+    def read(data: bytes) -> object:
+        target.write_bytes(data)
+        raise_problems(list_cases(own).problems)
+        return written_cases(own)
+
+    return read
+
+
+def names(folder: Path, place: Path) -> Callable[[bytes], object]:
+    from pedseg.organ_names import read_names
+
+    def read(data: bytes) -> object:
+        place.write_bytes(data)
+        return read_names(place)
+
+    return read
+
+
+KINDS = {
+    "nifti": nifti,
+    "packed": packed,
+    "ct": ct,
+    "rtstruct": rtstruct,
+    "seg": seg,
+    "json": table,
+    "tsv": table,
+    "names": names,
+}
+SOUND = {
+    "nifti": "scan.nii", "packed": "scan.nii.gz", "ct": "slice.dcm", "rtstruct": "rs.dcm", "seg": "seg.dcm",
+    "json": "data/dataset.json", "tsv": "data/cases.tsv", "names": "names.txt",
+}  # fmt: skip
 
 
 def run(folder: Path, kind: str, count: int, seed: int) -> dict:

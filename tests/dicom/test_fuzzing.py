@@ -14,11 +14,22 @@ import pytest
 from archive import body, roi_rings, write_series, write_structures
 from fuzz import LONGEST_SECONDS, SOUND
 
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
 from pedseg.dicom.seg import write_seg
+from pedseg.scan import Scan
 
 SHAPE = (12, 10, 4)
-COUNTS = {"nifti": 9000, "packed": 5000, "ct": 1500, "rtstruct": 4200, "seg": 500}
+COUNTS = {
+    "nifti": 9000,
+    "packed": 5000,
+    "ct": 1500,
+    "rtstruct": 4200,
+    "seg": 500,
+    "json": 1000,
+    "tsv": 1000,
+    "names": 1000,
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +49,12 @@ def sound(tmp_path_factory) -> Path:
     mask[5, 5, 1] = False
     write_structures(folder / "rs.dcm", {"liver": roi_rings(mask, LPS_TO_RAS @ ct.scan.affine), "x": []}, files[0])
     write_seg(folder / "seg.dcm", {"Liver": mask, "Spleen": ~mask}, ct)
+    (folder / "names.txt").write_text("GTV 1\tignore\nLeber re\tLiver\nMilz Anna\tSpleen\n")
+    scans = Scan(hu, np.diag([6.0, 6.0, 8.0, 1.0])), Scan(mask.astype(np.uint8), np.diag([6.0, 6.0, 8.0, 1.0]))
+    for number, split in enumerate(("train", "validation", "test")):
+        who = {"patient": f"p{number}", "center": "A", "split": split, "manual": ("Liver",)}
+        write_case(folder / "data", f"c{number}", *scans, **who)
+    write_index(folder / "data", center="A")
     return folder
 
 

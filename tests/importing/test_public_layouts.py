@@ -102,6 +102,37 @@ def test_a_decathlon_list_and_one_of_monai_without_names(tmp_path):
             bring(file, tmp_path / "fourth")
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        '{"background": 0, "liver": 6, "spleen": 6, "bladder": 1}',
+        '{"0": "background", "6": "liver", "6": "spleen", "1": "bladder"}',
+        '{"0": "background", "6": "liver", "06": "spleen", "1": "bladder"}',
+        '{"0": "background", "6": "liver", "1": "liver"}',
+        '{"liver": 0, "spleen": 1, "bladder": 6}',
+    ],
+    ids=["a number twice", "a key twice", "a number in two spellings", "a name twice", "an organ as background"],
+)
+def test_a_list_in_which_a_number_is_not_one_organ_is_refused(labels, tmp_path):
+    write_nifti(tmp_path / "in" / "a.nii.gz", image())
+    write_nifti(tmp_path / "in" / "b.nii.gz", blocks([6, 1]))
+    entry = '{"image": "a.nii.gz", "label": "b.nii.gz"}'
+    (tmp_path / "in" / "list.json").write_text(f'{{"labels": {labels}, "training": [{entry}]}}')
+    with pytest.raises(PedsegInputError, match="E-DATALIST"):
+        bring(tmp_path / "in" / "list.json", tmp_path)
+    assert not (tmp_path / "ds").exists()
+
+
+def test_two_scans_of_a_list_do_not_share_a_label_map(tmp_path):
+    for number, name in enumerate("ac"):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", image(number))
+    write_nifti(tmp_path / "in" / "b.nii.gz", blocks([6, 1]))
+    entries = [{"image": f"{name}.nii.gz", "label": "b.nii.gz"} for name in "ac"]
+    (tmp_path / "in" / "list.json").write_text(json.dumps({"labels": {"6": "liver"}, "training": entries}))
+    with pytest.raises(PedsegInputError, match=r"b.nii.gz' is there twice"):
+        bring(tmp_path / "in" / "list.json", tmp_path)
+
+
 def test_nnunet_raw_and_totalsegmentator(root, tmp_path):
     became, dataset = bring(root / "data_samples" / "Dataset901_Polder", tmp_path / "nnunet")
     assert len(dataset.cases) == 3
@@ -172,6 +203,9 @@ def test_a_table_of_names_with_odd_lines_is_refused(tmp_path):
     with pytest.raises(PedsegInputError) as caught:
         read_names(tmp_path / "names.tsv")
     assert [problem.code for problem in caught.value.problems] == ["E-ORGAN-NAMES"] * 2
+    (tmp_path / "names.tsv").write_text("A\tLiver\nB\tHeart\nA\tSpleen\n")
+    with pytest.raises(PedsegInputError, match="'A' has two lines"):
+        read_names(tmp_path / "names.tsv")
     (tmp_path / "names.tsv").write_bytes(b"M\xfcller\tLiver\n")
     with pytest.raises(PedsegInputError, match="E-ORGAN-NAMES"):
         read_names(tmp_path / "names.tsv")

@@ -53,7 +53,7 @@ def coordinate(
     keys, out = config.keys, config.output_folder()
     own = read_own(keys, COORDINATOR)
     members = [read_member(keys, name) for name in centers or known_centers(keys)]
-    if len({member.name for member in members}) < max(1, len(members)):
+    if len({public_keys(member)["signing"] for member in members}) < max(1, len(members)):
         remedy = f"Give each center once; its public file NAME{PUBLIC} must be in {keys}."
         raise input_error("E-NO-CENTERS", keys, f"{len(members)} centers, of which some are the same.", remedy)
     with _locked(out), _log_file(out / LOG):

@@ -81,6 +81,14 @@ def test_every_center_is_there_once(centers: tuple[str, ...], key_folder: Path, 
         next(run.coordinate(tmp_path / "box", FederationConfig(out=tmp_path / "out", keys=keys), centers=centers))
 
 
+def test_one_center_under_two_names_is_refused(tmp_path: Path) -> None:
+    write_keys(tmp_path, make_keys("coordinator"))
+    _, public = write_keys(tmp_path, make_keys("Aa"))
+    public.with_name("Bb.public.json").write_text(public.read_text().replace('"Aa"', '"Bb"'))
+    with pytest.raises(PedsegInputError, match="E-NO-CENTERS"):
+        next(run.coordinate(tmp_path / "box", FederationConfig(out=tmp_path / "out", keys=tmp_path)))
+
+
 def test_a_wrong_data_folder_is_told_before_the_first_round(
     key_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
