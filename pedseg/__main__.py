@@ -5,19 +5,21 @@ Exit codes: 0 done, 1 problems in the user's data (table on stderr), 2 wrong usa
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
 
 from pedseg import memory
 from pedseg.cli.parser import parser
-from pedseg.errors import InputProblem, PedsegInputError, as_table
+from pedseg.errors import InputProblem, PedsegInputError, as_table, import_errors
 
 PASSED_ON = ("lab", "viewer", "test")  # verbs whose other arguments go to JupyterLab, Voilà and pytest
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run the verb, and turn what goes wrong into an exit code."""
+    _speak_any_alphabet()
     top = parser()
     options, rest = top.parse_known_args(arguments)
     options.rest = rest
@@ -25,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rest and options.verb not in PASSED_ON:
         top.error(f"unrecognized arguments: {' '.join(options.rest)}")
     try:
-        return _finish(options.run(options))
+        with import_errors():
+            return _finish(options.run(options))
     except PedsegInputError as error:
         if options.debug:
             raise
@@ -41,6 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("\ninterrupted; what is finished is on disk, the same command goes on from there", file=sys.stderr)
         sys.stderr.flush()
         os._exit(130)  # training threads may be in mid-step; every file is written whole or not at all
+
+
+def _speak_any_alphabet() -> None:
+    """Names that the terminal or the file behind a redirect has no letters for (`Wątroba` in cp1252) stop no verb."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _finish(outcome: int | Iterable[str]) -> int:

@@ -50,6 +50,27 @@ def collect_problems(problems: list[InputProblem]) -> Iterator[None]:
         problems += error.problems
 
 
+# Packages that come with an extra; all others come with pedseg itself.
+EXTRA_OF = {
+    **dict.fromkeys(("pydicom", "highdicom"), "[dicom]"),
+    **dict.fromkeys(("duckdb", "idc_index_data", "obstore"), "[fetch]"),
+    **dict.fromkeys(("ipyniivue", "itkwidgets", "k3d", "voila", "fast_simplification"), "[viewer3d]"),
+}
+
+
+@contextmanager
+def import_errors() -> Iterator[None]:
+    """A package that is missing, or that does not load, becomes a problem that says how to install it."""
+    try:
+        yield
+    except ImportError as error:
+        package = (error.name or "a package").split(".")[0]
+        if package == "pedseg":  # a fault of the program, not of the machine
+            raise
+        remedy = f"Install what is missing: pip install 'pedseg{EXTRA_OF.get(package, '')}'."
+        raise input_error("E-NOT-INSTALLED", package, f"it cannot be imported ({error}).", remedy) from error
+
+
 def as_table(problems: Iterable[InputProblem]) -> str:
     """Problems as plain text, one block each, ready for a terminal."""
     blocks = [f"{p.code:<22} {p.file}\n    found:  {p.problem}\n    remedy: {p.remedy}" for p in problems]

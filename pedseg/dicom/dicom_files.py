@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pedseg.errors import InputProblem, PedsegInputError, collect_problems, input_error
+from pedseg.errors import InputProblem, PedsegInputError, collect_problems, import_errors, input_error
 
 EXPORT_AGAIN = "Export it again from the archive or the planning system."
 CT_CLASSES = {"1.2.840.10008.5.1.4.1.1.2": "CT", "1.2.840.10008.5.1.4.1.1.2.1": "enhanced CT"}
@@ -33,9 +33,12 @@ KEPT_ELEMENTS = (
 
 @contextmanager
 def dicom_errors(file: Path | str) -> Iterator[None]:
-    """Whatever goes wrong inside becomes one problem of this file; pydicom's warnings are not for the user."""
+    """Whatever goes wrong inside becomes one problem: of this file, or of a package that is missing.
+
+    pydicom's warnings are not for the user.
+    """
     try:
-        with warnings.catch_warnings():
+        with import_errors(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     except PedsegInputError:
@@ -88,11 +91,8 @@ def find_dicom_files(folder: Path) -> tuple[list[DicomFile], list[InputProblem]]
 
 def read_dicom_file(path: Path) -> DicomFile | None:
     """The header of one file, or None if it is not DICOM."""
-    try:
+    with import_errors():
         import pydicom
-    except ImportError as error:
-        remedy = "Install what reads DICOM: pip install 'pedseg[dicom]'."
-        raise input_error("E-NOT-INSTALLED", path, "pydicom is not here.", remedy) from error
     try:
         with path.open("rb") as stream:
             opening = stream.read(132)

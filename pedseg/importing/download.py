@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pedseg.errors import input_error
+from pedseg.errors import import_errors, input_error
 from pedseg.files import write_atomically
 
 CHILDREN = Path(__file__).with_name("pediatric_ct_seg.tsv")
@@ -26,7 +26,6 @@ COLUMNS = (  # of the index, in the order of the fields of RemoteSeries
     "crdc_series_uuid"
 ).split()
 CONNECTIONS = 6
-INSTALL = "pip install 'pedseg[fetch]'."
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,9 @@ def look_up(children: int, index: Path | None = None) -> list[RemoteSeries]:
 
 
 def _query(uids: Sequence[str], index: Path | None) -> Iterator[RemoteSeries]:
-    try:
+    with import_errors():
         import duckdb
         from idc_index_data import IDC_INDEX_PARQUET_FILEPATH
-    except ImportError as error:
-        raise input_error("E-NOT-INSTALLED", "idc-index", "it is not here.", INSTALL) from error
     query = f"select {', '.join(COLUMNS)} from read_parquet(?) where list_contains(?, SeriesInstanceUID)"
     with duckdb.connect() as connection:
         for row in connection.execute(query, [str(index or IDC_INDEX_PARQUET_FILEPATH), list(uids)]).fetchall():
@@ -117,10 +114,8 @@ def _list_files(series: RemoteSeries) -> list[tuple[Any, Any]]:
 
 def _store(bucket: str) -> Any:
     """The archive's bucket, read without an account."""
-    try:
+    with import_errors():
         from obstore.store import S3Store
-    except ImportError as error:
-        raise input_error("E-NOT-INSTALLED", "obstore", "it is not here.", INSTALL) from error
     mirror = os.environ.get(ENDPOINT, "")
     options: Any = {"allow_http": mirror.startswith("http:")}
     place: Any = {"endpoint": mirror, "client_options": options} if mirror else {}

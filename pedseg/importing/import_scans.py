@@ -16,7 +16,7 @@ from pedseg.datasets.cases_table import IMPORTING, cases_being_imported
 from pedseg.datasets.writing import write_case, write_index, written_cases
 from pedseg.dicom.deidentification import find_leaks, pseudonym, read_key
 from pedseg.dicom.options import REPAIRS
-from pedseg.errors import InputProblem, collect_problems, input_error, raise_problems
+from pedseg.errors import InputProblem, collect_problems, import_errors, input_error, raise_problems
 from pedseg.files import write_atomically
 from pedseg.importing.public_layouts import list_scans
 from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, check_scan
@@ -92,6 +92,8 @@ def import_scans(
 
 
 def _check_options(source: Path, dataset: Path, options: ImportOptions) -> None:
+    with import_errors():  # what writes the scans is here before the first of them is marked
+        import nibabel  # noqa: F401
     if not source.exists():
         raise input_error("E-FILE-MISSING", source, "there is no such file or folder.", "Check the name.")
     if source.resolve() == dataset.resolve():

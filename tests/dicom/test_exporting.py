@@ -19,7 +19,7 @@ from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
 from pedseg.dicom.rtstruct import read_rtstruct
 from pedseg.dicom.rtstruct_writing import write_rtstruct
 from pedseg.dicom.seg import write_seg
-from pedseg.errors import PedsegInputError
+from pedseg.errors import PedsegInputError, import_errors
 from pedseg.importing.import_scans import import_scans
 from pedseg.organs import organ
 from pedseg.scan import Scan, read_nifti, to_ras, write_nifti
@@ -115,6 +115,38 @@ def test_without_the_packages_for_dicom(drawn, monkeypatch, capsys):
     output = capsys.readouterr().err
     assert "E-NOT-INSTALLED" in output
     assert "pip install 'pedseg[dicom]'" in output
+
+
+@pytest.mark.parametrize(
+    ("package", "kind", "remedy"),
+    [
+        ("contourpy", "rtstruct", "pip install 'pedseg'"),
+        ("highdicom", "seg", "pip install 'pedseg[dicom]'"),
+        ("nibabel", "rtstruct", "pip install 'pedseg'"),
+    ],
+)
+def test_a_missing_package_is_no_damaged_scan(package, kind, remedy, drawn, monkeypatch, capsys):
+    before = sorted(drawn.rglob("*"))
+    monkeypatch.setitem(sys.modules, package, None)
+    assert export(drawn, "--ct", str(drawn / "ct"), "--out", str(drawn / "out.dcm"), "--format", kind) == 1
+    output = capsys.readouterr().err
+    assert "E-NOT-INSTALLED" in output
+    assert package in output
+    assert remedy in output
+    assert "E-DICOM-DAMAGED" not in output
+    assert sorted(drawn.rglob("*")) == before
+
+
+def test_an_import_without_the_package_that_writes_leaves_nothing(drawn, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "nibabel", None)
+    assert main(["import", str(drawn / "ct"), "--to", str(drawn / "ds"), "--center", "X", "--key", "k"]) == 1
+    assert "E-NOT-INSTALLED" in capsys.readouterr().err
+    assert not (drawn / "ds").exists()
+
+
+def test_an_import_error_of_pedseg_itself_is_a_fault_of_the_program():
+    with pytest.raises(ImportError, match="nothing_of_this_name"), import_errors():
+        from pedseg.organs import nothing_of_this_name  # noqa: F401
 
 
 # --- contours and scans that do not find each other ----------------------------------------------------------------

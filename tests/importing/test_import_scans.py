@@ -15,7 +15,7 @@ from archive import body, roi_rings, write_series, write_structures
 
 from pedseg.__main__ import main
 from pedseg.datasets.loading import load_image, load_labels
-from pedseg.datasets.reading import check_dataset, read_dataset
+from pedseg.datasets.reading import check_dataset, list_cases, read_dataset
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
 from pedseg.dicom.deidentification import read_key
 from pedseg.errors import InputProblem, PedsegInputError
@@ -457,6 +457,27 @@ def test_a_series_beside_the_contoured_one_is_named(tmp_path):
     write_series(tmp_path / "raw" / "a" / "later", body(SHAPE), spacing_mm=(4, 4, 5), PatientID="a")
     (result,) = bring(tmp_path / "raw", tmp_path / "ds")
     assert any("left out, another series of this patient" in line and "30 slices" in line for line in result.messages)
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_letters_that_the_output_does_not_know_stop_no_import(encoding, root, tmp_path):
+    for number in ("1", "2"):
+        patient(tmp_path / "in", number, rois=("liver", "other"), seed=int(number))
+        file = tmp_path / "in" / number / "RTSTRUCT" / "rs.dcm"
+        structures = pydicom.dcmread(file)
+        structures.SpecificCharacterSet = "ISO_IR 192"
+        structures.StructureSetROISequence[1].ROIName = "Wątroba Zürich"
+        structures.save_as(file)
+    command = ["import", str(tmp_path / "in"), "--to", str(tmp_path / "ds"), "--center", "Zürich", "--key", "k"]
+    variables = {**os.environ, "PYTHONPATH": str(root), "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "pedseg", *command], cwd=tmp_path, env=variables, capture_output=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert rb"not imported: W\u0105troba Z" in ended.stdout
+    dataset = list_cases(tmp_path / "ds").dataset
+    assert (dataset.center, len(dataset.cases)) == ("Zürich", 2)
+    assert not (tmp_path / "ds" / ".importing").exists()
 
 
 def test_a_center_may_have_the_name_of_its_hospital(tmp_path):

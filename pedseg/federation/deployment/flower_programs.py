@@ -77,6 +77,7 @@ def environment(home: Path) -> dict[str, str]:
         "FLWR_LOG_LEVEL": "INFO",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",
+        "PYTHONUTF8": "1",
         "PATH": processes.prepend_path(Path(sys.executable).parent, "PATH"),
         "PYTHONPATH": processes.prepend_path(Path(pedseg.__file__).parents[1], "PYTHONPATH"),
     }
@@ -181,7 +182,9 @@ def log_of(run_id: str, env: dict[str, str]) -> str:
 
 
 def call_flwr(arguments: list[str], env: dict[str, str]) -> subprocess.CompletedProcess:
-    return subprocess.run([program("flwr"), *arguments], env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [program("flwr"), *arguments], env=env, capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
 
 
 def last_lines(text: str, number: int = 30) -> str:
