@@ -14,8 +14,7 @@ from pedseg.evaluation.failures import read_failures
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.trained_models import read_identity
-from pedseg.learning.network import sha256_of
-from pedseg.learning.training import load_weights
+from pedseg.learning.weights import load_weights, sha256_of
 
 
 @pytest.fixture(scope="module")

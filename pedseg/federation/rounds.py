@@ -26,8 +26,9 @@ from pedseg.federation.replies import replies_in_order, valid_updates
 from pedseg.federation.strategies import OrderedFedAvg, in_order, make_strategy
 from pedseg.federation.update_validation import SCORE_METRICS, has_metrics, metric, no_reply
 from pedseg.learning.fingerprint import merge
-from pedseg.learning.network import Weights, build, get_weights
+from pedseg.learning.network import build
 from pedseg.learning.plans import Plan, make_plan
+from pedseg.learning.weights import Weights, get_weights
 
 
 def train_rounds(

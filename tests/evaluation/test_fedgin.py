@@ -13,6 +13,7 @@ from pedseg.evaluation.fedgin import Size, fedgin_config, run_fedgin
 from pedseg.evaluation.gains import FIVE, gains, means, overall
 from pedseg.evaluation.results import typed_rows
 from pedseg.learning import training
+from pedseg.learning.weights import load_weights
 
 SIZE = Size((("limited-1:1", (3, 3)), ("complete", (4, 3))), validation=1, test=3)
 SETTINGS = fedgin_config(seeds=1, rounds=2, local_steps=1)
@@ -99,7 +100,7 @@ def test_a_local_network_that_two_scenarios_share_is_trained_once(finished):
 def test_only_the_models_with_gin_learned_with_it(finished):
     plans = {}
     for file in (finished[0] / "out" / "weights").iterdir():
-        plans[file.stem] = training.load_weights(file)[1]
+        plans[file.stem] = load_weights(file)[1]
     assert {name for name, plan in plans.items() if plan.gin_probability} == {
         name for name in plans if name.endswith("_gin")
     }
