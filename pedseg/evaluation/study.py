@@ -25,12 +25,12 @@ from pedseg.datasets.reading import read_centers
 from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.evaluation import scoring
 from pedseg.evaluation.concurrency import Job, Progress, StageTimer, run_concurrently
-from pedseg.evaluation.config import Model, StudyConfig
+from pedseg.evaluation.config import StudyConfig
 from pedseg.evaluation.failure_reasons import usual_phases
 from pedseg.evaluation.reporting import summarize
 from pedseg.evaluation.results import read_rows, write_rows
 from pedseg.evaluation.statistics import summarize_rows
-from pedseg.evaluation.trained_models import load_model
+from pedseg.evaluation.trained_models import Model, load_model
 from pedseg.evaluation.virtual_data import CHILD_UNITS, centers_for, count_scans, data_folder, virtual_centers
 from pedseg.federation import client_app
 from pedseg.federation.config import FederationConfig

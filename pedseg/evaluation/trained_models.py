@@ -1,4 +1,4 @@
-"""Trained models of a finished study: which weights file holds which model, read from the weights' metadata."""
+"""The models of a study, and which weights file holds which of them, read from the weights' metadata."""
 
 from __future__ import annotations
 
@@ -19,6 +19,35 @@ from pedseg.learning.plans import Plan
 from pedseg.learning.weights import get_weights, load_network, sha256_of
 from pedseg.phantoms.centers import CENTERS
 from pedseg.scan import Scan
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of a study: kind (local, centralized, federated; `_gin` behind it), training centers and seed."""
+
+    kind: str
+    trained_on: tuple[str, ...]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """File name without suffix, for example `seed0_local_Polder`."""
+        return f"seed{self.seed}_{self.model_key.file_name}"
+
+    @property
+    def stage(self) -> str:
+        """What a progress bar calls its training."""
+        return f"training: {self.kind}" + (f" {self.trained_on[0]}" if self.kind == "local" else "")
+
+    @property
+    def is_federated(self) -> bool:
+        """Whether it is trained in a federation."""
+        return self.kind.startswith("federated")
+
+    @property
+    def model_key(self) -> ModelKey:
+        """The model as the tables name it."""
+        return ModelKey(self.kind, "+".join(self.trained_on))
 
 
 @dataclass(frozen=True)

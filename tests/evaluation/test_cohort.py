@@ -51,10 +51,10 @@ def test_every_network_meets_every_patient_and_nothing_is_done_twice(study, tmp_
     assert summary["sha256"].keys() == {"seed0_local_Polder", "seed0_local_Neckar", "seed0_federated"}
     assert "patients of Polder" in capsys.readouterr().out and (out / "report.html").exists()
     done = {file: file.stat().st_mtime_ns for file in out.glob("work/*/*")}
-    list(evaluate_cohort(study, out, patients=1))
+    list(evaluate_cohort(study, out, patients=1, seeds=1))
     assert {file: file.stat().st_mtime_ns for file in out.glob("work/*/*")} == done
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):
     with pytest.raises(PedsegInputError, match="E-NO-WEIGHTS"):
-        list(evaluate_cohort(tmp_path, tmp_path / "out", patients=1))
+        list(evaluate_cohort(tmp_path, tmp_path / "out", patients=1, seeds=1))

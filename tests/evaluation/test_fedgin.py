@@ -46,13 +46,13 @@ def test_a_part_of_the_experiment_is_asked_for_by_name(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(room, "run_fedgin", lambda out, config, size: asked.append((config, size)) or iter(()))
     monkeypatch.setattr(room, "table", lambda out: "")
-    for name in room.SCENARIOS:
+    for name in room.FEDGIN_SCENARIOS:
         assert main(["fedgin", "--scenario", name]) == 0
-    assert [[name for name, _ in part.scenarios] for _, part in asked] == [[name] for name in room.SCENARIOS]
+    assert [[name for name, _ in part.scenarios] for _, part in asked] == [[name] for name in room.FEDGIN_SCENARIOS]
     assert main(["fedgin", "--rounds", "80", "--scenario", "complete", "--scenario", "limited-1:1"]) == 0
     some, part = asked[-1]
     assert (some.federation.rounds, [name for name, _ in part.scenarios]) == (80, ["limited-1:1", "complete"])
-    for name in room.MODELS:
+    for name in room.FEDGIN_MODELS:
         assert main(["fedgin", "--model", name, "--test-patients", "40"]) == 0
         assert (asked[-1][1].models, asked[-1][1].test) == ((name,), 40)
     assert main(["fedgin"]) == 0
