@@ -28,8 +28,8 @@ lesson.setup()
 # organs are.
 
 # %%
-from pedseg.learning.plans import fingerprint, make_plan
-from pedseg.learning.fingerprint import merge
+from pedseg.learning.fingerprint import fingerprint, merge
+from pedseg.learning.plans import make_plan
 
 polder, neckar = lesson.samples()
 prints = {center.center: fingerprint(center, center.cases) for center in (polder, neckar)}

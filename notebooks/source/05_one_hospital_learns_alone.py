@@ -36,9 +36,10 @@ for center in (polder, neckar):
 # random numbers from a seed.
 
 # %%
-from pedseg.learning.network import build, get_weights
-from pedseg.learning.plans import fingerprint, make_plan
-from pedseg.learning.fingerprint import merge
+from pedseg.learning.network import build
+from pedseg.learning.weights import get_weights
+from pedseg.learning.fingerprint import fingerprint, merge
+from pedseg.learning.plans import make_plan
 
 prints = [fingerprint(center, center.split("train")) for center in (polder, neckar)]
 plan = make_plan(merge(prints))

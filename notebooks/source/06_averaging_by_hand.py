@@ -59,9 +59,10 @@ print(mean)
 # children for a while. The plan comes from their merged fingerprints (notebook 03).
 
 # %%
-from pedseg.learning.network import build, get_weights, set_weights, sha256_of
-from pedseg.learning.plans import fingerprint, make_plan
-from pedseg.learning.fingerprint import merge
+from pedseg.learning.network import build
+from pedseg.learning.weights import get_weights, set_weights, sha256_of
+from pedseg.learning.fingerprint import fingerprint, merge
+from pedseg.learning.plans import make_plan
 from pedseg.learning.inference import mean_dice
 from pedseg.learning.training import load_cases, train
 

@@ -99,7 +99,8 @@ megabytes = lesson.check("traffic", megabytes, weights=size, centers=2, rounds=r
 from pedseg.evaluation.results import ModelKey
 from pedseg.evaluation.scoring import load_labeled_scans, score
 from pedseg.evaluation.trained_models import TrainedModel
-from pedseg.learning.network import build, set_weights
+from pedseg.learning.network import build
+from pedseg.learning.weights import set_weights
 
 plan = round_.plan
 network = build(plan)

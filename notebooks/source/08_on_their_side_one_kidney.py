@@ -45,7 +45,7 @@ import numpy as np
 
 from pedseg.evaluation.trained_models import find_weights, weight_files
 from pedseg.learning.inference import predict
-from pedseg.learning.training import load_network
+from pedseg.learning.weights import load_network
 from pedseg.metrics import score_case
 from pedseg.organs import EVALUATED
 

@@ -98,7 +98,7 @@ from dataclasses import replace
 
 from pedseg.learning.augmentation import body_of, random_gin
 from pedseg.learning.preprocessing import prepare
-from pedseg.learning.training import load_weights
+from pedseg.learning.weights import load_weights
 from pedseg.evaluation.trained_models import find_weights
 
 _, ct_plan, _ = load_weights(find_weights(lesson.study(), "federated"))

@@ -60,8 +60,9 @@ share = lesson.check("share of the weights", share, weights=weights, everything=
 
 # %%
 from pedseg.evaluation.trained_models import find_weights
-from pedseg.learning.network import build, get_weights, set_weights
-from pedseg.learning.training import load_cases, load_weights, train
+from pedseg.learning.network import build
+from pedseg.learning.training import load_cases, train
+from pedseg.learning.weights import get_weights, load_weights, set_weights
 
 before, plan, _ = load_weights(find_weights(lesson.study(), "federated"))
 

@@ -137,9 +137,9 @@ kidney = lesson.check("empty contour", kidney)
 # %%
 from pedseg.evaluation.trained_models import find_weights, weight_files
 from pedseg.importing import predict_scans
-from pedseg.learning import training
+from pedseg.learning.weights import load_network
 
-network, plan = training.load_network(find_weights(lesson.study(), "federated"))
+network, plan = load_network(find_weights(lesson.study(), "federated"))
 predicted = predict_scans.predict_scan(network, plan, ct.scan, folder)
 messages = exporting.export(predicted, here / "contours.dcm", kind="rtstruct", ct=ct)
 back = rtstruct.read_rtstruct(here / "contours.dcm", ct)

@@ -12,14 +12,14 @@ from pathlib import Path
 from pedseg.cli.arguments import add_ct
 from pedseg.dicom.options import CT_REPAIRS
 from pedseg.errors import input_error
+from pedseg.learning.weights import load_network
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
     """Predict contours on NIfTI scans, or on a CT in DICOM (to RTSTRUCT if --out ends in .dcm)."""
     from pedseg.importing.predict_scans import predict_dicom, predict_nifti
-    from pedseg.learning import training
 
-    network, plan = training.load_network(options.model)
+    network, plan = load_network(options.model)
     if _is_dicom(options.scan):
         choices = {"series": options.series, "repairs": options.repair}
         yield from predict_dicom(network, plan, options.scan, options.out, **choices)

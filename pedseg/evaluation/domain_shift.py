@@ -19,6 +19,7 @@ import pandas as pd
 from pedseg.errors import input_error
 from pedseg.evaluation.comparisons import RESAMPLES, bootstrap_interval, percentile_interval
 from pedseg.evaluation.concurrency import WORKERS, run_concurrently
+from pedseg.evaluation.config import SHIFT
 from pedseg.evaluation.results import Results, read_rows, row_means, write_rows
 from pedseg.evaluation.scoring import score_simulated
 from pedseg.evaluation.trained_models import TrainedModel, load_virtual_models, models_digest
@@ -97,8 +98,8 @@ def evaluate_shift(
     study: Path,
     out: Path,
     *,
-    patients: int = COHORT["test"],
-    seeds: int = 1,
+    patients: int = SHIFT["patients"],
+    seeds: int = SHIFT["seeds"],
     names: Iterable[str] = (),
     workers: int = WORKERS,
 ) -> Iterator[tuple[int, int]]:

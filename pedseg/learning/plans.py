@@ -27,11 +27,9 @@ from numpy.typing import NDArray
 
 from pedseg import organs as organ_table
 from pedseg.errors import input_error
-from pedseg.learning.fingerprint import Fingerprint, Grid, OrganCount, fingerprint, merge
+from pedseg.learning.fingerprint import Fingerprint
 from pedseg.learning.recipe import RECIPES, Recipe
 from pedseg.scan import Spacing
-
-__all__ = ["Fingerprint", "Grid", "OrganCount", "Plan", "fingerprint", "make_plan", "merge"]
 
 PROFILES = tuple(RECIPES)
 ORIENTATIONS = ("none", "augment", "reorient")
