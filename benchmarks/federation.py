@@ -16,8 +16,8 @@ from pathlib import Path
 from statistics import median
 
 from pedseg.datasets.cases import DataSet
-from pedseg.datasets.reading import read_dataset
-from pedseg.federation.client_app import app, center_folders, round_seed
+from pedseg.datasets.reading import center_folders, read_dataset
+from pedseg.federation.client_app import app, round_seed
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds

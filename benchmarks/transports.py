@@ -21,8 +21,7 @@ import psutil
 
 from benchmarks.federation import local_loops
 from pedseg import memory
-from pedseg.datasets.reading import read_dataset
-from pedseg.federation.client_app import center_folders
+from pedseg.datasets.reading import center_folders, read_dataset
 from pedseg.learning.fingerprint import fingerprint, merge
 from pedseg.learning.plans import make_plan
 from pedseg.phantoms.centers import CENTERS, make_dataset

@@ -1,7 +1,8 @@
-"""Write files atomically: under a temporary name, flushed to the disk, then renamed, so never half a file."""
+"""Write files atomically (under a temporary name, flushed, then renamed, so never half a file), and tell a change."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Iterator
@@ -31,3 +32,11 @@ def staged_file(file: Path, content: bytes, *, mode: int = 0o666) -> Iterator[Pa
         yield part
     finally:
         part.unlink(missing_ok=True)
+
+
+def file_stamp(path: Path) -> str:
+    """A digest of names, sizes and times of a file, or of all files below a folder; another one after any change."""
+    files = sorted(file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+    stats = [(file.relative_to(path).as_posix(), file.stat()) for file in files]
+    text = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

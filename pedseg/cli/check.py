@@ -14,9 +14,10 @@ from pedseg.errors import as_table
 
 def run(options: argparse.Namespace) -> int:
     """Check every byte of a data set, or of a folder of data sets."""
-    from pedseg.datasets.reading import check_dataset
+    from pedseg.datasets.reading import center_folders, check_dataset, is_data_set
 
-    problems = check_dataset(options.dataset)
+    several = any(map(is_data_set, options.dataset.glob("*/")))
+    problems = check_dataset(*(center_folders(options.dataset) if several else [options.dataset]))
     if problems:
         print(as_table(problems), file=sys.stderr)
         return 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from pedseg.datasets.cases import Case, DataSet, Inspection
 from pedseg.datasets.loading import organs_present, read_labels, refuse_other_grid
 from pedseg.errors import InputProblem, collect_problems
+from pedseg.files import file_stamp
 from pedseg.organs import organ
 from pedseg.scan import CONVERT_AGAIN, Scan, read_nifti
 
@@ -21,7 +23,15 @@ SAMPLES = 400_000  # voxels that are enough to tell whether an image is in HU
 
 
 def inspect_case(dataset: DataSet, case: Case, situs_inversus: bool = False) -> Inspection:
-    """Open image and label map of a case and list everything that is wrong with them."""
+    """Open image and label map of a case and list everything that is wrong with them; once, until a file changes."""
+    stamps = tuple(file_stamp(file) for file in (case.image_file, case.label_file) if file)
+    return _inspect(case, tuple(dataset.labels.items()), situs_inversus, stamps)
+
+
+@lru_cache(maxsize=10_000)
+def _inspect(
+    case: Case, labels_of_set: tuple[tuple[int, str], ...], situs_inversus: bool, stamps: tuple[str, ...]
+) -> Inspection:
     problems: list[InputProblem] = []
     image = None
     file_hash = voxel_hash = ""
@@ -33,7 +43,7 @@ def inspect_case(dataset: DataSet, case: Case, situs_inversus: bool = False) -> 
         voxel_hash = hashlib.sha256(image.voxels.ravel(order="K").data).hexdigest()
     with collect_problems(problems):
         if case.label_file is not None:
-            labels = read_labels(dataset.labels, case)
+            labels = read_labels(dict(labels_of_set), case)
             present = organs_present(labels)
             problems += check_labels(labels, case, present, situs_inversus)
             if image is not None:

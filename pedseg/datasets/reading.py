@@ -66,34 +66,47 @@ def list_cases(folder: Path) -> DataSetListing:
     return listing
 
 
-def check_dataset(folder: Path, *, progress: Progress | None = None) -> list[InputProblem]:
-    """Everything that is wrong with one data set; every byte of every case is read. Empty if all is well."""
+def check_dataset(*folders: Path, progress: Progress | None = None) -> list[InputProblem]:
+    """Everything that is wrong with a data set, or with several beside each other; every byte of every case is read."""
+    return _check(list(map(list_cases, folders)), progress)
+
+
+def read_checked(folder: Path) -> DataSet:
+    """The cases of one center, after all checks: what every way to training asks for."""
     listing = list_cases(folder)
-    _inspect([listing], progress)
-    return [*listing.problems, *_same_scans([listing])]
+    raise_problems(_check([listing]))
+    return listing.dataset
 
 
 def read_centers(folder: Path, *, progress: Progress | None = None) -> list[DataSet]:
-    """The data sets of all centers: each subfolder is one, hidden ones aside; sorted by folder name.
+    """The data sets of all centers, in the order of `center_folders`.
 
     Every byte is read. One `PedsegInputError` lists all problems of all centers; nothing is trained
     on a part of the data.
     """
-    folder = Path(folder)
-    places = sorted(place for place in folder.glob("[!.]*") if place.is_dir())
-    itself = (folder / "dataset.json").exists() or is_totalsegmentator(folder)
-    if itself or not places:
-        problem = "this is a data set itself." if itself else "this folder holds no data sets."
-        raise input_error("E-NO-CENTERS", folder, problem, "Give the folder that holds one data-set folder a center.")
-    listings = [list_cases(place) for place in places]
-    _inspect(listings, progress)
-    problems = [problem for listing in listings for problem in listing.problems]
-    raise_problems([*problems, *_same_scans(listings), *_same_centers(listings)])
+    listings = list(map(list_cases, center_folders(folder)))
+    raise_problems(_check(listings, progress))
     return [listing.dataset for listing in listings]
 
 
-def _inspect(listings: Sequence[DataSetListing], progress: Progress | None) -> None:
-    """Read the voxels of every case of the listed data sets, two cases at a time."""
+def center_folders(folder: Path) -> list[Path]:
+    """The data-set folders of all centers: each subfolder is one, hidden ones aside; sorted by name."""
+    folder = Path(folder)
+    places = sorted(place for place in folder.glob("[!.]*") if place.is_dir())
+    itself = is_data_set(folder)
+    if itself or not places:
+        problem = "this is a data set itself." if itself else "this folder holds no data sets."
+        raise input_error("E-NO-CENTERS", folder, problem, "Give the folder that holds one data-set folder a center.")
+    return places
+
+
+def is_data_set(folder: Path) -> bool:
+    """Whether a folder is in one of the two layouts."""
+    return (folder / "dataset.json").exists() or is_totalsegmentator(folder)
+
+
+def _check(listings: Sequence[DataSetListing], progress: Progress | None = None) -> list[InputProblem]:
+    """Read the voxels of every case of the listed data sets, two cases at a time; everything that is wrong."""
     jobs = [(listing, case) for listing in listings for case in listing.dataset.cases]
 
     def inspect(job: tuple[DataSetListing, Case]) -> Inspection:
@@ -110,6 +123,8 @@ def _inspect(listings: Sequence[DataSetListing], progress: Progress | None) -> N
         if not listing.absent_stated:
             present = {name: inspection.present for name, inspection in listing.inspections.items()}
             listing.dataset = _with_absent(listing.dataset, present)
+    problems = [problem for listing in listings for problem in listing.problems]
+    return [*problems, *_same_scans(listings), *_same_centers(listings)]
 
 
 def _against_table(listing: DataSetListing, case: Case, inspection: Inspection) -> Iterator[InputProblem]:

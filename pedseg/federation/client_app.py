@@ -18,13 +18,14 @@ from flwr.clientapp import ClientApp
 
 from pedseg import memory
 from pedseg.datasets.cases import DataSet
-from pedseg.datasets.reading import read_dataset
+from pedseg.datasets.reading import center_folders, read_centers, read_checked, read_dataset
 from pedseg.errors import input_error
 from pedseg.federation import _flower
 from pedseg.federation.config import CenterConfig, FederationConfig
 from pedseg.federation.in_process import stop_requested
 from pedseg.federation.privacy.disclosure_log import log_disclosure
 from pedseg.federation.privacy.policy import protection_for
+from pedseg.files import file_stamp
 from pedseg.learning import plans, training
 from pedseg.learning.devices import fastest_device
 from pedseg.learning.fingerprint import fingerprint
@@ -33,6 +34,7 @@ from pedseg.learning.network import build
 from pedseg.learning.weights import Weights, get_weights, set_weights
 
 app = ClientApp(mods=[log_disclosure])
+CHECKED = "checked"  # in a context's state: the stamp of the files that passed
 _one_at_a_time = threading.Lock()
 
 
@@ -48,7 +50,7 @@ def query_fingerprint(message: Message, context: Context) -> Message:
         remedy = "Add cases, or lower the center's own bound (pedseg join --min-cases)."
         raise input_error("E-FEW-CASES", dataset.center, f"{cases} training cases, fewer than {min_cases}.", remedy)
     reply: dict[str, ConfigRecordValues] = {
-        "json": _fingerprint_json(dataset.folder, _modification_times(dataset.folder)),
+        "json": _fingerprint_json(dataset.folder, file_stamp(dataset.folder)),
         "center": center_name(dataset, context),
         "center-index": index,
         "cases": cases,
@@ -118,14 +120,16 @@ def center_name(dataset: DataSet, context: Context) -> str:
 
 
 def own_data(context: Context) -> tuple[DataSet, int]:
-    """The data set of this center and its index among the centers.
+    """The data set of this center, checked, and its index among the centers.
 
     `data-dir` of the node config if there is one; else the folder with the number `partition-id` among the sorted
-    subfolders of the run's `data`.
+    subfolders of the run's `data`. All checks of `pedseg check` are made once, and again when a file has changed: what
+    was checked is in the context's state, which goes with the run. Where all centers lie side by side, the first one
+    compares them, too.
     """
     index = int(context.node_config.get("partition-id", 0))
     if "data-dir" in context.node_config:
-        folder = Path(str(context.node_config["data-dir"]))
+        folder = checked = Path(str(context.node_config["data-dir"]))
     else:
         data = FederationConfig.from_run_config(context.run_config).data
         folders = center_folders(data)
@@ -135,34 +139,25 @@ def own_data(context: Context) -> tuple[DataSet, int]:
             remedy = "Start as many centers as there are data sets (flwr run: --federation-config num-supernodes=N)."
             raise input_error("E-NO-CENTER", data, problem, remedy)
         folder = folders[index]
-    return _read(folder, _modification_times(folder)), index
-
-
-def center_folders(data: Path) -> list[Path]:
-    """The data-set folders under `data` in the order of the centers, as `read_centers` sorts them."""
-    folders = sorted(folder for folder in data.glob("[!.]*") if folder.is_dir())
-    if not folders or (data / "dataset.json").exists():
-        remedy = "Give the folder that holds one data set a center."
-        raise input_error("E-NO-CENTERS", data, "this folder holds no data sets.", remedy)
-    return folders
+        checked = folder if index else data
+    stamp = file_stamp(checked)
+    known = _flower.configs_of(context.state).get(CHECKED)
+    if known is None or known["stamp"] != stamp:
+        read_checked(checked) if checked == folder else read_centers(checked)
+        context.state[CHECKED] = ConfigRecord({"stamp": stamp})
+    return _read(folder, file_stamp(folder)), index
 
 
 @lru_cache(maxsize=64)
-def _read(folder: Path, modified: tuple[int, ...]) -> DataSet:
-    """A data set, listed once as long as its tables do not change."""
+def _read(folder: Path, stamp: str) -> DataSet:
+    """A data set, listed once as long as its files do not change."""
     return read_dataset(folder)
 
 
 @lru_cache(maxsize=64)
-def _fingerprint_json(folder: Path, modified: tuple[int, ...]) -> str:
-    """The fingerprint of the training cases as text, computed once as long as the tables do not change."""
-    dataset = _read(folder, modified)
+def _fingerprint_json(folder: Path, stamp: str) -> str:
+    """The fingerprint of the training cases as text, computed once as long as the files do not change."""
+    dataset = _read(folder, stamp)
     text = fingerprint(dataset, dataset.split("train")).to_json()
     memory.release_memory()
     return text
-
-
-def _modification_times(folder: Path) -> tuple[int, ...]:
-    """When the folder and its tables were last changed, in nanoseconds."""
-    files = [folder, folder / "dataset.json", folder / "cases.tsv", folder / "imagesTr", folder / "labelsTr"]
-    return tuple(file.stat().st_mtime_ns for file in files if file.exists())

@@ -50,6 +50,11 @@ def enroll(grid: Grid, min_available: int) -> list[Center]:
         listed = ", ".join(f"{center.index} {center.name}" for center in centers)
         problem = f"two centers have the same number or name: {listed}."
         raise input_error("E-CENTER-TWICE", "federation", problem, "Give each center its own partition-id and name.")
+    for center in centers:
+        same = [other.name for other in centers if other.fingerprint == center.fingerprint]
+        if len(same) > 1:
+            problem, remedy = f"{' and '.join(same)} describe the same scans.", "Give each center its own data set."
+            raise input_error("E-SAME-SCAN", "federation", problem, remedy)
     return centers
 
 

@@ -5,14 +5,14 @@ The apps are the same on every transport, and so are the weights, to the last bi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pedseg.datasets.reading import read_dataset
+from pedseg.datasets.reading import read_centers
 from pedseg.errors import input_error
 from pedseg.federation.checkpoints import Round
-from pedseg.federation.client_app import app, center_folders
+from pedseg.federation.client_app import app
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.deployment.ray_simulation import ray_rounds
 from pedseg.federation.deployment.superlink import superlink_rounds
@@ -30,10 +30,11 @@ def federate(config: FederationConfig, transport: str = "in-process") -> Iterato
     Leaves `federated.safetensors` under `config.out`; resumed where an earlier call with the same settings stopped.
     Keys of all members, for secure aggregation and the mailbox, are made under `config.out`.
     """
+    names = [dataset.center for dataset in read_centers(config.data)]  # as a study: all centers are here to compare
     if config.secure_aggregation or transport == "mailbox":
-        config = replace(config, keys=_keys_of_all(config.data, config.output_folder()))
+        config = replace(config, keys=_keys_of_all(names, config.output_folder()))
     if transport == "in-process":
-        nodes: list[dict] = [{} for _ in center_folders(config.data)]
+        nodes: list[dict] = [{} for _ in names]
         yield from train_rounds(InProcessGrid(app, nodes, config.to_run_config()), config)
     elif transport == "ray":
         yield from ray_rounds(config)
@@ -46,9 +47,9 @@ def federate(config: FederationConfig, transport: str = "in-process") -> Iterato
         raise input_error("E-TRANSPORT", transport, problem, f"Give one of {', '.join(TRANSPORTS)}.")
 
 
-def _keys_of_all(data: Path, out: Path) -> Path:
+def _keys_of_all(centers: Sequence[str], out: Path) -> Path:
     """A folder with the keys of every member, as if all had exchanged them; for federations on one machine."""
     folder = (out / "keys").resolve()
-    for name in (COORDINATOR, *(read_dataset(center).center for center in center_folders(data))):
+    for name in (COORDINATOR, *centers):
         own_keys(folder, name)
     return folder

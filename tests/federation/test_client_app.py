@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from flwr.app import Context, Message, RecordDict
 
+from pedseg.datasets.reading import center_folders
 from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower, server_app
-from pedseg.federation.client_app import app, center_folders, own_data, round_seed
+from pedseg.federation.client_app import app, own_data, round_seed
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.learning.fingerprint import Fingerprint

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pedseg
 from pedseg import processes
+from pedseg.datasets.reading import center_folders
 from pedseg.errors import input_error
 from pedseg.federation.checkpoints import FINAL_MODEL, Round, checkpoint_file, read_checkpoint
-from pedseg.federation.client_app import center_folders
 from pedseg.federation.config import FederationConfig
 
 LOG = "superlink.log"
@@ -120,7 +120,7 @@ def with_full_paths(config: FederationConfig) -> FederationConfig:
 def await_port(server: subprocess.Popen, port: int, home: Path) -> None:
     """Wait until the SuperLink accepts connections."""
     if not processes.wait_until_listening(server, port, START_SECONDS):
-        problem = f"it did not start.\n{last_lines((home / LOG).read_text(errors='replace'))}"
+        problem = f"it did not start.\n{last_lines((home / LOG).read_text('utf-8', 'replace'))}"
         raise input_error("E-SUPERLINK-START", "flower-superlink", problem, REMEDY)
 
 

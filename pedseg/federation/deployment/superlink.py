@@ -24,10 +24,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from flwr.app import UserConfigValue
 
 from pedseg import processes
-from pedseg.datasets.reading import read_dataset
+from pedseg.datasets.reading import center_folders, read_dataset
 from pedseg.errors import input_error
 from pedseg.federation.checkpoints import Round
-from pedseg.federation.client_app import center_folders
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.deployment import flower_programs
 from pedseg.files import write_atomically

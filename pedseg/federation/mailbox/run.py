@@ -23,11 +23,10 @@ from flwr.app import ConfigRecord, RecordDict, UserConfigValue
 
 import pedseg
 from pedseg import processes
-from pedseg.datasets.reading import read_dataset
+from pedseg.datasets.reading import center_folders, read_checked, read_dataset
 from pedseg.errors import input_error
 from pedseg.federation import _flower
 from pedseg.federation.checkpoints import FINAL_MODEL, Round, save_final_model
-from pedseg.federation.client_app import center_folders
 from pedseg.federation.config import CenterConfig, FederationConfig, MailboxConfig
 from pedseg.federation.keys import COORDINATOR, PUBLIC, Member, known_centers, public_keys, read_member, read_own
 from pedseg.federation.mailbox.center import CenterEvent, CenterMailbox
@@ -76,7 +75,7 @@ def join(
     secure aggregation those of the other centers.
     """
     own, coordinator = read_own(config.keys, name), read_member(config.keys, COORDINATOR)
-    read_dataset(data)  # a wrong folder is refused now and not in the first round
+    read_checked(data)  # what would be refused in the first round is refused now
     config = replace(config, keys=config.keys.resolve())
     node_config: dict[str, UserConfigValue] = {"data-dir": data.resolve().as_posix(), "center": name}
     with _locked(state), _log_file(state / LOG):
