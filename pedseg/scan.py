@@ -168,12 +168,16 @@ def _check_affine(file: Path, header, shape: tuple[int, ...]) -> None:
             raise input_error("E-AFFINE-CONFLICT", file, f"sform and qform differ by {drift:.1f} mm.", remedy)
 
 
-def write_nifti(file: Path, scan: Scan) -> None:
-    """Write a compressed NIfTI file, atomically, with sform and qform; the same scan gives the same bytes."""
+def write_nifti(file: Path, scan: Scan, *, note: str = "") -> None:
+    """Write a compressed NIfTI file, atomically, with sform and qform; the same scan gives the same bytes.
+
+    The header has room for 79 characters of a `note` (`descrip`).
+    """
     import nibabel
 
     image = nibabel.nifti1.Nifti1Image(scan.voxels, scan.affine, dtype=scan.voxels.dtype)
     image.header.set_xyzt_units("mm")
+    image.header["descrip"] = note.encode("ascii", "replace")[:79]
     image.set_sform(scan.affine, code=1)
     image.set_qform(scan.affine, code=1)
     write_atomically(Path(file), gzip.compress(image.to_bytes(), compresslevel=5, mtime=0))

@@ -9,23 +9,27 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from pedseg.cli.arguments import add_ct
+from pedseg.cli.arguments import add_ct, checked_output
 from pedseg.dicom.options import CT_REPAIRS
 from pedseg.errors import input_error
-from pedseg.learning.weights import load_network
+from pedseg.tables import one_to_one
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
     """Predict contours on NIfTI scans, or on a CT in DICOM (to RTSTRUCT if --out ends in .dcm)."""
     from pedseg.importing.predict_scans import predict_dicom, predict_nifti
+    from pedseg.learning.weights import load_network
 
+    is_dicom = _is_dicom(options.scan)
+    out = checked_output(options.out, *(".dcm",) * is_dicom, *(".nii.gz",) * (is_dicom or not options.scan.is_dir()))
     network, plan = load_network(options.model)
-    if _is_dicom(options.scan):
+    anyway = {"even_if_implausible": options.even_if_implausible}
+    if is_dicom:
+        out = out if out.name.lower().endswith((".dcm", ".nii.gz")) else out / "contours.nii.gz"
         choices = {"series": options.series, "repairs": options.repair}
-        yield from predict_dicom(network, plan, options.scan, options.out, **choices)
+        yield from predict_dicom(network, plan, options.scan, out, **choices, **anyway)
     else:
-        yield from predict_nifti(network, plan, targets(options.scan, options.out))
-    yield f"contours of {len(plan.organs)} organs: {options.out}"
+        yield from predict_nifti(network, plan, targets(options.scan, out), **anyway)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, required=True, help="weights, a .safetensors file")
     parser.add_argument("--out", type=Path, required=True, help="label map (.nii.gz), RTSTRUCT (.dcm), or a folder")
     add_ct(parser, CT_REPAIRS, "of a CT in DICOM")
+    anyway = "draw on a scan, or write contours, that a check refuses; said in the file"
+    parser.add_argument("--even-if-implausible", action="store_true", help=anyway)
 
 
 def _is_dicom(source: Path) -> bool:
@@ -53,4 +59,9 @@ def targets(source: Path, out: Path) -> list[tuple[Path, Path]]:
             raise input_error("E-NO-SCAN", source, "the folder holds no scan.", remedy)
     elif out.name.endswith(".nii.gz"):
         return [(source, out)]
-    return [(scan, out / f"{scan.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz") for scan in scans]
+    pairs = [(scan, out / f"{scan.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz") for scan in scans]
+    try:
+        one_to_one(pairs)
+    except ValueError as error:
+        raise input_error("E-CASE-TWICE", source, f"{error}.", "Rename one of the scans.") from error
+    return pairs

@@ -111,7 +111,7 @@ def check_labels(labels: Scan, case: Case, present: tuple[str, ...], situs_inver
         yield InputProblem("E-NOT-ANNOTATED", file, problem, "List them under manual or silver in cases.tsv.")
     for right, left in RIGHT_TO_LEFT:
         if right in present and left in present and not situs_inversus:
-            to_left = _center_mm(labels, left) - _center_mm(labels, right)
+            to_left = center_mm(labels, left) - center_mm(labels, right)
             if to_left[0] > abs(to_left[1]):
                 problem = f"{left} lies {to_left[0]:.0f} mm to the patient's right of {right}."
                 remedy = (
@@ -121,7 +121,7 @@ def check_labels(labels: Scan, case: Case, present: tuple[str, ...], situs_inver
                 yield InputProblem("E-LEFT-RIGHT", file, problem, remedy)
 
 
-def _center_mm(labels: Scan, name: str) -> NDArray[np.float64]:
+def center_mm(labels: Scan, name: str) -> NDArray[np.float64]:
     """Center of an organ in mm (RAS)."""
     mask = labels.voxels == organ(name).id
     profiles = (np.count_nonzero(mask, axis=axes) for axes in ((1, 2), (0, 2), (0, 1)))  # voxels in each slice

@@ -43,11 +43,13 @@ def _masks(voxels: NDArray[np.uint8]) -> dict[str, NDArray[np.bool_]]:
     return {NAMES[i - 1]: voxels == i for i in np.flatnonzero(np.bincount(voxels.ravel())) if i}
 
 
-def export(labels: Scan, out: Path, *, kind: str, ct: CtScan | None = None, name: str | Path = "") -> list[str]:
+def export(
+    labels: Scan, out: Path, *, kind: str, ct: CtScan | None = None, name: str | Path = "", description: str = ""
+) -> list[str]:
     """Write a label map as one of `options.FORMATS`; gives back what a person should look at.
 
     `rtstruct` and `seg` need the CT and are read back before they are kept; `nnunet` is one map of ids with its table
-    beside it, `totalsegmentator` a folder with a mask an organ.
+    beside it, `totalsegmentator` a folder with a mask an organ. Each ROI of an RTSTRUCT bears the `description`.
     """
     if kind == "nnunet":
         table = ["name\tlabel", *(f"{entry.name}\t{entry.id}" for entry in ORGANS)]
@@ -64,7 +66,7 @@ def export(labels: Scan, out: Path, *, kind: str, ct: CtScan | None = None, name
     if not masks:
         raise input_error("E-LABEL-EMPTY", name, "nothing is drawn on this scan.", "There is nothing to export.")
     if kind == "rtstruct":
-        return write_rtstruct(out, masks, ct)
+        return write_rtstruct(out, masks, ct, description=description)
     write_seg(out, masks, ct)
     return []
 

@@ -35,9 +35,12 @@ FEW_VOXELS = 10
 
 
 def write_rtstruct(
-    file: Path, masks: Masks, ct: CtScan, *, label: str = "pedseg", few: int = FEW_VOXELS, drawn_by: str = "AUTOMATIC"
-) -> list[str]:
+    file: Path, masks: Masks, ct: CtScan, *, label: str = "pedseg", few: int = FEW_VOXELS, drawn_by: str = "AUTOMATIC",
+    description: str = "",
+) -> list[str]:  # fmt: skip
     """Write masks (column, row, slice), by TG-263 name, as an RTSTRUCT; gives back what a person should look at.
+
+    `description` is what a planning system shows beside each ROI, such as doubts.
 
     The file is written under a temporary name, read back, compared (DSC at least 0.999 for each organ), then renamed.
     Raises `PedsegInputError` if the CT lacks the identifiers that contours refer to.
@@ -50,7 +53,7 @@ def write_rtstruct(
         notes.append(f"{int(made.sum())} interpolated slices bear no contours")
     with dicom_errors(ct.series.first.path):
         # Implicit VR: an element of explicit VR ends at 64 KiB, a contour may not.
-        content = dicom_bytes(_dataset(masks, ct, label, drawn_by), "1.2.840.10008.1.2")
+        content = dicom_bytes(_dataset(masks, ct, label, drawn_by, description), "1.2.840.10008.1.2")
     file.parent.mkdir(parents=True, exist_ok=True)
     with staged_file(file, content) as part:
         _compare(part, file, masks, ct)
@@ -95,7 +98,7 @@ def _compare(part: Path, file: Path, masks: Masks, ct: CtScan) -> None:
             raise input_error("E-READ-BACK", file, problem, "Nothing was written; please report this scan's geometry.")
 
 
-def _dataset(masks: Masks, ct: CtScan, label: str, drawn_by: str) -> Any:
+def _dataset(masks: Masks, ct: CtScan, label: str, drawn_by: str, description: str) -> Any:
     """The whole RTSTRUCT: as many elements as DICOM PS3.3 A.19.3 asks for."""
     from pydicom.uid import RTStructureSetStorage, generate_uid
 
@@ -129,6 +132,9 @@ def _dataset(masks: Masks, ct: CtScan, label: str, drawn_by: str) -> Any:
         ROIContourSequence=contours,
         RTROIObservationsSequence=[_observation(number, name) for number, name in enumerate(masks, 1)],
     )
+    for roi, observation in zip(dataset.StructureSetROISequence, dataset.RTROIObservationsSequence, strict=True):
+        if description:
+            roi.ROIDescription = observation.ROIObservationDescription = description[:1024]
     charset = ct.header.get("SpecificCharacterSet")
     if charset:
         dataset.SpecificCharacterSet = charset

@@ -2,52 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from pedseg.datasets.checks import check_hounsfield
-from pedseg.datasets.loading import PADDING_HU
+from pedseg.datasets.loading import PADDING_HU, organs_present
 from pedseg.dicom.ct_series import read_ct
 from pedseg.dicom.exporting import export
 from pedseg.errors import InputProblem, collect_problems, input_error, raise_problems
+from pedseg.importing.plausibility import doubts_after, doubts_before
 from pedseg.learning import inference
 from pedseg.learning.plans import Plan
 from pedseg.scan import CONVERT_AGAIN, Scan, read_nifti, restore_axes, to_ras, write_nifti
 
+REMEDY = "Look at the scan; to draw all the same, say --even-if-implausible, which is noted in the file."
 Network = Any  # a torch module; torch itself stays in learning and federation
 
 
+@dataclass(frozen=True)
+class Prediction:
+    """The label map (organ ids) of a scan on its own grid, in its own orientation, and why it is implausible."""
+
+    labels: Scan
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """The doubts in one line, for the file; empty where there are none."""
+        return f"IMPLAUSIBLE: {'; '.join(self.doubts)}" if self.doubts else ""
+
+    @property
+    def organs(self) -> str:
+        """How many organs were drawn, in words."""
+        return f"contours of {len(organs_present(self.labels))} organs"
+
+
 def predict_scan(network: Network, plan: Plan, scan: Scan, source: Path) -> Scan:
-    """The label map (organ ids) of a scan on its own grid and in its own orientation; refused if it is not in HU."""
+    """The label map of a scan; refused if it is not in HU or not plausible."""
+    return predict_plausible(network, plan, scan, source).labels
+
+
+def predict_plausible(
+    network: Network, plan: Plan, scan: Scan, source: Path, header: Mapping[str, Any] = MappingProxyType({}), *,
+    even_if_implausible: bool = False,
+) -> Prediction:  # fmt: skip
+    """Contours of a scan, behind the gate of `plausibility`; `header` is that of a DICOM slice.
+
+    Raises `PedsegInputError` with all doubts, unless `even_if_implausible`: then they are in the `Prediction`.
+    """
     if not np.isfinite(scan.voxels).all():
         raise input_error("E-NOT-FINITE", source, "it holds NaN or infinite voxels.", CONVERT_AGAIN)
-    raise_problems(check_hounsfield(scan.voxels, source))
+    if plan.intensity == "hu":
+        raise_problems(check_hounsfield(scan.voxels, source))
     ras = to_ras(scan)
     voxels = np.maximum(ras.voxels, ras.voxels.dtype.type(PADDING_HU))
-    return restore_axes(inference.predict(network, Scan(voxels, ras.affine), plan), scan)
+    ras, doubts = Scan(voxels, ras.affine), list(doubts_before(ras, plan, header))
+    if not doubts or even_if_implausible:
+        labels = Scan(inference.predict(network, ras, plan), ras.affine)
+        doubts += doubts_after(labels, plan, header)
+    if doubts and not even_if_implausible:
+        raise input_error("E-IMPLAUSIBLE", source, f"{'; '.join(doubts)}.", REMEDY)
+    return Prediction(restore_axes(labels.voxels, scan), tuple(doubts))
 
 
-def predict_nifti(network: Network, plan: Plan, targets: Sequence[tuple[Path, Path]]) -> Iterator[str]:
+def predict_nifti(
+    network: Network, plan: Plan, targets: Sequence[tuple[Path, Path]], *, even_if_implausible: bool = False
+) -> Iterator[str]:
     """A label map for each NIfTI scan; a scan that is refused does not keep the others from being predicted."""
     problems: list[InputProblem] = []
     for source, target in targets:
         with collect_problems(problems):
-            write_nifti(target, predict_scan(network, plan, read_nifti(source), source))
-            yield target.name
+            scan = read_nifti(source)
+            prediction = predict_plausible(network, plan, scan, source, even_if_implausible=even_if_implausible)
+            write_nifti(target, prediction.labels, note=prediction.note)
+            yield from filter(None, (f"{prediction.organs}: {target}", prediction.note))
     raise_problems(problems)
 
 
 def predict_dicom(
-    network: Network, plan: Plan, folder: Path, out: Path, *, series: str = "", repairs: Sequence[str] = ()
-) -> Iterator[str]:
+    network: Network, plan: Plan, folder: Path, out: Path, *, series: str = "", repairs: Sequence[str] = (),
+    even_if_implausible: bool = False,
+) -> Iterator[str]:  # fmt: skip
     """Contours of the CT in a DICOM folder: a label map, or an RTSTRUCT if `out` ends in .dcm."""
     ct = read_ct(folder, wanted=series, repairs=repairs)
     yield from (*ct.notes, *ct.repairs)
-    labels = predict_scan(network, plan, ct.scan, folder)
-    if out.suffix == ".dcm":
-        yield from export(labels, out, kind="rtstruct", ct=ct, name=folder)
+    prediction = predict_plausible(network, plan, ct.scan, folder, ct.header, even_if_implausible=even_if_implausible)
+    if out.suffix.lower() == ".dcm":
+        yield from export(prediction.labels, out, kind="rtstruct", ct=ct, name=folder, description=prediction.note)
     else:
-        write_nifti(out if out.name.endswith(".nii.gz") else out / "contours.nii.gz", to_ras(labels))
+        write_nifti(out, to_ras(prediction.labels), note=prediction.note)
+    yield from filter(None, (f"{prediction.organs}: {out}", prediction.note))

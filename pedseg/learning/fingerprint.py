@@ -54,12 +54,15 @@ class Fingerprint:
 
     `grids` one row a case, sorted; `hu_histogram` of the organ voxels by whole HU from -1024, where each
     labeled CT adds up to a billion; `organs` counts by TG-263 name, in table order; `modalities` CT, MR or both.
+    `ages_years` are youngest and oldest in whole years, `phases` those of the contrast medium; empty where nobody said.
     """
 
     grids: tuple[Grid, ...]
     hu_histogram: tuple[int, ...]
     organs: dict[str, OrganCount]
     modalities: tuple[str, ...] = ONLY_CT
+    ages_years: tuple[int, ...] = ()
+    phases: tuple[str, ...] = ()
 
     @property
     def cases(self) -> int:
@@ -85,8 +88,9 @@ class Fingerprint:
         """As text; HU values that do not occur are left out."""
         histogram = {int(hu): part for hu, part in zip(_HU, self.hu_histogram, strict=True) if part}
         content = {**asdict(self), "hu_histogram": histogram}
-        if self.modalities == ONLY_CT:
-            del content["modalities"]
+        for key, usual in (("modalities", ONLY_CT), ("ages_years", ()), ("phases", ())):
+            if content[key] == usual:
+                del content[key]
         return json.dumps(content, separators=(",", ":"))
 
     @classmethod
@@ -98,7 +102,9 @@ class Fingerprint:
             histogram[int(hu) - HU_LOW] = int(part)
         grids = [Grid(*(tuple(row[key]) for key in ("spacing_mm", "shape", "body_mm"))) for row in content["grids"]]
         organs = {name: OrganCount(**row) for name, row in content["organs"].items()}
-        return cls(tuple(grids), tuple(histogram), organs, tuple(map(str, content.get("modalities", ONLY_CT))))
+        modalities, phases = tuple(content.get("modalities", ONLY_CT)), tuple(content.get("phases", ()))
+        ages_years = tuple(map(int, content.get("ages_years", ())))
+        return cls(tuple(grids), tuple(histogram), organs, tuple(map(str, modalities)), ages_years, phases)
 
 
 def fingerprint(dataset: DataSet, cases: Iterable[Case]) -> Fingerprint:
@@ -120,7 +126,10 @@ def merge(fingerprints: Sequence[Fingerprint]) -> Fingerprint:
             )
     grids = sorted((grid for f in fingerprints for grid in f.grids), key=lambda g: (g.spacing_mm, g.shape, g.body_mm))
     modalities = tuple(sorted({modality for f in fingerprints for modality in f.modalities})) or ONLY_CT
-    return Fingerprint(tuple(grids), tuple(histograms.sum(axis=0).tolist()), counts, modalities)
+    ages = [age for f in fingerprints for age in f.ages_years]
+    phases = tuple(sorted({phase for f in fingerprints for phase in f.phases}))
+    histogram, ages_years = tuple(histograms.sum(axis=0).tolist()), (min(ages), max(ages)) if ages else ()
+    return Fingerprint(tuple(grids), histogram, counts, modalities, ages_years, phases)
 
 
 def _fingerprint_case(dataset: DataSet, case: Case) -> Fingerprint:
@@ -132,16 +141,18 @@ def _fingerprint_case(dataset: DataSet, case: Case) -> Fingerprint:
     box = body_box(scan) if is_ct else bounding_box(body_mask(scan), scan.spacing_mm)
     body = [(edge.stop - edge.start) * mm for edge, mm in zip(box, scan.spacing_mm, strict=True)]
     grid = Grid(_rounded(scan.spacing_mm), (x, y, z), _rounded(body))
-    no_hu, modalities = (0,) * len(_HU), (case.modality,)
+    no_hu = (0,) * len(_HU)
+    ages_years = () if case.age_months is None else (case.age_months // 12,)
+    about = (case.modality,), ages_years, (case.phase,) if case.phase else ()
     if case.label_file is None:
-        return Fingerprint((grid,), no_hu, {}, modalities)
+        return Fingerprint((grid,), no_hu, {}, *about)
     labels = load_labels(dataset, case).voxels
     volumes = np.bincount(labels.ravel(), minlength=256) * scan.voxel_ml * 1000
     counts = {}
     for name in case.annotated:
         mm3 = round(float(volumes[organ_table.organ(name).id]))
         counts[name] = OrganCount(annotated=1, present=int(mm3 > 0), total_mm3=mm3)
-    return Fingerprint((grid,), _histogram(scan.voxels[labels > 0]) if is_ct else no_hu, counts, modalities)
+    return Fingerprint((grid,), _histogram(scan.voxels[labels > 0]) if is_ct else no_hu, counts, *about)
 
 
 def _rounded(lengths_mm: Iterable[float]) -> Spacing:

@@ -65,7 +65,8 @@ class Plan:
     first. Connected components smaller than `min_component_ml` of an organ are removed from predictions.
     `intensity` is `hu` where all scans are CT; `body` where MR is among them: then no HU is asked for, each scan is
     normalized by the gray values of its own body (see `preprocessing`), and `clip_hu` is in that measure.
-    `gin_probability` is the share of the training samples that random convolutions change (see `gin`).
+    `gin_probability` is the share of the training samples that random convolutions change (see `gin`). `domain` is what
+    the training scans were like (see `_domain`); empty in the plans of older weights.
     """
 
     profile: str
@@ -81,6 +82,7 @@ class Plan:
     min_component_ml: dict[str, float] = field(default_factory=dict)
     intensity: str = "hu"
     gin_probability: float = 0.0
+    domain: dict[str, list] = field(default_factory=dict)
 
     @property
     def recipe(self) -> Recipe:
@@ -95,9 +97,9 @@ class Plan:
         return math.prod(shape) <= self.recipe.whole_volume_patches * math.prod(self.patch)
 
     def to_json(self) -> str:
-        """As text, one line; without `intensity` and `gin_probability` where they are as for CT alone."""
+        """As text, one line; without `intensity`, `gin_probability` and `domain` where they are as in older plans."""
         content = asdict(self)
-        for key, usual in (("intensity", "hu"), ("gin_probability", 0.0)):
+        for key, usual in (("intensity", "hu"), ("gin_probability", 0.0), ("domain", {})):
             if content[key] == usual:
                 del content[key]
         return json.dumps(content)
@@ -157,7 +159,24 @@ def make_plan(
         min_component_ml={name: round(MIN_COMPONENT_SHARE * merged.organs[name].mean_ml, 3) for name in names},
         intensity="body" if with_mr else "hu",
         gin_probability=gin_probability,
+        domain=_domain(merged),
     )
+
+
+def _domain(merged: Fingerprint) -> dict[str, list]:
+    """What the scans were like, so coarse that nobody is found by it: with it a prediction knows what was never met.
+
+    Lowest and highest voxel spacing and body box (5th and 95th percentile, whole cm) along x, y, z, youngest and oldest
+    age in whole years, and contrast phases; the last two only where the data sets say them.
+    """
+    spacings, bodies = ([getattr(grid, key) for grid in merged.grids] for key in ("spacing_mm", "body_mm"))
+    domain: dict[str, list] = {
+        "spacing_mm": np.round(np.percentile(spacings, (5, 95), axis=0), 1).tolist(),
+        "body_mm": (np.round(np.percentile(bodies, (5, 95), axis=0) / 10) * 10).tolist(),
+        "ages_years": list(merged.ages_years),
+        "phases": list(merged.phases),
+    }
+    return {key: values for key, values in domain.items() if values}
 
 
 def with_filters(plan: Plan, first: int) -> Plan:
