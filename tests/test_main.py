@@ -119,6 +119,7 @@ def test_the_federations_last_line_is_its_fingerprint(hospitals, tmp_path, capsy
     assert last == f"sha256 {sha256_of(weights)}"
 
 
+@pytest.mark.slow
 def test_users_own_centers_of_two_layouts_grids_and_organ_lists(hospitals, tiny_case, tmp_path, capsys):
     data = tmp_path / "data"
     shutil.copytree(sorted(hospitals.iterdir())[0], data / "Aa")
@@ -142,6 +143,7 @@ def test_users_own_centers_of_two_layouts_grids_and_organ_lists(hospitals, tiny_
     assert (out / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_130_and_the_next_call_goes_on(hospitals, tmp_path):
     script = """
 import _thread, signal, sys, threading, time

@@ -70,8 +70,8 @@ times = {"t1_ms": t1_ms, "t2_ms": t2_ms, "tr_ms": tr_ms, "te_ms": te_ms}
 signal = lesson.check("spin echo", signal, density=density, **times)
 
 # %% [markdown] answer
-# About a quarter of what water would give. TR is long, so nearly everything has come back and T1 hardly matters; TE is
-# as long as T2, so T2 decides. That is what "T2-weighted" means.
+# About a quarter of what water would give that had time to recover fully. TR is long, so nearly everything has come
+# back and T1 hardly matters; TE is as long as T2, so T2 decides. That is what "T2-weighted" means.
 
 # %%
 from pedseg.phantoms.mr_scanner import tissue_signals
@@ -115,15 +115,16 @@ picture = voxel_figures.patches(looks, plan.spacing_mm, index=level, same_scale=
 figures.show(picture, "One CT slice as prepared, and under five sets of random convolutions.")
 
 # %% [markdown]
-# Some look like MR, most like nothing on earth. What has stayed in all of them? Borders. Whoever must draw the liver in
-# all of these pictures cannot go by its gray value. It has to be known by its shape, its place and its neighbors.
+# Some look like MR, most like nothing on earth. What has stayed in nearly all of them? Borders. Whoever must draw the
+# liver in all of these pictures cannot go by its gray value. It has to be known by its shape, its place and its
+# neighbors.
 #
 # ## What air does to it
 #
 # The last step of GIN scales the outcome to the norm of the scan: the root of the sum of all squares, over **all**
 # voxels. Now take the usual way of preparing a CT: air is far below zero.
 #
-# **Question.** Which share of the sum of squares is air? `usual` is the prepared CT, `inside` says where the body is.
+# **Question.** What fraction of the sum of squares is air? `usual` is the prepared CT, `inside` says where the body is.
 
 # %% exercise
 usual = prepare(ct, ct_plan).image
@@ -283,17 +284,17 @@ chart = charts.dots(values, x="with GIN minus without: difference in DSC", zero=
 figures.show(chart, "What GIN changes in each way of scanning after 2000 and 8000 steps.")
 
 # %% [markdown]
-# They meet. Without GIN the federation is finished early, and all further steps teach it its own training children;
-# with GIN half of the samples are never the same twice, and it goes on learning. (Forty test children in each way of
-# scanning met these networks: the eight from above cannot tell such differences from nothing.)
+# They meet. Without GIN the federation learns most of what it ever learns early, and later steps mostly teach it its
+# own training children; with GIN half of the samples are never the same twice, and it goes on learning. (Forty test
+# children in each way of scanning met these networks: the eight from above cannot tell such differences from nothing.)
 #
 # Set `organs = "all"`: what had looked like a loss is a gain after 8000 steps, on CT and on MR. Without GIN the small
 # and thin organs (adrenal glands, esophagus, portal vein) get worse with so much training, with GIN much less or not at
-# all. Over the five organs most of the loss on MR and half of that on CT was impatience. What stays, 0.01 and 0.03, is
-# real: there is a price where the gray value is a good witness, above all in the gallbladder and the pancreas. What GIN
-# gives in exchange, on *Fjord T1w 3 T*, does not shrink with time.
+# all. Over the five organs most of the loss on MR and half of that on CT was impatience. What stays is 0.03 on CT; on
+# MR it is 0.01, and its interval holds zero. There is a price where the gray value is a good witness, above all in the
+# gallbladder and the pancreas. What GIN gives in exchange, on *Fjord T1w 3 T*, does not shrink with time.
 #
-# Who compares two methods after the same number of steps has chosen the winner, in part, by choosing the number.
+# Anyone who compares two methods after the same number of steps has chosen the winner, in part, by choosing the number.
 
 # %% [markdown]
 # ## What to remember

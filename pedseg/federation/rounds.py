@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 
-from flwr.app import ArrayRecord, ConfigRecord, Message
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
@@ -89,8 +89,8 @@ def _train_round(
     messages = strategy.configure_train(number, _flower.to_arrays(weights), _task(plan, number, config), grid)
     by_node = {message.metadata.dst_node_id: message for message in messages}
     asked = [center for center in centers if center.node_id in by_node]
-    not_asked = [center for center in centers if center.node_id not in by_node]
-    refused = [secure.left_out(center) if secure else no_reply(center.name) for center in not_asked]
+    others = (center for center in centers if center.node_id not in by_node)
+    refused = [secure.left_out(center) if secure else no_reply(center.name) for center in others]
     losses: dict[str, float] = {}
 
     def updates() -> Iterator[Message]:
@@ -105,12 +105,14 @@ def _train_round(
     if isinstance(strategy, OrderedFedAvg):
         strategy.expect(sum(center.cases for center in asked))
     arrays, metrics = strategy.aggregate_train(number, updates())
-    if secure and arrays is None:
-        refused.append(secure.void(losses, number))
+    refused += [secure.void(losses, number)] if secure and arrays is None else []
     new = _typed_like(weights, arrays)
-    loss = float(metrics["train-loss"]) if metrics else math.nan  # type: ignore[arg-type]
     dsc = _evaluate(grid, strategy, plan, new, number, config)
-    return Round(number, new, plan, loss, losses, dsc, tuple(refused))
+    return Round(number, new, plan, _mean_loss(metrics), losses, dsc, tuple(refused))
+
+
+def _mean_loss(metrics: MetricRecord | None) -> float:
+    return float(metrics["train-loss"]) if metrics else math.nan  # type: ignore[arg-type]
 
 
 def _typed_like(weights: Weights, arrays: ArrayRecord | None) -> Weights:

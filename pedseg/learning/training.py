@@ -73,16 +73,14 @@ def train(
     Raises `PedsegInputError` if there is no case, or if the loss stops being a number.
     """
     if not prepared:
-        problem, remedy = "there is no training case.", "Give the center at least one labeled case."
-        raise input_error("E-NO-CASES", plan.profile, problem, remedy)
-    recipe, device = plan.recipe, device_of(network)
+        remedy = "Give the center at least one labeled case."
+        raise input_error("E-NO-CASES", plan.profile, "there is no training case.", remedy)
+    recipe, device, optimizer = plan.recipe, device_of(network), _optimizer(network, plan.recipe)
     use_threads(recipe.threads)
-    optimizer = _optimizer(network, recipe)
     network.train()
     for number in range(first_step + 1, first_step + steps + 1):
         restart = min(1.0, (number - first_step) / recipe.restart_steps)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(plan, number, total_steps) * restart
+        _set_learning_rate(optimizer, learning_rate(plan, number, total_steps) * restart)
         image, labels, unknown = _batch(prepared, plan, number, seed, device)
         loss = _loss(network, image, labels, unknown, recipe.dice_weight)
         optimizer.zero_grad(set_to_none=True)
@@ -91,8 +89,8 @@ def train(
         optimizer.step()
         value = float(loss.detach())
         if not math.isfinite(value):
-            problem, remedy = f"the loss is {value} at step {number}.", "Check the images, or lower the learning rate."
-            raise input_error("E-DIVERGED", plan.profile, problem, remedy)
+            problem = f"the loss is {value} at step {number}."
+            raise input_error("E-DIVERGED", plan.profile, problem, "Check the images, or lower the learning rate.")
         yield Step(number, value)
 
 
@@ -101,6 +99,11 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(weights, lr=lr, weight_decay=decay, foreach=True)
     return torch.optim.SGD(weights, lr=lr, momentum=0.99, nesterov=True, weight_decay=decay)
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def learning_rate(plan: Plan, number: int, total_steps: int) -> float:

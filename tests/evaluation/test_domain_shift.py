@@ -100,6 +100,7 @@ def study(coarse_plan, tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_shift_leaves_rows_and_costs_and_goes_on_where_it_stopped(study):
     wanted = ["contrast phase", "on the side; turned first"]
     ticks = list(domain_shift.evaluate_shift(study, study, patients=1, names=wanted))

@@ -90,6 +90,7 @@ def test_progress_never_goes_back_and_ends_at_the_end(finished):
     assert finished[1][-1].done == finished[1][-1].total
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on_and_ends_alike(hospitals, tmp_path, finished):
     stream = run_study(hospitals, tmp_path, SETTINGS)
     for _, step in zip(range(12), stream, strict=False):
@@ -112,6 +113,7 @@ def test_a_finished_study_trains_nothing_again(hospitals, finished, monkeypatch)
     assert rows_of(finished[0]) == before
 
 
+@pytest.mark.slow
 def test_a_study_from_before_nsd_is_tested_again_and_not_trained(hospitals, finished, tmp_path, monkeypatch):
     out = tmp_path / "old"
     shutil.copytree(finished[0], out)
@@ -127,6 +129,7 @@ def test_a_study_from_before_nsd_is_tested_again_and_not_trained(hospitals, fini
     assert (out / "failures.json").read_bytes() == (finished[0] / "failures.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_gin_is_a_switch_of_all_models(hospitals, tmp_path):
     config = StudyConfig(FederationConfig(rounds=1, local_steps=1, gin_probability=1.0))
     list(run_study(hospitals, tmp_path, config))
