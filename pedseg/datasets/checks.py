@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -95,16 +95,21 @@ def why_not_hu(voxels: NDArray) -> str:
     return ""
 
 
-def check_labels(labels: Scan, case: Case, present: tuple[str, ...], situs_inversus: bool) -> Iterator[InputProblem]:
+def check_labels(
+    labels: Scan, case: Case, present: tuple[str, ...], situs_inversus: bool, left_out: Sequence[str] = ()
+) -> Iterator[InputProblem]:
     """Something is contoured, only what counts as annotated, and left is left.
 
     Swapped sides show as a pair that is mirrored by more than it is turned: in a child who lies on
-    its side, liver and spleen lie above each other, and that is no problem.
+    its side, liver and spleen lie above each other, and that is no problem. `left_out`: what an import did not take.
     """
     file = str(case.label_file)
     if not present:
-        problem = "the label map holds no organ at all."
-        yield InputProblem("E-LABEL-EMPTY", file, problem, "Draw it, or take the case out.")
+        problem, remedy = "the label map holds no organ at all.", "Draw it, or take the case out."
+        if left_out:
+            problem = f"no structure is an organ of the table; {'; '.join(left_out)}."
+            remedy = "Say which organs they are by a table of names (--names), draw organs, or take the case out."
+        yield InputProblem("E-LABEL-EMPTY", file, problem, remedy)
     unlisted = [name for name in present if name not in case.annotated]
     if unlisted:
         problem = f"it holds {', '.join(unlisted)}, which nobody drew after the table."

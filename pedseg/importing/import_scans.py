@@ -69,10 +69,11 @@ def import_scans(
     nobody had contoured: they get the contours that have come since.
     """
     options = options or ImportOptions()
-    _check_options(source, dataset, options)
+    rows = written_cases(dataset) if dataset.exists() else {}
+    _check_options(source, dataset, options, {row.get("center") or center for row in rows.values()} - {center})
     scans, problems, left_out = list_scans(source, options)
     target = ImportTarget(dataset, center, read_key(key, dataset), license, origin, split, situs_inversus)
-    splits = {name: row["split"] for name, row in written_cases(dataset).items()} if dataset.exists() else {}
+    splits = {name: row["split"] for name, row in rows.items()}
 
     def is_done(scan: ScanSource) -> bool:
         stored = splits.get(target.case(scan))
@@ -91,13 +92,16 @@ def import_scans(
     yield from _write([scan for scan in new if scan not in refused and scan not in duplicates], kept, target)
 
 
-def _check_options(source: Path, dataset: Path, options: ImportOptions) -> None:
+def _check_options(source: Path, dataset: Path, options: ImportOptions, other_centers: set[str]) -> None:
     with import_errors():  # what writes the scans is here before the first of them is marked
         import nibabel  # noqa: F401
     if not source.exists():
         raise input_error("E-FILE-MISSING", source, "there is no such file or folder.", "Check the name.")
     if source.resolve() == dataset.resolve():
         raise input_error("E-SAME-FOLDER", source, "this is the data set itself.", "Name another folder with --to.")
+    for other in other_centers:
+        remedy = f"Say --center {other!r}, or name another folder by --to."
+        raise input_error("E-CENTER", dataset, f"this is the data set of {other}.", remedy)
     unknown = sorted({*options.repairs} - REPAIRS.keys())
     if unknown:
         known = "; ".join(f"{word}: {meaning}" for word, meaning in REPAIRS.items())

@@ -104,7 +104,8 @@ def doubts_after(labels: Scan, plan: Plan, header: Mapping[str, Any]) -> Iterato
             volume_ml, cut = mask.sum() * labels.voxel_ml, mask[:, :, [0, -1]].any()
             least, most = (share * at_age(VOLUME_ML[row], years) for years in (youngest, oldest))
             if volume_ml > FOLD * most or (volume_ml < least / FOLD and not cut):
-                yield f"{name} has {volume_ml:.0f} mL, where {least:.0f} to {most:.0f} mL are usual"
+                usual = " to ".join(dict.fromkeys((f"{least:.0f}", f"{most:.0f}")))
+                yield f"{name} has {volume_ml:.0f} mL, where {usual} mL are usual"
     for first, second in (pair for pair in (*RIGHT_TO_LEFT, *ABOVE) if {*pair} <= {*present}):
         x, y, z = center_mm(labels, second) - center_mm(labels, first)
         if (first, second) in ABOVE and z > 0:

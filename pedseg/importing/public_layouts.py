@@ -104,7 +104,8 @@ def _list_datalist(file: Path, options: ImportOptions) -> tuple[list[ScanSource]
         raise input_error("E-DATALIST", file, "it lists no scan.", f"Write {form}.")
     mapping = map_roi_names(labels.values(), own, file)
     if not mapping.organs and any(label for _, _, label in entries):
-        problem = "it does not say which organ a number of its label maps is."
+        left_out = "; ".join(mapping.messages())
+        problem = f"it does not say which organ a number of its label maps is{left_out and f' ({left_out})'}."
         remedy = f"Write {form}. Or give --names with lines of number, tab, organ."
         raise input_error("E-DATALIST", file, problem, remedy)
     datalist = _Datalist(labels, mapping, content.get("modality"), options)

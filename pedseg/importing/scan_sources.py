@@ -84,7 +84,8 @@ def check_scan(source: ScanSource, loaded: LoadedScan, situs_inversus: bool = Fa
     case = Case("", "", "", split, source.path, contours, annotated, modality=modality)
     problems = list(check_image(loaded.image, case))
     if labels is not None:
-        problems += check_labels(labels, case, organs_present(labels), situs_inversus)
+        left_out = [line for line in loaded.messages if line.startswith(("not imported", "empty"))]
+        problems += check_labels(labels, case, organs_present(labels), situs_inversus, left_out)
     return problems
 
 

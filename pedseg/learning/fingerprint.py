@@ -90,6 +90,21 @@ class Fingerprint:
         share = np.cumsum(self.hu_histogram) / np.sum(self.hu_histogram)
         return float(_HU[np.searchsorted(share, percent / 100)])
 
+    def domain(self) -> dict[str, list]:
+        """What the scans are like, so coarse that nobody is found by it: a network's prediction is compared with it.
+
+        Lowest and highest voxel spacing and body box (5th and 95th percentile, whole cm) along x, y, z, youngest and
+        oldest age in whole years, and contrast phases; the last two only where the data sets say them.
+        """
+        spacings, bodies = ([getattr(grid, key) for grid in self.grids] for key in ("spacing_mm", "body_mm"))
+        domain: dict[str, list] = {
+            "spacing_mm": np.round(np.percentile(spacings, (5, 95), axis=0), 1).tolist(),
+            "body_mm": (np.round(np.percentile(bodies, (5, 95), axis=0) / 10) * 10).tolist(),
+            "ages_years": list(self.ages_years),
+            "phases": list(self.phases),
+        }
+        return {key: values for key, values in domain.items() if values}
+
     def to_json(self) -> str:
         """As text; HU values that do not occur are left out."""
         histogram = {int(hu): part for hu, part in zip(_HU, self.hu_histogram, strict=True) if part}

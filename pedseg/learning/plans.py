@@ -66,7 +66,7 @@ class Plan:
     `intensity` is `hu` where all scans are CT; `body` where MR is among them: then no HU is asked for, each scan is
     normalized by the gray values of its own body (see `preprocessing`), and `clip_hu` is in that measure.
     `gin_probability` is the share of the training samples that random convolutions change (see `gin`). `domain` is what
-    the training scans were like (see `_domain`); empty in the plans of older weights.
+    the training scans were like (see `Fingerprint.domain`); empty in the plans of older weights.
     """
 
     profile: str
@@ -147,7 +147,7 @@ def make_plan(
         min_component_ml={name: round(MIN_COMPONENT_SHARE * merged.organs[name].mean_ml, 3) for name in names},
         intensity="body" if with_mr else "hu",
         gin_probability=gin_probability,
-        domain=_domain(merged),
+        domain=merged.domain(),
     )  # fmt: skip
 
 
@@ -157,22 +157,6 @@ def _orientation(orientation: str, profile: str, with_mr: bool) -> str:
         problem = "MR scans are among these, whose bones are dark; none is turned."
         raise input_error("E-ORIENTATION", profile, problem, "Choose the orientation none or augment.")
     return orientation or {"lesson": "none" if with_mr else "reorient", "clinic": "augment"}[profile]
-
-
-def _domain(merged: Fingerprint) -> dict[str, list]:
-    """What the scans were like, so coarse that nobody is found by it: with it a prediction knows what was never met.
-
-    Lowest and highest voxel spacing and body box (5th and 95th percentile, whole cm) along x, y, z, youngest and oldest
-    age in whole years, and contrast phases; the last two only where the data sets say them.
-    """
-    spacings, bodies = ([getattr(grid, key) for grid in merged.grids] for key in ("spacing_mm", "body_mm"))
-    domain: dict[str, list] = {
-        "spacing_mm": np.round(np.percentile(spacings, (5, 95), axis=0), 1).tolist(),
-        "body_mm": (np.round(np.percentile(bodies, (5, 95), axis=0) / 10) * 10).tolist(),
-        "ages_years": list(merged.ages_years),
-        "phases": list(merged.phases),
-    }
-    return {key: values for key, values in domain.items() if values}
 
 
 def with_filters(plan: Plan, first: int) -> Plan:

@@ -14,6 +14,7 @@ import pytest
 from archive import body, roi_rings, write_series, write_structures
 
 from pedseg.__main__ import main
+from pedseg.datasets.cases_table import read_table
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.datasets.reading import check_dataset, list_cases, read_dataset
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
@@ -478,6 +479,32 @@ def test_letters_that_the_output_does_not_know_stop_no_import(encoding, root, tm
     dataset = list_cases(tmp_path / "ds").dataset
     assert (dataset.center, len(dataset.cases)) == ("Zürich", 2)
     assert not (tmp_path / "ds" / ".importing").exists()
+
+
+def test_structures_that_are_no_organs_are_listed_with_the_way_to_name_them(tmp_path, capsys):
+    patient(tmp_path / "in", rois=("GTV 1", "Leber ganz"))
+    command = ["import", str(tmp_path / "in"), "--to", str(tmp_path / "ds"), "--center", "X", "--key", "k"]
+    assert main([*command[:-1], str(tmp_path / "k")]) == 1
+    told = capsys.readouterr().err
+    assert "E-LABEL-EMPTY" in told
+    assert "not imported: GTV 1" in told and "not imported: Leber ganz" in told
+    assert "--names" in told
+    (tmp_path / "names.tsv").write_text("Leber ganz\tLiver\nGTV 1\tignore\n")
+    assert main([*command[:-1], str(tmp_path / "k"), "--names", str(tmp_path / "names.tsv")]) == 0
+    assert read_table(tmp_path / "ds" / "cases.tsv")[0]["manual"] == "Liver"
+
+
+def test_another_center_does_not_import_into_a_centers_data_set(tmp_path):
+    patient(tmp_path / "in", "1")
+    bring(tmp_path / "in", tmp_path / "ds")
+    before = {file: file.read_bytes() for file in (tmp_path / "ds").rglob("*") if file.is_file()}
+    patient(tmp_path / "more", "2", seed=2)
+    with pytest.raises(PedsegInputError, match="this is the data set of Here"):
+        list(import_scans(tmp_path / "more", tmp_path / "ds", center="There", key=tmp_path / "new.key"))
+    assert {file: file.read_bytes() for file in (tmp_path / "ds").rglob("*") if file.is_file()} == before
+    assert not (tmp_path / "new.key").exists()
+    bring(tmp_path / "more", tmp_path / "ds")
+    assert len(list_cases(tmp_path / "ds").dataset.cases) == 2
 
 
 def test_a_center_may_have_the_name_of_its_hospital(tmp_path):

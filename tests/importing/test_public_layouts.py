@@ -123,6 +123,15 @@ def test_a_list_in_which_a_number_is_not_one_organ_is_refused(labels, tmp_path):
     assert not (tmp_path / "ds").exists()
 
 
+def test_a_list_of_structures_that_are_no_organs_names_them(tmp_path):
+    write_nifti(tmp_path / "in" / "a.nii.gz", image())
+    write_nifti(tmp_path / "in" / "b.nii.gz", blocks([6]))
+    entry = {"image": "a.nii.gz", "label": "b.nii.gz"}
+    (tmp_path / "in" / "list.json").write_text(json.dumps({"labels": {"6": "tumor"}, "training": [entry]}))
+    with pytest.raises(PedsegInputError, match=r"not imported: tumor.*--names"):
+        bring(tmp_path / "in" / "list.json", tmp_path)
+
+
 def test_two_scans_of_a_list_do_not_share_a_label_map(tmp_path):
     for number, name in enumerate("ac"):
         write_nifti(tmp_path / "in" / f"{name}.nii.gz", image(number))
