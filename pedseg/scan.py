@@ -224,7 +224,7 @@ def resample(scan: Scan, spacing_mm: Spacing, *, order: int = 1) -> Scan:
         voxels = voxels.astype(np.float32)
         sigma = np.where(ratio > 1.5, 0.3 * ratio, 0.0)
         if sigma.any():
-            voxels = ndimage.gaussian_filter(voxels, sigma, mode="nearest")
+            ndimage.gaussian_filter(voxels, sigma, mode="nearest", output=voxels)  # a copy of our own
     out = ndimage.affine_transform(voxels, ratio, offset, output_shape=tuple(shape), order=order, mode="nearest")
     return Scan(out, affine)
 

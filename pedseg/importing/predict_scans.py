@@ -60,8 +60,9 @@ def predict_plausible(
     if plan.intensity == "hu":
         raise_problems(check_hounsfield(scan.voxels, source))
     ras = to_ras(scan)
-    voxels = np.maximum(ras.voxels, ras.voxels.dtype.type(PADDING_HU))
-    ras, doubts = Scan(voxels, ras.affine), list(doubts_before(ras, plan, header))
+    if ras.voxels.min() < PADDING_HU:  # else no copy
+        ras = Scan(np.maximum(ras.voxels, ras.voxels.dtype.type(PADDING_HU)), ras.affine)
+    doubts = list(doubts_before(ras, plan, header))
     if not doubts or even_if_implausible:
         labels = Scan(inference.predict(network, ras, plan), ras.affine)
         doubts += doubts_after(labels, plan, header)

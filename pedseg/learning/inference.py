@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor, nn
 
+from pedseg.datasets.loading import count_labels
 from pedseg.learning.devices import device_of, has_bfloat16, use_threads
 from pedseg.learning.network import depth_to_space
 from pedseg.learning.plans import Plan
@@ -86,8 +87,8 @@ def remove_small_components(label_map: NDArray[np.uint8], plan: Plan, voxel_ml: 
         box = boxes[number - 1] if number <= len(boxes) else None
         if box is None or not plan.min_component_ml.get(name):
             continue
-        components, count = ndimage.label(label_map[box] == number)
-        volumes_ml = np.bincount(components.ravel(), minlength=count + 1) * voxel_ml
+        components, _ = ndimage.label(label_map[box] == number)
+        volumes_ml = count_labels(components) * voxel_ml
         too_small = volumes_ml < plan.min_component_ml[name]
         if box[2].start == 0:
             too_small[np.unique(components[:, :, 0])] = False

@@ -25,6 +25,7 @@ from pedseg.scan import Scan, resample
 
 IQR_SD = 1.349  # standard deviations that the interquartile range of a normal distribution spans
 MEDIAN_GRAY = 1e-4  # of a voxel of the body at its median, to tell it from the 0 of air
+SLAB = 32  # slices of a label map that are interpolated at a time
 MULTIPLE = 8  # every side of a preprocessed image; the networks halve it up to three times
 
 
@@ -111,22 +112,26 @@ def restore(probabilities: NDArray, prepared: Prepared, scan: Scan, plan: Plan) 
     index = [offset[axis] + matrix[axis, axis] * np.arange(scan.shape[axis]) for axis in range(3)]
     on_grid = all(np.allclose(i, np.round(i), atol=1e-3) for i in index)
     inside = [np.flatnonzero((i > -0.5) & (i < n - 0.5)) for i, n in zip(index, probabilities.shape[1:], strict=True)]
-    index = [i[seen] for i, seen in zip(index, inside, strict=True)]
-    if on_grid:
-        classes = probabilities.argmax(axis=0)[np.ix_(*(np.round(i).astype(int) for i in index))]
-    else:
-        classes = _argmax((_interpolate(p, index) for p in probabilities), tuple(map(len, index)))
+    x, y, z = (i[seen] for i, seen in zip(index, inside, strict=True))
     label_map = np.zeros(scan.shape, dtype=np.uint8)
-    label_map[np.ix_(*inside)] = ids[classes]
+    if on_grid:
+        classes = probabilities.argmax(axis=0)[np.ix_(*(np.round(i).astype(int) for i in (x, y, z)))]
+        label_map[np.ix_(*inside)] = ids[classes]
+        return label_map
+    for slab in np.array_split(np.arange(len(z)), max(1, len(z) // SLAB)):  # no map of the whole scan in float
+        first, last = (int(np.clip(end, 0, probabilities.shape[3] - 1)) for end in z[slab[[0, -1]]])
+        maps = (_interpolate(p[:, :, first : last + 2], [x, y, z[slab] - first]) for p in probabilities)
+        label_map[np.ix_(*inside[:2], inside[2][slab])] = ids[_argmax(maps, (len(x), len(y), len(slab)))]
     return label_map
 
 
-def _argmax(maps: Iterable[NDArray], shape: tuple[int, ...]) -> NDArray[np.intp]:
+def _argmax(maps: Iterable[NDArray], shape: tuple[int, ...]) -> NDArray[np.uint8]:
     """The class with the highest probability in every voxel, with one map in memory at a time."""
-    best, classes = np.full(shape, -np.inf, dtype=np.float32), np.zeros(shape, dtype=np.intp)
+    best, classes = np.full(shape, -np.inf, dtype=np.float32), np.zeros(shape, dtype=np.uint8)
     for number, values in enumerate(maps):
         better = values > best
-        best[better], classes[better] = values[better], number
+        np.copyto(best, values, where=better)
+        classes[better] = number
     return classes
 
 

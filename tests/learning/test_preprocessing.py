@@ -1,9 +1,10 @@
 """From a scan to the network's grid and back: values, places and organs stay right."""
 
 import numpy as np
+import pytest
 
 from pedseg import organs
-from pedseg.learning.preprocessing import prepare, restore
+from pedseg.learning.preprocessing import Prepared, _interpolate, prepare, restore
 from pedseg.scan import Scan
 
 
@@ -80,3 +81,25 @@ def test_outside_the_body_is_exactly_zero_and_inside_is_counted_from_the_median(
 def test_nobody_in_the_scan_is_all_zero(make_plan):
     nothing = Scan(np.zeros((16, 16, 16), np.int16), np.diag([4.0, 4.0, 4.0, 1.0]))
     assert not prepare(nothing, make_plan(**BODY)).image.any()
+
+
+@pytest.mark.parametrize("slices", [1, 31, 64, 65, 200])
+def test_slabs_give_the_label_map_of_the_whole_to_the_bit(slices, make_plan):
+    """Twin: all probabilities interpolated over the whole grid at once, then the argmax."""
+    plan, rng = make_plan(spacing_mm=(3.1, 3.3, 4.7)), np.random.default_rng(slices)
+    scan = Scan(np.zeros((9, 8, slices), np.int16), np.diag([2.0, 2.5, 0.7, 1.0]))
+    affine = np.diag([*plan.spacing_mm, 1.0])
+    affine[:3, 3] = -1.3, 0.4, -0.9  # begins before the scan, and ends before or behind it
+    probabilities = rng.random((4, 8, 8, 24)).astype(np.float32)
+    prepared = Prepared("", probabilities[0], None, (), affine)
+    places = [
+        (np.arange(n) * s - o) / mm
+        for n, s, o, mm in zip(scan.shape, scan.spacing_mm, affine[:3, 3], plan.spacing_mm, strict=True)
+    ]
+    seen = [np.flatnonzero((i > -0.5) & (i < n - 0.5)) for i, n in zip(places, (8, 8, 24), strict=True)]
+    whole = np.argmax(
+        [_interpolate(p, [i[s] for i, s in zip(places, seen, strict=True)]) for p in probabilities], axis=0
+    )
+    expected = np.zeros(scan.shape, np.uint8)
+    expected[np.ix_(*seen)] = np.array([0, *(organs.organ(name).id for name in plan.organs)])[whole]
+    np.testing.assert_array_equal(restore(probabilities, prepared, scan, plan), expected)
