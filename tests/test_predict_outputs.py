@@ -11,7 +11,7 @@ from pedseg.__main__ import main
 WEIGHTS = "data_samples/results/study/seed0_federated.safetensors"
 
 
-@pytest.mark.parametrize("name", ["x.dcm", "x.DCM", "x.nii", "x.NII.GZ", "x.nrrd", "x.mha", "x.hdr"])
+@pytest.mark.parametrize("name", ["x.dcm", "x.DCM", "x.nii", "x.NII", "x.nrrd", "x.mha", "x.hdr"])
 def test_a_file_that_cannot_be_written_is_no_folder(name, hospitals, root, tmp_path, capsys):
     source = next((sorted(hospitals.iterdir())[0] / "imagesTs").iterdir())
     for scan in (source, source.parent):

@@ -8,7 +8,6 @@ from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pedseg.errors import input_error
 from pedseg.evaluation.config import OUT
 from pedseg.federation.config import OF_PROFILE, Config
 
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from pedseg.evaluation.concurrency import Progress
 
 C = TypeVar("C", bound=Config)
-FILE_ENDINGS = (".nii.gz", ".nii", ".dcm", ".dicom", ".ima", ".hdr", ".img", ".nrrd", ".mha", ".mhd", ".gz")
 
 
 def add_settings(parser: argparse.ArgumentParser, config: type[Config] | Config, *names: str) -> None:
@@ -88,15 +86,6 @@ def add_ct(parser: argparse.ArgumentParser, repairs: Iterable[str], repaired: st
     """Which CT series of a DICOM folder is read, and which repairs are asked for."""
     parser.add_argument("--series", default="", metavar="N", help="which CT series, by number in the table or UID")
     parser.add_argument("--repair", action="append", default=[], choices=[*repairs], help=repaired)
-
-
-def checked_output(out: Path, *endings: str) -> Path:
-    """The file or folder to write; refused if its name promises another format than the `endings` that can be."""
-    ending = next((known for known in FILE_ENDINGS if out.name.lower().endswith(known)), "")
-    if ending and not out.name.endswith(endings) and not (ending == ".dcm" and ".dcm" in endings):
-        remedy = f"Name {' or '.join([*(f'a file that ends in {e}' for e in endings), 'a folder'])}."
-        raise input_error("E-OUT-NAME", out, f"no {ending} file can be written here.", remedy)
-    return out
 
 
 def show_stages(stages: Iterable[Progress]) -> None:

@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from pedseg.cli.arguments import add_ct, checked_output
+from pedseg.cli.arguments import add_ct
 from pedseg.dicom.options import CT_REPAIRS, FORMATS
 
 
@@ -18,11 +18,9 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     from pedseg.dicom.ct_series import read_ct
     from pedseg.dicom.exporting import export, read_label_map
 
-    is_dicom = options.ct or options.out.suffix.lower() == ".dcm"
-    kind = options.format or ("rtstruct" if is_dicom else "nnunet")
-    checked_output(options.out, *FORMATS[kind])
     labels = read_label_map(options.case)
     ct = read_ct(options.ct, wanted=options.series, repairs=options.repair) if options.ct else None
+    kind = options.format or ("rtstruct" if ct or options.out.suffix.lower() == ".dcm" else "nnunet")
     for line in export(labels, options.out, kind=kind, ct=ct, name=options.case):
         yield f"    {line}"
     checked = ", read back and compared" if kind in ("rtstruct", "seg") else ""

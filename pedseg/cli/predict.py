@@ -9,10 +9,12 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from pedseg.cli.arguments import add_ct, checked_output
+from pedseg.cli.arguments import add_ct
 from pedseg.dicom.options import CT_REPAIRS
 from pedseg.errors import input_error
 from pedseg.tables import one_to_one
+
+FILE_ENDINGS = (".nii.gz", ".nii", ".dcm", ".hdr", ".img", ".nrrd", ".mha", ".mhd", ".gz")
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
@@ -21,7 +23,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     from pedseg.learning.weights import load_network
 
     is_dicom = _is_dicom(options.scan)
-    out = checked_output(options.out, *(".dcm",) * is_dicom, *(".nii.gz",) * (is_dicom or not options.scan.is_dir()))
+    out = _checked_output(options.out, is_dicom, several=options.scan.is_dir() and not is_dicom)
     network, plan = load_network(options.model)
     anyway = {"even_if_implausible": options.even_if_implausible}
     if is_dicom:
@@ -30,6 +32,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
         yield from predict_dicom(network, plan, options.scan, out, **choices, **anyway)
     else:
         yield from predict_nifti(network, plan, targets(options.scan, out), **anyway)
+    yield f"written: {options.out}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +52,16 @@ def _is_dicom(source: Path) -> bool:
     return source.exists() and not source.name.endswith((".nii", ".nii.gz"))
 
 
+def _checked_output(out: Path, is_dicom: bool, *, several: bool) -> Path:
+    """The file or folder to write; refused if its name promises what is not written: folders hold label maps."""
+    ending = next((known for known in FILE_ENDINGS if out.name.lower().endswith(known)), "")
+    endings = [".nii.gz"] * (not several) + [".dcm"] * is_dicom
+    if ending and ending not in endings:
+        remedy = f"Name {' or '.join([*(f'a file that ends in {e}' for e in endings), 'a folder'])}."
+        raise input_error("E-OUT-NAME", out, f"no {ending} file can be written of this source.", remedy)
+    return out
+
+
 def targets(source: Path, out: Path) -> list[tuple[Path, Path]]:
     """Which scan becomes which label map; one file may name its own target."""
     scans = [source]
@@ -57,7 +70,7 @@ def targets(source: Path, out: Path) -> list[tuple[Path, Path]]:
         if not scans:
             remedy = "Give a .nii.gz file, a folder of them, or a DICOM folder."
             raise input_error("E-NO-SCAN", source, "the folder holds no scan.", remedy)
-    elif out.name.endswith(".nii.gz"):
+    elif out.name.lower().endswith(".nii.gz"):
         return [(source, out)]
     pairs = [(scan, out / f"{scan.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz") for scan in scans]
     try:

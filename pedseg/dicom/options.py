@@ -6,4 +6,4 @@ CT_REPAIRS = {
     "gantry-tilt": "slices of a tilted gantry are shifted to stand upright",
 }
 REPAIRS = {**CT_REPAIRS, "overlaps": "where organs overlap by more than 1 mL, the smaller one keeps the voxels"}
-FORMATS = {"rtstruct": (".dcm",), "seg": (".dcm",), "nnunet": (".nii.gz",), "totalsegmentator": ()}  # how names end
+FORMATS = ("rtstruct", "seg", "nnunet", "totalsegmentator")

@@ -36,10 +36,14 @@ class Prediction:
         """The doubts in one line, for the file; empty where there are none."""
         return f"IMPLAUSIBLE: {'; '.join(self.doubts)}" if self.doubts else ""
 
-    @property
-    def organs(self) -> str:
-        """How many organs were drawn, in words."""
-        return f"contours of {len(organs_present(self.labels))} organs"
+
+def count_drawn(labels: Scan, plan: Plan) -> str:
+    """How many of the organs that a network knows it has drawn, and which it has not."""
+    drawn = organs_present(labels)
+    missing = [name for name in plan.organs if name not in drawn]
+    return f"contours of {len(drawn)} of {len(plan.organs)} organs" + (
+        f"; none of {', '.join(missing)}" * bool(missing)
+    )
 
 
 def predict_scan(network: Network, plan: Plan, scan: Scan, source: Path) -> Scan:
@@ -81,7 +85,7 @@ def predict_nifti(
             scan = read_nifti(source)
             prediction = predict_plausible(network, plan, scan, source, even_if_implausible=even_if_implausible)
             write_nifti(target, prediction.labels, note=prediction.note)
-            yield from filter(None, (f"{prediction.organs}: {target}", prediction.note))
+            yield from filter(None, (f"{target.name}: {count_drawn(prediction.labels, plan)}", prediction.note))
     raise_problems(problems)
 
 
@@ -97,4 +101,4 @@ def predict_dicom(
         yield from export(prediction.labels, out, kind="rtstruct", ct=ct, name=folder, description=prediction.note)
     else:
         write_nifti(out, to_ras(prediction.labels), note=prediction.note)
-    yield from filter(None, (f"{prediction.organs}: {out}", prediction.note))
+    yield from filter(None, (count_drawn(prediction.labels, plan), prediction.note))

@@ -102,29 +102,6 @@ def test_what_cannot_go_out_is_said(drawn, capsys):
         assert code in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("out", ["z.dcm", "z.DCM"])
-def test_a_name_that_ends_in_dcm_is_no_nifti(out, drawn, capsys):
-    assert export(drawn, "--out", str(drawn / out)) == 1
-    assert "E-NO-CT" in capsys.readouterr().err
-    assert not (drawn / out).exists()
-
-
-@pytest.mark.parametrize(
-    ("kind", "out"),
-    [
-        ("nnunet", "z.dcm"),
-        ("nnunet", "z.nii"),
-        ("rtstruct", "z.nii.gz"),
-        ("seg", "z.nii.gz"),
-        ("totalsegmentator", "z.nii.gz"),
-    ],
-)
-def test_a_name_that_promises_another_format_is_refused(kind, out, drawn, capsys):
-    assert export(drawn, "--ct", str(drawn / "ct"), "--out", str(drawn / out), "--format", kind) == 1
-    assert "E-OUT-NAME" in capsys.readouterr().err
-    assert not (drawn / out).exists()
-
-
 def test_an_rtstruct_that_is_none(drawn):
     with pytest.raises(PedsegInputError, match="E-NOT-RTSTRUCT"):
         read_rtstruct(next((drawn / "ct").iterdir()), read_ct(drawn / "ct"))

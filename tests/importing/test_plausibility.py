@@ -81,7 +81,7 @@ def test_who_insists_finds_it_in_the_file_and_on_the_screen(thigh_in_dicom, root
     assert "IMPLAUSIBLE: its header says that it shows EXTREMITY" in said
     file = pydicom.dcmread(tmp_path / "out.dcm")
     rois, observations = file.StructureSetROISequence, file.RTROIObservationsSequence
-    assert f"contours of {len(rois)} organs" in said  # as many as were drawn
+    assert f"contours of {len(rois)} of 19 organs; none of " in said  # as many as were drawn
     for roi, observation in zip(rois, observations, strict=True):
         assert roi.ROIDescription == observation.ROIObservationDescription
         assert roi.ROIDescription.startswith("IMPLAUSIBLE: its header says") and "no lung" in roi.ROIDescription
@@ -96,7 +96,8 @@ def test_a_child_gets_a_file_without_a_word_of_doubt(child, root, tmp_path, caps
     assert main(["predict", str(tmp_path / "child.nii.gz"), "--model", str(root / WEIGHTS), "--out", str(out)]) == 0
     said = capsys.readouterr().out
     drawn = np.unique(nibabel.load(out).dataobj)
-    assert said == f"contours of {len(drawn) - 1} organs: {out}\n"
+    assert said.splitlines()[0].startswith(f"out.nii.gz: contours of {len(drawn) - 1} of 19 organs")
+    assert said.splitlines()[1:] == [f"written: {out}"]
     assert nibabel.load(out).header["descrip"].item() == b""
 
 
