@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from flwr.app import Context, Message
 
+from pedseg.datasets.writing import write_case, write_index
 from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower, transports
 from pedseg.federation.client_app import app as client_app
@@ -22,20 +23,24 @@ from pedseg.federation.update_validation import update_norm
 from pedseg.learning.network import build
 from pedseg.learning.weights import get_weights, sha256_of
 
-NAMES = ("Aa", "Bb", "Cc", "Dd")  # the last is a second Aa
+NAMES = ("Aa", "Bb", "Cc", "Dd")
 SHORT = {"rounds": 1, "local_steps": 2, "seed": 7}
 SECURE = {"rounds": 1, "local_steps": 1, "seed": 7, "secure_aggregation": True, "out": None}
 
 
 @pytest.fixture
-def nodes(three_hospitals: Path, key_folder: Path, tmp_path: Path) -> list[dict]:
+def nodes(three_hospitals: Path, key_folder: Path, tmp_path: Path, tiny_case) -> list[dict]:
     """Four centers with a folder of keys of their own: other tests' coordinators would wait for the fourth."""
     keys = Path(shutil.copytree(key_folder, tmp_path / "keys"))
     own_keys(keys, "Dd")
-    folders = sorted(three_hospitals.iterdir())
+    fourth = tmp_path / "Dd"
+    for place, split in enumerate(("train", "train", "train", "validation", "test")):
+        who = {"patient": f"Dd-{place}", "center": "Dd", "split": split, "manual": ("Liver", "Spleen", "Kidney_L")}
+        write_case(fourth, f"Dd-{place}", *tiny_case(300 + place, 80.0), **who)
+    write_index(fourth, center="Dd")
     return [
         {"data-dir": str(folder), "center": name, "keys": str(keys)}
-        for name, folder in zip(NAMES, [*folders, folders[0]], strict=True)
+        for name, folder in zip(NAMES, [*sorted(three_hospitals.iterdir()), fourth], strict=True)
     ]
 
 
