@@ -203,11 +203,19 @@ def check_environment() -> None:
 
 def _requirements() -> Iterator[tuple[bool, str, str]]:
     """Whether each requirement is met, what was measured, and a remedy."""
+    from pedseg.learning import devices  # and with it torch, which not every notebook needs
+
     yield (3, 11) <= sys.version_info[:2] <= (3, 13), f"Python {platform.python_version()}", "Use Python 3.11 to 3.13."
     for name in PACKAGES[1:]:
         yield _version(name) != "missing", f"{name} {_version(name)}", f"Install it: pip install {name}"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield cores >= 2, f"{cores} processor cores", "Notebooks 05 and 07 will take about twice as long."
+    number_type = devices.precision()
+    yield (
+        number_type == "bfloat16",
+        f"{devices.processor()} computes in {number_type}",
+        "This works, but training takes about four times as long as on a processor with bfloat16.",
+    )
     free_gib = shutil.disk_usage(root()).free / 2**30
     yield free_gib >= 1, f"{free_gib:.0f} GiB free on disk", "Free up 1 GiB."
     memory_gib = psutil.virtual_memory().available / 2**30
