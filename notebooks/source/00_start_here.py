@@ -22,7 +22,9 @@
 # network out again.
 #
 # In this workbook you do all of it yourself, on one laptop. You read the scans, train a network alone, test it next
-# door, write the averaging, and run a federation.
+# door, write the averaging, and run a federation. The workbook re-enacts two published studies: 19 organs at risk in
+# two hospitals ([arXiv:2605.06820](https://arxiv.org/abs/2605.06820)), and CT and MR hospitals that learn together
+# ([FedGIN, arXiv:2508.05137](https://arxiv.org/abs/2508.05137)).
 #
 # > **What the children are.** No real child's scan is in this workbook. Two invented hospitals, *Polder* and *Neckar*,
 # > treat synthetic children. They show the *pattern* that real studies report: a network does worse next door, and
