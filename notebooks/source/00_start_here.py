@@ -65,8 +65,12 @@ figures.show(picture, "An axial CT slice of the upper abdomen, organs outlined."
 #
 # Some cells have a line that ends in `...`. Replace the dots with your answer and run the cell. The check says
 # *Not yet*, *Not quite* (and what is wrong), or *Right*. Nothing breaks if you skip a question: the cells below go on
-# with the right value. After you have tried, open **Answer** beneath the cell.
-#
+# with the right value.
+
+# %% [markdown] solutions
+# After you have tried, open **Answer** beneath the cell.
+
+# %% [markdown]
 # Here is one to practice on. The list of organs is called `ORGANS`. How many are there?
 
 # %% exercise

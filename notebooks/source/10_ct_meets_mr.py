@@ -214,8 +214,7 @@ figures.show(chart, "The live experiment: mean DSC by model and way of scanning.
 # computer the time that is printed below.
 
 # %% slide
-recorded = lesson.recorded("fedgin")
-summary = json.loads((recorded / "summary.json").read_text("utf-8")) if recorded else live
+summary = json.loads((lesson.recorded("fedgin") / "summary.json").read_text("utf-8"))
 scenario = "limited-1:1"  # or "limited-1:2", "limited-1:5", "complete"
 print(f"{summary['seconds']['total']['cpu'] / 60:.0f} minutes of one processor core")
 chart = charts.table(scores.by_scenario(summary["means"], scenario), title=scenario)

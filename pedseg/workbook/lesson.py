@@ -23,6 +23,7 @@ import psutil
 from pedseg import __version__, memory
 from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import read_dataset
+from pedseg.errors import input_error
 from pedseg.phantoms.centers import CENTERS, COHORT, make_dataset, planned_scans
 from pedseg.workbook.exercise_checks import Exercise, feedback, load_exercises
 
@@ -123,17 +124,20 @@ def _make_datasets(folder: Path, **cases: int) -> list[DataSet]:
     return datasets
 
 
-def recorded(name: str = "study") -> Path | None:
-    """The folder of a recorded result, or None where it is not shipped."""
+def recorded(name: str) -> Path:
+    """The folder of a recorded result; `PedsegInputError` where it is not shipped."""
     folder = root() / "data_samples" / "results" / name
-    return folder if (folder / "summary.json").is_file() else None
+    if not folder.is_dir():
+        remedy = "Copy the folder data_samples of the project beside the notebooks."
+        raise input_error("E-FILE-MISSING", folder, "this recorded result is not here.", remedy)
+    return folder
 
 
 def study() -> Path:
     """A folder with the results of a study: the recorded one, else the reader's own, else a small one run now."""
-    folder = recorded() or runs() / "study"
-    if (folder / "summary.json").is_file() and size() == "full":
-        return folder
+    for folder in (root() / "data_samples" / "results" / "study", runs() / "study"):
+        if (folder / "summary.json").is_file() and size() == "full":
+            return folder
     from pedseg.evaluation.config import StudyConfig
     from pedseg.evaluation.study import run_study
     from pedseg.federation.config import FederationConfig
