@@ -214,6 +214,9 @@ figures.show(picture, "A slice and its mirror image: the liver is on the wrong s
 # - One plan for all: spacing, clip, normalization, patch.
 # - Resample images linearly, labels by the nearest voxel; know the ceiling.
 # - Augment with what could have been. A mirrored child could not.
+#
+# **Further reading.** Isensee et al., *nnU-Net: a self-configuring method for deep learning-based biomedical image
+# segmentation*, Nature Methods 2021 ([doi:10.1038/s41592-020-01008-z](https://doi.org/10.1038/s41592-020-01008-z)).
 
 # %%
 lesson.finish()

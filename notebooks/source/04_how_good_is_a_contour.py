@@ -206,6 +206,11 @@ print(f"median HD95 with the miss: {np.median([4, 6, diagonal_mm]):.0f} mm")
 # - Means overlook specks. Look at pictures, worst cases first.
 # - Presence before quality: false milliliters for organs that are gone, worst values for organs that were missed.
 # - Say which definitions you used. Chapter 05 uses them to examine a network.
+#
+# **Further reading.** Maier-Hein, Reinke et al., *Metrics reloaded*, Nature Methods 2024
+# ([doi:10.1038/s41592-023-02151-z](https://doi.org/10.1038/s41592-023-02151-z)); Podobnik and Vrtovec, *Understanding
+# implementation pitfalls of distance-based metrics* ([arXiv:2410.02630](https://arxiv.org/abs/2410.02630)); Nikolov et
+# al., on surface Dice ([arXiv:1809.04430](https://arxiv.org/abs/1809.04430)).
 
 # %%
 lesson.finish()

@@ -215,6 +215,9 @@ megabytes = lesson.check("traffic", megabytes, weights=size, centers=2, rounds=1
 # - FedAvg is a mean, weighted by the number of scans. (A child who was scanned twice counts twice.)
 # - The same start, the same plan, rounds that are not too long.
 # - "The same" can be tested to the last bit, if order and seeds are fixed.
+#
+# **Further reading.** McMahan et al., *Communication-efficient learning of deep networks from decentralized data*, 2017
+# ([arXiv:1602.05629](https://arxiv.org/abs/1602.05629)).
 
 # %%
 lesson.finish()

@@ -265,6 +265,9 @@ scores.shown(scores.false_kidneys(rows)[:8], "The largest false kidneys")
 # - Compare with alone, next door and the ideal; organ by organ; the same children.
 # - "As good as" needs a margin.
 # - Presence comes before quality: look for what should not be there.
+#
+# **Further reading.** Ding et al., the study in two hospitals that this workbook re-enacts
+# ([arXiv:2605.06820](https://arxiv.org/abs/2605.06820)).
 
 # %%
 lesson.finish()

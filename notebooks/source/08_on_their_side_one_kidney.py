@@ -394,6 +394,9 @@ kind = lesson.check("kind of failure", kind)
 # - Change one cause at a time, on the same children, before you blame one.
 # - False kidneys and found kidneys belong in one table: a blind network makes no false ones.
 # - Let rules find failures and people look at them. In notebook 09 you can.
+#
+# **Further reading.** Ding et al., the study in two hospitals that this workbook re-enacts
+# ([arXiv:2605.06820](https://arxiv.org/abs/2605.06820)).
 
 # %%
 lesson.finish()

@@ -214,8 +214,7 @@ figures.show(chart, "The live experiment: mean DSC by model and way of scanning.
 # computer the time that is printed below.
 
 # %% slide
-recorded = lesson.recorded("fedgin")
-summary = json.loads((recorded / "summary.json").read_text("utf-8")) if recorded else live
+summary = json.loads((lesson.recorded("fedgin") / "summary.json").read_text("utf-8"))
 scenario = "limited-1:1"  # or "limited-1:2", "limited-1:5", "complete"
 print(f"{summary['seconds']['total']['cpu'] / 60:.0f} minutes of one processor core")
 chart = charts.table(scores.by_scenario(summary["means"], scenario), title=scenario)
@@ -305,6 +304,10 @@ figures.show(chart, "What GIN changes in each way of scanning after 2000 and 800
 # - "After as many steps" is not "trained to the end".
 # - Look at what a formula does to *your* scans: a norm over all voxels is a norm of air.
 # - A hospital with another machine can teach, too. Its children count, although their scans look nothing like yours.
+#
+# **Further reading.** Nagaraju et al., *FedGIN* ([arXiv:2508.05137](https://arxiv.org/abs/2508.05137)); Ouyang et al.,
+# *Causality-inspired single-source domain generalization for medical image segmentation*, IEEE Transactions on Medical
+# Imaging 2022 ([doi:10.1109/TMI.2022.3224067](https://doi.org/10.1109/TMI.2022.3224067)).
 
 # %%
 lesson.finish()

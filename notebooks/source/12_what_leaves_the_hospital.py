@@ -270,6 +270,10 @@ print("the sum says", sum_masked(hidden, names, "round 1")["w"])
 # - Noise protects, and its price for few hospitals is the network. Masks cost nothing in quality, and need three.
 # - The plainest protection: many children in a round, updates only to people bound by contract, and a disclosure
 #   log that can be read.
+#
+# **Further reading.** Zhu et al., *Deep leakage from gradients*, 2019
+# ([arXiv:1906.08935](https://arxiv.org/abs/1906.08935)); Bonawitz et al., *Practical secure aggregation for
+# privacy-preserving machine learning*, 2017 ([doi:10.1145/3133956.3133982](https://doi.org/10.1145/3133956.3133982)).
 
 # %%
 lesson.finish()

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from pedseg import __version__
+from pedseg.learning.devices import precision, processor
 from pedseg.learning.weights import load_weights, sha256_of
 
 PACKAGES = ("torch", "monai", "flwr", "numpy", "scipy", "nibabel")
@@ -29,7 +30,7 @@ def summarize(weight_files: Mapping[str, Path], **content: Any) -> dict[str, Any
             "python": platform.python_version(),
             **{name: version(name) for name in PACKAGES},
         },
-        "machine": {"cpu": platform.processor() or platform.machine(), "system": platform.system()},
+        "machine": {"processor": processor(), "precision": precision(), "system": platform.system()},
         **content,
         "sha256": {name: sha256_of(weights) for name, (weights, _, _) in loaded.items()},
         "curves": {name: json.loads(metadata["curve"]) for name, (_, _, metadata) in loaded.items()},

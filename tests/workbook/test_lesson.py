@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from pedseg.errors import PedsegInputError
 from pedseg.workbook import lesson
 from pedseg.workbook.exercise_checks import is_close
 
@@ -182,10 +183,10 @@ def test_what_is_made_goes_where_it_is_told(tmp_path, monkeypatch):
 
 def test_recorded_results_are_found_or_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(lesson, "root", lambda: tmp_path)
-    assert lesson.recorded() is None
+    with pytest.raises(PedsegInputError, match="data_samples"):
+        lesson.recorded("study")
     (tmp_path / "data_samples/results/study").mkdir(parents=True)
-    (tmp_path / "data_samples/results/study/summary.json").write_text("seed\n")
-    assert lesson.recorded() == tmp_path / "data_samples/results/study"
+    assert lesson.recorded("study") == tmp_path / "data_samples/results/study"
 
 
 def test_progress_hands_everything_on(monkeypatch):
