@@ -133,6 +133,10 @@ kidney = lesson.check("empty contour", kidney)
 # The federated network of the recorded study draws on her CT; then the contours are written as RTSTRUCT, read back as
 # a stranger would read them, and compared organ by organ (DSC of at least 0.999) before you get the file.
 # On the command line: `pedseg predict FOLDER --model WEIGHTS --out contours.dcm`.
+#
+# A network draws a liver in a thigh if you let it. So the scan is first compared with those of its training (region,
+# lungs, spine, size, age), and the contours with anatomy. What is not plausible is refused; with
+# `--even-if-implausible` it is drawn, and every ROI says so.
 
 # %%
 from pedseg.evaluation.trained_models import find_weights, weight_files

@@ -21,7 +21,7 @@ import pandas as pd
 
 from pedseg import memory
 from pedseg.datasets.cases import DataSet
-from pedseg.datasets.reading import read_dataset
+from pedseg.datasets.reading import read_checked, read_dataset
 from pedseg.evaluation import scoring
 from pedseg.evaluation.concurrency import Progress, StageTimer
 from pedseg.evaluation.config import FEDGIN, FEDGIN_MODELS, FEDGIN_SCENARIOS, FEDGIN_TEST_PATIENTS, StudyConfig
@@ -140,7 +140,7 @@ class Experiment:
         self.tests = [replace(read_dataset(_folder(data / "test", name, size.test)), center=name) for name in TESTS]
         pairs = {
             name: [
-                read_dataset(_folder(data / "train", center, n))
+                read_checked(_folder(data / "train", center, n))
                 for center, n in zip(("Polder", "Fjord"), counts, strict=True)
             ]
             for name, counts in size.scenarios

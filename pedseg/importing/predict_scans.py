@@ -22,6 +22,8 @@ from pedseg.scan import CONVERT_AGAIN, Scan, read_nifti, restore_axes, to_ras, w
 
 REMEDY = "Look at the scan; to draw all the same, say --even-if-implausible, which is noted in the file."
 Network = Any  # a torch module; torch itself stays in learning and federation
+Header = Mapping[str, Any]  # of a DICOM slice
+NO_HEADER: Header = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,13 @@ def count_drawn(labels: Scan, plan: Plan) -> str:
     )
 
 
-def predict_scan(network: Network, plan: Plan, scan: Scan, source: Path) -> Scan:
+def predict_scan(network: Network, plan: Plan, scan: Scan, source: Path, header: Header = NO_HEADER) -> Scan:
     """The label map of a scan; refused if it is not in HU or not plausible."""
-    return predict_plausible(network, plan, scan, source).labels
+    return predict_plausible(network, plan, scan, source, header).labels
 
 
 def predict_plausible(
-    network: Network, plan: Plan, scan: Scan, source: Path, header: Mapping[str, Any] = MappingProxyType({}), *,
+    network: Network, plan: Plan, scan: Scan, source: Path, header: Header = NO_HEADER, *,
     even_if_implausible: bool = False,
 ) -> Prediction:  # fmt: skip
     """Contours of a scan, behind the gate of `plausibility`; `header` is that of a DICOM slice.

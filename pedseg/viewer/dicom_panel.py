@@ -31,7 +31,7 @@ class DicomPanel(widgets.VBox):
         self,
         folder: Path | str,
         models: Iterable[Hashable],
-        predict: Callable[[Any, Scan], Scan],
+        predict: Callable[[Any, CtScan], Scan],
         view: Callable[[Scan, Mapping[Any, NDArray]], widgets.Widget],
     ) -> None:
         self.predict, self.view = predict, view
@@ -81,7 +81,7 @@ class DicomPanel(widgets.VBox):
     def _predict(self) -> None:
         self.labels, self.write_button.disabled = None, True
         self.ct = read_series(self.series[self.series_choice.value])
-        self.labels = self.predict(self.model.value, self.ct.scan)
+        self.labels = self.predict(self.model.value, self.ct)
         self.viewer.children = [self.view(to_ras(self.ct.scan), {self.model.value: to_ras(self.labels).voxels})]
         self.write_button.disabled = False
         notes = ["Contours are drawn. Look at every slice of them.", *self.ct.notes]
@@ -119,7 +119,7 @@ def dicom_panel(folder: Path | str, files: Mapping[Any, Path]) -> DicomPanel:
     from pedseg.importing.predict_scans import predict_scan
     from pedseg.workbook.slice_viewer import view
 
-    def predict(model: Any, scan: Scan) -> Scan:
-        return predict_scan(*load_network(files[model]), scan, Path(folder))
+    def predict(model: Any, ct: CtScan) -> Scan:
+        return predict_scan(*load_network(files[model]), ct.scan, Path(folder), ct.header)
 
     return DicomPanel(folder, files, predict, lambda image, labels: view(image, None, labels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pydicom
 import pytest
 
 from pedseg.datasets.loading import load_image, load_labels
@@ -63,3 +64,15 @@ def test_a_folder_without_scans_and_a_torn_one(page, paula, tmp_path):
     page.predict_button.click()
     assert "E-SERIES-GAP" in page.message.value
     assert page.write_button.disabled
+
+
+def test_a_scan_of_another_body_region_gets_no_contours(root, paula, tmp_path):
+    for number, file in enumerate(sorted((paula / "CT").iterdir())):
+        slice_ = pydicom.dcmread(file)
+        slice_.BodyPartExamined = "HEAD"
+        slice_.save_as(tmp_path / f"{number}.dcm")
+    page = dicom_panel(tmp_path, weight_files(root / "data_samples" / "results" / "study"))
+    page.open_button.click()
+    page.predict_button.click()
+    assert "E-IMPLAUSIBLE" in page.message.value and "it shows HEAD" in page.message.value
+    assert page.write_button.disabled and page.viewer.children == ()
