@@ -389,6 +389,14 @@ def test_a_byte_order_mark_is_no_fault(polder):
     assert reading.check_dataset(polder) == []
 
 
+def test_mirrored_organs_stay_known_behind_a_byte_order_mark(polder):
+    about = json.loads((polder / "dataset.json").read_text())
+    about["pedseg"]["situs_inversus"] = ["c1"]
+    (polder / "dataset.json").write_text(json.dumps(about), encoding="utf-8-sig")
+    writing.write_index(polder, center="Polder")
+    assert json.loads((polder / "dataset.json").read_text())["pedseg"]["situs_inversus"] == ["c1"]
+
+
 def test_a_case_in_two_rows_is_not_lost_by_the_next_import(polder):
     table(lambda rows: rows.append(rows[1]))(polder)
     with pytest.raises(PedsegInputError, match="E-CASE-TWICE"):
@@ -568,6 +576,11 @@ def test_a_bad_mask_is_refused(totalsegmentator, code, damage):
 def test_a_meta_table_that_is_not_clear_is_refused(totalsegmentator, text):
     (totalsegmentator / "meta.csv").write_bytes(text)
     assert [problem.code for problem in reading.check_dataset(totalsegmentator)] == ["E-CASES-TABLE"]
+
+
+def test_a_misspelt_split_in_a_meta_table_is_refused(totalsegmentator):
+    (totalsegmentator / "meta.csv").write_text("image_id;split\ns0000;tets\ns0001;val\ns0002;\n")
+    assert [problem.code for problem in reading.check_dataset(totalsegmentator)] == ["E-SPLIT"]
 
 
 # --- gray values that are right ---------------------------------------------------------------------

@@ -61,6 +61,8 @@ def _read_meta(file: Path, listing: DataSetListing) -> dict[str, tuple[int | Non
         listing.add_problem("E-CASES-TABLE", file, problem, remedy)
         return {}
     splits = {"train": "train", "val": "validation", "test": "test"}
+    for word in sorted({row.get("split") or "train" for row in rows.values()} - splits.keys()):
+        listing.add_problem("E-SPLIT", file, f"an image has the split {word!r}.", f"Write one of {', '.join(splits)}.")
     sexes = {"f": "F", "m": "M"}
     return {
         image: (

@@ -30,6 +30,7 @@ from pedseg.errors import input_error
 from pedseg.files import PART, write_atomically
 from pedseg.organs import NAMES, ORGANS
 from pedseg.scan import Scan, to_ras, write_nifti
+from pedseg.tables import read_json
 
 
 def write_case(
@@ -220,7 +221,7 @@ def _write_json(file: Path, content: object) -> None:
 def _situs_inversus(file: Path) -> list[str]:
     """The cases that an older dataset.json names as mirrored."""
     try:
-        return list(json.loads(file.read_text(encoding="utf-8"))["pedseg"]["situs_inversus"])
+        return list(read_json(file)["pedseg"]["situs_inversus"])
     except (OSError, ValueError, KeyError, TypeError):
         return []
 

@@ -117,7 +117,7 @@ def _label_names(labels: object) -> dict[int, str]:
     if not isinstance(labels, Mapping):
         return {}
     by_number = all(str(key).isdecimal() for key in labels)
-    pairs = [(int(a), str(b)) if by_number else (int(b), str(a)) for a, b in labels.items()]
+    pairs = [(int(a), str(b)) if by_number else (int(str(b)), str(a)) for a, b in labels.items()]
     names = tables.one_to_one(pairs)
     if recognize(names.pop(0, "")):
         raise ValueError("label 0 is background, and no organ")

@@ -110,8 +110,16 @@ def test_a_decathlon_list_and_one_of_monai_without_names(tmp_path):
         '{"0": "background", "6": "liver", "06": "spleen", "1": "bladder"}',
         '{"0": "background", "6": "liver", "1": "liver"}',
         '{"liver": 0, "spleen": 1, "bladder": 6}',
+        '{"liver": 6.5, "spleen": 1}',
     ],
-    ids=["a number twice", "a key twice", "a number in two spellings", "a name twice", "an organ as background"],
+    ids=[
+        "a number twice",
+        "a key twice",
+        "a number in two spellings",
+        "a name twice",
+        "an organ as background",
+        "a fraction",
+    ],
 )
 def test_a_list_in_which_a_number_is_not_one_organ_is_refused(labels, tmp_path):
     write_nifti(tmp_path / "in" / "a.nii.gz", image())
