@@ -36,6 +36,7 @@ OFF_CENTER = 0.15  # of the body's radius, from its middle to its bones: a spine
 OTHER_REGION = re.compile(
     "HEAD|SKULL|BRAIN|NECK|CSPINE|EXTREMITY|LEG|THIGH|CALF|KNEE|ANKLE|FOOT|TOE|ARM|ELBOW|WRIST|HAND|FINGER"
 )
+TRUNK = re.compile("ABD|CHEST|THORAX|PELV|TRUNK|BODY")  # NECKCHESTABDPELV shows it, too
 ABOVE = (  # the first lies nearer to the head
     ("Heart", "Liver"), ("Lung_L", "Kidney_L"), ("Lung_R", "Kidney_R"), ("Liver", "Bladder"), ("Spleen", "Bladder"),
 )  # fmt: skip
@@ -49,7 +50,7 @@ UNSAID = " (those of the virtual centers: the weights do not say)"
 def doubts_before(scan: Scan, plan: Plan, header: Mapping[str, Any]) -> Iterator[str]:
     """Why this CT in RAS is none for this network, a sentence each; `header` is that of a DICOM slice, or empty."""
     region = re.sub(r"[^A-Z]", "", str(header.get("BodyPartExamined") or "").upper())
-    if OTHER_REGION.search(region):
+    if OTHER_REGION.search(region) and not TRUNK.search(region):
         yield f"its header says that it shows {region}, not the trunk"
     (youngest, oldest), months = _ages_years(plan), age_months(header)
     if months is not None and not 12 * youngest / TOLERANCE <= months <= 12 * (oldest + 1) * TOLERANCE:

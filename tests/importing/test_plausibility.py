@@ -135,6 +135,7 @@ def test_a_field_of_view_that_is_too_short(field, child, plan):
         ({"BodyPartExamined": "HEAD"}, "it shows HEAD"),
         ({"BodyPartExamined": "Lower Leg"}, "it shows LOWERLEG"),
         ({"BodyPartExamined": "CHEST_ABDOMEN"}, ""),
+        ({"BodyPartExamined": "NECKCHESTABDPELV"}, ""),
         ({}, ""),
         ({"PatientAge": "034Y"}, "34.0 years old, the network knows 1 to 11 years"),
         ({"PatientAge": "014Y"}, ""),  # at most a quarter older
