@@ -22,6 +22,7 @@ from pedseg.scan import Scan, read_nifti, write_nifti
 
 SHAPE = (18, 16, 10)
 AFFINE = np.diag([12.0, 12.0, 15.0, 1.0])
+RIM = np.indices(SHAPE)[0] < 3  # beside the body, as what lies beyond a scanner's field of view
 IMAGE, LABEL = "imagesTr/c1_0000.nii.gz", "labelsTr/c1.nii.gz"
 ORGANS = ("Liver", "Spleen", "Kidney_L", "Kidney_R")
 
@@ -272,6 +273,15 @@ BAD: dict[str, tuple[str, Callable[[Path], str]]] = {
     "8 bit": ("E-NOT-HU", hu(lambda v: np.clip((v + 160) / 400 * 255, 0, 255).astype(np.uint8))),
     "between 0 and 1": ("E-NOT-HU", hu(lambda v: ((v + 1024) / 2048).astype(np.float32))),
     "mean 0, sd 1": ("E-NOT-HU", hu(lambda v: ((v - v.mean()) / v.std()).astype(np.float32))),
+    "1024 added, padded with -2000": ("E-NOT-HU", hu(lambda v: np.where(RIM, -2000, v + 1024).astype(np.int16))),
+    "1024 added, padded with -3024": ("E-NOT-HU", hu(lambda v: np.where(RIM, -3024, v + 1024).astype(np.int16))),
+    "padded with -2000, 1024 added": ("E-NOT-HU", hu(lambda v: (np.where(RIM, -2000, v) + 1024).astype(np.int16))),
+    "1000 added": ("E-NOT-HU", hu(lambda v: (v + 1000).astype(np.int16))),
+    "padded with -2000, 1000 added": ("E-NOT-HU", hu(lambda v: (np.where(RIM, -2000, v) + 1000).astype(np.int16))),
+    "signs inverted": ("E-NOT-HU", hu(lambda v: -v)),
+    "black and white inverted": ("E-NOT-HU", hu(lambda v: 3071 - v)),
+    "ten times too high": ("E-NOT-HU", hu(lambda v: 10 * v)),
+    "nothing but padding": ("E-NOT-HU", hu(lambda v: v * 0 - 2000)),
     "constant": ("E-NOT-HU", hu(lambda v: v * 0)),
     "cut off at 0": ("E-NOT-HU", hu(lambda v: np.maximum(v, 0))),
     "cut to a window": ("E-NOT-HU", hu(lambda v: np.clip(v, -160, 240))),
@@ -522,6 +532,8 @@ IN_HU = {
     "a crop without air": lambda v: v[6:12, 1:12],
     "padded with -2000": lambda v: np.where(v < -900, -2000, v),
     "padded with -3024 in the corners": lambda v: np.where(np.indices(SHAPE)[0] < 3, -3024, v),
+    "cut out of its air, which reads -1000": lambda v: np.where(v < -900, -1000, v),
+    "dense bone and no air": lambda v: np.where(v > 500, 1000, v)[6:12, 1:12],
     "metal": lambda v: np.where(v > 480, 30000, v),
     "real numbers": lambda v: v.astype(np.float32) + 0.25,
 }

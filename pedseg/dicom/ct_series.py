@@ -186,6 +186,8 @@ def _doubts(ordered: Sequence[CtSlice], voxels: NDArray[np.int16], series: CtSer
         yield "slices without an identifier of their own: contours cannot be exported for this series"
     if not series.first.text("FrameOfReferenceUID") or not series.uid:
         yield "no frame of reference or series identifier: contours cannot be exported for this series"
+    if any(ct_slice.padding_is_tissue for ct_slice in ordered):
+        yield "the declared padding is a value that tissue has: no voxel was taken for padding"
     spacing = abs(ordered[1].location_mm - ordered[0].location_mm)
     if spacing >= 5:
         yield f"thick slices ({spacing:.3g} mm): small organs may vanish"

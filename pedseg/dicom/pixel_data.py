@@ -40,7 +40,12 @@ def _to_hu(stored: NDArray, ct_slice: CtSlice) -> NDArray[np.int16]:
     slope, intercept = ct_slice.rescale
     values = stored * slope + intercept
     if ct_slice.padding is not None:
-        values[stored == ct_slice.padding] = PADDING_HU
+        padded = (stored >= ct_slice.padding[0]) & (stored <= ct_slice.padding[1])
+        if not ct_slice.padding_is_tissue:
+            values[padded] = PADDING_HU
+        elif padded[[0, 0, -1, -1], [0, -1, 0, -1]].any():  # beside the body: it is in use
+            problem = f"it is padded with {values[padded].max():g} HU, which tissue has too."
+            raise input_error("E-NOT-HU", ct_slice.file.path, problem, "Export it with a padding below -1000 HU.")
     if not np.isfinite(values).all() or values.max() > 32767:
         problem = f"its values run up to {values.max():g} HU."
         raise input_error("E-NOT-HU", ct_slice.file.path, problem, EXPORT_AGAIN)

@@ -23,6 +23,8 @@ SAME_MM = 0.01  # two slices nearer than this lie in one place
 STEP_MM, STEP_SHARE = 0.05, 0.01  # how much a step may differ from the others
 SIDEWAYS_MM = 0.1  # how far slices may drift across the direction in which they follow each other
 FEWEST = 3
+LUNG_HU, METAL_HU = -900, 32767  # what lies between may be in a body
+OTHER_UNITS = ("ED", "EDW", "HU_MOD", "MGML", "OD", "PCT", "Z_EFF")  # that RescaleType knows beside HU (PS3.3 C.11.1)
 Values = NDArray[np.float64]
 
 
@@ -44,7 +46,16 @@ class CtSlice:
     spacing_mm: Values
     size: tuple[int, int]  # rows, columns
     rescale: tuple[float, float] | None
-    padding: int | None
+    unit: str
+    padding: tuple[int, int] | None  # the range of stored values that lie outside the picture
+
+    @property
+    def padding_is_tissue(self) -> bool:
+        """Whether what is declared as padding means HU that a body may have."""
+        if self.padding is None or self.rescale is None:
+            return False
+        low, high = sorted(value * self.rescale[0] + self.rescale[1] for value in self.padding)
+        return high > LUNG_HU and low <= METAL_HU
 
     @property
     def normal(self) -> Values:
@@ -108,7 +119,7 @@ def _slice(file: DicomFile, header: Any, frame: int | None, groups: Mapping[str,
     row = row / np.linalg.norm(row)
     column = column - (column @ row) * row
     slope, intercept = number("RescaleSlope"), number("RescaleIntercept")
-    padding = number("PixelPaddingValue")
+    padding, limit = number("PixelPaddingValue"), number("PixelPaddingRangeLimit")
     return CtSlice(
         file=file,
         frame=frame,
@@ -120,7 +131,8 @@ def _slice(file: DicomFile, header: Any, frame: int | None, groups: Mapping[str,
         spacing_mm=spacing,
         size=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)),
         rescale=None if slope is None or intercept is None else (slope, intercept),
-        padding=None if padding is None else int(padding),
+        unit=str(groups.get("RescaleType", header.get("RescaleType")) or "").strip().upper(),
+        padding=None if padding is None else (int(min(padding, limit or padding)), int(max(padding, limit or padding))),
     )
 
 
@@ -182,6 +194,10 @@ def _differences(slices: Sequence[CtSlice], folder: Path) -> Iterator[InputProbl
         problem = f"{len(missing)} of {len(slices)} slices have no RescaleSlope or RescaleIntercept."
         remedy = "Export the series again: without them nobody knows what is air and what is bone."
         yield InputProblem("E-RESCALE", str(missing[0].file.path), problem, remedy)
+    units = {ct_slice.unit for ct_slice in slices} & {*OTHER_UNITS}
+    if units:
+        problem = f"its values are {', '.join(sorted(units))}, not HU."
+        yield InputProblem("E-NOT-HU", str(folder), problem, "Export the CT in HU.")
     cosines = [np.round((*ct_slice.row_cosines, *ct_slice.column_cosines), 3) + 0.0 for ct_slice in slices]
     spacings = [np.round(ct_slice.spacing_mm, 4) for ct_slice in slices]
     properties: dict[str, tuple[str, list]] = {

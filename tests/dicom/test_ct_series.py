@@ -212,6 +212,39 @@ def test_padding_becomes_air(tmp_path):
     np.testing.assert_array_equal(voxels[:, 4:], HU[:, 4:])
 
 
+@pytest.mark.parametrize(
+    ("declared", "limit", "filled", "read"),
+    [
+        (-2000, None, (-2000,), -1024),
+        (-2000, -1500, (-2000, -1777, -1500), -1024),
+        (-1500, -2000, (-2000, -1777, -1500), -1024),
+        (1074, None, (), None),  # 50 HU, soft tissue: nothing is taken for padding
+        (0, 1200, (), None),
+    ],
+)
+def test_padding_is_what_lies_beside_the_picture_and_never_tissue(declared, limit, filled, read, tmp_path):
+    """50 HU is stored as 1074; what the file declares as padding may not punch holes into the body."""
+    files = write_series(tmp_path, HU, PixelPaddingValue=declared, PixelRepresentation=1)
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        if limit is not None:
+            dataset.add_new("PixelPaddingRangeLimit", "SS", limit)
+        pixels = dataset.pixel_array.copy()
+        for row, value in enumerate(filled):
+            pixels[row] = value
+        dataset.PixelData = pixels.astype(np.int16).tobytes()
+        dataset.save_as(file)
+    rows = len(filled)
+    if limit == 1200:  # 0 to 1200 holds the air in the corners, too: nobody can tell
+        with pytest.raises(PedsegInputError, match=r"E-NOT-HU .*padded with \d+ HU, which tissue has too"):
+            read_ct(tmp_path)
+        return
+    ct = read_ct(tmp_path)
+    assert rows == 0 or (ct.scan.voxels[:, :rows] == read).all()
+    np.testing.assert_array_equal(ct.scan.voxels[:, rows:], HU[:, rows:])
+    assert any("declared padding" in note for note in ct.notes) == (rows == 0)
+
+
 # --- what is wrong is refused, and repaired only when asked for --------------------------------------------------
 
 
@@ -255,6 +288,16 @@ REFUSED = {
     "colors": ("E-NOT-GRAY", spoil("PhotometricInterpretation", "RGB", 3)),
     "two slices only": ("E-SERIES-SHORT", lambda k, header: k < 2),
     "8 bit gray": ("E-NOT-HU", spoil("RescaleIntercept", 0, *range(20))),
+    "an intercept of 24": ("E-NOT-HU", spoil("RescaleIntercept", -24, *range(20))),
+    "a slope with its sign inverted": (
+        "E-NOT-HU",
+        lambda k, header: header.update({"RescaleSlope": -1, "RescaleIntercept": 1024}),
+    ),
+    "no rescale anywhere": (
+        "E-RESCALE",
+        lambda k, header: [delattr(header, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")],
+    ),
+    "electron density": ("E-NOT-HU", spoil("RescaleType", "EDW", *range(20))),
 }
 
 
