@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pedseg.dicom.dicom_files import EXPORT_AGAIN, DicomFile, dicom_errors
 from pedseg.errors import InputProblem, input_error, raise_problems
+from pedseg.scan import check_extent
 
 SAME_MM = 0.01  # two slices nearer than this lie in one place
 STEP_MM, STEP_SHARE = 0.05, 0.01  # how much a step may differ from the others
@@ -180,6 +181,8 @@ def check_stack(slices: Sequence[CtSlice], folder: Path, *, allowed: Collection[
         problems.append(InputProblem("E-TILT", str(folder), problem, f"{repair}, or take the _Tilt file of dcm2niix."))
     raise_problems(problems)
     mean = float(np.mean(steps)) if not wrong.any() else usual
+    places = round((locations[-1] - locations[0]) / mean) + 1
+    check_extent(folder, (*slices[0].spacing_mm, mean), (*slices[0].size, max(len(slices), places)))
     return SliceStack(ordered, direction * mean if tilted else normal * mean, bool(tilted), bool(wrong.any()))
 
 

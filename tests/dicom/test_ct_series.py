@@ -297,6 +297,11 @@ REFUSED = {
         "E-RESCALE",
         lambda k, header: [delattr(header, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")],
     ),
+    "voxels of five micrometers": ("E-SPACING", spoil("PixelSpacing", [0.005, 0.005], *range(20))),
+    "a field of two and a half cubic meters": (
+        "E-FIELD",
+        lambda k, header: header.update({"PixelSpacing": [45, 45], "ImagePositionPatient": [0, 0, 45 * k]}),
+    ),
     "electron density": ("E-NOT-HU", spoil("RescaleType", "EDW", *range(20))),
 }
 
