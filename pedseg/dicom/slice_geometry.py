@@ -22,6 +22,7 @@ from pedseg.scan import check_extent
 
 SAME_MM = 0.01  # two slices nearer than this lie in one place
 STEP_MM, STEP_SHARE = 0.05, 0.01  # how much a step may differ from the others
+ADDED_UP_MM, ADDED_UP_SHARE = 0.1, 0.1  # how far a slice may lie from its place among equal steps
 SIDEWAYS_MM = 0.1  # how far slices may drift across the direction in which they follow each other
 FEWEST = 3
 LUNG_HU, METAL_HU = -900, 32767  # what lies between may be in a body
@@ -165,6 +166,9 @@ def check_stack(slices: Sequence[CtSlice], folder: Path, *, allowed: Collection[
     problems = list(_duplicates(ordered, steps))
     usual = float(np.median(steps))
     wrong = np.abs(steps - usual) > max(STEP_MM, STEP_SHARE * usual)
+    if not wrong.any():  # differences too small to see may add up
+        even = np.linspace(locations[0], locations[-1], len(locations))
+        wrong = np.abs(locations - even)[1:] > max(ADDED_UP_MM, ADDED_UP_SHARE * usual)
     if wrong.any() and not problems and "gaps" not in allowed:
         problems.append(_gaps(ordered, steps, usual, wrong))
     direction = (ordered[-1].position - ordered[0].position) / max(locations[-1] - locations[0], 1e-9)

@@ -14,6 +14,7 @@ import pytest
 from archive import body, roi_rings, write_series, write_structures
 
 from pedseg.__main__ import main
+from pedseg.datasets.cases_table import read_table
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
@@ -292,6 +293,36 @@ def test_who_drew_it_and_what_is_gone_are_four_things(tmp_path):
     bring(tmp_path / "raw", tmp_path / "other", options=ImportOptions(empty_means_absent=True))
     (case,) = read_dataset_of_one(tmp_path / "other").cases
     assert (case.annotated, case.absent) == (("Liver", "Spleen", "Kidney_L", "Heart"), ("Kidney_L",))
+
+
+def test_background_in_an_interpolated_slice_is_unknown(tmp_path):
+    """Slice 6 is lost: what is drawn on both sides, or on one, may be in it; what lies elsewhere, or is drawn in it, is not cut."""
+    masks = {name: np.zeros(SHAPE, bool) for name in ("liver", "spleen", "kidney-left", "heart")}
+    masks["liver"][8:12, 20:24, [4, 5, 7, 8]] = True
+    masks["spleen"][50:54, 20:24, 7:9] = True
+    masks["kidney-left"][50:54, 40:44, 5:8] = True
+    masks["heart"][30:34, 20:24, 12:15] = True
+    files = write_series(tmp_path / "raw" / "CT", body(SHAPE), spacing_mm=(4, 4, 5))
+    affine = LPS_TO_RAS @ read_ct(tmp_path / "raw").scan.affine
+    rings = {name: roi_rings(mask, affine) for name, mask in masks.items()}
+    structures = write_structures(tmp_path / "raw" / "rs.dcm", rings, files[0])
+    files[6].unlink()
+    (result,) = bring(tmp_path / "raw", tmp_path / "ds", options=ImportOptions(repairs=("gaps",)))
+    dataset = read_dataset_of_one(tmp_path / "ds")
+    (case,) = dataset.cases
+    assert case.annotated == ("Kidney_L", "Heart")
+    drawn = load_labels(dataset, case).voxels
+    assert [int((drawn == ORGANS[NAMES.index(name)].id).sum()) for name in case.annotated] == [48, 48]
+    unknown = [
+        f"{name} reaches interpolated slices, where nobody drew: taken as not annotated" for name in ("Liver", "Spleen")
+    ]
+    assert {*unknown} <= {*result.messages}
+    (row,) = read_table(tmp_path / "ds" / "cases.tsv")
+    assert row["repairs"] == "1 slices interpolated"
+    assert {*unknown} <= {*row["notes"].split(";")}
+    write_structures(structures, {"liver": rings["liver"]}, files[0])
+    with pytest.raises(PedsegInputError, match="E-SERIES-GAP .*every organ reaches interpolated slices"):
+        bring(tmp_path / "raw", tmp_path / "other", options=ImportOptions(repairs=("gaps",)))
 
 
 # --- killed at any moment -----------------------------------------------------------------------------------------
