@@ -97,6 +97,11 @@ def _read_labels(file: Path, content: dict, listing: DataSetListing) -> dict[int
     for name, number in labels.items():
         if name == "background" and number == 0:
             continue
+        if name.casefold() == IGNORE:
+            problem = f"the label {name!r} ({number}) of nnU-Net marks voxels that nobody decided."
+            remedy = "Decide them, or take out the cases that hold it, then the label."
+            listing.add_problem("E-DATASET-JSON", file, problem, remedy)
+            continue
         known = recognize(name)
         organ = own.get(name, known.name if known else None)
         if organ is None:

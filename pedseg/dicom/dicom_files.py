@@ -5,6 +5,7 @@ pydicom answers a damaged file with a dozen kinds of exceptions; here each becom
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import warnings
@@ -84,6 +85,13 @@ def find_dicom_files(folder: Path) -> tuple[list[DicomFile], list[InputProblem]]
             if file is not None and file.kind != "folder index":
                 files.append(file)
     return files, problems
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file begins as DICOM files do (PS3.10)."""
+    with contextlib.suppress(OSError), path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+    return False
 
 
 def read_dicom_file(path: Path) -> DicomFile | None:

@@ -27,6 +27,9 @@ def read_hu(slices: Sequence[CtSlice]) -> NDArray[np.int16]:
             path = ct_slice.file.path
             stored = _read_stored(path)
         frame = ct_slice.frame or 0
+        if ct_slice.frame is None and len(stored) > 1:
+            problem = f"it holds {len(stored)} pictures and says of one where it lies."
+            raise input_error("E-SLICE-SIZE", path, problem, EXPORT_AGAIN)
         if stored.shape[1:] != (rows, columns) or frame >= len(stored):
             problem = f"it holds {stored.shape[2]} x {stored.shape[1]} pixels, {columns} x {rows} are promised."
             raise input_error("E-SLICE-SIZE", path, problem, EXPORT_AGAIN)

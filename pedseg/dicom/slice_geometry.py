@@ -87,7 +87,12 @@ def _frames(file: DicomFile, header: Any) -> Iterator[CtSlice]:
     """The frames of an enhanced CT: their shared functional groups, then what each frame says for itself."""
     shared = header.get("SharedFunctionalGroupsSequence")
     common = _flatten(shared[0]) if shared else {}
-    for number, group in enumerate(header.get("PerFrameFunctionalGroupsSequence") or []):
+    groups = header.get("PerFrameFunctionalGroupsSequence") or []
+    promised = int(header.get("NumberOfFrames") or 1)
+    if len(groups) != promised:
+        problem = f"it holds {promised} slices and says of {len(groups)} where they lie."
+        raise input_error("E-DICOM-GEOMETRY", file.path, problem, EXPORT_AGAIN)
+    for number, group in enumerate(groups):
         yield _slice(file, header, number, common | _flatten(group))
 
 

@@ -124,16 +124,19 @@ def _check_scans(
 
 
 def _duplicates(scans: Sequence[ScanSource], target: ImportTarget) -> dict[ScanSource, InputProblem]:
-    """Scans that would become a case that another one becomes already."""
-    first: dict[str, ScanSource] = {}
-    duplicates: dict[ScanSource, InputProblem] = {}
+    """Scans that would become one case: nobody knows which of them counts."""
+    same: dict[str, list[ScanSource]] = {}
     for scan in scans:
-        other = first.setdefault(target.case(scan), scan)
-        if other is not scan:
-            problem = f"it is the same scan of the same patient as {other.path}."
-            remedy = "Keep one of the two in the source."
-            duplicates[scan] = InputProblem("E-CASE-TWICE", str(scan.path), problem, remedy)
-    return duplicates
+        same.setdefault(target.case(scan), []).append(scan)
+    remedy = "Keep one of them in the source."
+    return {
+        scan: InputProblem(
+            "E-CASE-TWICE", str(scan.path), "it is a scan of the same name and patient as others.", remedy
+        )
+        for group in same.values()
+        if len(group) > 1
+        for scan in group
+    }
 
 
 def _write(

@@ -13,14 +13,23 @@ import numpy as np
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_labels, refuse_other_grid, whole_numbers
 from pedseg.datasets.reading import list_cases
-from pedseg.datasets.totalsegmentator import is_totalsegmentator
+from pedseg.datasets.totalsegmentator import SCANS, is_totalsegmentator
+from pedseg.dicom.dicom_files import is_dicom
 from pedseg.errors import InputProblem, input_error
 from pedseg.importing.dicom_folders import list_dicom_scans
 from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks, read_clean_nifti
-from pedseg.organ_names import NameMapping, map_roi_names
-from pedseg.scan import Scan, read_nifti, to_ras
+from pedseg.organ_names import IGNORE, NameMapping, map_roi_names
+from pedseg.scan import Scan, is_nifti_name, read_nifti, to_ras
 
-NIFTI = (".nii", ".nii.gz")
+# Formats of scans that other programs write, by the ending of their names.
+FOREIGN = {
+    ".nrrd": "NRRD", ".nhdr": "NRRD", ".mha": "MetaImage", ".mhd": "MetaImage", ".hdr": "a pair of .hdr and .img",
+    ".mgz": "the format of FreeSurfer", ".mnc": "MINC",
+}  # fmt: skip
+RESAVE = (
+    "Save it as .nii.gz in the program that wrote it, in 3D Slicer, or with SimpleITK: "
+    "`WriteImage(ReadImage('IN'), 'OUT.nii.gz')`."
+)
 PUBLIC_ID = re.compile(r"s\d{4}|amos_\d{4}")  # names under which everybody finds a scan again
 FIRST_MR_OF_AMOS = 500
 LISTS = {"training": "train", "validation": "validation", "testing": "test", "test": "test"}
@@ -28,19 +37,51 @@ LISTS = {"training": "train", "validation": "validation", "testing": "test", "te
 
 def list_scans(source: Path, options: ImportOptions) -> tuple[list[ScanSource], list[InputProblem], list[str]]:
     """The scans of a source in any known layout, what is wrong with others, and what was left out on purpose."""
-    if source.name.endswith(NIFTI):
-        return [_nifti(source)], [], []
     if source.suffix == ".json" and source.is_file():
         return _list_datalist(source, options)
+    foreign = check_formats(source)
+    folder = source.parent if source.name in SCANS else source
+    if (folder / "segmentations").is_dir() and any((folder / name).is_file() for name in SCANS):
+        return (*_list_dataset(folder.parent, silver=True, only=folder), [])
+    if is_nifti_name(source) and source.is_file():
+        return [_nifti(source)], [], []
     content = source / "dataset.json"
     if content.is_file():
         return _list_datalist(content, options) if _is_datalist(content) else (*_list_dataset(source), [])
     if is_totalsegmentator(source):
         return (*_list_dataset(source, silver=True), [])
-    files = sorted(file for file in source.glob("[!.]*") if file.name.endswith(NIFTI))
+    files = sorted(file for file in source.glob("[!.]*") if is_nifti_name(file))
     if files:
-        return [_nifti(file) for file in files], [], []
-    return (*list_dicom_scans(source, options), [])
+        return [_nifti(file) for file in files], foreign, []
+    content = next(filter(is_nifti_name, _files(source)), None)
+    if content:
+        problem = f"its NIfTI files lie in folders below, as {content.relative_to(source)}."
+        raise input_error("E-NO-SCAN", source, problem, "Name the folder that holds them.")
+    if foreign and not any(map(is_dicom, _files(source))):
+        return [], foreign, []
+    scans, problems = list_dicom_scans(source, options)
+    return scans, problems + foreign, []
+
+
+def check_formats(source: Path) -> list[InputProblem]:
+    """The scans of a source in formats that are not read; refused if it holds NIfTI and DICOM, perhaps of one scan."""
+    files = _files(source)
+    nifti = [file for file in files if is_nifti_name(file)]
+    dicom = next(filter(is_dicom, files), None) if nifti else None
+    if dicom:
+        problem = f"it holds NIfTI ({nifti[0].relative_to(source)}) and DICOM ({dicom.relative_to(source)})."
+        raise input_error("E-SOURCE-MIXED", source, problem, "Give each a folder, and name one of them.")
+    foreign = [file for file in files if file.suffix.lower() in FOREIGN and not is_dicom(file)]
+    return [
+        InputProblem("E-NOT-NIFTI", str(file), f"{FOREIGN[file.suffix.lower()]} is not read.", RESAVE)
+        for file in foreign
+    ]
+
+
+def _files(source: Path) -> list[Path]:
+    """Every file of a source that is not hidden."""
+    paths = [source] if source.is_file() else sorted(source.rglob("*"))
+    return [path for path in paths if not path.name.startswith(".") and path.is_file()]
 
 
 def _is_datalist(file: Path) -> bool:
@@ -62,11 +103,25 @@ def _nifti(file: Path) -> ScanSource:
     return ScanSource(file, str(file.resolve()), str(file.resolve()), load)
 
 
-def _list_dataset(folder: Path, silver: bool = False) -> tuple[list[ScanSource], list[InputProblem]]:
-    """The cases of nnU-Net v2 raw, or of TotalSegmentator v2, whose contours a program drew."""
+def _list_dataset(
+    folder: Path, silver: bool = False, only: Path | None = None
+) -> tuple[list[ScanSource], list[InputProblem]]:
+    """The cases of nnU-Net v2 raw, or of TotalSegmentator v2, whose contours a program drew; `only` one of its folders.
+
+    What is wrong with a table is wrong with all its cases: none of them is a scan to import.
+    """
     listing = list_cases(folder)
+    cases = [case for case in listing.dataset.cases if only in (None, case.image_file.parent)]
     problems = [problem for problem in listing.problems if problem.code != "E-TOO-FEW"]
-    return [_case(listing.dataset, case, silver) for case in listing.dataset.cases], problems
+    named = {Path(problem.file) for problem in problems}
+    tables = {file for file in named if file == folder or file.suffix in (".json", ".tsv", ".csv")}
+    if only:
+        problems = [problem for problem in problems if Path(problem.file) in {only, *tables}]
+    names = {file.name for file in named}
+    sound = [
+        case for case in cases if not tables and not names & {case.image_file.name, Path(case.label_file or "").name}
+    ]
+    return [_case(listing.dataset, case, silver) for case in sound], problems
 
 
 def _case(dataset: DataSet, case: Case, silver: bool) -> ScanSource:
@@ -116,13 +171,17 @@ def _label_names(labels: object) -> dict[int, str]:
         return {}
     by_number = all(str(key).isdecimal() for key in labels)
     pairs = [(int(a), str(b)) if by_number else (int(b), str(a)) for a, b in labels.items()]
+    if any(name.casefold() == IGNORE for _, name in pairs):
+        raise ValueError("its label `ignore` marks voxels that nobody decided; take out the cases that hold it")
     return {number: name for number, name in pairs if number != 0}
 
 
 def _entry(folder: Path, item: object) -> tuple[Path, Path | None]:
     """Image and label map of one entry; a list may not reach out of its own folder."""
     entry = {"image": item} if isinstance(item, str) else dict(item)  # type: ignore[call-overload]
-    image = entry["image"] if isinstance(entry["image"], str) else entry["image"][0]
+    image, *others = [entry["image"]] if isinstance(entry["image"], str) else entry["image"]
+    if others:
+        raise ValueError(f"{image!r} has more than one channel")
     paths = [image, entry["label"]] if entry.get("label") else [image]
     for path in paths:
         if PurePosixPath(path).is_absolute() or Path(path).is_absolute() or ".." in PurePosixPath(path).parts:

@@ -141,6 +141,26 @@ def test_an_enhanced_ct_is_the_same_scan(shared_rescale, tmp_path):
     assert sorted(frame or 0 for frame in ct.frames) == [*range(20)]
 
 
+@pytest.mark.parametrize("kept", [0, 5, 19])
+def test_an_enhanced_ct_that_does_not_place_each_of_its_frames_is_refused(kept, tmp_path):
+    file = enhanced(tmp_path, HU)
+    dataset = pydicom.dcmread(file)
+    dataset.PerFrameFunctionalGroupsSequence = dataset.PerFrameFunctionalGroupsSequence[:kept]
+    dataset.save_as(file)
+    with pytest.raises(PedsegInputError, match=f"E-DICOM-GEOMETRY .*holds 20 slices and says of {kept} where"):
+        read_ct(tmp_path)
+
+
+def test_a_classic_slice_that_holds_several_pictures_is_refused(tmp_path):
+    files = write_series(tmp_path, HU)
+    dataset = pydicom.dcmread(files[5])
+    pictures = np.stack([dataset.pixel_array] * 2)
+    dataset.NumberOfFrames = 2
+    save(files[5], dataset, pictures)
+    with pytest.raises(PedsegInputError, match=r"E-SLICE-SIZE .*IM0005.dcm: it holds 2 pictures"):
+        read_ct(tmp_path)
+
+
 def test_what_is_no_ct_is_left_aside(tmp_path):
     write_series(tmp_path / "a" / "b", HU)
     straight = slice_header(1, (0, 0, 0))
@@ -399,7 +419,7 @@ def test_gaps_are_interpolated_when_asked_for(tmp_path):
 
 
 def test_small_differences_that_add_up_are_repaired_by_position(tmp_path):
-    """Nine steps of 2.46 mm, nine of 2.54: each is right within 2 %, but the tenth slice lies 0.36 mm beside its place."""
+    """Nine steps of 2.46 mm, nine of 2.54: hardly odd, but the tenth slice lies 0.36 mm beside its place."""
     ramp = np.repeat(np.arange(20, dtype=np.int16)[None, None] * 10, 40, 0).repeat(36, 1) + HU[:, :, :1]
     files = write_series(tmp_path, ramp, change=moved({k: (0, 0, -0.04 * min(k, 19 - k)) for k in range(20)}))
     heights = [float(pydicom.dcmread(file).ImagePositionPatient[2]) for file in files]

@@ -296,7 +296,7 @@ def test_who_drew_it_and_what_is_gone_are_four_things(tmp_path):
 
 
 def test_background_in_an_interpolated_slice_is_unknown(tmp_path):
-    """Slice 6 is lost: what is drawn on both sides, or on one, may be in it; what lies elsewhere, or is drawn in it, is not cut."""
+    """Slice 6 is lost: what is drawn beside it may be in it; what lies elsewhere, or is drawn in it, is known."""
     masks = {name: np.zeros(SHAPE, bool) for name in ("liver", "spleen", "kidney-left", "heart")}
     masks["liver"][8:12, 20:24, [4, 5, 7, 8]] = True
     masks["spleen"][50:54, 20:24, 7:9] = True
@@ -321,7 +321,7 @@ def test_background_in_an_interpolated_slice_is_unknown(tmp_path):
     assert row["repairs"] == "1 slices interpolated"
     assert {*unknown} <= {*row["notes"].split(";")}
     write_structures(structures, {"liver": rings["liver"]}, files[0])
-    with pytest.raises(PedsegInputError, match="E-SERIES-GAP .*every organ reaches interpolated slices"):
+    with pytest.raises(PedsegInputError, match=r"E-SERIES-GAP .*every organ reaches interpolated slices"):
         bring(tmp_path / "raw", tmp_path / "other", options=ImportOptions(repairs=("gaps",)))
 
 
