@@ -188,6 +188,8 @@ def _doubts(ordered: Sequence[CtSlice], voxels: NDArray[np.int16], series: CtSer
         yield "no frame of reference or series identifier: contours cannot be exported for this series"
     if any(ct_slice.padding_is_tissue for ct_slice in ordered):
         yield "the declared padding is a value that tissue has: no voxel was taken for padding"
+    if any(file.text("LossyImageCompression") == "01" for file in series.files):
+        yield "lossy compression: gray values and edges are not those of the scanner"
     spacing = abs(ordered[1].location_mm - ordered[0].location_mm)
     if spacing >= 5:
         yield f"thick slices ({spacing:.3g} mm): small organs may vanish"

@@ -18,7 +18,11 @@ from typing import Any
 from pedseg.errors import InputProblem, PedsegInputError, collect_problems, input_error
 
 EXPORT_AGAIN = "Export it again from the archive or the planning system."
-CT_CLASSES = {"1.2.840.10008.5.1.4.1.1.2": "CT", "1.2.840.10008.5.1.4.1.1.2.1": "enhanced CT"}
+CT_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.1": "enhanced CT",
+    "1.2.840.10008.5.1.4.1.1.2.2": "enhanced CT",  # Legacy Converted: classic slices that an archive put into one file
+}
 OTHER_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
     "1.2.840.10008.5.1.4.1.1.66.4": "SEG",
@@ -28,7 +32,8 @@ OTHER_CLASSES = {
 # Elements that are kept of every file, so that thousands of files fit in memory; the rest is read when it is needed.
 KEPT_ELEMENTS = (
     "SOPClassUID Modality ImageType PatientID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID SeriesDescription "
-    "ConvolutionKernel SliceThickness PixelSpacing ImageOrientationPatient NumberOfFrames"
+    "ConvolutionKernel SliceThickness PixelSpacing ImageOrientationPatient NumberOfFrames BurnedInAnnotation "
+    "LossyImageCompression"
 ).split()
 
 
@@ -144,13 +149,22 @@ def kind_of(header: Any) -> str:
         return "localizer"
     if sop_class not in CT_CLASSES:
         if modality in ("CT", "") and sop_class:
-            return "secondary capture" if sop_class.startswith("1.2.840.10008.5.1.4.1.1.7") else "report"
+            return _class_name(sop_class)
         return modality or "unknown"
     if modality and modality != "CT":
         return modality
     if types & {"SCREEN SAVE", "DOSE_INFO", "DOSE", "DOSEINFO"}:
         return "dose screen"
     return CT_CLASSES[sop_class]
+
+
+def _class_name(sop_class: str) -> str:
+    """What a CT scanner or its archive stored that is no CT: a picture, a report, or the class by its own name."""
+    from pydicom.uid import UID
+
+    kinds = {"1.2.840.10008.5.1.4.1.1.7": "secondary capture", "1.2.840.10008.5.1.4.1.1.88": "report"}
+    named = (kind for prefix, kind in kinds.items() if f"{sop_class}.".startswith(f"{prefix}."))
+    return next(named, UID(sop_class).name.removesuffix(" Storage"))
 
 
 def dicom_item(**elements: Any) -> Any:

@@ -102,9 +102,9 @@ def _load(
     series: CtSeries, structures: DicomFile | None, options: ImportOptions, left_out: Sequence[str]
 ) -> LoadedScan:
     """Voxels and contours of one patient; what passes of the header is listed in `deidentification`."""
+    refuse_burned_in_annotation(series.files)
     ct = read_series(series, repairs=[word for word in options.repairs if word in CT_REPAIRS])
     path = series.first.path
-    refuse_burned_in_annotation(path, ct.header)
     with dicom_errors(path):
         secret = frozenset(identifiers(ct.header, of_the_patient=True))
     attributes = retained_attributes(path, ct.header)

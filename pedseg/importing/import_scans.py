@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pedseg.datasets.cases import UNLABELED
@@ -71,7 +71,8 @@ def import_scans(
     options = options or ImportOptions()
     _check_options(source, dataset, options)
     scans, problems, left_out = list_scans(source, options)
-    target = ImportTarget(dataset, center, read_key(key, dataset), license, origin, split, situs_inversus)
+    secret = read_key(key, dataset, make=False)
+    target = ImportTarget(dataset, center, secret, license, origin, split, situs_inversus)
     splits = {name: row["split"] for name, row in written_cases(dataset).items()} if dataset.exists() else {}
 
     def is_done(scan: ScanSource) -> bool:
@@ -88,7 +89,11 @@ def import_scans(
     yield from problems
     yield from (InputProblem("I-LEFT-OUT", str(source), line, "") for line in left_out)
     yield from (ImportResult(scan.path, target.case(scan), (), (), True) for scan in done)
-    yield from _write([scan for scan in new if scan not in refused and scan not in duplicates], kept, target)
+    sound = [scan for scan in new if scan not in refused and scan not in duplicates]
+    keyed = (
+        replace(target, key=read_key(key, dataset)) if sound else target
+    )  # made only now: it bears the center's name
+    yield from _write(sound, kept, keyed)
 
 
 def _check_options(source: Path, dataset: Path, options: ImportOptions) -> None:
@@ -114,7 +119,9 @@ def _check_scans(
         with collect_problems(problems):
             loaded = scan.load()
             problems += check_scan(scan, loaded, target.situs_inversus)
-            problems += find_leaks(scan.path, [target.center, target.license, target.origin], loaded.secret)
+            problems += find_leaks(
+                scan.path, [target.center, target.license, target.origin, target.dataset.name], loaded.secret
+            )
             if not problems and loaded.image.voxels.nbytes < free_bytes:
                 kept[scan] = loaded
                 free_bytes -= loaded.image.voxels.nbytes

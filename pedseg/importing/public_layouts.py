@@ -53,9 +53,9 @@ def list_scans(source: Path, options: ImportOptions) -> tuple[list[ScanSource], 
     files = sorted(file for file in source.glob("[!.]*") if is_nifti_name(file))
     if files:
         return [_nifti(file) for file in files], foreign, []
-    content = next(filter(is_nifti_name, _files(source)), None)
-    if content:
-        problem = f"its NIfTI files lie in folders below, as {content.relative_to(source)}."
+    below = next(filter(is_nifti_name, _files(source)), None)
+    if below:
+        problem = f"its NIfTI files lie in folders below, as {below.relative_to(source)}."
         raise input_error("E-NO-SCAN", source, problem, "Name the folder that holds them.")
     if foreign and not any(map(is_dicom, _files(source))):
         return [], foreign, []

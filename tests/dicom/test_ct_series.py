@@ -141,6 +141,31 @@ def test_an_enhanced_ct_is_the_same_scan(shared_rescale, tmp_path):
     assert sorted(frame or 0 for frame in ct.frames) == [*range(20)]
 
 
+def test_a_legacy_converted_enhanced_ct_is_the_same_scan(tmp_path):
+    """Twin: highdicom puts a classic series into one file, as archives do."""
+    from highdicom.legacy import LegacyConvertedEnhancedCTImage
+
+    slices = [pydicom.dcmread(file) for file in write_series(tmp_path / "classic", HU)]
+    converted = LegacyConvertedEnhancedCTImage(
+        slices, series_instance_uid=generate_uid(), series_number=9, sop_instance_uid=generate_uid(), instance_number=1
+    )
+    (tmp_path / "converted").mkdir()
+    converted.save_as(tmp_path / "converted" / "a.dcm")
+    (file,), _ = find_dicom_files(tmp_path / "converted")
+    assert file.kind == "enhanced CT"
+    ct, twin = read_ct(tmp_path / "converted"), read_ct(tmp_path / "classic")
+    np.testing.assert_array_equal(ct.scan.voxels, twin.scan.voxels)
+    np.testing.assert_allclose(ct.scan.affine, twin.scan.affine)
+
+
+def test_lossy_compression_is_noted(tmp_path):
+    """One slice of an archive that shrinks old scans."""
+    write_series(tmp_path, HU, change=spoil("LossyImageCompression", "01", 7))
+    assert any("lossy compression" in note for note in read_ct(tmp_path).notes)
+    write_series(tmp_path, HU, LossyImageCompression="00")
+    assert not any("lossy" in note for note in read_ct(tmp_path).notes)
+
+
 @pytest.mark.parametrize("kept", [0, 5, 19])
 def test_an_enhanced_ct_that_does_not_place_each_of_its_frames_is_refused(kept, tmp_path):
     file = enhanced(tmp_path, HU)
@@ -177,6 +202,10 @@ def test_what_is_no_ct_is_left_aside(tmp_path):
         "mr.dcm": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "Modality": "MR"},
         "pet.dcm": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Modality": "PT"},
         "report.dcm": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.67", "Modality": "SR"},
+        "letter.dcm": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1", "Modality": "CT"},
+        "dose_report.dcm": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.67", "Modality": "CT"},
+        "raw.dcm": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66", "Modality": "CT"},
+        "own.dcm": {"SOPClassUID": "1.3.12.2.1107.5.9.1", "Modality": "CT"},
     }
     for name, change in others.items():
         header = Dataset()
@@ -195,6 +224,10 @@ def test_what_is_no_ct_is_left_aside(tmp_path):
         "mr.dcm": "MR",
         "pet.dcm": "PT",
         "report.dcm": "SR",
+        "letter.dcm": "Encapsulated PDF",
+        "dose_report.dcm": "report",
+        "raw.dcm": "Raw Data",
+        "own.dcm": "1.3.12.2.1107.5.9.1",
     }
     np.testing.assert_array_equal(read_ct(tmp_path).scan.voxels, HU)
 

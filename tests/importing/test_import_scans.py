@@ -253,6 +253,47 @@ def test_painted_names_are_refused(tmp_path):
         bring(tmp_path / "raw", tmp_path / "ds")
 
 
+@pytest.mark.parametrize("place", [0, 17, 29])
+def test_a_name_painted_into_any_slice_is_refused(place, tmp_path):
+    patient(tmp_path / "raw", "a", (), BurnedInAnnotation="NO")
+    file = tmp_path / "raw" / "a" / "CT" / f"IM{place:04d}.dcm"
+    painted = pydicom.dcmread(file)
+    painted.BurnedInAnnotation = "YES"
+    painted.save_as(file)
+    with pytest.raises(PedsegInputError, match=rf"E-PHI .*{file.name}: 1 file"):
+        bring(tmp_path / "raw", tmp_path / "ds")
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+SAID = {
+    "the number behind a line": ("Zentrum_MRN-8812345", "", "ds"),
+    "a part of the number": ("Zentrum8812345", "", "ds"),
+    "the date of birth": ("K20190317", "", "ds"),
+    "the name behind a line": ("Zentrum_Annegret", "", "ds"),
+    "the name in one word with another": ("ZentrumAnnegret", "", "ds"),
+    "the name as machines spell it": ("Klinik", "Mueller", "ds"),
+    "the name in capitals": ("Klinik", "MÜLLER2", "ds"),
+    "the name of the data set": ("Klinik", "", "Dataset901_Annegret"),
+}
+
+
+@pytest.mark.parametrize(("center", "origin", "folder"), SAID.values(), ids=SAID)
+def test_a_patient_named_in_any_spelling_leaves_no_file(center, origin, folder, tmp_path, monkeypatch):
+    """Not even the key, which would be called keys/Zentrum_MRN-8812345.case-key."""
+    patient(tmp_path / "raw", "a", (), change=plant)
+    monkeypatch.chdir(tmp_path)
+    assert main(["import", "raw", "--to", folder, "--center", center, "--origin", origin]) == 1
+    assert main(["import", "raw", "--to", folder, "--center", center, "--origin", origin, "--skip-refused"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_words_that_only_contain_a_name_are_no_name(tmp_path):
+    """Anna is in Annaberg and in Susanna, 355 in 1355: neither names the patient."""
+    patient(tmp_path / "raw", "355", (), PatientName="Anna")
+    options = {"origin": "Annaberg 1355, after Susanna", "license": "CC BY 4.0, doi 10.7937/TCIA.X0H0-1706"}
+    assert len(bring(tmp_path / "raw", tmp_path / "ds", **options)) == 1
+
+
 # --- age, sex, posture: all that passes --------------------------------------------------------------------------
 
 
