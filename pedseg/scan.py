@@ -26,12 +26,21 @@ from pedseg.files import write_atomically
 GZIP = b"\x1f\x8b"  # how compressed files begin
 HEADER_BYTES = 540  # of NIfTI-2; those of NIfTI-1 are fewer
 MOST_SHRUNK = 1100  # gzip makes nothing smaller by more
-SMALLEST_VOXEL_MM, LARGEST_VOXEL_MM = 0.1, 50.0
+VOXEL_MM = 0.1, 50.0
 LARGEST_FIELD_MM, LARGEST_FIELD_ML = 3000.0, 1.5e6  # of a whole body, and 1.5 cubic meters
 MOST_VOXELS = 2**30
 CONVERT_AGAIN = "Convert the source again with dcm2niix."
 COPY_AGAIN = "Copy the file again from its source."
 TO_NIFTI = "Convert the source to .nii.gz, for example with dcm2niix."
+
+DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
+FAILURES: tuple[tuple[Any, str, str, str], ...] = (
+    (FileNotFoundError, "E-FILE-MISSING", "there is no such file.", "Check the name and the folder."),
+    (DAMAGED, "E-NIFTI-DAMAGED", "the compressed data is cut off or damaged ({}).", COPY_AGAIN),
+    (OSError, "E-FILE", "it cannot be read ({}).", "Check that it is a file that you may read."),
+    (MemoryError, "E-SCAN-SIZE", "it asks for more memory than there is.", "Free memory, or give a smaller scan."),
+    (Exception, "E-NOT-NIFTI", "the header cannot be read ({}).", TO_NIFTI),
+)
 
 Spacing = tuple[float, float, float]
 
@@ -76,17 +85,18 @@ def is_nifti_name(file: Path) -> bool:
 
 def check_extent(file: Path | str, spacing_mm: ArrayLike, shape: Sequence[int]) -> None:
     """Refuse voxels, fields of view and sizes that no scan of a body has, before memory is asked for."""
-    spacing = np.asarray(spacing_mm, dtype=float)
-    if not np.all((spacing >= SMALLEST_VOXEL_MM) & (spacing <= LARGEST_VOXEL_MM)):
-        problem = f"the voxel spacing is {spacing.tolist()} mm."
-        raise input_error("E-SPACING", file, problem, "Check whether lengths are in mm; convert the source again.")
+    spacing, voxels = np.asarray(spacing_mm, dtype=float), math.prod(shape)
     field = spacing * shape
-    if field.max() > LARGEST_FIELD_MM or math.prod(field) > LARGEST_FIELD_ML * 1000:
-        problem = f"the field of view is {' x '.join(f'{mm:.0f}' for mm in field)} mm."
-        raise input_error("E-FIELD", file, problem, "Check whether lengths are in mm; convert the source again.")
-    if math.prod(shape) > MOST_VOXELS:
-        problem = f"it has {' x '.join(map(str, shape))} voxels."
-        raise input_error("E-SCAN-SIZE", file, problem, "Give a scan of up to a billion voxels.")
+    if not np.all((spacing >= VOXEL_MM[0]) & (spacing <= VOXEL_MM[1])):
+        code, size = "E-SPACING", f"voxels of {' x '.join(f'{mm:g}' for mm in spacing)} mm"
+    elif field.max() > LARGEST_FIELD_MM or math.prod(field) > LARGEST_FIELD_ML * 1000:
+        code, size = "E-FIELD", f"a field of view of {' x '.join(f'{mm:.0f}' for mm in field)} mm"
+    elif voxels > MOST_VOXELS:
+        code, size = "E-SCAN-SIZE", f"{voxels} voxels"
+    else:
+        return
+    remedy = "Check whether lengths are in millimeters, and convert the source again."
+    raise input_error(code, file, f"it has {size}, as no scan of a body has.", remedy)
 
 
 def read_nifti(file: Path) -> Scan:
@@ -112,22 +122,13 @@ def read_nifti(file: Path) -> Scan:
 @contextmanager
 def _nifti_errors(file: Path) -> Iterator[None]:
     """Whatever goes wrong inside becomes one problem of this file."""
-    from nibabel.spatialimages import HeaderDataError
-
     try:
         yield
     except PedsegInputError:
         raise
-    except FileNotFoundError as error:
-        raise input_error("E-FILE-MISSING", file, "there is no such file.", "Check the name and the folder.") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        problem = f"the compressed data is cut off or damaged ({error})."
-        raise input_error("E-NIFTI-DAMAGED", file, problem, COPY_AGAIN) from error
-    except OSError as error:
-        remedy = "Check that it is a file that you may read."
-        raise input_error("E-FILE", file, f"it cannot be read ({error}).", remedy) from error
-    except (HeaderDataError, ValueError, KeyError, OverflowError) as error:
-        raise input_error("E-NOT-NIFTI", file, f"the header cannot be read ({error}).", TO_NIFTI) from error
+    except Exception as error:
+        code, problem, remedy = next(rest for kind, *rest in FAILURES if isinstance(error, kind))
+        raise input_error(code, file, problem.format(error), remedy) from error
 
 
 def _read_bytes(file: Path) -> tuple[Any, bytes]:

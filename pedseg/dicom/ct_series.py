@@ -106,7 +106,12 @@ def choose_series(
     if not series:
         kinds = sorted({file.kind for file in others})
         problem = f"there is no CT here, but {', '.join(kinds)}." if kinds else "there is no DICOM here."
-        raise input_error("E-MODALITY" if kinds else "E-NO-SCAN", folder, problem, "Give the folder of a CT series.")
+        raise input_error(
+            "E-MODALITY" if kinds else "E-NO-SCAN",
+            folder,
+            problem,
+            "Give the folder of a CT series, or that of NIfTI files.",
+        )
     listed = "\n".join(series_table(series))
     unknown = f"no series is called {wanted}; there are" if wanted and not fitting else f"{len(series)} CT series fit:"
     remedy = "Choose one by its number or its UID: --series NUMBER."
@@ -186,8 +191,6 @@ def _doubts(ordered: Sequence[CtSlice], voxels: NDArray[np.int16], series: CtSer
         yield "slices without an identifier of their own: contours cannot be exported for this series"
     if not series.first.text("FrameOfReferenceUID") or not series.uid:
         yield "no frame of reference or series identifier: contours cannot be exported for this series"
-    if any(ct_slice.padding_is_tissue for ct_slice in ordered):
-        yield "the declared padding is a value that tissue has: no voxel was taken for padding"
     if any(file.text("LossyImageCompression") == "01" for file in series.files):
         yield "lossy compression: gray values and edges are not those of the scanner"
     spacing = abs(ordered[1].location_mm - ordered[0].location_mm)

@@ -32,6 +32,7 @@ HARMLESS = frozenset(
 )
 
 UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+WORD_ENDS = re.compile(r"[\W_]+|(?<=\D)(?=\d)|(?<=\d)(?=\D)")
 CAMEL_CASE = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-ZÄÖÜ])")  # between the words of `ZentrumDoe`
 
 
@@ -115,16 +116,13 @@ def find_leaks(file: Path, texts: Iterable[str], secret: Iterable[str]) -> Itera
     Names count as whole words, numbers of four and more characters wherever they stand, also a part of five digits.
     """
     said = [_spelled_out(form) for text in texts for form in (text, CAMEL_CASE.sub(" ", text))]
-    words = {word for text in said for word in (text, *re.split(r"[\W_]+|(?<=\D)(?=\d)|(?<=\d)(?=\D)", text))}
-
-    def is_said(word: str) -> bool:
-        numbers = [word] if len(word) > 3 and re.search(r"\d", word) else []
-        numbers += re.findall(r"\d{5,}", word)
-        return word in words or any(number in text for number in numbers for text in said)
-
-    leaked = sum(map(is_said, {_spelled_out(word) for word in secret}))
+    words = {word for text in said for word in (text, *WORD_ENDS.split(text))}
+    names = {_spelled_out(word) for word in secret}
+    parts = {part for name in names for part in (name, *re.findall(r"\d{5,}", name))}
+    numbers = {part for part in parts if len(part) > 3 and re.search(r"\d", part)}
+    leaked = (names & words) | {number for number in numbers if any(number in text for text in said)}
     if leaked:
-        problem = f"{leaked} word(s) of the patient's data stand in what was said of the scans."
+        problem = f"{len(leaked)} word(s) of the patient's data stand in what was said of the scans."
         yield InputProblem("E-PHI", str(file), problem, "Choose other words for center, origin, license and data set.")
 
 

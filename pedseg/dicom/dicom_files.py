@@ -5,7 +5,6 @@ pydicom answers a damaged file with a dozen kinds of exceptions; here each becom
 
 from __future__ import annotations
 
-import contextlib
 import io
 import sys
 import warnings
@@ -29,6 +28,7 @@ OTHER_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.66.7": "SEG",
     "1.2.840.10008.1.3.10": "folder index",
 }
+CLASS_FAMILIES = {"1.2.840.10008.5.1.4.1.1.7": "secondary capture", "1.2.840.10008.5.1.4.1.1.88.": "report"}
 # Elements that are kept of every file, so that thousands of files fit in memory; the rest is read when it is needed.
 KEPT_ELEMENTS = (
     "SOPClassUID Modality ImageType PatientID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID SeriesDescription "
@@ -92,13 +92,6 @@ def find_dicom_files(folder: Path) -> tuple[list[DicomFile], list[InputProblem]]
     return files, problems
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file begins as DICOM files do (PS3.10)."""
-    with contextlib.suppress(OSError), path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM"
-    return False
-
-
 def read_dicom_file(path: Path) -> DicomFile | None:
     """The header of one file, or None if it is not DICOM."""
     try:
@@ -137,6 +130,8 @@ def _refuse_without_prefix(path: Path, opening: bytes) -> None:
 
 def kind_of(header: Any) -> str:
     """What a file shows: `CT`, `enhanced CT`, `localizer`, `secondary capture`, `dose report`, `MR`, `RTSTRUCT` …"""
+    from pydicom.uid import UID
+
     sop_class = str(header.get("SOPClassUID") or "")
     modality = str(header.get("Modality") or "").upper()
     image_type = header.get("ImageType") or []
@@ -149,22 +144,14 @@ def kind_of(header: Any) -> str:
         return "localizer"
     if sop_class not in CT_CLASSES:
         if modality in ("CT", "") and sop_class:
-            return _class_name(sop_class)
+            families = (kind for prefix, kind in CLASS_FAMILIES.items() if sop_class.startswith(prefix))
+            return next(families, UID(sop_class).name.removesuffix(" Storage"))
         return modality or "unknown"
     if modality and modality != "CT":
         return modality
     if types & {"SCREEN SAVE", "DOSE_INFO", "DOSE", "DOSEINFO"}:
         return "dose screen"
     return CT_CLASSES[sop_class]
-
-
-def _class_name(sop_class: str) -> str:
-    """What a CT scanner or its archive stored that is no CT: a picture, a report, or the class by its own name."""
-    from pydicom.uid import UID
-
-    kinds = {"1.2.840.10008.5.1.4.1.1.7": "secondary capture", "1.2.840.10008.5.1.4.1.1.88": "report"}
-    named = (kind for prefix, kind in kinds.items() if f"{sop_class}.".startswith(f"{prefix}."))
-    return next(named, UID(sop_class).name.removesuffix(" Storage"))
 
 
 def dicom_item(**elements: Any) -> Any:

@@ -25,7 +25,6 @@ STEP_MM, STEP_SHARE = 0.05, 0.01  # how much a step may differ from the others
 ADDED_UP_MM, ADDED_UP_SHARE = 0.1, 0.1  # how far a slice may lie from its place among equal steps
 SIDEWAYS_MM = 0.1  # how far slices may drift across the direction in which they follow each other
 FEWEST = 3
-LUNG_HU, METAL_HU = -900, 32767  # what lies between may be in a body
 OTHER_UNITS = ("ED", "EDW", "HU_MOD", "MGML", "OD", "PCT", "Z_EFF")  # that RescaleType knows beside HU (PS3.3 C.11.1)
 Values = NDArray[np.float64]
 
@@ -50,14 +49,6 @@ class CtSlice:
     rescale: tuple[float, float] | None
     unit: str
     padding: tuple[int, int] | None  # the range of stored values that lie outside the picture
-
-    @property
-    def padding_is_tissue(self) -> bool:
-        """Whether what is declared as padding means HU that a body may have."""
-        if self.padding is None or self.rescale is None:
-            return False
-        low, high = sorted(value * self.rescale[0] + self.rescale[1] for value in self.padding)
-        return high > LUNG_HU and low <= METAL_HU
 
     @property
     def normal(self) -> Values:
@@ -126,7 +117,7 @@ def _slice(file: DicomFile, header: Any, frame: int | None, groups: Mapping[str,
     row = row / np.linalg.norm(row)
     column = column - (column @ row) * row
     slope, intercept = number("RescaleSlope"), number("RescaleIntercept")
-    padding, limit = number("PixelPaddingValue"), number("PixelPaddingRangeLimit")
+    ends = [n for n in map(number, ("PixelPaddingValue", "PixelPaddingRangeLimit")) if n is not None]
     return CtSlice(
         file=file,
         frame=frame,
@@ -139,7 +130,7 @@ def _slice(file: DicomFile, header: Any, frame: int | None, groups: Mapping[str,
         size=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)),
         rescale=None if slope is None or intercept is None else (slope, intercept),
         unit=str(groups.get("RescaleType", header.get("RescaleType")) or "").strip().upper(),
-        padding=None if padding is None else (int(min(padding, limit or padding)), int(max(padding, limit or padding))),
+        padding=(int(min(ends)), int(max(ends))) if ends else None,
     )
 
 

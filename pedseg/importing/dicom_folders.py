@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pedseg.dicom.ct_series import (
-    INTERPOLATED,
-    CtScan,
-    CtSeries,
-    choose_series,
-    group_series,
-    read_series,
-    series_table,
-)
+from pedseg.dicom.ct_series import INTERPOLATED, CtSeries, choose_series, group_series, read_series, series_table
 from pedseg.dicom.deidentification import identifiers, refuse_burned_in_annotation, retained_attributes
 from pedseg.dicom.dicom_files import DicomFile, dicom_errors, find_dicom_files
 from pedseg.dicom.options import CT_REPAIRS
 from pedseg.dicom.rtstruct import read_rtstruct, referenced_series
 from pedseg.dicom.seg import read_seg, segmented_series
-from pedseg.errors import InputProblem, PedsegInputError, collect_problems, input_error
-from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks
-from pedseg.organ_names import NameMapping, map_roi_names
+from pedseg.errors import InputProblem, PedsegInputError, collect_problems
+from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, leave_out_organs_in_gaps, merge_masks
+from pedseg.organ_names import map_roi_names
 
 Pairs = dict[CtSeries, DicomFile]  # a series and its contours
-Masks = Mapping[str, "NDArray[np.bool_] | None"]
 
 
 def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSource], list[InputProblem]]:
@@ -117,7 +107,8 @@ def _load(
         rois = read(structures.path, ct, ignore_frame_of_reference=options.ignore_frame_of_reference)
         empty = set() if options.empty_means_absent else rois.empty
         mapping = map_roi_names((name for name in rois.masks if name not in empty), options.names, structures.path)
-        unknown = _leave_out_organs_in_gaps(mapping, rois.masks, ct)
+        made = np.array(ct.uids) == INTERPOLATED
+        unknown = leave_out_organs_in_gaps(rois.masks, mapping, made, structures.path) if made.any() else []
         labels, overlaps = merge_masks(rois.masks, mapping, ct.scan, structures.path, options.repairs)
         silver = [name for name, parts in mapping.organs.items() if rois.automatic & {*parts}]
         manual = [name for name in mapping.organs if name not in silver]
@@ -127,19 +118,3 @@ def _load(
     return LoadedScan(
         ct.scan, labels, tuple(manual), tuple(silver), attributes, tuple(notes), ct.repairs, tuple(messages), secret
     )
-
-
-def _leave_out_organs_in_gaps(mapping: NameMapping, masks: Masks, ct: CtScan) -> list[str]:
-    """Take out of a mapping what is drawn beside an interpolated slice and not in it: background there is unknown."""
-    made = np.array(ct.uids) == INTERPOLATED
-    cut = []
-    for organ, rois in mapping.organs.items() if made.any() else ():
-        drawn = [mask.any(axis=(0, 1)) for mask in map(masks.get, rois) if mask is not None]
-        if any((made & ~part & (np.convolve(part, [1, 0, 1], "same") > 0)).any() for part in drawn):
-            cut.append(organ)
-    for organ in cut:
-        del mapping.organs[organ]
-    if cut and not mapping.organs:
-        problem = "every organ reaches interpolated slices, where nobody drew."
-        raise input_error("E-SERIES-GAP", ct.series.first.path.parent, problem, "Fetch the missing slices.")
-    return [f"{organ} reaches interpolated slices, where nobody drew: taken as not annotated" for organ in cut]

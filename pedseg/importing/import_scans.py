@@ -7,6 +7,7 @@ was killed in the middle of an import reads as it did before; the same command t
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,10 +91,9 @@ def import_scans(
     yield from (InputProblem("I-LEFT-OUT", str(source), line, "") for line in left_out)
     yield from (ImportResult(scan.path, target.case(scan), (), (), True) for scan in done)
     sound = [scan for scan in new if scan not in refused and scan not in duplicates]
-    keyed = (
-        replace(target, key=read_key(key, dataset)) if sound else target
-    )  # made only now: it bears the center's name
-    yield from _write(sound, kept, keyed)
+    if sound:  # only now: the file of a new key bears the center's name
+        target = replace(target, key=read_key(key, dataset))
+    yield from _write(sound, kept, target)
 
 
 def _check_options(source: Path, dataset: Path, options: ImportOptions) -> None:
@@ -114,14 +114,13 @@ def _check_scans(
     kept: dict[ScanSource, LoadedScan] = {}
     refused: dict[ScanSource, list[InputProblem]] = {}
     free_bytes = KEPT_BYTES
+    said = [target.center, target.license, target.origin, target.dataset.name]
     for scan in scans:
         problems: list[InputProblem] = []
         with collect_problems(problems):
             loaded = scan.load()
             problems += check_scan(scan, loaded, target.situs_inversus)
-            problems += find_leaks(
-                scan.path, [target.center, target.license, target.origin, target.dataset.name], loaded.secret
-            )
+            problems += find_leaks(scan.path, said, loaded.secret)
             if not problems and loaded.image.voxels.nbytes < free_bytes:
                 kept[scan] = loaded
                 free_bytes -= loaded.image.voxels.nbytes
@@ -132,18 +131,10 @@ def _check_scans(
 
 def _duplicates(scans: Sequence[ScanSource], target: ImportTarget) -> dict[ScanSource, InputProblem]:
     """Scans that would become one case: nobody knows which of them counts."""
-    same: dict[str, list[ScanSource]] = {}
-    for scan in scans:
-        same.setdefault(target.case(scan), []).append(scan)
-    remedy = "Keep one of them in the source."
-    return {
-        scan: InputProblem(
-            "E-CASE-TWICE", str(scan.path), "it is a scan of the same name and patient as others.", remedy
-        )
-        for group in same.values()
-        if len(group) > 1
-        for scan in group
-    }
+    times = Counter(map(target.case, scans))
+    problem, remedy = "it has the name and the patient of another.", "Keep one of them in the source."
+    twice = [scan for scan in scans if times[target.case(scan)] > 1]
+    return {scan: InputProblem("E-CASE-TWICE", str(scan.path), problem, remedy) for scan in twice}
 
 
 def _write(

@@ -14,22 +14,22 @@ from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_labels, refuse_other_grid, whole_numbers
 from pedseg.datasets.reading import list_cases
 from pedseg.datasets.totalsegmentator import SCANS, is_totalsegmentator
-from pedseg.dicom.dicom_files import is_dicom
+from pedseg.dicom.dicom_files import find_dicom_files
 from pedseg.errors import InputProblem, input_error
 from pedseg.importing.dicom_folders import list_dicom_scans
 from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks, read_clean_nifti
 from pedseg.organ_names import IGNORE, NameMapping, map_roi_names
 from pedseg.scan import Scan, is_nifti_name, read_nifti, to_ras
 
-# Formats of scans that other programs write, by the ending of their names.
+# Formats of scans that are not read, by the ending of their names.
 FOREIGN = {
-    ".nrrd": "NRRD", ".nhdr": "NRRD", ".mha": "MetaImage", ".mhd": "MetaImage", ".hdr": "a pair of .hdr and .img",
-    ".mgz": "the format of FreeSurfer", ".mnc": "MINC",
-}  # fmt: skip
-RESAVE = (
-    "Save it as .nii.gz in the program that wrote it, in 3D Slicer, or with SimpleITK: "
-    "`WriteImage(ReadImage('IN'), 'OUT.nii.gz')`."
-)
+    ".nrrd": "NRRD",
+    ".nhdr": "NRRD",
+    ".mha": "MetaImage",
+    ".mhd": "MetaImage",
+    ".hdr": "half of an .hdr and .img",
+}
+RESAVE = "Save it as .nii.gz in 3D Slicer, or by SimpleITK: `WriteImage(ReadImage('IN'), 'OUT.nii.gz')`."
 PUBLIC_ID = re.compile(r"s\d{4}|amos_\d{4}")  # names under which everybody finds a scan again
 FIRST_MR_OF_AMOS = 500
 LISTS = {"training": "train", "validation": "validation", "testing": "test", "test": "test"}
@@ -40,7 +40,7 @@ def list_scans(source: Path, options: ImportOptions) -> tuple[list[ScanSource], 
     if source.suffix == ".json" and source.is_file():
         return _list_datalist(source, options)
     foreign = check_formats(source)
-    folder = source.parent if source.name in SCANS else source
+    folder = (source.parent if source.name in SCANS else source).resolve()
     if (folder / "segmentations").is_dir() and any((folder / name).is_file() for name in SCANS):
         return (*_list_dataset(folder.parent, silver=True, only=folder), [])
     if is_nifti_name(source) and source.is_file():
@@ -52,36 +52,27 @@ def list_scans(source: Path, options: ImportOptions) -> tuple[list[ScanSource], 
         return (*_list_dataset(source, silver=True), [])
     files = sorted(file for file in source.glob("[!.]*") if is_nifti_name(file))
     if files:
-        return [_nifti(file) for file in files], foreign, []
-    below = next(filter(is_nifti_name, _files(source)), None)
-    if below:
-        problem = f"its NIfTI files lie in folders below, as {below.relative_to(source)}."
-        raise input_error("E-NO-SCAN", source, problem, "Name the folder that holds them.")
-    if foreign and not any(map(is_dicom, _files(source))):
-        return [], foreign, []
+        labels = source.resolve().with_name(source.resolve().name.replace("images", "labels"))
+        beside = (
+            [f"contours in {labels}: name the folder above"] if labels.is_dir() and labels != source.resolve() else []
+        )
+        return [_nifti(file) for file in files], foreign, beside
     scans, problems = list_dicom_scans(source, options)
     return scans, problems + foreign, []
 
 
 def check_formats(source: Path) -> list[InputProblem]:
     """The scans of a source in formats that are not read; refused if it holds NIfTI and DICOM, perhaps of one scan."""
-    files = _files(source)
-    nifti = [file for file in files if is_nifti_name(file)]
-    dicom = next(filter(is_dicom, files), None) if nifti else None
-    if dicom:
-        problem = f"it holds NIfTI ({nifti[0].relative_to(source)}) and DICOM ({dicom.relative_to(source)})."
+    files = [path for path in sorted([source, *source.rglob("[!.]*")]) if path.is_file()]
+    candidates = [file for file in files if is_nifti_name(file) or file.suffix.lower() in FOREIGN]
+    dicom = [file.path for file in find_dicom_files(source)[0]] if candidates else []
+    nifti, foreign = [file for file in candidates if is_nifti_name(file) and file not in dicom], []
+    if nifti and dicom:
+        problem = f"it holds NIfTI ({nifti[0].relative_to(source)}) and DICOM ({dicom[0].relative_to(source)})."
         raise input_error("E-SOURCE-MIXED", source, problem, "Give each a folder, and name one of them.")
-    foreign = [file for file in files if file.suffix.lower() in FOREIGN and not is_dicom(file)]
-    return [
-        InputProblem("E-NOT-NIFTI", str(file), f"{FOREIGN[file.suffix.lower()]} is not read.", RESAVE)
-        for file in foreign
-    ]
-
-
-def _files(source: Path) -> list[Path]:
-    """Every file of a source that is not hidden."""
-    paths = [source] if source.is_file() else sorted(source.rglob("*"))
-    return [path for path in paths if not path.name.startswith(".") and path.is_file()]
+    for file in sorted({*candidates} - {*nifti, *dicom}):
+        foreign.append(InputProblem("E-NOT-NIFTI", str(file), f"{FOREIGN[file.suffix.lower()]} is not read.", RESAVE))
+    return foreign
 
 
 def _is_datalist(file: Path) -> bool:
@@ -112,15 +103,11 @@ def _list_dataset(
     """
     listing = list_cases(folder)
     cases = [case for case in listing.dataset.cases if only in (None, case.image_file.parent)]
-    problems = [problem for problem in listing.problems if problem.code != "E-TOO-FEW"]
-    named = {Path(problem.file) for problem in problems}
+    named = {Path(problem.file) for problem in listing.problems if problem.code != "E-TOO-FEW"}
     tables = {file for file in named if file == folder or file.suffix in (".json", ".tsv", ".csv")}
-    if only:
-        problems = [problem for problem in problems if Path(problem.file) in {only, *tables}]
-    names = {file.name for file in named}
-    sound = [
-        case for case in cases if not tables and not names & {case.image_file.name, Path(case.label_file or "").name}
-    ]
+    problems = [p for p in listing.problems if Path(p.file) in ({only, *tables} if only else named)]
+    refused = {file.name for file in named}
+    sound = [c for c in cases if not tables and not refused & {c.image_file.name, Path(c.label_file or "").name}]
     return [_case(listing.dataset, case, silver) for case in sound], problems
 
 

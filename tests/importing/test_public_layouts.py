@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -212,6 +213,15 @@ def nnunet(folder: Path, labels: dict[str, int], channel: str = "CT") -> Path:
     return folder
 
 
+def test_label_maps_beside_a_folder_of_images_are_said(tmp_path):
+    folder = nnunet(tmp_path / "in", {"Liver": 6, "Spleen": 1})
+    became, dataset = bring(folder / "imagesTr", tmp_path)
+    assert re.search("contours in .*labelsTr: name the folder above", messages(became))
+    assert dataset.cases[0].split == "unlabeled"
+    became, _ = bring(folder / "labelsTr" / ".." / ".." / "in", tmp_path / "other")
+    assert "labelsTr" not in messages(became)
+
+
 REFUSED_TABLES = {
     "a label that is no organ": ({"Liver": 6, "tumor": 1}, "CT", "E-ORGAN-UNKNOWN"),
     "one number for two": ({"Liver": 6, "Spleen": 6, "Heart": 1}, "CT", "E-DATASET-JSON"),
@@ -296,11 +306,7 @@ def test_nifti_and_dicom_in_one_folder_may_be_one_scan_twice(place, tmp_path, ca
         bring(tmp_path / "in", tmp_path, skip_refused=True)
     assert not (tmp_path / "ds").exists()
     shutil.rmtree(tmp_path / "in" / "dicom")
-    if place:
-        with pytest.raises(PedsegInputError, match=r"E-NO-SCAN .*lie in folders below"):
-            bring(tmp_path / "in", tmp_path)
-    else:
-        assert len(bring(tmp_path / "in", tmp_path)[0]) == 1
+    assert len(bring(tmp_path / "in" / place, tmp_path)[0]) == 1
 
 
 @pytest.mark.parametrize("name", ["a.nrrd", "A.NRRD", "a.mha", "a.hdr"])
