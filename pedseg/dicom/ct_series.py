@@ -106,12 +106,8 @@ def choose_series(
     if not series:
         kinds = sorted({file.kind for file in others})
         problem = f"there is no CT here, but {', '.join(kinds)}." if kinds else "there is no DICOM here."
-        raise input_error(
-            "E-MODALITY" if kinds else "E-NO-SCAN",
-            folder,
-            problem,
-            "Give the folder of a CT series, or that of NIfTI files.",
-        )
+        remedy = "Give the folder of a CT series, or that of NIfTI files."
+        raise input_error("E-MODALITY" if kinds else "E-NO-SCAN", folder, problem, remedy)
     listed = "\n".join(series_table(series))
     unknown = f"no series is called {wanted}; there are" if wanted and not fitting else f"{len(series)} CT series fit:"
     remedy = "Choose one by its number or its UID: --series NUMBER."

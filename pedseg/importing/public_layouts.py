@@ -22,13 +22,7 @@ from pedseg.organ_names import IGNORE, NameMapping, map_roi_names
 from pedseg.scan import Scan, is_nifti_name, read_nifti, to_ras
 
 # Formats of scans that are not read, by the ending of their names.
-FOREIGN = {
-    ".nrrd": "NRRD",
-    ".nhdr": "NRRD",
-    ".mha": "MetaImage",
-    ".mhd": "MetaImage",
-    ".hdr": "half of an .hdr and .img",
-}
+FOREIGN = {".nrrd": "NRRD", ".nhdr": "NRRD", ".mha": "MetaImage", ".mhd": "MetaImage", ".hdr": "a pair of files"}
 RESAVE = "Save it as .nii.gz in 3D Slicer, or by SimpleITK: `WriteImage(ReadImage('IN'), 'OUT.nii.gz')`."
 PUBLIC_ID = re.compile(r"s\d{4}|amos_\d{4}")  # names under which everybody finds a scan again
 FIRST_MR_OF_AMOS = 500
@@ -43,19 +37,16 @@ def list_scans(source: Path, options: ImportOptions) -> tuple[list[ScanSource], 
     folder = (source.parent if source.name in SCANS else source).resolve()
     if (folder / "segmentations").is_dir() and any((folder / name).is_file() for name in SCANS):
         return (*_list_dataset(folder.parent, silver=True, only=folder), [])
-    if is_nifti_name(source) and source.is_file():
-        return [_nifti(source)], [], []
     content = source / "dataset.json"
     if content.is_file():
         return _list_datalist(content, options) if _is_datalist(content) else (*_list_dataset(source), [])
     if is_totalsegmentator(source):
         return (*_list_dataset(source, silver=True), [])
-    files = sorted(file for file in source.glob("[!.]*") if is_nifti_name(file))
+    files = [file for file in [source, *sorted(source.glob("[!.]*"))] if is_nifti_name(file) and file.is_file()]
     if files:
-        labels = source.resolve().with_name(source.resolve().name.replace("images", "labels"))
-        beside = (
-            [f"contours in {labels}: name the folder above"] if labels.is_dir() and labels != source.resolve() else []
-        )
+        images = files[0].resolve().parent
+        labels = images.with_name(images.name.replace("images", "labels"))
+        beside = [f"contours in {labels}: name the folder above"] if labels != images and labels.is_dir() else []
         return [_nifti(file) for file in files], foreign, beside
     scans, problems = list_dicom_scans(source, options)
     return scans, problems + foreign, []
@@ -65,10 +56,12 @@ def check_formats(source: Path) -> list[InputProblem]:
     """The scans of a source in formats that are not read; refused if it holds NIfTI and DICOM, perhaps of one scan."""
     files = [path for path in sorted([source, *source.rglob("[!.]*")]) if path.is_file()]
     candidates = [file for file in files if is_nifti_name(file) or file.suffix.lower() in FOREIGN]
-    dicom = [file.path for file in find_dicom_files(source)[0]] if candidates else []
+    dicom = {file.path: file for file in find_dicom_files(source)[0]} if candidates else {}
     nifti, foreign = [file for file in candidates if is_nifti_name(file) and file not in dicom], []
     if nifti and dicom:
-        problem = f"it holds NIfTI ({nifti[0].relative_to(source)}) and DICOM ({dicom[0].relative_to(source)})."
+        problem = (
+            f"it holds NIfTI ({nifti[0].relative_to(source)}) and DICOM ({next(iter(dicom)).relative_to(source)})."
+        )
         raise input_error("E-SOURCE-MIXED", source, problem, "Give each a folder, and name one of them.")
     for file in sorted({*candidates} - {*nifti, *dicom}):
         foreign.append(InputProblem("E-NOT-NIFTI", str(file), f"{FOREIGN[file.suffix.lower()]} is not read.", RESAVE))
@@ -103,9 +96,10 @@ def _list_dataset(
     """
     listing = list_cases(folder)
     cases = [case for case in listing.dataset.cases if only in (None, case.image_file.parent)]
-    named = {Path(problem.file) for problem in listing.problems if problem.code != "E-TOO-FEW"}
+    problems = [problem for problem in listing.problems if problem.code != "E-TOO-FEW"]
+    named = {Path(problem.file) for problem in problems}
     tables = {file for file in named if file == folder or file.suffix in (".json", ".tsv", ".csv")}
-    problems = [p for p in listing.problems if Path(p.file) in ({only, *tables} if only else named)]
+    problems = [problem for problem in problems if not only or Path(problem.file) in {only, *tables}]
     refused = {file.name for file in named}
     sound = [c for c in cases if not tables and not refused & {c.image_file.name, Path(c.label_file or "").name}]
     return [_case(listing.dataset, case, silver) for case in sound], problems
