@@ -35,7 +35,9 @@ def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSou
     if not series and not problems:
         with collect_problems(problems):
             choose_series(series, folder, others=files)
-    for patient in sorted({member.patient_id for member in series}):
+    twice = {problem.file for problem in unpaired if problem.code == "E-STRUCTURES-TWICE"}
+    waiting = {file.text("PatientID") for file in files if str(file.path) in twice}  # the first of two must not win
+    for patient in sorted({member.patient_id for member in series} - waiting):
         own = [member for member in series if member.patient_id == patient]
         contoured = [member for member in own if member in pairs]
         with collect_problems(problems):

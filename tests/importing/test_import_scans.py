@@ -366,6 +366,22 @@ def test_background_in_an_interpolated_slice_is_unknown(tmp_path):
         bring(tmp_path / "raw", tmp_path / "other", options=ImportOptions(repairs=("gaps",)))
 
 
+def test_the_first_of_two_structure_sets_does_not_win(tmp_path):
+    """Its patient waits and keeps nobody else out; once one of the two is gone, the other comes in."""
+    patient(tmp_path / "raw", "a", ("liver", "spleen"))
+    patient(tmp_path / "raw", "b", ("liver",), seed=1)
+    second = tmp_path / "raw" / "a" / "RTSTRUCT" / "second.dcm"
+    ct_file = tmp_path / "raw" / "a" / "CT" / "IM0000.dcm"
+    affine = LPS_TO_RAS @ read_ct(ct_file.parent).scan.affine
+    write_structures(second, {"heart": roi_rings(blocks(["heart"])["heart"], affine)}, ct_file)
+    became = bring(tmp_path / "raw", tmp_path / "ds", skip_refused=True)
+    assert [result.code for result in became if isinstance(result, InputProblem)] == ["E-STRUCTURES-TWICE"]
+    assert [case.annotated for case in read_dataset_of_one(tmp_path / "ds").cases] == [("Liver",)]
+    (tmp_path / "raw" / "a" / "RTSTRUCT" / "rs.dcm").unlink()
+    bring(tmp_path / "raw", tmp_path / "ds", skip_refused=True)
+    assert {case.annotated for case in read_dataset_of_one(tmp_path / "ds").cases} == {("Liver",), ("Heart",)}
+
+
 # --- killed at any moment -----------------------------------------------------------------------------------------
 
 KILLER = """
