@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from archive import body, write_series
 
+from pedseg.__main__ import main
+from pedseg.cli.predict import targets
 from pedseg.datasets.cases_table import read_table
 from pedseg.datasets.loading import load_labels
 from pedseg.datasets.reading import list_cases
@@ -327,3 +329,17 @@ def test_endings_in_capitals_are_read(tmp_path):
     (tmp_path / "a.nii.gz").rename(tmp_path / "in" / "A.NII.GZ")
     assert len(bring(tmp_path / "in", tmp_path)[0]) == 1
     assert bring(tmp_path / "in" / "A.NII.GZ", tmp_path)[0][0].already_imported
+
+
+def test_predict_names_what_it_cannot_take_and_reads_endings_in_capitals(tmp_path, capsys):
+    write_series(tmp_path / "mixed" / "dicom", body(SHAPE), spacing_mm=(6, 6, 8))
+    write_nifti(tmp_path / "mixed" / "a.nii.gz", image())
+    (tmp_path / "a.nrrd").write_bytes(b"NRRD0005\n")
+    for source, code in ((tmp_path / "mixed", "E-SOURCE-MIXED"), (tmp_path / "a.nrrd", "E-NOT-NIFTI")):
+        assert main(["predict", str(source), "--model", "none", "--out", str(tmp_path / "out")]) == 1
+        assert code in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "mixed" / "dicom")
+    (tmp_path / "mixed" / "a.nii.gz").rename(tmp_path / "mixed" / "A.NII.GZ")
+    assert targets(tmp_path / "mixed", tmp_path) == [(tmp_path / "mixed" / "A.NII.GZ", tmp_path / "A.nii.gz")]
+    assert main(["predict", str(tmp_path / "mixed"), "--model", "none", "--out", str(tmp_path / "out")]) == 1
+    assert "none" in capsys.readouterr().err  # the scan is taken; the network is not there
