@@ -66,12 +66,11 @@ def why_not_hu(voxels: NDArray) -> str:
     """Why gray values cannot be Hounsfield units, or "" if they can.
 
     A body holds water-like tissue near 0 and fat below it, over a wide range, and its air is not cut off. A crop that
-    holds no air passes: nothing asks for air, only for what lies below it not to pile up. What scanners pad with
-    counts nowhere: -1024 and below, and the lowest value where it piles up, as -2000 does once 1024 was added.
+    holds no air passes. What scanners pad with counts nowhere: -1024 and below, and the lowest value where it piles
+    up, as -2000 does once 1024 was added.
     """
-    flat = voxels.ravel(order="K")
-    step = flat.size // SAMPLES | 1  # odd, so that not the same columns are met in every row
-    sampled = flat[::step].astype(np.float32)
+    step = voxels.size // SAMPLES | 1  # odd, so that not the same columns are met in every row
+    sampled = voxels.ravel(order="K")[::step].astype(np.float32)
     values = sampled[sampled > -1024]
     if not values.size:
         return "none is above -1024"
@@ -85,8 +84,8 @@ def why_not_hu(voxels: NDArray) -> str:
     if high - low < 250:
         return f"they span {low:g} to {high:g} only"
     if low >= -20:
-        shifted = why_not_hu(values - 1024) == ""
-        return f"none is negative (lowest {low:g})" + (", as if 1024 had been added" if shifted else "")
+        shifted = ", as if 1024 had been added" if why_not_hu(values - 1024) == "" else ""
+        return f"none is negative (lowest {low:g}){shifted}"
     if np.mean((sampled >= -150) & (sampled <= 250)) < 0.01:
         return "under 1 % lie between -150 and 250, where soft tissue and fat are"
     bone, dense, air = (

@@ -16,6 +16,8 @@ from pedseg.organs import NAMES, recognize, suggest
 
 MODALITY_OF = {"CT": "CT", "CT+MR": "", **dict.fromkeys(("MR", "MRI", "T1", "T2", "T1W", "T2W"), "MR")}
 
+UNDECIDED = "its label `ignore` marks voxels that nobody decided.", "Take out the cases that hold it, then the label."
+
 
 def list_nnunet(folder: Path, listing: DataSetListing) -> None:
     """List the cases of dataset.json, imagesTr, labelsTr, imagesTs and labelsTs.
@@ -98,9 +100,7 @@ def _read_labels(file: Path, content: dict, listing: DataSetListing) -> dict[int
         if name == "background" and number == 0:
             continue
         if name.casefold() == IGNORE:
-            problem = f"the label {name!r} ({number}) of nnU-Net marks voxels that nobody decided."
-            remedy = "Decide them, or take out the cases that hold it, then the label."
-            listing.add_problem("E-DATASET-JSON", file, problem, remedy)
+            listing.add_problem("E-DATASET-JSON", file, *UNDECIDED)
             continue
         known = recognize(name)
         organ = own.get(name, known.name if known else None)

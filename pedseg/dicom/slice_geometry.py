@@ -161,10 +161,7 @@ def check_stack(slices: Sequence[CtSlice], folder: Path, *, allowed: Collection[
     steps = np.diff(locations)
     problems = list(_duplicates(ordered, steps))
     usual = float(np.median(steps))
-    wrong = np.abs(steps - usual) > max(STEP_MM, STEP_SHARE * usual)
-    if not wrong.any():  # differences too small to see may add up
-        even = np.linspace(locations[0], locations[-1], len(locations))
-        wrong = np.abs(locations - even)[1:] > max(ADDED_UP_MM, ADDED_UP_SHARE * usual)
+    wrong = _odd_steps(locations, steps, usual)
     if wrong.any() and not problems and "gaps" not in allowed:
         problems.append(_gaps(ordered, steps, usual, wrong))
     direction = (ordered[-1].position - ordered[0].position) / max(locations[-1] - locations[0], 1e-9)
@@ -181,9 +178,15 @@ def check_stack(slices: Sequence[CtSlice], folder: Path, *, allowed: Collection[
         problems.append(InputProblem("E-TILT", str(folder), problem, f"{repair}, or take the _Tilt file of dcm2niix."))
     raise_problems(problems)
     mean = float(np.mean(steps)) if not wrong.any() else usual
-    places = round((locations[-1] - locations[0]) / mean) + 1
-    check_extent(folder, (*slices[0].spacing_mm, mean), (*slices[0].size, max(len(slices), places)))
+    check_extent(folder, (*slices[0].spacing_mm, mean), (*slices[0].size, len(slices)))
     return SliceStack(ordered, direction * mean if tilted else normal * mean, bool(tilted), bool(wrong.any()))
+
+
+def _odd_steps(locations: Values, steps: Values, usual: float) -> NDArray[np.bool_]:
+    """Steps unlike the usual one; where there is none, those to slices beside an even grid: differences add up."""
+    wrong = np.abs(steps - usual) > max(STEP_MM, STEP_SHARE * usual)
+    even = np.linspace(locations[0], locations[-1], len(locations))
+    return wrong if wrong.any() else np.abs(locations - even)[1:] > max(ADDED_UP_MM, ADDED_UP_SHARE * usual)
 
 
 def _differences(slices: Sequence[CtSlice], folder: Path) -> Iterator[InputProblem]:
@@ -192,15 +195,8 @@ def _differences(slices: Sequence[CtSlice], folder: Path) -> Iterator[InputProbl
         problem = f"the series has {len(slices)} slice(s)."
         yield InputProblem("E-SERIES-SHORT", str(folder), problem, f"Give a whole scan, of at least {FEWEST} slices.")
         return
-    missing = [ct_slice for ct_slice in slices if ct_slice.rescale is None]
-    if missing:
-        problem = f"{len(missing)} of {len(slices)} slices have no RescaleSlope or RescaleIntercept."
-        remedy = "Export the series again: without them nobody knows what is air and what is bone."
-        yield InputProblem("E-RESCALE", str(missing[0].file.path), problem, remedy)
-    units = {ct_slice.unit for ct_slice in slices} & {*OTHER_UNITS}
-    if units:
-        problem = f"its values are {', '.join(sorted(units))}, not HU."
-        yield InputProblem("E-NOT-HU", str(folder), problem, "Export the CT in HU.")
+    missing = [*_without_hu(slices)]
+    yield from missing
     cosines = [np.round((*ct_slice.row_cosines, *ct_slice.column_cosines), 3) + 0.0 for ct_slice in slices]
     spacings = [np.round(ct_slice.spacing_mm, 4) for ct_slice in slices]
     properties: dict[str, tuple[str, list]] = {
@@ -221,6 +217,19 @@ def _differences(slices: Sequence[CtSlice], folder: Path) -> Iterator[InputProbl
             problem = f"{odd.label} has another {what} than {times} of {len(slices)} slices."
             remedy = "Take the slices that do not belong there out of the folder, or export the series again."
             yield InputProblem(code, str(odd.file.path), problem, remedy)
+
+
+def _without_hu(slices: Sequence[CtSlice]) -> Iterator[InputProblem]:
+    """Slices that do not say how their values become HU, or that they become something else."""
+    missing = [ct_slice for ct_slice in slices if ct_slice.rescale is None]
+    if missing:
+        problem = f"{len(missing)} of {len(slices)} slices have no RescaleSlope or RescaleIntercept."
+        remedy = "Export the series again: without them nobody knows what is air and what is bone."
+        yield InputProblem("E-RESCALE", str(missing[0].file.path), problem, remedy)
+    foreign = [ct_slice for ct_slice in slices if ct_slice.unit in OTHER_UNITS]
+    if foreign:
+        problem = f"its values are {foreign[0].unit}, not HU."
+        yield InputProblem("E-NOT-HU", str(foreign[0].file.path), problem, "Export the CT in HU.")
 
 
 def _duplicates(ordered: Sequence[CtSlice], steps: Values) -> Iterator[InputProblem]:

@@ -72,8 +72,7 @@ def import_scans(
     options = options or ImportOptions()
     _check_options(source, dataset, options)
     scans, problems, left_out = list_scans(source, options)
-    secret = read_key(key, dataset, make=False)
-    target = ImportTarget(dataset, center, secret, license, origin, split, situs_inversus)
+    target = ImportTarget(dataset, center, read_key(key, dataset, make=False), license, origin, split, situs_inversus)
     splits = {name: row["split"] for name, row in written_cases(dataset).items()} if dataset.exists() else {}
 
     def is_done(scan: ScanSource) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_labels, refuse_other_grid, whole_numbers
+from pedseg.datasets.nnunet import UNDECIDED
 from pedseg.datasets.reading import list_cases
 from pedseg.datasets.totalsegmentator import SCANS, is_totalsegmentator
 from pedseg.dicom.dicom_files import find_dicom_files
@@ -153,7 +154,7 @@ def _label_names(labels: object) -> dict[int, str]:
     by_number = all(str(key).isdecimal() for key in labels)
     pairs = [(int(a), str(b)) if by_number else (int(b), str(a)) for a, b in labels.items()]
     if any(name.casefold() == IGNORE for _, name in pairs):
-        raise ValueError("its label `ignore` marks voxels that nobody decided; take out the cases that hold it")
+        raise ValueError(UNDECIDED[0])
     return {number: name for number, name in pairs if number != 0}
 
 
