@@ -88,9 +88,7 @@ def why_not_hu(voxels: NDArray) -> str:
         return f"none is negative (lowest {low:g}){shifted}"
     if np.mean((sampled >= -150) & (sampled <= 250)) < 0.01:
         return "under 1 % lie between -150 and 250, where soft tissue and fat are"
-    bone, dense, air = (
-        float(np.mean(part)) for part in ((values > 400) & (values <= 850), values > 850, values < -600)
-    )
+    bone, dense, air = np.mean([(values > 400) & (values <= 850), values > 850, values < -600], axis=1).tolist()
     if dense > max(0.005, air, DENSE_TO_BONE * bone):  # tissue lifted by 1000, or air turned upside down
         return f"{dense:.0%} lie above 850 and {air:.0%} below -600, as if 1000 had been added or signs were inverted"
     return ""

@@ -29,6 +29,7 @@ OTHER_CLASSES = {
     "1.2.840.10008.1.3.10": "folder index",
 }
 CLASS_FAMILIES = {"1.2.840.10008.5.1.4.1.1.7": "secondary capture", "1.2.840.10008.5.1.4.1.1.88.": "report"}
+LOSSY_SYNTAXES = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81")  # JPEG, near-lossless
 # Elements that are kept of every file, so that thousands of files fit in memory; the rest is read when it is needed.
 KEPT_ELEMENTS = (
     "SOPClassUID Modality ImageType PatientID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID SeriesDescription "
@@ -110,7 +111,10 @@ def read_dicom_file(path: Path) -> DicomFile | None:
         return None
     with dicom_errors(path):
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(KEPT_ELEMENTS))
-        return DicomFile(path, kind_of(header), {keyword: _text(header.get(keyword)) for keyword in KEPT_ELEMENTS})
+        elements = {keyword: _text(header.get(keyword)) for keyword in KEPT_ELEMENTS}
+        if header.file_meta.get("TransferSyntaxUID") in LOSSY_SYNTAXES:
+            elements["LossyImageCompression"] = "01"  # whatever the header says
+        return DicomFile(path, kind_of(header), elements)
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,7 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
     generate_uid,
 )
@@ -164,6 +165,11 @@ def test_lossy_compression_is_noted(tmp_path):
     assert any("lossy compression" in note for note in read_ct(tmp_path).notes)
     write_series(tmp_path, HU, LossyImageCompression="00")
     assert not any("lossy" in note for note in read_ct(tmp_path).notes)
+    for file in write_series(tmp_path, HU, syntax=JPEGLSLossless):
+        packed = pydicom.dcmread(file)
+        packed.file_meta.TransferSyntaxUID = JPEGLSNearLossless  # of which an error of 0 is one case
+        packed.save_as(file)
+    assert any("lossy" in note for note in read_ct(tmp_path).notes)
 
 
 @pytest.mark.parametrize("kept", [0, 5, 19])
