@@ -206,14 +206,14 @@ def _check_affine(file: Path, header: Any, shape: tuple[int, ...]) -> None:
     if lean > 1e-3 or lean * np.max(lengths * shape) > tolerance_mm:
         remedy = "Undo the gantry tilt first (dcm2niix writes a _Tilt file)."
         raise input_error("E-AFFINE-SHEAR", file, "the axes are not at right angles.", remedy)
-    drift = float(np.max(np.abs(lengths - spacing) * shape))
+    drift_mm = {"sform and pixdim": float(np.max(np.abs(lengths - spacing) * shape))}
     if has_s and has_q:
         corners = np.array([(*corner, 1) for corner in np.ndindex(2, 2, 2)]) * [*(np.array(shape) - 1), 1]
-        drift = max(drift, float(np.abs(corners @ (header.get_sform() - header.get_qform()).T).max()))
-    if drift > tolerance_mm:
-        remedy = "Decide which of them is right, and store it as both forms and as pixdim."
-        problem = f"sform, qform and pixdim differ by {drift:.1f} mm."
-        raise input_error("E-AFFINE-CONFLICT", file, problem, remedy)
+        drift_mm["sform and qform"] = float(np.abs(corners @ (header.get_sform() - header.get_qform()).T).max())
+    for forms, drift in drift_mm.items():
+        if drift > tolerance_mm:
+            remedy = "Decide which of the two is right, and store it as both."
+            raise input_error("E-AFFINE-CONFLICT", file, f"{forms} differ by {drift:.1f} mm.", remedy)
 
 
 def write_nifti(file: Path, scan: Scan) -> None:
