@@ -6,14 +6,16 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pedseg.dicom.ct_series import CtSeries, choose_series, group_series, read_series, series_table
+import numpy as np
+
+from pedseg.dicom.ct_series import INTERPOLATED, CtSeries, choose_series, group_series, read_series, series_table
 from pedseg.dicom.deidentification import identifiers, refuse_burned_in_annotation, retained_attributes
 from pedseg.dicom.dicom_files import DicomFile, dicom_errors, find_dicom_files
 from pedseg.dicom.options import CT_REPAIRS
 from pedseg.dicom.rtstruct import read_rtstruct, referenced_series
 from pedseg.dicom.seg import read_seg, segmented_series
 from pedseg.errors import InputProblem, PedsegInputError, collect_problems
-from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks
+from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, leave_out_organs_in_gaps, merge_masks
 from pedseg.organ_names import map_roi_names
 
 Pairs = dict[CtSeries, DicomFile]  # a series and its contours
@@ -33,7 +35,9 @@ def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSou
     if not series and not problems:
         with collect_problems(problems):
             choose_series(series, folder, others=files)
-    for patient in sorted({member.patient_id for member in series}):
+    twice = {problem.file for problem in unpaired if problem.code == "E-STRUCTURES-TWICE"}
+    waiting = {file.text("PatientID") for file in files if str(file.path) in twice}  # the first of two must not win
+    for patient in sorted({member.patient_id for member in series} - waiting):
         own = [member for member in series if member.patient_id == patient]
         contoured = [member for member in own if member in pairs]
         with collect_problems(problems):
@@ -90,9 +94,9 @@ def _load(
     series: CtSeries, structures: DicomFile | None, options: ImportOptions, left_out: Sequence[str]
 ) -> LoadedScan:
     """Voxels and contours of one patient; what passes of the header is listed in `deidentification`."""
+    refuse_burned_in_annotation(series.files)
     ct = read_series(series, repairs=[word for word in options.repairs if word in CT_REPAIRS])
     path = series.first.path
-    refuse_burned_in_annotation(path, ct.header)
     with dicom_errors(path):
         secret = frozenset(identifiers(ct.header, of_the_patient=True))
     attributes = retained_attributes(path, ct.header)
@@ -105,11 +109,13 @@ def _load(
         rois = read(structures.path, ct, ignore_frame_of_reference=options.ignore_frame_of_reference)
         empty = set() if options.empty_means_absent else rois.empty
         mapping = map_roi_names((name for name in rois.masks if name not in empty), options.names, structures.path)
+        made = np.array(ct.uids) == INTERPOLATED
+        unknown = leave_out_organs_in_gaps(rois.masks, mapping, made, structures.path) if made.any() else []
         labels, overlaps = merge_masks(rois.masks, mapping, ct.scan, structures.path, options.repairs)
         silver = [name for name, parts in mapping.organs.items() if rois.automatic & {*parts}]
         manual = [name for name in mapping.organs if name not in silver]
-        notes += overlaps
-        messages += [*rois.notes, *mapping.messages()]
+        notes += [*unknown, *overlaps]
+        messages += [*rois.notes, *mapping.messages(), *unknown]
         messages += [*(f"empty, taken as not annotated: {name}" for name in sorted(empty)), *overlaps]
     return LoadedScan(
         ct.scan, labels, tuple(manual), tuple(silver), attributes, tuple(notes), ct.repairs, tuple(messages), secret

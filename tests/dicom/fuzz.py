@@ -18,6 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+# What stands where a number should be: of lengths in meters, of a scan as large as a house, and what is no number.
+NUMBERS = [np.float32(n).tobytes() for n in (np.nan, np.inf, -np.inf, 0, -1, 5e-6, 5e-3, 10, 4000, 3e38, 1e-38)]
+NUMBERS += [b"1e9 ", b"-0.5", b"NaN ", b"0.00", b".005", b"9999"]
 LIMIT_BYTES = 2**30  # on top of what the interpreter and its libraries have mapped before the first input
 LONGEST_SECONDS = 5.0
 
@@ -49,13 +52,19 @@ def mutate(sound: bytes, rng: np.random.Generator) -> bytes:
         elif what == 6:
             other = int(rng.integers(0, size))
             data[at : at + length] = data[other : other + length]
-        elif what == 7:  # a key that is said twice, where the file has lines
-            begin = data.rfind(b"\n", 0, at) + 1
-            end = data.find(b"\n", at) + 1 or size
-            data[begin:begin] = data[begin : min(end, begin + 1000)]
+        elif what == 7:
+            at -= at % 4
+            data[at : at + 4] = NUMBERS[int(rng.integers(0, len(NUMBERS)))]
         elif rng.random() < 0.3:
             del data[at:]
     return bytes(data)
+
+
+def double_line(text: bytes, number: int) -> bytes:
+    """A line said twice, so that a key or a case has two meanings, or the same one twice."""
+    lines = text.splitlines(keepends=True) or [b""]
+    place = number // 4 % len(lines)
+    return b"".join([*lines[: place + 1], *lines[place:]])
 
 
 def nifti(folder: Path, place: Path) -> Callable[[bytes], object]:
@@ -90,6 +99,17 @@ def ct(folder: Path, place: Path) -> Callable[[bytes], object]:
         file = read_dicom_file(place)
         files = [member for member in [file, *sound] if member is not None]
         return read_series(choose_series(group_series(files), place, "", files))
+
+    return read
+
+
+def enhanced(folder: Path, place: Path) -> Callable[[bytes], object]:
+    """All slices in one file."""
+    from pedseg.dicom.ct_series import read_ct
+
+    def read(data: bytes) -> object:
+        place.write_bytes(data)
+        return read_ct(place)
 
     return read
 
@@ -148,19 +168,16 @@ def names(folder: Path, place: Path) -> Callable[[bytes], object]:
 
 
 KINDS = {
-    "nifti": nifti,
-    "packed": packed,
-    "ct": ct,
-    "rtstruct": rtstruct,
-    "seg": seg,
-    "json": table,
-    "tsv": table,
-    "names": names,
-}
-SOUND = {
-    "nifti": "scan.nii", "packed": "scan.nii.gz", "ct": "slice.dcm", "rtstruct": "rs.dcm", "seg": "seg.dcm",
-    "json": "data/dataset.json", "tsv": "data/cases.tsv", "names": "names.txt",
+    "nifti": nifti, "packed": packed, "ct": ct, "enhanced": enhanced, "rtstruct": rtstruct, "seg": seg,
+    "json": table, "tsv": table, "names": names,
 }  # fmt: skip
+SOUND = {
+    "nifti": "scan.nii", "packed": "scan.nii.gz", "ct": "slice.dcm", "enhanced": "enhanced.dcm", "rtstruct": "rs.dcm",
+    "seg": "seg.dcm", "json": "data/dataset.json", "tsv": "data/cases.tsv", "names": "names.txt",
+}  # fmt: skip
+
+
+TEXTS = ("json", "tsv", "names")
 
 
 def run(folder: Path, kind: str, count: int, seed: int) -> dict:
@@ -178,6 +195,8 @@ def run(folder: Path, kind: str, count: int, seed: int) -> dict:
     faults, slowest = [], 0.0
     for number in range(count):
         data = mutate(sound, np.random.default_rng([seed, number]))
+        if kind in TEXTS and number % 2:
+            data = double_line(data if number % 4 == 1 else sound, number)
         began = time.process_time()
         try:
             read(data)

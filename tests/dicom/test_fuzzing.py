@@ -10,9 +10,12 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 from archive import body, roi_rings, write_series, write_structures
 from fuzz import LONGEST_SECONDS, SOUND
+from highdicom.legacy import LegacyConvertedEnhancedCTImage
+from pydicom.uid import generate_uid
 
 from pedseg.datasets.writing import write_case, write_index
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
@@ -21,15 +24,9 @@ from pedseg.scan import Scan
 
 SHAPE = (12, 10, 4)
 COUNTS = {
-    "nifti": 9000,
-    "packed": 5000,
-    "ct": 1500,
-    "rtstruct": 4200,
-    "seg": 500,
-    "json": 1000,
-    "tsv": 1000,
-    "names": 1000,
-}
+    "nifti": 9000, "packed": 5000, "ct": 1500, "enhanced": 500, "rtstruct": 4200, "seg": 500,
+    "json": 1000, "tsv": 1000, "names": 1000,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +41,9 @@ def sound(tmp_path_factory) -> Path:
     files = write_series(folder / "ct", hu, spacing_mm=(6, 6, 8))
     (folder / "slice.dcm").write_bytes(files[0].read_bytes())
     ct = read_ct(folder / "ct")
+    slices = [pydicom.dcmread(file) for file in files]
+    uids = {"series_instance_uid": generate_uid(), "sop_instance_uid": generate_uid()}
+    LegacyConvertedEnhancedCTImage(slices, series_number=1, instance_number=1, **uids).save_as(folder / "enhanced.dcm")
     mask = np.zeros(SHAPE, bool)
     mask[3:8, 3:8, 1:3] = True
     mask[5, 5, 1] = False
