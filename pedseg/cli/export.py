@@ -16,13 +16,13 @@ from pedseg.dicom.options import CT_REPAIRS, FORMATS
 def run(options: argparse.Namespace) -> Iterator[str]:
     """Write contours for a planning system (RTSTRUCT), an archive (SEG) or other programs (NIfTI); read back first."""
     from pedseg.dicom.ct_series import read_ct
-    from pedseg.dicom.exporting import export, read_label_map
+    from pedseg.dicom.exporting import export, read_label_map, read_note
 
-    labels = read_label_map(options.case)
+    labels, note = read_label_map(options.case), read_note(options.case)
     ct = read_ct(options.ct, wanted=options.series, repairs=options.repair) if options.ct else None
     kind = options.format or ("rtstruct" if ct or options.out.suffix.lower() == ".dcm" else "nnunet")
-    for line in export(labels, options.out, kind=kind, ct=ct, name=options.case):
-        yield f"    {line}"
+    lines = export(labels, options.out, kind=kind, ct=ct, name=options.case, description=note)
+    yield from (f"    {line}" for line in filter(None, (*lines, note)))
     checked = ", read back and compared" if kind in ("rtstruct", "seg") else ""
     yield f"{kind}: {options.out}{checked}"
 

@@ -19,6 +19,8 @@ from pedseg.organ_names import TOTALSEGMENTATOR_PARTS
 from pedseg.organs import NAMES, ORGANS, organ
 from pedseg.scan import Scan, read_nifti, restore_axes, to_ras, write_nifti
 
+IMPLAUSIBLE = "IMPLAUSIBLE: "  # how the note of a prediction begins that the user asked for all the same
+
 
 def read_label_map(file: Path) -> Scan:
     """A map of organ ids; other numbers are refused."""
@@ -28,6 +30,14 @@ def read_label_map(file: Path) -> Scan:
         problem = f"it holds the label {numbers.max()}, the organ table ends at {len(ORGANS)}."
         raise input_error("E-LABEL-VALUES", file, problem, "Give a label map that pedseg has written.")
     return Scan(numbers.astype(np.uint8), scan.affine)
+
+
+def read_note(file: Path) -> str:
+    """What `predict` has noted in a label map that is implausible; else empty."""
+    import nibabel
+
+    note = nibabel.nifti1.load(file).header["descrip"].item().decode("ascii", "replace")
+    return note if note.startswith(IMPLAUSIBLE) else ""
 
 
 def masks_on_ct(labels: Scan, ct: CtScan, file: Path | str) -> dict[str, NDArray[np.bool_]]:
@@ -50,7 +60,7 @@ def export(
 
     `rtstruct` and `seg` need the CT and are read back before they are kept; `nnunet` is one map of ids with its table
     beside it, `totalsegmentator` a folder with a mask an organ. Raises `PedsegInputError` for a name that promises
-    another format. Each ROI of an RTSTRUCT bears the `description`.
+    another format. Each ROI, segment or file bears the `description`.
     """
     ending = next((ending for ending in (".nii.gz", ".nii", ".dcm") if out.name.lower().endswith(ending)), "")
     usual = {"nnunet": ".nii.gz", "totalsegmentator": ""}.get(kind, ".dcm")
@@ -59,11 +69,11 @@ def export(
         raise input_error("E-OUT-NAME", out, f"{kind} is not written under such a name.", remedy)
     if kind == "nnunet":
         table = ["name\tlabel", *(f"{entry.name}\t{entry.id}" for entry in ORGANS)]
-        write_nifti(out, labels)
+        write_nifti(out, labels, note=description)
         write_atomically(out.with_name(f"{out.name.removesuffix('.nii.gz')}.tsv"), ("\n".join(table) + "\n").encode())
         return []
     if kind == "totalsegmentator":
-        _write_masks(labels, out)
+        _write_masks(labels, out, description)
         return []
     if ct is None:
         problem = f"a {kind} needs the CT that it was drawn on."
@@ -73,11 +83,11 @@ def export(
         raise input_error("E-LABEL-EMPTY", name, "nothing is drawn on this scan.", "There is nothing to export.")
     if kind == "rtstruct":
         return write_rtstruct(out, masks, ct, description=description)
-    write_seg(out, masks, ct)
+    write_seg(out, masks, ct, description=description)
     return []
 
 
-def _write_masks(labels: Scan, out: Path) -> None:
+def _write_masks(labels: Scan, out: Path, note: str) -> None:
     """One file an organ, named as TotalSegmentator does where its structure is the same; the folder appears whole."""
     if out.exists():
         raise input_error("E-FILE", out, "this folder exists already.", "Name another one.")
@@ -86,7 +96,7 @@ def _write_masks(labels: Scan, out: Path) -> None:
         for name, mask in _masks(labels.voxels).items():
             parts = TOTALSEGMENTATOR_PARTS.get(name, ())
             file = parts[0] if len(parts) == 1 else organ(name).plain.replace(" ", "_")
-            write_nifti(part / f"{file}.nii.gz", Scan(mask.astype(np.uint8), labels.affine))
+            write_nifti(part / f"{file}.nii.gz", Scan(mask.astype(np.uint8), labels.affine), note=note)
         part.mkdir(parents=True, exist_ok=True)
         os.replace(part, out)
     finally:

@@ -112,14 +112,19 @@ def _paste(mask: NDArray[np.bool_], part: NDArray[np.bool_], start: NDArray[np.i
         mask[tuple(map(slice, low, high))] = part[tuple(map(slice, low - start, high - start))]
 
 
-def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> None:
-    """Write masks (column, row, slice) by organ name as a binary SEG, read back before it is kept."""
+def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, *, description: str = "") -> None:
+    """Write masks (column, row, slice) by organ name as a binary SEG, read back before it is kept.
+
+    Each segment bears the `description`.
+    """
     check_references(ct)
     if INTERPOLATED in ct.uids:
         problem = "slices of this CT were interpolated; a SEG would have to refer to them."
         raise input_error("E-NO-REFERENCE", file, problem, "Take RTSTRUCT, which leaves them out, or NIfTI.")
     content = io.BytesIO()
     with dicom_errors(ct.series.first.path), closed_segmentation(_segmentation(masks, ct)) as segmentation:
+        for segment in segmentation.SegmentSequence if description else ():
+            segment.SegmentDescription = description
         segmentation.save_as(content)
     file.parent.mkdir(parents=True, exist_ok=True)
     with staged_file(file, content.getvalue()) as part:

@@ -13,7 +13,7 @@ import numpy as np
 from pedseg.datasets.checks import check_hounsfield
 from pedseg.datasets.loading import PADDING_HU, organs_present
 from pedseg.dicom.ct_series import read_ct
-from pedseg.dicom.exporting import export
+from pedseg.dicom.exporting import IMPLAUSIBLE, export
 from pedseg.errors import InputProblem, collect_problems, input_error, raise_problems
 from pedseg.importing.plausibility import doubts_after, doubts_before
 from pedseg.learning import inference
@@ -36,7 +36,7 @@ class Prediction:
     @property
     def note(self) -> str:
         """The doubts in one line, for the file; empty where there are none."""
-        return f"IMPLAUSIBLE: {'; '.join(self.doubts)}" if self.doubts else ""
+        return f"{IMPLAUSIBLE}{'; '.join(self.doubts)}" if self.doubts else ""
 
 
 def count_drawn(labels: Scan, plan: Plan) -> str:

@@ -26,6 +26,7 @@ from pedseg.organs import organ
 from pedseg.phantoms.centers import FJORD, planned_scans, simulate_scan
 from pedseg.scan import Scan, write_nifti
 
+SEGMENTS = ("SegmentSequence", "SegmentDescription")
 WEIGHTS = "data_samples/results/study/seed0_federated.safetensors"
 
 
@@ -87,6 +88,14 @@ def test_who_insists_finds_it_in_the_file_and_on_the_screen(thigh_in_dicom, root
         assert roi.ROIDescription.startswith("IMPLAUSIBLE: its header says") and "no lung" in roi.ROIDescription
     assert len(read_rtstruct(tmp_path / "out.dcm", read_ct(thigh_in_dicom)).masks) == len(rois)
     assert main([*command, str(tmp_path / "out.nii.gz")]) == 0
+    capsys.readouterr()
+    for kind, place in (("rtstruct", ("StructureSetROISequence", "ROIDescription")), ("seg", SEGMENTS)):
+        export = ["export", str(tmp_path / "out.nii.gz"), "--ct", str(thigh_in_dicom), "--format", kind]
+        assert main([*export, "--out", str(tmp_path / f"{kind}.dcm")]) == 0
+        assert "IMPLAUSIBLE: its header says" in capsys.readouterr().out
+        (items, keyword) = place
+        for item in pydicom.dcmread(tmp_path / f"{kind}.dcm")[items]:
+            assert item[keyword].value.startswith("IMPLAUSIBLE: its header says")
     assert nibabel.load(tmp_path / "out.nii.gz").header["descrip"].item().startswith(b"IMPLAUSIBLE: its header")
 
 
