@@ -14,11 +14,13 @@ from pedseg.__main__ import main
 from pedseg.datasets import reading
 from pedseg.datasets.loading import load_image
 from pedseg.errors import PedsegInputError
+from pedseg.federation import transports
 from pedseg.federation.client_app import app, own_data
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds
 from pedseg.files import file_stamp
+from pedseg.learning.weights import load_weights
 from pedseg.scan import Scan, read_nifti, write_nifti
 
 
@@ -143,3 +145,10 @@ def test_a_stamp_changes_with_every_file(tmp_path: Path) -> None:
         assert file_stamp(tmp_path) == file_stamp(tmp_path)
         seen.add(file_stamp(tmp_path))
     assert len(seen) == 4
+
+
+def test_the_weights_of_a_federation_carry_what_the_scans_were_like(hospitals: Path, tmp_path: Path) -> None:
+    """By hand: 18 x 18 x 22 voxels of 6 mm, and 6 mm around; the tables say neither ages nor phases."""
+    list(transports.federate(FederationConfig(data=hospitals, out=tmp_path, rounds=1, local_steps=1)))
+    _, plan, _ = load_weights(tmp_path / "federated.safetensors")
+    assert plan.domain == {"spacing_mm": [[6.0] * 3] * 2, "body_mm": [[120.0, 120.0, 140.0]] * 2}
