@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -26,19 +25,6 @@ Header = Mapping[str, Any]  # of a DICOM slice
 NO_HEADER: Header = MappingProxyType({})
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """The label map (organ ids) of a scan on its own grid, in its own orientation, and why it is implausible."""
-
-    labels: Scan
-    doubts: tuple[str, ...] = ()
-
-    @property
-    def note(self) -> str:
-        """The doubts in one line, for the file; empty where there are none."""
-        return f"{IMPLAUSIBLE}{'; '.join(self.doubts)}" if self.doubts else ""
-
-
 def count_drawn(labels: Scan, plan: Plan) -> str:
     """How many of the organs that a network knows it has drawn, and which it has not."""
     drawn = organs_present(labels)
@@ -49,17 +35,17 @@ def count_drawn(labels: Scan, plan: Plan) -> str:
 
 
 def predict_scan(network: Network, plan: Plan, scan: Scan, source: Path, header: Header = NO_HEADER) -> Scan:
-    """The label map of a scan; refused if it is not in HU or not plausible."""
-    return predict_plausible(network, plan, scan, source, header).labels
+    """The label map (organ ids) of a scan on its own grid; refused if it is not in HU or not plausible."""
+    return predict_plausible(network, plan, scan, source, header)[0]
 
 
 def predict_plausible(
     network: Network, plan: Plan, scan: Scan, source: Path, header: Header = NO_HEADER, *,
     even_if_implausible: bool = False,
-) -> Prediction:  # fmt: skip
-    """Contours of a scan, behind the gate of `plausibility`; `header` is that of a DICOM slice.
+) -> tuple[Scan, str]:  # fmt: skip
+    """The same behind the gate of `plausibility`; `header` is that of a DICOM slice.
 
-    Raises `PedsegInputError` with all doubts, unless `even_if_implausible`: then they are in the `Prediction`.
+    Raises `PedsegInputError` with all doubts, unless `even_if_implausible`: then they are a note for the file.
     """
     if not np.isfinite(scan.voxels).all():
         raise input_error("E-NOT-FINITE", source, "it holds NaN or infinite voxels.", CONVERT_AGAIN)
@@ -72,9 +58,10 @@ def predict_plausible(
     if not doubts or even_if_implausible:
         labels = Scan(inference.predict(network, ras, plan), ras.affine)
         doubts += doubts_after(labels, plan, header)
+    text = "; ".join(doubts)
     if doubts and not even_if_implausible:
-        raise input_error("E-IMPLAUSIBLE", source, f"{'; '.join(doubts)}.", REMEDY)
-    return Prediction(restore_axes(labels.voxels, scan), tuple(doubts))
+        raise input_error("E-IMPLAUSIBLE", source, f"{text}.", REMEDY)
+    return restore_axes(labels.voxels, scan), f"{IMPLAUSIBLE}{text}" if doubts else ""
 
 
 def predict_nifti(
@@ -85,9 +72,9 @@ def predict_nifti(
     for source, target in targets:
         with collect_problems(problems):
             scan = read_nifti(source)
-            prediction = predict_plausible(network, plan, scan, source, even_if_implausible=even_if_implausible)
-            write_nifti(target, prediction.labels, note=prediction.note)
-            yield from filter(None, (f"{target.name}: {count_drawn(prediction.labels, plan)}", prediction.note))
+            labels, note = predict_plausible(network, plan, scan, source, even_if_implausible=even_if_implausible)
+            write_nifti(target, labels, note=note)
+            yield from filter(None, (f"{target.name}: {count_drawn(labels, plan)}", note))
     raise_problems(problems)
 
 
@@ -98,9 +85,9 @@ def predict_dicom(
     """Contours of the CT in a DICOM folder: a label map, or an RTSTRUCT if `out` ends in .dcm."""
     ct = read_ct(folder, wanted=series, repairs=repairs)
     yield from (*ct.notes, *ct.repairs)
-    prediction = predict_plausible(network, plan, ct.scan, folder, ct.header, even_if_implausible=even_if_implausible)
+    labels, note = predict_plausible(network, plan, ct.scan, folder, ct.header, even_if_implausible=even_if_implausible)
     if out.suffix.lower() == ".dcm":
-        yield from export(prediction.labels, out, kind="rtstruct", ct=ct, name=folder, description=prediction.note)
+        yield from export(labels, out, kind="rtstruct", ct=ct, name=folder, description=note)
     else:
-        write_nifti(out, to_ras(prediction.labels), note=prediction.note)
-    yield from filter(None, (count_drawn(prediction.labels, plan), prediction.note))
+        write_nifti(out, to_ras(labels), note=note)
+    yield from filter(None, (count_drawn(labels, plan), note))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ HU_LOW, HU_HIGH = -1024, 3071  # the range of a 12-bit CT
 HISTOGRAM_TOTAL = 10**9  # of each case, so that cases weigh the same and sums are exact
 _HU = np.arange(HU_LOW, HU_HIGH + 1)
 ONLY_CT = ("CT",)
+USUAL: dict[str, Any] = {"modalities": ONLY_CT, "ages_years": (), "phases": ()}  # what is not written down
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,8 @@ class Fingerprint:
         """As text; HU values that do not occur are left out."""
         histogram = {int(hu): part for hu, part in zip(_HU, self.hu_histogram, strict=True) if part}
         content = {**asdict(self), "hu_histogram": histogram}
-        for key, usual in (("modalities", ONLY_CT), ("ages_years", ()), ("phases", ())):
-            if content[key] == usual:
-                del content[key]
+        for key in (key for key, usual in USUAL.items() if content[key] == usual):
+            del content[key]
         return json.dumps(content, separators=(",", ":"))
 
     @classmethod
@@ -123,9 +124,9 @@ class Fingerprint:
             histogram[int(hu) - HU_LOW] = int(part)
         grids = [Grid(*(tuple(row[key]) for key in ("spacing_mm", "shape", "body_mm"))) for row in content["grids"]]
         organs = {name: OrganCount(**row) for name, row in content["organs"].items()}
-        modalities, phases = tuple(content.get("modalities", ONLY_CT)), tuple(content.get("phases", ()))
-        ages_years = tuple(map(int, content.get("ages_years", ())))
-        return cls(tuple(grids), tuple(histogram), organs, tuple(map(str, modalities)), ages_years, phases)
+        kinds = {"modalities": str, "ages_years": int, "phases": str}
+        about = (tuple(map(kinds[key], content.get(key, usual))) for key, usual in USUAL.items())
+        return cls(tuple(grids), tuple(histogram), organs, *about)
 
 
 def fingerprint(dataset: DataSet, cases: Iterable[Case]) -> Fingerprint:
