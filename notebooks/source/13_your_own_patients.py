@@ -144,13 +144,15 @@ from pedseg.importing import predict_scans
 from pedseg.learning.weights import load_network
 
 network, plan = load_network(find_weights(lesson.study(), "federated"))
-predicted = predict_scans.predict_scan(network, plan, ct.scan, folder)
-messages = exporting.export(predicted, here / "contours.dcm", kind="rtstruct", ct=ct)
-back = rtstruct.read_rtstruct(here / "contours.dcm", ct)
+given = network, plan, ct.scan, folder, ct.header
+predicted, doubts = predict_scans.predict_plausible(*given, even_if_implausible=True)
+file = here / "contours.dcm"
+messages = exporting.export(predicted, file, kind="rtstruct", ct=ct, description=doubts)
+back = rtstruct.read_rtstruct(file, ct)
 expected = exporting.masks_on_ct(predicted, ct, folder)
 same = [name for name, mask in expected.items() if (mask == back.masks[name]).all()]
 print(len(same), "of", len(back.masks), "organs come back voxel by voxel")
-print(*messages, sep="\n")
+print(*messages, doubts, sep="\n")
 
 # %%
 contours = {"truth": truth.voxels, "prediction": to_ras(predicted).voxels}
