@@ -140,24 +140,24 @@ def own_data(context: Context) -> tuple[DataSet, int]:
             raise input_error("E-NO-CENTER", data, problem, remedy)
         folder = folders[index]
         checked = folder if index else data
-    stamp = file_stamp(checked)
+    now = file_stamp(checked)
     known = _flower.configs_of(context.state).get(CHECKED)
-    if known is None or known["stamp"] != stamp:
+    if known is None or known["stamp"] != now:
         read_checked(checked) if checked == folder else read_centers(checked)
-        context.state[CHECKED] = ConfigRecord({"stamp": stamp})
+        context.state[CHECKED] = ConfigRecord({"stamp": now})
     return _read(folder, file_stamp(folder)), index
 
 
 @lru_cache(maxsize=64)
-def _read(folder: Path, stamp: str) -> DataSet:
+def _read(folder: Path, files: str) -> DataSet:
     """A data set, listed once as long as its files do not change."""
     return read_dataset(folder)
 
 
 @lru_cache(maxsize=64)
-def _fingerprint_json(folder: Path, stamp: str) -> str:
+def _fingerprint_json(folder: Path, files: str) -> str:
     """The fingerprint of the training cases as text, computed once as long as the files do not change."""
-    dataset = _read(folder, stamp)
+    dataset = _read(folder, files)
     text = fingerprint(dataset, dataset.split("train")).to_json()
     memory.release_memory()
     return text

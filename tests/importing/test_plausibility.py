@@ -93,6 +93,8 @@ def test_who_insists_finds_it_in_the_file_and_on_the_screen(thigh_in_dicom, root
         export = ["export", str(tmp_path / "out.nii.gz"), "--ct", str(thigh_in_dicom), "--format", kind]
         assert main([*export, "--out", str(tmp_path / f"{kind}.dcm")]) == 0
         assert "IMPLAUSIBLE: its header says" in capsys.readouterr().out
+        assert main([*export, "--out", str(tmp_path / "labels.nii")]) == 1
+        assert "E-OUT-NAME" in capsys.readouterr().err
         (items, keyword) = place
         for item in pydicom.dcmread(tmp_path / f"{kind}.dcm")[items]:
             assert item[keyword].value.startswith("IMPLAUSIBLE: its header says")
