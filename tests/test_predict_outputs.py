@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
 
 from pedseg.__main__ import main
+from pedseg.importing.predict_scans import count_drawn
+from pedseg.learning.weights import load_weights
+from pedseg.scan import Scan
 
 WEIGHTS = "data_samples/results/study/seed0_federated.safetensors"
 
@@ -35,3 +39,13 @@ def test_two_scans_do_not_become_one_label_map(hospitals, root, tmp_path, capsys
     assert main(["predict", str(tmp_path / "in"), "--model", str(root / WEIGHTS), "--out", str(tmp_path / "out")]) == 1
     assert "E-CASE-TWICE" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_it_counts_what_was_drawn_and_names_what_was_not(root):
+    _, plan, _ = load_weights(root / WEIGHTS)
+    voxels = np.zeros((4, 4, 4), np.uint8)
+    assert count_drawn(Scan(voxels, np.eye(4)), plan).startswith("contours of 0 of 19 organs; none of Liver, Spleen,")
+    voxels.flat[: len(plan.organs)] = range(1, 20)
+    assert count_drawn(Scan(voxels, np.eye(4)), plan) == "contours of 19 of 19 organs"
+    voxels[voxels == 2] = 1
+    assert count_drawn(Scan(voxels, np.eye(4)), plan) == "contours of 18 of 19 organs; none of Spleen"

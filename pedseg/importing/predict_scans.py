@@ -27,9 +27,9 @@ NO_HEADER: Header = MappingProxyType({})
 
 def count_drawn(labels: Scan, plan: Plan) -> str:
     """How many of the organs that a network knows it has drawn, and which it has not."""
-    drawn = organs_present(labels)
-    missing = [name for name in plan.organs if name not in drawn]
-    return f"contours of {len(drawn)} of {len(plan.organs)} organs" + (
+    present = organs_present(labels)
+    missing = [name for name in plan.organs if name not in present]
+    return f"contours of {len(present)} of {len(plan.organs)} organs" + (
         f"; none of {', '.join(missing)}" * bool(missing)
     )
 
