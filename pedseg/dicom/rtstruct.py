@@ -1,13 +1,13 @@
 """RTSTRUCT to mask: the contours of a planning system as voxels of the CT that they were drawn on.
 
-Contours are matched by where they lie. Identifiers of slices (SOP instance UIDs) are only a cross-check: they are lost
-in every second export, while millimeters stay. What does not lie in a plane of the CT is reported, never rounded.
+Contours are placed by their millimeters. Identifiers are a cross-check: those that are lost are noted, those of other
+images are refused. What does not lie in a plane of the CT is reported, never rounded.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from pedseg.dicom.ct_series import LPS_TO_RAS, CtScan
 from pedseg.dicom.dicom_files import dicom_errors
 from pedseg.dicom.polygons import Polygon, polygon_area, polygons_to_mask
-from pedseg.errors import InputProblem, input_error, raise_problems
+from pedseg.dicom.references import References, check_rois
+from pedseg.errors import InputProblem, input_error
 
 OFF_PLANE_MM = 0.1
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "INTERPOLATED_PLANAR")
 CONTOUR_DATA = 0x30060050
-INCOMPLETE = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # of an optional element that is not there
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,14 @@ class RoiMasks:
 
     `notes` are what a person should know: points passed over, slices left out between contours, contours cut
     off by the border of the scan, slices named that the CT does not have. They hold the ROIs' own names, in which
-    people write anything: for the screen, not for a data set. `automatic` are the ROIs that a program drew.
+    people write anything: for the screen, not for a data set. `automatic` are the ROIs that a program drew, `decided`
+    is what the user took against the file's own references.
     """
 
     masks: Mapping[str, NDArray[np.bool_] | None]
     notes: tuple[str, ...] = ()
     automatic: frozenset[str] = frozenset()
+    decided: tuple[str, ...] = ()
 
     @property
     def empty(self) -> set[str]:
@@ -83,20 +85,11 @@ class RoiMasks:
         return {name for name, content in rois.items() if content is None}
 
 
-def referenced_series(header: Any) -> str:
-    """The UID of the CT series that an RTSTRUCT says it was drawn on, "" if it does not say."""
-    try:
-        frame = header.ReferencedFrameOfReferenceSequence[0]
-        return str(frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID)
-    except INCOMPLETE:
-        return ""
-
-
-def read_rtstruct(file: Path, ct: CtScan, *, ignore_frame_of_reference: bool = False) -> RoiMasks:
+def read_rtstruct(file: Path, ct: CtScan, **ignored: bool) -> RoiMasks:
     """The ROIs of an RTSTRUCT as masks on the grid of a CT; one error lists all that is wrong.
 
-    Raises `PedsegInputError` for another frame of reference (unless ignored), two ROIs of one name, and
-    contours that lie in no plane of the CT.
+    Raises `PedsegInputError` for another frame of reference, series or slices than this CT's (unless `ignored`, see
+    `References`), for ROIs that are not one to one, and for contours that lie in no plane of the CT.
     """
     import pydicom
 
@@ -105,58 +98,33 @@ def read_rtstruct(file: Path, ct: CtScan, *, ignore_frame_of_reference: bool = F
         modality = str(dataset.get("Modality") or "")
         if modality != "RTSTRUCT":
             raise input_error("E-NOT-RTSTRUCT", file, f"it is {modality or 'no RTSTRUCT'}.", "Give an RTSTRUCT.")
-        rois = {int(item.ROINumber): item for item in dataset.get("StructureSetROISequence") or []}
-        names = {number: str(item.get("ROIName") or "") for number, item in rois.items()}
-        frames = [item.get("FrameOfReferenceUID") for item in dataset.get("ReferencedFrameOfReferenceSequence") or []]
-        frames += [item.get("ReferencedFrameOfReferenceUID") for item in rois.values()]
-        problems = [*check_rois(file, names.values(), [] if ignore_frame_of_reference else frames, ct)]
-        items: dict[int, list] = {}
-        for roi in dataset.get("ROIContourSequence") or []:
-            items.setdefault(int(roi.ReferencedROINumber), []).extend(roi.get("ContourSequence") or [])
+        rois = [
+            (int(roi.ROINumber), str(roi.get("ROIName") or ""), roi.get("ROIGenerationAlgorithm"))
+            for roi in dataset.get("StructureSetROISequence") or []
+        ]
+        drawn = [(int(roi.ReferencedROINumber), roi) for roi in dataset.get("ROIContourSequence") or []]
+        drawn = [(number, roi) for number, roi in drawn if roi.get("ContourSequence")]
+        problems = [*check_rois(file, [roi[:2] for roi in rois], [number for number, _ in drawn])]
+        references = References(file, dataset, ct, **ignored)
+    items = {number: [*roi.ContourSequence] for number, roi in drawn}
     contours: dict[str, PlanarContours | None] = {}
     notes: list[str] = []
-    for number, name in names.items():
+    for number, name, _ in rois:
         with dicom_errors(file):
-            reader = _RoiReader(file, name, ct)
+            reader = _RoiReader(file, name, ct, references)
             contours[name] = reader.read(items.get(number, []))
             problems += reader.problems
             notes += reader.notes
-    raise_problems(problems)
-    with dicom_errors(file):
-        notes += _unknown_slices(items, ct)
-        automatic = {names[n] for n, item in rois.items() if item.get("ROIGenerationAlgorithm") == "AUTOMATIC"}
-        return RoiMasks(LazyMasks(contours, ct.scan.shape), tuple(notes), frozenset(automatic))
-
-
-def check_rois(file: Path, names: Iterable[str], frames: Iterable[Any], ct: CtScan) -> Iterator[InputProblem]:
-    """ROIs of one name, and millimeters of another frame of reference, which lie elsewhere in the patient."""
-    if {str(frame or "") for frame in frames} - {"", ct.frame_of_reference}:
-        problem = "its contours were drawn in another frame of reference than this CT."
-        remedy = "Give the CT that they were drawn on. If both are surely aligned, say --ignore-frame-of-reference."
-        yield InputProblem("E-FRAME", str(file), problem, remedy)
-    for name, times in Counter(names).items():
-        if times > 1:
-            problem = f"{times} ROIs are called {name!r}; nobody knows which of them counts."
-            yield InputProblem("E-ROI-TWICE", str(file), problem, "Rename or delete one in the planning system.")
-
-
-def _unknown_slices(items: Mapping[int, list], ct: CtScan) -> Iterator[str]:
-    named = set()
-    for item in (item for contours in items.values() for item in contours):
-        try:
-            named.add(str(item.ContourImageSequence[0].ReferencedSOPInstanceUID))
-        except INCOMPLETE:
-            continue
-    unknown = len(named - {*ct.uids})
-    if unknown:
-        yield f"{unknown} slices are named that this CT does not have; contours were placed by their millimeters"
+    decided = references.decide(problems)
+    automatic = frozenset(name for _, name, algorithm in rois if algorithm == "AUTOMATIC")
+    return RoiMasks(LazyMasks(contours, ct.scan.shape), (*notes, *references.notes()), automatic, decided)
 
 
 class _RoiReader:
     """One ROI from millimeters (LPS) to pixels of the CT, with the problems and notes of its contours."""
 
-    def __init__(self, file: Path, name: str, ct: CtScan) -> None:
-        self.file, self.name = file, name
+    def __init__(self, file: Path, name: str, ct: CtScan, references: References) -> None:
+        self.file, self.name, self.references = file, name, references
         self.to_index = np.linalg.inv(LPS_TO_RAS @ ct.scan.affine)
         self.shape = ct.scan.shape
         self.step_mm = ct.scan.spacing_mm[2]
@@ -193,6 +161,7 @@ class _RoiReader:
             if distance > OFF_PLANE_MM + 0.01:  # coordinates are written with two decimals
                 off_mm.append(distance)
                 continue
+            self.references.add(item.get("ContourImageSequence") or [], plane)
             polygons.append(index[:, :2])
             planes.append(plane)
         if passed:
