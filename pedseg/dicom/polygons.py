@@ -103,3 +103,80 @@ def polygon_area(polygon: Polygon) -> float:
     """The area within a polygon, in pixels (shoelace formula); a keyhole takes its hole away."""
     x, y = polygon.T
     return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
+
+
+def bounding_box(points: Polygon, shape: Sequence[int]) -> tuple[slice, slice]:
+    """Columns and rows of the pixels that these points enclose, cut off at the border of the scan."""
+    low = np.clip(np.floor(points.min(axis=0)), 0, shape[:2]).astype(int)
+    high = np.clip(np.ceil(points.max(axis=0)) + 1, 0, shape[:2]).astype(int)
+    return slice(low[0], high[0]), slice(low[1], high[1])
+
+
+def resolve_overlaps(
+    polygons: Sequence[Polygon], planes: NDArray[np.intp], shape: tuple[int, int]
+) -> tuple[list[Polygon], NDArray[np.intp], int]:
+    """Polygons whose even-odd filling is what `enclosed_together` says, their planes, and how many planes were changed.
+
+    DICOM tells what a keyhole and what CLOSEDPLANAR_XOR mean, and not what several CLOSED_PLANAR contours of a ROI in
+    one plane mean together. Planning systems write holes and islands so on purpose, and doubles by mistake.
+    """
+    old = np.zeros(len(polygons), dtype=bool)
+    new: list[Polygon] = []
+    places: list[int] = []
+    for plane in np.flatnonzero(np.bincount(planes) > 1).tolist():
+        several = np.flatnonzero(planes == plane)
+        here = several[_boxes_meet([polygons[i] for i in several.tolist()]).sum(axis=1) > 1].tolist()
+        if not here:
+            continue
+        columns, rows = bounding_box(np.concatenate([polygons[i] for i in here]), shape)
+        corner, size = (columns.start, rows.start), (columns.stop - columns.start, rows.stop - rows.start)
+        moved = [polygons[i] - corner for i in here]
+        mask = enclosed_together(moved, size)
+        if not np.array_equal(mask[..., None], polygons_to_mask(moved, np.zeros(len(here), np.intp), (*size, 1))):
+            old[here] = True
+            traced = [polygon + corner for polygon in mask_to_polygons(mask)]
+            new, places = new + traced, places + [plane] * len(traced)
+    kept = [polygon for polygon, gone in zip(polygons, old, strict=True) if not gone]
+    return kept + new, np.append(planes[~old], places).astype(np.intp), len({*planes[old].tolist()})
+
+
+def enclosed_together(polygons: Sequence[Polygon], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels (column, row) of one plane that separate contours enclose, decided by which one contains which.
+
+    A contour within another one is a hole, within a hole an island. One that runs along another one, less than half a
+    pixel beside it, is the same drawn twice. Contours that cross are joined.
+    """
+    masks = polygons_to_mask(polygons, np.arange(len(polygons)), (*shape, len(polygons))).transpose(2, 0, 1).copy()
+    meet = _boxes_meet(polygons)
+    whole = np.zeros(shape, dtype=bool)
+    depth: dict[int, int] = {}  # 0 an area, 1 a hole in it, 2 an island in the hole
+    for i in np.argsort(-masks.sum(axis=(1, 2)), kind="stable").tolist():
+        box = bounding_box(polygons[i], shape)
+        around = [j for j in depth if meet[i, j] and _lies_within(masks[i][box], masks[j][box])]
+        if not any(_drawn_twice(polygons[j], polygons[i], masks[j], masks[i]) for j in around):
+            depth[i] = 1 + max((depth[j] for j in around), default=-1)
+            whole[box][masks[i][box]] = depth[i] % 2 == 0
+    return whole
+
+
+def _boxes_meet(polygons: Sequence[Polygon]) -> NDArray[np.bool_]:
+    """For each pair of polygons, whether their bounding boxes meet."""
+    low, high = (np.array([bound(polygon, axis=0) for polygon in polygons]) for bound in (np.min, np.max))
+    return np.all((low[:, None] <= high) & (low <= high[:, None]), axis=2)
+
+
+def _lies_within(inner: NDArray[np.bool_], outer: NDArray[np.bool_]) -> bool:
+    """Whether all pixels of one contour are those of another, but for a few at its rim: exported lines are thinned."""
+    rest = inner & ~outer
+    return _is_rim(rest) and 10 * int(rest.sum()) <= int(inner.sum())
+
+
+def _drawn_twice(outer: Polygon, inner: Polygon, held: NDArray[np.bool_], within: NDArray[np.bool_]) -> bool:
+    """Whether two contours run less than half a pixel beside each other on average, and nowhere two."""
+    perimeter = float(np.linalg.norm(outer - np.roll(outer, 1, axis=0), axis=1).sum())
+    return polygon_area(outer) - polygon_area(inner) <= 0.5 * perimeter and _is_rim(held & ~within)
+
+
+def _is_rim(pixels: NDArray[np.bool_]) -> bool:
+    """Whether pixels are nowhere two thick."""
+    return not (pixels[1:, 1:] & pixels[:-1, 1:] & pixels[1:, :-1] & pixels[:-1, :-1]).any()

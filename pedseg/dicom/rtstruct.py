@@ -17,12 +17,13 @@ from numpy.typing import NDArray
 
 from pedseg.dicom.ct_series import LPS_TO_RAS, CtScan
 from pedseg.dicom.dicom_files import dicom_errors
-from pedseg.dicom.polygons import Polygon, polygon_area, polygons_to_mask
+from pedseg.dicom.polygons import Polygon, bounding_box, polygon_area, polygons_to_mask, resolve_overlaps
 from pedseg.dicom.references import References, check_rois
 from pedseg.errors import InputProblem, input_error
 
 OFF_PLANE_MM = 0.1
-CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "INTERPOLATED_PLANAR")
+XOR = "CLOSEDPLANAR_XOR"  # of one contour: all of its ROI are combined by exclusive or (DICOM PS3.3 C.8.8.6.3)
+CLOSED = ("CLOSED_PLANAR", XOR, "INTERPOLATED_PLANAR")
 CONTOUR_DATA = 0x30060050
 
 
@@ -35,14 +36,14 @@ class PlanarContours:
 
     def mask(self, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
         """The voxels inside; only the box around the contours is computed."""
-        points = np.concatenate(self.polygons)
-        low = np.clip(np.floor(points.min(axis=0)), 0, shape[:2]).astype(int)
-        high = np.clip(np.ceil(points.max(axis=0)) + 1, 0, shape[:2]).astype(int)
+        if not self.polygons:
+            return np.zeros(shape, dtype=bool)
+        columns, rows = bounding_box(np.concatenate(self.polygons), shape)
         first, last = int(self.planes.min()), int(self.planes.max()) + 1
         mask = np.zeros(shape, dtype=bool)
-        size = (int(high[0] - low[0]), int(high[1] - low[1]), last - first)
-        moved = [polygon - low for polygon in self.polygons]
-        mask[low[0] : high[0], low[1] : high[1], first:last] = polygons_to_mask(moved, self.planes - first, size)
+        size = (columns.stop - columns.start, rows.stop - rows.start, last - first)
+        moved = [polygon - (columns.start, rows.start) for polygon in self.polygons]
+        mask[columns, rows, first:last] = polygons_to_mask(moved, self.planes - first, size)
         return mask
 
 
@@ -132,16 +133,18 @@ class _RoiReader:
         self.notes: list[str] = []
 
     def read(self, items: list) -> PlanarContours | None:
-        """The closed contours of a ROI; None if there are none, or if they do not fit the CT."""
+        """The closed contours of a ROI; None if nothing is drawn. A point or a line is drawn, and encloses no voxel."""
         polygons, planes = self._closed_contours(items)
         outside = sum(not 0 <= plane < self.shape[2] for plane in planes)
         if outside:
             problem = f"{outside} of {len(planes)} contours of {self.name!r} lie above or below the scan."
             self._add_problem("E-CONTOUR-OUTSIDE", problem, "Give the whole CT that they were drawn on.")
         if not polygons or outside:
-            return None
+            return PlanarContours([], np.array([], dtype=np.intp)) if items else None
         contours = PlanarContours(polygons, np.array(planes))
         self._note_gaps_and_cuts(contours)
+        if not any(item.ContourGeometricType == XOR for item in items):
+            contours = self._resolve_overlaps(contours)
         return contours
 
     def _closed_contours(self, items: list) -> tuple[list[Polygon], list[int]]:
@@ -152,6 +155,9 @@ class _RoiReader:
         for item in items:
             kind = str(item.get("ContourGeometricType") or "")
             points = _points(item)
+            half = len(points) // 2
+            if np.array_equal(points[:half], points[half:]):  # it goes round twice
+                points = points[:half]
             if kind not in CLOSED or len(points) < 3:
                 passed[kind if kind not in CLOSED else "less than 3 points"] += 1
                 continue
@@ -172,6 +178,15 @@ class _RoiReader:
             remedy = "Give the CT that they were drawn on, or draw them on this one."
             self._add_problem("E-CONTOUR-OFF-PLANE", problem, remedy)
         return polygons, planes
+
+    def _resolve_overlaps(self, contours: PlanarContours) -> PlanarContours:
+        """Contours of one plane that coincide or overlap, as contours of what they enclose together."""
+        polygons, planes, count = resolve_overlaps(contours.polygons, contours.planes, self.shape[:2])
+        if count:
+            self.notes.append(
+                f"{self.name}: contours coincide or overlap in {count} slices; what they enclose is joined"
+            )
+        return PlanarContours(polygons, planes)
 
     def _note_gaps_and_cuts(self, contours: PlanarContours) -> None:
         """Slices left out between contours, and area beyond the border of the scan."""
