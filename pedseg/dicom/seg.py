@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from pedseg.dicom.ct_series import INTERPOLATED, LPS_TO_RAS, CtScan
 from pedseg.dicom.dicom_files import EXPORT_AGAIN, dicom_errors
 from pedseg.dicom.references import References, check_rois
 from pedseg.dicom.rtstruct import OFF_PLANE_MM, RoiMasks
-from pedseg.dicom.rtstruct_writing import check_references
+from pedseg.dicom.rtstruct_writing import PATIENT, STUDY, check_references
 from pedseg.errors import InputProblem, collect_problems, input_error, raise_problems
 from pedseg.files import staged_file
 
@@ -170,6 +171,10 @@ def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
     from highdicom.sr.coding import CodedConcept
 
     images = [pydicom.dcmread(file.path) for file in ct.series.files]
+    optional = dict.fromkeys((*PATIENT, *STUDY), "") | {"Modality": "CT", "SliceThickness": ct.scan.spacing_mm[2]}
+    for image, (keyword, value) in itertools.product(images, optional.items()):
+        if not image.get(keyword):  # many archives take them out, and highdicom asks for them
+            setattr(image, keyword, value)
     by_uid = {str(image.SOPInstanceUID): image for image in images}
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name="pedseg", version=__version__, family=CodedConcept("123110", "DCM", "Artificial Intelligence")
