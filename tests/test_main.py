@@ -97,12 +97,10 @@ def _turned_affine(ras):
     return ras.affine @ flip @ order
 
 
-def test_a_folder_of_scans_becomes_a_folder_of_label_maps(hospitals, model, tmp_path, capsys):
+def test_a_folder_of_scans_becomes_a_folder_of_label_maps(hospitals, model, tmp_path):
     scans = sorted(hospitals.iterdir())[0] / "imagesTr"
     assert main(["predict", str(scans), "--model", str(model), "--out", str(tmp_path / "out")]) == 0
     assert {f.name for f in (tmp_path / "out").iterdir()} == {f.name for f in scans.iterdir()}
-    told = capsys.readouterr().out
-    assert told.count("of 2 organs") == len([*scans.iterdir()])  # of each scan, what the network drew on it
 
 
 def test_predict_names_a_missing_scan(model, tmp_path, capsys):

@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
     labels = read_label_map(options.case)
     ct = read_ct(options.ct, wanted=options.series, repairs=options.repair) if options.ct else None
-    kind = options.format or ("rtstruct" if ct or options.out.suffix.lower() == ".dcm" else "nnunet")
+    kind = options.format or ("rtstruct" if ct else "nnunet")
     for line in export(labels, options.out, kind=kind, ct=ct, name=options.case):
         yield f"    {line}"
     checked = ", read back and compared" if kind in ("rtstruct", "seg") else ""
@@ -33,5 +33,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ct = "the DICOM folder of the CT; needed for rtstruct and seg"
     parser.add_argument("--ct", type=Path, metavar="FOLDER", help=ct)
     add_ct(parser, CT_REPAIRS, "of the CT, as at its import")
-    parser.add_argument("--format", choices=FORMATS, help="default: rtstruct with --ct or for a .dcm, else nnunet")
+    parser.add_argument("--format", choices=FORMATS, help="default: rtstruct with --ct, else nnunet")
     parser.add_argument("--out", type=Path, required=True)

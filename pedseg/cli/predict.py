@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
         yield from predict_dicom(network, plan, options.scan, options.out, **choices)
     else:
         yield from predict_nifti(network, plan, targets(options.scan, options.out))
-    yield f"written: {options.out}"
+    yield f"contours of {len(plan.organs)} organs: {options.out}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -47,14 +47,8 @@ def export(labels: Scan, out: Path, *, kind: str, ct: CtScan | None = None, name
     """Write a label map as one of `options.FORMATS`; gives back what a person should look at.
 
     `rtstruct` and `seg` need the CT and are read back before they are kept; `nnunet` is one map of ids with its table
-    beside it, `totalsegmentator` a folder with a mask an organ. Raises `PedsegInputError` for a name that promises
-    another format.
+    beside it, `totalsegmentator` a folder with a mask an organ.
     """
-    ending = next((ending for ending in (".nii.gz", ".nii", ".dcm") if out.name.lower().endswith(ending)), "")
-    usual = {"nnunet": ".nii.gz", "totalsegmentator": ""}.get(kind, ".dcm")
-    if ending != usual and (ending or kind == "nnunet"):
-        remedy = f"Name {'a file that ends in ' + usual if usual else 'a folder'}, or another --format."
-        raise input_error("E-OUT-NAME", out, f"{kind} is not written under such a name.", remedy)
     if kind == "nnunet":
         table = ["name\tlabel", *(f"{entry.name}\t{entry.id}" for entry in ORGANS)]
         write_nifti(out, labels)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pedseg.datasets.checks import check_hounsfield
-from pedseg.datasets.loading import PADDING_HU, organs_present
+from pedseg.datasets.loading import PADDING_HU
 from pedseg.dicom.ct_series import read_ct
 from pedseg.dicom.exporting import export
 from pedseg.errors import InputProblem, collect_problems, input_error, raise_problems
@@ -30,23 +30,13 @@ def predict_scan(network: Network, plan: Plan, scan: Scan, source: Path) -> Scan
     return restore_axes(inference.predict(network, Scan(voxels, ras.affine), plan), scan)
 
 
-def count_drawn(labels: Scan, plan: Plan) -> str:
-    """How many of the organs that a network knows it has drawn, and which it has not."""
-    drawn = organs_present(labels)
-    missing = [name for name in plan.organs if name not in drawn]
-    return f"contours of {len(drawn)} of {len(plan.organs)} organs" + (
-        f"; none of {', '.join(missing)}" * bool(missing)
-    )
-
-
 def predict_nifti(network: Network, plan: Plan, targets: Sequence[tuple[Path, Path]]) -> Iterator[str]:
     """A label map for each NIfTI scan; a scan that is refused does not keep the others from being predicted."""
     problems: list[InputProblem] = []
     for source, target in targets:
         with collect_problems(problems):
-            labels = predict_scan(network, plan, read_nifti(source), source)
-            write_nifti(target, labels)
-            yield f"{target.name}: {count_drawn(labels, plan)}"
+            write_nifti(target, predict_scan(network, plan, read_nifti(source), source))
+            yield target.name
     raise_problems(problems)
 
 
@@ -61,4 +51,3 @@ def predict_dicom(
         yield from export(labels, out, kind="rtstruct", ct=ct, name=folder)
     else:
         write_nifti(out if out.name.endswith(".nii.gz") else out / "contours.nii.gz", to_ras(labels))
-    yield count_drawn(labels, plan)

@@ -59,30 +59,6 @@ def test_nifti_as_nnunet_and_as_totalsegmentator(drawn):
     assert int(nibabel.nifti1.load(drawn / "masks" / "liver.nii.gz").get_fdata().sum()) == 5 * 4 * 4
 
 
-NAMES_AND_FORMATS = {
-    "z.dcm": ("", "", "E-NO-CT"),
-    "z.DCM": ("", "", "E-NO-CT"),
-    "z.dcm as nnU-Net": ("", "nnunet", "E-OUT-NAME"),
-    "z": ("", "", "E-OUT-NAME"),
-    "z.nii": ("", "", "E-OUT-NAME"),
-    "z.nii.gz": ("", "", ""),
-    "z.nii.gz as RTSTRUCT": ("ct", "", "E-OUT-NAME"),
-    "z.nii as SEG": ("ct", "seg", "E-OUT-NAME"),
-    "z.dcm as folder": ("", "totalsegmentator", "E-OUT-NAME"),
-    "RS.1.2.3 as RTSTRUCT": ("ct", "", ""),
-}
-
-
-@pytest.mark.parametrize(("name", "case"), NAMES_AND_FORMATS.items(), ids=NAMES_AND_FORMATS)
-def test_a_file_is_what_its_name_says(name, case, drawn, capsys):
-    ct, kind, code = case
-    out = drawn / "out" / name.split()[0]
-    options = [*(["--ct", str(drawn / ct)] if ct else []), *(["--format", kind] if kind else [])]
-    assert export(drawn, "--out", str(out), *options) == (1 if code else 0)
-    assert code in capsys.readouterr().err
-    assert out.exists() == (not code)
-
-
 def test_contours_of_another_scan_are_refused(drawn, capsys):
     write_series(drawn / "other", body((24, 20, 8)), spacing_mm=(8, 8, 8), origin=(0.0, 0.0, 0.0))
     assert export(drawn, "--ct", str(drawn / "other"), "--out", str(drawn / "rs.dcm")) == 1
