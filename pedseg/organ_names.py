@@ -151,9 +151,6 @@ def read_names(file: Path | None, *, comments: bool = False) -> dict[str, str]:
             remedy = f"Each line is: foreign name, tab, one of {', '.join(NAMES)} or {IGNORE}."
             problem = f"the line {line!r} names no organ of the table."
             problems.append(InputProblem("E-ORGAN-NAMES", str(file), problem, remedy))
-        meaning = organ.name if organ else ""
-        if names.setdefault(name, meaning) != meaning:
-            problem = f"{name!r} is {names[name] or IGNORE} in one line and {meaning or IGNORE} in another."
-            problems.append(InputProblem("E-ORGAN-NAMES", str(file), problem, "Keep one of the two lines."))
+        names[name] = organ.name if organ else ""
     raise_problems(problems)
     return names

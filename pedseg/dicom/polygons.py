@@ -108,13 +108,6 @@ def polygon_area(polygon: Polygon) -> float:
     return abs(float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))) / 2
 
 
-def bounding_box(points: Polygon, shape: Sequence[int]) -> tuple[slice, slice]:
-    """Columns and rows of the pixels that these points enclose, cut off at the border of the scan."""
-    low = np.clip(np.floor(points.min(axis=0)), 0, shape[:2]).astype(int)
-    high = np.clip(np.ceil(points.max(axis=0)) + 1, 0, shape[:2]).astype(int)
-    return slice(low[0], high[0]), slice(low[1], high[1])
-
-
 def resolve_overlaps(
     polygons: Sequence[Polygon], planes: NDArray[np.intp], shape: tuple[int, int]
 ) -> tuple[list[Polygon], NDArray[np.intp], int]:

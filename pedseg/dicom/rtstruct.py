@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pedseg.dicom.ct_series import LPS_TO_RAS, CtScan
 from pedseg.dicom.dicom_files import dicom_errors
-from pedseg.dicom.polygons import Polygon, bounding_box, polygon_area, polygons_to_mask, resolve_overlaps
+from pedseg.dicom.polygons import Polygon, polygon_area, polygons_to_mask, resolve_overlaps
 from pedseg.dicom.references import References, check_rois
 from pedseg.errors import InputProblem, input_error
 
@@ -38,12 +38,14 @@ class PlanarContours:
         """The voxels inside; only the box around the contours is computed."""
         if not self.polygons:
             return np.zeros(shape, dtype=bool)
-        columns, rows = bounding_box(np.concatenate(self.polygons), shape)
+        points = np.concatenate(self.polygons)
+        low = np.clip(np.floor(points.min(axis=0)), 0, shape[:2]).astype(int)
+        high = np.clip(np.ceil(points.max(axis=0)) + 1, 0, shape[:2]).astype(int)
         first, last = int(self.planes.min()), int(self.planes.max()) + 1
         mask = np.zeros(shape, dtype=bool)
-        size = (columns.stop - columns.start, rows.stop - rows.start, last - first)
-        moved = [polygon - (columns.start, rows.start) for polygon in self.polygons]
-        mask[columns, rows, first:last] = polygons_to_mask(moved, self.planes - first, size)
+        size = (int(high[0] - low[0]), int(high[1] - low[1]), last - first)
+        moved = [polygon - low for polygon in self.polygons]
+        mask[low[0] : high[0], low[1] : high[1], first:last] = polygons_to_mask(moved, self.planes - first, size)
         return mask
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 
 from pedseg.dicom.ct_series import CtSeries, choose_series, group_series, read_series, series_table
@@ -17,17 +16,7 @@ from pedseg.errors import InputProblem, PedsegInputError, collect_problems
 from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks
 from pedseg.organ_names import map_roi_names
 
-STRUCTURES = ("RTSTRUCT", "SEG")
-
-
-@dataclass
-class Pairing:
-    """The contours of each series; series with two sets of them; by patient, contours of series that are no CT here."""
-
-    contours: dict[CtSeries, DicomFile] = field(default_factory=dict)
-    contested: set[CtSeries] = field(default_factory=set)
-    left_out: dict[str, list[str]] = field(default_factory=dict)
-    problems: list[InputProblem] = field(default_factory=list)
+Pairs = dict[CtSeries, list[DicomFile]]  # a series and its contours; of more than one file none counts
 
 
 def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSource], list[InputProblem]]:
@@ -37,67 +26,70 @@ def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSou
     broken = {Path(problem.file).parent for problem in problems}  # a slice of what lies beside it may be the broken one
     sources: list[ScanSource] = []
     try:
-        pairing = _pair(series, files, options)
+        pairs, foreign, unpaired = _pair(series, files, options)
     except PedsegInputError as error:
         return [], [*problems, *error.problems]
-    problems += pairing.problems
+    problems += unpaired
     if not series and not problems:
         with collect_problems(problems):
             choose_series(series, folder, others=files)
     for patient in sorted({member.patient_id for member in series}):
         own = [member for member in series if member.patient_id == patient]
-        contoured = [member for member in own if member in pairing.contours]
+        contoured = [member for member in own if member in pairs]
         with collect_problems(problems):
             chosen = contoured if contoured and not options.series else [choose_series(own, folder, options.series)]
-            others = [member for member in own if member not in chosen]
-            left_out = [*_left_out(others, pairing), *pairing.left_out.get(patient, [])]
+            left_out = _left_out([member for member in own if member not in chosen], pairs) + foreign.get(patient, [])
             for member in chosen:
-                if not (broken & {file.path.parent for file in member.files} or member in pairing.contested):
-                    sources.append(_source(member, pairing.contours.get(member), options, left_out))
+                structures = pairs.get(member, [])
+                if len(structures) < 2 and not broken & {file.path.parent for file in member.files}:
+                    sources.append(_source(member, next(iter(structures), None), options, left_out))
     return sources, problems
 
 
-def _left_out(others: Sequence[CtSeries], pairing: Pairing) -> Iterator[str]:
-    for member, line in zip(others, series_table(others), strict=True):
-        contours = pairing.contours.get(member)
-        drawn = f", and its contours {contours.path.name}" if contours else ""
-        yield f"left out, another series of this patient:{line[3:]}{drawn}"
+def _left_out(others: Sequence[CtSeries], pairs: Pairs) -> list[str]:
+    """The other series of a patient, with their contours, a line each."""
+    drawn = ["".join(f", with its contours {file.path.name}" for file in pairs.get(member, [])) for member in others]
+    lines = zip(series_table(others), drawn, strict=True)
+    return [f"left out, another series of this patient:{line[3:]}{contours}" for line, contours in lines]
 
 
-def _pair(series: Sequence[CtSeries], files: Sequence[DicomFile], options: ImportOptions) -> Pairing:
-    """The contours of each series: by the series they name; only if they name none, by their frame of reference."""
-    pairing, here = Pairing(), {file.text("SeriesInstanceUID") for file in files}
-    structures = [(file, *_references(file)) for file in files if file.kind in STRUCTURES]
-    structures.sort(key=lambda entry: entry[1].isdisjoint(member.uid for member in series))  # who names a CT is first
-    for file, named, frame in structures:
+def _pair(
+    series: Sequence[CtSeries], files: Sequence[DicomFile], options: ImportOptions
+) -> tuple[Pairs, dict[str, list[str]], list[InputProblem]]:
+    """The contours of each series: by the series they name; only if they name none, by their frame of reference.
+
+    Also, by patient, a line for contours of other series that are left out; and the problems of those that fit nowhere.
+    """
+    pairs: Pairs = {}
+    foreign: dict[str, list[str]] = {}
+    problems = []
+    here, cts = ({member.text("SeriesInstanceUID") for member in files}, {member.uid for member in series})
+    structures = [(file, *_references(file)) for file in files if file.kind in ("RTSTRUCT", "SEG")]
+    for file, named, frame in sorted(structures, key=lambda entry: entry[1].isdisjoint(cts)):  # who names a CT is first
         own = [member for member in series if member.patient_id == file.text("PatientID")]
         fitting = [member for member in own if member.uid in named]
-        elsewhere = bool(named) and not fitting and ("references" not in options.repairs or bool(named & here))
-        if elsewhere and own and (named & here or not pairing.contours.keys().isdisjoint(own)):
+        elsewhere = bool(own and named and not fitting)
+        if elsewhere and (named & here or not pairs.keys().isdisjoint(own)):
             line = f"left out, contours of another series: {file.path.name}"
-            pairing.left_out.setdefault(own[0].patient_id, []).append(line)
+            foreign.setdefault(own[0].patient_id, []).append(line)
             continue
         fitting = fitting or [member for member in own if member.first.text("FrameOfReferenceUID") == frame]
         fitting = fitting or own  # a wrong frame is refused when the contours are read
-        if elsewhere or len(fitting) != 1:
-            pairing.problems.append(_unpaired(file, own, elsewhere))
-        elif fitting[0] in pairing.contours:
-            problem = f"it and {pairing.contours[fitting[0]].path.name} both fit one CT; nobody knows which counts."
-            remedy = "Keep one of the two in the folder."
-            pairing.problems.append(InputProblem("E-STRUCTURES-TWICE", str(file.path), problem, remedy))
-            pairing.contested.add(fitting[0])
+        if elsewhere and "references" not in options.repairs:
+            remedy = "Add that series, or take the file out; if it fits this CT, ask for the repair `references`."
+            problem = "it was drawn on a series that is not here."
+            problems.append(InputProblem("E-STRUCTURES-SERIES", str(file.path), problem, remedy))
+        elif len(fitting) != 1:
+            problem = f"{len(own)} CT series fit and it names none of them."
+            problem = problem if own else "no CT series of this patient is here."
+            problems.append(InputProblem("E-STRUCTURES-ALONE", str(file.path), problem, "Add its CT, or take it out."))
         else:
-            pairing.contours[fitting[0]] = file
-    return pairing
-
-
-def _unpaired(file: DicomFile, own: Sequence[CtSeries], elsewhere: bool) -> InputProblem:
-    """Contours that belong to no CT here."""
-    if own and elsewhere:
-        remedy = "Add that series, or take the file out; if it fits this CT, ask for the repair `references`."
-        return InputProblem("E-STRUCTURES-SERIES", str(file.path), "it was drawn on a series that is not here.", remedy)
-    problem = f"{len(own)} CT series fit and it names none of them." if own else "no CT series of this patient is here."
-    return InputProblem("E-STRUCTURES-ALONE", str(file.path), problem, "Add its CT, or take it out.")
+            pairs.setdefault(fitting[0], []).append(file)
+    for first, *others in pairs.values():
+        problem = f"it and {first.path.name} both fit one CT; nobody knows which counts."
+        remedy = "Keep one of the two in the folder."
+        problems += [InputProblem("E-STRUCTURES-TWICE", str(file.path), problem, remedy) for file in others]
+    return pairs, foreign, problems
 
 
 def _references(file: DicomFile) -> tuple[set[str], str]:

@@ -122,11 +122,7 @@ def merge_masks(
                 problems.append(InputProblem("E-OVERLAP", str(file), f"{overlap}.", remedy))
         labels[mask] = organ(name).id
     raise_problems(problems)
-    notes += [
-        f"{name}: drawn, but no voxel is left of it; taken as not annotated"
-        for name, count in left.items()
-        if not count
-    ]
+    notes += [f"not imported: {name}, which is drawn and has no voxel" for name, count in left.items() if not count]
     return Scan(labels, image.affine), tuple(name for name in mapping.organs if left.get(name) != 0), notes
 
 

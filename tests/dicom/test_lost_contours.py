@@ -65,7 +65,7 @@ def test_drawn_and_lost_is_not_annotated(ring, change, options, tmp_path):
     asked = options.empty_means_absent
     assert row["manual"] == ("Liver;Heart" if asked else "Liver")
     assert row["absent"] == ("Heart" if asked else "")  # that one is empty, and somebody says what this means
-    assert "Spleen: drawn, but no voxel is left of it; taken as not annotated" in row["notes"]
+    assert "not imported: Spleen, which is drawn and has no voxel" in row["notes"]
 
 
 def test_a_part_that_is_lost_takes_its_organ_along(tmp_path):
@@ -73,7 +73,7 @@ def test_a_part_that_is_lost_takes_its_organ_along(tmp_path):
     rois |= {"small bowel": [square(60, 50, 20)], "colon": [square(90, 50, 20)]}
     row = bring(tmp_path, rois, ImportOptions())
     assert row["manual"] == "Liver"
-    assert "Bowel^Stomach: drawn, but no voxel is left" in row["notes"]
+    assert "not imported: Bowel^Stomach, which is drawn and has no voxel" in row["notes"]
 
 
 def test_an_organ_that_another_one_covers_is_not_absent():
@@ -85,7 +85,7 @@ def test_an_organ_that_another_one_covers_is_not_absent():
     assert np.count_nonzero(labels.voxels) == 5
     assert notes == [
         "Esophagus and A_Aorta share 0.00 mL: given to A_Aorta",
-        "Esophagus: drawn, but no voxel is left of it; taken as not annotated",
+        "not imported: Esophagus, which is drawn and has no voxel",
     ]
 
 

@@ -207,18 +207,6 @@ def test_an_organ_that_is_drawn_twice_or_as_a_whole_and_in_parts():
         map_roi_names(["Liver", "Leber"], {"Leber": "Liver"})
 
 
-def test_a_name_that_is_said_twice_is_refused_if_it_means_two_things(tmp_path):
-    (tmp_path / "names.tsv").write_text(
-        "Anna\tLiver\nAnna\tSpleen\nEva\tLiver\nEva\tLiver\nBoth\tLiver\nBoth\tignore\n"
-    )
-    with pytest.raises(PedsegInputError) as caught:
-        read_names(tmp_path / "names.tsv")
-    assert [problem.problem for problem in caught.value.problems] == [
-        "'Anna' is Liver in one line and Spleen in another.",
-        "'Both' is Liver in one line and ignore in another.",
-    ]
-
-
 def test_a_table_of_names_with_odd_lines_is_refused(tmp_path):
     (tmp_path / "names.tsv").write_text("Liver Anna\tLiver\nMagen\tStomach\nnonsense\n")
     with pytest.raises(PedsegInputError) as caught:
