@@ -116,22 +116,14 @@ def resolve_overlaps(
     DICOM tells what a keyhole and what CLOSEDPLANAR_XOR mean, and not what several CLOSED_PLANAR contours of a ROI in
     one plane mean together. Planning systems write holes and islands so on purpose, and doubles by mistake.
     """
-    starts = np.cumsum([0, *(len(polygon) for polygon in polygons[:-1])])
-    low, high = (bound.reduceat(np.concatenate(polygons), starts) for bound in (np.minimum, np.maximum))
-    old = np.zeros(len(polygons), dtype=bool)
-    new: list[Polygon] = []
-    places: list[int] = []
+    changed: dict[int, list[Polygon]] = {}
     for plane in np.flatnonzero(np.bincount(planes) > 1).tolist():
-        here = np.flatnonzero(planes == plane)
-        boxes_meet = np.all((low[here, None] <= high[here]) & (low[here] <= high[here, None]), axis=2)
-        here = here[boxes_meet.sum(axis=1) > 1]
-        mask = enclose_together([polygons[i] for i in here.tolist()], shape) if len(here) else None
+        mask = enclose_together([polygons[i] for i in np.flatnonzero(planes == plane).tolist()], shape)
         if mask is not None:
-            old[here] = True
-            new += mask_to_polygons(mask)
-            places += [plane] * (len(new) - len(places))
-    kept = [polygon for polygon, gone in zip(polygons, old, strict=True) if not gone]
-    return kept + new, np.append(planes[~old], places).astype(np.intp), len({*planes[old].tolist()})
+            changed[plane] = mask_to_polygons(mask)
+    pairs = [pair for pair in zip(planes.tolist(), polygons, strict=True) if pair[0] not in changed]
+    pairs += [(plane, polygon) for plane, traced in changed.items() for polygon in traced]
+    return [polygon for _, polygon in pairs], np.array([plane for plane, _ in pairs], dtype=np.intp), len(changed)
 
 
 def enclose_together(polygons: Sequence[Polygon], shape: tuple[int, int]) -> NDArray[np.bool_] | None:

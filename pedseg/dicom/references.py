@@ -60,13 +60,9 @@ class References:
     """
 
     def __init__(
-        self,
-        file: Path,
-        header: Any,
-        ct: CtScan,
-        ignore_frame_of_reference: bool = False,
+        self, file: Path, header: Any, ct: CtScan, ignore_frame_of_reference: bool = False,
         ignore_references: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.file, self.ct, self.series = str(file), ct, named_series(header)
         frames = [item.get("FrameOfReferenceUID") for item in header.get("ReferencedFrameOfReferenceSequence") or []]
         rois = header.get("StructureSetROISequence") or [header]  # a SEG says it once
@@ -114,10 +110,8 @@ class References:
             remedy = f"Give the CT that they were drawn on. {remedy}"
             yield InputProblem("E-STRUCTURES-SERIES", self.file, problem, remedy)
         if self.beside_mm:
-            most = max(self.beside_mm)
-            problem = (
-                f"{len(self.beside_mm)} contours name other slices than those they lie on, up to {most:.4g} mm away."
-            )
+            count, most = len(self.beside_mm), max(self.beside_mm)
+            problem = f"{count} contours name other slices than those they lie on, up to {most:.4g} mm away."
             yield InputProblem("E-CONTOUR-SLICE", self.file, problem, f"Export it again. {remedy}")
 
     def decide(self, problems: Iterable[InputProblem]) -> tuple[str, ...]:

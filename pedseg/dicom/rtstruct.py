@@ -145,9 +145,14 @@ class _RoiReader:
             return PlanarContours([], np.array([], dtype=np.intp)) if items else None
         contours = PlanarContours(polygons, np.array(planes))
         self._note_gaps_and_cuts(contours)
-        if not any(item.ContourGeometricType == XOR for item in items):
-            contours = self._resolve_overlaps(contours)
-        return contours
+        if XOR in {item.get("ContourGeometricType") for item in items}:
+            return contours
+        polygons, resolved, count = resolve_overlaps(polygons, contours.planes, self.shape[:2])
+        if count:
+            self.notes.append(
+                f"{self.name}: contours coincide or overlap in {count} slices; what they enclose is joined"
+            )
+        return PlanarContours(polygons, resolved)
 
     def _closed_contours(self, items: list) -> tuple[list[Polygon], list[int]]:
         """Closed contours as (column, row) and their slices; the others are named and passed over."""
@@ -180,15 +185,6 @@ class _RoiReader:
             remedy = "Give the CT that they were drawn on, or draw them on this one."
             self._add_problem("E-CONTOUR-OFF-PLANE", problem, remedy)
         return polygons, planes
-
-    def _resolve_overlaps(self, contours: PlanarContours) -> PlanarContours:
-        """Contours of one plane that coincide or overlap, as contours of what they enclose together."""
-        polygons, planes, count = resolve_overlaps(contours.polygons, contours.planes, self.shape[:2])
-        if count:
-            self.notes.append(
-                f"{self.name}: contours coincide or overlap in {count} slices; what they enclose is joined"
-            )
-        return PlanarContours(polygons, planes)
 
     def _note_gaps_and_cuts(self, contours: PlanarContours) -> None:
         """Slices left out between contours, and area beyond the border of the scan."""

@@ -46,6 +46,10 @@ def as_line(file: pydicom.Dataset) -> None:
     file.ROIContourSequence[1].ContourSequence[0].ContourGeometricType = "OPEN_PLANAR"
 
 
+def without_type(file: pydicom.Dataset) -> None:
+    del file.ROIContourSequence[1].ContourSequence[0].ContourGeometricType
+
+
 LINE = square(10, 10, 40) * [1, 0, 1] + [0, 12, 0]
 DRAWN = {
     "smaller than a voxel": (square(4, 4, 3), None),
@@ -54,6 +58,7 @@ DRAWN = {
     "two points": (square(10, 10, 40)[:2], None),
     "of type POINT": (square(10, 10, 40), as_point),
     "of type OPEN_PLANAR": (square(10, 10, 40), as_line),
+    "of no type": (square(10, 10, 40), without_type),
 }
 
 
