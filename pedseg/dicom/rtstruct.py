@@ -105,11 +105,11 @@ def read_rtstruct(file: Path, ct: CtScan, **ignored: bool) -> RoiMasks:
             (int(roi.ROINumber), str(roi.get("ROIName") or ""), roi.get("ROIGenerationAlgorithm"))
             for roi in dataset.get("StructureSetROISequence") or []
         ]
-        drawn = [(int(roi.ReferencedROINumber), roi) for roi in dataset.get("ROIContourSequence") or []]
-        drawn = [(number, roi) for number, roi in drawn if roi.get("ContourSequence")]
-        problems = [*check_rois(file, [roi[:2] for roi in rois], [number for number, _ in drawn])]
+        contoured = [(int(roi.ReferencedROINumber), roi) for roi in dataset.get("ROIContourSequence") or []]
+        contoured = [(number, roi) for number, roi in contoured if roi.get("ContourSequence")]
+        problems = [*check_rois(file, [roi[:2] for roi in rois], [number for number, _ in contoured])]
         references = References(file, dataset, ct, **ignored)
-    items = {number: [*roi.ContourSequence] for number, roi in drawn}
+    items = {number: [*roi.ContourSequence] for number, roi in contoured}
     contours: dict[str, PlanarContours | None] = {}
     notes: list[str] = []
     for number, name, _ in rois:

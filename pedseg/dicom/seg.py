@@ -77,10 +77,10 @@ def read_seg(file: Path, ct: CtScan, **ignored: bool) -> RoiMasks:
     decided = references.decide(problems)
     masks: dict[str, NDArray[np.bool_] | None] = {}
     for place, (_, name) in enumerate(names):
-        drawn = array[..., place]
+        segment = array[..., place]
         mask = np.zeros(ct.scan.shape, dtype=bool)
-        _paste(file, mask, drawn >= half, start)
-        masks[name] = mask if drawn.any() else None
+        _paste(file, mask, segment >= half, start)
+        masks[name] = mask if segment.any() else None
     return RoiMasks(masks, tuple(references.notes()), automatic, decided)
 
 
@@ -93,7 +93,8 @@ def _is_background(seg: Any, segment: Any) -> bool:
 def _segments_of_frames(seg: Any) -> set[int]:
     """The segment numbers that frames, or the voxels of a label map, refer to."""
     if str(seg.SegmentationType) == "LABELMAP":
-        return {*np.unique(seg.pixel_array).tolist()} - {0, seg.get("PixelPaddingValue")}
+        frames = np.atleast_3d(seg.pixel_array)
+        return {number for frame in frames for number in np.unique(frame).tolist()} - {0, seg.get("PixelPaddingValue")}
     groups = [*(seg.get("SharedFunctionalGroupsSequence") or []), *seg.PerFrameFunctionalGroupsSequence]
     items = (item for group in groups for item in group.get("SegmentIdentificationSequence") or [])
     return {int(item.ReferencedSegmentNumber) for item in items}

@@ -48,9 +48,9 @@ def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSou
 
 def _left_out(others: Sequence[CtSeries], pairs: Pairs) -> list[str]:
     """The other series of a patient, with their contours, a line each."""
-    drawn = ["".join(f", with its contours {file.path.name}" for file in pairs.get(member, [])) for member in others]
-    lines = zip(series_table(others), drawn, strict=True)
-    return [f"left out, another series of this patient:{line[3:]}{contours}" for line, contours in lines]
+    contours = ["".join(f", with its contours {file.path.name}" for file in pairs.get(member, [])) for member in others]
+    lines = zip(series_table(others), contours, strict=True)
+    return [f"left out, another series of this patient:{line[3:]}{files}" for line, files in lines]
 
 
 def _pair(
@@ -133,13 +133,13 @@ def _load(
         )  # fmt: skip
         empty = set() if options.empty_means_absent else rois.empty
         mapping = map_roi_names((name for name in rois.masks if name not in empty), options.names, structures.path)
-        labels, organs, findings = merge_masks(rois.masks, mapping, ct.scan, structures.path, options.repairs)
+        labels, organs, merging = merge_masks(rois.masks, mapping, ct.scan, structures.path, options.repairs)
         silver = [name for name in organs if rois.automatic & {*mapping.organs[name]}]
         manual = [name for name in organs if name not in silver]
         repairs += rois.decided
-        notes += findings
+        notes += merging
         messages += [*rois.notes, *mapping.messages()]
-        messages += [*(f"empty, taken as not annotated: {name}" for name in sorted(empty)), *findings]
+        messages += [*(f"empty, taken as not annotated: {name}" for name in sorted(empty)), *merging]
     return LoadedScan(
         ct.scan, labels, tuple(manual), tuple(silver), attributes, tuple(notes), repairs, tuple(messages), secret
     )

@@ -228,6 +228,17 @@ def test_contours_of_a_series_that_is_not_here_are_refused_or_taken_by_word(ct, 
     assert row["repairs"] == "contours of another series taken"
 
 
+def test_another_frame_of_reference_is_recorded_when_it_was_asked_for(ct, tmp_path):
+    file = pydicom.dcmread(structures(tmp_path / "in", "rs.dcm", tmp_path / "in" / "ct"))
+    file.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = "1.2.3"
+    file.save_as(tmp_path / "in" / "rs.dcm")
+    assert codes(lambda: bring(tmp_path)) == {"E-FRAME"}
+    assert codes(lambda: bring(tmp_path, REFERENCES)) == {"E-FRAME"}  # another decision
+    bring(tmp_path, ImportOptions(ignore_frame_of_reference=True))
+    (row,) = written_cases(tmp_path / "ds0").values()
+    assert row["repairs"] == "contours of another frame of reference taken"
+
+
 @pytest.mark.parametrize("asked", [ImportOptions(), REFERENCES], ids=["", "references"])
 def test_contours_of_the_mr_of_the_same_patient_are_left_out_and_said(asked, ct, tmp_path):
     """It lies in the same frame of reference, and its RTSTRUCT beside that of the CT."""
