@@ -21,9 +21,9 @@ from pedseg.federation.client_app import app, center_folders, round_seed
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds
-from pedseg.learning.fingerprint import merge
+from pedseg.learning.fingerprint import fingerprint, merge
 from pedseg.learning.network import build
-from pedseg.learning.plans import Plan, fingerprint, make_plan
+from pedseg.learning.plans import Plan, make_plan
 from pedseg.learning.training import load_cases, train
 from pedseg.phantoms.centers import CENTERS, make_dataset
 

@@ -23,7 +23,8 @@ from monai.transforms import RandCropByPosNegLabeld, SpatialPadd
 
 from pedseg.datasets.reading import read_dataset
 from pedseg.learning import inference, network, training
-from pedseg.learning.plans import Plan, fingerprint, make_plan
+from pedseg.learning.fingerprint import fingerprint
+from pedseg.learning.plans import Plan, make_plan
 from pedseg.learning.preprocessing import Prepared
 from pedseg.phantoms.centers import POLDER, make_dataset
 

@@ -28,7 +28,7 @@ from pedseg.federation.mailbox.object_store import open_store
 from pedseg.federation.mailbox.outbox import resume
 from pedseg.federation.replies import replies_in_order
 from pedseg.federation.strategies import OrderedFedAvg
-from pedseg.learning.network import Weights
+from pedseg.learning.weights import Weights
 
 NAMES = ("Aa", "Bb", "Cc")
 ARRAYS, SIZE = 120, 275_800  # 33.1 million weights in single precision: 132 MB, as the clinic's network has them

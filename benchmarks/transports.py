@@ -23,8 +23,8 @@ from benchmarks.federation import local_loops
 from pedseg import memory
 from pedseg.datasets.reading import read_dataset
 from pedseg.federation.client_app import center_folders
-from pedseg.learning.fingerprint import merge
-from pedseg.learning.plans import fingerprint, make_plan
+from pedseg.learning.fingerprint import fingerprint, merge
+from pedseg.learning.plans import make_plan
 from pedseg.phantoms.centers import CENTERS, make_dataset
 
 ROUNDS = int(os.environ.get("PEDSEG_BENCH_ROUNDS", "10"))

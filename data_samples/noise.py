@@ -33,8 +33,9 @@ from pedseg.federation.privacy.differential_privacy import DELTA, epsilon
 from pedseg.federation.rounds import train_rounds
 from pedseg.files import write_atomically
 from pedseg.learning.inference import mean_dice
-from pedseg.learning.network import build, set_weights
+from pedseg.learning.network import build
 from pedseg.learning.training import load_cases
+from pedseg.learning.weights import set_weights
 from pedseg.organs import organ
 from pedseg.scan import Scan, resample
 

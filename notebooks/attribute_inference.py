@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.learning.inference import predict
-from pedseg.learning.network import build, set_weights
+from pedseg.learning.network import build
 from pedseg.learning.plans import Plan
+from pedseg.learning.weights import set_weights
 from pedseg.organs import organ
 from pedseg.scan import Scan
 

@@ -29,5 +29,8 @@ def staged_file(file: Path, content: bytes, *, mode: int = 0o666) -> Iterator[Pa
             stream.flush()
             os.fsync(stream.fileno())
         yield part
+    except OSError as error:
+        error.filename = error.filename or str(file)  # a full disk does not say which file it was
+        raise
     finally:
         part.unlink(missing_ok=True)

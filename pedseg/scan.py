@@ -11,19 +11,36 @@ import gzip
 import io
 import math
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from pedseg.errors import PedsegInputError, input_error
 from pedseg.files import write_atomically
 
 GZIP = b"\x1f\x8b"  # how compressed files begin
+HEADER_BYTES = 540  # of NIfTI-2; those of NIfTI-1 are fewer
+MOST_SHRUNK = 1100  # gzip makes nothing smaller by more
+VOXEL_MM = 0.1, 50.0
+LARGEST_FIELD_MM, LARGEST_FIELD_ML = 3000.0, 1.5e6  # of a whole body, and 1.5 cubic meters
+MOST_VOXELS = 2**30
 CONVERT_AGAIN = "Convert the source again with dcm2niix."
 COPY_AGAIN = "Copy the file again from its source."
 TO_NIFTI = "Convert the source to .nii.gz, for example with dcm2niix."
+
+DAMAGED = (EOFError, zlib.error, gzip.BadGzipFile)
+FAILURES: tuple[tuple[Any, str, str, str], ...] = (
+    (FileNotFoundError, "E-FILE-MISSING", "there is no such file.", "Check the name and the folder."),
+    (DAMAGED, "E-NIFTI-DAMAGED", "the compressed data is cut off or damaged ({}).", COPY_AGAIN),
+    (OSError, "E-FILE", "it cannot be read ({}).", "Check that it is a file that you may read."),
+    (MemoryError, "E-SCAN-SIZE", "it asks for more memory than there is.", "Free memory, or give a smaller scan."),
+    (Exception, "E-NOT-NIFTI", "the header cannot be read ({}).", TO_NIFTI),
+)
 
 Spacing = tuple[float, float, float]
 
@@ -61,6 +78,27 @@ class Scan:
         return float(abs(np.linalg.det(self.affine[:3, :3]))) / 1000.0
 
 
+def is_nifti_name(file: Path) -> bool:
+    """Whether a file is called .nii or .nii.gz, in capitals or not."""
+    return file.name.lower().endswith((".nii", ".nii.gz"))
+
+
+def check_extent(file: Path | str, spacing_mm: ArrayLike, shape: Sequence[int]) -> None:
+    """Refuse voxels, fields of view and sizes that no scan of a body has, before memory is asked for."""
+    spacing, voxels = np.asarray(spacing_mm, dtype=float), math.prod(shape)
+    field = spacing * shape
+    if not np.all((spacing >= VOXEL_MM[0]) & (spacing <= VOXEL_MM[1])):
+        code, size = "E-SPACING", f"voxels of {' x '.join(f'{mm:g}' for mm in spacing)} mm"
+    elif field.max() > LARGEST_FIELD_MM or math.prod(field) > LARGEST_FIELD_ML * 1000:
+        code, size = "E-FIELD", f"a field of view of {' x '.join(f'{mm:.0f}' for mm in field)} mm"
+    elif voxels > MOST_VOXELS:
+        code, size = "E-SCAN-SIZE", f"{voxels} voxels"
+    else:
+        return
+    remedy = "Check whether lengths are in millimeters, and convert the source again."
+    raise input_error(code, file, f"it has {size}, as no scan of a body has.", remedy)
+
+
 def read_nifti(file: Path) -> Scan:
     """Read a NIfTI file as it lies on disk; every byte is read, and every doubt is an error.
 
@@ -70,44 +108,49 @@ def read_nifti(file: Path) -> Scan:
     import nibabel
 
     file = Path(file)
-    content = _unpack(file)
-    kind = nibabel.Nifti2Header if content[4:8] == b"n+2\0" else nibabel.Nifti1Header
-    try:
-        header = kind.from_fileobj(io.BytesIO(content), check=False)  # as written: nothing is repaired in silence
-        _check_size(file, header, content)
+    with _nifti_errors(file):
+        header, content = _read_bytes(file)
         if header["pixdim"][0] == 0:
             header["pixdim"][0] = 1  # what the NIfTI standard says of a missing qfac
-        _check_affine(file, header, header.get_data_shape())
+        _check_affine(file, header, header.get_data_shape()[:3])
         voxels = np.asanyarray(nibabel.arrayproxy.ArrayProxy(io.BytesIO(content), header))
         affine = np.asarray(header.get_best_affine(), dtype=np.float64)
-    except PedsegInputError:
-        raise
-    except (nibabel.spatialimages.HeaderDataError, ValueError, KeyError) as error:
-        raise input_error("E-NOT-NIFTI", file, f"the header cannot be read ({error}).", TO_NIFTI) from error
     native = voxels.astype(voxels.dtype.newbyteorder("="), copy=False)
     return Scan(native.reshape(voxels.shape[:3]), affine)
 
 
-def _unpack(file: Path) -> bytes:
-    """All bytes of a NIfTI file, decompressed, with the gzip checksum compared."""
+@contextmanager
+def _nifti_errors(file: Path) -> Iterator[None]:
+    """Whatever goes wrong inside becomes one problem of this file."""
     try:
-        content = file.read_bytes()
-        packed = content.startswith(GZIP)
-        if packed and file.name.endswith(".gz"):
-            content = gzip.decompress(content)
-    except FileNotFoundError as error:
-        raise input_error("E-FILE-MISSING", file, "there is no such file.", "Check the name and the folder.") from error
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        problem = f"the compressed data is cut off or damaged ({error})."
-        raise input_error("E-NIFTI-DAMAGED", file, problem, COPY_AGAIN) from error
-    except OSError as error:
-        remedy = "Check that it is a file that you may read."
-        raise input_error("E-FILE", file, f"it cannot be read ({error}).", remedy) from error
-    is_nifti = content[344:348] == b"n+1\0" or content[4:8] == b"n+2\0"
-    if not is_nifti or packed != file.name.endswith(".gz"):
-        problem = f"this is not a single-file NIfTI{_resemblance(content)}."
-        raise input_error("E-NOT-NIFTI", file, problem, TO_NIFTI)
-    return content
+        yield
+    except PedsegInputError:
+        raise
+    except Exception as error:
+        code, problem, remedy = next(rest for kind, *rest in FAILURES if isinstance(error, kind))
+        raise input_error(code, file, problem.format(error), remedy) from error
+
+
+def _read_bytes(file: Path) -> tuple[Any, bytes]:
+    """Header and all bytes of a NIfTI file, decompressed, with the gzip checksum compared."""
+    with file.open("rb") as stored:
+        packed, named = stored.read(2) == GZIP, file.name.lower().endswith(".gz")
+        stored.seek(0)
+        stream: Any = gzip.open(stored) if packed and named else stored
+        opening = stream.read(HEADER_BYTES)
+        if packed != named or not (opening[344:348] == b"n+1\0" or opening[4:8] == b"n+2\0"):
+            problem = f"this is not a single-file NIfTI{_resemblance(opening)}."
+            raise input_error("E-NOT-NIFTI", file, problem, TO_NIFTI)
+        header, expected = _read_header(file, opening)
+        held = file.stat().st_size * (MOST_SHRUNK if packed else 1)
+        stream.seek(0)
+        content = stream.read(expected) if expected <= held else b""
+        if len(content) < expected:
+            problem = f"the header promises {expected} bytes, the file holds {len(content) or f'at most {held}'}."
+            raise input_error("E-NIFTI-TRUNCATED", file, problem, COPY_AGAIN)
+        while stream.read(2**20):  # the checksum comes last
+            pass
+        return header, content
 
 
 def _resemblance(content: bytes) -> str:
@@ -124,8 +167,12 @@ def _resemblance(content: bytes) -> str:
     return next((f" ({kind})" for matches, kind in kinds if matches), "")
 
 
-def _check_size(file: Path, header, content: bytes) -> None:
-    """Refuse what is not one gray-value volume whose voxels are all there."""
+def _read_header(file: Path, opening: bytes) -> tuple[Any, int]:
+    """The header of one gray-value volume as written, nothing repaired in silence, and how many bytes belong to it."""
+    import nibabel
+
+    kind = nibabel.Nifti2Header if opening[4:8] == b"n+2\0" else nibabel.Nifti1Header
+    header = kind.from_fileobj(io.BytesIO(opening), check=False)
     shape = tuple(int(n) for n in header.get_data_shape())
     if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
         raise input_error("E-NOT-3D", file, f"the image has the shape {shape}.", "Give one three-dimensional volume.")
@@ -137,35 +184,36 @@ def _check_size(file: Path, header, content: bytes) -> None:
     if offset < header.single_vox_offset:
         problem = f"the voxels are said to begin at byte {offset}, inside the header."
         raise input_error("E-NOT-NIFTI", file, problem, CONVERT_AGAIN)
-    expected = offset + math.prod(shape) * dtype.itemsize
-    if len(content) < expected:
-        problem = f"the header promises {expected} bytes, the file holds {len(content)}."
-        raise input_error("E-NIFTI-TRUNCATED", file, problem, COPY_AGAIN)
-
-
-def _check_affine(file: Path, header, shape: tuple[int, ...]) -> None:
-    """Refuse doubts about where the voxels lie, which readers elsewhere settle in silence."""
-    spacing = np.asarray(header["pixdim"][1:4], dtype=float)
-    if not np.all(np.isfinite(spacing)) or np.any(spacing <= 0):
-        raise input_error("E-SPACING", file, f"the voxel spacing is {spacing.tolist()} mm.", CONVERT_AGAIN)
     if header.get_xyzt_units()[0] not in ("mm", "unknown"):
         raise input_error("E-UNITS", file, f"lengths are given in {header.get_xyzt_units()[0]}.", "Store millimeters.")
+    check_extent(file, header["pixdim"][1:4], shape[:3])
+    return header, offset + math.prod(shape) * dtype.itemsize
+
+
+def _check_affine(file: Path, header: Any, shape: tuple[int, ...]) -> None:
+    """Refuse doubts about where the voxels lie, which readers elsewhere settle in silence."""
+    spacing = np.asarray(header["pixdim"][1:4], dtype=float)
     has_s, has_q = int(header["sform_code"]) > 0, int(header["qform_code"]) > 0
     if not has_s and not has_q:
         raise input_error("E-NO-AFFINE", file, "neither sform nor qform say where the voxels lie.", CONVERT_AGAIN)
     affine = header.get_best_affine()
     if not np.all(np.isfinite(affine)) or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise input_error("E-AFFINE", file, "the affine is not invertible.", CONVERT_AGAIN)
-    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    if np.max(np.abs(axes.T @ axes - np.eye(3))) > 1e-3:
+    tolerance_mm = min(1.0, float(spacing.min()) / 2)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    axes = affine[:3, :3] / lengths
+    lean = np.max(np.abs(axes.T @ axes - np.eye(3)))
+    if lean > 1e-3 or lean * np.max(lengths * shape) > tolerance_mm:
         remedy = "Undo the gantry tilt first (dcm2niix writes a _Tilt file)."
         raise input_error("E-AFFINE-SHEAR", file, "the axes are not at right angles.", remedy)
+    drift_mm = {"sform and pixdim": float(np.max(np.abs(lengths - spacing) * shape))}
     if has_s and has_q:
-        corners = np.array([(*corner, 1) for corner in np.ndindex(2, 2, 2)]) * [*(np.array(shape[:3]) - 1), 1]
-        drift = np.abs(corners @ (header.get_sform() - header.get_qform()).T).max()
-        if drift > 1.0:
-            remedy = "Decide which of the two is right and store it as both."
-            raise input_error("E-AFFINE-CONFLICT", file, f"sform and qform differ by {drift:.1f} mm.", remedy)
+        corners = np.array([(*corner, 1) for corner in np.ndindex(2, 2, 2)]) * [*(np.array(shape) - 1), 1]
+        drift_mm["sform and qform"] = float(np.abs(corners @ (header.get_sform() - header.get_qform()).T).max())
+    for forms, drift in drift_mm.items():
+        if drift > tolerance_mm:
+            remedy = "Decide which of the two is right, and store it as both."
+            raise input_error("E-AFFINE-CONFLICT", file, f"{forms} differ by {drift:.1f} mm.", remedy)
 
 
 def write_nifti(file: Path, scan: Scan) -> None:

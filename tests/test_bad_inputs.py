@@ -6,6 +6,7 @@ import gzip
 import json
 import re
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from pedseg.scan import Scan, read_nifti, write_nifti
 
 SHAPE = (18, 16, 10)
 AFFINE = np.diag([12.0, 12.0, 15.0, 1.0])
+RIM = np.indices(SHAPE)[0] < 3  # beside the body, as what lies beyond a scanner's field of view
 IMAGE, LABEL = "imagesTr/c1_0000.nii.gz", "labelsTr/c1.nii.gz"
 ORGANS = ("Liver", "Spleen", "Kidney_L", "Kidney_R")
 
@@ -197,11 +199,26 @@ def set_pixdim(h, value: float) -> None:
     h["qform_code"] = 0
 
 
-def conflict(h) -> None:
-    shifted = AFFINE.copy()
-    shifted[0, 3] = 12.0
+def scale(h, factor: float) -> None:
+    """Other voxels in pixdim, sform and qform alike."""
+    h.set_sform(np.diag([*AFFINE.diagonal()[:3] * factor, 1]), code=1)
+    h.set_qform(h.get_sform(), code=1)
+
+
+def conflict(h, mm: float = 12.0, factor: float = 1.0) -> None:
+    scale(h, factor)
+    shifted = h.get_sform()
+    shifted[0, 3] = mm
     h.set_qform(shifted, code=1)
-    h.set_sform(AFFINE, code=1)
+
+
+def leaning(lean: float) -> nibabel.Nifti1Image:
+    """700 voxels of 0.6 mm along an axis that leans by so many mm a mm."""
+    affine = 0.6 * np.diag([1.0, 1.0, 1.0, 1 / 0.6])
+    affine[1, 0] = 0.6 * lean
+    image = nifti(np.resize(child(1)[0], (700, 16, 10)), affine)
+    image.header["qform_code"] = 0
+    return image
 
 
 def shear(h) -> None:
@@ -258,10 +275,20 @@ BAD: dict[str, tuple[str, Callable[[Path], str]]] = {
     "a spacing of NaN": ("E-SPACING", header(lambda h: set_pixdim(h, np.nan))),
     "a negative spacing": ("E-SPACING", header(lambda h: set_pixdim(h, -2))),
     "meters": ("E-UNITS", header(lambda h: h.set_xyzt_units("meter"))),
+    "meters that say so": ("E-UNITS", header(lambda h: (scale(h, 1e-3), h.set_xyzt_units("meter")))),
+    "meters that nobody mentions": ("E-SPACING", header(lambda h: (scale(h, 1e-3), h.set_xyzt_units("unknown")))),
+    "five micrometers": ("E-SPACING", header(lambda h: scale(h, 0.005 / 12))),
+    "ten times too large": ("E-SPACING", header(lambda h: scale(h, 10))),
+    "a field of 3.9 m": ("E-FIELD", header(lambda h: (scale(h, 3), h.set_data_shape((36, 109, 3))))),
+    "a field of 2 cubic meters": ("E-FIELD", header(lambda h: (scale(h, 2), h.set_data_shape((53, 53, 42))))),
+    "a billion voxels": ("E-SCAN-SIZE", header(lambda h: (scale(h, 1 / 50), h.set_data_shape((4000, 4000, 100))))),
     "no affine": ("E-NO-AFFINE", with_scans(lambda image: nifti(np.asarray(image.dataobj), None))),
     "a flat affine": ("E-AFFINE", header(flat)),
     "a sheared affine": ("E-AFFINE-SHEAR", header(shear)),
+    "a slightly sheared affine": ("E-AFFINE-SHEAR", with_scans(lambda image: leaning(0.9e-3))),
     "two affines that differ": ("E-AFFINE-CONFLICT", header(conflict)),
+    "two affines that differ by half a voxel": ("E-AFFINE-CONFLICT", header(lambda h: conflict(h, 0.6, 1 / 12))),
+    "an sform of other voxels than pixdim": ("E-AFFINE-CONFLICT", header(lambda h: set_pixdim(h, 11.9))),
     "labels shifted by half a millimeter": ("E-GEOMETRY", drawn(lambda v: v, SHIFTED)),
     "labels of another size": ("E-GEOMETRY", drawn(lambda v: v[:-1])),
     # gray values
@@ -272,6 +299,15 @@ BAD: dict[str, tuple[str, Callable[[Path], str]]] = {
     "8 bit": ("E-NOT-HU", hu(lambda v: np.clip((v + 160) / 400 * 255, 0, 255).astype(np.uint8))),
     "between 0 and 1": ("E-NOT-HU", hu(lambda v: ((v + 1024) / 2048).astype(np.float32))),
     "mean 0, sd 1": ("E-NOT-HU", hu(lambda v: ((v - v.mean()) / v.std()).astype(np.float32))),
+    "1024 added, padded with -2000": ("E-NOT-HU", hu(lambda v: np.where(RIM, -2000, v + 1024).astype(np.int16))),
+    "1024 added, padded with -3024": ("E-NOT-HU", hu(lambda v: np.where(RIM, -3024, v + 1024).astype(np.int16))),
+    "padded with -2000, 1024 added": ("E-NOT-HU", hu(lambda v: (np.where(RIM, -2000, v) + 1024).astype(np.int16))),
+    "1000 added": ("E-NOT-HU", hu(lambda v: (v + 1000).astype(np.int16))),
+    "padded with -2000, 1000 added": ("E-NOT-HU", hu(lambda v: (np.where(RIM, -2000, v) + 1000).astype(np.int16))),
+    "signs inverted": ("E-NOT-HU", hu(lambda v: -v)),
+    "black and white inverted": ("E-NOT-HU", hu(lambda v: 3071 - v)),
+    "ten times too high": ("E-NOT-HU", hu(lambda v: 10 * v)),
+    "nothing but padding": ("E-NOT-HU", hu(lambda v: v * 0 - 2000)),
     "constant": ("E-NOT-HU", hu(lambda v: v * 0)),
     "cut off at 0": ("E-NOT-HU", hu(lambda v: np.maximum(v, 0))),
     "cut to a window": ("E-NOT-HU", hu(lambda v: np.clip(v, -160, 240))),
@@ -515,6 +551,34 @@ def test_a_foreign_meta_table_is_refused(totalsegmentator):
     assert [problem.code for problem in reading.check_dataset(totalsegmentator)] == ["E-CASES-TABLE"]
 
 
+def test_what_forms_and_pixdim_differ_by_less_than_half_a_voxel_passes_and_the_sform_counts(tmp_path):
+    voxels, h = child(1)[0], nifti(child(1)[0]).header.copy()
+    conflict(h, 0.4, 1 / 12)
+    nibabel.save(nibabel.Nifti1Image(voxels, None, h), tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(read_nifti(tmp_path / "a.nii.gz").affine, h.get_sform())
+    nibabel.save(leaning(0.5e-3), tmp_path / "b.nii.gz")
+    assert read_nifti(tmp_path / "b.nii.gz").affine[1, 0] == pytest.approx(0.6 * 0.5e-3)
+
+
+def test_a_header_that_promises_more_than_its_file_asks_for_no_memory(tmp_path):
+    """Two kilobytes that say they are 2 GB, and 32 MB of zeros behind a scan: neither is held."""
+    image = nifti(child(1)[0])
+    image.header["vox_offset"] = 352
+    scale(image.header, 1 / 50)
+    image.header.set_data_shape((3000, 3000, 100))
+    promising = image.header.binaryblock + bytes(4) + image.dataobj.tobytes(order="F")
+    for name, content in (("plain.nii", promising), ("packed.nii.gz", gzip.compress(promising))):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(PedsegInputError, match=r"E-NIFTI-TRUNCATED .*promises 1800000352 bytes, the file holds"):
+            read_nifti(tmp_path / name)
+    sound = nifti(child(1)[0]).to_bytes()
+    (tmp_path / "long.nii.gz").write_bytes(gzip.compress(sound + bytes(2**25)))
+    tracemalloc.start()
+    np.testing.assert_array_equal(read_nifti(tmp_path / "long.nii.gz").voxels, child(1)[0])
+    assert tracemalloc.get_traced_memory()[1] < 2**23
+    tracemalloc.stop()
+
+
 # --- gray values that are right ---------------------------------------------------------------------
 
 IN_HU = {
@@ -522,6 +586,8 @@ IN_HU = {
     "a crop without air": lambda v: v[6:12, 1:12],
     "padded with -2000": lambda v: np.where(v < -900, -2000, v),
     "padded with -3024 in the corners": lambda v: np.where(np.indices(SHAPE)[0] < 3, -3024, v),
+    "cut out of its air, which reads -1000": lambda v: np.where(v < -900, -1000, v),
+    "dense bone and no air": lambda v: np.where(v > 500, 1000, v)[6:12, 1:12],
     "metal": lambda v: np.where(v > 480, 30000, v),
     "real numbers": lambda v: v.astype(np.float32) + 0.25,
 }

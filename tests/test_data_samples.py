@@ -14,8 +14,7 @@ from pedseg.evaluation.failures import read_failures
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.trained_models import read_identity
-from pedseg.learning.network import sha256_of
-from pedseg.learning.training import load_weights
+from pedseg.learning.weights import load_weights, sha256_of
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +108,7 @@ def test_recorded_experiment_with_mr_follows_from_its_rows(root, rounded):
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     rows = read_rows(folder / "cases.csv")
     assert tuple(rows) == fedgin.ALL_COLUMNS
-    assert set(rows["scenario"]) == {*summary["patients"]} == {*fedgin.SCENARIOS}
+    assert set(rows["scenario"]) == {*summary["patients"]} == {*fedgin.FEDGIN_SCENARIOS}
     assert set(rows["model"]) == {"local", "federated", "federated_gin", "centralized_gin"}
     assert set(rows[rows["scenario"] == "limited-1:1"]["seed"]) == {0, 1, 2}
     assert set(rows["tested_on"]) == {*fedgin.TESTS}

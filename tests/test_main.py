@@ -11,6 +11,7 @@ import pytest
 
 from pedseg.__main__ import main
 from pedseg.learning import network, training
+from pedseg.learning.weights import get_weights, load_weights, save_weights, sha256_of
 from pedseg.scan import Scan, read_nifti, to_ras, write_nifti
 
 PLAN = {
@@ -23,7 +24,7 @@ PLAN = {
 def model(tmp_path):
     plan = training.Plan.from_json(json.dumps(PLAN))
     file = tmp_path / "model.safetensors"
-    training.save_weights(file, network.get_weights(network.build(plan)), plan)
+    save_weights(file, get_weights(network.build(plan)), plan)
     return file
 
 
@@ -112,10 +113,11 @@ def test_the_federations_last_line_is_its_fingerprint(hospitals, tmp_path, capsy
     arguments = ["federate", "--data", str(hospitals), "--out", str(tmp_path), "--rounds", "2", "--local-steps", "1"]
     assert main(arguments) == 0
     last = capsys.readouterr().out.strip().split("\n")[-1]
-    weights, _, _ = training.load_weights(tmp_path / "federated.safetensors")
-    assert last == f"sha256 {network.sha256_of(weights)}"
+    weights, _, _ = load_weights(tmp_path / "federated.safetensors")
+    assert last == f"sha256 {sha256_of(weights)}"
 
 
+@pytest.mark.slow
 def test_users_own_centers_of_two_layouts_grids_and_organ_lists(hospitals, tiny_case, tmp_path, capsys):
     data = tmp_path / "data"
     shutil.copytree(sorted(hospitals.iterdir())[0], data / "Aa")
@@ -139,6 +141,7 @@ def test_users_own_centers_of_two_layouts_grids_and_organ_lists(hospitals, tiny_
     assert (out / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_an_interrupt_is_130_and_the_next_call_goes_on(hospitals, tmp_path):
     script = """
 import _thread, signal, sys, threading, time

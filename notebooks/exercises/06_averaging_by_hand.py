@@ -44,6 +44,9 @@ EXERCISES = {
             "These are bytes; divide by a million.": lambda weights, centers, rounds: (
                 2 * 4 * weights * centers * rounds
             ),
+            "These are mebibytes, of 2²⁰ bytes; a megabyte is 10⁶ bytes.": lambda weights, centers, rounds: (
+                2 * 4 * weights * centers * rounds / 2**20
+            ),
             "These are numbers, not bytes: each takes four.": lambda weights, centers, rounds: (
                 2 * weights * centers * rounds / 1e6
             ),

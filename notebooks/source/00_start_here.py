@@ -22,7 +22,9 @@
 # network out again.
 #
 # In this workbook you do all of it yourself, on one laptop. You read the scans, train a network alone, test it next
-# door, write the averaging, and run a federation.
+# door, write the averaging, and run a federation. The workbook re-enacts two published studies: 19 organs at risk in
+# two hospitals ([arXiv:2605.06820](https://arxiv.org/abs/2605.06820)), and CT and MR hospitals that learn together
+# ([FedGIN, arXiv:2508.05137](https://arxiv.org/abs/2508.05137)).
 #
 # > **What the children are.** No real child's scan is in this workbook. Two invented hospitals, *Polder* and *Neckar*,
 # > treat synthetic children. They show the *pattern* that real studies report: a network does worse next door, and
@@ -63,8 +65,12 @@ figures.show(picture, "An axial CT slice of the upper abdomen, organs outlined."
 #
 # Some cells have a line that ends in `...`. Replace the dots with your answer and run the cell. The check says
 # *Not yet*, *Not quite* (and what is wrong), or *Right*. Nothing breaks if you skip a question: the cells below go on
-# with the right value. After you have tried, open **Answer** beneath the cell.
-#
+# with the right value.
+
+# %% [markdown] solutions
+# After you have tried, open **Answer** beneath the cell.
+
+# %% [markdown]
 # Here is one to practice on. The list of organs is called `ORGANS`. How many are there?
 
 # %% exercise

@@ -94,7 +94,7 @@ lowest_hu = lesson.check("darkest shade", lowest_hu, center=center, width=width)
 # ## Three planes, and whose right is right
 #
 # The box can be cut in three directions. **Axial** slices lie across the body, **coronal** slices show the child from
-# the front, **sagittal** slices from the side. The letters at the rim say where you are: **R**ight, **L**eft,
+# the front, **sagittal** slices from the side. The letters at the edge say where you are: **R**ight, **L**eft,
 # **A**nterior (front), **P**osterior (back), **S**uperior (towards the head), **I**nferior (towards the feet).
 
 # %% slide
@@ -203,11 +203,11 @@ figures.show(picture, "An axial slice from each hospital, kidneys outlined.")
 # %% [markdown]
 # Children differ, of course: in age, size and build. But the hospitals differ as well. One mostly scans a minute
 # after an injection of **contrast agent**, when kidneys and vessels light up; the other mostly scans without. The
-# tables the children lie on, the thickness of the slices and the sharpness of the picture are not the same either. To
-# you a kidney is a kidney in both. A network that has only ever seen one of these hospitals may well disagree, and
-# notebook 05 will let it.
+# tables the children lie on and the sharpness of the picture are not the same either. (Real hospitals also differ in
+# the thickness of their slices.) To you a kidney is a kidney in both. A network that has only ever seen one of these
+# hospitals may well disagree, and notebook 05 will let it.
 #
-# ## Leaf through it yourself
+# ## Scroll through it yourself
 #
 # Choose planes, slices and windows, and switch organs on and off.
 
@@ -222,7 +222,7 @@ view(ct, organs)
 # - HU are measurements. The window decides what you can see of them.
 # - The patient's right is on the left of the picture.
 # - Spacing turns voxels into millimeters; without it shapes and volumes are wrong.
-# - Hospitals have handwritings. Scans carry them.
+# - Each hospital leaves its signature on its scans.
 
 # %%
 lesson.finish()

@@ -49,7 +49,7 @@ figures.show(picture, "Coronal slices of four children, 1 to 15 years, all to on
 #
 # ## By how much does a liver grow?
 #
-# **Question.** Here are the table's volumes for the liver at 1 and at 10 years. By which factor does it grow in
+# **Question.** Here are the table's volumes for the liver at 1 and at 10 years. By what factor does it grow in
 # between?
 
 # %% exercise
@@ -156,7 +156,7 @@ figures.show(picture, "The same axial slice before and after the left kidney was
 # And the other kidney? It takes over the work of both, and grows. In 34 children, two years and more after such an
 # operation, it measured 128 ± 11 % of the length that was expected (Med Pediatr Oncol 1996;26:325).
 #
-# **Question.** Suppose width and depth grow by the same factor as the length. By which factor does the *volume* grow?
+# **Question.** Suppose width and depth grow by the same factor as the length. By what factor does the *volume* grow?
 
 # %% exercise
 length_factor = 1.28
@@ -203,7 +203,7 @@ voxels = lesson.check("voxels of a gland", voxels, volume_ml=gland_ml, spacing_m
 # the fat around it, and its gray value is the mean of both: **partial volume**. Half gland with 85 HU and half fat
 # with -98 HU looks like water.
 #
-# **Question.** Think of a small organ as a cube, 4 voxels along each edge: 64 voxels. Which share of them lies on the
+# **Question.** Think of a small organ as a cube, 4 voxels along each edge: 64 voxels. What fraction of them lies on the
 # surface?
 
 # %% exercise

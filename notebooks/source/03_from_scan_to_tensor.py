@@ -28,8 +28,8 @@ lesson.setup()
 # organs are.
 
 # %%
-from pedseg.learning.plans import fingerprint, make_plan
-from pedseg.learning.fingerprint import merge
+from pedseg.learning.fingerprint import fingerprint, merge
+from pedseg.learning.plans import make_plan
 
 polder, neckar = lesson.samples()
 prints = {center.center: fingerprint(center, center.cases) for center in (polder, neckar)}
@@ -71,15 +71,21 @@ print(f"{len(plan.organs)} organs")
 # %% [markdown]
 # ## Resample: one voxel size for all
 #
-# Here is a scan from Neckar before and after. The child stays as large as it was, in millimeters; only the grid
+# Scanners deliver finer pixels and often thicker slices than our plan has. Here is a child scanned with pixels of
+# 1.5 mm and slices of 5 mm, before and after. The child stays as large as it was, in millimeters; only the grid
 # changes.
 
 # %%
-from pedseg.datasets.loading import load_image, load_labels
+from dataclasses import replace
+
+from pedseg.phantoms.centers import POLDER_PORTAL
+from pedseg.phantoms.child import Child
+from pedseg.phantoms.ct_scanner import scan_ct
+from pedseg.phantoms.phantom import make_phantom
 from pedseg.scan import resample
 
-child = neckar.cases[0]
-ct, truth = load_image(child), load_labels(neckar, child)
+protocol = replace(POLDER_PORTAL, pixel_mm=1.5, slice_mm=5.0)
+ct, truth = scan_ct(make_phantom(Child(age_years=5, seed=12)), protocol, seed=12)
 coarse = resample(ct, plan.spacing_mm)
 picture = voxel_figures.two_grids(ct, coarse)
 figures.show(picture, "A coronal slice on its own grid and on the plan's grid.")
@@ -98,9 +104,9 @@ given = {"shape": shape, "spacing_mm": old_mm, "new_mm": new_mm}
 new_shape = lesson.check("size after resampling", new_shape, **given)
 
 # %% [markdown] answer
-# Number times spacing is the child's size in millimeters, and that must not change. Images are interpolated linearly.
-# Label maps must not be: halfway between liver (1) and pancreas (3) there is no spleen (2)! Labels take the nearest
-# voxel's number.
+# Number times spacing is the child's size in millimeters, and that must not change. Images are interpolated linearly
+# (nnU-Net takes cubic splines). Label maps must not be: halfway between liver (1) and pancreas (3) there is no spleen
+# (2)! Labels take the nearest voxel's number.
 
 # %% [markdown]
 # ## Clip and normalize: numbers around zero
@@ -118,14 +124,15 @@ air = lesson.check("normalized", air, sd_hu=plan.sd_hu, **given)
 
 # %% [markdown] answer
 # The order matters: clip, shift, scale. For CT the same mean and standard deviation serve *all* scans, because HU are
-# measurements: 60 HU mean the same everywhere. (In MR, where gray values mean nothing by themselves, each scan is
-# normalized by its own.)
+# measurements: air and water have the same values on every scanner. (In MR, where gray values mean nothing by
+# themselves, each scan is normalized by its own.)
 
 # %% [markdown]
 # ## All of it at once, and back again
 #
-# `prepare` does these steps, and one more: it cuts the box down to the body, since air around the child costs time
-# and teaches nothing.
+# `prepare` does these steps, and two more: it cuts the box down to the body, since air around the child costs time
+# and teaches nothing, and rounds each side up to a multiple of 8 voxels, because the network halves its grid three
+# times.
 
 # %%
 from pedseg.learning.preprocessing import prepare, restore
@@ -145,8 +152,6 @@ figures.show(picture, "An axial slice of the prepared scan.")
 # touch; notebook 05 makes you compute it. And because voxel size is a decision, we try voxels of twice the edge, too.
 
 # %%
-from dataclasses import replace
-
 from pedseg.metrics import score_case
 
 
@@ -165,10 +170,10 @@ picture = charts.dots(ceilings, x="DSC of a perfect answer")
 figures.show(picture, "DSC by organ after going to the grid and back, for two grids.")
 
 # %% [markdown]
-# This is a ceiling: no network can do better with such a plan on this child. Our voxels are about as fine as these
-# scans, so next to nothing is lost. With larger voxels, training would be eight times faster, and the liver would
-# hardly notice. But look at the thin organs, the adrenal glands or the portal vein: they lose much of the little they
-# have. If you ever wonder why a small organ scores badly, look at the ceiling first.
+# This is a ceiling: no network can do better with such a plan on this child. Our voxels cost one to three hundredths
+# in the thin organs and less in the others. With twice the edge, training would be eight times faster. Even the liver
+# would pay for that, and the thin organs, the esophagus or the portal vein, would lose about four tenths. If you ever
+# wonder why a small organ scores badly, look at the ceiling first.
 #
 # ## Augmentation: other children from the same child
 #
@@ -209,6 +214,9 @@ figures.show(picture, "A slice and its mirror image: the liver is on the wrong s
 # - One plan for all: spacing, clip, normalization, patch.
 # - Resample images linearly, labels by the nearest voxel; know the ceiling.
 # - Augment with what could have been. A mirrored child could not.
+#
+# **Further reading.** Isensee et al., *nnU-Net: a self-configuring method for deep learning-based biomedical image
+# segmentation*, Nature Methods 2021 ([doi:10.1038/s41592-020-01008-z](https://doi.org/10.1038/s41592-020-01008-z)).
 
 # %%
 lesson.finish()

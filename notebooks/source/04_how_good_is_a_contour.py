@@ -78,7 +78,7 @@ scores.shown(lines, "The liver, four faults")
 # The shift was the same for every organ: one voxel. Is the Dice coefficient the same, too?
 
 # %%
-chosen = [*EVALUATED, "Glnd_Adrenal_R", "V_Portal"]
+chosen = [*EVALUATED, "Glnd_Adrenal_L", "V_Portal"]
 scored = [s for s in score_case(truth, shifted, ct.spacing_mm, chosen) if s.present]
 scored.sort(key=lambda score: -score.volume_ml)
 values = {f"{organ(s.organ).plain} ({s.volume_ml:.0f} mL)": s.dsc for s in scored}
@@ -86,14 +86,16 @@ picture = charts.bars(values, x="DSC after the same shift of one voxel")
 figures.show(picture, "DSC of organs after the same shift: the smaller or thinner, the lower.")
 
 # %% [markdown]
-# The same fault of 3 mm costs a lung next to nothing and an adrenal gland most of its Dice. A Dice of 0.6 can be a
-# careful contour of a tiny organ, and one of 0.93 a careless liver. So Dice compares *networks on the same organ*, and
-# must never compare organs. Children's organs are small: for the same fault, they get less Dice than adults.
+# The same fault of 3 mm costs stomach and bowel less than a tenth of their Dice, and an adrenal gland more than a
+# third. (This child is not yet two years old: in an adult, whose organs are larger, it would cost less.) A Dice of 0.6
+# can be a careful contour of a tiny organ, and one of 0.93 a careless liver. So Dice compares *networks on the same
+# organ*, and must never compare organs. Children's organs are small: for the same fault, they get less Dice than
+# adults.
 #
 # ## Distances between surfaces
 #
 # A planner asks: how many **millimeters** is the contour off? For every surface voxel of the true organ, measure the
-# way to the nearest surface voxel of the drawn one; then the same the other way round. Here for the leaking liver:
+# distance to the nearest surface voxel of the drawn one; then the same the other way round. Here for the leaking liver:
 
 # %%
 from pedseg.metrics import surface_distances_mm
@@ -113,15 +115,16 @@ hd95_mm = max(np.percentile(there, 95), np.percentile(back, 95))  # answer
 hd95_mm = lesson.check("hd95", hd95_mm, there=there, back=back)
 
 # %% [markdown] answer
-# Some programs throw both directions into one pot before they take the percentile, and some measure in voxels and call
-# it millimeters. Eleven open tools were compared in 2024, and their Hausdorff distances for *the same* contours
-# differed by more than 100 mm. So say which definition you used; ours stands at the top of `pedseg/metrics.py`.
+# Some programs pool both directions before they take the percentile, and some measure in voxels and call it
+# millimeters. Eleven open tools were compared in 2024 ([arXiv:2410.02630](https://arxiv.org/abs/2410.02630)), and their
+# Hausdorff distances for *the same* contours differed by more than 100 mm. So say which definition you used; ours
+# stands at the top of `pedseg/metrics.py`.
 
 # %% [markdown]
-# **Surface Dice** (also NSD) asks what a person asks: which share of the surface would I leave as it is? It needs a
+# **Surface Dice** (also NSD) asks what a person asks: what fraction of the surface would I leave as it is? It needs a
 # **tolerance** in millimeters: how far apart two careful people draw the same organ.
 #
-# **Question.** Be strict: which share of *all* surface voxels, true and drawn, is at most 2 mm off?
+# **Question.** Be strict: what fraction of *all* surface voxels, true and drawn, is at most 2 mm off?
 
 # %% exercise
 tolerance_mm = 2
@@ -203,6 +206,11 @@ print(f"median HD95 with the miss: {np.median([4, 6, diagonal_mm]):.0f} mm")
 # - Means overlook specks. Look at pictures, worst cases first.
 # - Presence before quality: false milliliters for organs that are gone, worst values for organs that were missed.
 # - Say which definitions you used. Chapter 05 uses them to examine a network.
+#
+# **Further reading.** Maier-Hein, Reinke et al., *Metrics reloaded*, Nature Methods 2024
+# ([doi:10.1038/s41592-023-02151-z](https://doi.org/10.1038/s41592-023-02151-z)); Podobnik and Vrtovec, *Understanding
+# implementation pitfalls of distance-based metrics* ([arXiv:2410.02630](https://arxiv.org/abs/2410.02630)); Nikolov et
+# al., on surface Dice ([arXiv:1809.04430](https://arxiv.org/abs/1809.04430)).
 
 # %%
 lesson.finish()

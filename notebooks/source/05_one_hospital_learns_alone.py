@@ -25,8 +25,10 @@ lesson.setup()
 # %%
 polder, neckar = lesson.centers()
 for center in (polder, neckar):
-    counts = {split: len(center.split(split)) for split in ("train", "validation", "test")}
-    print(center.center, counts)
+    for split in ("train", "validation", "test"):
+        cases = center.split(split)
+        children = len({case.patient for case in cases})
+        print(f"{center.center}, {split}: {len(cases)} scans of {children} children")
 
 # %% [markdown]
 # ## A plan and a network
@@ -36,9 +38,10 @@ for center in (polder, neckar):
 # random numbers from a seed.
 
 # %%
-from pedseg.learning.network import build, get_weights
-from pedseg.learning.plans import fingerprint, make_plan
-from pedseg.learning.fingerprint import merge
+from pedseg.learning.network import build
+from pedseg.learning.weights import get_weights
+from pedseg.learning.fingerprint import fingerprint, merge
+from pedseg.learning.plans import make_plan
 
 prints = [fingerprint(center, center.split("train")) for center in (polder, neckar)]
 plan = make_plan(merge(prints))
@@ -56,7 +59,7 @@ print(f"{numbers:,} weights to be learned")
 # %%
 from pedseg.learning.training import load_cases, train
 
-steps = lesson.budget(700, test=6)
+steps = lesson.budget(480, test=6)
 children = load_cases(polder, polder.split("train"), plan)
 training = train(network, children, plan, steps=steps, total_steps=steps, seed=0)
 losses = [(step.number, step.loss) for step in lesson.progress(training, steps, "training")]
@@ -71,12 +74,14 @@ figures.show(chart, "Polder's training loss falls fast at first, then slowly.")
 # others can tell.
 #
 # ## A child the network has never seen
+#
+# It comes from the validation group. The test children stay untouched until the examination.
 
 # %%
 from pedseg.learning.inference import predict
 from pedseg.datasets.loading import load_image, load_labels
 
-child = polder.split("test")[0]
+child = polder.split("validation")[0]
 ct, truth = load_image(child), load_labels(polder, child).voxels
 predicted = predict(network, ct, plan)
 
@@ -148,8 +153,8 @@ figures.show(chart, "DSC by organ for Polder's network at home and at Neckar.")
 #
 # A few dozen children are not many, and children differ. Could the drop be the luck of the draw? For each organ, a
 # **rank test** asks how often groups as different as these two would come about by chance, if the hospital did not
-# matter. Nine organs are nine questions, and who asks often enough gets a "significant" answer by luck; **Holm**'s
-# rule corrects for it.
+# matter. Nine organs are nine questions, and anyone who asks often enough gets a "significant" answer by luck;
+# **Holm**'s rule corrects for it.
 
 # %%
 from pedseg.evaluation.statistics import summarize_rows

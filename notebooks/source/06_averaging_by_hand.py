@@ -6,8 +6,8 @@
 # **You will be able to**
 # - write federated averaging (FedAvg) in ten lines,
 # - say why networks must start from the same weights to be averaged,
-# - say why each hospital counts by its number of children,
-# - show that your ten lines and Flower, a grown-up framework, give the same network, to the last bit.
+# - say why each hospital counts by its number of scans,
+# - show that your ten lines and Flower, a production framework, give the same network, to the last bit.
 
 # %%
 from pedseg.workbook import charts, figures, lesson
@@ -18,10 +18,10 @@ lesson.setup()
 # ## Two hospitals, one number
 #
 # Before we average networks, let us average one number. Two hospitals have each learned a weight `w`; one from 30
-# children, the other from 10. What should the common weight be? If all 40 children had been in one place, each child
-# would have counted once. So each hospital should count by its **share** of the children.
+# scans, the other from 10. What should the common weight be? If all 40 scans had been in one place, each scan
+# would have counted once. So each hospital should count by its **share** of the scans.
 #
-# **Question.** Which shares do the two hospitals have?
+# **Question.** What shares do the two hospitals have?
 
 # %% exercise
 import numpy as np
@@ -32,7 +32,7 @@ shares = lesson.check("shares", shares, cases=cases)
 
 # %% [markdown] answer
 # Shares add up to one. It is an easy slip to count something else, for example training *batches* in place of
-# children; published examples do it. Then a hospital that chops its data into smaller batches gets more say.
+# scans; published examples do it. Then a hospital that chops its data into smaller batches gets more say.
 
 # %% [markdown]
 # A network is a dictionary: names, each with an array of weights. Here are two tiny ones.
@@ -59,9 +59,10 @@ print(mean)
 # children for a while. The plan comes from their merged fingerprints (notebook 03).
 
 # %%
-from pedseg.learning.network import build, get_weights, set_weights, sha256_of
-from pedseg.learning.plans import fingerprint, make_plan
-from pedseg.learning.fingerprint import merge
+from pedseg.learning.network import build
+from pedseg.learning.weights import get_weights, set_weights, sha256_of
+from pedseg.learning.fingerprint import fingerprint, merge
+from pedseg.learning.plans import make_plan
 from pedseg.learning.inference import mean_dice
 from pedseg.learning.training import load_cases, train
 
@@ -211,9 +212,12 @@ megabytes = lesson.check("traffic", megabytes, weights=size, centers=2, rounds=1
 # %% [markdown]
 # ## What to remember
 #
-# - FedAvg is a mean, weighted by the number of children.
+# - FedAvg is a mean, weighted by the number of scans. (A child who was scanned twice counts twice.)
 # - The same start, the same plan, rounds that are not too long.
 # - "The same" can be tested to the last bit, if order and seeds are fixed.
+#
+# **Further reading.** McMahan et al., *Communication-efficient learning of deep networks from decentralized data*, 2017
+# ([arXiv:1602.05629](https://arxiv.org/abs/1602.05629)).
 
 # %%
 lesson.finish()

@@ -8,7 +8,7 @@
 # - find out from a scan how the child lies,
 # - tell how much each difference between two hospitals costs, one cause at a time,
 # - judge a network where an organ is gone, and not be taken in by a blind one,
-# - call failures by their kind, and find the worst without leafing through every scan.
+# - call failures by their kind, and find the worst without scrolling through every scan.
 
 # %%
 from pedseg.workbook import charts, figures, lesson, scores
@@ -45,7 +45,7 @@ import numpy as np
 
 from pedseg.evaluation.trained_models import find_weights, weight_files
 from pedseg.learning.inference import predict
-from pedseg.learning.training import load_network
+from pedseg.learning.weights import load_network
 from pedseg.metrics import score_case
 from pedseg.organs import EVALUATED
 
@@ -67,7 +67,7 @@ figures.show(picture, "A child on its back and on its side: truth solid, drawn d
 # box it lies**, and it learned that the liver is at the front on the right. That is why it learned so fast. It is also
 # why it is lost here: what it calls front is now a side.
 #
-# (The letters at the rim are true for a child on its back. On the right picture, A is where the child's left side is.)
+# (The letters at the edge are true for a child on its back. On the right picture, A is where the child's left side is.)
 #
 # ## How far is the child turned?
 #
@@ -140,7 +140,7 @@ figures.show(picture, "The child on its back, and on its side, turned: gas lies 
 # is as dark as lung, and at a child's side there is lung. Networks find ways to fail that nobody thought of. Look at
 # pictures.
 #
-# **Real children.** These ones are turned as if on a spit, by one angle from head to foot. Real patients twist, bend
+# **Real children.** These ones are rotated rigidly, by one angle from head to foot. Real patients twist, bend
 # their knees, put an arm in the way, lie on cushions, and their organs sag. One angle will not do for all of them.
 #
 # The study that this workbook re-enacts took another way: **it taught the network**. In training, scans were turned at
@@ -173,10 +173,10 @@ figures.show(chart, "What lying on the side costs each model, turned first and a
 # %% slide
 alone = scores.by_factor(costs, center, without="on the side; as they lie")
 chart = charts.dots(alone, x="mean DSC lost", zero=True)
-figures.show(chart, f"What each cause alone costs each model in the children of {center}.")
 apart = lesson.recorded("single_phase")
 strict = scores.by_factor(scores.shift_costs(apart), center)
 print({str(key): round(costs["contrast phase"][0], 3) for key, costs in strict.items()})
+figures.show(chart, f"What each cause alone costs each model in the children of {center}.")
 
 # %% [markdown]
 # What a hospital has in its scans, its network learns, and be it in one child of four: both hospitals have both
@@ -186,12 +186,12 @@ print({str(key): round(costs["contrast phase"][0], 3) for key, costs in strict.i
 # without contrast (and gains with it, in the children of Neckar): there is less to see. What the local network loses
 # *beyond* that is what it never learned.
 #
-# So what a cause costs is no constant of nature. The numbers beneath the chart tell what the contrast phase costs in
+# So what a cause costs is no constant of nature. The numbers above the chart tell what the contrast phase costs in
 # the same hospitals if each scans in its own phase *only* (`study --single-phase` makes such hospitals). There the
 # federation earns more: neither hospital alone knows what the other scans.
 #
 # **Question.** Polder's network loses some DSC between its own children and Neckar's. *The contrast phase alone* costs
-# it something, too. Which share of the whole drop is that?
+# it something, too. What fraction of the whole drop is that?
 
 # %% exercise
 from pedseg.evaluation.results import ModelKey, Results, read_rows
@@ -229,9 +229,9 @@ scores.shown(table, "Where a kidney is gone, and where it is not")
 
 # %% [markdown]
 # **Before you choose the best network:** read the last column, too. In the upper half every network finds the kidneys
-# that are there. That is no matter of course. The lower half is of the same children and the same training, but each
-# hospital has scanned in its own contrast phase *only*. Look for a network that draws few false kidneys *and* misses
-# true ones. It does not know that a kidney is gone. It does not see kidneys.
+# that are there. That is not to be taken for granted. The lower half is of the same children and the same training, but
+# each hospital has scanned in its own contrast phase *only*. Look for a network that draws few false kidneys *and*
+# misses true ones. It does not know that a kidney is gone. It does not see kidneys.
 #
 # ## Crumbs
 #
@@ -308,7 +308,8 @@ scores.shown(lines, "Polder's network in six children")
 #
 # ## Failures, found by rule
 #
-# Who looks for failures by leafing through scans finds the ones that he expects. So in this workbook rules look through
+# Anyone who looks for failures by scrolling through scans finds the expected ones. So in this workbook rules look
+# through
 # *all* contours, and sort what they find by kind:
 #
 # | kind | rule |
@@ -393,6 +394,9 @@ kind = lesson.check("kind of failure", kind)
 # - Change one cause at a time, on the same children, before you blame one.
 # - False kidneys and found kidneys belong in one table: a blind network makes no false ones.
 # - Let rules find failures and people look at them. In notebook 09 you can.
+#
+# **Further reading.** Ding et al., the study in two hospitals that this workbook re-enacts
+# ([arXiv:2605.06820](https://arxiv.org/abs/2605.06820)).
 
 # %%
 lesson.finish()

@@ -24,11 +24,12 @@ engines.reading_room(lesson.samples(), lesson.study())
 # ## How to read
 #
 # - **Solid** lines are the true contours, **dashed** ones what the chosen network has drawn, **dotted** ones what a
-#   second network has drawn. The child's right is on the left of the picture; letters at the rim name the sides.
+#   second network has drawn. The child's right is on the left of the picture; letters at the edge name the sides.
 # - *Drawn by* chooses the network: each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and
 #   **centralized**, the ideal with all scans in one place.
-# - The mouse wheel leafs, a click moves the crosshair, and the line beneath names the organ under it. The right
-#   mouse button drags the window, measures in mm, or moves the picture, as you choose. The tab *Keys* has the keys.
+# - The mouse wheel scrolls through the slices, a click moves the crosshair, and the line beneath names the organ under
+#   it. The right mouse button drags the window, measures in mm, or moves the picture, as you choose. The tab *Keys* has
+#   the keys.
 # - *Failures* lists what went wrong in the study, the worst first: a click opens the child and goes to the place. These
 #   children are drawn by a program, so each is grown anew, voxel by voxel the same, in a second.
 # - *Two models* steps through the places where two networks disagree, *Correct* lets you draw.

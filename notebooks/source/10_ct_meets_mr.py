@@ -70,8 +70,8 @@ times = {"t1_ms": t1_ms, "t2_ms": t2_ms, "tr_ms": tr_ms, "te_ms": te_ms}
 signal = lesson.check("spin echo", signal, density=density, **times)
 
 # %% [markdown] answer
-# About a quarter of what water would give. TR is long, so nearly everything has come back and T1 hardly matters; TE is
-# as long as T2, so T2 decides. That is what "T2-weighted" means.
+# About a quarter of what water would give that had time to recover fully. TR is long, so nearly everything has come
+# back and T1 hardly matters; TE is as long as T2, so T2 decides. That is what "T2-weighted" means.
 
 # %%
 from pedseg.phantoms.mr_scanner import tissue_signals
@@ -98,7 +98,7 @@ from dataclasses import replace
 
 from pedseg.learning.augmentation import body_of, random_gin
 from pedseg.learning.preprocessing import prepare
-from pedseg.learning.training import load_weights
+from pedseg.learning.weights import load_weights
 from pedseg.evaluation.trained_models import find_weights
 
 _, ct_plan, _ = load_weights(find_weights(lesson.study(), "federated"))
@@ -115,15 +115,16 @@ picture = voxel_figures.patches(looks, plan.spacing_mm, index=level, same_scale=
 figures.show(picture, "One CT slice as prepared, and under five sets of random convolutions.")
 
 # %% [markdown]
-# Some look like MR, most like nothing on earth. What has stayed in all of them? Borders. Whoever must draw the liver in
-# all of these pictures cannot go by its gray value. It has to be known by its shape, its place and its neighbors.
+# Some look like MR, most like nothing on earth. What has stayed in nearly all of them? Borders. Whoever must draw the
+# liver in all of these pictures cannot go by its gray value. It has to be known by its shape, its place and its
+# neighbors.
 #
 # ## What air does to it
 #
 # The last step of GIN scales the outcome to the norm of the scan: the root of the sum of all squares, over **all**
 # voxels. Now take the usual way of preparing a CT: air is far below zero.
 #
-# **Question.** Which share of the sum of squares is air? `usual` is the prepared CT, `inside` says where the body is.
+# **Question.** What fraction of the sum of squares is air? `usual` is the prepared CT, `inside` says where the body is.
 
 # %% exercise
 usual = prepare(ct, ct_plan).image
@@ -213,8 +214,7 @@ figures.show(chart, "The live experiment: mean DSC by model and way of scanning.
 # computer the time that is printed below.
 
 # %% slide
-recorded = lesson.recorded("fedgin")
-summary = json.loads((recorded / "summary.json").read_text("utf-8")) if recorded else live
+summary = json.loads((lesson.recorded("fedgin") / "summary.json").read_text("utf-8"))
 scenario = "limited-1:1"  # or "limited-1:2", "limited-1:5", "complete"
 print(f"{summary['seconds']['total']['cpu'] / 60:.0f} minutes of one processor core")
 chart = charts.table(scores.by_scenario(summary["means"], scenario), title=scenario)
@@ -283,17 +283,17 @@ chart = charts.dots(values, x="with GIN minus without: difference in DSC", zero=
 figures.show(chart, "What GIN changes in each way of scanning after 2000 and 8000 steps.")
 
 # %% [markdown]
-# They meet. Without GIN the federation is finished early, and all further steps teach it its own training children;
-# with GIN half of the samples are never the same twice, and it goes on learning. (Forty test children in each way of
-# scanning met these networks: the eight from above cannot tell such differences from nothing.)
+# They meet. Without GIN the federation learns most of what it ever learns early, and later steps mostly teach it its
+# own training children; with GIN half of the samples are never the same twice, and it goes on learning. (Forty test
+# children in each way of scanning met these networks: the eight from above cannot tell such differences from nothing.)
 #
 # Set `organs = "all"`: what had looked like a loss is a gain after 8000 steps, on CT and on MR. Without GIN the small
 # and thin organs (adrenal glands, esophagus, portal vein) get worse with so much training, with GIN much less or not at
-# all. Over the five organs most of the loss on MR and half of that on CT was impatience. What stays, 0.01 and 0.03, is
-# real: there is a price where the gray value is a good witness, above all in the gallbladder and the pancreas. What GIN
-# gives in exchange, on *Fjord T1w 3 T*, does not shrink with time.
+# all. Over the five organs most of the loss on MR and half of that on CT was impatience. What stays is 0.03 on CT; on
+# MR it is 0.01, and its interval holds zero. There is a price where the gray value is a good witness, above all in the
+# gallbladder and the pancreas. What GIN gives in exchange, on *Fjord T1w 3 T*, does not shrink with time.
 #
-# Who compares two methods after the same number of steps has chosen the winner, in part, by choosing the number.
+# Anyone who compares two methods after the same number of steps has chosen the winner, in part, by choosing the number.
 
 # %% [markdown]
 # ## What to remember
@@ -304,6 +304,10 @@ figures.show(chart, "What GIN changes in each way of scanning after 2000 and 800
 # - "After as many steps" is not "trained to the end".
 # - Look at what a formula does to *your* scans: a norm over all voxels is a norm of air.
 # - A hospital with another machine can teach, too. Its children count, although their scans look nothing like yours.
+#
+# **Further reading.** Nagaraju et al., *FedGIN* ([arXiv:2508.05137](https://arxiv.org/abs/2508.05137)); Ouyang et al.,
+# *Causality-inspired single-source domain generalization for medical image segmentation*, IEEE Transactions on Medical
+# Imaging 2022 ([doi:10.1109/TMI.2022.3224067](https://doi.org/10.1109/TMI.2022.3224067)).
 
 # %%
 lesson.finish()

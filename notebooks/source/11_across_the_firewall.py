@@ -55,7 +55,7 @@ print(get("round1_Polder")["kernel"])
 # It works. Now we break it.
 #
 # **One: half a file.** A network of the clinic takes minutes to upload. The name stands in the listing from the first
-# second. Here 60 per cent have arrived:
+# second. Here 60 percent have arrived:
 
 # %%
 put("round1_Neckar", weights, arrived=0.6)
@@ -163,7 +163,7 @@ objects = lesson.check("objects a round", objects, centers=10)
 # travels in the sealed requests. So each hospital downloads the model once a round and uploads it once.
 
 # %% [markdown]
-# Now the same five ways, in the second round. Polder's answer is cut in half, and Neckar's is replaced by the one of
+# Now the same five ways, in the second round. Polder's answer is cut in half, and Neckar's is replaced with the one of
 # the first round:
 
 # %%

@@ -37,10 +37,10 @@ for entry in entries:
 
 # %% [markdown]
 # The three columns are weights, numbers beside them, and text. The first answer is the fingerprint of notebook 03:
-# sums and counts over all children, and the grid of each scan. Then come the updates: weights, the number of children,
+# sums and counts over all children, and the grid of each scan. Then come the updates: weights, the number of scans,
 # the mean loss.
 #
-# **Question.** Which share of all content is weights?
+# **Question.** What fraction of all content is weights?
 
 # %% exercise
 weights = sum(entry.weights_bytes for entry in entries)
@@ -60,8 +60,9 @@ share = lesson.check("share of the weights", share, weights=weights, everything=
 
 # %%
 from pedseg.evaluation.trained_models import find_weights
-from pedseg.learning.network import build, get_weights, set_weights
-from pedseg.learning.training import load_cases, load_weights, train
+from pedseg.learning.network import build
+from pedseg.learning.training import load_cases, train
+from pedseg.learning.weights import get_weights, load_weights, set_weights
 
 before, plan, _ = load_weights(find_weights(lesson.study(), "federated"))
 
@@ -110,15 +111,29 @@ alt += ", ".join(f"{name} {ratio:.0%}" for name, ratio in ratios.items())
 figures.show(charts.bars(ratios, x="drawn after the update, as a share of before"), alt)
 
 # %% [markdown]
-# An update of one child has told its operation, by a scan that has nothing to do with it. It does not always work, and
-# with many children in a round it becomes the property of a group: "here, kidneys are missing on the left". But nobody
+# An update of one child has told its operation, by a scan that has nothing to do with it. Or has it? An attack needs a
+# **control**: the same with a child that has both kidneys.
+
+# %%
+control = next(c for c in home.split("train") if not kidneys & set(c.absent))
+then = predicted_volumes_ml(update_of(control, home), plan, scan, sorted(kidneys))
+unharmed = volume_ratios(then, first) or dict.fromkeys(kidneys, 1)
+print("a child with both kidneys:", {name: f"{ratio:.0%}" for name, ratio in unharmed.items()})
+
+# %% [markdown]
+# Here, too, one of the two may shrink, though less. So the update tells *which* kidney was removed better than
+# *whether* one was. One child and one control prove little; a real attack is tried on many of both, and its hit rate is
+# told.
+#
+# With many children in a round it becomes the property of a group: "here, kidneys are missing on the left". But nobody
 # needs to break a seal for it. Whoever may *read* an update can do it. And sharper attacks are known: from updates of
 # few cases, pictures close to the training images have been computed (Zhu et al. 2019).
 #
 # ## Clip, and add noise
 #
 # **Differential privacy** promises: whatever the update looks like, it might nearly as well have come from other
-# children. How nearly, says **ε** (epsilon): 0 is perfect, 1 is strong, above 10 hardly anything. Two steps make it:
+# children. How nearly, says **ε** (epsilon): 0 is perfect, 1 is strong, above 10 hardly anything. (A second number,
+# **δ**, is the probability with which the promise may fail; here it is 10⁻⁵.) Two steps make it:
 # the update is shortened to a fixed length, so that nobody can move the model further than that; then random noise is
 # added to every weight.
 
@@ -126,13 +141,13 @@ figures.show(charts.bars(ratios, x="drawn after the update, as a share of before
 from pedseg.federation.privacy.differential_privacy import epsilon
 
 for noise in (0.5, 2, 10, 40):
-    promises = [f"{rounds:3} rounds: ε = {epsilon(noise, rounds):8.2f}" for rounds in (1, 10)]
+    promises = [f"rounds: {rounds:2}, ε = {epsilon(noise, rounds):8.2f}" for rounds in (1, 10)]
     print(f"noise {noise:>4} ×  ", "   ".join(promises))
 
 # %% [markdown]
 # Every round tells a little more, so ε grows with the rounds.
 #
-# **Question.** A run of 10 rounds is made one of 40. By which factor must the noise grow to keep the same ε?
+# **Question.** A run of 10 rounds is made one of 40. By what factor must the noise grow to keep the same ε?
 
 # %% exercise
 factor = (40 / 10) ** 0.5  # answer
@@ -189,15 +204,15 @@ from pedseg.workbook import scores
 
 by_noise, labels = scores.by_noise(pd.read_csv(lesson.recorded("noise") / "noise.csv"))
 chart = charts.by_level(by_noise, labels, x=x, y="mean DSC of seven organs")
-means = {n: {z: round(np.mean(v), 2) for z, v in line.items()} for n, line in by_noise.items()}
+means = {n: {z: f"{np.mean(v):.2f}" for z, v in line.items()} for n, line in by_noise.items()}
 figures.show(chart, f"Mean DSC after whole trainings by hospitals and noise: {means}.")
 
 # %% [markdown]
 # Read what stands under the axis: two hospitals pay where ε is in the millions already, and lose nearly half where
 # twenty have hardly begun to pay; even there ε is two hundred thousand. None of it promises anything. A network has
 # hundreds of thousands of weights, each gets its own noise, and together it is far longer than the update. More
-# hospitals help, slowly: to bear noise that is ten times larger takes a hundred times as many. Telephone keyboards
-# are trained in this way, by millions of telephones. For two hospitals it is a price list, not a protection.
+# hospitals help, slowly: to bear noise that is ten times larger takes a hundred times as many. Smartphone keyboards
+# are trained in this way, by millions of phones. For two hospitals it is a price list, not a protection.
 #
 # And ε speaks of the weights alone. The description of the cases at the beginning and the mean loss of each round
 # leave as they are.
@@ -255,6 +270,10 @@ print("the sum says", sum_masked(hidden, names, "round 1")["w"])
 # - Noise protects, and its price for few hospitals is the network. Masks cost nothing in quality, and need three.
 # - The plainest protection: many children in a round, updates only to people bound by contract, and a disclosure
 #   log that can be read.
+#
+# **Further reading.** Zhu et al., *Deep leakage from gradients*, 2019
+# ([arXiv:1906.08935](https://arxiv.org/abs/1906.08935)); Bonawitz et al., *Practical secure aggregation for
+# privacy-preserving machine learning*, 2017 ([doi:10.1145/3133956.3133982](https://doi.org/10.1145/3133956.3133982)).
 
 # %%
 lesson.finish()

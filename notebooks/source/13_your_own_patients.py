@@ -55,7 +55,7 @@ figures.show(
 # Transfers break. Below, five slices lie at these places in mm; two between them were lost. A reader that trusts the
 # first and the last place spaces what is left evenly. Common readers do, without a word.
 #
-# **Question.** Which distance between slices, in mm, does such a reader believe in?
+# **Question.** What spacing of the slices, in mm, does such a reader assume?
 
 # %% exercise
 import numpy as np
@@ -137,9 +137,9 @@ kidney = lesson.check("empty contour", kidney)
 # %%
 from pedseg.evaluation.trained_models import find_weights, weight_files
 from pedseg.importing import predict_scans
-from pedseg.learning import training
+from pedseg.learning.weights import load_network
 
-network, plan = training.load_network(find_weights(lesson.study(), "federated"))
+network, plan = load_network(find_weights(lesson.study(), "federated"))
 predicted = predict_scans.predict_scan(network, plan, ct.scan, folder)
 messages = exporting.export(predicted, here / "contours.dcm", kind="rtstruct", ct=ct)
 back = rtstruct.read_rtstruct(here / "contours.dcm", ct)
@@ -158,10 +158,10 @@ figures.show(
 # %% [markdown]
 # ## Half a pixel
 #
-# Voxels are small boxes. A contour around them must run along their rims; some programs draw it through the centers
+# Voxels are small boxes. A contour around them must run along their edges; some programs draw it through the centers
 # of the outermost ones. Take an organ that is a square of 4 by 4 voxels in a slice, an adrenal gland perhaps.
 #
-# **Question.** Which share of its area is left inside a contour through the centers?
+# **Question.** What fraction of its area is left inside a contour through the centers?
 
 # %% exercise
 edge = 4

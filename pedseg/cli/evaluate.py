@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from pedseg.cli.arguments import add_evaluated_study, show_scans
+from pedseg.evaluation.config import LARGE_COHORT
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,5 +27,5 @@ def run(options: argparse.Namespace) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pedseg evaluate`."""
-    add_evaluated_study(parser, patients=150, seeds=3)
+    add_evaluated_study(parser, **LARGE_COHORT)
     parser.add_argument("--out", type=Path, default=Path("runs/evaluate"))

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from pedseg.cli.arguments import add_settings, positive_int, settings_from, show_stages
-from pedseg.evaluation.config import FEDGIN, FEDGIN_TEST_PATIENTS
+from pedseg.evaluation.config import FEDGIN, FEDGIN_MODELS, FEDGIN_SCENARIOS, FEDGIN_TEST_PATIENTS
 
 
 def run(options: argparse.Namespace) -> int:
@@ -28,10 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, FEDGIN, "seeds")
     add_settings(parser, FEDGIN.federation, "rounds", "local_steps")
     once = "only this one (may be given more than once)"
-    scenarios = ["limited-1:1", "limited-1:2", "limited-1:5", "complete"]
-    parser.add_argument("--scenario", action="append", default=[], choices=scenarios, help=once)
-    models = ["local", "centralized_gin", "federated", "federated_gin"]
-    parser.add_argument("--model", action="append", default=[], choices=models, help=once)
+    parser.add_argument("--scenario", action="append", default=[], choices=[*FEDGIN_SCENARIOS], help=once)
+    parser.add_argument("--model", action="append", default=[], choices=FEDGIN_MODELS, help=once)
     tested, many = "of each way of scanning; default: %(default)s", FEDGIN_TEST_PATIENTS
     parser.add_argument("--test-patients", type=positive_int, default=many, metavar="N", help=tested)
     parser.add_argument("--out", dest="folder", type=Path, default=Path("runs/fedgin"))

@@ -6,20 +6,25 @@ Leaves label maps on the grids of the scans, or an RTSTRUCT if `--out` ends in `
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from pedseg.cli.arguments import add_ct
 from pedseg.dicom.options import CT_REPAIRS
-from pedseg.errors import input_error
+from pedseg.errors import input_error, raise_problems
+
+NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
     """Predict contours on NIfTI scans, or on a CT in DICOM (to RTSTRUCT if --out ends in .dcm)."""
     from pedseg.importing.predict_scans import predict_dicom, predict_nifti
-    from pedseg.learning import training
+    from pedseg.importing.public_layouts import check_formats
+    from pedseg.learning.weights import load_network
 
-    network, plan = training.load_network(options.model)
+    raise_problems(check_formats(options.scan))
+    network, plan = load_network(options.model)
     if _is_dicom(options.scan):
         choices = {"series": options.series, "repairs": options.repair}
         yield from predict_dicom(network, plan, options.scan, options.out, **choices)
@@ -39,18 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _is_dicom(source: Path) -> bool:
     """A folder without NIfTI files, or a file that is not called .nii: the DICOM reader says what is wrong."""
     if source.is_dir():
-        return not any(source.glob("*.nii*")) and any(source.iterdir())
-    return source.exists() and not source.name.endswith((".nii", ".nii.gz"))
+        return not any(NIFTI.search(file.name) for file in source.iterdir()) and any(source.iterdir())
+    return source.exists() and not NIFTI.search(source.name)
 
 
 def targets(source: Path, out: Path) -> list[tuple[Path, Path]]:
     """Which scan becomes which label map; one file may name its own target."""
     scans = [source]
     if source.is_dir():
-        scans = sorted(source.glob("*.nii.gz")) + sorted(source.glob("*.nii"))
+        scans = sorted(file for file in source.iterdir() if NIFTI.search(file.name))
         if not scans:
             remedy = "Give a .nii.gz file, a folder of them, or a DICOM folder."
             raise input_error("E-NO-SCAN", source, "the folder holds no scan.", remedy)
     elif out.name.endswith(".nii.gz"):
         return [(source, out)]
-    return [(scan, out / f"{scan.name.removesuffix('.gz').removesuffix('.nii')}.nii.gz") for scan in scans]
+    return [(scan, out / f"{NIFTI.sub('', scan.name)}.nii.gz") for scan in scans]

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from pedseg.cli.arguments import add_evaluated_study, show_scans
+from pedseg.evaluation.config import SHIFT
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,6 +27,6 @@ def run(options: argparse.Namespace) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pedseg shift`."""
-    add_evaluated_study(parser, patients=30, seeds=1)
+    add_evaluated_study(parser, **SHIFT)
     parser.add_argument("--factor", action="append", default=[], help="only this one (may be given more than once)")
     parser.add_argument("--out", type=Path, help="default: the study's folder")

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from pedseg.cli import ROOT
+
+MOST_WORKERS = 4
 
 
 def run(options: argparse.Namespace) -> int:
@@ -16,7 +20,14 @@ def run(options: argparse.Namespace) -> int:
             code = subprocess.call([sys.executable, "-m", *tool], cwd=ROOT)
             if code:
                 return code
-    return subprocess.call([sys.executable, "-m", "pytest", *options.rest], cwd=ROOT)
+    return subprocess.call([sys.executable, "-m", "pytest", *_side_by_side(options.rest), *options.rest], cwd=ROOT)
+
+
+def _side_by_side(arguments: list[str]) -> list[str]:
+    """Options of pytest-xdist: files of tests run side by side, unless some are named. Each worker may take 2 GB."""
+    if any(Path(ROOT, argument.partition("::")[0]).exists() for argument in arguments):
+        return []
+    return ["-n", str(min(MOST_WORKERS, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

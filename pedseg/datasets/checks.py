@@ -17,6 +17,7 @@ from pedseg.scan import CONVERT_AGAIN, Scan, read_nifti
 
 # Pairs of which the first lies further to the patient's right.
 RIGHT_TO_LEFT = (("Liver", "Spleen"), ("Kidney_R", "Kidney_L"))
+DENSE_TO_BONE = 3  # bone fades out above 850 HU; where more lies there than between 400 and 850, it is no bone
 SAMPLES = 400_000  # voxels that are enough to tell whether an image is in HU
 
 
@@ -64,24 +65,32 @@ def check_hounsfield(voxels: NDArray, file: Path | str) -> Iterator[InputProblem
 def why_not_hu(voxels: NDArray) -> str:
     """Why gray values cannot be Hounsfield units, or "" if they can.
 
-    A body holds water-like tissue near 0 and fat below it, over a wide range, and its air is not cut
-    off. A crop that holds no air passes: nothing asks for air, only for what lies below it not to
-    pile up. What scanners pad with (-1024 and below) does not count.
+    A body holds water-like tissue near 0 and fat below it, over a wide range, and its air is not cut off. A crop that
+    holds no air passes. What scanners pad with counts nowhere: -1024 and below, and the lowest value where it piles
+    up, as -2000 does once 1024 was added.
     """
-    flat = voxels.ravel(order="K")
-    step = flat.size // SAMPLES | 1  # odd, so that not the same columns are met in every row
-    values = np.maximum(flat[::step].astype(np.float32), -1024)
+    step = voxels.size // SAMPLES | 1  # odd, so that not the same columns are met in every row
+    sampled = voxels.ravel(order="K")[::step].astype(np.float32)
+    values = sampled[sampled > -1024]
+    if not values.size:
+        return "none is above -1024"
+    lowest = values.min()
+    piled_up = np.mean(values == lowest)
+    if lowest > -900 and piled_up > 0.1:
+        return f"they are cut off at {lowest:g}"
+    if 0.01 < piled_up < 1:
+        values = values[values > lowest]
     low, high = np.percentile(values, (0.1, 99.9))
     if high - low < 250:
         return f"they span {low:g} to {high:g} only"
     if low >= -20:
-        shifted = why_not_hu(values - 1024) == ""
-        return f"none is negative (lowest {low:g})" + (", as if 1024 had been added" if shifted else "")
-    lowest = values.min()
-    if lowest > -900 and np.mean(values == lowest) > 0.1:
-        return f"they are cut off at {lowest:g}"
-    if np.mean((values >= -150) & (values <= 250)) < 0.01:
+        shifted = ", as if 1024 had been added" if why_not_hu(values - 1024) == "" else ""
+        return f"none is negative (lowest {low:g}){shifted}"
+    if np.mean((sampled >= -150) & (sampled <= 250)) < 0.01:
         return "under 1 % lie between -150 and 250, where soft tissue and fat are"
+    bone, dense, air = np.mean([(values > 400) & (values <= 850), values > 850, values < -600], axis=1).tolist()
+    if dense > max(0.005, air, DENSE_TO_BONE * bone):  # tissue lifted by 1000, or air turned upside down
+        return f"{dense:.0%} lie above 850 and {air:.0%} below -600, as if 1000 had been added or signs were inverted"
     return ""
 
 

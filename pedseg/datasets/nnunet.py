@@ -16,6 +16,8 @@ from pedseg.organs import NAMES, recognize, suggest
 
 MODALITY_OF = {"CT": "CT", "CT+MR": "", **dict.fromkeys(("MR", "MRI", "T1", "T2", "T1W", "T2W"), "MR")}
 
+UNDECIDED = "its label `ignore` marks voxels that nobody decided.", "Take out the cases that hold it, then the label."
+
 
 def list_nnunet(folder: Path, listing: DataSetListing) -> None:
     """List the cases of dataset.json, imagesTr, labelsTr, imagesTs and labelsTs.
@@ -96,6 +98,9 @@ def _read_labels(file: Path, content: dict, listing: DataSetListing) -> dict[int
     organs: dict[int, str] = {}
     for name, number in labels.items():
         if name == "background" and number == 0:
+            continue
+        if name.casefold() == IGNORE:
+            listing.add_problem("E-DATASET-JSON", file, *UNDECIDED)
             continue
         known = recognize(name)
         organ = own.get(name, known.name if known else None)

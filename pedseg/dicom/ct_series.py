@@ -106,7 +106,8 @@ def choose_series(
     if not series:
         kinds = sorted({file.kind for file in others})
         problem = f"there is no CT here, but {', '.join(kinds)}." if kinds else "there is no DICOM here."
-        raise input_error("E-MODALITY" if kinds else "E-NO-SCAN", folder, problem, "Give the folder of a CT series.")
+        remedy = "Give the folder of a CT series, or that of NIfTI files."
+        raise input_error("E-MODALITY" if kinds else "E-NO-SCAN", folder, problem, remedy)
     listed = "\n".join(series_table(series))
     unknown = f"no series is called {wanted}; there are" if wanted and not fitting else f"{len(series)} CT series fit:"
     remedy = "Choose one by its number or its UID: --series NUMBER."
@@ -186,6 +187,8 @@ def _doubts(ordered: Sequence[CtSlice], voxels: NDArray[np.int16], series: CtSer
         yield "slices without an identifier of their own: contours cannot be exported for this series"
     if not series.first.text("FrameOfReferenceUID") or not series.uid:
         yield "no frame of reference or series identifier: contours cannot be exported for this series"
+    if any(file.text("LossyImageCompression") == "01" for file in series.files):
+        yield "lossy compression: gray values and edges are not those of the scanner"
     spacing = abs(ordered[1].location_mm - ordered[0].location_mm)
     if spacing >= 5:
         yield f"thick slices ({spacing:.3g} mm): small organs may vanish"

@@ -13,11 +13,12 @@ import hmac
 import os
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pedseg.dicom.dicom_files import dicom_errors
+from pedseg.dicom.dicom_files import DicomFile, dicom_errors
 from pedseg.errors import InputProblem, input_error
 from pedseg.files import staged_file
 
@@ -30,12 +31,21 @@ HARMLESS = frozenset(
     "CodingSchemeDesignator ImplementationVersionName ImplementationClassUID".split()
 )
 
+UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
+WORD_ENDS = re.compile(r"[\W_]+|(?<=\D)(?=\d)|(?<=\d)(?=\D)")
+CAMEL_CASE = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-ZÄÖÜ])")  # between the words of `ZentrumDoe`
 
-def read_key(file: Path, dataset: Path) -> bytes:
-    """The center's secret for case names, made at its first use; it may not lie in the data set that it protects."""
+
+def read_key(file: Path, dataset: Path, *, make: bool = True) -> bytes:
+    """The center's secret for case names, made at its first use; it may not lie in the data set that it protects.
+
+    Without `make` a key that is not there yet is a passing one: the name of its file may be that of a patient.
+    """
     if dataset.resolve() in file.resolve().parents:
         remedy = "Keep the key elsewhere; it is what turns case names back into patients."
         raise input_error("E-KEY", file, "this key would lie within the data set.", remedy)
+    if not file.exists() and not make:
+        return secrets.token_bytes(32)
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         key = f"{secrets.token_hex(32)}\n".encode()
@@ -73,11 +83,13 @@ def retained_attributes(file: Path, header: Any) -> dict[str, Any]:
         return {"age_months": age_months(header), "sex": sex if sex in ("F", "M") else "", "posture": posture}
 
 
-def refuse_burned_in_annotation(file: Path, header: Any) -> None:
-    """Names that are painted into the voxels cannot be taken out by leaving headers behind."""
-    if str(header.get("BurnedInAnnotation") or "").upper() == "YES":
+def refuse_burned_in_annotation(files: Iterable[DicomFile]) -> None:
+    """Names that are painted into the voxels, of one slice or of all, cannot be taken out by leaving headers behind."""
+    painted = [file.path for file in files if file.text("BurnedInAnnotation").upper() == "YES"]
+    if painted:
+        problem = f"{len(painted)} file(s) say that text is painted into the picture."
         remedy = "Export the series without annotations, or take it out of the folder."
-        raise input_error("E-PHI", file, "its header says that text is painted into the picture.", remedy)
+        raise input_error("E-PHI", painted[0], problem, remedy)
 
 
 def identifiers(header: Any, *, of_the_patient: bool = False) -> set[str]:
@@ -99,9 +111,22 @@ def identifiers(header: Any, *, of_the_patient: bool = False) -> set[str]:
 
 
 def find_leaks(file: Path, texts: Iterable[str], secret: Iterable[str]) -> Iterator[InputProblem]:
-    """A last look before anything is written: what the user says of the scans may not name the patient."""
-    words = {word for text in texts for word in (text.casefold(), *re.split(r"\W+", text.casefold()))}
-    leaked = [word for word in secret if word.casefold() in words]
+    """A last look before anything is written: what the user says of the scans may not name the patient.
+
+    Names count as whole words, numbers of four and more characters wherever they stand, also a part of five digits.
+    """
+    said = [_spelled_out(form) for text in texts for form in (text, CAMEL_CASE.sub(" ", text))]
+    words = {word for text in said for word in (text, *WORD_ENDS.split(text))}
+    names = {_spelled_out(word) for word in secret}
+    parts = {part for name in names for part in (name, *re.findall(r"\d{5,}", name))}
+    numbers = {part for part in parts if len(part) > 3 and re.search(r"\d", part)}
+    leaked = (names & words) | {number for number in numbers if any(number in text for text in said)}
     if leaked:
         problem = f"{len(leaked)} word(s) of the patient's data stand in what was said of the scans."
-        yield InputProblem("E-PHI", str(file), problem, "Choose other words for center, origin and license.")
+        yield InputProblem("E-PHI", str(file), problem, "Choose other words for center, origin, license and data set.")
+
+
+def _spelled_out(text: str) -> str:
+    """Lower case without umlauts and accents: `Müller` and `Mueller` are one name."""
+    decomposed = unicodedata.normalize("NFD", unicodedata.normalize("NFC", text).casefold().translate(UMLAUTS))
+    return "".join(letter for letter in decomposed if not unicodedata.combining(letter))

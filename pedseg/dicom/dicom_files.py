@@ -17,17 +17,24 @@ from typing import Any
 from pedseg.errors import InputProblem, PedsegInputError, collect_problems, input_error
 
 EXPORT_AGAIN = "Export it again from the archive or the planning system."
-CT_CLASSES = {"1.2.840.10008.5.1.4.1.1.2": "CT", "1.2.840.10008.5.1.4.1.1.2.1": "enhanced CT"}
+CT_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.2": "CT",
+    "1.2.840.10008.5.1.4.1.1.2.1": "enhanced CT",
+    "1.2.840.10008.5.1.4.1.1.2.2": "enhanced CT",  # Legacy Converted: classic slices that an archive put into one file
+}
 OTHER_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.481.3": "RTSTRUCT",
     "1.2.840.10008.5.1.4.1.1.66.4": "SEG",
     "1.2.840.10008.5.1.4.1.1.66.7": "SEG",
     "1.2.840.10008.1.3.10": "folder index",
 }
+CLASS_FAMILIES = {"1.2.840.10008.5.1.4.1.1.7": "secondary capture", "1.2.840.10008.5.1.4.1.1.88.": "report"}
+LOSSY_SYNTAXES = ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.81")  # JPEG, near-lossless
 # Elements that are kept of every file, so that thousands of files fit in memory; the rest is read when it is needed.
 KEPT_ELEMENTS = (
     "SOPClassUID Modality ImageType PatientID StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID SeriesDescription "
-    "ConvolutionKernel SliceThickness PixelSpacing ImageOrientationPatient NumberOfFrames"
+    "ConvolutionKernel SliceThickness PixelSpacing ImageOrientationPatient NumberOfFrames BurnedInAnnotation "
+    "LossyImageCompression"
 ).split()
 
 
@@ -104,7 +111,10 @@ def read_dicom_file(path: Path) -> DicomFile | None:
         return None
     with dicom_errors(path):
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(KEPT_ELEMENTS))
-        return DicomFile(path, kind_of(header), {keyword: _text(header.get(keyword)) for keyword in KEPT_ELEMENTS})
+        elements = {keyword: _text(header.get(keyword)) for keyword in KEPT_ELEMENTS}
+        if header.file_meta.get("TransferSyntaxUID") in LOSSY_SYNTAXES:
+            elements["LossyImageCompression"] = "01"  # whatever the header says
+        return DicomFile(path, kind_of(header), elements)
 
 
 def _text(value: Any) -> str:
@@ -124,6 +134,8 @@ def _refuse_without_prefix(path: Path, opening: bytes) -> None:
 
 def kind_of(header: Any) -> str:
     """What a file shows: `CT`, `enhanced CT`, `localizer`, `secondary capture`, `dose report`, `MR`, `RTSTRUCT` …"""
+    from pydicom.uid import UID
+
     sop_class = str(header.get("SOPClassUID") or "")
     modality = str(header.get("Modality") or "").upper()
     image_type = header.get("ImageType") or []
@@ -136,7 +148,8 @@ def kind_of(header: Any) -> str:
         return "localizer"
     if sop_class not in CT_CLASSES:
         if modality in ("CT", "") and sop_class:
-            return "secondary capture" if sop_class.startswith("1.2.840.10008.5.1.4.1.1.7") else "report"
+            families = (kind for prefix, kind in CLASS_FAMILIES.items() if sop_class.startswith(prefix))
+            return next(families, UID(sop_class).name.removesuffix(" Storage"))
         return modality or "unknown"
     if modality and modality != "CT":
         return modality

@@ -2,7 +2,7 @@
 
 CT_REPAIRS = {
     "duplicates": "slices that are there twice, with the same voxels, are taken once",
-    "gaps": "missing slices are interpolated between their neighbors",
+    "gaps": "missing slices are interpolated; organs drawn beside them count as not annotated",
     "gantry-tilt": "slices of a tilted gantry are shifted to stand upright",
 }
 REPAIRS = {

@@ -14,6 +14,7 @@ from pedseg.dicom.dicom_files import EXPORT_AGAIN, dicom_errors
 from pedseg.dicom.slice_geometry import CtSlice
 from pedseg.errors import input_error
 
+LUNG_HU, MOST_HU = -900, 32767  # what lies between may be in a body
 LARGEST_SLICE = 4096 * 4096  # pixels; more is no CT, and decoding it would take the memory of the machine
 
 
@@ -27,6 +28,9 @@ def read_hu(slices: Sequence[CtSlice]) -> NDArray[np.int16]:
             path = ct_slice.file.path
             stored = _read_stored(path)
         frame = ct_slice.frame or 0
+        if ct_slice.frame is None and len(stored) > 1:
+            problem = f"it holds {len(stored)} pictures and says of one where it lies."
+            raise input_error("E-SLICE-SIZE", path, problem, EXPORT_AGAIN)
         if stored.shape[1:] != (rows, columns) or frame >= len(stored):
             problem = f"it holds {stored.shape[2]} x {stored.shape[1]} pixels, {columns} x {rows} are promised."
             raise input_error("E-SLICE-SIZE", path, problem, EXPORT_AGAIN)
@@ -40,8 +44,13 @@ def _to_hu(stored: NDArray, ct_slice: CtSlice) -> NDArray[np.int16]:
     slope, intercept = ct_slice.rescale
     values = stored * slope + intercept
     if ct_slice.padding is not None:
-        values[stored == ct_slice.padding] = PADDING_HU
-    if not np.isfinite(values).all() or values.max() > 32767:
+        padded = (stored >= ct_slice.padding[0]) & (stored <= ct_slice.padding[1])
+        tissue = padded & (values > LUNG_HU) & (values <= MOST_HU)
+        values[padded & ~tissue] = PADDING_HU
+        if tissue[[0, 0, -1, -1], [0, -1, 0, -1]].any():  # it is in use beside the body, too
+            problem = f"it is padded with {values[tissue].max():g} HU, which tissue has too."
+            raise input_error("E-NOT-HU", ct_slice.file.path, problem, "Export it with a padding below -1000 HU.")
+    if not np.isfinite(values).all() or values.max() > MOST_HU:
         problem = f"its values run up to {values.max():g} HU."
         raise input_error("E-NOT-HU", ct_slice.file.path, problem, EXPORT_AGAIN)
     return np.round(np.maximum(values, PADDING_HU)).astype(np.int16)

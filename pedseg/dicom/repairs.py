@@ -36,7 +36,7 @@ def interpolate_missing_slices(
 ) -> tuple[NDArray[np.int16], list[CtSlice | None], str]:
     """The scan in equal steps: slices in their place stay as they are, between them it is interpolated (None)."""
     locations = stack.locations_mm - stack.locations_mm[0]
-    step = float(np.linalg.norm(stack.step))
+    step = float(stack.step @ stack.slices[0].normal)  # as places are counted: along the normal, tilted or not
     count = int(np.floor(locations[-1] / step + 1e-3)) + 1
     if count > MOST_MADE * len(locations):
         problem = f"{count - len(locations)} of {count} slices are missing."
@@ -59,18 +59,22 @@ def interpolate_missing_slices(
 def correct_gantry_tilt(
     voxels: NDArray[np.int16], affine: NDArray[np.float64], stack: SliceStack
 ) -> tuple[NDArray[np.int16], NDArray[np.float64], str]:
-    """The scan with its slices shifted within their planes until they stand upright above each other (linear)."""
+    """The scan with its slices shifted within their planes until they stand upright above each other (linear).
+
+    How far follows from where a slice lies, not from its number: slices may be missing.
+    """
     from scipy import ndimage
 
     first = stack.slices[0]
     upright = affine.copy()
-    upright[:3, 2] = first.normal * float(stack.step @ first.normal)
-    shift_mm = upright[:3, 2] - affine[:3, 2]  # a slice, within its plane
+    step = float(stack.step @ first.normal)
+    upright[:3, 2] = first.normal * step
+    shift_mm = upright[:3, 2] - affine[:3, 2]  # a step, within its plane
     rows_mm, columns_mm = first.spacing_mm
     pixels = np.array([shift_mm @ first.row_cosines / columns_mm, shift_mm @ first.column_cosines / rows_mm])
     moved = np.empty_like(voxels)
-    for k in range(voxels.shape[2]):
-        plane = ndimage.shift(voxels[:, :, k].astype(np.float32), -k * pixels, order=1, cval=PADDING_HU)
+    for k, steps in enumerate((stack.locations_mm - stack.locations_mm[0]) / step):
+        plane = ndimage.shift(voxels[:, :, k].astype(np.float32), -steps * pixels, order=1, cval=PADDING_HU)
         moved[:, :, k] = np.round(plane)
     degrees = np.degrees(np.arccos(np.clip(first.normal @ stack.step / np.linalg.norm(stack.step), -1, 1)))
     return moved, upright, f"gantry tilt of {degrees:.1f} degrees undone"

@@ -18,11 +18,14 @@ from numpy.typing import NDArray
 
 from pedseg.dicom.dicom_files import EXPORT_AGAIN, DicomFile, dicom_errors
 from pedseg.errors import InputProblem, input_error, raise_problems
+from pedseg.scan import check_extent
 
 SAME_MM = 0.01  # two slices nearer than this lie in one place
 STEP_MM, STEP_SHARE = 0.05, 0.01  # how much a step may differ from the others
+ADDED_UP_MM, ADDED_UP_SHARE = 0.1, 0.1  # how far a slice may lie from its place among equal steps
 SIDEWAYS_MM = 0.1  # how far slices may drift across the direction in which they follow each other
 FEWEST = 3
+OTHER_UNITS = ("ED", "EDW", "HU_MOD", "MGML", "OD", "PCT", "Z_EFF")  # that RescaleType knows beside HU (PS3.3 C.11.1)
 Values = NDArray[np.float64]
 
 
@@ -44,7 +47,8 @@ class CtSlice:
     spacing_mm: Values
     size: tuple[int, int]  # rows, columns
     rescale: tuple[float, float] | None
-    padding: int | None
+    unit: str
+    padding: tuple[int, int] | None  # the range of stored values that lie outside the picture
 
     @property
     def normal(self) -> Values:
@@ -74,7 +78,12 @@ def _frames(file: DicomFile, header: Any) -> Iterator[CtSlice]:
     """The frames of an enhanced CT: their shared functional groups, then what each frame says for itself."""
     shared = header.get("SharedFunctionalGroupsSequence")
     common = _flatten(shared[0]) if shared else {}
-    for number, group in enumerate(header.get("PerFrameFunctionalGroupsSequence") or []):
+    groups = header.get("PerFrameFunctionalGroupsSequence") or []
+    promised = int(header.get("NumberOfFrames") or 1)
+    if len(groups) != promised:
+        problem = f"it holds {promised} slices and says of {len(groups)} where they lie."
+        raise input_error("E-DICOM-GEOMETRY", file.path, problem, EXPORT_AGAIN)
+    for number, group in enumerate(groups):
         yield _slice(file, header, number, common | _flatten(group))
 
 
@@ -108,7 +117,7 @@ def _slice(file: DicomFile, header: Any, frame: int | None, groups: Mapping[str,
     row = row / np.linalg.norm(row)
     column = column - (column @ row) * row
     slope, intercept = number("RescaleSlope"), number("RescaleIntercept")
-    padding = number("PixelPaddingValue")
+    ends = [n for n in map(number, ("PixelPaddingValue", "PixelPaddingRangeLimit")) if n is not None]
     return CtSlice(
         file=file,
         frame=frame,
@@ -120,7 +129,8 @@ def _slice(file: DicomFile, header: Any, frame: int | None, groups: Mapping[str,
         spacing_mm=spacing,
         size=(int(header.get("Rows") or 0), int(header.get("Columns") or 0)),
         rescale=None if slope is None or intercept is None else (slope, intercept),
-        padding=None if padding is None else int(padding),
+        unit=str(groups.get("RescaleType", header.get("RescaleType")) or "").strip().upper(),
+        padding=(int(min(ends)), int(max(ends))) if ends else None,
     )
 
 
@@ -151,7 +161,7 @@ def check_stack(slices: Sequence[CtSlice], folder: Path, *, allowed: Collection[
     steps = np.diff(locations)
     problems = list(_duplicates(ordered, steps))
     usual = float(np.median(steps))
-    wrong = np.abs(steps - usual) > max(STEP_MM, STEP_SHARE * usual)
+    wrong = _odd_steps(locations, steps, usual)
     if wrong.any() and not problems and "gaps" not in allowed:
         problems.append(_gaps(ordered, steps, usual, wrong))
     direction = (ordered[-1].position - ordered[0].position) / max(locations[-1] - locations[0], 1e-9)
@@ -168,7 +178,15 @@ def check_stack(slices: Sequence[CtSlice], folder: Path, *, allowed: Collection[
         problems.append(InputProblem("E-TILT", str(folder), problem, f"{repair}, or take the _Tilt file of dcm2niix."))
     raise_problems(problems)
     mean = float(np.mean(steps)) if not wrong.any() else usual
+    check_extent(folder, (*slices[0].spacing_mm, mean), (*slices[0].size, len(slices)))
     return SliceStack(ordered, direction * mean if tilted else normal * mean, bool(tilted), bool(wrong.any()))
+
+
+def _odd_steps(locations: Values, steps: Values, usual: float) -> NDArray[np.bool_]:
+    """Steps unlike the usual one; where there is none, those to slices beside an even grid: differences add up."""
+    wrong = np.abs(steps - usual) > max(STEP_MM, STEP_SHARE * usual)
+    even = np.linspace(locations[0], locations[-1], len(locations))
+    return wrong if wrong.any() else np.abs(locations - even)[1:] > max(ADDED_UP_MM, ADDED_UP_SHARE * usual)
 
 
 def _differences(slices: Sequence[CtSlice], folder: Path) -> Iterator[InputProblem]:
@@ -177,11 +195,8 @@ def _differences(slices: Sequence[CtSlice], folder: Path) -> Iterator[InputProbl
         problem = f"the series has {len(slices)} slice(s)."
         yield InputProblem("E-SERIES-SHORT", str(folder), problem, f"Give a whole scan, of at least {FEWEST} slices.")
         return
-    missing = [ct_slice for ct_slice in slices if ct_slice.rescale is None]
-    if missing:
-        problem = f"{len(missing)} of {len(slices)} slices have no RescaleSlope or RescaleIntercept."
-        remedy = "Export the series again: without them nobody knows what is air and what is bone."
-        yield InputProblem("E-RESCALE", str(missing[0].file.path), problem, remedy)
+    missing = [*_without_hu(slices)]
+    yield from missing
     cosines = [np.round((*ct_slice.row_cosines, *ct_slice.column_cosines), 3) + 0.0 for ct_slice in slices]
     spacings = [np.round(ct_slice.spacing_mm, 4) for ct_slice in slices]
     properties: dict[str, tuple[str, list]] = {
@@ -202,6 +217,19 @@ def _differences(slices: Sequence[CtSlice], folder: Path) -> Iterator[InputProbl
             problem = f"{odd.label} has another {what} than {times} of {len(slices)} slices."
             remedy = "Take the slices that do not belong there out of the folder, or export the series again."
             yield InputProblem(code, str(odd.file.path), problem, remedy)
+
+
+def _without_hu(slices: Sequence[CtSlice]) -> Iterator[InputProblem]:
+    """Slices that do not say how their values become HU, or that they become something else."""
+    missing = [ct_slice for ct_slice in slices if ct_slice.rescale is None]
+    if missing:
+        problem = f"{len(missing)} of {len(slices)} slices have no RescaleSlope or RescaleIntercept."
+        remedy = "Export the series again: without them nobody knows what is air and what is bone."
+        yield InputProblem("E-RESCALE", str(missing[0].file.path), problem, remedy)
+    foreign = [ct_slice for ct_slice in slices if ct_slice.unit in OTHER_UNITS]
+    if foreign:
+        problem = f"its values are {foreign[0].unit}, not HU."
+        yield InputProblem("E-NOT-HU", str(foreign[0].file.path), problem, "Export the CT in HU.")
 
 
 def _duplicates(ordered: Sequence[CtSlice], steps: Values) -> Iterator[InputProblem]:

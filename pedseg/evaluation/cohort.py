@@ -25,7 +25,7 @@ from pedseg.phantoms.centers import BLOCK, CENTERS, Center, PlannedScan
 
 
 def evaluate_cohort(
-    study: Path, out: Path, *, patients: int, seeds: int = 1, workers: int = WORKERS
+    study: Path, out: Path, *, patients: int, seeds: int, workers: int = WORKERS
 ) -> Iterator[tuple[int, int]]:
     """Score the local and federated models of a study on `patients` test patients of each virtual center.
 

@@ -16,6 +16,7 @@ from pedseg.files import write_atomically
 WORKERS = 2
 TOTAL, PEAK, TIMES = "total", "peak memory", "seconds.json"
 Seconds = dict[str, float]  # wall and cpu
+Ticks = queue.SimpleQueue[tuple[str, int] | BaseException | None]
 Job = tuple[str, Iterator[int]]  # a stage's name, and its work: yields the units of each piece that is done
 
 
@@ -37,25 +38,10 @@ def run_concurrently(jobs: Sequence[Job], workers: int = WORKERS) -> Iterator[tu
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
     for job in jobs:
         waiting.put(job)
-    ticks: queue.SimpleQueue[tuple[str, int] | BaseException | None] = queue.SimpleQueue()
+    ticks: Ticks = queue.SimpleQueue()
     stop = threading.Event()
-
-    def work() -> None:
-        try:
-            while not stop.is_set():
-                stage, units = waiting.get_nowait()
-                for unit in units:
-                    ticks.put((stage, unit))
-                    if stop.is_set() and isinstance(units, Generator):
-                        units.close()
-        except queue.Empty:
-            pass
-        except BaseException as error:
-            ticks.put(error)
-        finally:
-            ticks.put(None)
-
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(workers, len(jobs)))]
+    count = min(workers, len(jobs))
+    threads = [threading.Thread(target=_work, args=(waiting, ticks, stop), daemon=True) for _ in range(count)]
     for thread in threads:
         thread.start()
     try:
@@ -75,6 +61,23 @@ def run_concurrently(jobs: Sequence[Job], workers: int = WORKERS) -> Iterator[tu
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def _work(waiting: queue.SimpleQueue[Job], ticks: Ticks, stop: threading.Event) -> None:
+    """One worker: do waiting jobs, tell each piece, then None; an error ends it."""
+    try:
+        while not stop.is_set():
+            stage, units = waiting.get_nowait()
+            for unit in units:
+                ticks.put((stage, unit))
+                if stop.is_set() and isinstance(units, Generator):
+                    units.close()
+    except queue.Empty:
+        pass
+    except BaseException as error:
+        ticks.put(error)
+    finally:
+        ticks.put(None)
 
 
 class StageTimer:

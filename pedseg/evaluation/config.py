@@ -1,18 +1,14 @@
-"""The configuration of a study, and the models that it trains."""
+"""The configuration of a study, of CT meets MR (FedGIN), and of tests of finished studies."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pedseg.federation.config import Config, FederationConfig, setting
 
-if TYPE_CHECKING:
-    from pedseg.evaluation.results import ModelKey
-
 OUT = Path("runs/study")
-FEDGIN_TEST_PATIENTS = 8  # for each way of scanning
 
 
 @dataclass(frozen=True)
@@ -41,34 +37,11 @@ class StudyConfig(Config):
 
 # CT meets MR; GIN is for the models alone whose kind ends in `_gin`.
 FEDGIN = StudyConfig(FederationConfig(rounds=20, local_steps=100, gin_probability=0.5), seeds=3)
+FEDGIN_MODELS = ("local", "centralized_gin", "federated", "federated_gin")
+# Training patients of Polder (CT) and Fjord (MR).
+FEDGIN_SCENARIOS = {"limited-1:1": (6, 6), "limited-1:2": (12, 6), "limited-1:5": (30, 6), "complete": (30, 30)}
+FEDGIN_TEST_PATIENTS = 8  # for each way of scanning
 
-
-@dataclass(frozen=True)
-class Model:
-    """A model of a study: kind (local, centralized, federated; `_gin` behind it), training centers and seed."""
-
-    kind: str
-    trained_on: tuple[str, ...]
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """File name without suffix, for example `seed0_local_Polder`."""
-        return f"seed{self.seed}_{self.model_key.file_name}"
-
-    @property
-    def stage(self) -> str:
-        """What a progress bar calls its training."""
-        return f"training: {self.kind}" + (f" {self.trained_on[0]}" if self.kind == "local" else "")
-
-    @property
-    def is_federated(self) -> bool:
-        """Whether it is trained in a federation."""
-        return self.kind.startswith("federated")
-
-    @property
-    def model_key(self) -> ModelKey:
-        """The model as the tables name it."""
-        from pedseg.evaluation.results import ModelKey
-
-        return ModelKey(self.kind, "+".join(self.trained_on))
+# A finished study tested again: test patients of each center, and the first so many of its seeds.
+SHIFT = {"patients": 30, "seeds": 1}
+LARGE_COHORT = {"patients": 150, "seeds": 3}

@@ -8,7 +8,7 @@ study segment them all. Where a factor leaves the patients as they are, each pat
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pandas as pd
 from pedseg.errors import input_error
 from pedseg.evaluation.comparisons import RESAMPLES, bootstrap_interval, percentile_interval
 from pedseg.evaluation.concurrency import WORKERS, run_concurrently
+from pedseg.evaluation.config import SHIFT
 from pedseg.evaluation.results import Results, read_rows, row_means, write_rows
 from pedseg.evaluation.scoring import score_simulated
 from pedseg.evaluation.trained_models import TrainedModel, load_virtual_models, models_digest
@@ -97,9 +98,9 @@ def evaluate_shift(
     study: Path,
     out: Path,
     *,
-    patients: int = COHORT["test"],
-    seeds: int = 1,
-    names: Iterable[str] = (),
+    patients: int = SHIFT["patients"],
+    seeds: int = SHIFT["seeds"],
+    names: Sequence[str] = (),
     workers: int = WORKERS,
 ) -> Iterator[tuple[int, int]]:
     """Test a study's models under every factor (or under those named); yields (scans done, scans in all).
@@ -109,12 +110,8 @@ def evaluate_shift(
     scans are segmented side by side, each in memory of its own. Leaves `shift.csv` (the columns of cases.csv behind
     `factor`) and `shift.json` in `out`; a factor that was finished before the call is not run again.
     """
-    unknown = sorted(set(names) - {factor.name for factor in SHIFT_FACTORS})
-    if unknown:
-        known = ", ".join(factor.name for factor in SHIFT_FACTORS)
-        raise input_error("E-SHIFT-FACTOR", ", ".join(unknown), "there is no such factor.", f"Choose from: {known}.")
+    chosen = _factors(names)
     models = load_virtual_models(study, seeds)
-    chosen = [factor for factor in SHIFT_FACTORS if not tuple(names) or factor.name in (*names, NOTHING.name)]
     work = out / "work" / f"factors_{_digest(models, patients)}"
     jobs, files, total = [], [], 0
     for factor in chosen:
@@ -132,6 +129,15 @@ def evaluate_shift(
     write_rows(out / "shift.csv", rows)
     summary = {"patients": patients, "seeds": seeds, "costs": shift_costs(rows).to_dict("records")}
     write_atomically(out / "shift.json", json.dumps(summary, indent=1).encode())
+
+
+def _factors(names: Sequence[str]) -> list[ShiftFactor]:
+    """The factors of these names and, to compare with, nothing changed; all without a name."""
+    unknown = sorted(set(names) - {factor.name for factor in SHIFT_FACTORS})
+    if unknown:
+        known = ", ".join(factor.name for factor in SHIFT_FACTORS)
+        raise input_error("E-SHIFT-FACTOR", ", ".join(unknown), "there is no such factor.", f"Choose from: {known}.")
+    return [factor for factor in SHIFT_FACTORS if not names or factor.name in (*names, NOTHING.name)]
 
 
 def _met(models: Sequence[TrainedModel], center: str, factor: ShiftFactor) -> list[TrainedModel]:

@@ -24,23 +24,21 @@ from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import read_dataset
 from pedseg.evaluation import scoring
 from pedseg.evaluation.concurrency import Progress, StageTimer
-from pedseg.evaluation.config import FEDGIN, FEDGIN_TEST_PATIENTS, Model, StudyConfig
+from pedseg.evaluation.config import FEDGIN, FEDGIN_MODELS, FEDGIN_SCENARIOS, FEDGIN_TEST_PATIENTS, StudyConfig
 from pedseg.evaluation.gains import summarize_gains
 from pedseg.evaluation.reporting import summarize
 from pedseg.evaluation.results import COLUMNS, ModelKey, display_name, read_rows, write_rows
 from pedseg.evaluation.study import TEST_UNITS, Study, plan_of
+from pedseg.evaluation.trained_models import Model
 from pedseg.evaluation.virtual_data import CHILD_UNITS
 from pedseg.files import write_atomically
 from pedseg.phantoms.centers import FJORD, POLDER, POLDER_PORTAL, Center, make_dataset, planned_scans, with_protocol
 from pedseg.phantoms.mr_scanner import T1W_3T
 
 DATA = Path("runs/fedgin_data")
-MODELS = ("local", "centralized_gin", "federated", "federated_gin")
 VALIDATION = 3  # patients
 TEST_SEED = 1  # other children than any that is trained on
 ALL_COLUMNS = (*COLUMNS, "scenario", "seen")
-# Training patients of Polder (CT) and Fjord (MR).
-SCENARIOS = {"limited-1:1": (6, 6), "limited-1:2": (12, 6), "limited-1:5": (30, 6), "complete": (30, 30)}
 CT = replace(with_protocol(POLDER, POLDER_PORTAL), repeat_share=0.0)  # one scan a child
 MR = replace(FJORD, repeat_share=0.0)
 PLAIN = replace(POLDER_PORTAL, name="plain, soft", phase="none")
@@ -58,10 +56,10 @@ SPACING_MM = (5.0, 5.0, 5.0)  # a third of the voxels of the study, for there ar
 class Size:
     """How large the experiment is: training patients by scenario, validation and test patients, models."""
 
-    scenarios: tuple[tuple[str, tuple[int, int]], ...] = tuple(SCENARIOS.items())
+    scenarios: tuple[tuple[str, tuple[int, int]], ...] = tuple(FEDGIN_SCENARIOS.items())
     validation: int = VALIDATION
     test: int = FEDGIN_TEST_PATIENTS
-    models: tuple[str, ...] = MODELS
+    models: tuple[str, ...] = FEDGIN_MODELS
 
 
 FULL = Size()
@@ -75,7 +73,7 @@ def select_size(scenarios: Sequence[str], models: Sequence[str] = (), test: int 
     return Size(
         tuple(pair for pair in FULL.scenarios if not scenarios or pair[0] in scenarios),
         test=test,
-        models=tuple(model for model in MODELS if not models or model in models),
+        models=tuple(model for model in FEDGIN_MODELS if not models or model in models),
     )
 
 

@@ -41,8 +41,8 @@ def _scenarios(rows: pd.DataFrame) -> Iterator[tuple[str, Results]]:
 
 def five_organs(results: Results, at: ModelAtCenter, seed: int | None = None) -> pd.DataFrame:
     """DSC by patient (rows) and organ of the five (columns), over seeds or in one; NaN where the organ is absent."""
-    columns = {name: row_means(results.patient_means(at, "dsc", organs, seed=seed)) for name, organs in FIVE.items()}
-    return pd.DataFrame(columns).sort_index()
+    table = results.patient_means(at, "dsc", [organ for organs in FIVE.values() for organ in organs], seed=seed)
+    return pd.DataFrame({name: row_means(table[list(organs)]) for name, organs in FIVE.items()}).sort_index()
 
 
 def means(rows: pd.DataFrame) -> Iterator[Line]:

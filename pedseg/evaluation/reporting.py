@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 
 from pedseg import __version__
-from pedseg.learning import network, training
+from pedseg.learning.devices import precision, processor
+from pedseg.learning.weights import load_weights, sha256_of
 
 PACKAGES = ("torch", "monai", "flwr", "numpy", "scipy", "nibabel")
 ROLES = ("home", "away", "federated", "centralized")
@@ -21,7 +22,7 @@ ROLES = ("home", "away", "federated", "centralized")
 
 def summarize(weight_files: Mapping[str, Path], **content: Any) -> dict[str, Any]:
     """The content of summary.json: what is given, versions, digests and learning curves of the models."""
-    loaded = {name: training.load_weights(file) for name, file in weight_files.items()}
+    loaded = {name: load_weights(file) for name, file in weight_files.items()}
     return {
         "command": " ".join(["pedseg", *(_without_folder(word) for word in sys.argv[1:])]),
         "versions": {
@@ -29,9 +30,9 @@ def summarize(weight_files: Mapping[str, Path], **content: Any) -> dict[str, Any
             "python": platform.python_version(),
             **{name: version(name) for name in PACKAGES},
         },
-        "machine": {"cpu": platform.processor() or platform.machine(), "system": platform.system()},
+        "machine": {"processor": processor(), "precision": precision(), "system": platform.system()},
         **content,
-        "sha256": {name: network.sha256_of(weights) for name, (weights, _, _) in loaded.items()},
+        "sha256": {name: sha256_of(weights) for name, (weights, _, _) in loaded.items()},
         "curves": {name: json.loads(metadata["curve"]) for name, (_, _, metadata) in loaded.items()},
     }
 

@@ -1,15 +1,14 @@
-"""The results table: rows of cases.csv as a DataFrame, per-patient means, means with intervals, contrasts of models.
+"""The results table: rows of cases.csv as a DataFrame, per-patient means, and means with intervals.
 
-The unit is the patient: repeated scans are averaged first, then seeds. Models on the same test
-center are compared patient by patient; one local model at home and away meets different patients
-and is compared without pairs. Holm corrects within one measure over the evaluated organs. A missed
-organ counts with its worst value; an absent one has no quality and is counted by its false volume.
+The unit is the patient: repeated scans are averaged first, then seeds. A missed organ counts with its worst value; an
+absent one has no quality and is counted by its false volume. How models are compared says `contrasts`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -17,10 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pedseg.evaluation.comparisons import (
-    RESAMPLES,
-    percentile_interval,
-)
+from pedseg.evaluation.comparisons import RESAMPLES, percentile_interval
+from pedseg.files import write_atomically
 from pedseg.organs import EVALUATED, NAMES
 
 COLUMNS = (
@@ -99,8 +96,6 @@ def read_rows(file: Path) -> pd.DataFrame:
 
 def write_rows(file: Path, rows: pd.DataFrame) -> None:
     """Write rows as CSV: undefined values empty, numbers with six digits."""
-    from pedseg.files import write_atomically
-
     text = rows.astype({"present": int}).to_csv(index=False, float_format="%.6g", lineterminator="\n")
     write_atomically(file, text.encode())
 
@@ -137,9 +132,10 @@ class Results:
         self.seeds = sorted(map(int, rows["seed"].unique()))
         self.measures = [measure for measure in MEASURES if rows[measure].notna().any()]
 
-    def of_seed(self, seed: int) -> Results:
-        """The scores of one seed alone."""
-        return Results(self.rows[self.rows["seed"] == seed])
+    @cached_property
+    def by_seed(self) -> list[Results]:
+        """The scores of each seed alone, as of a study that trained each model once."""
+        return [Results(self.rows[self.rows["seed"] == seed]) for seed in self.seeds]
 
     def local(self, center: str) -> ModelKey | None:
         """The model that learned from this center alone."""

@@ -110,10 +110,8 @@ def _dsc(results: Results, at: ModelAtCenter, organs: Sequence[str]) -> float | 
 
 
 def _each_seed(results: Results, compared: Contrast) -> list[Contrast]:
-    """The same comparison in every seed alone, as a study would see it that trained each model once."""
-    return [
-        contrast(results.of_seed(seed), compared.first, compared.second, compared.measure) for seed in results.seeds
-    ]
+    """The same comparison in every seed alone."""
+    return [contrast(alone, compared.first, compared.second, compared.measure) for alone in results.by_seed]
 
 
 def _drops(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:

@@ -25,21 +25,22 @@ from pedseg.datasets.reading import read_centers
 from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.evaluation import scoring
 from pedseg.evaluation.concurrency import Job, Progress, StageTimer, run_concurrently
-from pedseg.evaluation.config import Model, StudyConfig
+from pedseg.evaluation.config import StudyConfig
 from pedseg.evaluation.failure_reasons import usual_phases
 from pedseg.evaluation.reporting import summarize
 from pedseg.evaluation.results import read_rows, write_rows
 from pedseg.evaluation.statistics import summarize_rows
-from pedseg.evaluation.trained_models import load_model
+from pedseg.evaluation.trained_models import Model, load_model
 from pedseg.evaluation.virtual_data import CHILD_UNITS, centers_for, count_scans, data_folder, virtual_centers
 from pedseg.federation import client_app
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds
 from pedseg.files import write_atomically
-from pedseg.learning import devices, inference, network, plans, training
+from pedseg.learning import devices, fingerprint, inference, network, plans, training
 from pedseg.learning.preprocessing import Prepared
 from pedseg.learning.recipe import RECIPES
+from pedseg.learning.weights import Weights, get_weights, load_weights, save_weights, set_weights
 
 TEST_UNITS = 2  # a case is tested in about as long as so many training steps
 
@@ -178,8 +179,8 @@ class Study:
         file, steps = self.weights_file(model), self._steps(model)
         curve: list[Point] = []
         if file.exists():
-            weights, _, metadata = training.load_weights(file)
-            network.set_weights(net, weights)
+            weights, _, metadata = load_weights(file)
+            set_weights(net, weights)
             curve = [Point(**point) for point in json.loads(metadata["curve"])]
             yield steps * len(curve)
         for round_ in range(len(curve), self.config.federation.rounds):
@@ -192,7 +193,7 @@ class Study:
                 yield 1
             dice = inference.mean_dice(net, self._cases(model, "validation"), self.plan)
             curve.append(_point((round_ + 1) * steps, float(np.mean(losses)), dice))
-            self._save(model, network.get_weights(net), plan, curve)
+            self._save(model, get_weights(net), plan, curve)
         memory.release_memory()
 
     def _train_together(self, model: Model) -> Iterator[int]:
@@ -205,7 +206,7 @@ class Study:
         config = replace(self.config.federation, data=data, out=out, seed=model.seed, evaluate_every=1)
         nodes = [{"data-dir": str(dataset.folder)} for dataset in self.datasets]
         curve: list[Point] = []
-        weights: network.Weights = {}
+        weights: Weights = {}
         plan = self._plan(model) if self.planned else None
         for round_ in train_rounds(InProcessGrid(client_app.app, nodes, config.to_run_config()), config, plan=plan):
             curve.append(_point(round_.number * config.local_steps, round_.train_loss, round_.validation_dsc))
@@ -214,10 +215,10 @@ class Study:
         memory.release_memory()
         self._save(model, weights, self._plan(model), curve)
 
-    def _save(self, model: Model, weights: network.Weights, plan: plans.Plan, curve: list[Point]) -> None:
+    def _save(self, model: Model, weights: Weights, plan: plans.Plan, curve: list[Point]) -> None:
         identity = {**asdict(model.model_key), "seed": model.seed}
         points = json.dumps([asdict(point) for point in curve])
-        training.save_weights(self.weights_file(model), weights, plan, curve=points, **identity)
+        save_weights(self.weights_file(model), weights, plan, curve=points, **identity)
 
     def _test(self, model: Model) -> Iterator[int]:
         """Score one model on all test patients."""
@@ -263,9 +264,9 @@ class Study:
 
 def plan_of(datasets: Sequence[DataSet], config: FederationConfig) -> plans.Plan:
     """The plan for the training patients of these data sets."""
-    prints = [plans.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
+    prints = [fingerprint.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
     memory.release_memory()
-    merged, gin = plans.merge(prints), config.gin_probability
+    merged, gin = fingerprint.merge(prints), config.gin_probability
     return plans.make_plan(merged, config.profile, config.orientation, gin_probability=gin)
 
 

@@ -1,4 +1,4 @@
-"""Trained models of a finished study: which weights file holds which model, read from the weights' metadata."""
+"""The models of a study, and which weights file holds which of them, read from the weights' metadata."""
 
 from __future__ import annotations
 
@@ -13,11 +13,41 @@ from numpy.typing import NDArray
 
 from pedseg.errors import input_error
 from pedseg.evaluation.results import ModelKey, display_name
-from pedseg.learning import inference, network, training
+from pedseg.learning import inference
 from pedseg.learning.network import Network
 from pedseg.learning.plans import Plan
+from pedseg.learning.weights import get_weights, load_network, sha256_of
 from pedseg.phantoms.centers import CENTERS
 from pedseg.scan import Scan
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of a study: kind (local, centralized, federated; `_gin` behind it), training centers and seed."""
+
+    kind: str
+    trained_on: tuple[str, ...]
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """File name without suffix, for example `seed0_local_Polder`."""
+        return f"seed{self.seed}_{self.model_key.file_name}"
+
+    @property
+    def stage(self) -> str:
+        """What a progress bar calls its training."""
+        return f"training: {self.kind}" + (f" {self.trained_on[0]}" if self.kind == "local" else "")
+
+    @property
+    def is_federated(self) -> bool:
+        """Whether it is trained in a federation."""
+        return self.kind.startswith("federated")
+
+    @property
+    def model_key(self) -> ModelKey:
+        """The model as the tables name it."""
+        return ModelKey(self.kind, "+".join(self.trained_on))
 
 
 @dataclass(frozen=True)
@@ -64,7 +94,7 @@ def find_weights(study: Path, model: str, trained_on: str = "", seed: int = 0) -
 
 def load_model(file: Path) -> TrainedModel:
     """The model of a weights file, where it computes fastest."""
-    return TrainedModel(*training.load_network(file), *read_identity(file))
+    return TrainedModel(*load_network(file), *read_identity(file))
 
 
 def load_virtual_models(study: Path, seeds: int) -> list[TrainedModel]:
@@ -85,7 +115,7 @@ def load_virtual_models(study: Path, seeds: int) -> list[TrainedModel]:
 
 def models_digest(models: Sequence[TrainedModel], *conditions: object) -> str:
     """A short hash of weights and of the conditions that they are tested under: with others the work starts anew."""
-    weights = [(model.key, model.seed, network.sha256_of(network.get_weights(model.network))) for model in models]
+    weights = [(model.key, model.seed, sha256_of(get_weights(model.network))) for model in models]
     return hashlib.sha256(repr((weights, *conditions)).encode()).hexdigest()[:12]
 
 
@@ -104,7 +134,7 @@ class LazyPredictions(Mapping[K, NDArray]):
 
     def __getitem__(self, key: K) -> NDArray:
         if key not in self._predicted:
-            network_, plan = training.load_network(self.files[key])
+            network_, plan = load_network(self.files[key])
             plan = replace(plan, orientation=self.orientations.get(key, plan.orientation))
             self._predicted[key] = inference.predict(network_, self.image, plan)
         return self._predicted[key]

@@ -12,9 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pedseg.errors import InputProblem, PedsegInputError
-from pedseg.learning.network import Weights, sha256_of
 from pedseg.learning.plans import Plan
-from pedseg.learning.training import load_weights, save_weights
+from pedseg.learning.weights import Weights, load_weights, save_weights, sha256_of
 
 FINAL_MODEL = "federated.safetensors"
 

@@ -27,15 +27,17 @@ from pedseg.federation.privacy.disclosure_log import log_disclosure
 from pedseg.federation.privacy.policy import protection_for
 from pedseg.learning import plans, training
 from pedseg.learning.devices import fastest_device
+from pedseg.learning.fingerprint import fingerprint
 from pedseg.learning.inference import mean_dice
-from pedseg.learning.network import Weights, build, get_weights, set_weights
+from pedseg.learning.network import build
+from pedseg.learning.weights import Weights, get_weights, set_weights
 
 app = ClientApp(mods=[log_disclosure])
 _one_at_a_time = threading.Lock()
 
 
 @app.query("fingerprint")
-def fingerprint(message: Message, context: Context) -> Message:
+def query_fingerprint(message: Message, context: Context) -> Message:
     """The center's name, index, number of training cases and their fingerprint.
 
     Refused below `min-cases` of the node: an aggregate of very few cases describes each of them.
@@ -155,7 +157,7 @@ def _read(folder: Path, modified: tuple[int, ...]) -> DataSet:
 def _fingerprint_json(folder: Path, modified: tuple[int, ...]) -> str:
     """The fingerprint of the training cases as text, computed once as long as the tables do not change."""
     dataset = _read(folder, modified)
-    text = plans.fingerprint(dataset, dataset.split("train")).to_json()
+    text = fingerprint(dataset, dataset.split("train")).to_json()
     memory.release_memory()
     return text
 

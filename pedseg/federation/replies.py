@@ -12,7 +12,7 @@ from pedseg.errors import InputProblem
 from pedseg.federation.enrollment import Center
 from pedseg.federation.in_process import SingleRunGrid
 from pedseg.federation.update_validation import validate_update
-from pedseg.learning.network import Weights
+from pedseg.learning.weights import Weights
 
 PULL_SECONDS = 0.5  # between two requests to a SuperLink for a reply
 

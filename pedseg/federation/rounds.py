@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 
-from flwr.app import ConfigRecord, Message
+from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
@@ -26,8 +26,9 @@ from pedseg.federation.replies import replies_in_order, valid_updates
 from pedseg.federation.strategies import OrderedFedAvg, in_order, make_strategy
 from pedseg.federation.update_validation import SCORE_METRICS, has_metrics, metric, no_reply
 from pedseg.learning.fingerprint import merge
-from pedseg.learning.network import Weights, build, get_weights
+from pedseg.learning.network import build
 from pedseg.learning.plans import Plan, make_plan
+from pedseg.learning.weights import Weights, get_weights
 
 
 def train_rounds(
@@ -88,10 +89,8 @@ def _train_round(
     messages = strategy.configure_train(number, _flower.to_arrays(weights), _task(plan, number, config), grid)
     by_node = {message.metadata.dst_node_id: message for message in messages}
     asked = [center for center in centers if center.node_id in by_node]
-    if isinstance(strategy, OrderedFedAvg):
-        strategy.expect(sum(center.cases for center in asked))
-    not_asked = [center for center in centers if center.node_id not in by_node]
-    refused = [secure.left_out(center) if secure else no_reply(center.name) for center in not_asked]
+    others = (center for center in centers if center.node_id not in by_node)
+    refused = [secure.left_out(center) if secure else no_reply(center.name) for center in others]
     losses: dict[str, float] = {}
 
     def updates() -> Iterator[Message]:
@@ -103,16 +102,24 @@ def _train_round(
         if not losses:
             raise PedsegInputError(refused)
 
+    if isinstance(strategy, OrderedFedAvg):
+        strategy.expect(sum(center.cases for center in asked))
     arrays, metrics = strategy.aggregate_train(number, updates())
-    if secure and arrays is None:
-        refused.append(secure.void(losses, number))
-    new = weights
-    if arrays is not None:  # in the number types of the model: some strategies reply in float64
-        new = {name: array.astype(weights[name].dtype) for name, array in _flower.to_weights(arrays).items()}
-    loss = float(metrics["train-loss"]) if metrics else math.nan  # type: ignore[arg-type]
-    every = config.evaluate_every
-    dsc = _evaluate(grid, strategy, plan, new, number) if every and number % every == 0 else None
-    return Round(number, new, plan, loss, losses, dsc, tuple(refused))
+    refused += [secure.void(losses, number)] if secure and arrays is None else []
+    new = _typed_like(weights, arrays)
+    dsc = _evaluate(grid, strategy, plan, new, number, config)
+    return Round(number, new, plan, _mean_loss(metrics), losses, dsc, tuple(refused))
+
+
+def _mean_loss(metrics: MetricRecord | None) -> float:
+    return float(metrics["train-loss"]) if metrics else math.nan  # type: ignore[arg-type]
+
+
+def _typed_like(weights: Weights, arrays: ArrayRecord | None) -> Weights:
+    """What a strategy gives, in the number types of the model (some reply in float64); the model itself if nothing."""
+    if arrays is None:
+        return weights
+    return {name: array.astype(weights[name].dtype) for name, array in _flower.to_weights(arrays).items()}
 
 
 def _task(plan: Plan, number: int, config: FederationConfig) -> ConfigRecord:
@@ -130,8 +137,12 @@ def _task(plan: Plan, number: int, config: FederationConfig) -> ConfigRecord:
     )
 
 
-def _evaluate(grid: Grid, strategy: Strategy, plan: Plan, weights: Weights, number: int) -> float | None:
-    """Mean DSC over the validation cases of all centers; None if none has any."""
+def _evaluate(
+    grid: Grid, strategy: Strategy, plan: Plan, weights: Weights, number: int, config: FederationConfig
+) -> float | None:
+    """Mean DSC over the validation cases of all centers; None if none has any, or if this round is not evaluated."""
+    if not config.evaluate_every or number % config.evaluate_every:
+        return None
     task = ConfigRecord({"plan": plan.to_json()})
     replies = grid.send_and_receive(strategy.configure_evaluate(number, _flower.to_arrays(weights), task, grid))
     valid = [reply for reply in replies if has_metrics(reply, SCORE_METRICS) and metric(reply, "num-examples") > 0]

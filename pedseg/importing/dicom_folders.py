@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pedseg.dicom.ct_series import CtSeries, choose_series, group_series, read_series, series_table
+import numpy as np
+
+from pedseg.dicom.ct_series import INTERPOLATED, CtSeries, choose_series, group_series, read_series, series_table
 from pedseg.dicom.deidentification import identifiers, refuse_burned_in_annotation, retained_attributes
 from pedseg.dicom.dicom_files import DicomFile, dicom_errors, find_dicom_files
 from pedseg.dicom.options import CT_REPAIRS
@@ -13,7 +15,7 @@ from pedseg.dicom.references import named_series
 from pedseg.dicom.rtstruct import read_rtstruct
 from pedseg.dicom.seg import read_seg
 from pedseg.errors import InputProblem, PedsegInputError, collect_problems
-from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks
+from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, leave_out_organs_in_gaps, merge_masks
 from pedseg.organ_names import map_roi_names
 
 Pairs = dict[CtSeries, list[DicomFile]]  # a series and its contours; of more than one file none counts
@@ -115,9 +117,9 @@ def _load(
     series: CtSeries, structures: DicomFile | None, options: ImportOptions, left_out: Sequence[str]
 ) -> LoadedScan:
     """Voxels and contours of one patient; what passes of the header is listed in `deidentification`."""
+    refuse_burned_in_annotation(series.files)
     ct = read_series(series, repairs=[word for word in options.repairs if word in CT_REPAIRS])
     path = series.first.path
-    refuse_burned_in_annotation(path, ct.header)
     with dicom_errors(path):
         secret = frozenset(identifiers(ct.header, of_the_patient=True))
     attributes = retained_attributes(path, ct.header)
@@ -133,12 +135,14 @@ def _load(
         )  # fmt: skip
         empty = set() if options.empty_means_absent else rois.empty
         mapping = map_roi_names((name for name in rois.masks if name not in empty), options.names, structures.path)
+        made = np.array(ct.uids) == INTERPOLATED
+        unknown = leave_out_organs_in_gaps(rois.masks, mapping, made, structures.path) if made.any() else []
         labels, organs, merging = merge_masks(rois.masks, mapping, ct.scan, structures.path, options.repairs)
         silver = [name for name in organs if rois.automatic & {*mapping.organs[name]}]
         manual = [name for name in organs if name not in silver]
         repairs += rois.decided
-        notes += merging
-        messages += [*rois.notes, *mapping.messages()]
+        notes += [*unknown, *merging]
+        messages += [*rois.notes, *mapping.messages(), *unknown]
         messages += [*(f"empty, taken as not annotated: {name}" for name in sorted(empty)), *merging]
     return LoadedScan(
         ct.scan, labels, tuple(manual), tuple(silver), attributes, tuple(notes), repairs, tuple(messages), secret

@@ -7,8 +7,9 @@ was killed in the middle of an import reads as it did before; the same command t
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pedseg.datasets.cases import UNLABELED
@@ -71,7 +72,7 @@ def import_scans(
     options = options or ImportOptions()
     _check_options(source, dataset, options)
     scans, problems, left_out = list_scans(source, options)
-    target = ImportTarget(dataset, center, read_key(key, dataset), license, origin, split, situs_inversus)
+    target = ImportTarget(dataset, center, read_key(key, dataset, make=False), license, origin, split, situs_inversus)
     splits = {name: row["split"] for name, row in written_cases(dataset).items()} if dataset.exists() else {}
 
     def is_done(scan: ScanSource) -> bool:
@@ -88,7 +89,10 @@ def import_scans(
     yield from problems
     yield from (InputProblem("I-LEFT-OUT", str(source), line, "") for line in left_out)
     yield from (ImportResult(scan.path, target.case(scan), (), (), True) for scan in done)
-    yield from _write([scan for scan in new if scan not in refused and scan not in duplicates], kept, target)
+    sound = [scan for scan in new if scan not in refused and scan not in duplicates]
+    if sound:  # only now: the file of a new key bears the center's name
+        target = replace(target, key=read_key(key, dataset))
+    yield from _write(sound, kept, target)
 
 
 def _check_options(source: Path, dataset: Path, options: ImportOptions) -> None:
@@ -109,12 +113,13 @@ def _check_scans(
     kept: dict[ScanSource, LoadedScan] = {}
     refused: dict[ScanSource, list[InputProblem]] = {}
     free_bytes = KEPT_BYTES
+    said = [target.center, target.license, target.origin, target.dataset.name]
     for scan in scans:
         problems: list[InputProblem] = []
         with collect_problems(problems):
             loaded = scan.load()
             problems += check_scan(scan, loaded, target.situs_inversus)
-            problems += find_leaks(scan.path, [target.center, target.license, target.origin], loaded.secret)
+            problems += find_leaks(scan.path, said, loaded.secret)
             if not problems and loaded.image.voxels.nbytes < free_bytes:
                 kept[scan] = loaded
                 free_bytes -= loaded.image.voxels.nbytes
@@ -124,16 +129,11 @@ def _check_scans(
 
 
 def _duplicates(scans: Sequence[ScanSource], target: ImportTarget) -> dict[ScanSource, InputProblem]:
-    """Scans that would become a case that another one becomes already."""
-    first: dict[str, ScanSource] = {}
-    duplicates: dict[ScanSource, InputProblem] = {}
-    for scan in scans:
-        other = first.setdefault(target.case(scan), scan)
-        if other is not scan:
-            problem = f"it is the same scan of the same patient as {other.path}."
-            remedy = "Keep one of the two in the source."
-            duplicates[scan] = InputProblem("E-CASE-TWICE", str(scan.path), problem, remedy)
-    return duplicates
+    """Scans that would become one case: nobody knows which of them counts."""
+    times = Counter(map(target.case, scans))
+    problem, remedy = "it has the name and the patient of another.", "Keep one of them in the source."
+    twice = [scan for scan in scans if times[target.case(scan)] > 1]
+    return {scan: InputProblem("E-CASE-TWICE", str(scan.path), problem, remedy) for scan in twice}
 
 
 def _write(

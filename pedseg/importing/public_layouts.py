@@ -12,15 +12,19 @@ import numpy as np
 
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_labels, refuse_other_grid, whole_numbers
+from pedseg.datasets.nnunet import UNDECIDED
 from pedseg.datasets.reading import list_cases
-from pedseg.datasets.totalsegmentator import is_totalsegmentator
+from pedseg.datasets.totalsegmentator import SCANS, is_totalsegmentator
+from pedseg.dicom.dicom_files import find_dicom_files
 from pedseg.errors import InputProblem, input_error
 from pedseg.importing.dicom_folders import list_dicom_scans
 from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks, read_clean_nifti
-from pedseg.organ_names import NameMapping, map_roi_names
-from pedseg.scan import Scan, read_nifti, to_ras
+from pedseg.organ_names import IGNORE, NameMapping, map_roi_names
+from pedseg.scan import Scan, is_nifti_name, read_nifti, to_ras
 
-NIFTI = (".nii", ".nii.gz")
+# Formats of scans that are not read, by the ending of their names.
+FOREIGN = {".nrrd": "NRRD", ".nhdr": "NRRD", ".mha": "MetaImage", ".mhd": "MetaImage", ".hdr": "a pair of files"}
+RESAVE = "Save it as .nii.gz in 3D Slicer, or by SimpleITK: `WriteImage(ReadImage('IN'), 'OUT.nii.gz')`."
 PUBLIC_ID = re.compile(r"s\d{4}|amos_\d{4}")  # names under which everybody finds a scan again
 FIRST_MR_OF_AMOS = 500
 LISTS = {"training": "train", "validation": "validation", "testing": "test", "test": "test"}
@@ -28,19 +32,41 @@ LISTS = {"training": "train", "validation": "validation", "testing": "test", "te
 
 def list_scans(source: Path, options: ImportOptions) -> tuple[list[ScanSource], list[InputProblem], list[str]]:
     """The scans of a source in any known layout, what is wrong with others, and what was left out on purpose."""
-    if source.name.endswith(NIFTI):
-        return [_nifti(source)], [], []
     if source.suffix == ".json" and source.is_file():
         return _list_datalist(source, options)
+    foreign = check_formats(source)
+    folder = (source.parent if source.name in SCANS else source).resolve()
+    if (folder / "segmentations").is_dir() and any((folder / name).is_file() for name in SCANS):
+        return (*_list_dataset(folder.parent, silver=True, only=folder), [])
     content = source / "dataset.json"
     if content.is_file():
         return _list_datalist(content, options) if _is_datalist(content) else (*_list_dataset(source), [])
     if is_totalsegmentator(source):
         return (*_list_dataset(source, silver=True), [])
-    files = sorted(file for file in source.glob("[!.]*") if file.name.endswith(NIFTI))
+    files = [file for file in [source, *sorted(source.glob("[!.]*"))] if is_nifti_name(file) and file.is_file()]
     if files:
-        return [_nifti(file) for file in files], [], []
-    return (*list_dicom_scans(source, options), [])
+        images = files[0].resolve().parent
+        labels = images.with_name(images.name.replace("images", "labels"))
+        beside = [f"contours in {labels}: name the folder above"] if labels != images and labels.is_dir() else []
+        return [_nifti(file) for file in files], foreign, beside
+    scans, problems = list_dicom_scans(source, options)
+    return scans, problems + foreign, []
+
+
+def check_formats(source: Path) -> list[InputProblem]:
+    """The scans of a source in formats that are not read; refused if it holds NIfTI and DICOM, perhaps of one scan."""
+    files = [path for path in sorted([source, *source.rglob("[!.]*")]) if path.is_file()]
+    candidates = [file for file in files if is_nifti_name(file) or file.suffix.lower() in FOREIGN]
+    dicom = {file.path: file for file in find_dicom_files(source)[0]} if candidates else {}
+    nifti, foreign = [file for file in candidates if is_nifti_name(file) and file not in dicom], []
+    if nifti and dicom:
+        problem = (
+            f"it holds NIfTI ({nifti[0].relative_to(source)}) and DICOM ({next(iter(dicom)).relative_to(source)})."
+        )
+        raise input_error("E-SOURCE-MIXED", source, problem, "Give each a folder, and name one of them.")
+    for file in sorted({*candidates} - {*nifti, *dicom}):
+        foreign.append(InputProblem("E-NOT-NIFTI", str(file), f"{FOREIGN[file.suffix.lower()]} is not read.", RESAVE))
+    return foreign
 
 
 def _is_datalist(file: Path) -> bool:
@@ -62,11 +88,22 @@ def _nifti(file: Path) -> ScanSource:
     return ScanSource(file, str(file.resolve()), str(file.resolve()), load)
 
 
-def _list_dataset(folder: Path, silver: bool = False) -> tuple[list[ScanSource], list[InputProblem]]:
-    """The cases of nnU-Net v2 raw, or of TotalSegmentator v2, whose contours a program drew."""
+def _list_dataset(
+    folder: Path, silver: bool = False, only: Path | None = None
+) -> tuple[list[ScanSource], list[InputProblem]]:
+    """The cases of nnU-Net v2 raw, or of TotalSegmentator v2, whose contours a program drew; `only` one of its folders.
+
+    What is wrong with a table is wrong with all its cases: none of them is a scan to import.
+    """
     listing = list_cases(folder)
+    cases = [case for case in listing.dataset.cases if only in (None, case.image_file.parent)]
     problems = [problem for problem in listing.problems if problem.code != "E-TOO-FEW"]
-    return [_case(listing.dataset, case, silver) for case in listing.dataset.cases], problems
+    named = {Path(problem.file) for problem in problems}
+    tables = {file for file in named if file == folder or file.suffix in (".json", ".tsv", ".csv")}
+    problems = [problem for problem in problems if not only or Path(problem.file) in {only, *tables}]
+    refused = {file.name for file in named}
+    sound = [c for c in cases if not tables and not refused & {c.image_file.name, Path(c.label_file or "").name}]
+    return [_case(listing.dataset, case, silver) for case in sound], problems
 
 
 def _case(dataset: DataSet, case: Case, silver: bool) -> ScanSource:
@@ -116,13 +153,17 @@ def _label_names(labels: object) -> dict[int, str]:
         return {}
     by_number = all(str(key).isdecimal() for key in labels)
     pairs = [(int(a), str(b)) if by_number else (int(b), str(a)) for a, b in labels.items()]
+    if any(name.casefold() == IGNORE for _, name in pairs):
+        raise ValueError(UNDECIDED[0])
     return {number: name for number, name in pairs if number != 0}
 
 
 def _entry(folder: Path, item: object) -> tuple[Path, Path | None]:
     """Image and label map of one entry; a list may not reach out of its own folder."""
     entry = {"image": item} if isinstance(item, str) else dict(item)  # type: ignore[call-overload]
-    image = entry["image"] if isinstance(entry["image"], str) else entry["image"][0]
+    image, *others = [entry["image"]] if isinstance(entry["image"], str) else entry["image"]
+    if others:
+        raise ValueError(f"{image!r} has more than one channel")
     paths = [image, entry["label"]] if entry.get("label") else [image]
     for path in paths:
         if PurePosixPath(path).is_absolute() or Path(path).is_absolute() or ".." in PurePosixPath(path).parts:

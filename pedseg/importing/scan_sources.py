@@ -27,6 +27,7 @@ PRIORITY = (
 )  # fmt: skip
 OVERLAP_ML = 1.0
 MOST_NAN = 1e-3
+Masks = Mapping[str, NDArray[np.bool_] | None]  # by the ROI's own name; None: nothing in it
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,23 @@ def check_scan(source: ScanSource, loaded: LoadedScan, situs_inversus: bool = Fa
     return problems
 
 
+def leave_out_organs_in_gaps(masks: Masks, mapping: NameMapping, made: NDArray[np.bool_], file: Path) -> list[str]:
+    """Take out of a mapping what lies beside an interpolated slice and not in it: background there is unknown."""
+    cut = []
+    for organ_name, rois in mapping.organs.items():
+        slices = [mask.any(axis=(0, 1)) for mask in map(masks.get, rois) if mask is not None]
+        if any((made & ~filled & (np.convolve(filled, [1, 0, 1], "same") > 0)).any() for filled in slices):
+            cut.append(organ_name)
+    for organ_name in cut:
+        del mapping.organs[organ_name]
+    if cut and not mapping.organs:
+        problem = "every organ reaches interpolated slices, where nobody drew."
+        raise input_error("E-SERIES-GAP", file, problem, "Fetch the missing slices.")
+    return [f"{name} reaches interpolated slices, where nobody drew: taken as not annotated" for name in cut]
+
+
 def merge_masks(
-    masks: Mapping[str, NDArray[np.bool_] | None], mapping: NameMapping, image: Scan, file: Path, repairs: Iterable[str]
+    masks: Masks, mapping: NameMapping, image: Scan, file: Path, repairs: Iterable[str]
 ) -> tuple[Scan, tuple[str, ...], list[str]]:
     """One map of organ ids out of foreign masks, the organs that it says something about, and what to note.
 

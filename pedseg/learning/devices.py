@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 
 import torch
 from torch import nn
+
+from pedseg.errors import input_error
+
+FORCED = "PEDSEG_PRECISION"  # environment variable: float32 or bfloat16, whatever is native
 
 
 def device_of(network: nn.Module) -> torch.device:
@@ -27,8 +32,28 @@ def use_threads(number: int | None) -> None:
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether convolutions in bfloat16 are native here; else the CPU computes in float32."""
+    """Whether convolutions compute in bfloat16: where it is native, unless the environment variable forces one."""
+    forced = os.environ.get(FORCED, "")
+    if forced not in ("", "float32", "bfloat16"):
+        raise input_error("E-SETTING", FORCED, f"the value is {forced!r}.", "Give float32, bfloat16 or nothing.")
+    if forced:
+        return forced == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def precision(device: torch.device | None = None) -> str:
+    """The number type of convolutions on a device (unless told, the fastest): `bfloat16` or `float32`.
+
+    The same seed gives the same bits within one of the two.
+    """
+    return "bfloat16" if has_bfloat16(device or fastest_device()) else "float32"
+
+
+def processor() -> str:
+    """The name of the device that computes: of the GPU or, where PyTorch knows it, of the CPU."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return str(torch.cpu.get_capabilities().get("cpu_name") or platform.processor() or platform.machine())

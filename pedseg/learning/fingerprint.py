@@ -67,6 +67,12 @@ class Fingerprint:
         return len(self.grids)
 
     @property
+    def has_organs(self) -> bool:
+        """Whether any case holds an annotated organ; of MR no gray values are kept that would tell."""
+        with_mr = "MR" in self.modalities
+        return any(self.hu_histogram) or (with_mr and any(organ.present for organ in self.organs.values()))
+
+    @property
     def mean_hu(self) -> float:
         """Mean HU inside the organs."""
         return float(np.average(_HU, weights=self.hu_histogram))

@@ -1,4 +1,4 @@
-"""The U-Net that a plan asks for, and its weights (state dict) as NumPy arrays.
+"""The U-Net that a plan asks for.
 
 `compact` is a small U-Net for two CPU cores: a space-to-depth stem folds 2×2×2 voxels into
 channels (Shi et al. 2016), so that all convolutions run on an eighth of the voxels, and three
@@ -8,19 +8,14 @@ plans it (Isensee et al. 2021).
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from collections.abc import Mapping
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pedseg.learning.plans import Plan
 
 Network = nn.Module  # any network that `build` gives, for annotations in rooms without torch
-Weights = dict[str, NDArray]
 SOFT_TISSUE_HU = (50.0, 60.0)  # center and scale of the soft-tissue window, a second input channel
 BODY_GAIN = 2.0  # of that window where scans are normalized by the body
 WINDOW_EDGE = 2.5  # where that window is clipped, in units of the scale
@@ -138,23 +133,3 @@ def _coordinates(image: Tensor) -> Tensor:
     axes = [torch.linspace(-1, 1, n, dtype=image.dtype, device=image.device) for n in sizes]
     grid = torch.stack(torch.meshgrid(*axes, indexing="ij"))
     return grid.expand(image.shape[0], -1, -1, -1, -1)
-
-
-def get_weights(network: nn.Module) -> Weights:
-    """The network's weights by name, as float32 arrays of their own."""
-    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
-
-
-def set_weights(network: nn.Module, weights: Mapping[str, NDArray]) -> None:
-    """Load weights by name; every name and shape must fit."""
-    network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()}, strict=True)
-
-
-def sha256_of(weights: Mapping[str, NDArray]) -> str:
-    """The SHA-256 digest of weights, over names, shapes and bytes in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        array = np.ascontiguousarray(weights[name])
-        digest.update(f"{name}{array.dtype.str}{array.shape}".encode())
-        digest.update(array.tobytes())
-    return digest.hexdigest()

@@ -27,11 +27,9 @@ from numpy.typing import NDArray
 
 from pedseg import organs as organ_table
 from pedseg.errors import input_error
-from pedseg.learning.fingerprint import Fingerprint, Grid, OrganCount, fingerprint, merge
+from pedseg.learning.fingerprint import Fingerprint
 from pedseg.learning.recipe import RECIPES, Recipe
 from pedseg.scan import Spacing
-
-__all__ = ["Fingerprint", "Grid", "OrganCount", "Plan", "fingerprint", "make_plan", "merge"]
 
 PROFILES = tuple(RECIPES)
 ORIENTATIONS = ("none", "augment", "reorient")
@@ -131,35 +129,31 @@ def make_plan(
     for kind, name, known in (("profile", profile, PROFILES), ("orientation", orientation, ("", *ORIENTATIONS))):
         if name not in known:
             raise ValueError(f"There is no {kind} {name!r}; choose one of {', '.join(filter(None, known))}.")
-    names = tuple(name for name in organ_table.NAMES if name in merged.organs)
     with_mr = "MR" in merged.modalities
-    if not names or not (any(merged.hu_histogram) or (with_mr and any(row.present for row in merged.organs.values()))):
+    names = tuple(name for name in organ_table.NAMES if name in merged.organs)
+    if not names or not merged.has_organs:
         problem, remedy = "no case holds an annotated organ.", "Give at least one labeled case."
         raise input_error("E-NO-LABELS", profile, problem, remedy)
-    geometry = _plan_lesson(merged) if profile == "lesson" else _plan_clinic(merged, classes=len(names) + 1)
-    spacing_mm, patch, batch, network = geometry
+    planned = _plan_lesson(merged) if profile == "lesson" else _plan_clinic(merged, classes=len(names) + 1)
+    spacing_mm, patch, batch, network = planned
     clip_hu, mean_hu, sd_hu = _normalization(merged, with_mr)
-    if with_mr and orientation == "reorient":
-        problem = "MR scans are among these, whose bones are dark; none is turned."
-        raise input_error("E-ORIENTATION", profile, problem, "Choose the orientation none or augment.")
-    orientation = orientation or {"lesson": "none" if with_mr else "reorient", "clinic": "augment"}[profile]
+    orientation = _orientation(orientation, profile, with_mr)
     if profile == "lesson" and orientation == "augment":  # room for a body in every rotation
         patch = (max(patch[:2]), max(patch[:2]), patch[2])
     return Plan(
-        profile=profile,
-        organs=names,
-        spacing_mm=spacing_mm,
-        patch=patch,
-        batch=batch,
-        clip_hu=clip_hu,
-        mean_hu=mean_hu,
-        sd_hu=sd_hu,
-        network=network,
-        orientation=orientation,
+        profile, names, spacing_mm, patch, batch, clip_hu, mean_hu, sd_hu, network, orientation,
         min_component_ml={name: round(MIN_COMPONENT_SHARE * merged.organs[name].mean_ml, 3) for name in names},
         intensity="body" if with_mr else "hu",
         gin_probability=gin_probability,
-    )
+    )  # fmt: skip
+
+
+def _orientation(orientation: str, profile: str, with_mr: bool) -> str:
+    """The orientation asked for, or the profile's own."""
+    if with_mr and orientation == "reorient":
+        problem = "MR scans are among these, whose bones are dark; none is turned."
+        raise input_error("E-ORIENTATION", profile, problem, "Choose the orientation none or augment.")
+    return orientation or {"lesson": "none" if with_mr else "reorient", "clinic": "augment"}[profile]
 
 
 def with_filters(plan: Plan, first: int) -> Plan:

@@ -1,4 +1,4 @@
-"""How one hospital trains a network on its cases, and the safetensors files that keep the weights.
+"""How one hospital trains a network on its cases.
 
 What the optimizer, schedule, loss and patches are says the plan's recipe (`recipe`). The learning rate depends on the
 step's number in the whole run, so a federation that trains in rounds follows one schedule; the optimizer's moments
@@ -8,13 +8,10 @@ start anew with each call.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -22,11 +19,10 @@ from torch import Tensor, nn
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.errors import input_error
-from pedseg.files import write_atomically
 from pedseg.learning.augmentation import augment, random_axial_rotation
-from pedseg.learning.devices import device_of, fastest_device, has_bfloat16, use_threads
+from pedseg.learning.devices import device_of, has_bfloat16, use_threads
 from pedseg.learning.loss import dice_cross_entropy
-from pedseg.learning.network import Weights, build, set_weights, space_to_depth
+from pedseg.learning.network import space_to_depth
 from pedseg.learning.plans import Plan
 from pedseg.learning.preprocessing import Prepared, prepare
 from pedseg.learning.recipe import Recipe
@@ -77,16 +73,14 @@ def train(
     Raises `PedsegInputError` if there is no case, or if the loss stops being a number.
     """
     if not prepared:
-        problem, remedy = "there is no training case.", "Give the center at least one labeled case."
-        raise input_error("E-NO-CASES", plan.profile, problem, remedy)
-    recipe, device = plan.recipe, device_of(network)
+        remedy = "Give the center at least one labeled case."
+        raise input_error("E-NO-CASES", plan.profile, "there is no training case.", remedy)
+    recipe, device, optimizer = plan.recipe, device_of(network), _optimizer(network, plan.recipe)
     use_threads(recipe.threads)
-    optimizer = _optimizer(network, recipe)
     network.train()
     for number in range(first_step + 1, first_step + steps + 1):
         restart = min(1.0, (number - first_step) / recipe.restart_steps)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(plan, number, total_steps) * restart
+        _set_learning_rate(optimizer, learning_rate(plan, number, total_steps) * restart)
         image, labels, unknown = _batch(prepared, plan, number, seed, device)
         loss = _loss(network, image, labels, unknown, recipe.dice_weight)
         optimizer.zero_grad(set_to_none=True)
@@ -95,8 +89,8 @@ def train(
         optimizer.step()
         value = float(loss.detach())
         if not math.isfinite(value):
-            problem, remedy = f"the loss is {value} at step {number}.", "Check the images, or lower the learning rate."
-            raise input_error("E-DIVERGED", plan.profile, problem, remedy)
+            problem = f"the loss is {value} at step {number}."
+            raise input_error("E-DIVERGED", plan.profile, problem, "Check the images, or lower the learning rate.")
         yield Step(number, value)
 
 
@@ -105,6 +99,11 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(weights, lr=lr, weight_decay=decay, foreach=True)
     return torch.optim.SGD(weights, lr=lr, momentum=0.99, nesterov=True, weight_decay=decay)
+
+
+def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def learning_rate(plan: Plan, number: int, total_steps: int) -> float:
@@ -193,36 +192,3 @@ def _loss(
     if logits.ndim == 6:  # space to depth: (batch, classes, 8, x/2, y/2, z/2)
         labels = space_to_depth(labels[:, None])[:, 0]
     return dice_cross_entropy(logits, labels, unknown, dice_weight=dice_weight)
-
-
-def save_weights(file: Path, weights: Mapping[str, NDArray], plan: Plan, **metadata: str | int | float) -> None:
-    """Write weights with their plan as one safetensors file, whole or not at all.
-
-    `metadata` says which model it is: `model` (local, federated, …), `trained_on` (centers, joined by `+`) and `seed`.
-    """
-    text = {"plan": plan.to_json(), **{key: str(value) for key, value in metadata.items()}}
-    arrays = {name: np.ascontiguousarray(array) for name, array in weights.items()}
-    write_atomically(Path(file), safetensors.numpy.save(arrays, metadata=text))
-
-
-def load_network(file: Path) -> tuple[nn.Module, Plan]:
-    """The network of a file of weights, on the fastest device, and its plan."""
-    weights, plan, _ = load_weights(file)
-    network = build(plan).to(fastest_device())
-    set_weights(network, weights)
-    return network, plan
-
-
-def load_weights(file: Path) -> tuple[Weights, Plan, dict[str, str]]:
-    """Read what `save_weights` wrote: weights, plan and metadata (`model`, `trained_on`, `seed`, …). Never a pickle."""
-    try:
-        with safetensors.safe_open(file, framework="numpy") as stream:
-            metadata = dict(stream.metadata() or {})
-            weights = {name: stream.get_tensor(name) for name in stream.keys()}
-        return weights, Plan.from_json(metadata.pop("plan")), metadata
-    except FileNotFoundError as error:
-        problem, remedy = "there is no such file of weights.", "Check the name and the folder."
-        raise input_error("E-FILE-MISSING", file, problem, remedy) from error
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
-        problem = f"this is no file of pedseg weights ({error})."
-        raise input_error("E-WEIGHTS", file, problem, "Give a .safetensors file that pedseg wrote.") from error

@@ -55,8 +55,9 @@ class Controls:
         )
         self.arrangement = dropdown(ARRANGEMENTS.items(), "150px", "arrangement of the slices")
         self.drag_mode = dropdown(DRAG_MODES.items(), "160px", "what the right mouse button does")
-        self.planes = [
-            widgets.IntSlider(**_described(plane, "52px", "33%")) for plane in ("sagittal", "coronal", "axial")
+        self.planes = [  # slices are counted from 1
+            widgets.IntSlider(value=1, min=1, **_described(name, "52px", "33%"))
+            for name in ("sagittal", "coronal", "axial")
         ]
         self.preview = widgets.Image(format="png", layout=Layout(width="420px"))  # until the slices are there
         self.preview.add_class("pedseg-preview")

@@ -15,6 +15,7 @@ from pedseg.dicom.ct_series import CtScan, CtSeries, group_series, read_series
 from pedseg.dicom.dicom_files import find_dicom_files
 from pedseg.dicom.exporting import export
 from pedseg.errors import InputProblem, PedsegInputError
+from pedseg.learning.weights import load_network
 from pedseg.scan import Scan, to_ras
 
 WIDE = widgets.Layout(width="98%")
@@ -116,10 +117,9 @@ def problems_html(problems: Iterable[InputProblem]) -> str:
 def dicom_panel(folder: Path | str, files: Mapping[Any, Path]) -> DicomPanel:
     """The panel with the networks of a study; `files` are their weights."""
     from pedseg.importing.predict_scans import predict_scan
-    from pedseg.learning import training
     from pedseg.workbook.slice_viewer import view
 
     def predict(model: Any, scan: Scan) -> Scan:
-        return predict_scan(*training.load_network(files[model]), scan, Path(folder))
+        return predict_scan(*load_network(files[model]), scan, Path(folder))
 
     return DicomPanel(folder, files, predict, lambda image, labels: view(image, None, labels))

@@ -152,7 +152,7 @@ class ReadingRoom(widgets.VBox):
             with suspend_callbacks(self):
                 self.controls.set_models(view.predictions)
                 for k, slider in enumerate(self.controls.planes):
-                    slider.max = scan.shape[k] - 1
+                    slider.max = scan.shape[k]
             self.slices.show(scan, *self.controls.range.value)
             self.move_crosshair(voxel or view.start_voxel())
             self.views.view_from_front()
@@ -208,14 +208,14 @@ class ReadingRoom(widgets.VBox):
 
     def _slider_moved(self) -> None:
         if not self.quiet:
-            x, y, z = (slider.value for slider in self.controls.planes)
+            x, y, z = (slider.value - 1 for slider in self.controls.planes)
             self.move_crosshair((x, y, z))
 
     def _crosshair_moved(self) -> None:
         """Let sliders, description and 3-D follow the crosshair."""
         with suspend_callbacks(self):
             for slider, index in zip(self.controls.planes, self.slices.crosshair, strict=True):
-                slider.value = index
+                slider.value = index + 1
         self._describe_crosshair()
         self.views.move_3d_crosshair()
 

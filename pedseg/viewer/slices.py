@@ -68,8 +68,8 @@ class Slices(ipyniivue.NiiVue):
     def __init__(self, height: int) -> None:
         super().__init__(
             height=height, slice_type=ipyniivue.SliceType.MULTIPLANAR, is_radiological_convention=True,
-            is_orientation_text_visible=False, crosshair_color=(0.35, 0.75, 1.0, 0.6), crosshair_width=0.15,
-            crosshair_width_unit="percent",
+            sagittal_nose_left=True, is_orientation_text_visible=False, crosshair_color=(0.35, 0.75, 1.0, 0.6),
+            crosshair_width=0.15, crosshair_width_unit="percent",
             crosshair_gap=4, font_color=(0.95, 0.95, 0.95, 1.0), text_height=0.035, is_resize_canvas=True,
         )  # fmt: skip
         self.colors = {organ.id: organ.color for organ in ORGANS}

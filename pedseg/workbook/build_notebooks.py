@@ -6,6 +6,7 @@ Header lines cut a source `notebooks/source/NN_title.py` into cells:
     # %%                       code
     # %% exercise              code with a line to fill in
     # %% [markdown] answer     the explanation below an exercise; folded
+    # %% [markdown] solutions  prose about the folded answers; left out where they are
     # %% hidden                code whose input is collapsed (the reading room)
 
 Further words in a header become tags (`slide`). The solution of an exercise is written once, marked at the end of its
@@ -120,6 +121,8 @@ def _prepare_exercises(name: str, cells: list[Cell], *, solved: bool, solutions:
                 code = "\n".join(ANSWER.findall(cells[index - 1].text))
                 folded = f"<details><summary>Answer</summary>\n\n```python\n{code}\n```\n\n{cell.text}\n\n</details>"
                 prepared.append(replace(cell, text=folded))
+        elif "solutions" in cell.tags and not solutions:
+            continue
         elif ANSWER.search(cell.text):
             raise _source_error(name, f"cell {index} holds an answer.", "Tag its header with `exercise`.")
         else:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+ROUNDING = 1e-3  # relative
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class Exercise:
     answer: Callable[..., Any]
     hint: str
     mistakes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-    rtol: float = 1e-3
+    rtol: float = ROUNDING
 
 
 def load_exercises(folder: Path) -> dict[str, Exercise]:
@@ -36,7 +39,7 @@ def load_exercises(folder: Path) -> dict[str, Exercise]:
     return exercises
 
 
-def is_close(answer: Any, reference: Any, rtol: float = 1e-3) -> bool:
+def is_close(answer: Any, reference: Any, rtol: float = ROUNDING) -> bool:
     """Whether two answers agree: text without regard to case, numbers and arrays within `rtol`."""
     if isinstance(reference, Mapping):
         return (
@@ -61,7 +64,19 @@ def feedback(exercise: Exercise, answer: Any, given: Mapping[str, Any]) -> tuple
     for sentence, mistake in exercise.mistakes.items():
         if is_close(answer, mistake(**given), exercise.rtol):
             return reference, sentence
+    if exercise.rtol >= ROUNDING and is_rounded(answer, reference):
+        return reference, ""
     return reference, _describe_difference(answer, reference)
+
+
+def is_rounded(answer: Any, reference: Any) -> bool:
+    """Whether a number is the reference, rounded to the decimals that it has: two significant digits or more."""
+    if not isinstance(answer, int | float | np.number) or not isinstance(reference, int | float | np.number):
+        return False
+    if not np.isfinite(float(answer)):
+        return False
+    digits = Decimal(repr(float(answer))).normalize().as_tuple()
+    return len(digits.digits) >= 2 and round(float(reference), -int(digits.exponent)) == float(answer)
 
 
 def _describe_difference(answer: Any, reference: Any) -> str:
@@ -83,6 +98,10 @@ def _describe_difference(answer: Any, reference: Any) -> str:
     if actual.shape != expected.shape:
         wanted, shape = (array.shape or "a single number" for array in (expected, actual))
         return f"The shape is {shape}; it should be {wanted}."
+    if np.abs(expected).max() <= 1 and is_close(actual / 100, expected):
+        return "That is the right value in percent; here it is asked for as a fraction."
+    if expected.ndim and is_close(np.sort(actual, axis=None), np.sort(expected, axis=None)):
+        return "These are the right numbers in another order."
     if expected.ndim:
-        return f"{int((~np.isclose(actual, expected, rtol=1e-3)).sum())} of {expected.size} numbers differ."
+        return f"{int((~np.isclose(actual, expected, rtol=ROUNDING)).sum())} of {expected.size} numbers differ."
     return f"{float(actual):g} is too {'large' if actual > expected else 'small'}."

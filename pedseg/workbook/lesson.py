@@ -23,6 +23,7 @@ import psutil
 from pedseg import __version__, memory
 from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import read_dataset
+from pedseg.errors import input_error
 from pedseg.phantoms.centers import CENTERS, COHORT, make_dataset, planned_scans
 from pedseg.workbook.exercise_checks import Exercise, feedback, load_exercises
 
@@ -123,17 +124,20 @@ def _make_datasets(folder: Path, **cases: int) -> list[DataSet]:
     return datasets
 
 
-def recorded(name: str = "study") -> Path | None:
-    """The folder of a recorded result, or None where it is not shipped."""
+def recorded(name: str) -> Path:
+    """The folder of a recorded result; `PedsegInputError` where it is not shipped."""
     folder = root() / "data_samples" / "results" / name
-    return folder if (folder / "summary.json").is_file() else None
+    if not folder.is_dir():
+        remedy = "Copy the folder data_samples of the project beside the notebooks."
+        raise input_error("E-FILE-MISSING", folder, "this recorded result is not here.", remedy)
+    return folder
 
 
 def study() -> Path:
     """A folder with the results of a study: the recorded one, else the reader's own, else a small one run now."""
-    folder = recorded() or runs() / "study"
-    if (folder / "summary.json").is_file() and size() == "full":
-        return folder
+    for folder in (root() / "data_samples" / "results" / "study", runs() / "study"):
+        if (folder / "summary.json").is_file() and size() == "full":
+            return folder
     from pedseg.evaluation.config import StudyConfig
     from pedseg.evaluation.study import run_study
     from pedseg.federation.config import FederationConfig
@@ -203,11 +207,19 @@ def check_environment() -> None:
 
 def _requirements() -> Iterator[tuple[bool, str, str]]:
     """Whether each requirement is met, what was measured, and a remedy."""
+    from pedseg.learning import devices  # and with it torch, which not every notebook needs
+
     yield (3, 11) <= sys.version_info[:2] <= (3, 13), f"Python {platform.python_version()}", "Use Python 3.11 to 3.13."
     for name in PACKAGES[1:]:
         yield _version(name) != "missing", f"{name} {_version(name)}", f"Install it: pip install {name}"
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     yield cores >= 2, f"{cores} processor cores", "Notebooks 05 and 07 will take about twice as long."
+    number_type = devices.precision()
+    yield (
+        number_type == "bfloat16",
+        f"{devices.processor()} computes in {number_type}",
+        "This works, but training takes about four times as long as on a processor with bfloat16.",
+    )
     free_gib = shutil.disk_usage(root()).free / 2**30
     yield free_gib >= 1, f"{free_gib:.0f} GiB free on disk", "Free up 1 GiB."
     memory_gib = psutil.virtual_memory().available / 2**30

@@ -67,7 +67,7 @@ class SliceViewer(widgets.VBox):
         self.words = widgets.HTML()
         self.case = widgets.Dropdown(options=list(self.cases), description="Child")
         self.plane = widgets.ToggleButtons(options=list(PLANES), style={"button_width": "84px"}, tooltips=list(PLANES))
-        self.index = widgets.IntSlider(description="Slice", layout=widgets.Layout(width=size))
+        self.slice = widgets.IntSlider(value=1, min=1, description="Slice", layout=widgets.Layout(width=size))
         self.window = widgets.Dropdown(options=list(WINDOWS), description="Window")
         self.model = widgets.Dropdown(options=[NO_MODEL], description="Model")
         self.truth = widgets.Checkbox(value=True, description="truth (solid)", indent=False)
@@ -85,7 +85,7 @@ class SliceViewer(widgets.VBox):
             button.on_click(lambda _, group=name: self.toggle(group))
         self.case.observe(lambda _: self._open_case(), "value")
         self.plane.observe(lambda _: self._change_plane(), "value")
-        for control in (self.index, self.window, self.model, self.truth, self.prediction, *self.organs.values()):
+        for control in (self.slice, self.window, self.model, self.truth, self.prediction, *self.organs.values()):
             control.observe(lambda _: self.draw(), "value")
 
     def _layout(self) -> list[widgets.Widget]:
@@ -96,7 +96,7 @@ class SliceViewer(widgets.VBox):
             lines = [widgets.HBox([widgets.HTML(line_sample(o)), self.organs[o.name]], layout=row) for o in members]
             legend += [button, *lines]
         side = widgets.VBox(legend, layout=widgets.Layout(width="260px", height=f"{PIXELS}px", overflow="hidden auto"))
-        top = [widgets.HBox([self.case, self.model]), widgets.HBox([self.plane, self.window]), self.index]
+        top = [widgets.HBox([self.case, self.model]), widgets.HBox([self.plane, self.window]), self.slice]
         return [*top, widgets.HBox([self.picture, side]), self.words]
 
     @contextmanager
@@ -131,8 +131,14 @@ class SliceViewer(widgets.VBox):
         reference = truth if truth is not None else next(iter(predictions.values()), None)
         length = self.images.image.shape[PLANES[self.plane.value][0]]
         with self._one_redraw():
-            self.index.max = length - 1
-            self.index.value = length // 2 if reference is None else fullest(reference, self.plane.value, EVALUATED)
+            self.slice.max = length
+            index = length // 2 if reference is None else fullest(reference, self.plane.value, EVALUATED)
+            self.slice.value = index + 1
+
+    @property
+    def index(self) -> int:
+        """The index of the slice that is shown, from 0; the slider counts from 1 as the description does."""
+        return self.slice.value - 1
 
     @property
     def layers(self) -> tuple[NDArray | None, NDArray | None]:
@@ -144,7 +150,7 @@ class SliceViewer(widgets.VBox):
         """Draw the chosen slice and describe it in words."""
         if self.quiet:
             return
-        image, plane, index = self.images.image, self.plane.value, self.index.value
+        image, plane, index = self.images.image, self.plane.value, self.index
         chosen = [o for o in ORGANS if self.organs[o.name].value]
         self.picture.value = self.canvas.draw(image, plane, index, self.window.value, *self.layers, chosen)
         self.words.value = html.escape(describe(image, plane, index, *self.layers))
@@ -154,13 +160,13 @@ class SliceViewer(widgets.VBox):
         truth, prediction = self.layers
         chosen = [name for name, box in self.organs.items() if box.value]
         options = {"truth": truth, "prediction": prediction, "organs": chosen, "window": self.window.value}
-        image, plane, index = self.images.image, self.plane.value, self.index.value
+        image, plane, index = self.images.image, self.plane.value, self.index
         return figures.slice_figure(image, plane, index, title=self.case.value, **options)
 
     def _repr_mimebundle_(self, **kwargs):
         """The widget for front ends that know widgets, a picture for all others."""
         data = super()._repr_mimebundle_(**kwargs) or {}
-        alt = describe(self.images.image, self.plane.value, self.index.value, *self.layers)
+        alt = describe(self.images.image, self.plane.value, self.index, *self.layers)
         return with_picture(data, self.static(), alt)
 
 

@@ -19,6 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+# What stands where a number should be: of lengths in meters, of a scan as large as a house, and what is no number.
+NUMBERS = [np.float32(n).tobytes() for n in (np.nan, np.inf, -np.inf, 0, -1, 5e-6, 5e-3, 10, 4000, 3e38, 1e-38)]
+NUMBERS += [b"1e9 ", b"-0.5", b"NaN ", b"0.00", b".005", b"9999"]
 LIMIT_BYTES = 2**30  # on top of what the interpreter and its libraries have mapped before the first input
 LONGEST_SECONDS = 5.0
 
@@ -31,7 +34,7 @@ def mutate(sound: bytes, rng: np.random.Generator) -> bytes:
         if size < 8:
             break
         at = int(rng.integers(0, size)) if rng.random() < 0.5 else int(size * rng.random() ** 3)  # headers come first
-        what = rng.integers(0, 8)
+        what = rng.integers(0, 9)
         length = int(rng.integers(1, 64))
         if what == 0:
             data[at] ^= 1 << int(rng.integers(0, 8))
@@ -50,6 +53,9 @@ def mutate(sound: bytes, rng: np.random.Generator) -> bytes:
         elif what == 6:
             other = int(rng.integers(0, size))
             data[at : at + length] = data[other : other + length]
+        elif what == 7:
+            at -= at % 4
+            data[at : at + 4] = NUMBERS[int(rng.integers(0, len(NUMBERS)))]
         elif rng.random() < 0.3:
             del data[at:]
     return bytes(data)
@@ -114,6 +120,17 @@ def ct(folder: Path, place: Path) -> Callable[[bytes], object]:
     return read
 
 
+def enhanced(folder: Path, place: Path) -> Callable[[bytes], object]:
+    """All slices in one file."""
+    from pedseg.dicom.ct_series import read_ct
+
+    def read(data: bytes) -> object:
+        place.write_bytes(data)
+        return read_ct(place)
+
+    return read
+
+
 def rtstruct(folder: Path, place: Path) -> Callable[[bytes], object]:
     from pedseg.dicom.ct_series import read_ct
     from pedseg.dicom.rtstruct import read_rtstruct
@@ -140,9 +157,12 @@ def seg(folder: Path, place: Path) -> Callable[[bytes], object]:
     return read
 
 
-KINDS = {"nifti": nifti, "packed": packed, "ct": ct, "rtstruct": rtstruct, "seg": seg}
+KINDS = {"nifti": nifti, "packed": packed, "ct": ct, "enhanced": enhanced, "rtstruct": rtstruct, "seg": seg}
 LYING = ("rtstruct", "seg")  # kinds of which every second file is whole, and wrong in what it says
-SOUND = {"nifti": "scan.nii", "packed": "scan.nii.gz", "ct": "slice.dcm", "rtstruct": "rs.dcm", "seg": "seg.dcm"}
+SOUND = {
+    "nifti": "scan.nii", "packed": "scan.nii.gz", "ct": "slice.dcm", "enhanced": "enhanced.dcm", "rtstruct": "rs.dcm",
+    "seg": "seg.dcm",
+}  # fmt: skip
 
 
 def run(folder: Path, kind: str, count: int, seed: int) -> dict:

@@ -14,6 +14,7 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
     generate_uid,
 )
@@ -141,6 +142,56 @@ def test_an_enhanced_ct_is_the_same_scan(shared_rescale, tmp_path):
     assert sorted(frame or 0 for frame in ct.frames) == [*range(20)]
 
 
+def test_a_legacy_converted_enhanced_ct_is_the_same_scan(tmp_path):
+    """Twin: highdicom puts a classic series into one file, as archives do."""
+    from highdicom.legacy import LegacyConvertedEnhancedCTImage
+
+    slices = [pydicom.dcmread(file) for file in write_series(tmp_path / "classic", HU)]
+    converted = LegacyConvertedEnhancedCTImage(
+        slices, series_instance_uid=generate_uid(), series_number=9, sop_instance_uid=generate_uid(), instance_number=1
+    )
+    (tmp_path / "converted").mkdir()
+    converted.save_as(tmp_path / "converted" / "a.dcm")
+    (file,), _ = find_dicom_files(tmp_path / "converted")
+    assert file.kind == "enhanced CT"
+    ct, twin = read_ct(tmp_path / "converted"), read_ct(tmp_path / "classic")
+    np.testing.assert_array_equal(ct.scan.voxels, twin.scan.voxels)
+    np.testing.assert_allclose(ct.scan.affine, twin.scan.affine)
+
+
+def test_lossy_compression_is_noted(tmp_path):
+    """One slice of an archive that shrinks old scans."""
+    write_series(tmp_path, HU, change=spoil("LossyImageCompression", "01", 7))
+    assert any("lossy compression" in note for note in read_ct(tmp_path).notes)
+    write_series(tmp_path, HU, LossyImageCompression="00")
+    assert not any("lossy" in note for note in read_ct(tmp_path).notes)
+    for file in write_series(tmp_path, HU, syntax=JPEGLSLossless):
+        packed = pydicom.dcmread(file)
+        packed.file_meta.TransferSyntaxUID = JPEGLSNearLossless  # of which an error of 0 is one case
+        packed.save_as(file)
+    assert any("lossy" in note for note in read_ct(tmp_path).notes)
+
+
+@pytest.mark.parametrize("kept", [0, 5, 19])
+def test_an_enhanced_ct_that_does_not_place_each_of_its_frames_is_refused(kept, tmp_path):
+    file = enhanced(tmp_path, HU)
+    dataset = pydicom.dcmread(file)
+    dataset.PerFrameFunctionalGroupsSequence = dataset.PerFrameFunctionalGroupsSequence[:kept]
+    dataset.save_as(file)
+    with pytest.raises(PedsegInputError, match=f"E-DICOM-GEOMETRY .*holds 20 slices and says of {kept} where"):
+        read_ct(tmp_path)
+
+
+def test_a_classic_slice_that_holds_several_pictures_is_refused(tmp_path):
+    files = write_series(tmp_path, HU)
+    dataset = pydicom.dcmread(files[5])
+    pictures = np.stack([dataset.pixel_array] * 2)
+    dataset.NumberOfFrames = 2
+    save(files[5], dataset, pictures)
+    with pytest.raises(PedsegInputError, match=r"E-SLICE-SIZE .*IM0005.dcm: it holds 2 pictures"):
+        read_ct(tmp_path)
+
+
 def test_what_is_no_ct_is_left_aside(tmp_path):
     write_series(tmp_path / "a" / "b", HU)
     straight = slice_header(1, (0, 0, 0))
@@ -157,6 +208,10 @@ def test_what_is_no_ct_is_left_aside(tmp_path):
         "mr.dcm": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.4", "Modality": "MR"},
         "pet.dcm": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.128", "Modality": "PT"},
         "report.dcm": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.67", "Modality": "SR"},
+        "letter.dcm": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1", "Modality": "CT"},
+        "dose_report.dcm": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.88.67", "Modality": "CT"},
+        "raw.dcm": {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.66", "Modality": "CT"},
+        "own.dcm": {"SOPClassUID": "1.3.12.2.1107.5.9.1", "Modality": "CT"},
     }
     for name, change in others.items():
         header = Dataset()
@@ -175,6 +230,10 @@ def test_what_is_no_ct_is_left_aside(tmp_path):
         "mr.dcm": "MR",
         "pet.dcm": "PT",
         "report.dcm": "SR",
+        "letter.dcm": "Encapsulated PDF",
+        "dose_report.dcm": "report",
+        "raw.dcm": "Raw Data",
+        "own.dcm": "1.3.12.2.1107.5.9.1",
     }
     np.testing.assert_array_equal(read_ct(tmp_path).scan.voxels, HU)
 
@@ -212,6 +271,38 @@ def test_padding_becomes_air(tmp_path):
     np.testing.assert_array_equal(voxels[:, 4:], HU[:, 4:])
 
 
+@pytest.mark.parametrize(
+    ("declared", "limit", "filled", "read"),
+    [
+        (-2000, None, (-2000,), -1024),
+        (-2000, -1500, (-2000, -1777, -1500), -1024),
+        (-1500, -2000, (-2000, -1777, -1500), -1024),
+        (1074, None, (), None),  # 50 HU, soft tissue: nothing is taken for padding
+        (1074, None, (1074,), None),  # the corners are filled with it: nobody can tell
+    ],
+)
+def test_padding_is_what_lies_beside_the_picture_and_never_tissue(declared, limit, filled, read, tmp_path):
+    """50 HU is stored as 1074; what the file declares as padding may not punch holes into the body."""
+    files = write_series(tmp_path, HU, PixelPaddingValue=declared, PixelRepresentation=1)
+    for file in files:
+        dataset = pydicom.dcmread(file)
+        if limit is not None:
+            dataset.add_new("PixelPaddingRangeLimit", "SS", limit)
+        pixels = dataset.pixel_array.copy()
+        for row, value in enumerate(filled):
+            pixels[row] = value
+        dataset.PixelData = pixels.astype(np.int16).tobytes()
+        dataset.save_as(file)
+    rows = len(filled)
+    if filled and read is None:
+        with pytest.raises(PedsegInputError, match=r"E-NOT-HU .*padded with 50 HU, which tissue has too"):
+            read_ct(tmp_path)
+        return
+    ct = read_ct(tmp_path)
+    assert rows == 0 or (ct.scan.voxels[:, :rows] == read).all()
+    np.testing.assert_array_equal(ct.scan.voxels[:, rows:], HU[:, rows:])
+
+
 # --- what is wrong is refused, and repaired only when asked for --------------------------------------------------
 
 
@@ -242,6 +333,10 @@ def tilted(degrees: float):
 REFUSED = {
     "a slice missing": ("E-SERIES-GAP", lambda k, header: k != 7),
     "uneven steps": ("E-SERIES-UNEVEN", moved({9: (0, 0, 0.8)})),
+    "steps that differ too little to see": (
+        "E-SERIES-UNEVEN",
+        moved({k: (0, 0, -0.04 * min(k, 19 - k)) for k in range(20)}),
+    ),
     "a slice twice": ("E-SERIES-DOUBLES", moved({8: (0, 0, -2.5)})),
     "a tilted gantry": ("E-TILT", tilted(18.5)),
     "a slice beside the others": ("E-SERIES-DRIFT", moved({9: (3, 0, 0)})),
@@ -255,6 +350,21 @@ REFUSED = {
     "colors": ("E-NOT-GRAY", spoil("PhotometricInterpretation", "RGB", 3)),
     "two slices only": ("E-SERIES-SHORT", lambda k, header: k < 2),
     "8 bit gray": ("E-NOT-HU", spoil("RescaleIntercept", 0, *range(20))),
+    "an intercept of 24": ("E-NOT-HU", spoil("RescaleIntercept", -24, *range(20))),
+    "a slope with its sign inverted": (
+        "E-NOT-HU",
+        lambda k, header: header.update({"RescaleSlope": -1, "RescaleIntercept": 1024}),
+    ),
+    "no rescale anywhere": (
+        "E-RESCALE",
+        lambda k, header: [delattr(header, keyword) for keyword in ("RescaleSlope", "RescaleIntercept")],
+    ),
+    "voxels of five micrometers": ("E-SPACING", spoil("PixelSpacing", [0.005, 0.005], *range(20))),
+    "a field of two and a half cubic meters": (
+        "E-FIELD",
+        lambda k, header: header.update({"PixelSpacing": [45, 45], "ImagePositionPatient": [0, 0, 45 * k]}),
+    ),
+    "electron density": ("E-NOT-HU", spoil("RescaleType", "EDW", *range(20))),
 }
 
 
@@ -346,6 +456,17 @@ def test_gaps_are_interpolated_when_asked_for(tmp_path):
     assert [place for place, uid in enumerate(ct.uids) if uid == INTERPOLATED] == [7, 8, 15]
 
 
+def test_small_differences_that_add_up_are_repaired_by_position(tmp_path):
+    """Nine steps of 2.46 mm, nine of 2.54: hardly odd, but the tenth slice lies 0.36 mm beside its place."""
+    ramp = np.repeat(np.arange(20, dtype=np.int16)[None, None] * 10, 40, 0).repeat(36, 1) + HU[:, :, :1]
+    files = write_series(tmp_path, ramp, change=moved({k: (0, 0, -0.04 * min(k, 19 - k)) for k in range(20)}))
+    heights = [float(pydicom.dcmread(file).ImagePositionPatient[2]) for file in files]
+    ct = read_ct(tmp_path, repairs=["gaps"])
+    at = ct.scan.affine[2, 3] + ct.scan.affine[2, 2] * np.arange(ct.scan.shape[2])
+    meant = np.interp(at, heights, ramp[3, 3])
+    np.testing.assert_allclose(ct.scan.voxels[3, 3], meant, atol=0.51)
+
+
 def test_a_tilt_is_undone_when_asked_for(tmp_path):
     """A straight rod scanned by a tilted gantry drifts from slice to slice; put upright, it stands straight again."""
     hu = np.repeat(body()[:, :, :1], 20, axis=2)
@@ -359,6 +480,31 @@ def test_a_tilt_is_undone_when_asked_for(tmp_path):
     assert ct.repairs == ("gantry tilt of 10.0 degrees undone",)
     np.testing.assert_allclose(ct.scan.affine[:3, 2], [0, 0, 2.5], atol=1e-6)
     assert {int(place) for place in ct.scan.voxels[20].argmax(axis=0)} == {18}
+
+
+@pytest.mark.parametrize("missing", [(), (7,), (3, 4, 11)])
+def test_a_tilt_and_gaps_repaired_together_leave_anatomy_in_its_place(missing, tmp_path):
+    """A rod that leans by 20 degrees in a scan tilted by 18.5: by where the slices lie, not by their numbers.
+
+    Its tip is bright in one slice only, which must stay at its height; the rod's row in mm is that of the full scan.
+    """
+    hu = np.repeat(body((40, 120, 1)), 20, axis=2)
+    lean, rod = np.tan(np.radians(18.5)), np.tan(np.radians(20))
+    rows = np.arange(120)
+    for k in range(20):
+        at = 60 + (rod - lean) * k * 2.5 / 1.5  # row of the rod in slice k
+        hu[20, :, k] = np.round((2000 if k == 17 else 1000) * np.clip(1 - np.abs(rows - at), 0, 1))
+    write_series(tmp_path, hu, change=lambda k, header: False if k in missing else tilted(18.5)(k, header))
+    ct = read_ct(tmp_path, repairs=["gantry-tilt", "gaps"])
+    assert ct.scan.shape == (40, 120, 20)
+    np.testing.assert_allclose(ct.scan.affine[:3, 2], [0, 0, 2.5], atol=1e-6)
+    assert [place for place, uid in enumerate(ct.uids) if uid == INTERPOLATED] == [*missing]
+    assert ct.scan.voxels[20, :, :].max(axis=0).argmax() == 17
+    for k in {*range(20)} - {*missing}:
+        profile = np.maximum(ct.scan.voxels[20, :, k].astype(float), 0)
+        profile[: int(60 + rod * k * 2.5 / 1.5) - 3] = 0
+        row = np.average(rows[:110], weights=profile[:110])
+        assert abs(row - (60 + rod * k * 2.5 / 1.5)) < 0.1, k  # 0.15 mm
 
 
 def test_thick_slices_and_lost_identifiers_are_noted(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from dataclasses import replace
@@ -76,7 +77,7 @@ def test_a_full_disk_is_called_one_and_nothing_is_left(kind, drawn, capsys):
         assert export(drawn, "--ct", str(drawn / "ct"), "--out", str(drawn / "out" / "it.dcm"), "--format", kind) == 1
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert "E-DISK" in capsys.readouterr().err
+    assert re.search(r"E-DISK +\S+it\.dcm", capsys.readouterr().err)
     assert [*(drawn / "out").iterdir()] == []
 
 

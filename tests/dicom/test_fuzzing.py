@@ -14,13 +14,15 @@ import pydicom
 import pytest
 from archive import body, roi_rings, write_series, write_structures
 from fuzz import LONGEST_SECONDS, SOUND
+from highdicom.legacy import LegacyConvertedEnhancedCTImage
+from pydicom.uid import generate_uid
 
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
 from pedseg.dicom.dicom_files import dicom_item
 from pedseg.dicom.seg import write_seg
 
 SHAPE = (12, 10, 4)
-COUNTS = {"nifti": 9000, "packed": 5000, "ct": 1500, "rtstruct": 4200, "seg": 500}
+COUNTS = {"nifti": 9000, "packed": 5000, "ct": 1500, "enhanced": 500, "rtstruct": 4200, "seg": 500}
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,9 @@ def sound(tmp_path_factory) -> Path:
     files = write_series(folder / "ct", hu, spacing_mm=(6, 6, 8))
     (folder / "slice.dcm").write_bytes(files[0].read_bytes())
     ct = read_ct(folder / "ct")
+    slices = [pydicom.dcmread(file) for file in files]
+    uids = {"series_instance_uid": generate_uid(), "sop_instance_uid": generate_uid()}
+    LegacyConvertedEnhancedCTImage(slices, series_number=1, instance_number=1, **uids).save_as(folder / "enhanced.dcm")
     mask = np.zeros(SHAPE, bool)
     mask[3:8, 3:8, 1:3] = True
     mask[5, 5, 1] = False

@@ -10,7 +10,8 @@ import pytest
 from pedseg.__main__ import main
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation.cohort import _blocks, evaluate_cohort
-from pedseg.learning import network, training
+from pedseg.learning import network
+from pedseg.learning.weights import get_weights, save_weights
 from pedseg.organs import NAMES
 from pedseg.phantoms.centers import COHORT, NECKAR, POLDER, planned_scans
 
@@ -29,10 +30,10 @@ def study(coarse_plan, tmp_path):
     """A finished study of networks that draw nothing."""
     both = ("federated", "Polder+Neckar")
     for seed, model, trained_on in ((0, "local", "Polder"), (0, "local", "Neckar"), (0, *both), (1, *both)):
-        weights = {key: 0 * array for key, array in network.get_weights(network.build(coarse_plan)).items()}
+        weights = {key: 0 * array for key, array in get_weights(network.build(coarse_plan)).items()}
         file = tmp_path / "study/weights" / f"seed{seed}_{model}_{trained_on}.safetensors"
         identity = {"model": model, "trained_on": trained_on, "seed": seed}
-        training.save_weights(file, weights, coarse_plan, curve="[]", **identity)
+        save_weights(file, weights, coarse_plan, curve="[]", **identity)
     return tmp_path / "study"
 
 
@@ -50,10 +51,10 @@ def test_every_network_meets_every_patient_and_nothing_is_done_twice(study, tmp_
     assert summary["sha256"].keys() == {"seed0_local_Polder", "seed0_local_Neckar", "seed0_federated"}
     assert "patients of Polder" in capsys.readouterr().out and (out / "report.html").exists()
     done = {file: file.stat().st_mtime_ns for file in out.glob("work/*/*")}
-    list(evaluate_cohort(study, out, patients=1))
+    list(evaluate_cohort(study, out, patients=1, seeds=1))
     assert {file: file.stat().st_mtime_ns for file in out.glob("work/*/*")} == done
 
 
 def test_a_folder_without_weights_is_refused(tmp_path):
     with pytest.raises(PedsegInputError, match="E-NO-WEIGHTS"):
-        list(evaluate_cohort(tmp_path, tmp_path / "out", patients=1))
+        list(evaluate_cohort(tmp_path, tmp_path / "out", patients=1, seeds=1))

@@ -14,7 +14,8 @@ from pedseg.evaluation import domain_shift
 from pedseg.evaluation.domain_shift import NOTHING, SHIFT_FACTORS, shift_costs, usual, with_protocol
 from pedseg.evaluation.results import typed_rows
 from pedseg.evaluation.trained_models import load_virtual_models
-from pedseg.learning import network, training
+from pedseg.learning import network
+from pedseg.learning.weights import get_weights, load_weights, save_weights
 from pedseg.phantoms.centers import NECKAR, POLDER
 
 CHANGED = {
@@ -94,11 +95,12 @@ def study(coarse_plan, tmp_path):
     """A finished study of untrained networks."""
     for model, trained_on in (("local", "Polder"), ("local", "Neckar"), ("federated", "Polder+Neckar")):
         file = tmp_path / "weights" / f"seed0_{model}_{trained_on}.safetensors"
-        weights = network.get_weights(network.build(coarse_plan))
-        training.save_weights(file, weights, coarse_plan, model=model, trained_on=trained_on, seed=0)
+        weights = get_weights(network.build(coarse_plan))
+        save_weights(file, weights, coarse_plan, model=model, trained_on=trained_on, seed=0)
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_shift_leaves_rows_and_costs_and_goes_on_where_it_stopped(study):
     wanted = ["contrast phase", "on the side; turned first"]
     ticks = list(domain_shift.evaluate_shift(study, study, patients=1, names=wanted))
@@ -134,8 +136,8 @@ def test_a_folder_without_weights_is_refused(tmp_path):
 
 def test_a_study_of_other_hospitals_is_refused(study):
     file = study / "weights" / "seed0_local_Polder.safetensors"
-    weights, plan, _ = training.load_weights(file)
-    training.save_weights(file, weights, plan, model="local", trained_on="St Mary_West", seed=0)
+    weights, plan, _ = load_weights(file)
+    save_weights(file, weights, plan, model="local", trained_on="St Mary_West", seed=0)
     with pytest.raises(PedsegInputError, match=r"(?s)E-OTHER-CENTERS.*St Mary_West"):
         list(domain_shift.evaluate_shift(study, study))
 

@@ -13,6 +13,7 @@ from pedseg.evaluation.fedgin import Size, fedgin_config, run_fedgin
 from pedseg.evaluation.gains import FIVE, gains, means, overall
 from pedseg.evaluation.results import typed_rows
 from pedseg.learning import training
+from pedseg.learning.weights import load_weights
 
 SIZE = Size((("limited-1:1", (3, 3)), ("complete", (4, 3))), validation=1, test=3)
 SETTINGS = fedgin_config(seeds=1, rounds=2, local_steps=1)
@@ -45,13 +46,13 @@ def test_a_part_of_the_experiment_is_asked_for_by_name(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(room, "run_fedgin", lambda out, config, size: asked.append((config, size)) or iter(()))
     monkeypatch.setattr(room, "table", lambda out: "")
-    for name in room.SCENARIOS:
+    for name in room.FEDGIN_SCENARIOS:
         assert main(["fedgin", "--scenario", name]) == 0
-    assert [[name for name, _ in part.scenarios] for _, part in asked] == [[name] for name in room.SCENARIOS]
+    assert [[name for name, _ in part.scenarios] for _, part in asked] == [[name] for name in room.FEDGIN_SCENARIOS]
     assert main(["fedgin", "--rounds", "80", "--scenario", "complete", "--scenario", "limited-1:1"]) == 0
     some, part = asked[-1]
     assert (some.federation.rounds, [name for name, _ in part.scenarios]) == (80, ["limited-1:1", "complete"])
-    for name in room.MODELS:
+    for name in room.FEDGIN_MODELS:
         assert main(["fedgin", "--model", name, "--test-patients", "40"]) == 0
         assert (asked[-1][1].models, asked[-1][1].test) == ((name,), 40)
     assert main(["fedgin"]) == 0
@@ -99,7 +100,7 @@ def test_a_local_network_that_two_scenarios_share_is_trained_once(finished):
 def test_only_the_models_with_gin_learned_with_it(finished):
     plans = {}
     for file in (finished[0] / "out" / "weights").iterdir():
-        plans[file.stem] = training.load_weights(file)[1]
+        plans[file.stem] = load_weights(file)[1]
     assert {name for name, plan in plans.items() if plan.gin_probability} == {
         name for name in plans if name.endswith("_gin")
     }

@@ -13,7 +13,9 @@ from pedseg.evaluation import scoring
 from pedseg.evaluation.misplacement import from_contours
 from pedseg.evaluation.results import COLUMNS, NUMBERS, ModelKey, Results, read_rows
 from pedseg.evaluation.trained_models import TrainedModel
-from pedseg.learning import network, plans, training
+from pedseg.learning import network, plans
+from pedseg.learning.fingerprint import fingerprint, merge
+from pedseg.learning.weights import get_weights, save_weights
 from pedseg.organs import NAMES
 
 LOCAL = ModelKey("local", "Aa")
@@ -23,7 +25,7 @@ LOCAL = ModelKey("local", "Aa")
 def model(hospitals):
     """An untrained network, called the local model of Aa."""
     datasets = read_centers(hospitals)
-    plan = plans.make_plan(plans.merge([plans.fingerprint(d, d.split("train")) for d in datasets]), "lesson")
+    plan = plans.make_plan(merge([fingerprint(d, d.split("train")) for d in datasets]), "lesson")
     return TrainedModel(network.build(plan, 0), plan, LOCAL)
 
 
@@ -108,7 +110,7 @@ def test_misplaced_organs_are_those_of_the_rules_for_every_model(tested, model, 
     files = {}
     for seed, key in enumerate((LOCAL, ModelKey("federated", "Aa+Bb"))):
         files[key] = tmp_path / f"{seed}.safetensors"
-        training.save_weights(files[key], network.get_weights(network.build(model.plan, seed)), model.plan)
+        save_weights(files[key], get_weights(network.build(model.plan, seed)), model.plan)
     failures = scoring.find_misplaced(files, scoring.load_labeled_scans(*datasets))
     assert {failure.model_key for failure in failures} <= {*files}
     assert [f.severity for f in failures] == sorted((f.severity for f in failures), reverse=True)

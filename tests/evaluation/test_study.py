@@ -18,7 +18,8 @@ from pedseg.evaluation.results import COLUMNS, ModelKey
 from pedseg.evaluation.study import run_study
 from pedseg.evaluation.trained_models import read_identity
 from pedseg.federation.config import FederationConfig
-from pedseg.learning import network, training
+from pedseg.learning import training
+from pedseg.learning.weights import load_weights, sha256_of
 
 ORGANS = ("Liver", "Spleen", "Kidney_L")
 SETTINGS = StudyConfig(FederationConfig(rounds=2, local_steps=2), seeds=2)
@@ -60,8 +61,8 @@ def test_summary_tells_how_it_came_about(finished):
     assert len(summary["left_out"]) == 16
     assert len(summary["sha256"]) == 8
     for name, digest in summary["sha256"].items():
-        weights, _, _ = training.load_weights(finished[0] / "weights" / f"{name}.safetensors")
-        assert network.sha256_of(weights) == digest
+        weights, _, _ = load_weights(finished[0] / "weights" / f"{name}.safetensors")
+        assert sha256_of(weights) == digest
     identities = {read_identity(file) for file in (finished[0] / "weights").iterdir()}
     kinds = [("local", "Aa"), ("local", "Bb"), ("federated", "Aa+Bb"), ("centralized", "Aa+Bb")]
     assert identities == {(ModelKey(*kind), seed) for seed in (0, 1) for kind in kinds}
@@ -89,6 +90,7 @@ def test_progress_never_goes_back_and_ends_at_the_end(finished):
     assert finished[1][-1].done == finished[1][-1].total
 
 
+@pytest.mark.slow
 def test_a_stopped_study_goes_on_and_ends_alike(hospitals, tmp_path, finished):
     stream = run_study(hospitals, tmp_path, SETTINGS)
     for _, step in zip(range(12), stream, strict=False):
@@ -111,6 +113,7 @@ def test_a_finished_study_trains_nothing_again(hospitals, finished, monkeypatch)
     assert rows_of(finished[0]) == before
 
 
+@pytest.mark.slow
 def test_a_study_from_before_nsd_is_tested_again_and_not_trained(hospitals, finished, tmp_path, monkeypatch):
     out = tmp_path / "old"
     shutil.copytree(finished[0], out)
@@ -126,12 +129,13 @@ def test_a_study_from_before_nsd_is_tested_again_and_not_trained(hospitals, fini
     assert (out / "failures.json").read_bytes() == (finished[0] / "failures.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_gin_is_a_switch_of_all_models(hospitals, tmp_path):
     config = StudyConfig(FederationConfig(rounds=1, local_steps=1, gin_probability=1.0))
     list(run_study(hospitals, tmp_path, config))
     files = sorted((tmp_path / "weights").iterdir())
     assert len(files) == 4
-    assert {training.load_weights(file)[1].gin_probability for file in files} == {1.0}
+    assert {load_weights(file)[1].gin_probability for file in files} == {1.0}
     assert json.loads((tmp_path / "summary.json").read_text())["plan"]["gin_probability"] == 1.0
 
 

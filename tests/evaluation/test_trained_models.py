@@ -10,8 +10,8 @@ from pedseg.evaluation import trained_models
 from pedseg.evaluation.results import ModelKey, display_name
 from pedseg.evaluation.trained_models import LazyPredictions, find_weights, load_model, read_identity, weight_files
 from pedseg.learning import inference
-from pedseg.learning.network import build, get_weights
-from pedseg.learning.training import save_weights
+from pedseg.learning.network import build
+from pedseg.learning.weights import get_weights, save_weights
 
 LOCAL, FEDERATED = ModelKey("local", "Polder"), ModelKey("federated", "Neckar+Polder")
 

@@ -15,8 +15,7 @@ from pedseg.federation.client_app import app, center_folders, own_data, round_se
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.learning.fingerprint import Fingerprint
-from pedseg.learning.network import sha256_of
-from pedseg.learning.training import load_weights
+from pedseg.learning.weights import load_weights, sha256_of
 
 
 def context_of(run_config: dict, **node_config) -> Context:

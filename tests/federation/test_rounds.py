@@ -22,11 +22,12 @@ from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds
 from pedseg.learning import training
-from pedseg.learning.fingerprint import merge
+from pedseg.learning.fingerprint import fingerprint, merge
 from pedseg.learning.inference import mean_dice
-from pedseg.learning.network import build, get_weights, set_weights
-from pedseg.learning.plans import fingerprint, make_plan
+from pedseg.learning.network import build
+from pedseg.learning.plans import make_plan
 from pedseg.learning.training import load_cases, train
+from pedseg.learning.weights import get_weights, set_weights
 
 
 def grid_of(config: FederationConfig, app: Callable = client_app, workers: int = 2) -> InProcessGrid:

@@ -13,8 +13,7 @@ from pedseg.errors import PedsegInputError
 from pedseg.federation import transports
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.deployment import flower_programs, ray_simulation
-from pedseg.learning.network import sha256_of
-from pedseg.learning.training import load_weights
+from pedseg.learning.weights import load_weights, sha256_of
 
 SHORT = {"rounds": 2, "local_steps": 2, "seed": 7}
 

@@ -16,7 +16,7 @@ from pedseg.federation._flower import to_arrays, to_weights
 from pedseg.federation.enrollment import Center
 from pedseg.federation.strategies import OrderedFedAvg
 from pedseg.federation.update_validation import validate_update
-from pedseg.learning.network import sha256_of
+from pedseg.learning.weights import sha256_of
 
 CASES = (20, 7, 13)
 

@@ -14,6 +14,7 @@ import pytest
 from archive import body, roi_rings, write_series, write_structures
 
 from pedseg.__main__ import main
+from pedseg.datasets.cases_table import read_table
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
@@ -252,6 +253,47 @@ def test_painted_names_are_refused(tmp_path):
         bring(tmp_path / "raw", tmp_path / "ds")
 
 
+@pytest.mark.parametrize("place", [0, 17, 29])
+def test_a_name_painted_into_any_slice_is_refused(place, tmp_path):
+    patient(tmp_path / "raw", "a", (), BurnedInAnnotation="NO")
+    file = tmp_path / "raw" / "a" / "CT" / f"IM{place:04d}.dcm"
+    painted = pydicom.dcmread(file)
+    painted.BurnedInAnnotation = "YES"
+    painted.save_as(file)
+    with pytest.raises(PedsegInputError, match=rf"E-PHI .*{file.name}: 1 file"):
+        bring(tmp_path / "raw", tmp_path / "ds")
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+SAID = {
+    "the number behind a line": ("Zentrum_MRN-8812345", "", "ds"),
+    "a part of the number": ("Zentrum8812345", "", "ds"),
+    "the date of birth": ("K20190317", "", "ds"),
+    "the name behind a line": ("Zentrum_Annegret", "", "ds"),
+    "the name in one word with another": ("ZentrumAnnegret", "", "ds"),
+    "the name as machines spell it": ("Klinik", "Mueller", "ds"),
+    "the name in capitals": ("Klinik", "MÜLLER2", "ds"),
+    "the name of the data set": ("Klinik", "", "Dataset901_Annegret"),
+}
+
+
+@pytest.mark.parametrize(("center", "origin", "folder"), SAID.values(), ids=SAID)
+def test_a_patient_named_in_any_spelling_leaves_no_file(center, origin, folder, tmp_path, monkeypatch):
+    """Not even the key, which would be called keys/Zentrum_MRN-8812345.case-key."""
+    patient(tmp_path / "raw", "a", (), change=plant)
+    monkeypatch.chdir(tmp_path)
+    assert main(["import", "raw", "--to", folder, "--center", center, "--origin", origin]) == 1
+    assert main(["import", "raw", "--to", folder, "--center", center, "--origin", origin, "--skip-refused"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["raw"]
+
+
+def test_words_that_only_contain_a_name_are_no_name(tmp_path):
+    """Anna is in Annaberg and in Susanna, 355 in 1355: neither names the patient."""
+    patient(tmp_path / "raw", "355", (), PatientName="Anna")
+    options = {"origin": "Annaberg 1355, after Susanna", "license": "CC BY 4.0, doi 10.7937/TCIA.X0H0-1706"}
+    assert len(bring(tmp_path / "raw", tmp_path / "ds", **options)) == 1
+
+
 # --- age, sex, posture: all that passes --------------------------------------------------------------------------
 
 
@@ -292,6 +334,52 @@ def test_who_drew_it_and_what_is_gone_are_four_things(tmp_path):
     bring(tmp_path / "raw", tmp_path / "other", options=ImportOptions(empty_means_absent=True))
     (case,) = read_dataset_of_one(tmp_path / "other").cases
     assert (case.annotated, case.absent) == (("Liver", "Spleen", "Kidney_L", "Heart"), ("Kidney_L",))
+
+
+def test_background_in_an_interpolated_slice_is_unknown(tmp_path):
+    """Slice 6 is lost: what is drawn beside it may be in it; what lies elsewhere, or is drawn in it, is known."""
+    masks = {name: np.zeros(SHAPE, bool) for name in ("liver", "spleen", "kidney-left", "heart")}
+    masks["liver"][8:12, 20:24, [4, 5, 7, 8]] = True
+    masks["spleen"][50:54, 20:24, 7:9] = True
+    masks["kidney-left"][50:54, 40:44, 5:8] = True
+    masks["heart"][30:34, 20:24, 12:15] = True
+    files = write_series(tmp_path / "raw" / "CT", body(SHAPE), spacing_mm=(4, 4, 5))
+    affine = LPS_TO_RAS @ read_ct(tmp_path / "raw").scan.affine
+    rings = {name: roi_rings(mask, affine) for name, mask in masks.items()}
+    structures = write_structures(tmp_path / "raw" / "rs.dcm", rings, files[0])
+    files[6].unlink()
+    (result,) = bring(tmp_path / "raw", tmp_path / "ds", options=ImportOptions(repairs=("gaps",)))
+    dataset = read_dataset_of_one(tmp_path / "ds")
+    (case,) = dataset.cases
+    assert case.annotated == ("Kidney_L", "Heart")
+    drawn = load_labels(dataset, case).voxels
+    assert [int((drawn == ORGANS[NAMES.index(name)].id).sum()) for name in case.annotated] == [48, 48]
+    unknown = [
+        f"{name} reaches interpolated slices, where nobody drew: taken as not annotated" for name in ("Liver", "Spleen")
+    ]
+    assert {*unknown} <= {*result.messages}
+    (row,) = read_table(tmp_path / "ds" / "cases.tsv")
+    assert row["repairs"] == "1 slices interpolated"
+    assert {*unknown} <= {*row["notes"].split(";")}
+    write_structures(structures, {"liver": rings["liver"]}, files[0])
+    with pytest.raises(PedsegInputError, match=r"E-SERIES-GAP .*every organ reaches interpolated slices"):
+        bring(tmp_path / "raw", tmp_path / "other", options=ImportOptions(repairs=("gaps",)))
+
+
+def test_the_first_of_two_structure_sets_does_not_win(tmp_path):
+    """Its patient waits and keeps nobody else out; once one of the two is gone, the other comes in."""
+    patient(tmp_path / "raw", "a", ("liver", "spleen"))
+    patient(tmp_path / "raw", "b", ("liver",), seed=1)
+    second = tmp_path / "raw" / "a" / "RTSTRUCT" / "second.dcm"
+    ct_file = tmp_path / "raw" / "a" / "CT" / "IM0000.dcm"
+    affine = LPS_TO_RAS @ read_ct(ct_file.parent).scan.affine
+    write_structures(second, {"heart": roi_rings(blocks(["heart"])["heart"], affine)}, ct_file)
+    became = bring(tmp_path / "raw", tmp_path / "ds", skip_refused=True)
+    assert [result.code for result in became if isinstance(result, InputProblem)] == ["E-STRUCTURES-TWICE"]
+    assert [case.annotated for case in read_dataset_of_one(tmp_path / "ds").cases] == [("Liver",)]
+    (tmp_path / "raw" / "a" / "RTSTRUCT" / "rs.dcm").unlink()
+    bring(tmp_path / "raw", tmp_path / "ds", skip_refused=True)
+    assert {case.annotated for case in read_dataset_of_one(tmp_path / "ds").cases} == {("Liver",), ("Heart",)}
 
 
 # --- killed at any moment -----------------------------------------------------------------------------------------

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from archive import body
+from archive import body, write_series
 
+from pedseg.__main__ import main
+from pedseg.cli.predict import targets
 from pedseg.datasets.cases_table import read_table
 from pedseg.datasets.loading import load_labels
 from pedseg.datasets.reading import list_cases
@@ -215,3 +219,167 @@ def test_a_table_of_names_with_odd_lines_is_refused(tmp_path):
     (tmp_path / "names.tsv").write_bytes(b"M\xfcller\tLiver\n")
     with pytest.raises(PedsegInputError, match="E-ORGAN-NAMES"):
         read_names(tmp_path / "names.tsv")
+
+
+# --- nothing is lost without a word ------------------------------------------------------------------------------
+
+
+def total(place: Path, seed: int = 0) -> Path:
+    """A case as TotalSegmentator lays it out."""
+    write_nifti(place / "ct.nii.gz", image(seed))
+    for name, label in {"liver": 6, "spleen": 1}.items():
+        mask = Scan((blocks([label]).voxels > 0).astype(np.uint8), AFFINE)
+        write_nifti(place / "segmentations" / f"{name}.nii.gz", mask)
+    return place
+
+
+@pytest.mark.parametrize("named", ["", "ct.nii.gz"])
+def test_one_case_of_totalsegmentator_keeps_its_masks_and_its_name(named, tmp_path):
+    for number in range(2):
+        total(tmp_path / "total" / f"s{number:04d}", number)
+    (tmp_path / "total" / "notes").mkdir()  # a folder that is wrong with the whole, and not with this case
+    became, dataset = bring(tmp_path / "total" / "s0001" / named, tmp_path)
+    assert [case.annotated for case in dataset.cases] == [("Liver", "Spleen")]
+    (tmp_path / "total" / "notes").rmdir()
+    became, dataset = bring(tmp_path / "total", tmp_path)
+    assert sorted(result.already_imported for result in became) == [False, True]
+    assert len(dataset.cases) == 2
+
+
+def nnunet(folder: Path, labels: dict[str, int], channel: str = "CT") -> Path:
+    """One child in the layout of nnU-Net v2; its map holds 6 and 1."""
+    write_nifti(folder / "imagesTr" / "c1_0000.nii.gz", image())
+    write_nifti(folder / "labelsTr" / "c1.nii.gz", blocks([6, 1]))
+    about = {"channel_names": {"0": channel}, "labels": {"background": 0} | labels, "file_ending": ".nii.gz"}
+    (folder / "dataset.json").write_text(json.dumps(about | {"numTraining": 1}))
+    return folder
+
+
+def test_label_maps_beside_a_folder_of_images_are_said(tmp_path):
+    folder = nnunet(tmp_path / "in", {"Liver": 6, "Spleen": 1})
+    became, dataset = bring(folder / "imagesTr", tmp_path)
+    assert re.search("contours in .*labelsTr: name the folder above", messages(became))
+    assert dataset.cases[0].split == "unlabeled"
+    became, _ = bring(folder / "labelsTr" / ".." / ".." / "in", tmp_path / "other")
+    assert "labelsTr" not in messages(became)
+
+
+REFUSED_TABLES = {
+    "a label that is no organ": ({"Liver": 6, "tumor": 1}, "CT", "E-ORGAN-UNKNOWN"),
+    "one number for two": ({"Liver": 6, "Spleen": 6, "Heart": 1}, "CT", "E-DATASET-JSON"),
+    "PET": ({"Liver": 6, "Spleen": 1}, "PET", "E-MODALITY"),
+    "the label ignore": ({"Liver": 6, "ignore": 1}, "CT", "E-DATASET-JSON"),
+}
+
+
+@pytest.mark.parametrize(("labels", "channel", "code"), REFUSED_TABLES.values(), ids=REFUSED_TABLES)
+def test_scans_of_a_refused_table_stay_out_and_come_in_when_it_is_right(labels, channel, code, tmp_path):
+    """A tumor would be background, a PET a CT: who skips what is refused gets none of them, and loses none."""
+    folder = nnunet(tmp_path / "in", labels, channel)
+    became = list(import_scans(folder, tmp_path / "ds", center="Here", key=tmp_path / "key", skip_refused=True))
+    assert [result.code for result in became] == [code]
+    assert not (tmp_path / "ds").exists()
+    nnunet(folder, {"Liver": 6, "Spleen": 1})
+    became, dataset = bring(folder, tmp_path, skip_refused=True)
+    assert [(result.already_imported, result.organs) for result in became] == [(False, ("Liver", "Spleen"))]
+    drawn = load_labels(dataset, dataset.cases[0]).voxels
+    assert (drawn == organ("Spleen").id).sum() == (blocks([1]).voxels == 1).sum()
+
+
+def test_a_case_that_is_refused_stays_out_alone(tmp_path):
+    """c2 has no label map and c3 lies in two splits; c1 is sound, and the others come in when they are."""
+    folder = nnunet(tmp_path / "in", {"Liver": 6, "Spleen": 1})
+    for name, tail, seed in (("c2", "Tr", 2), ("c3", "Tr", 3), ("c3", "Ts", 4)):
+        write_nifti(folder / f"images{tail}" / f"{name}_0000.nii.gz", image(seed))
+        if name != "c2":
+            write_nifti(folder / f"labels{tail}" / f"{name}.nii.gz", blocks([6, 1]))
+    became, dataset = bring(folder, tmp_path, skip_refused=True)
+    codes = {result.code for result in became if isinstance(result, InputProblem)}
+    assert codes == {"E-LABEL-MISSING", "E-CASE-TWICE"}
+    assert len(dataset.cases) == 1
+    write_nifti(folder / "labelsTr" / "c2.nii.gz", blocks([6, 1]))
+    (folder / "imagesTs" / "c3_0000.nii.gz").unlink()
+    (folder / "labelsTs" / "c3.nii.gz").unlink()
+    became, dataset = bring(folder, tmp_path, skip_refused=True)
+    assert [result.already_imported for result in became].count(True) == 1
+    assert len(dataset.cases) == 3
+    assert {case.annotated for case in dataset.cases} == {("Liver", "Spleen")}
+
+
+def test_the_label_ignore_is_not_background_by_any_table(tmp_path):
+    folder = nnunet(tmp_path / "in", {"Liver": 6, "ignore": 1})
+    (folder / "organ_names.tsv").write_text("ignore\tignore\n")
+    with pytest.raises(PedsegInputError, match=r"E-DATASET-JSON .*voxels that nobody decided"):
+        bring(folder, tmp_path)
+    write_nifti(tmp_path / "list" / "a.nii.gz", image())
+    write_nifti(tmp_path / "list" / "b.nii.gz", blocks([6, 1]))
+    file = tmp_path / "list" / "list.json"
+    entry = {"image": "a.nii.gz", "label": "b.nii.gz"}
+    file.write_text(json.dumps({"labels": {"6": "liver", "1": "Ignore"}, "training": [entry]}))
+    with pytest.raises(PedsegInputError, match=r"E-DATALIST .*voxels that nobody decided"):
+        bring(file, tmp_path)
+    entry["image"] = ["a.nii.gz", "b.nii.gz"]
+    file.write_text(json.dumps({"labels": {"6": "liver"}, "training": [entry]}))
+    with pytest.raises(PedsegInputError, match="more than one channel"):
+        bring(file, tmp_path)
+
+
+def test_two_scans_of_one_name_both_wait(tmp_path):
+    """The first of two entries must not win: the second, once alone, would be there already."""
+    write_nifti(tmp_path / "in" / "a.nii.gz", image())
+    for number in (6, 1):
+        write_nifti(tmp_path / "in" / f"label{number}.nii.gz", blocks([number]))
+    file = tmp_path / "in" / "list.json"
+    entries = [{"image": "a.nii.gz", "label": f"label{number}.nii.gz"} for number in (6, 1)]
+    about = {"labels": {"6": "liver", "1": "spleen"}}
+    file.write_text(json.dumps(about | {"training": entries}))
+    became = list(import_scans(file, tmp_path / "ds", center="Here", key=tmp_path / "key", skip_refused=True))
+    assert [result.code for result in became] == ["E-CASE-TWICE"] * 2
+    file.write_text(json.dumps(about | {"training": entries[1:]}))
+    _, dataset = bring(file, tmp_path, skip_refused=True)
+    assert dataset.cases[0].absent == ("Liver",)
+
+
+@pytest.mark.parametrize("place", ["", "below"])
+def test_nifti_and_dicom_in_one_folder_may_be_one_scan_twice(place, tmp_path, capsys):
+    write_series(tmp_path / "in" / "dicom", body(SHAPE), spacing_mm=(6, 6, 8))
+    write_nifti(tmp_path / "in" / place / "a.nii.gz", image())
+    with pytest.raises(PedsegInputError, match="E-SOURCE-MIXED"):
+        bring(tmp_path / "in", tmp_path, skip_refused=True)
+    assert not (tmp_path / "ds").exists()
+    shutil.rmtree(tmp_path / "in" / "dicom")
+    assert len(bring(tmp_path / "in" / place, tmp_path)[0]) == 1
+
+
+@pytest.mark.parametrize("name", ["a.nrrd", "A.NRRD", "a.mha", "a.hdr"])
+def test_scans_of_other_formats_are_named_with_what_to_do(name, tmp_path):
+    write_nifti(tmp_path / "in" / "sound.nii.gz", image())
+    for source in (tmp_path / "in", tmp_path / "in" / name):
+        (tmp_path / "in" / name).write_bytes(b"NRRD0005\n" + bytes(400))
+        with pytest.raises(PedsegInputError, match=r"E-NOT-NIFTI .*\.nii\.gz.*SimpleITK"):
+            bring(source, tmp_path)
+    became, dataset = bring(tmp_path / "in", tmp_path, skip_refused=True)
+    assert [result.code for result in became if isinstance(result, InputProblem)] == ["E-NOT-NIFTI"]
+    assert len(dataset.cases) == 1
+
+
+def test_endings_in_capitals_are_read(tmp_path):
+    write_nifti(tmp_path / "a.nii.gz", image())
+    (tmp_path / "in").mkdir()
+    (tmp_path / "a.nii.gz").rename(tmp_path / "in" / "A.NII.GZ")
+    assert len(bring(tmp_path / "in", tmp_path)[0]) == 1
+    assert bring(tmp_path / "in" / "A.NII.GZ", tmp_path)[0][0].already_imported
+
+
+def test_predict_names_what_it_cannot_take_and_reads_endings_in_capitals(tmp_path, capsys):
+    write_series(tmp_path / "mixed" / "dicom", body(SHAPE), spacing_mm=(6, 6, 8))
+    write_nifti(tmp_path / "mixed" / "a.nii.gz", image())
+    (tmp_path / "a.nrrd").write_bytes(b"NRRD0005\n")
+    for source, code in ((tmp_path / "mixed", "E-SOURCE-MIXED"), (tmp_path / "a.nrrd", "E-NOT-NIFTI")):
+        assert main(["predict", str(source), "--model", "none", "--out", str(tmp_path / "out")]) == 1
+        assert code in capsys.readouterr().err
+    shutil.rmtree(tmp_path / "mixed" / "dicom")
+    (tmp_path / "mixed" / "a.nii.gz").rename(tmp_path / "mixed" / "A.NII.GZ")
+    assert targets(tmp_path / "mixed", tmp_path) == [(tmp_path / "mixed" / "A.NII.GZ", tmp_path / "A.nii.gz")]
+    assert main(["predict", str(tmp_path / "mixed"), "--model", "none", "--out", str(tmp_path / "out")]) == 1
+    assert "none" in capsys.readouterr().err  # the scan is taken; the network is not there

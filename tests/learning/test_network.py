@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pedseg.learning import network
+from pedseg.learning.weights import get_weights, set_weights, sha256_of
 
 
 def test_fold_is_inverted_by_unfold_and_keeps_neighbors_together():
@@ -25,28 +26,28 @@ def test_output_shapes(make_plan, profile, shape):
 def test_initial_weights_depend_on_the_seed_alone(make_plan):
     plan = make_plan()
     torch.manual_seed(1)
-    first = network.get_weights(network.build(plan, 7))
+    first = get_weights(network.build(plan, 7))
     torch.manual_seed(2)
     before = torch.random.get_rng_state()
-    again = network.get_weights(network.build(plan, 7))
+    again = get_weights(network.build(plan, 7))
     assert torch.equal(before, torch.random.get_rng_state()), "building must not disturb the caller's random numbers"
-    assert network.sha256_of(first) == network.sha256_of(again)
-    assert network.sha256_of(first) != network.sha256_of(network.get_weights(network.build(plan, 8)))
+    assert sha256_of(first) == sha256_of(again)
+    assert sha256_of(first) != sha256_of(get_weights(network.build(plan, 8)))
 
 
 def test_weights_travel_whole_and_as_copies(make_plan):
     plan = make_plan()
     source, target = network.build(plan, 1), network.build(plan, 2)
-    weights = network.get_weights(source)
-    network.set_weights(target, weights)
-    assert network.sha256_of(network.get_weights(target)) == network.sha256_of(weights)
+    weights = get_weights(source)
+    set_weights(target, weights)
+    assert sha256_of(get_weights(target)) == sha256_of(weights)
     name = next(iter(weights))
     weights[name] += 1
-    assert not np.array_equal(weights[name], network.get_weights(source)[name])
+    assert not np.array_equal(weights[name], get_weights(source)[name])
 
 
 def test_sha256_sees_names_and_shapes():
     a = {"a": np.zeros((2, 3), np.float32)}
-    assert network.sha256_of(a) != network.sha256_of({"b": a["a"]})
-    assert network.sha256_of(a) != network.sha256_of({"a": a["a"].reshape(3, 2)})
-    assert network.sha256_of({"a": a["a"], "b": a["a"]}) == network.sha256_of({"b": a["a"], "a": a["a"]})
+    assert sha256_of(a) != sha256_of({"b": a["a"]})
+    assert sha256_of(a) != sha256_of({"a": a["a"].reshape(3, 2)})
+    assert sha256_of({"a": a["a"], "b": a["a"]}) == sha256_of({"b": a["a"], "a": a["a"]})

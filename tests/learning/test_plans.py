@@ -19,9 +19,9 @@ from pedseg.datasets.writing import write_case, write_index
 from pedseg.errors import PedsegInputError
 from pedseg.learning import plans
 from pedseg.learning.body_mask import body_box
-from pedseg.learning.fingerprint import Fingerprint, Grid, OrganCount, merge
+from pedseg.learning.fingerprint import Fingerprint, Grid, OrganCount, fingerprint, merge
 from pedseg.learning.network import build
-from pedseg.learning.plans import Plan, fingerprint, make_plan, with_filters
+from pedseg.learning.plans import Plan, make_plan, with_filters
 from pedseg.scan import Scan, write_nifti
 
 FIXTURES = Path(__file__).with_name("fixtures")

@@ -10,6 +10,7 @@ import torch
 from pedseg.errors import PedsegInputError
 from pedseg.learning import inference, network, training
 from pedseg.learning.preprocessing import prepare
+from pedseg.learning.weights import get_weights, load_network, load_weights, save_weights, set_weights, sha256_of
 from pedseg.scan import Scan
 
 
@@ -21,9 +22,9 @@ def prepared(patient, plan):
 def weights_after(plan, prepared, steps, *, first_step=0, start=None, seed=0):
     net = network.build(plan, 3)
     if start:
-        network.set_weights(net, start)
+        set_weights(net, start)
     list(training.train(net, prepared, plan, steps=steps, first_step=first_step, total_steps=40, seed=seed))
-    return network.get_weights(net)
+    return get_weights(net)
 
 
 def test_a_tiny_network_learns_one_patient_and_predicts_on_the_scans_own_grid(patient, make_plan):
@@ -45,13 +46,13 @@ def test_a_tiny_network_learns_one_patient_and_predicts_on_the_scans_own_grid(pa
 
 def test_the_same_seed_gives_the_same_weights_to_the_last_bit(plan, prepared):
     first, again = (weights_after(plan, prepared * 3, 4) for _ in range(2))
-    assert network.sha256_of(first) == network.sha256_of(again)
+    assert sha256_of(first) == sha256_of(again)
 
 
 def test_another_seed_gives_another_order_of_cases(plan, prepared, patient):
     other = prepare(Scan(patient[0].voxels + np.int16(30), patient[0].affine), plan, patient[1])
     cases = [*prepared, other]
-    digests = {network.sha256_of(weights_after(plan, cases, 1, seed=seed)) for seed in range(6)}
+    digests = {sha256_of(weights_after(plan, cases, 1, seed=seed)) for seed in range(6)}
     assert len(digests) == 2
 
 
@@ -87,10 +88,10 @@ def test_a_loss_that_is_no_number_stops_the_training(plan, prepared):
 
 
 def test_weights_and_plan_come_back_from_disk(tmp_path, plan):
-    weights = network.get_weights(network.build(plan))
-    training.save_weights(tmp_path / "w.safetensors", weights, plan, model="local", round=3)
-    again, same_plan, metadata = training.load_weights(tmp_path / "w.safetensors")
-    assert network.sha256_of(again) == network.sha256_of(weights)
+    weights = get_weights(network.build(plan))
+    save_weights(tmp_path / "w.safetensors", weights, plan, model="local", round=3)
+    again, same_plan, metadata = load_weights(tmp_path / "w.safetensors")
+    assert sha256_of(again) == sha256_of(weights)
     assert same_plan == plan
     assert metadata == {"model": "local", "round": "3"}
 
@@ -100,13 +101,13 @@ def test_a_file_that_holds_no_weights_is_named(tmp_path, content):
     file = tmp_path / "w.safetensors"
     file.write_bytes(content)
     with pytest.raises(PedsegInputError, match=r"w\.safetensors"):
-        training.load_weights(file)
+        load_weights(file)
 
 
 def test_a_file_of_weights_becomes_a_network_that_draws(patient, plan, tmp_path):
     net = network.build(plan, 4)
-    training.save_weights(tmp_path / "w.safetensors", network.get_weights(net), plan)
-    again, read = training.load_network(tmp_path / "w.safetensors")
+    save_weights(tmp_path / "w.safetensors", get_weights(net), plan)
+    again, read = load_network(tmp_path / "w.safetensors")
     assert read == plan
     assert np.array_equal(inference.predict(again, patient[0], plan), inference.predict(net, patient[0], plan))
 

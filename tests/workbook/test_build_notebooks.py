@@ -66,6 +66,17 @@ def test_the_answer_is_folded_beneath_and_can_be_left_out():
     assert "2 * patients" not in build_notebook("05_test", SOURCE, solutions=False)
 
 
+def test_what_is_said_about_answers_goes_with_them():
+    source = SOURCE + "\n# %% [markdown] solutions\n# Open **Answer**.\n"
+    assert "Open **Answer**." in build_notebook("05_test", source)
+    assert "Open **Answer**." not in build_notebook("05_test", source, solutions=False)
+
+
+def test_no_chapter_speaks_of_answers_that_are_left_out(root):
+    for source in (root / "notebooks" / "source").glob("*.py"):
+        assert "**Answer**" not in build_notebook(source.stem, source.read_text("utf-8"), solutions=False), source.stem
+
+
 def test_hidden_input_and_tags():
     assert cells()[4]["metadata"] == {"tags": ["hidden", "slide"], "jupyter": {"source_hidden": True}}
 

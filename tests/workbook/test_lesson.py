@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from pedseg.errors import PedsegInputError
 from pedseg.workbook import lesson
 from pedseg.workbook.exercise_checks import is_close
 
@@ -29,6 +30,7 @@ BY_HAND = {
     "weighted mean": ({"updates": UPDATES, "cases": [3, 1]}, {"a": np.array([2.0, 3.0]), "b": np.array(3.0)}),
     "shares": ({"cases": [3, 1]}, [0.75, 0.25]),
     "traffic": ({"weights": 1_000_000, "centers": 2, "rounds": 10}, 160.0),
+    "size of a reply": ({}, 1),
     "recovered": ({"home": 0.9, "away": 0.7, "federated": 0.85}, 0.75),
     "hd95": ({"there": THERE, "back": BACK}, 19.0),
     "surface dice": ({"there": THERE, "back": BACK, "tolerance_mm": 2}, 24 / 42),
@@ -77,6 +79,15 @@ def test_the_right_answer_is_right(name, capsys):
     assert capsys.readouterr().out == "Right.\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [("kidney length", 7.2), ("kidney length", np.float32(7.2)), ("spin echo", 0.068), ("surface dice", 0.57)],
+)
+def test_an_honest_rounding_is_right(name, answer, capsys):
+    lesson.check(name, answer, **BY_HAND[name][0])
+    assert capsys.readouterr().out == "Right.\n"
+
+
 @pytest.mark.parametrize("name", BY_HAND)
 def test_an_open_line_is_not_yet_answered_and_the_lesson_goes_on(name, capsys):
     given, answer = BY_HAND[name]
@@ -103,6 +114,13 @@ def test_every_usual_mistake_gets_its_own_sentence(name, sentence, capsys):
         ("side of the liver", 3, "a word in quotation marks"),
         ("side of the liver", "top", "That is another word"),
         ("shares", [0.75, 0.5], "1 of 2 numbers differ"),
+        ("shares", [0.25, 0.75], "another order"),
+        ("shares", [75, 25], "in percent"),
+        ("share on the surface", 78.4, "in percent"),
+        ("traffic", 16000, "too large"),  # a hundred times a number of megabytes is no percentage
+        ("kidney length", 7.3, "too large"),
+        ("kidney length", 7, "too small"),  # one digit: that may be anything
+        ("drop", 0.1004, "too large"),
         ("weighted mean", 3, "a dictionary of arrays"),
         ("weighted mean", {"a": np.array([2.0, 3.0]), "b": np.array(9.0)}, "1 of 2 arrays differ, the first is b"),
         ("weighted mean", {"a": np.array([2.0, 3.0])}, "1 of 2 arrays differ, the first is b"),
@@ -165,10 +183,10 @@ def test_what_is_made_goes_where_it_is_told(tmp_path, monkeypatch):
 
 def test_recorded_results_are_found_or_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(lesson, "root", lambda: tmp_path)
-    assert lesson.recorded() is None
+    with pytest.raises(PedsegInputError, match="data_samples"):
+        lesson.recorded("study")
     (tmp_path / "data_samples/results/study").mkdir(parents=True)
-    (tmp_path / "data_samples/results/study/summary.json").write_text("seed\n")
-    assert lesson.recorded() == tmp_path / "data_samples/results/study"
+    assert lesson.recorded("study") == tmp_path / "data_samples/results/study"
 
 
 def test_progress_hands_everything_on(monkeypatch):

@@ -39,8 +39,8 @@ def colored(viewer, name: str) -> int:
 
 def test_it_opens_where_most_organs_are(viewer, toy):
     assert viewer.plane.value == "axial"
-    assert viewer.index.max == toy[0].shape[2] - 1
-    assert viewer.index.value == fullest(toy[1])
+    assert (viewer.slice.min, viewer.slice.max) == (1, toy[0].shape[2])  # counted as in the words
+    assert viewer.slice.value == viewer.index + 1 == fullest(toy[1]) + 1
     assert picture(viewer).shape == (620, 620, 3)
 
 
@@ -70,8 +70,8 @@ def test_a_window_changes_the_picture(viewer):
 def test_every_plane_has_its_own_slices(viewer, toy):
     for plane, (axis, *_) in PLANES.items():
         viewer.plane.value = plane
-        assert viewer.index.max == toy[0].shape[axis] - 1
-        viewer.index.value = viewer.index.max
+        assert viewer.slice.max == toy[0].shape[axis]
+        viewer.slice.value = viewer.slice.max
         assert f"{plane.capitalize()} slice {toy[0].shape[axis]} of" in viewer.words.value
 
 
@@ -103,14 +103,14 @@ def test_a_second_child_is_loaded_when_it_is_chosen(toy, prediction):
     viewer = SliceViewer(
         {"a": case("a", CaseImages(image, labels, {"federated": prediction})), "b": case("b", smaller)}
     )
-    viewer.index.value = 45
+    viewer.slice.value = 45
     viewer.case.value = "b"
-    assert opened == ["a", "b"] and viewer.index.max == 29 and viewer.model.value == "federated"
+    assert opened == ["a", "b"] and viewer.slice.max == 30 and viewer.model.value == "federated"
 
 
 def test_a_scan_without_contours_can_be_viewed(toy):
     alone = view(toy[0])
-    assert alone.index.value == toy[0].shape[2] // 2
+    assert alone.index == toy[0].shape[2] // 2
     assert alone.layers == (None, None)
 
 

@@ -22,7 +22,7 @@ from pedseg.federation.keys import read_member, read_own
 from pedseg.federation.privacy.differential_privacy import add_noise, clip
 from pedseg.federation.privacy.disclosure_log import PRIVACY
 from pedseg.federation.privacy.secure_aggregation import mask_update
-from pedseg.learning.network import sha256_of
+from pedseg.learning.weights import sha256_of
 
 GROUP = "aggregation-group"  # the record of a message that says whose masks cancel
 

@@ -19,8 +19,7 @@ from pedseg.federation.checkpoints import FINAL_MODEL
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.deployment import flower_programs, superlink
 from pedseg.federation.privacy.disclosure_log import DisclosureLog
-from pedseg.learning.network import sha256_of
-from pedseg.learning.training import load_weights
+from pedseg.learning.weights import load_weights, sha256_of
 
 OUTSIDE = [
     *("/v1/control/list-runs", "/v1/runtime/x", "/", "/health", "/v1/fleet/../control/x", "/v1/fleet/%2e%2e/control/x"),

@@ -20,8 +20,7 @@ from pedseg.federation.mailbox import run
 from pedseg.federation.mailbox.outbox import resume
 from pedseg.federation.privacy.differential_privacy import epsilon
 from pedseg.federation.privacy.disclosure_log import FILE, DisclosureLog
-from pedseg.learning.network import sha256_of
-from pedseg.learning.training import load_weights
+from pedseg.learning.weights import load_weights, sha256_of
 
 LONG = {"rounds": 8, "local_steps": 2, "seed": 7}
 

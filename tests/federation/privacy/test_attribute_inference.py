@@ -10,9 +10,11 @@ import pytest
 
 from pedseg.datasets.loading import load_image
 from pedseg.datasets.reading import read_dataset
+from pedseg.learning.fingerprint import fingerprint
 from pedseg.learning.inference import predict
-from pedseg.learning.network import build, get_weights
-from pedseg.learning.plans import fingerprint, make_plan
+from pedseg.learning.network import build
+from pedseg.learning.plans import make_plan
+from pedseg.learning.weights import get_weights
 from pedseg.organs import organ
 
 

@@ -19,7 +19,8 @@ from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.keys import own_keys
 from pedseg.federation.rounds import train_rounds
 from pedseg.federation.update_validation import update_norm
-from pedseg.learning.network import build, get_weights, sha256_of
+from pedseg.learning.network import build
+from pedseg.learning.weights import get_weights, sha256_of
 
 NAMES = ("Aa", "Bb", "Cc", "Dd")  # the last is a second Aa
 SHORT = {"rounds": 1, "local_steps": 2, "seed": 7}
