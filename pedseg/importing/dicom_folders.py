@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from pedseg.dicom.ct_series import INTERPOLATED, CtSeries, choose_series, group_series, read_series, series_table
+from pedseg.dicom.ct_series import (
+    INTERPOLATED,
+    CtScan,
+    CtSeries,
+    choose_series,
+    group_series,
+    read_series,
+    series_table,
+)
 from pedseg.dicom.deidentification import identifiers, refuse_burned_in_annotation, retained_attributes
 from pedseg.dicom.dicom_files import DicomFile, dicom_errors, find_dicom_files
 from pedseg.dicom.options import CT_REPAIRS
@@ -77,21 +86,24 @@ def _pair(
             continue
         fitting = fitting or [member for member in own if member.first.text("FrameOfReferenceUID") == frame]
         fitting = fitting or own  # a wrong frame is refused when the contours are read
-        if elsewhere and "references" not in options.repairs:
-            remedy = "Add that series, or take the file out; if it fits this CT, ask for the repair `references`."
-            problem = "it was drawn on a series that is not here."
-            problems.append(InputProblem("E-STRUCTURES-SERIES", str(file.path), problem, remedy))
-        elif len(fitting) != 1:
-            problem = f"{len(own)} CT series fit and it names none of them."
-            problem = problem if own else "no CT series of this patient is here."
-            problems.append(InputProblem("E-STRUCTURES-ALONE", str(file.path), problem, "Add its CT, or take it out."))
-        else:
+        if len(fitting) == 1 and (not elsewhere or "references" in options.repairs):
             pairs.setdefault(fitting[0], []).append(file)
+        else:
+            problems.append(_unpaired(file, own, elsewhere))
     for first, *others in pairs.values():
         problem = f"it and {first.path.name} both fit one CT; nobody knows which counts."
         remedy = "Keep one of the two in the folder."
         problems += [InputProblem("E-STRUCTURES-TWICE", str(file.path), problem, remedy) for file in others]
     return pairs, foreign, problems
+
+
+def _unpaired(file: DicomFile, own: Sequence[CtSeries], elsewhere: bool) -> InputProblem:
+    """Why contours belong to none of the CT series of their patient."""
+    if elsewhere:
+        remedy = "Add that series, or take the file out; if it fits this CT, ask for the repair `references`."
+        return InputProblem("E-STRUCTURES-SERIES", str(file.path), "it was drawn on a series that is not here.", remedy)
+    problem = f"{len(own)} CT series fit and it names none of them." if own else "no CT series of this patient is here."
+    return InputProblem("E-STRUCTURES-ALONE", str(file.path), problem, "Add its CT, or take it out.")
 
 
 def _references(file: DicomFile) -> tuple[set[str], str]:
@@ -126,24 +138,31 @@ def _load(
     notes, messages = [*ct.notes], [*ct.notes, *left_out]
     if (attributes["age_months"] or 0) >= 18 * 12:
         notes.append("18 years or older: not a pediatric scan")
-    labels, manual, silver, repairs = None, [], [], ct.repairs
-    if structures is not None:
-        read = read_rtstruct if structures.kind == "RTSTRUCT" else read_seg
-        rois = read(
-            structures.path, ct, ignore_frame_of_reference=options.ignore_frame_of_reference,
-            ignore_references="references" in options.repairs,
-        )  # fmt: skip
-        empty = set() if options.empty_means_absent else rois.empty
-        mapping = map_roi_names((name for name in rois.masks if name not in empty), options.names, structures.path)
-        made = np.array(ct.uids) == INTERPOLATED
-        unknown = leave_out_organs_in_gaps(rois.masks, mapping, made, structures.path) if made.any() else []
-        labels, organs, merging = merge_masks(rois.masks, mapping, ct.scan, structures.path, options.repairs)
-        silver = [name for name in organs if rois.automatic & {*mapping.organs[name]}]
-        manual = [name for name in organs if name not in silver]
-        repairs += rois.decided
-        notes += [*unknown, *merging]
-        messages += [*rois.notes, *mapping.messages(), *unknown]
-        messages += [*(f"empty, taken as not annotated: {name}" for name in sorted(empty)), *merging]
-    return LoadedScan(
-        ct.scan, labels, tuple(manual), tuple(silver), attributes, tuple(notes), repairs, tuple(messages), secret
-    )
+    loaded = LoadedScan(
+        ct.scan, None, attributes=attributes, notes=tuple(notes), repairs=ct.repairs, messages=tuple(messages),
+        secret=secret,
+    )  # fmt: skip
+    return loaded if structures is None else _with_contours(loaded, structures, ct, options)
+
+
+def _with_contours(loaded: LoadedScan, structures: DicomFile, ct: CtScan, options: ImportOptions) -> LoadedScan:
+    """The same scan with its contours: by organ, and who drew them."""
+    read = read_rtstruct if structures.kind == "RTSTRUCT" else read_seg
+    rois = read(
+        structures.path, ct, ignore_frame_of_reference=options.ignore_frame_of_reference,
+        ignore_references="references" in options.repairs,
+    )  # fmt: skip
+    empty = set() if options.empty_means_absent else rois.empty
+    mapping = map_roi_names((name for name in rois.masks if name not in empty), options.names, structures.path)
+    made = np.array(ct.uids) == INTERPOLATED
+    notes = leave_out_organs_in_gaps(rois.masks, mapping, made, structures.path) if made.any() else []
+    labels, organs, merging = merge_masks(rois.masks, mapping, ct.scan, structures.path, options.repairs)
+    notes += merging
+    silver = tuple(name for name in organs if rois.automatic & {*mapping.organs[name]})
+    manual = tuple(name for name in organs if name not in silver)
+    left_out = [f"empty, taken as not annotated: {name}" for name in sorted(empty)]
+    return replace(
+        loaded, labels=labels, manual=manual, silver=silver, notes=(*loaded.notes, *notes),
+        repairs=loaded.repairs + rois.decided,
+        messages=(*loaded.messages, *rois.notes, *mapping.messages(), *left_out, *notes),
+    )  # fmt: skip
