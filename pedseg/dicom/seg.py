@@ -63,8 +63,7 @@ def read_seg(file: Path, ct: CtScan, **ignored: bool) -> RoiMasks:
         if int(seg.Rows) * int(seg.Columns) * max(len(names), 1) * ct.scan.shape[2] > LARGEST_VOXELS:
             raise input_error("E-SLICE-SIZE", file, f"it promises {seg.Columns} x {seg.Rows} pixels.", EXPORT_AGAIN)
         references = References(file, seg, ct, **ignored)
-        _compare_frames(seg, ct, references)
-        raise_problems(check_rois(file, names, _segments_of_frames(seg)))
+        raise_problems(check_rois(file, names, _read_frames(seg, ct, references)))
         numbers = [number for number, _ in names]
         volume = seg.get_volume(segment_numbers=numbers, combine_segments=False, rescale_fractional=False)
         half = max(int(seg.get("MaximumFractionalValue") or 1) / 2, 1)
@@ -90,25 +89,20 @@ def _is_background(seg: Any, segment: Any) -> bool:
     return segment.SegmentNumber == seg.get("PixelPaddingValue") or code[0].get("CodeValue") == BACKGROUND
 
 
-def _segments_of_frames(seg: Any) -> set[int]:
-    """The segment numbers that frames, or the voxels of a label map, refer to."""
+def _read_frames(seg: Any, ct: CtScan, references: References) -> set[int]:
+    """The segment numbers that frames, or the voxels of a label map, refer to; and the images that frames name."""
+    to_index = np.linalg.inv(LPS_TO_RAS @ ct.scan.affine)[2]
+    numbers: set[int] = set()
+    for group in [*(seg.get("SharedFunctionalGroupsSequence") or []), *seg.PerFrameFunctionalGroupsSequence]:
+        numbers |= {int(item.ReferencedSegmentNumber) for item in group.get("SegmentIdentificationSequence") or []}
+        derived = [image for item in group.get("DerivationImageSequence") or [] for image in item.SourceImageSequence]
+        for item in group.get("PlanePositionSequence") or []:
+            position = np.array([*item.ImagePositionPatient, 1], dtype=float)
+            references.add(derived, round(float(to_index @ position)))
     if str(seg.SegmentationType) == "LABELMAP":
         frames = np.atleast_3d(seg.pixel_array)
-        return {number for frame in frames for number in np.unique(frame).tolist()} - {0, seg.get("PixelPaddingValue")}
-    groups = [*(seg.get("SharedFunctionalGroupsSequence") or []), *seg.PerFrameFunctionalGroupsSequence]
-    items = (item for group in groups for item in group.get("SegmentIdentificationSequence") or [])
-    return {int(item.ReferencedSegmentNumber) for item in items}
-
-
-def _compare_frames(seg: Any, ct: CtScan, references: References) -> None:
-    """The images that each frame was derived from, and the slice on which it lies."""
-    to_index = np.linalg.inv(LPS_TO_RAS @ ct.scan.affine)[2]
-    for group in seg.PerFrameFunctionalGroupsSequence:
-        place = group.get("PlanePositionSequence")
-        derived = [image for item in group.get("DerivationImageSequence") or [] for image in item.SourceImageSequence]
-        if place:
-            position = np.array(place[0].ImagePositionPatient, dtype=float)
-            references.add(derived, round(float(to_index[:3] @ position + to_index[3])))
+        numbers = {n for frame in frames for n in np.unique(frame).tolist()} - {0, seg.get("PixelPaddingValue")}
+    return numbers
 
 
 def _align(file: Path, array: NDArray, to_ct: NDArray[np.float64], ct: CtScan) -> tuple[NDArray, NDArray[np.intp]]:

@@ -49,19 +49,16 @@ def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSou
         contoured = [member for member in own if member in pairs]
         with collect_problems(problems):
             chosen = contoured if contoured and not options.series else [choose_series(own, folder, options.series)]
-            left_out = _left_out([member for member in own if member not in chosen], pairs) + foreign.get(patient, [])
+            others = [member for member in own if member not in chosen]
+            left_out = [f"left out, another series of this patient:{line[3:]}" for line in series_table(others)]
+            left_out += [f"left out with it: {file.path.name}" for member in others for file in pairs.get(member, [])]
             for member in chosen:
                 structures = pairs.get(member, [])
                 if len(structures) < 2 and not broken & {file.path.parent for file in member.files}:
-                    sources.append(_source(member, next(iter(structures), None), options, left_out))
+                    sources.append(
+                        _source(member, next(iter(structures), None), options, left_out + foreign.get(patient, []))
+                    )
     return sources, problems
-
-
-def _left_out(others: Sequence[CtSeries], pairs: Pairs) -> list[str]:
-    """The other series of a patient, with their contours, a line each."""
-    contours = ["".join(f", with its contours {file.path.name}" for file in pairs.get(member, [])) for member in others]
-    lines = zip(series_table(others), contours, strict=True)
-    return [f"left out, another series of this patient:{line[3:]}{files}" for line, files in lines]
 
 
 def _pair(
