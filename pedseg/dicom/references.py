@@ -105,7 +105,7 @@ class References:
             remedy = "Give the CT that they were drawn on. If both are surely aligned, say --ignore-frame-of-reference."
             yield InputProblem("E-FRAME", self.file, problem, remedy)
         remedy = "If its millimeters are surely right, ask for the repair `references` (recorded in cases.tsv)."
-        if (own and self.series and own not in self.series) or (self._unknown and self.series != {own}):
+        if (self.series and own not in self.series) or (self._unknown and self.series != {own}):
             problem = "its contours were drawn on another series than this CT."
             remedy = f"Give the CT that they were drawn on. {remedy}"
             yield InputProblem("E-STRUCTURES-SERIES", self.file, problem, remedy)

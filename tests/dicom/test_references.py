@@ -228,6 +228,19 @@ def test_contours_of_a_series_that_is_not_here_are_refused_or_taken_by_word(ct, 
     assert row["repairs"] == "contours of another series taken"
 
 
+def test_a_ct_that_lost_its_series_may_be_any_ones(ct, tmp_path):
+    structures(tmp_path / "in", "rs.dcm", tmp_path / "in" / "ct")
+    for file in (tmp_path / "in" / "ct").iterdir():
+        header = pydicom.dcmread(file)
+        header.SeriesInstanceUID = ""
+        header.save_as(file)
+    assert codes(lambda: bring(tmp_path)) == {"E-STRUCTURES-SERIES"}
+    (result,) = bring(tmp_path, REFERENCES)
+    assert result.organs == ("Liver", "Spleen", "Kidney_L")
+    (row,) = written_cases(tmp_path / "ds0").values()
+    assert row["repairs"] == "contours of another series taken"
+
+
 def test_another_frame_of_reference_is_recorded_when_it_was_asked_for(ct, tmp_path):
     file = pydicom.dcmread(structures(tmp_path / "in", "rs.dcm", tmp_path / "in" / "ct"))
     file.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = "1.2.3"
