@@ -228,6 +228,16 @@ def test_contours_of_a_series_that_is_not_here_are_refused_or_taken_by_word(ct, 
     assert row["repairs"] == "contours of another series taken"
 
 
+def test_a_seg_of_a_series_that_is_not_here_is_refused_or_taken_by_word(ct, tmp_path):
+    write_seg(tmp_path / "in" / "seg.dcm", masks(), ct)
+    file = pydicom.dcmread(tmp_path / "in" / "seg.dcm")
+    other_series(file)
+    file.save_as(tmp_path / "in" / "seg.dcm")
+    assert codes(lambda: bring(tmp_path)) == {"E-STRUCTURES-SERIES"}
+    (result,) = bring(tmp_path, REFERENCES)
+    assert result.organs == ("Liver", "Spleen", "Kidney_L")
+
+
 def test_a_ct_that_lost_its_series_may_be_any_ones(ct, tmp_path):
     structures(tmp_path / "in", "rs.dcm", tmp_path / "in" / "ct")
     for file in (tmp_path / "in" / "ct").iterdir():
