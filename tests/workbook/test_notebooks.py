@@ -79,6 +79,15 @@ def test_the_notebook_is_thin(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_figure_that_is_made_is_shown(name):
+    # A notebook shows the value of a cell's last line; a figure above it would be lost.
+    for cell in code(name):
+        lines = ast.parse(cell).body
+        lost = [line for line in lines[:-1] if ast.unparse(line).startswith(("figures.show(", "scores.shown("))]
+        assert lost == [], cell
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_no_plotting_no_paths_no_installing(name):
     banned = {"matplotlib", "os", "pathlib", "sys", "torch", "subprocess"}
     for cell in code(name):
