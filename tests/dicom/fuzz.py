@@ -6,7 +6,9 @@ python fuzz.py FOLDER KIND COUNT SEED      prints one JSON line: how many were r
 from __future__ import annotations
 
 import collections
+import copy
 import gzip
+import io
 import json
 import resource
 import sys
@@ -57,6 +59,29 @@ def mutate(sound: bytes, rng: np.random.Generator) -> bytes:
         elif rng.random() < 0.3:
             del data[at:]
     return bytes(data)
+
+
+def restructure(sound: bytes, rng: np.random.Generator) -> bytes:
+    """The same file, whole, with items doubled or dropped, or one value in the place of another: it lies."""
+    import pydicom
+
+    dataset = pydicom.dcmread(io.BytesIO(sound))
+    for _ in range(int(rng.integers(1, 4))):
+        sequences = [element.value for element in dataset.iterall() if element.VR == "SQ" and len(element.value)]
+        items = sequences[int(rng.integers(len(sequences)))]
+        at, what = int(rng.integers(len(items))), rng.integers(4)
+        if what == 0:
+            items.append(copy.deepcopy(items[at]))
+        elif what == 1:
+            del items[at]
+        else:
+            values = [element for element in dataset.iterall() if element.VR in ("IS", "US", "UI", "CS", "DS", "LO")]
+            one = values[int(rng.integers(len(values)))]
+            alike = [element for element in values if element.VR == one.VR]
+            one.value = alike[int(rng.integers(len(alike)))].value
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    return stream.getvalue()
 
 
 def nifti(folder: Path, place: Path) -> Callable[[bytes], object]:
@@ -133,6 +158,7 @@ def seg(folder: Path, place: Path) -> Callable[[bytes], object]:
 
 
 KINDS = {"nifti": nifti, "packed": packed, "ct": ct, "enhanced": enhanced, "rtstruct": rtstruct, "seg": seg}
+LYING = ("rtstruct", "seg")  # kinds of which every second file is whole, and wrong in what it says
 SOUND = {
     "nifti": "scan.nii", "packed": "scan.nii.gz", "ct": "slice.dcm", "enhanced": "enhanced.dcm", "rtstruct": "rs.dcm",
     "seg": "seg.dcm",
@@ -153,7 +179,8 @@ def run(folder: Path, kind: str, count: int, seed: int) -> dict:
     codes: collections.Counter[str] = collections.Counter()
     faults, slowest = [], 0.0
     for number in range(count):
-        data = mutate(sound, np.random.default_rng([seed, number]))
+        rng = np.random.default_rng([seed, number])
+        data = restructure(sound, rng) if kind in LYING and number % 2 else mutate(sound, rng)
         began = time.process_time()
         try:
             read(data)
