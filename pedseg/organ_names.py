@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pedseg.errors import InputProblem, input_error, raise_problems
-from pedseg.organs import NAMES, ORGANS, normalize, recognize, suggest
+from pedseg.organs import NAMES, ORGANS, is_marked, normalize, recognize, suggest
 
 IGNORE = "ignore"  # in the place of an organ: the contour is not imported
 
@@ -63,7 +63,7 @@ class NameMapping:
     incomplete: dict[str, tuple[str, ...]] = field(default_factory=dict)  # organ -> parts that are missing
 
     def messages(self) -> list[str]:
-        """What was not imported, a line each."""
+        """What was not imported, and what was joined, a line each."""
         lines = []
         for name in sorted(self.unmapped):
             near = suggest(name)
@@ -71,58 +71,60 @@ class NameMapping:
             lines.append(f"not imported: {name}{hint}")
         for organ, missing in self.incomplete.items():
             lines.append(f"not imported: {organ}, of which {', '.join(missing)} is missing")
+        lines += [f"{organ}: joined from {', '.join(names)}" for organ, names in self.organs.items() if len(names) > 1]
         return lines
 
 
 def normalize_roi_name(name: str) -> str:
     """A ROI name in one spelling: case and punctuation gone, the side in English and at the end."""
+    if is_marked(name):
+        return name  # no name of the table begins or ends so
     words = normalize(name).split()
     sides = ["left" for word in words if word in LEFT] + ["right" for word in words if word in RIGHT]
     return " ".join([word for word in words if word not in LEFT | RIGHT] + sides)
 
 
-_WHOLE = {normalize_roi_name(alias): organ.name for organ in ORGANS for alias in (organ.name, *organ.aliases)}
-_PARTS = {
+# ROI name in one spelling -> organ, and which part of it ("" for the whole)
+_MEANING = {
     normalize_roi_name(alias): (organ, part)
     for organ, parts in TOTALSEGMENTATOR_PARTS.items()
     if len(parts) > 1 and organ in NAMES
     for part in parts
     for alias in (part, *PART_ALIASES.get(part, ()))
-}
+} | {normalize_roi_name(alias): (organ.name, "") for organ in ORGANS for alias in (organ.name, *organ.aliases)}
 
 
 def map_roi_names(names: Iterable[str], own: Mapping[str, str] | None = None, file: Path | str = "") -> NameMapping:
     """Which organs a set of ROI names holds; `own` is the user's table of names, "" for what is to be ignored.
 
-    Raises `PedsegInputError` if two names mean the same organ and the user's table does not join them.
+    An organ that is drawn as a whole and in parts is all of them together. Raises `PedsegInputError` if two names mean
+    the same organ, or the same part of one, and the user's table does not join them.
     """
     own, mapping = own or {}, NameMapping()
-    whole: dict[str, list[str]] = {}
-    parts: dict[str, dict[str, str]] = {}
+    meant: dict[tuple[str, str], list[str]] = {}  # (organ, part of it or ""): ROI names
     problems = []
     for name in names:
-        key = normalize_roi_name(name)
-        organ = own.get(name, _WHOLE.get(key))
-        if organ == "":
-            mapping.ignored.append(name)
-        elif organ is not None:
-            if organ in whole and not {name, *whole[organ]} <= own.keys():
-                problem = f"{name!r} and {whole[organ][0]!r} both mean {organ}."
-                remedy = "Join them, or ignore one, by a line for each in the table of --names."
-                problems.append(InputProblem("E-ORGAN-TWICE", str(file), problem, remedy))
-            whole.setdefault(organ, []).append(name)
-        elif key in _PARTS:
-            parts.setdefault(_PARTS[key][0], {})[_PARTS[key][1]] = name
-        else:
+        organ, part = (own[name], "") if name in own else _MEANING.get(normalize_roi_name(name), (None, ""))
+        if organ is None:
             mapping.unmapped.append(name)
+        elif organ == "":
+            mapping.ignored.append(name)
+        else:
+            others = meant.setdefault((organ, part), [])
+            if others and not {name, *others} <= own.keys():
+                problem = f"{name!r} and {others[0]!r} both mean {part or organ}."
+                remedy = f"Join them (`{organ}`), or ignore one, by a line for each in the table of --names."
+                problems.append(InputProblem("E-ORGAN-TWICE", str(file), problem, remedy))
+            others.append(name)
     raise_problems(problems)
-    for organ, present in parts.items():
-        missing = tuple(part for part in TOTALSEGMENTATOR_PARTS[organ] if part not in present)
-        if organ not in whole and not missing:
-            whole[organ] = list(present.values())
-        elif organ not in whole:
+    for organ in (organ for organ in NAMES if organ in {organ for organ, _ in meant}):
+        missing = tuple(part for part in TOTALSEGMENTATOR_PARTS.get(organ, ()) if (organ, part) not in meant)
+        if missing and (organ, "") not in meant:
             mapping.incomplete[organ] = missing
-    mapping.organs = {organ: tuple(whole[organ]) for organ in NAMES if organ in whole}
+        else:
+            mapping.organs[organ] = tuple(
+                name for (owner, _), joined in meant.items() if owner == organ for name in joined
+            )
     return mapping
 
 

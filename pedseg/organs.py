@@ -84,6 +84,11 @@ def normalize(name: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", name.casefold()))
 
 
+def is_marked(name: str) -> bool:
+    """Whether a sign says that a structure is not the plain organ: TG-263 has ~ for a part, _ for what gets no dose."""
+    return re.search(r"^[\W_]|[~!?*+#=<>&%|]|[-_]$", name.strip()) is not None
+
+
 ORGANS = read_table(Path(os.environ.get("PEDSEG_ORGANS") or DEFAULT_TABLE))
 NAMES = tuple(organ.name for organ in ORGANS)
 EVALUATED = tuple(organ.name for organ in ORGANS if organ.evaluated)
@@ -99,9 +104,9 @@ def organ(name: str) -> Organ:
 def recognize(name: str) -> Organ | None:
     """The organ that a foreign name means, by exact look-up in the alias table, or None.
 
-    Never a fuzzy match: `Kidney_L` and `Kidney_R` differ by one letter.
+    Never a fuzzy match: `Kidney_L` and `Kidney_R` differ by one letter, `~Liver` is a part of a liver.
     """
-    return _BY_ALIAS.get(normalize(name))
+    return None if is_marked(name) else _BY_ALIAS.get(normalize(name))
 
 
 def suggest(name: str) -> str:

@@ -5,5 +5,9 @@ CT_REPAIRS = {
     "gaps": "missing slices are interpolated; organs drawn beside them count as not annotated",
     "gantry-tilt": "slices of a tilted gantry are shifted to stand upright",
 }
-REPAIRS = {**CT_REPAIRS, "overlaps": "where organs overlap by more than 1 mL, the smaller one keeps the voxels"}
+REPAIRS = {
+    **CT_REPAIRS,
+    "overlaps": "where organs overlap by more than 1 mL, the smaller one keeps the voxels",
+    "references": "contours lie where their millimeters say, whatever series and slices they name",
+}
 FORMATS = ("rtstruct", "seg", "nnunet", "totalsegmentator")

@@ -1,13 +1,13 @@
 """RTSTRUCT to mask: the contours of a planning system as voxels of the CT that they were drawn on.
 
-Contours are matched by where they lie. Identifiers of slices (SOP instance UIDs) are only a cross-check: they are lost
-in every second export, while millimeters stay. What does not lie in a plane of the CT is reported, never rounded.
+Contours are placed by their millimeters. Identifiers are a cross-check: those that are lost are noted, those of other
+images are refused. What does not lie in a plane of the CT is reported, never rounded.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from pedseg.dicom.ct_series import LPS_TO_RAS, CtScan
 from pedseg.dicom.dicom_files import dicom_errors
-from pedseg.dicom.polygons import Polygon, polygon_area, polygons_to_mask
-from pedseg.errors import InputProblem, input_error, raise_problems
+from pedseg.dicom.polygons import Polygon, polygon_area, polygons_to_mask, resolve_overlaps
+from pedseg.dicom.references import References, check_rois
+from pedseg.errors import InputProblem, input_error
 
 OFF_PLANE_MM = 0.1
-CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "INTERPOLATED_PLANAR")
+XOR = "CLOSEDPLANAR_XOR"  # of one contour: all of its ROI are combined by exclusive or (DICOM PS3.3 C.8.8.6.3)
+CLOSED = ("CLOSED_PLANAR", XOR, "INTERPOLATED_PLANAR")
 CONTOUR_DATA = 0x30060050
-INCOMPLETE = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # of an optional element that is not there
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class PlanarContours:
 
     def mask(self, shape: tuple[int, int, int]) -> NDArray[np.bool_]:
         """The voxels inside; only the box around the contours is computed."""
+        if not self.polygons:
+            return np.zeros(shape, dtype=bool)
         points = np.concatenate(self.polygons)
         low = np.clip(np.floor(points.min(axis=0)), 0, shape[:2]).astype(int)
         high = np.clip(np.ceil(points.max(axis=0)) + 1, 0, shape[:2]).astype(int)
@@ -69,12 +72,14 @@ class RoiMasks:
 
     `notes` are what a person should know: points passed over, slices left out between contours, contours cut
     off by the border of the scan, slices named that the CT does not have. They hold the ROIs' own names, in which
-    people write anything: for the screen, not for a data set. `automatic` are the ROIs that a program drew.
+    people write anything: for the screen, not for a data set. `automatic` are the ROIs that a program drew, `decided`
+    is what the user took against the file's own references.
     """
 
     masks: Mapping[str, NDArray[np.bool_] | None]
     notes: tuple[str, ...] = ()
     automatic: frozenset[str] = frozenset()
+    decided: tuple[str, ...] = ()
 
     @property
     def empty(self) -> set[str]:
@@ -83,20 +88,11 @@ class RoiMasks:
         return {name for name, content in rois.items() if content is None}
 
 
-def referenced_series(header: Any) -> str:
-    """The UID of the CT series that an RTSTRUCT says it was drawn on, "" if it does not say."""
-    try:
-        frame = header.ReferencedFrameOfReferenceSequence[0]
-        return str(frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0].SeriesInstanceUID)
-    except INCOMPLETE:
-        return ""
-
-
-def read_rtstruct(file: Path, ct: CtScan, *, ignore_frame_of_reference: bool = False) -> RoiMasks:
+def read_rtstruct(file: Path, ct: CtScan, **ignored: bool) -> RoiMasks:
     """The ROIs of an RTSTRUCT as masks on the grid of a CT; one error lists all that is wrong.
 
-    Raises `PedsegInputError` for another frame of reference (unless ignored), two ROIs of one name, and
-    contours that lie in no plane of the CT.
+    Raises `PedsegInputError` for another frame of reference, series or slices than this CT's (unless `ignored`, see
+    `References`), for ROIs that are not one to one, and for contours that lie in no plane of the CT.
     """
     import pydicom
 
@@ -105,58 +101,33 @@ def read_rtstruct(file: Path, ct: CtScan, *, ignore_frame_of_reference: bool = F
         modality = str(dataset.get("Modality") or "")
         if modality != "RTSTRUCT":
             raise input_error("E-NOT-RTSTRUCT", file, f"it is {modality or 'no RTSTRUCT'}.", "Give an RTSTRUCT.")
-        rois = {int(item.ROINumber): item for item in dataset.get("StructureSetROISequence") or []}
-        names = {number: str(item.get("ROIName") or "") for number, item in rois.items()}
-        frames = [item.get("FrameOfReferenceUID") for item in dataset.get("ReferencedFrameOfReferenceSequence") or []]
-        frames += [item.get("ReferencedFrameOfReferenceUID") for item in rois.values()]
-        problems = [*check_rois(file, names.values(), [] if ignore_frame_of_reference else frames, ct)]
-        items: dict[int, list] = {}
-        for roi in dataset.get("ROIContourSequence") or []:
-            items.setdefault(int(roi.ReferencedROINumber), []).extend(roi.get("ContourSequence") or [])
+        rois = [
+            (int(roi.ROINumber), str(roi.get("ROIName") or ""), roi.get("ROIGenerationAlgorithm"))
+            for roi in dataset.get("StructureSetROISequence") or []
+        ]
+        contoured = [(int(roi.ReferencedROINumber), roi) for roi in dataset.get("ROIContourSequence") or []]
+        contoured = [(number, roi) for number, roi in contoured if roi.get("ContourSequence")]
+        problems = [*check_rois(file, [roi[:2] for roi in rois], [number for number, _ in contoured])]
+        references = References(file, dataset, ct, **ignored)
+    items = {number: [*roi.ContourSequence] for number, roi in contoured}
     contours: dict[str, PlanarContours | None] = {}
     notes: list[str] = []
-    for number, name in names.items():
+    for number, name, _ in rois:
         with dicom_errors(file):
-            reader = _RoiReader(file, name, ct)
+            reader = _RoiReader(file, name, ct, references)
             contours[name] = reader.read(items.get(number, []))
             problems += reader.problems
             notes += reader.notes
-    raise_problems(problems)
-    with dicom_errors(file):
-        notes += _unknown_slices(items, ct)
-        automatic = {names[n] for n, item in rois.items() if item.get("ROIGenerationAlgorithm") == "AUTOMATIC"}
-        return RoiMasks(LazyMasks(contours, ct.scan.shape), tuple(notes), frozenset(automatic))
-
-
-def check_rois(file: Path, names: Iterable[str], frames: Iterable[Any], ct: CtScan) -> Iterator[InputProblem]:
-    """ROIs of one name, and millimeters of another frame of reference, which lie elsewhere in the patient."""
-    if {str(frame or "") for frame in frames} - {"", ct.frame_of_reference}:
-        problem = "its contours were drawn in another frame of reference than this CT."
-        remedy = "Give the CT that they were drawn on. If both are surely aligned, say --ignore-frame-of-reference."
-        yield InputProblem("E-FRAME", str(file), problem, remedy)
-    for name, times in Counter(names).items():
-        if times > 1:
-            problem = f"{times} ROIs are called {name!r}; nobody knows which of them counts."
-            yield InputProblem("E-ROI-TWICE", str(file), problem, "Rename or delete one in the planning system.")
-
-
-def _unknown_slices(items: Mapping[int, list], ct: CtScan) -> Iterator[str]:
-    named = set()
-    for item in (item for contours in items.values() for item in contours):
-        try:
-            named.add(str(item.ContourImageSequence[0].ReferencedSOPInstanceUID))
-        except INCOMPLETE:
-            continue
-    unknown = len(named - {*ct.uids})
-    if unknown:
-        yield f"{unknown} slices are named that this CT does not have; contours were placed by their millimeters"
+    decided = references.decide(problems)
+    automatic = frozenset(name for _, name, algorithm in rois if algorithm == "AUTOMATIC")
+    return RoiMasks(LazyMasks(contours, ct.scan.shape), (*notes, *references.notes()), automatic, decided)
 
 
 class _RoiReader:
     """One ROI from millimeters (LPS) to pixels of the CT, with the problems and notes of its contours."""
 
-    def __init__(self, file: Path, name: str, ct: CtScan) -> None:
-        self.file, self.name = file, name
+    def __init__(self, file: Path, name: str, ct: CtScan, references: References) -> None:
+        self.file, self.name, self.references = file, name, references
         self.to_index = np.linalg.inv(LPS_TO_RAS @ ct.scan.affine)
         self.shape = ct.scan.shape
         self.step_mm = ct.scan.spacing_mm[2]
@@ -164,17 +135,24 @@ class _RoiReader:
         self.notes: list[str] = []
 
     def read(self, items: list) -> PlanarContours | None:
-        """The closed contours of a ROI; None if there are none, or if they do not fit the CT."""
+        """The closed contours of a ROI; None if nothing is drawn. A point or a line is drawn, and encloses no voxel."""
         polygons, planes = self._closed_contours(items)
         outside = sum(not 0 <= plane < self.shape[2] for plane in planes)
         if outside:
             problem = f"{outside} of {len(planes)} contours of {self.name!r} lie above or below the scan."
             self._add_problem("E-CONTOUR-OUTSIDE", problem, "Give the whole CT that they were drawn on.")
         if not polygons or outside:
-            return None
+            return PlanarContours([], np.array([], dtype=np.intp)) if items else None
         contours = PlanarContours(polygons, np.array(planes))
         self._note_gaps_and_cuts(contours)
-        return contours
+        if XOR in {item.get("ContourGeometricType") for item in items}:
+            return contours
+        polygons, resolved, count = resolve_overlaps(polygons, contours.planes, self.shape[:2])
+        if count:
+            self.notes.append(
+                f"{self.name}: contours coincide or overlap in {count} slices; what they enclose is joined"
+            )
+        return PlanarContours(polygons, resolved)
 
     def _closed_contours(self, items: list) -> tuple[list[Polygon], list[int]]:
         """Closed contours as (column, row) and their slices; the others are named and passed over."""
@@ -184,6 +162,9 @@ class _RoiReader:
         for item in items:
             kind = str(item.get("ContourGeometricType") or "")
             points = _points(item)
+            half = len(points) // 2
+            if np.array_equal(points[:half], points[half:]):  # it goes round twice
+                points = points[:half]
             if kind not in CLOSED or len(points) < 3:
                 passed[kind if kind not in CLOSED else "less than 3 points"] += 1
                 continue
@@ -193,6 +174,7 @@ class _RoiReader:
             if distance > OFF_PLANE_MM + 0.01:  # coordinates are written with two decimals
                 off_mm.append(distance)
                 continue
+            self.references.add(item.get("ContourImageSequence") or [], plane)
             polygons.append(index[:, :2])
             planes.append(plane)
         if passed:

@@ -65,6 +65,7 @@ def check_references(ct: CtScan) -> None:
     """Refuse a CT that lacks the identifiers by which contours refer to it."""
     real = [(uid, frame) for uid, frame in zip(ct.uids, ct.frames, strict=True) if uid != INTERPOLATED]
     present = {
+        "SOPClassUID": bool(ct.series.first.text("SOPClassUID")),
         "SOPInstanceUID": "" not in real and len({*real}) == len(real),
         "SeriesInstanceUID": bool(ct.series.uid),
         "StudyInstanceUID": bool(ct.series.first.text("StudyInstanceUID")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,11 +16,13 @@ from numpy.typing import NDArray
 from pedseg import __version__
 from pedseg.dicom.ct_series import INTERPOLATED, LPS_TO_RAS, CtScan
 from pedseg.dicom.dicom_files import EXPORT_AGAIN, dicom_errors
-from pedseg.dicom.rtstruct import INCOMPLETE, OFF_PLANE_MM, RoiMasks, check_rois
-from pedseg.dicom.rtstruct_writing import check_references
-from pedseg.errors import input_error, raise_problems
+from pedseg.dicom.references import References, check_rois
+from pedseg.dicom.rtstruct import OFF_PLANE_MM, RoiMasks
+from pedseg.dicom.rtstruct_writing import PATIENT, STUDY, check_references
+from pedseg.errors import InputProblem, collect_problems, input_error, raise_problems
 from pedseg.files import staged_file
 
+BACKGROUND = "125040"  # in DICOM's own codes
 LARGEST_VOXELS = 2**31  # of all segments together
 # SNOMED CT codes as TotalSegmentator and the TG-263 map of HL7 mCODE give them; the side is in the label.
 CODES = {
@@ -33,14 +36,6 @@ CODES = {
 }  # fmt: skip
 
 
-def segmented_series(header: Any) -> str:
-    """The UID of the CT series that a SEG says it was drawn on, "" if it does not say."""
-    try:
-        return str(header.ReferencedSeriesSequence[0].SeriesInstanceUID)
-    except INCOMPLETE:
-        return ""
-
-
 @contextmanager
 def closed_segmentation(segmentation: Any) -> Iterator[Any]:
     """Close a highdicom object behind the block: its database of frames, in memory, stays open; Python 3.13 warns."""
@@ -52,34 +47,62 @@ def closed_segmentation(segmentation: Any) -> Iterator[Any]:
             database.close()
 
 
-def read_seg(file: Path, ct: CtScan, *, ignore_frame_of_reference: bool = False) -> RoiMasks:
+def read_seg(file: Path, ct: CtScan, **ignored: bool) -> RoiMasks:
     """The segments of a SEG as masks on the grid of a CT.
 
     Binary, fractional (from a half) and label-map segmentations are read; segments may overlap. Raises
-    `PedsegInputError` for another frame of reference (unless ignored), two segments of one name, and frames
-    that do not lie on the slices and pixels of the CT.
+    `PedsegInputError` for another frame of reference, series or slices than this CT's (unless `ignored`, see
+    `References`), for segments that are not one to one, and for frames that do not lie on the slices and pixels of the
+    CT.
     """
     import highdicom
 
     with dicom_errors(file), closed_segmentation(highdicom.seg.segread(file)) as seg:
-        segments = [seg.get_segment_description(number) for number in seg.segment_numbers]
-        names = [str(segment.SegmentLabel) for segment in segments]
-        frames = [] if ignore_frame_of_reference else [seg.get("FrameOfReferenceUID")]
-        raise_problems(check_rois(file, names, frames, ct))
+        segments = [segment for segment in seg.SegmentSequence if not _is_background(seg, segment)]
+        names = [(int(segment.SegmentNumber), str(segment.SegmentLabel)) for segment in segments]
         if int(seg.Rows) * int(seg.Columns) * max(len(names), 1) * ct.scan.shape[2] > LARGEST_VOXELS:
             raise input_error("E-SLICE-SIZE", file, f"it promises {seg.Columns} x {seg.Rows} pixels.", EXPORT_AGAIN)
-        volume = seg.get_volume(combine_segments=False, rescale_fractional=False)
+        references = References(file, seg, ct, **ignored)
+        raise_problems(check_rois(file, names, _read_frames(seg, ct, references)))
+        numbers = [number for number, _ in names]
+        volume = seg.get_volume(segment_numbers=numbers, combine_segments=False, rescale_fractional=False)
         half = max(int(seg.get("MaximumFractionalValue") or 1) / 2, 1)
-        automatic = {str(s.SegmentLabel) for s in segments if s.get("SegmentAlgorithmType") == "AUTOMATIC"}
+        automatic = frozenset(str(s.SegmentLabel) for s in segments if s.get("SegmentAlgorithmType") == "AUTOMATIC")
     # (slice, row, column) of the SEG -> (column, row, slice) of the CT
     to_ct = np.linalg.inv(LPS_TO_RAS @ ct.scan.affine) @ volume.affine
-    array, start = _align(file, np.asarray(volume.array), to_ct, ct)
+    problems: list[InputProblem] = []
+    with collect_problems(problems):
+        array, start = _align(file, np.asarray(volume.array), to_ct, ct)
+    decided = references.decide(problems)
     masks: dict[str, NDArray[np.bool_] | None] = {}
-    for number, name in enumerate(names):
+    for place, (_, name) in enumerate(names):
+        segment = array[..., place]
         mask = np.zeros(ct.scan.shape, dtype=bool)
-        _paste(mask, array[..., number] >= half, start)
-        masks[name] = mask if mask.any() else None
-    return RoiMasks(masks, (), frozenset(automatic))
+        _paste(file, mask, segment >= half, start)
+        masks[name] = mask if segment.any() else None
+    return RoiMasks(masks, tuple(references.notes()), automatic, decided)
+
+
+def _is_background(seg: Any, segment: Any) -> bool:
+    """Whether a segment of a label map is what belongs to no structure: by its padding value, or by its code."""
+    code = segment.get("SegmentedPropertyTypeCodeSequence") or [{}]
+    return segment.SegmentNumber == seg.get("PixelPaddingValue") or code[0].get("CodeValue") == BACKGROUND
+
+
+def _read_frames(seg: Any, ct: CtScan, references: References) -> set[int]:
+    """The segment numbers that frames, or the voxels of a label map, refer to; and the images that frames name."""
+    to_index = np.linalg.inv(LPS_TO_RAS @ ct.scan.affine)[2]
+    numbers: set[int] = set()
+    for group in [*(seg.get("SharedFunctionalGroupsSequence") or []), *seg.PerFrameFunctionalGroupsSequence]:
+        numbers |= {int(item.ReferencedSegmentNumber) for item in group.get("SegmentIdentificationSequence") or []}
+        derived = [image for item in group.get("DerivationImageSequence") or [] for image in item.SourceImageSequence]
+        for item in group.get("PlanePositionSequence") or []:
+            position = np.array([*item.ImagePositionPatient, 1], dtype=float)
+            references.add(derived, round(float(to_index @ position)))
+    if str(seg.SegmentationType) == "LABELMAP":
+        frames = np.atleast_3d(seg.pixel_array)
+        numbers = {n for frame in frames for n in np.unique(frame).tolist()} - {0, seg.get("PixelPaddingValue")}
+    return numbers
 
 
 def _align(file: Path, array: NDArray, to_ct: NDArray[np.float64], ct: CtScan) -> tuple[NDArray, NDArray[np.intp]]:
@@ -104,12 +127,16 @@ def _align(file: Path, array: NDArray, to_ct: NDArray[np.float64], ct: CtScan) -
     return aligned, corner.astype(np.intp)
 
 
-def _paste(mask: NDArray[np.bool_], part: NDArray[np.bool_], start: NDArray[np.intp]) -> None:
-    """Enter a block at its place; what lies beyond the scan is left out."""
+def _paste(file: Path, mask: NDArray[np.bool_], part: NDArray[np.bool_], start: NDArray[np.intp]) -> None:
+    """Enter a block at its place; voxels beyond the scan are refused."""
     low = np.maximum(start, 0)
-    high = np.minimum(start + part.shape, mask.shape)
-    if (high > low).all():
-        mask[tuple(map(slice, low, high))] = part[tuple(map(slice, low - start, high - start))]
+    high = np.maximum(np.minimum(start + part.shape, mask.shape), low)
+    inside = part[tuple(map(slice, low - start, high - start))]
+    mask[tuple(map(slice, low, high))] = inside
+    beyond = int(np.count_nonzero(part)) - int(np.count_nonzero(inside))
+    if beyond:
+        problem = f"{beyond} voxels of a segment lie beyond the scan."
+        raise input_error("E-CONTOUR-OUTSIDE", file, problem, "Give the whole CT that they were drawn on.")
 
 
 def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, *, description: str = "") -> None:
@@ -144,6 +171,10 @@ def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
     from highdicom.sr.coding import CodedConcept
 
     images = [pydicom.dcmread(file.path) for file in ct.series.files]
+    optional = dict.fromkeys((*PATIENT, *STUDY), "") | {"Modality": "CT", "SliceThickness": ct.scan.spacing_mm[2]}
+    for image, (keyword, value) in itertools.product(images, optional.items()):
+        if not image.get(keyword):  # many archives take them out, and highdicom asks for them
+            setattr(image, keyword, value)
     by_uid = {str(image.SOPInstanceUID): image for image in images}
     algorithm = highdicom.AlgorithmIdentificationSequence(
         name="pedseg", version=__version__, family=CodedConcept("123110", "DCM", "Artificial Intelligence")

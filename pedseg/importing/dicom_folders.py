@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pedseg.dicom.ct_series import INTERPOLATED, CtSeries, choose_series, group_series, read_series, series_table
+from pedseg.dicom.ct_series import (
+    INTERPOLATED,
+    CtScan,
+    CtSeries,
+    choose_series,
+    group_series,
+    read_series,
+    series_table,
+)
 from pedseg.dicom.deidentification import identifiers, refuse_burned_in_annotation, retained_attributes
 from pedseg.dicom.dicom_files import DicomFile, dicom_errors, find_dicom_files
 from pedseg.dicom.options import CT_REPAIRS
-from pedseg.dicom.rtstruct import read_rtstruct, referenced_series
-from pedseg.dicom.seg import read_seg, segmented_series
+from pedseg.dicom.references import named_series
+from pedseg.dicom.rtstruct import read_rtstruct
+from pedseg.dicom.seg import read_seg
 from pedseg.errors import InputProblem, PedsegInputError, collect_problems
 from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, leave_out_organs_in_gaps, merge_masks
 from pedseg.organ_names import map_roi_names
 
-Pairs = dict[CtSeries, DicomFile]  # a series and its contours
+Pairs = dict[CtSeries, list[DicomFile]]  # a series and its contours; of more than one file none counts
 
 
 def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSource], list[InputProblem]]:
@@ -28,62 +37,85 @@ def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSou
     broken = {Path(problem.file).parent for problem in problems}  # a slice of what lies beside it may be the broken one
     sources: list[ScanSource] = []
     try:
-        pairs, unpaired = _pair(series, [file for file in files if file.kind in ("RTSTRUCT", "SEG")])
+        pairs, foreign, unpaired = _pair(series, files, options)
     except PedsegInputError as error:
         return [], [*problems, *error.problems]
     problems += unpaired
     if not series and not problems:
         with collect_problems(problems):
             choose_series(series, folder, others=files)
-    twice = {problem.file for problem in unpaired if problem.code == "E-STRUCTURES-TWICE"}
-    waiting = {file.text("PatientID") for file in files if str(file.path) in twice}  # the first of two must not win
-    for patient in sorted({member.patient_id for member in series} - waiting):
+    for patient in sorted({member.patient_id for member in series}):
         own = [member for member in series if member.patient_id == patient]
         contoured = [member for member in own if member in pairs]
         with collect_problems(problems):
             chosen = contoured if contoured and not options.series else [choose_series(own, folder, options.series)]
             others = [member for member in own if member not in chosen]
-            whole = [member for member in chosen if not broken & {file.path.parent for file in member.files}]
-            sources += [_source(member, pairs.get(member), options, others) for member in whole]
+            left_out = [f"left out, another series of this patient:{line[3:]}" for line in series_table(others)]
+            left_out += [f"left out with it: {file.path.name}" for member in others for file in pairs.get(member, [])]
+            for member in chosen:
+                structures = pairs.get(member, [])
+                if len(structures) < 2 and not broken & {file.path.parent for file in member.files}:
+                    sources.append(
+                        _source(member, next(iter(structures), None), options, left_out + foreign.get(patient, []))
+                    )
     return sources, problems
 
 
-def _pair(series: Sequence[CtSeries], structures: Iterable[DicomFile]) -> tuple[Pairs, list[InputProblem]]:
-    """The contours of each series: by the series they name, else by the only one in their frame of reference."""
+def _pair(
+    series: Sequence[CtSeries], files: Sequence[DicomFile], options: ImportOptions
+) -> tuple[Pairs, dict[str, list[str]], list[InputProblem]]:
+    """The contours of each series: by the series they name; only if they name none, by their frame of reference.
+
+    Also, by patient, a line for contours of other series that are left out; and the problems of those that fit nowhere.
+    """
     pairs: Pairs = {}
+    foreign: dict[str, list[str]] = {}
     problems = []
-    for file in structures:
-        header = file.header("ReferencedFrameOfReferenceSequence", "ReferencedSeriesSequence")
-        with dicom_errors(file.path):
-            named = referenced_series(header) if file.kind == "RTSTRUCT" else segmented_series(header)
+    here, cts = ({member.text("SeriesInstanceUID") for member in files}, {member.uid for member in series})
+    structures = [(file, *_references(file)) for file in files if file.kind in ("RTSTRUCT", "SEG")]
+    for file, named, frame in sorted(structures, key=lambda entry: entry[1].isdisjoint(cts)):  # who names a CT is first
         own = [member for member in series if member.patient_id == file.text("PatientID")]
-        frame = _frame_of_reference(file, header)
-        fitting = [member for member in own if member.uid == named]
+        fitting = [member for member in own if member.uid in named]
+        elsewhere = bool(own and named and not fitting)
+        if elsewhere and (named & here or not pairs.keys().isdisjoint(own)):
+            line = f"left out, contours of another series: {file.path.name}"
+            foreign.setdefault(own[0].patient_id, []).append(line)
+            continue
         fitting = fitting or [member for member in own if member.first.text("FrameOfReferenceUID") == frame]
         fitting = fitting or own  # a wrong frame is refused when the contours are read
-        if len(fitting) != 1:
-            problem = f"{len(own)} CT series fit and it names none of them."
-            problem = problem if own else "no CT series of this patient is here."
-            problems.append(InputProblem("E-STRUCTURES-ALONE", str(file.path), problem, "Add its CT, or take it out."))
-        elif fitting[0] in pairs:
-            problem = f"{pairs[fitting[0]].path.name} holds contours of the same CT."
-            remedy = "Keep one of the two in the folder."
-            problems.append(InputProblem("E-STRUCTURES-TWICE", str(file.path), problem, remedy))
+        if len(fitting) == 1 and (not elsewhere or "references" in options.repairs):
+            pairs.setdefault(fitting[0], []).append(file)
         else:
-            pairs[fitting[0]] = file
-    return pairs, problems
+            problems.append(_unpaired(file, own, elsewhere))
+    for first, *others in pairs.values():
+        problem = f"it and {first.path.name} both fit one CT; nobody knows which counts."
+        remedy = "Keep one of the two in the folder."
+        problems += [InputProblem("E-STRUCTURES-TWICE", str(file.path), problem, remedy) for file in others]
+    return pairs, foreign, problems
 
 
-def _frame_of_reference(file: DicomFile, header: Any) -> str:
-    items = header.get("ReferencedFrameOfReferenceSequence") or []
-    return str(items[0].get("FrameOfReferenceUID") or "") if len(items) else file.text("FrameOfReferenceUID")
+def _unpaired(file: DicomFile, own: Sequence[CtSeries], elsewhere: bool) -> InputProblem:
+    """Why contours belong to none of the CT series of their patient."""
+    if elsewhere:
+        remedy = "Add that series, or take the file out; if it fits this CT, ask for the repair `references`."
+        return InputProblem("E-STRUCTURES-SERIES", str(file.path), "it was drawn on a series that is not here.", remedy)
+    problem = f"{len(own)} CT series fit and it names none of them." if own else "no CT series of this patient is here."
+    return InputProblem("E-STRUCTURES-ALONE", str(file.path), problem, "Add its CT, or take it out.")
+
+
+def _references(file: DicomFile) -> tuple[set[str], str]:
+    """The series that contours name, and their frame of reference."""
+    header = file.header("ReferencedFrameOfReferenceSequence", "ReferencedSeriesSequence")
+    with dicom_errors(file.path):
+        items = header.get("ReferencedFrameOfReferenceSequence") or []
+        frame = str(items[0].get("FrameOfReferenceUID") or "") if items else file.text("FrameOfReferenceUID")
+        return named_series(header), frame
 
 
 def _source(
-    series: CtSeries, structures: DicomFile | None, options: ImportOptions, others: Sequence[CtSeries]
+    series: CtSeries, structures: DicomFile | None, options: ImportOptions, left_out: Sequence[str]
 ) -> ScanSource:
     folder = series.first.path.parent
-    left_out = [f"left out, another series of this patient:{line[3:]}" for line in series_table(others)]
     identity = series.patient_id or str(folder), series.uid or str(folder)
     return ScanSource(
         folder, *identity, lambda: _load(series, structures, options, left_out), contoured=structures is not None
@@ -103,20 +135,31 @@ def _load(
     notes, messages = [*ct.notes], [*ct.notes, *left_out]
     if (attributes["age_months"] or 0) >= 18 * 12:
         notes.append("18 years or older: not a pediatric scan")
-    labels, manual, silver = None, [], []
-    if structures is not None:
-        read = read_rtstruct if structures.kind == "RTSTRUCT" else read_seg
-        rois = read(structures.path, ct, ignore_frame_of_reference=options.ignore_frame_of_reference)
-        empty = set() if options.empty_means_absent else rois.empty
-        mapping = map_roi_names((name for name in rois.masks if name not in empty), options.names, structures.path)
-        made = np.array(ct.uids) == INTERPOLATED
-        unknown = leave_out_organs_in_gaps(rois.masks, mapping, made, structures.path) if made.any() else []
-        labels, overlaps = merge_masks(rois.masks, mapping, ct.scan, structures.path, options.repairs)
-        silver = [name for name, parts in mapping.organs.items() if rois.automatic & {*parts}]
-        manual = [name for name in mapping.organs if name not in silver]
-        notes += [*unknown, *overlaps]
-        messages += [*rois.notes, *mapping.messages(), *unknown]
-        messages += [*(f"empty, taken as not annotated: {name}" for name in sorted(empty)), *overlaps]
-    return LoadedScan(
-        ct.scan, labels, tuple(manual), tuple(silver), attributes, tuple(notes), ct.repairs, tuple(messages), secret
-    )
+    loaded = LoadedScan(
+        ct.scan, None, attributes=attributes, notes=tuple(notes), repairs=ct.repairs, messages=tuple(messages),
+        secret=secret,
+    )  # fmt: skip
+    return loaded if structures is None else _with_contours(loaded, structures, ct, options)
+
+
+def _with_contours(loaded: LoadedScan, structures: DicomFile, ct: CtScan, options: ImportOptions) -> LoadedScan:
+    """The same scan with its contours: by organ, and who drew them."""
+    read = read_rtstruct if structures.kind == "RTSTRUCT" else read_seg
+    rois = read(
+        structures.path, ct, ignore_frame_of_reference=options.ignore_frame_of_reference,
+        ignore_references="references" in options.repairs,
+    )  # fmt: skip
+    empty = set() if options.empty_means_absent else rois.empty
+    mapping = map_roi_names((name for name in rois.masks if name not in empty), options.names, structures.path)
+    made = np.array(ct.uids) == INTERPOLATED
+    notes = leave_out_organs_in_gaps(rois.masks, mapping, made, structures.path) if made.any() else []
+    labels, organs, merging = merge_masks(rois.masks, mapping, ct.scan, structures.path, options.repairs)
+    notes += merging
+    silver = tuple(name for name in organs if rois.automatic & {*mapping.organs[name]})
+    manual = tuple(name for name in organs if name not in silver)
+    left_out = [f"empty, taken as not annotated: {name}" for name in sorted(empty)]
+    return replace(
+        loaded, labels=labels, manual=manual, silver=silver, notes=(*loaded.notes, *notes),
+        repairs=loaded.repairs + rois.decided,
+        messages=(*loaded.messages, *rois.notes, *mapping.messages(), *left_out, *notes),
+    )  # fmt: skip

@@ -213,8 +213,7 @@ class _Datalist:
             if unknown:
                 problem = f"the list does not name the label(s) {unknown[:8]}."
                 raise input_error("E-LABEL-VALUES", label, problem, "Name them in the list, or redraw the map.")
-            masks = {name: numbers == number for number, name in self.labels.items()}
-            labels, overlaps = merge_masks(masks, self.mapping, scan, label, self.options.repairs)
-            manual = tuple(self.mapping.organs)
+            masks = {name: mask if (mask := numbers == number).any() else None for number, name in self.labels.items()}
+            labels, manual, overlaps = merge_masks(masks, self.mapping, scan, label, self.options.repairs)
         notes_and_repairs = (*notes, *overlaps), tuple(repairs), tuple(notes)
         return LoadedScan(scan, labels, manual, (), self.attributes(image), *notes_and_repairs)

@@ -107,21 +107,30 @@ def leave_out_organs_in_gaps(masks: Masks, mapping: NameMapping, made: NDArray[n
 
 def merge_masks(
     masks: Masks, mapping: NameMapping, image: Scan, file: Path, repairs: Iterable[str]
-) -> tuple[Scan, list[str]]:
-    """One map of organ ids out of foreign masks; overlaps of up to 1 mL go to the organ that is later in `PRIORITY`.
+) -> tuple[Scan, tuple[str, ...], list[str]]:
+    """One map of organ ids out of foreign masks, the organs that it says something about, and what to note.
 
-    Raises `PedsegInputError` for larger overlaps, unless `repairs` holds `overlaps`.
+    A mask is None where somebody said that nothing is there. What was drawn and has no voxel in the map (too small,
+    beside the scan, covered by others) is not annotated: it is not absent. Overlaps of up to 1 mL go to the organ that
+    is later in `PRIORITY`. Raises `PedsegInputError` for larger overlaps, unless `repairs` holds `overlaps`.
     """
     labels = np.zeros(image.shape, dtype=np.uint8)
     notes, problems = [], []
+    left: dict[str, int] = {}  # voxels in the map of what was drawn
     for name in sorted(mapping.organs, key=lambda name: PRIORITY.index(name) if name in PRIORITY else -1):
-        mask = np.zeros(image.shape, dtype=bool)
+        mask, lost = np.zeros(image.shape, dtype=bool), False
         for part in mapping.organs[name]:
             part_mask = masks.get(part)
             if part_mask is not None:
                 mask |= part_mask
+                lost |= not part_mask.any()
+        if lost:
+            mask[:] = False
+        if lost or mask.any():
+            left[name] = int(np.count_nonzero(mask))
         shared = np.bincount(labels[mask], minlength=1)
         for other in np.flatnonzero(shared[1:]) + 1:
+            left[NAMES[other - 1]] -= int(shared[other])
             shared_ml = shared[other] * image.voxel_ml
             overlap = f"{NAMES[other - 1]} and {name} share {shared_ml:.2f} mL"
             notes.append(f"{overlap}: given to {name}")
@@ -130,7 +139,8 @@ def merge_masks(
                 problems.append(InputProblem("E-OVERLAP", str(file), f"{overlap}.", remedy))
         labels[mask] = organ(name).id
     raise_problems(problems)
-    return Scan(labels, image.affine), notes
+    notes += [f"not imported: {name}, which is drawn and has no voxel" for name, count in left.items() if not count]
+    return Scan(labels, image.affine), tuple(name for name in mapping.organs if left.get(name) != 0), notes
 
 
 def read_clean_nifti(file: Path) -> tuple[Scan, list[str], list[str]]:

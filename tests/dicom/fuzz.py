@@ -6,7 +6,9 @@ python fuzz.py FOLDER KIND COUNT SEED      prints one JSON line: how many were r
 from __future__ import annotations
 
 import collections
+import copy
 import gzip
+import io
 import json
 import resource
 import shutil
@@ -65,6 +67,29 @@ def double_line(text: bytes, number: int) -> bytes:
     lines = text.splitlines(keepends=True) or [b""]
     place = number // 4 % len(lines)
     return b"".join([*lines[: place + 1], *lines[place:]])
+
+
+def restructure(sound: bytes, rng: np.random.Generator) -> bytes:
+    """The same file, whole, with items doubled or dropped, or one value in the place of another: it lies."""
+    import pydicom
+
+    dataset = pydicom.dcmread(io.BytesIO(sound))
+    for _ in range(int(rng.integers(1, 4))):
+        sequences = [element.value for element in dataset.iterall() if element.VR == "SQ" and len(element.value)]
+        items = sequences[int(rng.integers(len(sequences)))]
+        at, what = int(rng.integers(len(items))), rng.integers(4)
+        if what == 0:
+            items.append(copy.deepcopy(items[at]))
+        elif what == 1:
+            del items[at]
+        else:
+            values = [element for element in dataset.iterall() if element.VR in ("IS", "US", "UI", "CS", "DS", "LO")]
+            one = values[int(rng.integers(len(values)))]
+            alike = [element for element in values if element.VR == one.VR]
+            one.value = alike[int(rng.integers(len(alike)))].value
+    stream = io.BytesIO()
+    dataset.save_as(stream)
+    return stream.getvalue()
 
 
 def nifti(folder: Path, place: Path) -> Callable[[bytes], object]:
@@ -171,6 +196,7 @@ KINDS = {
     "nifti": nifti, "packed": packed, "ct": ct, "enhanced": enhanced, "rtstruct": rtstruct, "seg": seg,
     "json": table, "tsv": table, "names": names,
 }  # fmt: skip
+LYING = ("rtstruct", "seg")  # kinds of which every second file is whole, and wrong in what it says
 SOUND = {
     "nifti": "scan.nii", "packed": "scan.nii.gz", "ct": "slice.dcm", "enhanced": "enhanced.dcm", "rtstruct": "rs.dcm",
     "seg": "seg.dcm", "json": "data/dataset.json", "tsv": "data/cases.tsv", "names": "names.txt",
@@ -194,7 +220,8 @@ def run(folder: Path, kind: str, count: int, seed: int) -> dict:
     codes: collections.Counter[str] = collections.Counter()
     faults, slowest = [], 0.0
     for number in range(count):
-        data = mutate(sound, np.random.default_rng([seed, number]))
+        rng = np.random.default_rng([seed, number])
+        data = restructure(sound, rng) if kind in LYING and number % 2 else mutate(sound, rng)
         if kind in TEXTS and number % 2:
             data = double_line(data if number % 4 == 1 else sound, number)
         began = time.process_time()

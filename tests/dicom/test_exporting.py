@@ -19,7 +19,7 @@ from pedseg.__main__ import main
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
 from pedseg.dicom.rtstruct import read_rtstruct
 from pedseg.dicom.rtstruct_writing import write_rtstruct
-from pedseg.dicom.seg import write_seg
+from pedseg.dicom.seg import read_seg, write_seg
 from pedseg.errors import PedsegInputError, import_errors
 from pedseg.importing.import_scans import import_scans
 from pedseg.organs import organ
@@ -88,6 +88,44 @@ def test_a_ct_that_cannot_be_referred_to_is_named(writer, drawn):
     with pytest.raises(PedsegInputError) as caught:
         writer(drawn / "out.dcm", {"Liver": ct.scan.voxels > 300}, odd)
     assert [problem.file for problem in caught.value.problems] == [str(ct.series.first.path)]
+
+
+OPTIONAL = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "StudyDate", "StudyTime", "StudyID",
+    "AccessionNumber", "ReferringPhysicianName", "SeriesNumber", "InstanceNumber", "SliceThickness", "Modality",
+    "ImageType", "PatientPosition", "SeriesDescription", "ConvolutionKernel",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("empty", [True, False], ids=["empty", "missing"])
+@pytest.mark.parametrize("keywords", [OPTIONAL[:9], OPTIONAL[9:], OPTIONAL], ids=["patient", "series", "all"])
+@pytest.mark.parametrize(("writer", "reader"), [(write_rtstruct, read_rtstruct), (write_seg, read_seg)])
+def test_a_ct_without_what_is_optional_is_not_damaged(writer, reader, keywords, empty, drawn):
+    for file in (drawn / "ct").iterdir():
+        header = pydicom.dcmread(file)
+        for keyword in keywords:
+            if empty and keyword != "Modality":
+                header[keyword].value = None
+            else:
+                del header[keyword]
+        header.save_as(file)
+    ct = read_ct(drawn / "ct")
+    mask = np.zeros(ct.scan.shape, bool)
+    mask[4:9, 5:9, 2:6] = True
+    writer(drawn / "out.dcm", {"Liver": mask}, ct)
+    np.testing.assert_array_equal(reader(drawn / "out.dcm", ct).masks["Liver"], mask)
+
+
+@pytest.mark.parametrize("writer", [write_rtstruct, write_seg])
+@pytest.mark.parametrize("keyword", ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID"])
+def test_a_ct_without_what_contours_refer_to_is_named(writer, keyword, drawn):
+    for file in (drawn / "ct").iterdir():
+        header = pydicom.dcmread(file)
+        del header[keyword]
+        header.save_as(file)
+    ct = read_ct(drawn / "ct")
+    with pytest.raises(PedsegInputError, match=f"E-NO-REFERENCE .* no unique {keyword}"):
+        writer(drawn / "out.dcm", {"Liver": ct.scan.voxels > 300}, ct)
 
 
 def test_what_cannot_go_out_is_said(drawn, capsys):

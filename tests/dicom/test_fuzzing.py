@@ -19,6 +19,7 @@ from pydicom.uid import generate_uid
 
 from pedseg.datasets.writing import write_case, write_index
 from pedseg.dicom.ct_series import LPS_TO_RAS, read_ct
+from pedseg.dicom.dicom_files import dicom_item
 from pedseg.dicom.seg import write_seg
 from pedseg.scan import Scan
 
@@ -47,7 +48,14 @@ def sound(tmp_path_factory) -> Path:
     mask = np.zeros(SHAPE, bool)
     mask[3:8, 3:8, 1:3] = True
     mask[5, 5, 1] = False
-    write_structures(folder / "rs.dcm", {"liver": roi_rings(mask, LPS_TO_RAS @ ct.scan.affine), "x": []}, files[0])
+    rings = roi_rings(mask, LPS_TO_RAS @ ct.scan.affine)  # one of them a hole, one drawn twice, one over another
+    rois = {"liver": [*rings, rings[0], rings[0] + [9, 9, 0]], "spleen": rings[:1], "x": []}
+    write_structures(folder / "rs.dcm", rois, files[0])
+    structures = pydicom.dcmread(folder / "rs.dcm")
+    for item in (item for roi in structures.ROIContourSequence for item in roi.ContourSequence):
+        place = round((float(item.ContourData[2]) - 100) / 8)
+        item.ContourImageSequence = [dicom_item(ReferencedSOPInstanceUID=ct.uids[place])]
+    structures.save_as(folder / "rs.dcm")
     write_seg(folder / "seg.dcm", {"Liver": mask, "Spleen": ~mask}, ct)
     (folder / "names.txt").write_text("GTV 1\tignore\nLeber re\tLiver\nMilz Anna\tSpleen\n")
     scans = Scan(hu, np.diag([6.0, 6.0, 8.0, 1.0])), Scan(mask.astype(np.uint8), np.diag([6.0, 6.0, 8.0, 1.0]))

@@ -58,13 +58,17 @@ def scanned(request, tmp_path_factory) -> tuple[Path, CtScan]:
     return folder, read_ct(folder)
 
 
+def run_plastimatch(*options: str | Path) -> None:
+    program = shutil.which("plastimatch", path=str(Path(sys.executable).parent)) or shutil.which("plastimatch")
+    subprocess.run([str(word) for word in (program, "convert", *options)], check=True, capture_output=True)
+
+
 def plastimatch_masks(structures: Path, ct_folder: Path, out: Path) -> dict[str, np.ndarray]:
     """What plastimatch makes of an RTSTRUCT on the grid of a CT: (column, row, slice) by ROI name."""
     import SimpleITK
 
-    program = shutil.which("plastimatch", path=str(Path(sys.executable).parent)) or shutil.which("plastimatch")
-    command = [program, "convert", "--input", structures, "--referenced-ct", ct_folder, "--output-prefix", out]
-    subprocess.run([str(word) for word in [*command, "--prefix-format", "nrrd"]], check=True, capture_output=True)
+    target = ("--output-prefix", out, "--prefix-format", "nrrd")
+    run_plastimatch("--input", structures, "--referenced-ct", ct_folder, *target)
     read = {file.stem: SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(file))) for file in out.glob("*.nrrd")}
     return {name: array.transpose(2, 1, 0) > 0 for name, array in read.items()}
 
@@ -86,6 +90,22 @@ def test_nineteen_organs_come_back_and_plastimatch_agrees(scanned, tmp_path):
         back = theirs[name.replace("^", "_") if name not in theirs else name]
         best = max((back, back[:, :, ::-1]), key=lambda other: int((other & mask).sum()))  # it sorts slices by z
         assert 2 * (best & mask).sum() == best.sum() + mask.sum(), name
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="plastimatch is installed for Linux only")
+def test_what_plastimatch_writes_comes_back_and_its_keyholes_are_no_overlaps(scanned, tmp_path):
+    folder, ct = scanned
+    masks = nineteen()
+    write_rtstruct(tmp_path / "rs.dcm", masks, ct)
+    run_plastimatch("--input", tmp_path / "rs.dcm", "--referenced-ct", folder, "--output-dicom", tmp_path / "theirs")
+    (file,) = [file for file in (tmp_path / "theirs").iterdir() if pydicom.dcmread(file).Modality == "RTSTRUCT"]
+    oblique = ct.scan.affine[0, 2] != 0  # there it names slices up to 18 mm beside those that it draws on
+    if oblique:
+        assert refused(file, ct) == ["E-CONTOUR-SLICE"]
+    theirs = read_rtstruct(file, ct, ignore_references=oblique)
+    assert theirs.notes == ()
+    for name, mask in masks.items():
+        np.testing.assert_array_equal(theirs.masks[name], mask, err_msg=name)
 
 
 def test_the_file_says_what_a_planning_system_asks(tmp_path):
@@ -166,6 +186,84 @@ def test_the_area_within_a_ring_by_hand(tmp_path):
     assert np.argwhere(mask).min(axis=0).tolist() == [10, 8, 2]
     assert np.argwhere(mask).max(axis=0).tolist() == [17, 15, 2]
     assert mask.sum() == 64
+
+
+A = square(-15.75, -15.75, 105.0)  # 8 x 8 pixels of 1.5 mm
+BESIDE = A + np.array([6.0, 0, 0])  # half of it in A
+HOLE = square(-12.75, -12.75, 105.0, 6.0)  # 4 x 4 in A
+ISLAND = square(-11.25, -11.25, 105.0, 3.0)  # 2 x 2 in HOLE
+KEYHOLE = np.concatenate([A, A[:1], HOLE[::-1][-1:], HOLE[::-1], A[:1]])
+TOGETHER = {
+    "once": ([A], 64),
+    "twice": ([A, A], 64),
+    "three times": ([A, A, A], 64),
+    "the second one backwards": ([A, A[::-1]], 64),
+    "the second one closed": ([A, np.concatenate([A, A[:1]])], 64),
+    "the second one 0.2 mm within": ([A, square(-15.55, -15.55, 105.0, 11.6)], 64),
+    "the second one 0.5 mm beside": ([A, A + np.array([0.5, 0.5, 0])], 64),
+    "round and round in one contour": ([np.concatenate([A, A])], 64),
+    "half over each other": ([A, BESIDE], 96),
+    "side by side": ([A, A + np.array([12.0, 0, 0])], 128),
+    "a hole": ([A, HOLE], 48),
+    "a hole before its outside": ([HOLE, A], 48),
+    "a hole twice": ([A, HOLE, HOLE], 48),
+    "a hole with an island": ([A, HOLE, ISLAND], 52),
+    "a wall of one pixel": ([A, square(-14.25, -14.25, 105.0, 9.0)], 28),
+    "a hole that leaves the border by 0.1 mm": ([A, square(-15.85, -12.75, 105.0, 6.0)], 48),
+    "a hole in both of two that overlap": ([A, BESIDE, square(-8.25, -12.75, 105.0, 3.0)], 92),
+    "a keyhole": ([KEYHOLE], 48),
+    "a keyhole twice": ([KEYHOLE, KEYHOLE], 48),
+    "a keyhole with an island": ([KEYHOLE, ISLAND], 52),
+}
+EXCLUSIVE_OR = {"twice": 0, "half over each other": 64, "a hole with an island": 52, "a hole twice": 64}
+
+
+def of_type(*kinds: str):
+    def change(file) -> None:
+        items = file.ROIContourSequence[0].ContourSequence
+        for item, kind in zip(items, kinds * len(items), strict=False):
+            item.ContourGeometricType = kind
+
+    return change
+
+
+@pytest.mark.parametrize(("rings", "count"), TOGETHER.values(), ids=TOGETHER)
+def test_what_contours_of_one_plane_enclose_together_by_hand(rings, count, drawn):
+    ct, draw = drawn
+    contours = read_rtstruct(draw({"liver": rings}), ct)
+    assert contours.masks["liver"].sum() == count
+    (parity,) = read_rtstruct(draw({"liver": rings}, of_type("CLOSEDPLANAR_XOR")), ct).masks.values()
+    differs = not np.array_equal(parity, contours.masks["liver"])
+    assert ["coincide or overlap in 1 slices" in note for note in contours.notes] == [True] * differs
+
+
+@pytest.mark.parametrize(("name", "count"), EXCLUSIVE_OR.items())
+@pytest.mark.parametrize("kinds", [("CLOSEDPLANAR_XOR",), ("CLOSEDPLANAR_XOR", "CLOSED_PLANAR")])
+def test_exclusive_or_stays_exclusive_or(name, count, kinds, drawn):
+    ct, draw = drawn
+    contours = read_rtstruct(draw({"liver": TOGETHER[name][0]}, of_type(*kinds)), ct)
+    assert contours.masks["liver"].sum() == count
+    assert contours.notes == ()
+
+
+def test_many_rings_at_random_are_what_they_enclose_pixel_by_pixel():
+    """Circles that neither cross nor come near: the twin counts, pixel by pixel, how many of them it lies in."""
+    from pedseg.dicom.polygons import enclose_together, polygons_to_mask
+
+    rng = np.random.default_rng(1)
+    turn = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+    circles = [(40.0, 40.0, 36.0), (30.0, 44.0, 20.0), (62.0, 40.0, 9.0), (28.0, 44.0, 11.0), (44.0, 44.0, 3.0)]
+    x, y = np.indices((80, 80))
+    inside = [np.hypot(x - a, y - b) < r for a, b, r in circles]
+    for _ in range(5):
+        order = rng.permutation(len(circles))
+        rings = [circles[i][:2] + circles[i][2] * np.stack([np.cos(turn), np.sin(turn)], 1) for i in order]
+        assert enclose_together(rings, (80, 80)) is None  # an even-odd filling finds the same
+        mask = polygons_to_mask(rings, np.zeros(5, int), (80, 80, 1))[..., 0]
+        assert np.mean(mask == (np.sum(inside, axis=0) % 2 == 1)) > 0.99  # polygons of 90 corners, not circles
+        twice = enclose_together([*rings, rings[2] + 0.1, *rings[3:]], (80, 80))
+        assert twice is not None
+        assert np.mean(twice == mask) > 0.99
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_segments_come_back_voxel_by_voxel(grid, tmp_path):
     assert back.automatic == {*drawn}
 
 
-def by_highdicom(file: Path, ct_files, mask, kind: str) -> None:
+def by_highdicom(file: Path, ct_files, mask, kind: str, share: float = 0.9) -> None:
     """Write a SEG as another program does: all frames, slices from the top down, made by hand."""
     sources = [pydicom.dcmread(file) for file in ct_files][::-1]
     segment = highdicom.seg.SegmentDescription(
@@ -55,7 +55,7 @@ def by_highdicom(file: Path, ct_files, mask, kind: str) -> None:
     )  # fmt: skip
     array = mask[:, :, ::-1].transpose(2, 1, 0)
     segmentation = highdicom.seg.Segmentation(
-        sources, array.astype(np.float32) * 0.9 if kind == "FRACTIONAL" else array.astype(np.uint8), kind, [segment],
+        sources, array.astype(np.float32) * share if kind == "FRACTIONAL" else array.astype(np.uint8), kind, [segment],
         highdicom.UID(), 1, highdicom.UID(), 1, "else", "else", "1", "1",
     )  # fmt: skip
     with closed_segmentation(segmentation):
@@ -98,3 +98,25 @@ def test_a_seg_beside_its_ct_is_imported_as_its_contours(tmp_path):
     loaded = source.load()
     assert loaded.manual == ("Liver",)
     assert int((loaded.labels.voxels > 0).sum()) == int(mask.sum())
+
+
+def test_a_fractional_segment_that_nowhere_reaches_half_is_drawn_and_not_empty(tmp_path):
+    files = write_series(tmp_path / "ct", body((24, 20, 8)))
+    ct = read_ct(tmp_path / "ct")
+    by_highdicom(tmp_path / "seg.dcm", files, masks(ct.scan.shape)["Kidney_L"], "FRACTIONAL", share=0.3)
+    back = read_seg(tmp_path / "seg.dcm", ct)
+    assert back.empty == set()
+    assert not back.masks["liver"].any()
+
+
+def test_two_frames_of_one_segment_in_one_place_are_refused(tmp_path):
+    write_series(tmp_path / "ct", body((24, 20, 8)))
+    ct = read_ct(tmp_path / "ct")
+    write_seg(tmp_path / "seg.dcm", masks(ct.scan.shape), ct)
+    seg = pydicom.dcmread(tmp_path / "seg.dcm")
+    first, second = seg.PerFrameFunctionalGroupsSequence[:2]
+    for keyword in ("PlanePositionSequence", "FrameContentSequence", "DerivationImageSequence"):
+        second[keyword] = first[keyword]
+    seg.save_as(tmp_path / "seg.dcm")
+    with pytest.raises(PedsegInputError, match=r"E-DICOM-DAMAGED .* not uniquely identify frames"):
+        read_seg(tmp_path / "seg.dcm", ct)

@@ -20,7 +20,7 @@ from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.importing.import_scans import ImportResult, import_scans
 from pedseg.importing.scan_sources import ImportOptions
 from pedseg.organ_names import map_roi_names, normalize_roi_name, read_names
-from pedseg.organs import ORGANS, organ
+from pedseg.organs import ORGANS, organ, recognize
 from pedseg.scan import Scan, write_nifti
 
 SHAPE = (40, 36, 20)
@@ -200,6 +200,30 @@ def test_names_in_any_spelling(name, meant):
     assert map_roi_names([name]).organs == {meant: (name,)}
 
 
+MARKED = [
+    "~Liver",
+    "_Liver",
+    "*Liver",
+    "Liver*",
+    "Liver!",
+    "Liver?",
+    "Liver-",
+    "Liver+",
+    "Liver_",
+    "(Liver)",
+    "~Lung_L",
+]
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_a_name_with_a_mark_is_not_the_plain_organ_and_the_plain_one_is_offered(name):
+    """TG-263 (AAPM, 2018): ~ stands before a structure that is contoured in part, _ before one that gets no dose."""
+    assert map_roi_names([name]).unmapped == [name]
+    assert recognize(name) is None
+    assert f"did you mean {'Lung_L' if 'Lung' in name else 'Liver'}?" in map_roi_names([name]).messages()[0]
+    assert map_roi_names([name], {name: "Liver"}).organs == {"Liver": (name,)}
+
+
 @pytest.mark.parametrize("name", ["Kidny_L", "kidneys", "Liver Anna M", "spinal cord", "PTV", "left", "", "Lung"])
 def test_what_is_not_in_the_table_is_never_guessed(name):
     assert map_roi_names([name]).organs == {}
@@ -217,6 +241,22 @@ def test_parts_make_an_organ_only_together_and_two_names_need_a_word():
     }
     assert map_roi_names(["Liver", "Leber"], {"Leber": ""}).ignored == ["Leber"]
     assert normalize_roi_name("Kidney, RT.") == "kidney right"
+
+
+def test_an_organ_that_is_drawn_twice_or_as_a_whole_and_in_parts():
+    parts = ["Stomach", "Duodenum", "small bowel", "Colon"]
+    for doubled in ("Large Bowel", "dickdarm", "colon"):
+        with pytest.raises(PedsegInputError, match=r"E-ORGAN-TWICE .*'Colon' both mean colon"):
+            map_roi_names([*parts, doubled])
+    assert map_roi_names([*parts, "Large Bowel"], {"Large Bowel": ""}).organs == {"Bowel^Stomach": tuple(parts)}
+    own = {"Large Bowel": "Bowel^Stomach", "Colon": "Bowel^Stomach"}  # as the remedy says: a line for each
+    mapping = map_roi_names([*parts, "Large Bowel"], own)
+    assert {*mapping.organs["Bowel^Stomach"]} == {*parts, "Large Bowel"}
+    whole = map_roi_names(["Bowel^Stomach", "Stomach", "Liver"])
+    assert whole.organs == {"Liver": ("Liver",), "Bowel^Stomach": ("Bowel^Stomach", "Stomach")}
+    assert whole.messages() == ["Bowel^Stomach: joined from Bowel^Stomach, Stomach"]
+    with pytest.raises(PedsegInputError, match="E-ORGAN-TWICE"):  # one of the two is joined, the other is not
+        map_roi_names(["Liver", "Leber"], {"Leber": "Liver"})
 
 
 def test_a_table_of_names_with_odd_lines_is_refused(tmp_path):
