@@ -91,7 +91,8 @@ def make_certificates(home: Path, address: str = processes.HOST) -> None:
 def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
     now = datetime.datetime.now(datetime.UTC)
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number())
+    builder = builder.serial_number(x509.random_serial_number())  # Python 3.13 asks for the identifier of the key
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
     start, end = now - datetime.timedelta(minutes=5), now + datetime.timedelta(days=DAYS)
     return builder.not_valid_before(start).not_valid_after(end)
 
