@@ -25,7 +25,7 @@ lesson.setup()
 # ## The fingerprint: a data set in numbers
 #
 # First, each hospital describes its scans: sizes, spacings, how often each HU occurs inside the organs, how large the
-# organs are.
+# organs are, how old the youngest and the oldest child.
 
 # %%
 from pedseg.learning.fingerprint import fingerprint, merge

@@ -37,8 +37,8 @@ for entry in entries:
 
 # %% [markdown]
 # The three columns are weights, numbers beside them, and text. The first answer is the fingerprint of notebook 03:
-# sums and counts over all children, and the grid of each scan. Then come the updates: weights, the number of scans,
-# the mean loss.
+# sums and counts over all children, the grid of each scan, and the age of the youngest and the oldest child in whole
+# years. Then come the updates: weights, the number of scans, the mean loss.
 #
 # **Question.** What fraction of all content is weights?
 
