@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Side by side (pytest-xdist), files with most slow tests come first, so that no worker waits for the last one."""
-    if config.getoption("dist", "no") != "no":
+    if hasattr(config, "workerinput"):  # a worker of pytest-xdist
         slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
         items.sort(key=lambda item: -slow[item.path])
 
