@@ -131,10 +131,10 @@ class ImageViews:
             self.disagreements.show(self.models, regions)
 
     def show_disagreement(self, region: Disagreement) -> None:
-        """Outline a region where two models disagree, and move the crosshair there."""
+        """Outline a region where two models disagree, and move the crosshair and the ring there."""
         outlines = outline_organs(region.as_label_map(self.case_view.scan.shape))
         self.show_contours(contour_layer("disagreement", outlines, "solid", color="#ffffff", always=True))
-        self.slices.crosshair = [*region.voxel]
+        self.slices.crosshair = self.slices.marker = [*region.voxel]
 
     def move_3d_crosshair(self) -> None:
         """Mark the voxel of the crosshair in 3-D."""

@@ -85,6 +85,7 @@ def test_two_models_are_stepped_through(room):
     assert "1 places, 5 mL together" in room.views.disagreements.total.value
     room.views.disagreements.step(1)
     assert room.slices.layers[-1]["always"] and room.case_view.truth[tuple(room.slices.crosshair)] == SPLEEN
+    assert room.slices.marker == room.slices.crosshair  # and no longer round the last failure
 
 
 def test_the_list_of_disagreements_follows_the_organs_that_are_on(room):
