@@ -92,6 +92,9 @@ picture = figures.slice_figure(ct, index=z, truth=truth, prediction=predicted, o
 figures.show(picture, "True contours (solid) and drawn ones (dashed), Polder.")
 
 # %% [markdown]
+# Most dashed lines follow the solid ones. But this child has lost its left kidney: a dashed green line is a kidney that
+# is not there. Chapter 04 asks what such a **false organ** counts, chapter 08 where it comes from.
+#
 # ## How good is that? Dice
 #
 # The **Dice similarity coefficient** (DSC) compares two regions: *twice the shared volume, divided by the sum of both
