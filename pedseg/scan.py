@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import io
 import math
+import re
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from pedseg.errors import PedsegInputError, input_error
 from pedseg.files import write_atomically
 
 GZIP = b"\x1f\x8b"  # how compressed files begin
+NIFTI_ENDING = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 HEADER_BYTES = 540  # of NIfTI-2; those of NIfTI-1 are fewer
 MOST_SHRUNK = 1100  # gzip makes nothing smaller by more
 VOXEL_MM = 0.1, 50.0
@@ -80,7 +82,12 @@ class Scan:
 
 def is_nifti_name(file: Path) -> bool:
     """Whether a file is called .nii or .nii.gz, in capitals or not."""
-    return file.name.lower().endswith((".nii", ".nii.gz"))
+    return bool(NIFTI_ENDING.search(file.name))
+
+
+def nifti_stem(file: Path) -> str:
+    """The name of a NIfTI file without its ending."""
+    return NIFTI_ENDING.sub("", file.name)
 
 
 def check_extent(file: Path | str, spacing_mm: ArrayLike, shape: Sequence[int]) -> None:

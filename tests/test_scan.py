@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -237,3 +238,14 @@ def test_a_file_of_several_gzip_members_is_whole(tmp_path):
     content = nibabel.Nifti1Image(numbered(np.eye(4)).voxels, np.eye(4)).to_bytes()
     (tmp_path / "blocks.nii.gz").write_bytes(gzip.compress(content[:400]) + gzip.compress(content[400:]))
     np.testing.assert_array_equal(scan.read_nifti(tmp_path / "blocks.nii.gz").voxels, numbered(np.eye(4)).voxels)
+
+
+@pytest.mark.parametrize("name", ["amos_0507.nii.gz", "amos_0507.NII.GZ", "amos_0507.nii", "amos_0507.Nii"])
+def test_the_ending_of_a_scan_is_no_part_of_its_name(name):
+    assert scan.is_nifti_name(Path("a") / name)
+    assert scan.nifti_stem(Path("a") / name) == "amos_0507"
+
+
+@pytest.mark.parametrize("name", ["amos_0507.gz", "nii", "amos.nii.gz.part", "amos_0507.nii.dcm"])
+def test_what_only_looks_like_a_scan_is_none(name):
+    assert not scan.is_nifti_name(Path(name))

@@ -6,16 +6,15 @@ Leaves label maps on the grids of the scans, or an RTSTRUCT if `--out` ends in `
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from pedseg.cli.arguments import add_ct
 from pedseg.dicom.options import CT_REPAIRS
 from pedseg.errors import input_error, raise_problems
+from pedseg.scan import is_nifti_name, nifti_stem
 from pedseg.tables import one_to_one
 
-NIFTI = re.compile(r"\.nii(\.gz)?$", re.IGNORECASE)
 FILE_ENDINGS = (".nii.gz", ".nii", ".dcm", ".hdr", ".img", ".nrrd", ".mha", ".mhd", ".gz")
 
 
@@ -52,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _is_dicom(source: Path) -> bool:
     """A folder without NIfTI files, or a file that is not called .nii: the DICOM reader says what is wrong."""
     if source.is_dir():
-        return not any(NIFTI.search(file.name) for file in source.iterdir()) and any(source.iterdir())
-    return source.exists() and not NIFTI.search(source.name)
+        return not any(map(is_nifti_name, source.iterdir())) and any(source.iterdir())
+    return source.exists() and not is_nifti_name(source)
 
 
 def _checked_output(out: Path, is_dicom: bool, *, several: bool) -> Path:
@@ -70,13 +69,13 @@ def targets(source: Path, out: Path) -> list[tuple[Path, Path]]:
     """Which scan becomes which label map; one file may name its own target."""
     scans = [source]
     if source.is_dir():
-        scans = sorted(file for file in source.iterdir() if NIFTI.search(file.name))
+        scans = sorted(filter(is_nifti_name, source.iterdir()))
         if not scans:
             remedy = "Give a .nii.gz file, a folder of them, or a DICOM folder."
             raise input_error("E-NO-SCAN", source, "the folder holds no scan.", remedy)
     elif out.name.lower().endswith(".nii.gz"):
         return [(source, out)]
-    pairs = [(scan, out / f"{NIFTI.sub('', scan.name)}.nii.gz") for scan in scans]
+    pairs = [(scan, out / f"{nifti_stem(scan)}.nii.gz") for scan in scans]
     try:
         one_to_one(pairs)
     except ValueError as error:

@@ -140,12 +140,16 @@ def own_data(context: Context) -> tuple[DataSet, int]:
             raise input_error("E-NO-CENTER", data, problem, remedy)
         folder = folders[index]
         checked = folder if index else data
-    now = file_stamp(checked)
+    own = file_stamp(folder)
+    now = own if checked == folder else file_stamp(checked)
     known = _flower.configs_of(context.state).get(CHECKED)
     if known is None or known["stamp"] != now:
-        read_checked(checked) if checked == folder else read_centers(checked)
+        if checked == folder:
+            read_checked(folder)
+        else:
+            read_centers(checked)
         context.state[CHECKED] = ConfigRecord({"stamp": now})
-    return _read(folder, file_stamp(folder)), index
+    return _read(folder, own), index
 
 
 @lru_cache(maxsize=64)

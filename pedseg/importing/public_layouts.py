@@ -21,7 +21,7 @@ from pedseg.importing.dicom_folders import list_dicom_scans
 from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks, read_clean_nifti
 from pedseg.organ_names import IGNORE, NameMapping, map_roi_names
 from pedseg.organs import recognize
-from pedseg.scan import Scan, is_nifti_name, read_nifti, to_ras
+from pedseg.scan import Scan, is_nifti_name, nifti_stem, read_nifti, to_ras
 
 # Formats of scans that are not read, by the ending of their names.
 FOREIGN = {".nrrd": "NRRD", ".nhdr": "NRRD", ".mha": "MetaImage", ".mhd": "MetaImage", ".hdr": "a pair of files"}
@@ -187,7 +187,7 @@ class _Datalist:
 
     def source(self, split: str, image: Path, label: Path | None) -> ScanSource:
         """One scan of the list."""
-        name = image.name.removesuffix(".gz").removesuffix(".nii")
+        name = nifti_stem(image)
         public_id = name if PUBLIC_ID.fullmatch(name) else ""
         patient, has_label = public_id or str(image.resolve()), label is not None
         return ScanSource(image, patient, name, lambda: self.load(split, image, label), split, public_id, has_label)
