@@ -136,8 +136,8 @@ def make_plan(
     if not names or not merged.has_organs:
         problem, remedy = "no case holds an annotated organ.", "Give at least one labeled case."
         raise input_error("E-NO-LABELS", profile, problem, remedy)
-    planned = _plan_lesson(merged) if profile == "lesson" else _plan_clinic(merged, classes=len(names) + 1)
-    spacing_mm, patch, batch, network = planned
+    geometry = _plan_lesson(merged) if profile == "lesson" else _plan_clinic(merged, classes=len(names) + 1)
+    spacing_mm, patch, batch, network = geometry
     clip_hu, mean_hu, sd_hu = _normalization(merged, with_mr)
     orientation = _orientation(orientation, profile, with_mr)
     if profile == "lesson" and orientation == "augment":  # room for a body in every rotation
