@@ -100,10 +100,10 @@ def _list_dataset(
     cases = [case for case in listing.dataset.cases if only in (None, case.image_file.parent)]
     problems = [problem for problem in listing.problems if problem.code != "E-TOO-FEW"]
     named = {Path(problem.file) for problem in problems}
-    tables = {file for file in named if file == folder or file.suffix in (".json", ".tsv", ".csv")}
-    problems = [problem for problem in problems if not only or Path(problem.file) in {only, *tables}]
+    bad_tables = {file for file in named if file == folder or file.suffix in (".json", ".tsv", ".csv")}
+    problems = [problem for problem in problems if not only or Path(problem.file) in {only, *bad_tables}]
     refused = {file.name for file in named}
-    sound = [c for c in cases if not tables and not refused & {c.image_file.name, Path(c.label_file or "").name}]
+    sound = [c for c in cases if not bad_tables and not refused & {c.image_file.name, Path(c.label_file or "").name}]
     return [_case(listing.dataset, case, silver) for case in sound], problems
 
 
