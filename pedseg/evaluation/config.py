@@ -36,7 +36,7 @@ class StudyConfig(Config):
 
 
 # CT meets MR; GIN is for the models alone whose kind ends in `_gin`.
-FEDGIN = StudyConfig(FederationConfig(rounds=20, local_steps=100, gin_probability=0.5), seeds=3)
+FEDGIN = StudyConfig(FederationConfig(rounds=20, local_steps=50, gin_probability=0.5), seeds=3)
 FEDGIN_MODELS = ("local", "centralized_gin", "federated", "federated_gin")
 # Training patients of Polder (CT) and Fjord (MR).
 FEDGIN_SCENARIOS = {"limited-1:1": (6, 6), "limited-1:2": (12, 6), "limited-1:5": (30, 6), "complete": (30, 30)}

@@ -1,6 +1,6 @@
 """How a network is trained: optimizer, learning-rate schedule, loss, patches, augmentation and threads of a profile.
 
-`lesson` trains in minutes on two CPU cores: AdamW and a one-cycle learning rate on whole body crops. `clinic` is
+`lesson` trains in minutes on two CPU cores: Muon and a one-cycle learning rate on whole body crops. `clinic` is
 nnU-Net's training (Isensee et al. 2021): SGD with Nesterov momentum and a polynomial learning rate on patches, with
 foreground oversampling and data augmentation. What follows from the scans themselves (spacing, patch size, network)
 stands in the plan (`plans`), which names its profile.
@@ -16,15 +16,13 @@ from typing import Literal
 class Recipe:
     """The hyperparameters of training in a profile; `Plan.recipe` are those of a plan."""
 
-    optimizer: Literal["adamw", "sgd"]  # SGD with Nesterov momentum 0.99
+    optimizer: Literal["muon", "sgd"]  # Muon and AdamW (`muon`), or SGD with Nesterov momentum 0.99
     learning_rate: float  # the highest of the run
     weight_decay: float
     schedule: Literal["one-cycle", "polynomial"]  # of the learning rate, over the steps of the whole run
     warm_up: float  # share of the run in which a one-cycle learning rate rises
-    restart_steps: int  # over which each call of `train` reaches the scheduled learning rate
     max_gradient_norm: float  # for gradient clipping
     dice_weight: float  # of the Dice loss beside cross entropy
-    min_float32_batch: int  # samples a step without bfloat16, where a batch of 1 leaves oneDNN's fast path
     whole_volume_patches: float  # a volume of up to so many patches is never cut; 0: patches only
     foreground_oversampling: float  # share of the patches that are centered on a voxel of a random organ
     spline_order: int  # in resampling images: 1 linear, 3 cubic
@@ -34,15 +32,13 @@ class Recipe:
 
 
 LESSON = Recipe(
-    optimizer="adamw",
+    optimizer="muon",
     learning_rate=1e-2,
     weight_decay=1e-2,
     schedule="one-cycle",
     warm_up=0.1,
-    restart_steps=10,  # AdamW starts anew in each round: it knows no gradient yet, and its first steps would be wild
     max_gradient_norm=5.0,
     dice_weight=2.0,  # better than 1 on the validation patients
-    min_float32_batch=2,
     whole_volume_patches=2.0,  # the network must know where in the body a voxel lies
     foreground_oversampling=0.0,
     spline_order=1,
@@ -56,10 +52,8 @@ CLINIC = Recipe(
     weight_decay=3e-5,
     schedule="polynomial",
     warm_up=0.0,
-    restart_steps=1,
     max_gradient_norm=12.0,
     dice_weight=1.0,
-    min_float32_batch=2,
     whole_volume_patches=0.0,
     foreground_oversampling=1 / 3,
     spline_order=3,

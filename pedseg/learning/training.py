@@ -22,6 +22,7 @@ from pedseg.errors import input_error
 from pedseg.learning.augmentation import augment, random_axial_rotation
 from pedseg.learning.devices import device_of, has_bfloat16, use_threads
 from pedseg.learning.loss import dice_cross_entropy
+from pedseg.learning.muon import muon_adamw
 from pedseg.learning.network import space_to_depth
 from pedseg.learning.plans import Plan
 from pedseg.learning.preprocessing import Prepared, prepare
@@ -75,18 +76,18 @@ def train(
     if not prepared:
         remedy = "Give the center at least one labeled case."
         raise input_error("E-NO-CASES", plan.profile, "there is no training case.", remedy)
-    recipe, device, optimizer = plan.recipe, device_of(network), _optimizer(network, plan.recipe)
+    recipe, device, optimizers = plan.recipe, device_of(network), _optimizers(network, plan.recipe)
     use_threads(recipe.threads)
     network.train()
     for number in range(first_step + 1, first_step + steps + 1):
-        restart = min(1.0, (number - first_step) / recipe.restart_steps)
-        _set_learning_rate(optimizer, learning_rate(plan, number, total_steps) * restart)
+        _set_learning_rate(optimizers, learning_rate(plan, number, total_steps))
         image, labels, unknown = _batch(prepared, plan, number, seed, device)
         loss = _loss(network, image, labels, unknown, recipe.dice_weight)
-        optimizer.zero_grad(set_to_none=True)
+        network.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), recipe.max_gradient_norm)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         value = float(loss.detach())
         if not math.isfinite(value):
             problem = f"the loss is {value} at step {number}."
@@ -94,16 +95,17 @@ def train(
         yield Step(number, value)
 
 
-def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    weights, lr, decay = network.parameters(), recipe.learning_rate, recipe.weight_decay
-    if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(weights, lr=lr, weight_decay=decay, foreach=True)
-    return torch.optim.SGD(weights, lr=lr, momentum=0.99, nesterov=True, weight_decay=decay)
+def _optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    lr, decay = recipe.learning_rate, recipe.weight_decay
+    if recipe.optimizer == "muon":
+        return muon_adamw(network, lr=lr, weight_decay=decay)
+    return [torch.optim.SGD(network.parameters(), lr=lr, momentum=0.99, nesterov=True, weight_decay=decay)]
 
 
-def _set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def _set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["lr"] = rate
 
 
 def learning_rate(plan: Plan, number: int, total_steps: int) -> float:
@@ -121,8 +123,7 @@ def _batch(
     prepared: Sequence[Prepared], plan: Plan, number: int, seed: int, device: torch.device
 ) -> tuple[Tensor, Tensor, list[tuple[int, ...]]]:
     """The cases of one step: images (batch, 1, x, y, z), labels (batch, x, y, z), unknown channels per case."""
-    recipe = plan.recipe
-    size = max(plan.batch, 1 if has_bfloat16(device) else recipe.min_float32_batch)
+    recipe, size = plan.recipe, plan.batch
     pairs, seeds, unknown = [], [], []
     for place in range((number - 1) * size, number * size):
         epoch, index = divmod(place, len(prepared))
