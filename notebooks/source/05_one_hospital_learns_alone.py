@@ -59,7 +59,7 @@ print(f"{numbers:,} weights to be learned")
 # %%
 from pedseg.learning.training import load_cases, train
 
-steps = lesson.budget(480, test=6)
+steps = lesson.training_steps(240, test=6)
 children = load_cases(polder, polder.split("train"), plan)
 training = train(network, children, plan, steps=steps, total_steps=steps, seed=0)
 losses = [(step.number, step.loss) for step in lesson.progress(training, steps, "training")]

@@ -51,7 +51,8 @@ from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds
 
 rounds = lesson.budget(8, test=2)
-config = FederationConfig(rounds=rounds, local_steps=lesson.budget(60, test=2), out=None)
+steps = lesson.training_steps(30, test=2, networks=2 * rounds)
+config = FederationConfig(rounds=rounds, local_steps=steps, out=None)
 nodes = [{"data-dir": str(center.folder)} for center in centers]
 grid = InProcessGrid(app, nodes, config.to_run_config(), workers=1)
 federation = train_rounds(grid, config)

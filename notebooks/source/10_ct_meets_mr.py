@@ -201,7 +201,8 @@ from pedseg.evaluation import fedgin
 
 children = lesson.budget(6, test=3)  # of each hospital
 few = fedgin.Size((("limited-1:1", (children, children)),), validation=1, test=3)
-short = fedgin.fedgin_config(seeds=1, rounds=3, local_steps=lesson.budget(30, test=1))
+steps = lesson.training_steps(20, test=1, networks=24)  # 3 rounds, 8 trainings in each
+short = fedgin.fedgin_config(seeds=1, rounds=3, local_steps=steps)
 here = lesson.runs() / f"fedgin-{lesson.size()}"
 lesson.follow(fedgin.run_fedgin(here, short, data=here / "data", size=few))
 live = json.loads((here / "summary.json").read_text("utf-8"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pedseg.evaluation.concurrency import WORKERS, run_concurrently
+from pedseg.evaluation.concurrency import Job, run_concurrently
 from pedseg.evaluation.domain_shift import planned_test_scans
 from pedseg.evaluation.reporting import summarize
 from pedseg.evaluation.results import read_rows, write_rows
@@ -25,7 +25,7 @@ from pedseg.phantoms.centers import BLOCK, CENTERS, Center, PlannedScan
 
 
 def evaluate_cohort(
-    study: Path, out: Path, *, patients: int, seeds: int, workers: int = WORKERS
+    study: Path, out: Path, *, patients: int, seeds: int, cores: int | None = None
 ) -> Iterator[tuple[int, int]]:
     """Score the local and federated models of a study on `patients` test patients of each virtual center.
 
@@ -37,11 +37,11 @@ def evaluate_cohort(
     work = out / "work" / models_digest(models, CENTERS)
     files = [work / f"{center.name}_{block[0].name}_{len(block)}.csv" for center, block in blocks]
     jobs = [
-        (center.name, score_simulated(models, center, block, file))
+        Job(center.name, score_simulated(models, center, block, file))
         for (center, block), file in zip(blocks, files, strict=True)
     ]
     done, total = 0, sum(len(block) for _, block in blocks)
-    for _, scans in run_concurrently(jobs, workers):
+    for _, scans in run_concurrently(jobs, cores):
         done += scans
         yield done, total
     rows = pd.concat([read_rows(file) for file in files], ignore_index=True)

@@ -12,12 +12,10 @@ from pathlib import Path
 
 from pedseg import memory
 from pedseg.files import write_atomically
+from pedseg.resources import parallel_jobs
 
-WORKERS = 2
 TOTAL, PEAK, TIMES = "total", "peak memory", "seconds.json"
 Seconds = dict[str, float]  # wall and cpu
-Ticks = queue.SimpleQueue[tuple[str, int] | BaseException | None]
-Job = tuple[str, Iterator[int]]  # a stage's name, and its work: yields the units of each piece that is done
 
 
 @dataclass(frozen=True)
@@ -29,55 +27,71 @@ class Progress:
     total: int
 
 
-def run_concurrently(jobs: Sequence[Job], workers: int = WORKERS) -> Iterator[tuple[str, int]]:
-    """Run several generators in threads, `workers` at a time, and yield (stage, units) as they come.
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A stage's name, its work, which yields the units of each piece that is done, and the cores that it keeps busy.
 
-    The first error of a job is raised here; the other jobs stop at their next tick, as they do
-    when the caller closes this generator.
+    The jobs `then` wait until this one has ended.
     """
-    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    for job in jobs:
-        waiting.put(job)
+
+    stage: str
+    work: Iterator[int]
+    cores: int = 1
+    then: Sequence[Job] = ()
+
+
+Ticks = queue.SimpleQueue[tuple[str, int] | Job | BaseException]
+
+
+def run_concurrently(jobs: Sequence[Job], cores: int | None = None) -> Iterator[tuple[str, int]]:
+    """Run several generators, each in a thread, and yield (stage, units) as they come.
+
+    At a time as many as fit so many cores (unless told, `resources.parallel_jobs`), the first that fits first. The
+    first error of a job is raised here; the other jobs stop at their next tick, as they do when the caller closes this
+    generator.
+    """
+    free, waiting = cores or parallel_jobs(), list(jobs)
+    running: dict[Job, threading.Thread] = {}
     ticks: Ticks = queue.SimpleQueue()
     stop = threading.Event()
-    count = min(workers, len(jobs))
-    threads = [threading.Thread(target=_work, args=(waiting, ticks, stop), daemon=True) for _ in range(count)]
-    for thread in threads:
-        thread.start()
     try:
-        running = len(threads)
-        while running:
+        while waiting or running:
+            while job := next((j for j in waiting if j.cores <= free or not running), None):
+                waiting.remove(job)
+                free -= job.cores
+                running[job] = threading.Thread(target=_work, args=(job, ticks, stop), daemon=True)
+                running[job].start()
             tick = ticks.get()
-            if tick is None:
-                running -= 1
+            if isinstance(tick, Job):  # it has ended
+                running.pop(tick).join()
+                free += tick.cores
+                waiting.extend(tick.then)
             elif isinstance(tick, BaseException):
                 raise tick
             else:
                 yield tick
     except KeyboardInterrupt:
-        threads.clear()  # the user waits: the program ends without them
+        running.clear()  # the user waits: the program ends without them
         raise
     finally:
         stop.set()
-        for thread in threads:
+        for thread in running.values():
             thread.join()
 
 
-def _work(waiting: queue.SimpleQueue[Job], ticks: Ticks, stop: threading.Event) -> None:
-    """One worker: do waiting jobs, tell each piece, then None; an error ends it."""
+def _work(job: Job, ticks: Ticks, stop: threading.Event) -> None:
+    """Do a job: tell each piece, then the job itself, or its error."""
     try:
-        while not stop.is_set():
-            stage, units = waiting.get_nowait()
-            for unit in units:
-                ticks.put((stage, unit))
-                if stop.is_set() and isinstance(units, Generator):
-                    units.close()
-    except queue.Empty:
-        pass
+        for units in job.work:
+            ticks.put((job.stage, units))
+            if stop.is_set():
+                break
+        ticks.put(job)
     except BaseException as error:
         ticks.put(error)
     finally:
-        ticks.put(None)
+        if isinstance(job.work, Generator):
+            job.work.close()
 
 
 class StageTimer:
@@ -121,6 +135,11 @@ class StageTimer:
     def peak_mib(self) -> float:
         """The most memory that this run, or one before it, ever held."""
         return max(self._peak_before_mib, memory.peak_mib())
+
+    def add_cpu(self, stage: str, seconds: float) -> None:
+        """Add CPU seconds that other threads took for a stage."""
+        with self._lock:
+            self._add(stage, wall=0.0, cpu=seconds)
 
     def _add(self, stage: str, *, wall: float, cpu: float) -> None:
         entry = self.seconds.setdefault(stage, {"wall": 0.0, "cpu": 0.0})

@@ -18,7 +18,7 @@ import pandas as pd
 
 from pedseg.errors import input_error
 from pedseg.evaluation.comparisons import RESAMPLES, bootstrap_interval, percentile_interval
-from pedseg.evaluation.concurrency import WORKERS, run_concurrently
+from pedseg.evaluation.concurrency import Job, run_concurrently
 from pedseg.evaluation.config import SHIFT
 from pedseg.evaluation.results import Results, read_rows, row_means, write_rows
 from pedseg.evaluation.scoring import score_simulated
@@ -101,12 +101,12 @@ def evaluate_shift(
     patients: int = SHIFT["patients"],
     seeds: int = SHIFT["seeds"],
     names: Sequence[str] = (),
-    workers: int = WORKERS,
+    cores: int | None = None,
 ) -> Iterator[tuple[int, int]]:
     """Test a study's models under every factor (or under those named); yields (scans done, scans in all).
 
     Each local model meets its own center's patients only, the federated one those of all centers. `patients` are
-    those of each center's test split, from its first; `seeds` the first so many of the study's; `workers` how many
+    those of each center's test split, from its first; `seeds` the first so many of the study's; `cores` how many
     scans are segmented side by side, each in memory of its own. Leaves `shift.csv` (the columns of cases.csv behind
     `factor`) and `shift.json` in `out`; a factor that was finished before the call is not run again.
     """
@@ -119,10 +119,10 @@ def evaluate_shift(
             center = shifted_center(name, factor)
             scans = planned_test_scans(center, patients)
             files.append(work / f"{factor.name.replace(' ', '-').replace(';', '')}_{name}.csv")
-            jobs.append((name, score_simulated(_met(models, name, factor), center, scans, files[-1], factor.name)))
+            jobs.append(Job(name, score_simulated(_met(models, name, factor), center, scans, files[-1], factor.name)))
             total += len(scans)
     done = 0
-    for _, scans_done in run_concurrently(jobs, workers):
+    for _, scans_done in run_concurrently(jobs, cores):
         done += scans_done
         yield done, total
     rows = pd.concat([read_rows(file) for file in files], ignore_index=True)

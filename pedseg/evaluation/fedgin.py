@@ -30,9 +30,9 @@ from pedseg.evaluation.reporting import summarize
 from pedseg.evaluation.results import COLUMNS, ModelKey, display_name, read_rows, write_rows
 from pedseg.evaluation.study import TEST_UNITS, Study, plan_of
 from pedseg.evaluation.trained_models import Model
-from pedseg.evaluation.virtual_data import CHILD_UNITS
+from pedseg.evaluation.virtual_data import CHILD_UNITS, write_datasets
 from pedseg.files import write_atomically
-from pedseg.phantoms.centers import FJORD, POLDER, POLDER_PORTAL, Center, make_dataset, planned_scans, with_protocol
+from pedseg.phantoms.centers import FJORD, POLDER, POLDER_PORTAL, Center, planned_scans, with_protocol
 from pedseg.phantoms.mr_scanner import T1W_3T
 
 DATA = Path("runs/fedgin_data")
@@ -102,11 +102,8 @@ def make_datasets(timer: StageTimer, data: Path, size: Size, config: StudyConfig
     jobs = list(_to_make(data, size))
     scans = sum(len(planned_scans(center, **counts)) for center, _, counts, _ in jobs)
     total = scans * CHILD_UNITS + _training_units(size, config)
-    for center, folder, counts, seed in jobs:
-        for _ in timer.measure(
-            "virtual children", (CHILD_UNITS for _ in make_dataset(center, folder, **counts, seed=seed))
-        ):
-            yield CHILD_UNITS, total
+    for units in timer.measure("virtual children", write_datasets(jobs)):
+        yield units, total
 
 
 def _to_make(data: Path, size: Size) -> Iterator[tuple[Center, Path, dict[str, int], int]]:
@@ -171,7 +168,7 @@ class Experiment:
         order = [(first, seed) for seed in range(self.config.seeds)]
         order += [(name, seed) for seed in range(self.config.seeds) for name in reversed(others)]
         for name, seed in order:
-            yield from self.studies[name].run_seed(seed)
+            yield from self.studies[name].run([seed])
             memory.release_memory()
             self.finish()
 

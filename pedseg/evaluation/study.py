@@ -41,6 +41,7 @@ from pedseg.learning import devices, fingerprint, inference, network, plans, tra
 from pedseg.learning.preprocessing import Prepared
 from pedseg.learning.recipe import RECIPES
 from pedseg.learning.weights import Weights, get_weights, load_weights, save_weights, set_weights
+from pedseg.resources import parallel_jobs
 
 TEST_UNITS = 2  # a case is tested in about as long as so many training steps
 
@@ -143,21 +144,21 @@ class Study:
     def _steps(self, model: Model) -> int:
         return self.config.federation.local_steps * len(model.trained_on)
 
-    def run(self) -> Iterator[tuple[str, int]]:
-        """Train and test every model; yields (stage, units)."""
-        for seed in range(self.config.seeds):
-            yield from self.run_seed(seed)
+    def run(self, seeds: Sequence[int] = ()) -> Iterator[tuple[str, int]]:
+        """Train and test every model, or those of some seeds; yields (stage, units)."""
+        cores = parallel_jobs()
+        yield from run_concurrently([self._job(m, cores) for m in self.models if not seeds or m.seed in seeds], cores)
 
-    def run_seed(self, seed: int) -> Iterator[tuple[str, int]]:
-        """The models of one seed."""
-        models = [model for model in self.models if model.seed == seed]
-        alone = [self._job(m.stage, self._train_alone(m), own_thread=True) for m in models if not m.is_federated]
-        yield from run_concurrently(alone, RECIPES[self.config.federation.profile].parallel_centers)
-        yield from run_concurrently([self._job(m.stage, self._train_together(m)) for m in models if m.is_federated], 1)
-        yield from run_concurrently([self._job("testing", self._test(m), own_thread=True) for m in models])
-
-    def _job(self, stage: str, ticks: Iterator[int], *, own_thread: bool = False) -> Job:
-        return stage, self.timer.measure(stage, ticks, own_thread=own_thread)
+    def _job(self, model: Model, cores: int) -> Job:
+        """The training of a model, and after it its tests."""
+        one = RECIPES[self.config.federation.profile].threads or cores  # of a network's training, or test
+        tests = [
+            Job("testing", self.timer.measure("testing", self._test(model, dataset), own_thread=True), one)
+            for dataset in self.tests
+        ]
+        train = self._train_together(model) if model.is_federated else self._train_alone(model)
+        ticks = self.timer.measure(model.stage, train, own_thread=True)
+        return Job(model.stage, ticks, min(cores, one * len(model.trained_on)) if model.is_federated else one, tests)
 
     def _cases(self, model: Model, split: str) -> list[Prepared]:
         chosen = [dataset for dataset in self.datasets if dataset.center in model.trained_on]
@@ -208,10 +209,13 @@ class Study:
         curve: list[Point] = []
         weights: Weights = {}
         plan = self._plan(model) if self.planned else None
-        for round_ in train_rounds(InProcessGrid(client_app.app, nodes, config.to_run_config()), config, plan=plan):
+        grid = InProcessGrid(client_app.app, nodes, config.to_run_config())
+        for round_ in train_rounds(grid, config, plan=plan):
             curve.append(_point(round_.number * config.local_steps, round_.train_loss, round_.validation_dsc))
             weights = round_.weights
             yield self._steps(model)
+        if grid.workers > 1:  # the centers had threads of their own
+            self.timer.add_cpu(model.stage, grid.cpu_seconds)
         memory.release_memory()
         self._save(model, weights, self._plan(model), curve)
 
@@ -220,17 +224,16 @@ class Study:
         points = json.dumps([asdict(point) for point in curve])
         save_weights(self.weights_file(model), weights, plan, curve=points, **identity)
 
-    def _test(self, model: Model) -> Iterator[int]:
-        """Score one model on all test patients."""
+    def _test(self, model: Model, dataset: DataSet) -> Iterator[int]:
+        """Score one model on the test patients of one center."""
+        file = self.rows_file(model, dataset.center)
+        if scoring.is_finished(file, dataset):
+            yield TEST_UNITS * len(dataset.split("test"))
+            return
         trained, usual_phase = load_model(self.weights_file(model)), usual_phases(self.datasets)
-        for dataset in self.tests:
-            file = self.rows_file(model, dataset.center)
-            if scoring.is_finished(file, dataset):
-                yield TEST_UNITS * len(dataset.split("test"))
-                continue
-            kept = self.out / "predictions" if model.seed == 0 else None
-            for _ in scoring.score_center(trained, dataset, file, kept=kept, usual_phase=usual_phase):
-                yield TEST_UNITS
+        kept = self.out / "predictions" if model.seed == 0 else None
+        for _ in scoring.score_center(trained, dataset, file, kept=kept, usual_phase=usual_phase):
+            yield TEST_UNITS
 
     def rows_file(self, model: Model, center: str) -> Path:
         """Where the rows of one model on one test center lie."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pedseg.evaluation.concurrency import Job, run_concurrently
 from pedseg.evaluation.config import StudyConfig
 from pedseg.federation.config import FederationConfig
 from pedseg.phantoms.centers import CENTERS, COHORT, RESOLUTIONS, Center, in_single_phase, make_dataset, planned_scans
+from pedseg.resources import parallel_jobs
 
 VIRTUAL, VIRTUAL_DATA = tuple(CENTERS.values()), FederationConfig.data
 CHILD_UNITS = 4  # a child is made in about as long as so many training steps
@@ -44,12 +46,19 @@ def virtual_centers(
 
     With `extra_patients` training patients in each than the study has.
     """
-    folders = {center.name: folder / f"Dataset{number}_{center.name}" for number, center in enumerate(centers, 901)}
-    jobs: list[Job] = [
-        (
-            center.name,
-            (CHILD_UNITS for _ in make_dataset(center, folders[center.name], **COHORT, extra_patients=extra_patients)),
-        )
-        for center in centers
-    ]
+    counts = {**COHORT, "extra_patients": extra_patients}
+    wanted = [(c, folder / f"Dataset{number}_{c.name}", counts, 0) for number, c in enumerate(centers, 901)]
+    yield from write_datasets(wanted)
+
+
+def write_datasets(wanted: Sequence[tuple[Center, Path, dict[str, int], int]]) -> Iterator[int]:
+    """Write data sets (center, folder, patients, seed) concurrently, one tick a case; what is there is kept."""
+    parts = parallel_jobs()
+
+    def write(center: Center, folder: Path, patients: dict[str, int], seed: int, first: int) -> Iterator[int]:
+        return (CHILD_UNITS for _ in make_dataset(center, folder, seed=seed, first=first, every=parts, **patients))
+
+    jobs = [Job(each[0].name, write(*each, first)) for each in wanted for first in range(parts)]
     yield from (units for _, units in run_concurrently(jobs))
+    for center, folder, patients, seed in wanted:  # all its scans are there: this writes the table of cases
+        deque(make_dataset(center, folder, seed=seed, **patients), maxlen=0)

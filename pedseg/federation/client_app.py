@@ -111,7 +111,7 @@ def _global_weights(message: Message) -> Weights:
 
 def _cores(plan: plans.Plan) -> AbstractContextManager:
     """The lesson trains the centers side by side, one thread each; the clinic gives all cores to one at a time."""
-    return nullcontext() if plan.recipe.parallel_centers > 1 else _one_at_a_time
+    return nullcontext() if plan.recipe.threads == 1 else _one_at_a_time
 
 
 def center_name(dataset: DataSet, context: Context) -> str:

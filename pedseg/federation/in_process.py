@@ -7,11 +7,11 @@ a center that fails replies with an error while the others go on.
 
 from __future__ import annotations
 
-import os
 import random
 import secrets
 import sys
 import threading
+import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,6 +35,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
 from pedseg.federation import _flower
+from pedseg.resources import available_cores
 
 stop_requested = threading.Event()  # set when the user interrupts a round; training looks at it after each step
 
@@ -95,8 +96,10 @@ class InProcessGrid(SingleRunGrid):
             for index, (node_id, config) in enumerate(enumerate(node_configs, start=_flower.SERVER_NODE + 1))
         }
         self.name = secrets.token_hex(8)
+        self.cpu_seconds = 0.0  # that the centers took
         self._sent = 0
         self._waiting: dict[str, Message] = {}
+        self._lock = threading.Lock()
         _flower.identify_server()
 
     def get_node_ids(self) -> Iterable[int]:
@@ -133,7 +136,10 @@ class InProcessGrid(SingleRunGrid):
 
     def _deliver(self, message: Message) -> Message:
         """One center's reply, copied, with an id."""
+        started = time.thread_time()
         reply = call_client(self.client_app, message, self.contexts[message.metadata.dst_node_id])
+        with self._lock:
+            self.cpu_seconds += time.thread_time() - started
         if reply.has_content():
             reply = _flower.with_content(reply, copy_records(reply.content))
         _flower.number_message(reply, f"{message.metadata.message_id}-reply")
@@ -146,11 +152,6 @@ def call_client(client_app: Callable[[Message, Context], Message], message: Mess
         return client_app(message, context)
     except Exception as error:
         return Message(Error(_flower.APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
-
-
-def available_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def copy_records(records: RecordDict) -> RecordDict:

@@ -4,8 +4,8 @@ Muon (Jordan et al. 2024) replaces the averaged gradient of a weight, read as a 
 orthonormal rows, so that all directions learn at the same pace. A convolution's weight is the matrix (out, in · x · y ·
 z). The update is scaled to AdamW's usual size (Liu et al. 2025, arXiv:2502.16982), so one learning rate fits both.
 
-`torch.optim.Muon` is the same but takes matrices only and orthonormalizes in bfloat16. A processor without bfloat16
-needs 47 ms a step for that on the lesson's network, in float32 it needs 4 (one thread, `benchmarks/learning.py`).
+`torch.optim.Muon` takes matrices only and orthonormalizes in bfloat16. Without bfloat16 instructions that takes 47 ms a
+step for the lesson's network, in float32 4 ms (one thread, an AMD EPYC limited to AVX2).
 """
 
 from __future__ import annotations

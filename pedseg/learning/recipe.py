@@ -27,8 +27,7 @@ class Recipe:
     foreground_oversampling: float  # share of the patches that are centered on a voxel of a random organ
     spline_order: int  # in resampling images: 1 linear, 3 cubic
     augmentation: Literal["rotation", "nnunet"]  # whole bodies about their long axis, or nnU-Net's default set
-    threads: int | None  # None: one for each core
-    parallel_centers: int  # that train at the same time in one process
+    threads: int | None  # of one network's training; None: one for each core, and one network at a time
 
 
 LESSON = Recipe(
@@ -44,7 +43,6 @@ LESSON = Recipe(
     spline_order=1,
     augmentation="rotation",
     threads=1,  # results do not depend on the number of cores
-    parallel_centers=2,
 )
 CLINIC = Recipe(
     optimizer="sgd",
@@ -59,6 +57,5 @@ CLINIC = Recipe(
     spline_order=3,
     augmentation="nnunet",
     threads=None,
-    parallel_centers=1,
 )
 RECIPES = {"lesson": LESSON, "clinic": CLINIC}

@@ -176,11 +176,14 @@ def planned_scans(
     return planned
 
 
-def make_dataset(center: Center, folder: Path, *, seed: int = 0, **patients: int) -> Iterator[str]:
+def make_dataset(
+    center: Center, folder: Path, *, seed: int = 0, first: int = 0, every: int = 1, **patients: int
+) -> Iterator[str]:
     """Write a center's scans as a data set; yields each case's name when it is finished.
 
     `patients` are those of `planned_scans` (train, validation, test, extra_patients). Cases that a former call with
-    the same center and seed has finished are kept; those of another seed are written anew.
+    the same center and seed has finished are kept; those of another seed are written anew. Threads share the
+    work by `first` and `every`; the call for all scans writes the table of cases at its end.
     Raises `PedsegInputError` if the folder holds cases of other names.
     """
     folder = Path(folder)
@@ -191,11 +194,12 @@ def make_dataset(center: Center, folder: Path, *, seed: int = 0, **patients: int
     if unexpected:
         problem = f"it holds cases of another data set: {', '.join(unexpected[:4])}."
         raise input_error("E-OTHER-CASES", folder, problem, "Delete the folder or name another.")
-    for scan in planned:
+    for scan in planned[first::every]:
         if scan.name not in rows or (rows[scan.name]["source"], rows[scan.name]["split"]) != (source, scan.split):
             _write_scan(center, folder, scan, source)
         yield scan.name
-    write_index(folder, center=center.name)
+    if every == 1:
+        write_index(folder, center=center.name)
 
 
 def simulate_scan(center: Center, scan: PlannedScan) -> tuple[Scan, Scan]:

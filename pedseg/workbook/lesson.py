@@ -7,6 +7,7 @@ default `runs` in the project).
 
 from __future__ import annotations
 
+import itertools
 import os
 import platform
 import shutil
@@ -18,17 +19,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-import psutil
-
 from pedseg import __version__, memory
 from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import read_dataset
 from pedseg.errors import input_error
 from pedseg.phantoms.centers import CENTERS, COHORT, make_dataset, planned_scans
+from pedseg.resources import available_cores, available_memory_mib
 from pedseg.workbook.exercise_checks import Exercise, feedback, load_exercises
 
 PACKAGES = ("pedseg", "torch", "monai", "flwr", "nibabel", "matplotlib", "ipywidgets")
 MEMORY_LIMIT_MIB, MINUTES_LIMIT = 900, 4
+TRAINING_SECONDS = 120  # of those minutes
 SIZES = {
     "full": COHORT,
     "test": {"train": 3, "validation": 1, "test": 2},
@@ -77,6 +78,36 @@ def size() -> str:
 def budget(full: T, test: T) -> T:
     """The first number in a lesson, the second in an automatic test."""
     return test if size() == "test" else full
+
+
+def training_steps(full: int, test: int, *, networks: int = 1) -> int:
+    """How many steps each of so many networks trains: `full`, or as many as fit a chapter's time on this machine."""
+    if size() == "test":
+        return test
+    fitting = int(TRAINING_SECONDS / networks / seconds_a_step())
+    if fitting >= full:
+        return full
+    show_message(
+        f"A training step takes {seconds_a_step():.1f} seconds here, so each network trains {max(1, fitting)} steps"
+        f" instead of {full}. Its contours will be worse than those of the recorded study."
+    )
+    return max(1, fitting)
+
+
+@cache
+def seconds_a_step() -> float:
+    """What a training step takes on this machine: the shortest of three on one sample child."""
+    from pedseg.learning.fingerprint import fingerprint
+    from pedseg.learning.network import build
+    from pedseg.learning.plans import make_plan
+    from pedseg.learning.training import load_cases, train
+
+    center = samples()[0]
+    plan = make_plan(fingerprint(center, center.cases))
+    times = [time.perf_counter()]
+    for _ in train(build(plan), load_cases(center, center.cases[:1], plan), plan, steps=3, total_steps=3):
+        times.append(time.perf_counter())
+    return min(after - before for before, after in itertools.pairwise(times))
 
 
 def root() -> Path:
@@ -212,16 +243,16 @@ def _requirements() -> Iterator[tuple[bool, str, str]]:
     yield (3, 11) <= sys.version_info[:2] <= (3, 13), f"Python {platform.python_version()}", "Use Python 3.11 to 3.13."
     for name in PACKAGES[1:]:
         yield _version(name) != "missing", f"{name} {_version(name)}", f"Install it: pip install {name}"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     yield cores >= 2, f"{cores} processor cores", "Notebooks 05 and 07 will take about twice as long."
     number_type = devices.precision()
     yield (
         number_type == "bfloat16",
         f"{devices.processor()} computes in {number_type}",
-        "This works, but training takes four to five times as long as on a processor with bfloat16.",
+        "This works, but training takes two to three times as long as on a processor with bfloat16.",
     )
     free_gib = shutil.disk_usage(root()).free / 2**30
     yield free_gib >= 1, f"{free_gib:.0f} GiB free on disk", "Free up 1 GiB."
-    memory_gib = psutil.virtual_memory().available / 2**30
+    memory_gib = available_memory_mib() / 2**10
     yield memory_gib >= 1, f"{memory_gib:.1f} GiB of memory free", "Close other programs or shut down other kernels."
     yield os.access(root(), os.W_OK), "this folder is writable", "Copy the project to a folder of your own."

@@ -109,7 +109,7 @@ def shift_costs(study: Path) -> pd.DataFrame:
     if not (study / "shift.json").is_file():
         out = lesson.runs() / f"factors-{study.name}-{lesson.size()}"
         lesson.show_message("No recorded costs are here: a few causes are measured now, on a few children.")
-        measured = evaluate_shift(study, out, patients=lesson.budget(2, test=1), names=A_FEW, workers=1)
+        measured = evaluate_shift(study, out, patients=lesson.budget(2, test=1), names=A_FEW, cores=1)
         for _ in lesson.progress(measured, text="causes"):
             memory.release_memory()
         study = out

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pedseg.evaluation.concurrency import StageTimer, run_concurrently
+from pedseg.evaluation.concurrency import Job, StageTimer, run_concurrently
 
 
 def ticks(number, units=1):
@@ -14,9 +14,9 @@ def ticks(number, units=1):
         yield units
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
-def test_every_tick_of_every_job_arrives(workers):
-    seen = list(run_concurrently([("a", ticks(3)), ("b", ticks(2, 5)), ("c", ticks(0))], workers))
+@pytest.mark.parametrize("cores", [1, 2, 5])
+def test_every_tick_of_every_job_arrives(cores):
+    seen = list(run_concurrently([Job("a", ticks(3)), Job("b", ticks(2, 5)), Job("c", ticks(0))], cores))
     assert sorted(seen) == [("a", 1)] * 3 + [("b", 5)] * 2
 
 
@@ -27,7 +27,7 @@ def test_jobs_really_run_at_the_same_time():
         meeting.wait()
         yield 1
 
-    assert len(list(run_concurrently([("a", meet()), ("b", meet())]))) == 2
+    assert len(list(run_concurrently([Job("a", meet()), Job("b", meet())], 2))) == 2
 
 
 def test_the_first_error_is_raised_and_the_others_stop():
@@ -46,7 +46,7 @@ def test_the_first_error_is_raised_and_the_others_stop():
         raise ValueError("broken scan")
 
     with pytest.raises(ValueError, match="broken scan"):
-        list(run_concurrently([("endless", endless()), ("broken", broken())]))
+        list(run_concurrently([Job("endless", endless()), Job("broken", broken())], 2))
     assert stopped.wait(10)
 
 
@@ -61,10 +61,38 @@ def test_closing_the_stream_stops_the_jobs():
         finally:
             stopped.set()
 
-    stream = run_concurrently([("endless", endless())])
+    stream = run_concurrently([Job("endless", endless())])
     next(stream)
     stream.close()
     assert stopped.wait(10)
+
+
+def test_a_job_takes_its_cores_and_what_fits_goes_first():
+    busy, most, order = [0], [0], []
+    lock = threading.Lock()
+
+    def work(name, cores):
+        with lock:
+            busy[0] += cores
+            most[0] = max(most[0], busy[0])
+            order.append(name)
+        time.sleep(0.05)
+        yield 1
+        with lock:
+            busy[0] -= cores
+
+    def job(name, cores, then=()):
+        return Job(name, work(name, cores), cores, then)
+
+    jobs = [job("two", 2), job("three", 3, [job("after three", 1)]), job("one", 1)]
+    assert len(list(run_concurrently(jobs, 3))) == 4
+    assert most[0] == 3
+    assert set(order[:2]) == {"two", "one"}  # three cores are not free yet
+    assert order[2:] == ["three", "after three"]
+
+
+def test_a_job_that_wants_more_cores_than_there_are_runs_alone():
+    assert list(run_concurrently([Job("wide", ticks(2), 8), Job("a", ticks(1))], 2))[-1] == ("a", 1)
 
 
 def test_no_jobs_is_no_work():

@@ -167,6 +167,20 @@ def test_the_budget_is_said_and_kept(monkeypatch, capsys):
     assert lesson.budget(600, test=20) == 600
 
 
+def test_training_steps_fit_the_chapters_time_on_this_machine(monkeypatch, capsys):
+    monkeypatch.setenv("PEDSEG_BUDGET", "test")
+    assert lesson.training_steps(600, test=20) == 20
+    monkeypatch.setenv("PEDSEG_BUDGET", "full")
+    assert 0 < lesson.seconds_a_step() < 60
+    monkeypatch.setattr(lesson, "TRAINING_SECONDS", 600.5 * lesson.seconds_a_step())
+    assert lesson.training_steps(600, test=20) == 600
+    assert capsys.readouterr().out == ""
+    assert lesson.training_steps(600, test=20, networks=2) == 300
+    assert "trains 300 steps instead of 600" in capsys.readouterr().out
+    monkeypatch.setattr(lesson, "TRAINING_SECONDS", 0)
+    assert lesson.training_steps(600, test=20) == 1
+
+
 @pytest.mark.parametrize("place", [".", "notebooks", "notebooks/source"])
 def test_the_project_is_found_from_wherever_a_notebook_runs(place, tmp_path, monkeypatch):
     for folder in ("notebooks/source", "pedseg"):

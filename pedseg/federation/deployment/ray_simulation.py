@@ -12,7 +12,7 @@ from pedseg.errors import input_error
 from pedseg.federation.checkpoints import Round
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.deployment import flower_programs
-from pedseg.federation.in_process import available_cores
+from pedseg.resources import available_cores
 
 ATTEMPTS = 3
 SLOW_START = "timed out during startup"  # Ray gives itself 30 seconds to start, too few on a busy machine
