@@ -16,7 +16,19 @@ FLOORS = [
     ("ground",), ("datasets",), ("phantoms", "dicom", "learning"), ("importing", "federation"), ("evaluation",),
     ("workbook",), ("viewer",), ("cli",), ("__main__",),
 ]  # fmt: skip
-GROUND = {"__init__", "organs", "organ_names", "errors", "files", "tables", "scan", "metrics", "memory", "processes"}
+GROUND = {
+    "__init__",
+    "organs",
+    "organ_names",
+    "errors",
+    "files",
+    "tables",
+    "scan",
+    "metrics",
+    "memory",
+    "processes",
+    "resources",
+}
 LONGEST_MODULE = 300  # lines; the aim is 200
 LONGEST_FUNCTION = 30  # lines without its docstring; the aim is 12
 LONG_FUNCTIONS = {  # and why they are

@@ -151,14 +151,15 @@ class Study:
 
     def _job(self, model: Model, cores: int) -> Job:
         """The training of a model, and after it its tests."""
-        one = RECIPES[self.config.federation.profile].threads or cores  # of a network's training, or test
+        threads = RECIPES[self.config.federation.profile].threads or cores  # of a network in training or test
         tests = [
-            Job("testing", self.timer.measure("testing", self._test(model, dataset), own_thread=True), one)
+            Job("testing", self.timer.measure("testing", self._test(model, dataset), own_thread=True), threads)
             for dataset in self.tests
         ]
         train = self._train_together(model) if model.is_federated else self._train_alone(model)
         ticks = self.timer.measure(model.stage, train, own_thread=True)
-        return Job(model.stage, ticks, min(cores, one * len(model.trained_on)) if model.is_federated else one, tests)
+        networks = len(model.trained_on) if model.is_federated else 1  # that train at the same time
+        return Job(model.stage, ticks, min(cores, threads * networks), tests)
 
     def _cases(self, model: Model, split: str) -> list[Prepared]:
         chosen = [dataset for dataset in self.datasets if dataset.center in model.trained_on]

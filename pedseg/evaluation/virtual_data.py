@@ -55,10 +55,11 @@ def write_datasets(wanted: Sequence[tuple[Center, Path, dict[str, int], int]]) -
     """Write data sets (center, folder, patients, seed) concurrently, one tick a case; what is there is kept."""
     parts = parallel_jobs()
 
-    def write(center: Center, folder: Path, patients: dict[str, int], seed: int, first: int) -> Iterator[int]:
-        return (CHILD_UNITS for _ in make_dataset(center, folder, seed=seed, first=first, every=parts, **patients))
+    def write(first: int, center: Center, folder: Path, patients: dict[str, int], seed: int) -> Job:
+        names = make_dataset(center, folder, seed=seed, first=first, every=parts, **patients)
+        return Job(center.name, (CHILD_UNITS for _ in names))
 
-    jobs = [Job(each[0].name, write(*each, first)) for each in wanted for first in range(parts)]
+    jobs = [write(first, *dataset) for dataset in wanted for first in range(parts)]
     yield from (units for _, units in run_concurrently(jobs))
     for center, folder, patients, seed in wanted:  # all its scans are there: this writes the table of cases
         deque(make_dataset(center, folder, seed=seed, **patients), maxlen=0)
