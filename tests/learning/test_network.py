@@ -51,3 +51,23 @@ def test_sha256_sees_names_and_shapes():
     assert sha256_of(a) != sha256_of({"b": a["a"]})
     assert sha256_of(a) != sha256_of({"a": a["a"].reshape(3, 2)})
     assert sha256_of({"a": a["a"], "b": a["a"]}) == sha256_of({"b": a["a"], "a": a["a"]})
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_convolutions_of_a_single_sample_equal_pytorchs(batch, stride):
+    """One sample takes another way to the same kernel as two; both must give what `nn.Conv3d` gives."""
+    torch.manual_seed(0)
+    ours = network._Conv3d(5, 4, 3, stride, 1, bias=False)
+    theirs = torch.nn.Conv3d(5, 4, 3, stride, 1, bias=False)
+    theirs.load_state_dict(ours.state_dict())
+    images = [torch.randn(batch, 5, 9, 8, 7), None]
+    images[1] = images[0].clone()
+    results = []
+    for conv, image in zip((ours, theirs), images, strict=True):
+        image.requires_grad_()
+        output = conv(image)
+        output.square().sum().backward()
+        results.append((output.detach(), image.grad, conv.weight.grad))
+    for mine, reference in zip(*results, strict=True):
+        assert torch.allclose(mine, reference, rtol=1e-4, atol=1e-4)
