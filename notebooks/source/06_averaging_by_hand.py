@@ -72,7 +72,7 @@ children = [load_cases(center, center.split("train"), plan) for center in center
 start = get_weights(build(plan, seed=0))
 
 # %%
-steps = lesson.training_steps(80, test=3, networks=4)
+steps = lesson.training_steps(120, test=3, networks=4)
 
 
 def learn(weights, which, seed=0, **schedule):
