@@ -105,7 +105,7 @@ EXERCISES = {
         hints=[
             "Presence first: is the true organ there, and was anything drawn?",
             "`np.count_nonzero(prediction) * voxel_ml` is what was drawn, in milliliters.",
-            "Then ask where the drawn voxels lie: `prediction & other` is in the other kidney, `prediction & ~truth` is outside.",
+            "Where do its voxels lie? `prediction & other` is in the other kidney, `prediction & ~truth` outside.",
         ],
         slips={
             "A crumb below 1 mL is no false organ.": lambda truth, prediction, other, voxel_ml: kind_of_failure(
@@ -116,7 +116,7 @@ EXERCISES = {
             ),
             "Ask for the swap before the displacement: a swapped organ lies outside, too.": _displaced_first,
             "A tenth in the other kidney is enough for a swap.": _half_swapped,
-            "An absent organ for which nothing was drawn is right, not missed.": lambda truth, prediction, other, voxel_ml: (
+            "An absent organ that was not drawn is right, not missed.": lambda truth, prediction, other, voxel_ml: (
                 kind_of_failure(truth, prediction, other, voxel_ml) if prediction.any() else "missed"
             ),
             "A contour that is off by a little is not displaced.": lambda truth, prediction, other, voxel_ml: (

@@ -100,7 +100,7 @@ import numpy as np
 
 
 def resample_labels(labels, spacing_mm, new_mm):
-    """The label map (x, y, z) on voxels of `new_mm`, over the same box; no new numbers arise."""
+    """The label map (x, y, z) on voxels of `new_mm`, over the same box; no new numbers."""
     for axis in range(3):  # answer
         count = max(1, round(labels.shape[axis] * spacing_mm[axis] / new_mm[axis]))  # answer
         middles = (np.arange(count) + 0.5) / count * labels.shape[axis] - 0.5  # answer

@@ -84,7 +84,7 @@ scores.shown(lines, "The liver, four faults")
 
 # %% exercise
 def dice(truth, prediction):
-    """The Dice coefficient of two masks (arrays of true and false); NaN where the true one is empty."""
+    """The Dice coefficient of two masks of true and false; NaN where `truth` is empty."""
     if not truth.any():  # answer
         return np.nan  # answer
     shared = np.count_nonzero(truth & prediction)  # answer
@@ -207,7 +207,7 @@ false_ml = lesson.check("false volume", false_ml, voxels=voxels, spacing_mm=scan
 
 # %% exercise
 def hd95(truth, prediction, spacing_mm):
-    """HD95 of two masks in mm; NaN for an absent organ, the image's diagonal for a missed one."""
+    """HD95 of two masks in mm; NaN for an absent organ, the diagonal for a missed one."""
     if not truth.any():  # answer
         return np.nan  # answer
     if not prediction.any():  # answer

@@ -66,7 +66,7 @@ import torch
 
 
 def fit(network, batches, epochs, learning_rate):
-    """Train a network in place with `torch.optim.SGD`; return the mean loss of each epoch, as numbers.
+    """Train a network in place with `torch.optim.SGD`; the mean loss of each epoch, as numbers.
 
     `batches` is a list of (images, labels); the loss is `torch.nn.functional.cross_entropy`.
     """

@@ -32,7 +32,7 @@ import numpy as np
 
 
 def fedavg(updates, cases):
-    """Federated averaging: a list of updates (dictionaries of arrays), and how many cases each has."""
+    """The weighted mean of updates (dictionaries of arrays) that have so many cases each."""
     shares = np.array(cases) / sum(cases)  # answer
     mean = {}  # answer
     for name in updates[0]:  # answer

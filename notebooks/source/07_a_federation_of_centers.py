@@ -191,7 +191,7 @@ import math
 
 
 def sign_test(first, second):
-    """The two-sided p-value of the sign test for the values of two models in the same children."""
+    """Two-sided p-value of the sign test: values of two models in the same children."""
     better = sum(a > b for a, b in zip(first, second))  # answer
     worse = sum(a < b for a, b in zip(first, second))  # answer
     count = better + worse  # answer
@@ -202,9 +202,10 @@ def sign_test(first, second):
 sign_test = lesson.check("sign_test", sign_test)
 spleens = rows[(rows["organ"] == "Spleen") & (rows["tested_on"] == "Neckar")]
 spleens = spleens[spleens["seed"] == spleens["seed"].min()]
-dsc = {model: group.set_index("case")["dsc"].sort_index() for model, group in spleens.groupby("model")}
-p = sign_test(list(dsc["federated"]), list(dsc["centralized"]))
-print(f"spleen, federated and centralized, {len(dsc['federated'])} scans: p = {p:.3f}")
+dsc = spleens.pivot(index="case", columns=["model", "trained_on"], values="dsc")
+together, centralized = dsc["federated"].iloc[:, 0], dsc["centralized"].iloc[:, 0]
+p = sign_test(list(together), list(centralized))
+print(f"spleen, federated and centralized, {len(together)} scans: p = {p:.3f}")
 
 # %% [markdown] answer
 # Three children of three give p = 0.25: with so few, nothing is ever significant. Doubling counts both sides; where

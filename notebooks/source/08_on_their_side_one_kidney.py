@@ -400,8 +400,8 @@ masks = truth == left, view["prediction"] == left, truth == right
 print("the left kidney of the mirrored child:", kind_of_failure(*masks, ct.voxel_ml))
 
 # %% [markdown] answer
-# `other[prediction]` holds true or false for each drawn voxel, and the mean is the fraction of true ones. The order matters:
-# a swapped organ lies outside its own place, too.
+# `other[prediction]` holds true or false for each drawn voxel, and the mean is the fraction of true ones. The order
+# matters: a swapped organ lies outside its own place, too.
 
 # %% [markdown]
 # The dashed contour goes around the other kidney. The network draws the left kidney where left kidneys lie, and what

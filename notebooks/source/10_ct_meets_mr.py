@@ -182,7 +182,7 @@ from torch.nn import functional
 
 
 def gin_layer(image, kernel, bias):
-    """Tensors: image (inputs, x, y, z), kernel (outputs, inputs, k, k, k) with k odd, bias (outputs,)."""
+    """image (inputs, x, y, z), kernel (outputs, inputs, k, k, k) with k odd, bias (outputs,)"""
     convolved = functional.conv3d(image[None], kernel, bias, padding=kernel.shape[-1] // 2)  # answer
     return functional.leaky_relu(convolved[0], 0.01)  # answer
 

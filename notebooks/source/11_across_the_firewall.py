@@ -135,7 +135,7 @@ import hashlib
 
 
 def accept(message, run, round_, seen, verify):
-    """Whether a reply is let in: signed, whole, of this run and round, and the first of its sender in it."""
+    """Whether a reply is let in: signed, whole, of this run and round, not seen before."""
     header = message["header"]  # answer
     whole = header["sha256"] == hashlib.sha256(message["weights"]).hexdigest()  # answer
     place = header["run"], header["round"], header["sender"]  # answer

@@ -90,7 +90,7 @@ first = predicted_volumes_ml(before, plan, scan, sorted(kidneys))
 operated = [c for c in home.split("train") if len(kidneys & set(c.absent)) == 1]
 controls = [c for c in home.split("train") if not kidneys & set(c.absent)]
 children = operated[: lesson.budget(2, test=1)] + controls[: lesson.budget(2, test=1)]
-updates = [update_of(child, home) for child in lesson.progress(children, len(children), "updates")]
+updates = [update_of(c, home) for c in lesson.progress(children, len(children), "updates")]
 after = [predicted_volumes_ml(update, plan, scan, sorted(kidneys)) for update in updates]
 ratios = [volume_ratios(then, first) or dict.fromkeys(kidneys, 1) for then in after]
 print({name: f"{ratio:.0%} of what was drawn before" for name, ratio in ratios[0].items()})
@@ -125,7 +125,7 @@ import numpy as np
 def probe_rates(ratios, removed, limit):
     """Hit rate and rate of false alarms; NaN for a group without children.
 
-    For each child: its ratios (organ -> ratio), and the organ that was removed, or None for a control.
+    For each child: its ratios (organ -> ratio), and the organ removed, or None for a control.
     """
     named = []  # answer
     for ratio in ratios:  # answer
@@ -182,7 +182,7 @@ for noise in (0.5, 2, 10, 40):
 
 # %% exercise
 def privatize(update, clipping_norm, noise_multiplier, rng, rounds=1, delta=1e-5):
-    """The clipped update with noise from `rng.normal`, and ε after `rounds` such rounds (∞ without noise)."""
+    """The clipped update with noise from `rng.normal`, and ε of all rounds (∞ without noise)."""
     length = np.sqrt(sum(np.sum(array**2) for array in update.values()))  # answer
     factor = clipping_norm / max(length, clipping_norm)  # answer
     sd = noise_multiplier * clipping_norm  # answer
