@@ -182,7 +182,7 @@ for noise in (0.5, 2, 10, 40):
 
 # %% exercise
 def privatize(update, clipping_norm, noise_multiplier, rng, rounds=1, delta=1e-5):
-    """The clipped update with noise from `rng.normal`, and ε of all rounds (∞ without noise)."""
+    """The clipped update with noise from `rng.normal`, and ε of all rounds (∞: no noise)."""
     length = np.sqrt(sum(np.sum(array**2) for array in update.values()))  # answer
     factor = clipping_norm / max(length, clipping_norm)  # answer
     sd = noise_multiplier * clipping_norm  # answer
