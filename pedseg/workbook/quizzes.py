@@ -64,7 +64,7 @@ def quiz_cell(questions: list[Question], *, solutions: bool = True) -> str:
     parts = ["## Quiz", INTRODUCTION if solutions else "Choose one answer to each question."]
     for number, question in enumerate(questions, start=1):
         back = f" *(From chapter {question.chapter:02}.)*" if question.chapter is not None else ""
-        parts.append(f"**{number}.** {question.text}{back}")
+        parts += ["---", f"**{number}.** {question.text}{back}"]
         letters = [(chr(ord("A") + place), option) for place, option in enumerate(question.options())]
         if solutions:
             parts += [_folded(letter, option, option == question.right) for letter, option in letters]
