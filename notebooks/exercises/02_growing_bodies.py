@@ -41,6 +41,11 @@ EXERCISES = {
                 _by_box_cox,
                 "what SciPy's Box-Cox gives",
             ),
+            Check(
+                "a girl of one year and 9 kg, with the World Health Organization's L, M, and S",
+                lambda: (9.0, -0.2022, 8.9462, 0.12267),
+                51.948,
+            ),
             Check("several children at once", lambda: (np.array([6.0, 8.0, 9.0]), 0.5, 8.0, 0.1), _by_box_cox),
         ],
         hints=[

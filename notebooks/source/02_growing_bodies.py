@@ -205,8 +205,8 @@ percentile = growth_percentile(kidney_cm(operated), 1, usual_cm, 0.11 / 1.28)
 print(f"this child's kidney: percentile {percentile:.0f} among operated children")
 
 # %% [markdown] answer
-# The World Health Organization's growth charts are made this way (Cole and Green 1992). L = 0 is the limit: powers
-# close to 0 become logarithms.
+# The World Health Organization's child growth standards are tables of L, M, and S (the method: Cole and Green,
+# Statistics in Medicine 1992). L = 0 is the limit: powers close to 0 become logarithms.
 
 # %% [markdown]
 # Thirty-four children are few for a chart: the ends of the scale rest on one or two of them. *Stretch goal:* draw 20
