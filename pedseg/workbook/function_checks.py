@@ -74,22 +74,23 @@ def first_problem(exercise: FunctionExercise, function: Any) -> str:
     """The first check that a function fails, in a sentence; empty if it passes all of them."""
     if not callable(function):
         return "This is no function: keep the line that begins with `def`."
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a learner's warnings, and those of the twins, fail no check
+    with warnings.catch_warnings(action="ignore"):  # those of a learner or of a twin fail no check
         for number, check in enumerate(exercise.checks, start=1):
             if problem := _problem(check, function, exercise.in_place):
-                slip = _known_slip(exercise, function)
-                return f"Check {number} of {len(exercise.checks)}: for {check.given}, {problem}{slip and ' ' + slip}"
+                return f"Check {number} of {len(exercise.checks)}: for {check.given}, {problem}"
     return ""
 
 
-def next_hint(exercise: FunctionExercise, function: Callable, tried: list[CodeType | Callable]) -> str:
-    """One hint more for each new version of the function; `tried` remembers the versions."""
+def advice(exercise: FunctionExercise, function: Callable, tried: list[CodeType | Callable]) -> str:
+    """The sentence of a known slip, or else one hint more for each new version; `tried` remembers the versions."""
+    with warnings.catch_warnings(action="ignore"):
+        if slip := _known_slip(exercise, function):
+            return slip
     version = getattr(function, "__code__", function)
     if version not in tried:
         tried.append(version)
     number = min(len(tried), len(exercise.hints))
-    return f"Hint {number} of {len(exercise.hints)}: {exercise.hints[number - 1]}" if number else ""
+    return f"Hint {number} of {len(exercise.hints)}: {exercise.hints[number - 1]}"
 
 
 def _problem(check: Check, function: Callable, in_place: bool) -> str:

@@ -194,14 +194,14 @@ def check(name: str, answer: Any, **given: Any) -> Any:
 
 
 def _check_function(name: str, exercise: FunctionExercise, function: Any) -> tuple[Any, str, str]:
-    """The reference; what is open or wrong, with a hint that goes further each time; and the praise if nothing is."""
+    """The reference; what is open or wrong, with advice that goes further each time; and the praise if nothing is."""
     count = len(exercise.checks)
     if function_checks.is_open(function):
         problem = f"Still open: write the function in place of the dots. {count} checks wait for it."
         return exercise.reference, problem, ""
     if problem := function_checks.first_problem(exercise, function):
-        hint = function_checks.next_hint(exercise, function, _tried.setdefault(name, []))
-        return exercise.reference, f"Not quite. {problem}\n{hint}", ""
+        advice = function_checks.advice(exercise, function, _tried.setdefault(name, []))
+        return exercise.reference, f"Not quite. {problem}\n{advice}", ""
     return exercise.reference, "", f"Right: all {count} checks pass."
 
 

@@ -24,7 +24,10 @@ def quiz(tmp_path, text: str = QUIZ) -> list[Question]:
 
 def test_each_answer_opens_and_gives_its_reason(tmp_path):
     cell = quiz_cell(quiz(tmp_path))
-    assert cell.startswith("## Quiz\n\n") and "\n\n---\n\n**1.** A voxel has -100 HU. What is it? *(From chapter 01.)*" in cell
+    assert (
+        cell.startswith("## Quiz\n\n")
+        and "\n\n---\n\n**1.** A voxel has -100 HU. What is it? *(From chapter 01.)*" in cell
+    )
     answers = dict(re.findall(r"<details><summary>[ABC]. (.+)</summary>\n\n(.+)\n\n</details>", cell))
     assert answers == {
         "fat": "**Right.** Fat lies below water.",
