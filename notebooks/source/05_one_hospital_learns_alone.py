@@ -100,7 +100,7 @@ from pedseg.datasets.loading import load_image, load_labels
 first, lungs = polder.split("train")[0], [organ("Lung_L").id, organ("Lung_R").id]
 hu, labels = load_image(first).voxels, load_labels(polder, first).voxels
 inside = hu > -950  # without the air around the child
-points = torch.tensor(hu[inside][::50, None] / 1000)  # every 50th voxel
+points = torch.tensor(hu[inside][::50, None] / 1000).float()  # every 50th voxel
 is_lung = torch.isin(torch.tensor(labels[inside][::50]), torch.tensor(lungs)).long()
 torch.manual_seed(0)
 tiny = torch.nn.Linear(1, 2)
