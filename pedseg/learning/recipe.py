@@ -20,6 +20,7 @@ class Recipe:
     learning_rate: float  # the highest of the run
     weight_decay: float
     schedule: Literal["one-cycle", "polynomial"]  # of the learning rate, over the steps of the whole run
+    restart_steps: int  # after so many steps, and with each call of `train`, the optimizer's moments start anew
     warm_up: float  # share of the run in which a one-cycle learning rate rises
     max_gradient_norm: float  # for gradient clipping
     dice_weight: float  # of the Dice loss beside cross entropy
@@ -35,6 +36,7 @@ LESSON = Recipe(
     learning_rate=1e-2,
     weight_decay=1e-2,
     schedule="one-cycle",
+    restart_steps=100,  # the second moments of AdamW remember the first, huge gradients for a thousand steps
     warm_up=0.1,
     max_gradient_norm=5.0,
     dice_weight=2.0,  # better than 1 on the validation patients
@@ -49,6 +51,7 @@ CLINIC = Recipe(
     learning_rate=1e-2,
     weight_decay=3e-5,
     schedule="polynomial",
+    restart_steps=1_000_000,
     warm_up=0.0,
     max_gradient_norm=12.0,
     dice_weight=1.0,

@@ -2,7 +2,7 @@
 
 What the optimizer, schedule, loss and patches are says the plan's recipe (`recipe`). The learning rate depends on the
 step's number in the whole run, so a federation that trains in rounds follows one schedule; the optimizer's moments
-start anew with each call.
+start anew with each call, and after `Recipe.restart_steps`.
 """
 
 from __future__ import annotations
@@ -76,10 +76,12 @@ def train(
     if not prepared:
         remedy = "Give the center at least one labeled case."
         raise input_error("E-NO-CASES", plan.profile, "there is no training case.", remedy)
-    recipe, device, optimizers = plan.recipe, device_of(network), _optimizers(network, plan.recipe)
+    recipe, device = plan.recipe, device_of(network)
     use_threads(recipe.threads)
     network.train()
     for number in range(first_step + 1, first_step + steps + 1):
+        if (number - first_step - 1) % recipe.restart_steps == 0:
+            optimizers = _optimizers(network, recipe)
         _set_learning_rate(optimizers, learning_rate(plan, number, total_steps))
         image, labels, unknown = _batch(prepared, plan, number, seed, device)
         loss = _loss(network, image, labels, unknown, recipe.dice_weight)
