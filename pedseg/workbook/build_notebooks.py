@@ -8,8 +8,10 @@ Header lines cut a source `notebooks/source/NN_title.py` into cells:
     # %% [markdown] answer     the explanation below an exercise; folded
     # %% [markdown] solutions  prose about the folded answers; left out where they are
     # %% hidden                code whose input is collapsed (the reading room)
+    # %% slide                 code whose output is on the slide of the lecture
+    # %% [markdown] lecture    title, sentence and question of a slide; in no notebook (`slides.py`)
 
-Further words in a header become tags (`slide`). The solution of an exercise is written once, marked at the end of its
+Further words in a header become tags. The solution of an exercise is written once, marked at the end of its
 lines:
 
     fat_hu = -100  # answer                 ->  fat_hu = ...
@@ -68,9 +70,12 @@ def build_notebooks(
     return notebooks
 
 
-def build_notebook(name: str, source: str, *, solved: bool = False, solutions: bool = True) -> str:
-    """The notebook of one source, as the text of its file."""
+def build_notebook(
+    name: str, source: str, *, solved: bool = False, solutions: bool = True, lecture: bool = False
+) -> str:
+    """The notebook of one source, as the text of its file; `lecture` keeps the cells that are for slides only."""
     cells = _prepare_exercises(name, _split_cells(name, source), solved=solved, solutions=solutions)
+    cells = [cell for cell in cells if lecture or "lecture" not in cell.tags]
     notebook = {
         "cells": [_as_json(name, index, cell) for index, cell in enumerate(cells)],
         "metadata": METADATA,

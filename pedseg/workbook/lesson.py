@@ -25,6 +25,7 @@ from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import read_dataset
 from pedseg.errors import input_error
 from pedseg.phantoms.centers import CENTERS, COHORT, make_dataset, planned_scans
+from pedseg.workbook import answer_records
 from pedseg.workbook.exercise_checks import Exercise, feedback, load_exercises
 
 PACKAGES = ("pedseg", "torch", "monai", "flwr", "nibabel", "matplotlib", "ipywidgets")
@@ -183,6 +184,7 @@ def check(name: str, answer: Any, **given: Any) -> Any:
         reference, problem = feedback(exercise, answer, given)
         problem = problem and f"Not quite. {problem}"
     show_message(problem or "Right.")
+    answer_records.publish(name, answer, given, problem)
     if problem and os.environ.get("PEDSEG_STRICT") == "1":
         raise NotSolved(f"{name}: {problem}")
     return reference if problem else answer
