@@ -236,6 +236,16 @@ def test_what_the_notebook_says_against_itself_does_not_count_either():
     assert judge(record, EXERCISES["darkest shade"], GIVEN).state == "right"
 
 
+@pytest.mark.parametrize(
+    ("problem", "state"),
+    [("", "right"), ("Not quite. It changes its inputs.", "wrong"), ("Still open: write it.", "open")],
+)
+def test_what_is_no_value_is_judged_by_the_notebook_and_says_so(problem, state):
+    record = AnswerRecord("fedavg", Unreadable("function"), {}, problem)
+    verdict = judge(record, object(), {})
+    assert verdict.state == state and (verdict.judged_by == "notebook" or state == "open")
+
+
 def test_the_first_record_counts(course):
     """`check` returns the right answer: who hands that in again has answered nothing."""
     open_, right = (AnswerRecord("darkest shade", answer, GIVEN, "") for answer in (..., -160))

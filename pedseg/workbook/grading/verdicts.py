@@ -16,6 +16,7 @@ from pedseg.workbook.grading.execution import Execution
 
 RIGHT, WRONG, OPEN = "right", "wrong", "open"
 GIVEN_RTOL = 0.01  # earlier answers may be rounded
+STILL_OPEN = ("Not yet", "Still open")  # how `lesson.check` speaks of an exercise that nobody has tried
 CHANGED = "What the question gives was changed ({}): it must stay as the chapter has it."
 
 
@@ -48,7 +49,7 @@ def verdicts(
 def judge(record: AnswerRecord, exercise: Any, given: Mapping[str, Any]) -> Verdict:
     """The verdict on one recorded answer, computed from what the chapter gave."""
     name = record.name
-    if record.answer is ...:
+    if record.answer is ... or record.problem.startswith(STILL_OPEN):
         return Verdict(name, OPEN, "Not yet answered.")
     if not isinstance(exercise, Exercise):
         return Verdict(name, WRONG if record.problem else RIGHT, record.problem, "notebook")
