@@ -5,15 +5,61 @@ from __future__ import annotations
 import numpy as np
 
 from pedseg.workbook.exercise_checks import Exercise
+from pedseg.workbook.function_checks import Check, FunctionExercise
+
+
+def to_gray(hu, center, width):
+    """HU as gray values between 0 (black) and 1 (white), through a window of this center and width."""
+    lowest = center - width / 2
+    return np.clip((hu - lowest) / width, 0, 1)
+
+
+def _by_scikit_image(hu, center, width):
+    from skimage.exposure import rescale_intensity
+
+    in_range = (center - width / 2, center + width / 2)
+    return rescale_intensity(np.asarray(hu, float), in_range=in_range, out_range=(0, 1))
+
+
+def _slice():
+    return np.random.default_rng(1).normal(0, 400, (6, 5)), 60, 350
+
 
 EXERCISES = {
-    "darkest shade": Exercise(
-        answer=lambda center, width: center - width / 2,
-        hint="Half of the window lies below its center.",
-        mistakes={
-            "That is the brightest end: it lies above the center.": lambda center, width: center + width / 2,
-            "The width spans the whole window; only half of it lies below the center.": lambda center, width: (
-                center - width
+    "to_gray": FunctionExercise(
+        reference=to_gray,
+        checks=[
+            Check("the center of the soft-tissue window, 40 HU", lambda: (np.array([40.0]), 40, 400), [0.5]),
+            Check("its two ends, -160 and 240 HU", lambda: (np.array([-160.0, 240.0]), 40, 400), [0, 1]),
+            Check("air and metal, -1000 and 3000 HU", lambda: (np.array([-1000.0, 3000.0]), 40, 400), [0, 1]),
+            Check(
+                "whole numbers, as scanners store them",
+                lambda: (np.array([-60, 40, 140], np.int16), 40, 400),
+                [0.25, 0.5, 0.75],
+            ),
+            Check("the lung window, center -500 and width 1400", lambda: (np.array([-800.0]), -500, 1400), [2 / 7]),
+            Check("a noisy slice", _slice, _by_scikit_image, "what scikit-image's `rescale_intensity` gives"),
+        ],
+        hints=[
+            "The lowest HU that is not black is the center minus half the width.",
+            "Subtract the lowest HU and divide by the width: the window becomes 0 to 1.",
+            "`np.clip(values, 0, 1)` makes black of what lies below and white of what lies above.",
+        ],
+        slips={
+            "What lies outside the window must be cut off at 0 and 1.": lambda hu, center, width: (
+                (hu - center) / width + 0.5
+            ),
+            "Only half of the width lies below the center.": lambda hu, center, width: np.clip(
+                (hu - center + width) / width, 0, 1
+            ),
+            "The window is as wide as its width, half of it on each side.": lambda hu, center, width: np.clip(
+                (hu - center + width) / (2 * width), 0, 1
+            ),
+            "Black and white are exchanged: the brightest HU should be 1.": lambda hu, center, width: (
+                1 - to_gray(hu, center, width)
+            ),
+            "These are still HU: divide by the width.": lambda hu, center, width: np.clip(
+                hu, center - width / 2, center + width / 2
             ),
         },
     ),

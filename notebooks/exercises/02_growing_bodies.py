@@ -3,18 +3,68 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import stats
 
 from pedseg.workbook.exercise_checks import Exercise
+from pedseg.workbook.function_checks import Check, FunctionExercise
+
+
+def growth_percentile(value, skewness, median, variation):
+    """How many percent of healthy children of this age have a smaller value, by the LMS method of growth charts."""
+    if skewness == 0:
+        z = np.log(value / median) / variation
+    else:
+        z = ((value / median) ** skewness - 1) / (skewness * variation)
+    return 100 * stats.norm.cdf(z)
+
+
+def _by_box_cox(value, skewness, median, variation):
+    transformed = stats.boxcox(np.atleast_1d(np.asarray(value, float) / median), skewness)
+    return 100 * stats.norm.cdf(transformed / variation).reshape(np.shape(value))
+
+
+def _z(value, skewness, median, variation):
+    return stats.norm.ppf(growth_percentile(value, skewness, median, variation) / 100)
+
 
 EXERCISES = {
-    "growth factor": Exercise(
-        answer=lambda young_ml, old_ml: old_ml / young_ml,
-        hint="A factor is what you multiply the small volume by to get the large one.",
-        mistakes={
-            "Upside down: a growing organ has a factor above one.": lambda young_ml, old_ml: young_ml / old_ml,
-            "These are the milliliters it gained; the factor is a ratio.": lambda young_ml, old_ml: old_ml - young_ml,
-            "This is the gain relative to the start; the factor includes the start, too.": lambda young_ml, old_ml: (
-                (old_ml - young_ml) / young_ml
+    "growth_percentile": FunctionExercise(
+        reference=growth_percentile,
+        checks=[
+            Check("a child whose value is the median", lambda: (8.0, 1.0, 8.0, 0.1), 50, "50: half are smaller"),
+            Check("one standard deviation above the median, L = 1", lambda: (8.8, 1.0, 8.0, 0.1), 84.1345),
+            Check("two standard deviations below the median, L = 1", lambda: (6.4, 1.0, 8.0, 0.1), 2.27501),
+            Check("L = 0, one standard deviation up in the logarithm", lambda: (8 * np.exp(0.1), 0, 8.0, 0.1), 84.1345),
+            Check(
+                "a skewed measure, L = -1.6",
+                lambda: (30.0, -1.6, 17.0, 0.12),
+                _by_box_cox,
+                "what SciPy's Box-Cox gives",
+            ),
+            Check(
+                "a girl of one year and 9 kg, with the World Health Organization's L, M, and S",
+                lambda: (9.0, -0.2022, 8.9462, 0.12267),
+                51.948,
+            ),
+            Check("several children at once", lambda: (np.array([6.0, 8.0, 9.0]), 0.5, 8.0, 0.1), _by_box_cox),
+        ],
+        hints=[
+            "First z, then the percentile: `stats.norm.cdf(z)` is the fraction below z in a normal distribution.",
+            "z = ((value / M) ** L - 1) / (L * S); percent are a hundred times the fraction.",
+            "L = 0 would divide by zero; there z is `np.log(value / M) / S`.",
+        ],
+        slips={
+            "This is a fraction; a percentile runs from 0 to 100.": lambda *given: growth_percentile(*given) / 100,
+            "This is z, in standard deviations; the percentile follows from it.": _z,
+            "L = 0 needs a case of its own.": lambda value, skewness, median, variation: (
+                100 * stats.norm.cdf(((value / median) ** skewness - 1) / np.float64(skewness * variation))
+            ),
+            "L is left out: the distribution is skewed.": lambda value, skewness, median, variation: (
+                100 * stats.norm.cdf((value / median - 1) / variation)
+            ),
+            "This is the percentage of children who are larger.": lambda *given: 100 - growth_percentile(*given),
+            "S is a fraction of the median, not an amount.": lambda value, skewness, median, variation: (
+                100 * stats.norm.cdf((value - median) / variation)
             ),
         },
     ),

@@ -64,8 +64,13 @@ figures.show(picture, "An axial CT slice of the upper abdomen, organs outlined."
 # ## How questions work
 #
 # Some cells have a line that ends in `...`. Replace the dots with your answer and run the cell. The check says
-# *Not yet*, *Not quite* (and what is wrong), or *Right*. Nothing breaks if you skip a question: the cells below go on
-# with the right value.
+# *Still open*, *Not quite* (and what is wrong), or *Right*. Nothing breaks if you skip a question: the cells below
+# go on with the right value.
+#
+# From chapter 01 on there are also **functions to write**: the first line and the description are given, and you write
+# the body in place of the dots. The check runs your function on inputs that you do not see, and says in one sentence
+# which of them went wrong and what was expected. With each new version of your function you get a further hint. All
+# checks are in the folder `notebooks/exercises`, if you want to read them. Each chapter ends with a short **quiz**.
 
 # %% [markdown] solutions
 # After you have tried, open **Answer** beneath the cell.
@@ -90,25 +95,25 @@ lesson.check("number of organs", number_of_organs)
 # |---|---|---|
 # | **student** | to understand it by doing | all chapters in order, 01 to 13 |
 # | **clinician** | to look at contours and failures, without code | 01, 04, 09, 13 |
-# | **lecturer** | 90 minutes in front of a class | show 01, 05, 07, 09; all questions take 130 |
+# | **lecturer** | 90 minutes in front of a class | show 01, 05, 07, 09; all questions take 150 |
 #
 # **Researchers** who want to take this to real hospitals read 03, 04, 06, 07, 08, 11, 12, and then *Your own data* in
 # `README.md`.
 #
 # | notebook | the question | minutes |
 # |---|---|---|
-# | [01 Reading a child's CT][01] | What do gray values, planes, and spacings mean? | 25 |
-# | [02 Growing bodies][02] | How do organs grow, and why do small ones vanish on a grid? | 25 |
-# | [03 From scan to tensor][03] | What does a network need before it can learn? | 35 |
-# | [04 How good is a contour?][04] | What does a score see, and what does it miss? | 40 |
-# | [05 One hospital learns alone][05] | How good is a network at home, and how good next door? | 40 |
-# | [06 Averaging by hand][06] | What does a federation compute? | 40 |
-# | [07 A federation of centers][07] | Does a federation help, and how sure are we? | 45 |
-# | [08 On their side, one kidney][08] | What does each difference between hospitals cost, and what fails? | 40 |
+# | [01 Reading a child's CT][01] | What do gray values, planes, and spacings mean? | 30 |
+# | [02 Growing bodies][02] | How do organs grow, and why do small ones vanish on a grid? | 30 |
+# | [03 From scan to tensor][03] | What does a network need before it can learn? | 40 |
+# | [04 How good is a contour?][04] | What does a score see, and what does it miss? | 50 |
+# | [05 One hospital learns alone][05] | How good is a network at home, and how good next door? | 50 |
+# | [06 Averaging by hand][06] | What does a federation compute? | 50 |
+# | [07 A federation of centers][07] | Does a federation help, and how sure are we? | 50 |
+# | [08 On their side, one kidney][08] | What does each difference between hospitals cost, and what fails? | 50 |
 # | [09 The reading room][09] | Where do the contours fail? | 20 |
-# | [10 CT meets MR][10] | Can a CT hospital and an MR hospital learn together? | 40 |
-# | [11 Across the firewall][11] | How do hospitals that cannot reach each other exchange models? | 40 |
-# | [12 What leaves the hospital?][12] | What does an update give away, and what does hiding it cost? | 35 |
+# | [10 CT meets MR][10] | Can a CT hospital and an MR hospital learn together? | 45 |
+# | [11 Across the firewall][11] | How do hospitals that cannot reach each other exchange models? | 45 |
+# | [12 What leaves the hospital?][12] | What does an update give away, and what does hiding it cost? | 50 |
 # | [13 Your own patients][13] | How do scans come in, and contours go out to treatment planning? | 25 |
 #
 # The minutes are for reading and answering. A term that you do not know is probably in the

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 01 · Reading a child's CT
 #
-# *25 minutes · students, clinicians, lecturers · reading along needs no programming*
+# *30 minutes · students, clinicians, lecturers · reading along needs no programming*
 #
 # **You will be able to**
 # - say what a gray value in a CT means, and choose a window for what you want to see,
@@ -92,19 +92,34 @@ picture = figures.slices_figure({name: (ct, {"window": name}) for name in names}
 figures.show(picture, "The same axial slice in soft-tissue, lung and bone window.")
 
 # %% [markdown]
-# **Question.** The soft-tissue window has its center at 40 HU and a width of 400 HU. Which is the *lowest* HU that is
-# not yet plain black?
+# **Write it.** A window turns HU into gray values: 0 (black) at its lower end and below, 1 (white) at its upper end and
+# above, and evenly in between. Half of the width lies on each side of the center. (If you do not program, read on: the
+# answer works without you.)
 
 # %% exercise
-center, width = 40, 400
-lowest_hu = center - width / 2  # answer
-lowest_hu = lesson.check("darkest shade", lowest_hu, center=center, width=width)
+import numpy as np
+
+
+def to_gray(hu, center, width):
+    """HU (an array) as gray values from 0 to 1, through the window of this center and width."""
+    lowest = center - width / 2  # answer
+    return np.clip((hu - lowest) / width, 0, 1)  # answer
+
+
+to_gray = lesson.check("to_gray", to_gray)
 
 # %% [markdown] answer
-# Half of the window lies below its center. So lung, far below, is as black as the air around the child: in this
-# window you cannot see a thing inside the lungs. Fat lies inside the window, but near its lower end: dark gray.
+# Without `np.clip`, bone would be whiter than white. Every viewer has this function inside.
+
+# %%
+gray = to_gray(ct.voxels, center=40, width=400)
+print(f"black: {np.mean(gray == 0):.0%} of all voxels, white: {np.mean(gray == 1):.0%}")
 
 # %% [markdown]
+# The air around the child is black, and so is lung, far below the window: you cannot see a thing inside the lungs. Fat
+# lies inside the window, but near its lower end: dark gray. *Stretch goal:* radiologists also use two windows at once.
+# Write a function that shows lung and soft tissue in one picture. What does a gray value mean then?
+#
 # ## Three planes, and whose right is right
 #
 # The box can be cut in three directions. **Axial** slices lie across the body, **coronal** slices show the child from
@@ -119,8 +134,6 @@ lowest_hu = lesson.check("darkest shade", lowest_hu, center=center, width=width)
 # > **Question.** Find the liver. On which side *of the child* is it?
 
 # %% slide
-import numpy as np
-
 x, y, _ = (int(where.mean()) for where in np.nonzero(organs == organ("Liver").id))
 wanted = ["Liver", "Spleen", "Kidney_L", "Kidney_R"]
 picture = figures.planes_figure(ct, at=(x, y, z), truth=organs, organs=wanted)

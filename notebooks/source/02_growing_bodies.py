@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 02 · Growing bodies
 #
-# *25 minutes · students, clinicians · reading along needs no programming*
+# *30 minutes · students, clinicians · reading along needs no programming*
 #
 # **You will be able to**
 # - say by how much a child's organs grow, and that they do not all grow alike,
@@ -49,23 +49,20 @@ figures.show(picture, "Coronal slices of four children, 1 to 15 years, all to on
 #
 # ## By how much does a liver grow?
 #
-# **Question.** Here are the table's volumes for the liver at 1 and at 10 years. By what factor does it grow in
-# between?
+# Here are the table's volumes for the liver at 1 and at 10 years.
 
-# %% exercise
+# %%
 from pedseg.phantoms.anatomy import HEIGHT_CM, VOLUME_ML, at_age
 
 young_ml, old_ml = at_age(VOLUME_ML["Liver"], 1), at_age(VOLUME_ML["Liver"], 10)
 print(f"liver at 1 year: {young_ml:.0f} mL, at 10 years: {old_ml:.0f} mL")
-factor = old_ml / young_ml  # answer
-factor = lesson.check("growth factor", factor, young_ml=young_ml, old_ml=old_ml)
+print(f"it grows by a factor of {old_ml / young_ml:.1f}")
 
-# %% [markdown] answer
+# %% [markdown]
 # In the same nine years the body goes from 10 to 32 kg: a factor of 3.2. So the liver grows *less* than the child. Of
 # a one-year-old it is a thirtieth, of a ten-year-old about a fortieth. The youngest have large livers for their size:
 # a one-year-old is not a ten-year-old made smaller.
-
-# %% [markdown]
+#
 # Now three organs over the whole of childhood: lines for the table, dots for children that we have drawn, one for each
 # year. A step upwards means the same *factor* wherever you stand, so lines that run in parallel grow alike.
 
@@ -179,7 +176,43 @@ for name, child in {"before": both, "after": operated}.items():
     print(f"{name}: right kidney {kidney_cm(child):.1f} cm, {volume_ml:.0f} mL")
 
 # %% [markdown]
-# So after an operation size no longer tells the age, and what is drawn on one side says nothing about the other. In
+# Is that much, for an operated child? Growth charts answer with a **percentile**: how many percent of comparable
+# children have less. They store three numbers for each age, named LMS: the median M, the variation S (a fraction of M),
+# and the skewness L (1 for a normal distribution). From a value follows
+#
+# > z = ((value / M)^L - 1) / (L · S), and for L = 0: z = ln(value / M) / S
+#
+# and from z the percentile, by the normal distribution: `stats.norm.cdf(z)` is the fraction below z.
+#
+# **Write it.**
+
+# %% exercise
+from scipy import stats
+
+
+def growth_percentile(value, skewness, median, variation):
+    """The percentile (0 to 100) of a value, by the LMS method; `skewness` is L and may be 0."""
+    if skewness == 0:  # answer
+        z = np.log(value / median) / variation  # answer
+    else:  # answer
+        z = ((value / median) ** skewness - 1) / (skewness * variation)  # answer
+    return 100 * stats.norm.cdf(z)  # answer
+
+
+growth_percentile = lesson.check("growth_percentile", growth_percentile)
+usual_cm = 1.28 * length_cm  # after an operation: 128 ± 11 % of the expected length
+percentile = growth_percentile(kidney_cm(operated), 1, usual_cm, 0.11 / 1.28)
+print(f"this child's kidney: percentile {percentile:.0f} among operated children")
+
+# %% [markdown] answer
+# The World Health Organization's child growth standards are tables of L, M, and S (the method: Cole and Green,
+# Statistics in Medicine 1992). L = 0 is the limit: powers close to 0 become logarithms.
+
+# %% [markdown]
+# Thirty-four children are few for a chart: the ends of the scale rest on one or two of them. *Stretch goal:* draw 20
+# children of five years with `make_phantom`, measure their kidneys, and find M and S of your own.
+#
+# After an operation size no longer tells the age, and what is drawn on one side says nothing about the other. In
 # chapter 04 you will meet a network that draws the missing kidney all the same.
 #
 # ## Why small organs vanish
@@ -243,7 +276,7 @@ figures.show(picture, "An adrenal gland on a fine grid and on two coarser ones."
 
 # %% [markdown]
 # What does that cost? Send all contours to the grid of 5 mm and back, and compare with what they were. The **Dice
-# coefficient** (DSC) is 1 for two equal contours and 0 for two that do not touch; chapters 04 and 05 take it apart.
+# coefficient** (DSC) is 1 for two equal contours and 0 for two that do not touch; chapter 04 takes it apart.
 
 # %%
 from pedseg.metrics import score_case

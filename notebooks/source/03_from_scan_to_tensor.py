@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 03 · From scan to tensor
 #
-# *35 minutes · students, researchers*
+# *40 minutes · students, researchers*
 #
 # **You will be able to**
 # - say what a *fingerprint* of a data set is, and why two hospitals may exchange theirs,
@@ -91,24 +91,36 @@ picture = voxel_figures.two_grids(ct, coarse)
 figures.show(picture, "A coronal slice on its own grid and on the plan's grid.")
 
 # %% [markdown]
-# **Question.** How many voxels does the new grid have along each axis? You have the old number of voxels and both
-# spacings. (`np.round` rounds; arrays are multiplied and divided element by element.)
+# **Write it**, for the label map. The child keeps its size in millimeters, so along each axis the new grid has *old
+# number × old spacing / new spacing* voxels, rounded, and one at least. Each new voxel takes the number of the old
+# voxel that lies nearest to its middle.
 
 # %% exercise
 import numpy as np
 
-shape, old_mm = np.array(ct.shape), np.array(ct.spacing_mm)
-new_mm = np.array(plan.spacing_mm)
-new_shape = np.round(shape * old_mm / new_mm)  # answer
-given = {"shape": shape, "spacing_mm": old_mm, "new_mm": new_mm}
-new_shape = lesson.check("size after resampling", new_shape, **given)
+
+def resample_labels(labels, spacing_mm, new_mm):
+    """The label map (x, y, z) on voxels of `new_mm`, over the same box; no new numbers."""
+    for axis in range(3):  # answer
+        count = max(1, round(labels.shape[axis] * spacing_mm[axis] / new_mm[axis]))  # answer
+        middles = (np.arange(count) + 0.5) / count * labels.shape[axis] - 0.5  # answer
+        labels = np.take(labels, np.rint(middles).astype(int), axis)  # answer
+    return labels  # answer
+
+
+resample_labels = lesson.check("resample_labels", resample_labels)
+by_hand = resample_labels(truth.voxels, ct.spacing_mm, plan.spacing_mm)
+print(f"{truth.shape} voxels become {by_hand.shape}")
 
 # %% [markdown] answer
-# Number times spacing is the child's size in millimeters, and that must not change. Images are interpolated linearly
-# (nnU-Net takes cubic splines). Label maps must not be: halfway between liver (1) and pancreas (3) there is no spleen
-# (2)! Labels take the nearest voxel's number.
+# Old voxel i has its middle at i + 0.5, so the middle of new voxel j, (j + 0.5) / count of the whole, lies at the old
+# index (j + 0.5) / count × old number - 0.5.
 
 # %% [markdown]
+# Images are interpolated linearly (nnU-Net takes cubic splines). Label maps must not be: halfway between liver (1) and
+# pancreas (3) there is no spleen (2)! *Stretch goal:* resample the image, too. Why must a scan be blurred before it is
+# made much coarser, and a label map not?
+#
 # ## Clip and normalize: numbers around zero
 #
 # Metal and dense bone have thousands of HU, but nothing that we look for lies there. So values are clipped to the
@@ -149,7 +161,7 @@ figures.show(picture, "An axial slice of the prepared scan.")
 # The network will answer on *this* grid, but a physician needs contours on the scan's own. `restore` brings them
 # back. What is lost on the way? Let us pretend that a network answers perfectly: send the true labels to the plan's
 # grid and back, and measure. The **Dice coefficient** (DSC) is 1 for two equal contours and 0 for two that do not
-# touch; notebook 05 makes you compute it. And because voxel size is a decision, we try voxels of twice the edge, too.
+# touch; in chapter 04 you will write it. And because voxel size is a decision, we try voxels of twice the edge, too.
 
 # %%
 from pedseg.metrics import score_case

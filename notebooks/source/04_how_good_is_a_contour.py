@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 04 · How good is a contour?
 #
-# *40 minutes · students, clinicians, researchers · the computer works for seconds only*
+# *50 minutes · students, clinicians, researchers · the computer works for seconds only*
 #
 # **You will be able to**
 # - say what Dice, HD95, mean surface distance and surface Dice each see, and what each overlooks,
-# - compute HD95 and surface Dice from surface distances,
+# - write Dice and HD95 yourself, with a rule for organs that are gone or were missed,
 # - name two traps that make a bad network look good: the organ that is gone and the organ that was missed.
 
 # %%
@@ -73,6 +73,35 @@ scores.shown(lines, "The liver, four faults")
 # four measures hardly notice: a few voxels among thousands. Each of them is a *mean* or a *share* of something. The
 # mean distance notices a little, because the speck is so far away. No number replaces looking.
 #
+# ## Dice, by hand
+#
+# The **Dice similarity coefficient** (DSC) compares two regions: *twice the shared volume, divided by the sum of both
+# volumes*. Two equal regions give 1, two that do not touch give 0.
+#
+# **Write it.** One rule comes on top: an organ that is not there has no true contour, and so it has no Dice, whatever
+# was drawn. The answer is then `np.nan`, "not a number".
+
+
+# %% exercise
+def dice(truth, prediction):
+    """The Dice coefficient of two masks of true and false; NaN where `truth` is empty."""
+    if not truth.any():  # answer
+        return np.nan  # answer
+    shared = np.count_nonzero(truth & prediction)  # answer
+    return 2 * shared / (np.count_nonzero(truth) + np.count_nonzero(prediction))  # answer
+
+
+dice = lesson.check("dice", dice)
+for name, contour in faults.items():
+    print(f"{name}: {dice(truth == liver, contour == liver):.3f}")
+
+# %% [markdown] answer
+# These are the numbers of the first column above. An organ that is there and was missed gets 0 by the formula itself.
+
+# %% [markdown]
+# *Stretch goal:* Jaccard's coefficient is the shared volume over the united one, J = DSC / (2 - DSC). Can two networks
+# change places when you report J in place of DSC?
+#
 # ## Dice depends on size
 #
 # The shift was the same for every organ: one voxel. Is the Dice coefficient the same, too?
@@ -105,22 +134,13 @@ print(f"{there.size} true surface voxels, at most {there.max():.1f} mm off")
 print(f"{back.size} drawn surface voxels, at most {back.max():.1f} mm off")
 
 # %% [markdown]
-# The largest of all distances is the **Hausdorff distance**. One wrong voxel decides it, so most people take the 95th
-# percentile of each direction and then the larger of the two: **HD95**.
+# The largest of all distances is the **Hausdorff distance**. One wrong voxel decides it, so most people take the
+# 95th percentile of each direction and then the larger of the two: **HD95**. You will write it further down. Some
+# programs pool both directions before they take the percentile, and some measure in voxels and call it millimeters.
+# Eleven open tools were compared in 2024 ([arXiv:2410.02630](https://arxiv.org/abs/2410.02630)), and their Hausdorff
+# distances for *the same* contours differed by more than 100 mm. So say which definition you used; ours stands at
+# the top of `pedseg/metrics.py`.
 #
-# **Question.** Compute HD95. `np.percentile(values, 95)` is the value that 95 of 100 stay below.
-
-# %% exercise
-hd95_mm = max(np.percentile(there, 95), np.percentile(back, 95))  # answer
-hd95_mm = lesson.check("hd95", hd95_mm, there=there, back=back)
-
-# %% [markdown] answer
-# Some programs pool both directions before they take the percentile, and some measure in voxels and call it
-# millimeters. Eleven open tools were compared in 2024 ([arXiv:2410.02630](https://arxiv.org/abs/2410.02630)), and their
-# Hausdorff distances for *the same* contours differed by more than 100 mm. So say which definition you used; ours
-# stands at the top of `pedseg/metrics.py`.
-
-# %% [markdown]
 # **Surface Dice** (also NSD) asks what a person asks: what fraction of the surface would I leave as it is? It needs a
 # **tolerance** in millimeters: how far apart two careful people draw the same organ.
 #
@@ -180,16 +200,33 @@ false_ml = lesson.check("false volume", false_ml, voxels=voxels, spacing_mm=scan
 # surface to measure to. Many programs return "not a number", and the mean of the rest is a proud 5 mm. **The worse the
 # miss, the better the mean.** So a missed organ must take the worst value that is possible: the diagonal of the image.
 #
-# **Question.** How long is it, in millimeters? You have the number of voxels along each axis, and their spacing.
+# **Write it**: HD95 with both rules. A surface voxel is a voxel of the organ that erosion takes away:
+# `mask & ~ndimage.binary_erosion(mask)`. And `ndimage.distance_transform_edt(~surface, spacing_mm)` gives, for every
+# voxel of the image, the distance to that surface in mm. `np.percentile(values, 95)` does the rest.
+
 
 # %% exercise
-shape, spacing_mm = np.array(ct.shape), np.array(ct.spacing_mm)
-diagonal_mm = np.sqrt(np.sum((shape * spacing_mm) ** 2))  # answer
-diagonal_mm = lesson.check("diagonal", diagonal_mm, shape=shape, spacing_mm=spacing_mm)
+def hd95(truth, prediction, spacing_mm):
+    """HD95 of two masks in mm; NaN for an absent organ, the diagonal for a missed one."""
+    if not truth.any():  # answer
+        return np.nan  # answer
+    if not prediction.any():  # answer
+        return np.linalg.norm(np.multiply(truth.shape, spacing_mm))  # answer
+    surfaces = [mask & ~ndimage.binary_erosion(mask) for mask in (truth, prediction)]  # answer
+    far = [ndimage.distance_transform_edt(~surface, spacing_mm) for surface in surfaces]  # answer
+    there, back = far[1][surfaces[0]], far[0][surfaces[1]]  # answer
+    return max(np.percentile(there, 95), np.percentile(back, 95))  # answer
+
+
+hd95 = lesson.check("hd95", hd95)
+diagonal_mm = hd95(truth == liver, np.zeros(truth.shape, bool), ct.spacing_mm)
 
 # %% [markdown] answer
-# `np.linalg.norm(shape * spacing_mm)` says the same. No distance inside the image can be longer. Now the same three
-# children, with the miss counted:
+# No distance inside the image can be longer than its diagonal. A distance to nothing does not exist, and so the rules
+# come first.
+
+# %% [markdown]
+# Now the three children once more, with the miss counted:
 
 # %%
 print(f"mean HD95 without the miss: {np.mean([4, 6]):.0f} mm")
@@ -197,8 +234,9 @@ print(f"mean HD95 with the miss:   {np.mean([4, 6, diagonal_mm]):.0f} mm")
 print(f"median HD95 with the miss: {np.median([4, 6, diagonal_mm]):.0f} mm")
 
 # %% [markdown]
-# The median is calmer than the mean, which now tells of the image more than of the pancreas. Give both, and the number
-# of misses.
+# The median is calmer than the mean, which now tells of the image more than of the pancreas. Give both, and the
+# number of misses. *Stretch goal:* your function looks at the whole image. Cut both masks to the box that holds them
+# first, and measure how much faster it gets. What must stay as it is?
 #
 # ## What to remember
 #

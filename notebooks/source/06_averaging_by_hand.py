@@ -1,13 +1,13 @@
 # %% [markdown]
 # # 06 · Averaging by hand
 #
-# *40 minutes · students, researchers · the computer works for about two of them*
+# *50 minutes · students, researchers · the computer works for about two of them*
 #
 # **You will be able to**
-# - write federated averaging (FedAvg) in ten lines,
+# - write federated averaging (FedAvg), and an average that survives a poisoned update,
 # - say why networks must start from the same weights to be averaged,
 # - say why each hospital counts by its number of scans,
-# - show that your ten lines and Flower, a production framework, give the same network, to the last bit.
+# - show that a loop of ten lines and Flower, a production framework, give the same network, to the last bit.
 
 # %%
 from pedseg.workbook import charts, figures, lesson
@@ -19,40 +19,40 @@ lesson.setup()
 #
 # Before we average networks, let us average one number. Two hospitals have each learned a weight `w`; one from 30
 # scans, the other from 10. What should the common weight be? If all 40 scans had been in one place, each scan
-# would have counted once. So each hospital should count by its **share** of the scans.
+# would have counted once. So each hospital should count by its **share** of the scans: here 30 / 40 and 10 / 40.
+# Shares add up to one. (It is an easy slip to count something else, for example training *batches* in place of scans;
+# published examples do it. Then a hospital that chops its data into smaller batches gets more say.)
 #
-# **Question.** What shares do the two hospitals have?
+# A network is a dictionary: names, each with an array of weights. Its update is one, too.
+#
+# **Write it**: the weighted mean of any number of updates, array by array.
 
 # %% exercise
 import numpy as np
 
-cases = [30, 10]
-shares = np.array(cases) / sum(cases)  # answer
-shares = lesson.check("shares", shares, cases=cases)
+
+def fedavg(updates, cases):
+    """The weighted mean of updates (dictionaries of arrays) that have so many cases each."""
+    shares = np.array(cases) / sum(cases)  # answer
+    mean = {}  # answer
+    for name in updates[0]:  # answer
+        mean[name] = sum(share * u[name] for share, u in zip(shares, updates))  # answer
+    return mean  # answer
+
+
+fedavg = lesson.check("fedavg", fedavg)
+polder = {"kernel": np.array([1.0, 2.0, 3.0]), "bias": np.array([0.5])}
+neckar = {"kernel": np.array([5.0, 2.0, -1.0]), "bias": np.array([0.1])}
+print(fedavg([polder, neckar], [30, 10]))
 
 # %% [markdown] answer
-# Shares add up to one. It is an easy slip to count something else, for example training *batches* in place of
-# scans; published examples do it. Then a hospital that chops its data into smaller batches gets more say.
+# The dictionary is a new one: who writes `mean = updates[0]` and adds to it has changed Polder's update, too.
 
 # %% [markdown]
-# A network is a dictionary: names, each with an array of weights. Here are two tiny ones.
-#
-# **Question.** Fill in the weighted mean of the two, array by array.
-
-# %% exercise
-updates = [
-    {"kernel": np.array([1.0, 2.0, 3.0]), "bias": np.array([0.5])},
-    {"kernel": np.array([5.0, 2.0, -1.0]), "bias": np.array([0.1])},
-]
-mean = {n: shares[0] * updates[0][n] + shares[1] * updates[1][n] for n in updates[0]}  # answer
-mean = lesson.check("weighted mean", mean, updates=updates, cases=cases)
-print(mean)
-
-# %% [markdown] answer
 # That is already the heart of federated learning. McMahan and colleagues called it *federated averaging*, **FedAvg**,
-# in 2017. Everything else is transport, bookkeeping and care.
-
-# %% [markdown]
+# in 2017. Everything else is transport, bookkeeping and care. *Stretch goal:* the updates of a hundred hospitals do not
+# fit into memory together. Average them while they come in, one after the other.
+#
 # ## Two real networks
 #
 # Now with the hospitals Polder and Neckar. Both get *the same* network to start with, and each trains it on its own
@@ -132,11 +132,11 @@ figures.show(chart, "Mean DSC of mixtures of two networks, by share of the secon
 # So three rules follow: **everybody starts from the same weights**; everybody follows **the same plan**; and nobody
 # walks too far alone before the next averaging. That is why a federation works in **rounds**.
 #
-# ## FedAvg in ten lines
+# ## The rounds
 #
-# Here it is: out to the hospitals, train, back, average, again. The `first_step` keeps the learning rate on one
-# schedule over all rounds; `round_seed` gives every hospital and round a random seed of its own, which will matter in
-# a moment.
+# Here is the whole of it: out to the hospitals, train, back, average, again. The `first_step` keeps the learning
+# rate on one schedule over all rounds; `round_seed` gives every hospital and round a random seed of its own, which
+# will matter in a moment.
 
 # %%
 from pedseg.federation.client_app import round_seed
@@ -194,6 +194,38 @@ print((a + b) + c, a + (b + c))
 # If the server added updates in the order in which they arrive, the fastest hospital would change the result. So this
 # workbook's strategy (`OrderedFedAvg`) puts them into a fixed order first.
 #
+# ## One hospital sends nonsense
+#
+# A mean follows whoever shouts loudest. One broken computer, or one that somebody has taken over, and the network of
+# all is lost. A **robust** aggregation stands one such update. Many rules do; find one of your own.
+#
+# **Write it.** The check sends you the updates of three or five hospitals, one of them poisoned. No weight of the
+# result may lie outside the range of the honest ones.
+
+
+# %% exercise
+def robust_average(updates):
+    """An average of updates (dictionaries of arrays) that survives one poisoned update."""
+    average = {}  # answer
+    for name in updates[0]:  # answer
+        average[name] = np.median([update[name] for update in updates], axis=0)  # answer
+    return average  # answer
+
+
+robust_average = lesson.check("robust_average", robust_average)
+sent = [{"w": np.array([1.0 + place / 10])} for place in range(4)] + [{"w": np.array([1e6])}]
+print("the mean:", fedavg(sent, [1] * 5)["w"], " robust:", robust_average(sent)["w"])
+
+# %% [markdown] answer
+# The median of each weight (Yin et al. 2018). A mean without the smallest and the largest value does it, too, and so
+# does Krum, which takes the one update that lies nearest to the others. `pedseg federate --strategy` knows all three.
+
+# %% [markdown]
+# It has a price. All hospitals count alike here, however many children they have; and a hospital that is merely
+# *different*, the only one with MR perhaps, looks like a poisoned one. With two hospitals nobody can tell which of
+# them is right. *Stretch goal:* find a poison that your rule lets through: small, the same in two hospitals, or not
+# a number.
+#
 # ## What does it cost to send networks around?
 #
 # **Question.** Each weight takes four bytes. In every round, every hospital receives the network and sends it back.
@@ -214,6 +246,7 @@ megabytes = lesson.check("traffic", megabytes, weights=size, centers=2, rounds=1
 #
 # - FedAvg is a mean, weighted by the number of scans. (A child who was scanned twice counts twice.)
 # - The same start, the same plan, rounds that are not too long.
+# - A mean trusts everybody; a median survives a poisoned update, and makes outsiders count less.
 # - "The same" can be tested to the last bit, if order and seeds are fixed.
 #
 # **Further reading.** McMahan et al., *Communication-efficient learning of deep networks from decentralized data*, 2017

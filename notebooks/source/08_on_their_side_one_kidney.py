@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 08 · On their side, one kidney
 #
-# *40 minutes · students, clinicians, researchers · the computer works for less than two of them*
+# *50 minutes · students, clinicians, researchers · the computer works for less than two of them*
 #
 # **You will be able to**
 # - say why a network that is good at children on their back fails on a child on its side, and what helps,
@@ -362,7 +362,8 @@ figures.show(picture, f"Three planes through the place. {failure.sentence}")
 # ## Which kind is it?
 #
 # One more. A clerk, a program or a wrong header can exchange the right and the left of a scan, and nobody notices. We
-# do it to a sample child of Polder, contours and all, and let the federated network draw. Look at its left kidney only.
+# do it to a sample child of Polder, contours and all, and let the federated network draw. Look at its left kidney only:
+# which kind of failure is it?
 
 # %% slide
 case = next(case for case in polder.cases if not {"Kidney_L", "Kidney_R"} & {*case.absent})
@@ -374,19 +375,41 @@ picture = figures.slice_figure(mirrored, index=level, **view)
 figures.show(picture, "A mirrored child: the true left kidney solid, the drawn one dashed.")
 
 # %% [markdown]
-# **Question.** Which kind of failure is the left kidney? Answer with a word of the table above, as in `"missed"`.
+# **Write it**: a rule that names the kind of failure, from three masks (true and false for each voxel): the true
+# organ, what was drawn, and the true organ of the other side. The first that applies, in this order: the organ is
+# absent and 1 mL or more was drawn, `"false"`; it is there and nothing was drawn, `"missed"`; more than a tenth of
+# what was drawn lies in the other organ, `"swapped"`; more than half of it lies outside the true one, `"displaced"`;
+# else `"none"`.
+
 
 # %% exercise
-kind = "swapped"  # answer
-kind = lesson.check("kind of failure", kind)
+def kind_of_failure(truth, prediction, other, voxel_ml):
+    """The kind in one word; `voxel_ml` is the volume of one voxel."""
+    if not truth.any():  # answer
+        return "false" if np.count_nonzero(prediction) * voxel_ml >= 1 else "none"  # answer
+    if not prediction.any():  # answer
+        return "missed"  # answer
+    if np.mean(other[prediction]) > 0.1:  # answer
+        return "swapped"  # answer
+    return "displaced" if np.mean(truth[prediction]) < 0.5 else "none"  # answer
+
+
+kind_of_failure = lesson.check("kind_of_failure", kind_of_failure)
+left, right = organ("Kidney_L").id, organ("Kidney_R").id
+masks = truth == left, view["prediction"] == left, truth == right
+print("the left kidney of the mirrored child:", kind_of_failure(*masks, ct.voxel_ml))
 
 # %% [markdown] answer
+# `other[prediction]` holds true or false for each drawn voxel, and the mean is the fraction of true ones. The order
+# matters: a swapped organ lies outside its own place, too.
+
+# %% [markdown]
 # The dashed contour goes around the other kidney. The network draws the left kidney where left kidneys lie, and what
 # lies there is, by its label, the right one. The rules find the right kidney and both lungs swapped, too, and the
 # spleen far from its place. So many failures in one child: suspect the scan before the network. (About one person in
-# ten thousand really is built the other way round. Our networks would fail there, too.)
-
-# %% [markdown]
+# ten thousand really is built the other way round. Our networks would fail there, too.) *Stretch goal:* add `"part"`, a
+# second piece that lies apart, and `"leaking"`. `scipy.ndimage.label` finds pieces.
+#
 # ## What to remember
 #
 # - A network knows what it was shown. What training lacks, posture or a contrast phase, must be met before

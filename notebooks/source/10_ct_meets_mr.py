@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 10 · CT meets MR
 #
-# *40 minutes · students, clinicians, researchers · the computer works for about three of them*
+# *45 minutes · students, clinicians, researchers · the computer works for about three of them*
 #
 # **You will be able to**
 # - say why liver and spleen change places between CT and MR, and compute how bright they are,
@@ -172,19 +172,34 @@ figures.show(picture, "The same scan twice in a batch, with kernels of its own a
 # With shared kernels both are mixtures of the same two pictures; only how much of each is drawn anew. A batch then
 # shows one strange scanner instead of several.
 #
-# **Question.** How many numbers (weights and biases) are drawn for a batch of 8 scans, each with kernels of its own?
-# The layers have 1, 2, 2, 2 and 1 channels, and all kernels happen to be of size 3.
+# **Write it**: one of the four layers. A convolution adds up, over all input channels and over k × k × k neighbors,
+# image times kernel, and the bias; beyond the border lie zeros, so that the size stays. Then a leaky ReLU leaves
+# what is positive as it is, and a hundredth of what is negative. `functional` has both.
 
 # %% exercise
-weights_of_one = 27 * (1 * 2 + 2 * 2 + 2 * 2 + 2 * 1)
-biases_of_one = 2 + 2 + 2 + 1
-numbers = 8 * (weights_of_one + biases_of_one)  # answer
-numbers = lesson.check("numbers of GIN", numbers, samples=8)
+import torch
+from torch.nn import functional
+
+
+def gin_layer(image, kernel, bias):
+    """image (inputs, x, y, z), kernel (outputs, inputs, k, k, k) with k odd, bias (outputs,)"""
+    convolved = functional.conv3d(image[None], kernel, bias, padding=kernel.shape[-1] // 2)  # answer
+    return functional.leaky_relu(convolved[0], 0.01)  # answer
+
+
+gin_layer = lesson.check("gin_layer", gin_layer)
+torch.manual_seed(1)
+layered = gin_layer(torch.tensor(case.image[None]), torch.randn(2, 1, 3, 3, 3), torch.randn(2))
+print("one channel became", len(layered), "- and not a single weight was learned")
 
 # %% [markdown] answer
-# 331 for one scan. None of them is ever learned: they are thrown away after the step.
+# `conv3d` wants a batch: `image[None]` makes one of a single scan, and `[0]` takes it out again. For 8 scans with
+# kernels of their own, all of size 3, four layers draw 8 × 331 numbers; they are thrown away after the step.
 
 # %% [markdown]
+# *Stretch goal:* put four such layers behind each other, mix the outcome with the scan, and scale it to the scan's
+# norm: that is GIN. `pedseg/learning/gin.py` does it for a batch in one go; compare.
+#
 # ## A small experiment, live
 #
 # Polder has six children on CT, Fjord six others on T2-weighted MR. One network learns in each hospital, one in the

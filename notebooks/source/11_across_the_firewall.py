@@ -1,7 +1,7 @@
 # %% [markdown]
 # # 11 · Across the firewall
 #
-# *40 minutes · students, researchers · the computer works for about two of them*
+# *45 minutes · students, researchers · the computer works for about two of them*
 #
 # **You will be able to**
 # - say why two hospitals can exchange weights through a folder that neither of them trusts,
@@ -96,7 +96,7 @@ raw[-1] ^= 1 << 6  # bit 30 of the last weight
 print(get("round1_Polder")["bias"])
 
 # %% [markdown]
-# **Five: the server forgets.** Then a program that waits for a name waits for ever, or stops with a page of red text.
+# **Five: the server forgets.** Then a program that waits for a name waits forever, or stops with a page of red text.
 
 # %%
 for file in folder.iterdir():
@@ -125,17 +125,39 @@ from pedseg.federation.keys import make_keys
 print("Polder:", make_keys("Polder").member.fingerprint)
 
 # %% [markdown]
-# **Question.** Neckar's answer turns up in the place of Polder's. Both were sealed for the coordinator, so both open.
-# Which of the two, seal or signature, tells the coordinator?
+# **Write it**: the coordinator's check of a reply. `message` has a `header` (a dictionary with `run`, `round`,
+# `sender`, and the `sha256` of the weights), the `weights` as bytes, and a `signature`. `verify(header, signature)`
+# is true if the sender that the header names has signed this very header. `seen` is a set of your own, empty at
+# first, that stays from one message to the next.
 
 # %% exercise
-found_by = "signature"  # answer
-found_by = lesson.check("what finds a swap", found_by)
+import hashlib
+
+
+def accept(message, run, round_, seen, verify):
+    """Whether a reply is let in: signed, whole, of this run and round, not seen before."""
+    header = message["header"]  # answer
+    whole = header["sha256"] == hashlib.sha256(message["weights"]).hexdigest()  # answer
+    place = header["run"], header["round"], header["sender"]  # answer
+    if not verify(header, message["signature"]) or not whole:  # answer
+        return False  # answer
+    if place[:2] != (run, round_) or place in seen:  # answer
+        return False  # answer
+    seen.add(place)  # answer
+    return True  # answer
+
+
+accept = lesson.check("accept", accept)
 
 # %% [markdown] answer
-# Polder has not signed what lies there. Anybody can seal a message for the coordinator: its sealing key is public.
+# The order matters at one place: remember *after* all tests. Otherwise anybody can block an honest reply by sending a
+# forged one under its name first.
 
 # %% [markdown]
+# The signature, not the seal, tells when Neckar's reply lies in the place of Polder's: anybody can seal a message
+# for the coordinator, whose sealing key is public. *Stretch goal:* the coordinator's computer dies, and `seen` with
+# it. What must be on disk, and when, so that a replay is stopped after the restart, too?
+#
 # ## The safe mailbox, one move at a time
 #
 # Here are a coordinator, Polder, Neckar and a real mailbox. In place of training, a hospital adds a number to every

@@ -17,8 +17,11 @@ lines:
     fat_hu = -100  # answer                 ->  fat_hu = ...
     mean = mean + share * weights  # answer ->  mean = ...   (marked lines right below are left out)
 
+    return shared / total  # answer        ->  ...          (a function's body: marked lines that end in a `return`)
+
 The student's notebook shows `...`, the solved one the answer. The folded cell below repeats the marked lines, so that
-exercise and solution cannot diverge.
+exercise and solution cannot diverge. The quiz of a chapter (`quizzes`) comes before its last cell; behind that come
+links to the chapters before and after it and to the glossary.
 """
 
 from __future__ import annotations
@@ -26,15 +29,19 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pedseg.errors import input_error
 from pedseg.files import write_atomically
+from pedseg.workbook.quizzes import quiz_cell, read_quiz
 
 HEADER = re.compile(r"# %%(?P<markdown> \[markdown\])?(?P<tags>(?: [\w-]+)*)\s*")
+TITLE = re.compile(r"^# # (.+)$", re.MULTILINE)
 ANSWER = re.compile(r"^(?P<code>.*?)\s*# answer$", re.MULTILINE)
 ANSWERS = re.compile(r"(?:^.*# answer$\n?)+", re.MULTILINE)  # marked lines that follow each other
+BODY = re.compile(r"(?P<indent> +)(?:.*\n)*? +return .*# answer\n?")
 ASSIGNMENT = re.compile(r"(?P<target>\s*[\w, ]+?)\s*[-+*/]?=(?!=)")
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -62,20 +69,49 @@ def build_notebooks(
     sources = sorted(Path(source_folder).glob("[0-9][0-9]_*.py"))
     if not sources:
         raise _source_error(source_folder, "there is no source NN_title.py.", "Name the folder that holds the sources.")
-    notebooks = []
+    texts = {source.stem: source.read_text(encoding="utf-8") for source in sources}
+    links, notebooks = chapter_links(texts), []
     for source in sources:
-        text = build_notebook(source.stem, source.read_text(encoding="utf-8"), solved=solved, solutions=solutions)
+        quiz_file = source_folder.parent / "quizzes" / f"{source.stem}.toml"
+        quiz = quiz_cell(read_quiz(quiz_file), solutions=solutions) if quiz_file.is_file() else ""
+        ending = {"quiz": quiz, "links": links[source.stem]}
+        text = build_notebook(source.stem, texts[source.stem], solved=solved, solutions=solutions, **ending)
         notebooks.append(Path(out_folder) / f"{source.stem}.ipynb")
         write_atomically(notebooks[-1], text.encode())
     return notebooks
 
 
+def chapter_links(texts: Mapping[str, str]) -> dict[str, str]:
+    """For each chapter (name -> source), links to the chapter before it, the glossary and the chapter after it."""
+    names = list(texts)
+    titles = {name: heading[1] if (heading := TITLE.search(texts[name])) else name for name in names}
+    links = {}
+    for before, name, after in zip(["", *names], names, [*names[1:], ""], strict=False):
+        parts = [f"← [{titles[before]}]({before}.ipynb)"] if before else []
+        parts.append("[Glossary](../docs/glossary.md)")
+        parts += [f"[{titles[after]}]({after}.ipynb) →"] if after else []
+        links[name] = " | ".join(parts)
+    return links
+
+
 def build_notebook(
-    name: str, source: str, *, solved: bool = False, solutions: bool = True, lecture: bool = False
+    name: str,
+    source: str,
+    *,
+    solved: bool = False,
+    solutions: bool = True,
+    quiz: str = "",
+    links: str = "",
+    lecture: bool = False,
 ) -> str:
-    """The notebook of one source, as the text of its file; `lecture` keeps the cells that are for slides only."""
+    """The notebook of one source, as the text of its file; `quiz` and `links` are markdown for its end.
+
+    `lecture` keeps the cells that are for slides only.
+    """
     cells = _prepare_exercises(name, _split_cells(name, source), solved=solved, solutions=solutions)
     cells = [cell for cell in cells if lecture or "lecture" not in cell.tags]
+    cells[-1:-1] = [Cell(True, ("quiz",), quiz)] if quiz else []
+    cells += [Cell(True, ("links",), links)] if links else []
     notebook = {
         "cells": [_as_json(name, index, cell) for index, cell in enumerate(cells)],
         "metadata": METADATA,
@@ -136,13 +172,17 @@ def _prepare_exercises(name: str, cells: list[Cell], *, solved: bool, solutions:
 
 
 def _blank_answers(name: str, text: str) -> str:
-    """The exercise as the student gets it: `name = ...` in place of marked lines that follow each other."""
+    """The exercise as the student gets it: `name = ...`, or a function's `...`, in place of lines that are marked."""
 
     def blank(answer: re.Match[str]) -> str:
+        if body := BODY.fullmatch(answer[0]):
+            return f"{body['indent']}...\n"
         assignment = ASSIGNMENT.match(answer[0])
         if not assignment:
             line = answer[0].splitlines()[0]
-            raise _source_error(name, f"the answer {line!r} fills no name.", "Let an answer begin with `name = `.")
+            raise _source_error(
+                name, f"the answer {line!r} fills no name.", "Let it begin with `name = `, or end with `return`."
+            )
         return f"{assignment['target']} = ...\n"
 
     blanked, count = ANSWERS.subn(blank, text)

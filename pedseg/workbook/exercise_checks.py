@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from pedseg.workbook.function_checks import FunctionExercise
+
 ROUNDING = 1e-3  # relative
 
 
@@ -22,7 +24,7 @@ class Exercise:
     """The right answer to an exercise, computed from what the notebook passes to `check`, and feedback on mistakes.
 
     `mistakes` maps a sentence to the wrong answer that earns it. `answer` and the functions in `mistakes` take the
-    keyword arguments of `check`. `hint` is shown while the line is still open.
+    keyword arguments of `check`. `hint` is shown after a wrong answer that is none of the known mistakes.
     """
 
     answer: Callable[..., Any]
@@ -31,9 +33,9 @@ class Exercise:
     rtol: float = ROUNDING
 
 
-def load_exercises(folder: Path) -> dict[str, Exercise]:
+def load_exercises(folder: Path) -> dict[str, Exercise | FunctionExercise]:
     """The exercises of all chapters by name: the dictionaries `EXERCISES` of the Python files in a folder."""
-    exercises: dict[str, Exercise] = {}
+    exercises: dict[str, Exercise | FunctionExercise] = {}
     for file in sorted(folder.glob("[0-9][0-9]_*.py")):
         exercises |= runpy.run_path(str(file))["EXERCISES"]
     return exercises
@@ -66,7 +68,7 @@ def feedback(exercise: Exercise, answer: Any, given: Mapping[str, Any]) -> tuple
             return reference, sentence
     if exercise.rtol >= ROUNDING and is_rounded(answer, reference):
         return reference, ""
-    return reference, _describe_difference(answer, reference)
+    return reference, f"{_describe_difference(answer, reference)} Hint: {exercise.hint}"
 
 
 def is_rounded(answer: Any, reference: Any) -> bool:

@@ -25,8 +25,9 @@ from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import read_dataset
 from pedseg.errors import input_error
 from pedseg.phantoms.centers import CENTERS, COHORT, make_dataset, planned_scans
-from pedseg.workbook import answer_records
+from pedseg.workbook import answer_records, function_checks
 from pedseg.workbook.exercise_checks import Exercise, feedback, load_exercises
+from pedseg.workbook.function_checks import FunctionExercise
 
 PACKAGES = ("pedseg", "torch", "monai", "flwr", "nibabel", "matplotlib", "ipywidgets")
 MEMORY_LIMIT_MIB, MINUTES_LIMIT = 900, 4
@@ -36,6 +37,7 @@ SIZES = {
 }
 T = TypeVar("T")
 _started = time.perf_counter()
+_tried: dict[str, list[Any]] = {}  # versions of a learner's function, by exercise
 
 
 class NotSolved(AssertionError):
@@ -95,7 +97,7 @@ def runs() -> Path:
 
 
 @cache
-def exercises() -> dict[str, Exercise]:
+def exercises() -> dict[str, Exercise | FunctionExercise]:
     """The exercises of all chapters, read from the folder `exercises` beside the notebooks."""
     project, beside_notebook = root() / "notebooks" / "exercises", Path.cwd() / "exercises"
     return load_exercises(project if project.is_dir() else beside_notebook)
@@ -172,22 +174,36 @@ def follow(steps: Iterable[Any]) -> None:
 
 
 def check(name: str, answer: Any, **given: Any) -> Any:
-    """Check the answer to an exercise, print feedback, and return a right answer.
+    """Check the answer to an exercise, a value or a function; print feedback; return a right answer.
 
     Never raises, except in strict mode (`NotSolved`). Returns the reader's answer if it is right, else the reference,
     so that the cells below work either way. `given` holds what the exercise computes its right answer from.
     """
     exercise = exercises()[name]
-    if answer is ...:
-        reference, problem = exercise.answer(**given), f"Not yet. {exercise.hint}"
+    if isinstance(exercise, FunctionExercise):
+        reference, problem, praise = _check_function(name, exercise, answer)
+    elif answer is ...:
+        reference, problem, praise = exercise.answer(**given), "Still open: replace the dots with your answer.", ""
     else:
-        reference, problem = feedback(exercise, answer, given)
-        problem = problem and f"Not quite. {problem}"
-    show_message(problem or "Right.")
+        reference, wrong = feedback(exercise, answer, given)
+        problem, praise = wrong and f"Not quite. {wrong}", "Right."
+    show_message(problem or praise)
     answer_records.publish(name, answer, given, problem)
     if problem and os.environ.get("PEDSEG_STRICT") == "1":
         raise NotSolved(f"{name}: {problem}")
     return reference if problem else answer
+
+
+def _check_function(name: str, exercise: FunctionExercise, function: Any) -> tuple[Any, str, str]:
+    """The reference; what is open or wrong, with advice that goes further each time; and the praise if nothing is."""
+    count = len(exercise.checks)
+    if function_checks.is_open(function):
+        problem = f"Still open: write the function in place of the dots. {count} checks wait for it."
+        return exercise.reference, problem, ""
+    if problem := function_checks.first_problem(exercise, function):
+        advice = function_checks.advice(exercise, function, _tried.setdefault(name, []))
+        return exercise.reference, f"Not quite. {problem}\n{advice}", ""
+    return exercise.reference, "", f"Right: all {count} checks pass."
 
 
 def finish() -> None:

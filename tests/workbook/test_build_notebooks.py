@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from pedseg.errors import PedsegInputError
-from pedseg.workbook.build_notebooks import build_notebook, build_notebooks
+from pedseg.workbook.build_notebooks import build_notebook, build_notebooks, chapter_links
 
 SOURCE = """# %% [markdown]
 # # A title
@@ -56,6 +56,55 @@ def test_prose_loses_its_comment_signs():
 def test_the_student_finds_dots_and_the_solved_notebook_the_answer():
     assert text(cells()[2]) == "# How many kidneys do three children have?\nkidneys = ...\nprint(kidneys)"
     assert "kidneys = 2 * patients\nkidneys = kidneys - 0\nprint" in text(cells(solved=True)[2])
+
+
+FUNCTION = """# %% exercise
+import numpy as np
+
+
+def half(x):
+    \"\"\"Half of a number.\"\"\"
+    if not x:  # answer
+        return 0  # answer
+    return x / 2  # answer
+
+
+half = lesson.check("half", half)
+y = half(3)  # answer
+
+# %% [markdown] answer
+# Divide.
+
+# %%
+lesson.finish()
+"""
+
+
+def test_the_student_finds_dots_in_the_body_of_a_function():
+    student, solved = (
+        "".join(json.loads(build_notebook("05_test", FUNCTION, solved=solved))["cells"][0]["source"])
+        for solved in (False, True)
+    )
+    before, after = (
+        'import numpy as np\n\n\ndef half(x):\n    """Half of a number."""\n',
+        '\n\n\nhalf = lesson.check("half", half)\n',
+    )
+    assert student == f"{before}    ...{after}y = ..."
+    assert solved == f"{before}    if not x:\n        return 0\n    return x / 2{after}y = half(3)"
+
+
+def test_the_quiz_comes_before_the_last_cell_and_the_links_after_it():
+    notebook = json.loads(build_notebook("05_test", FUNCTION, quiz="## Quiz", links="[a](b.ipynb)"))
+    assert ["".join(cell["source"]) for cell in notebook["cells"][2:]] == ["## Quiz", "lesson.finish()", "[a](b.ipynb)"]
+
+
+def test_links_lead_to_the_chapters_before_and_after():
+    links = chapter_links({"00_a": "# %% [markdown]\n# # 00 · A\n", "01_b": "# # 01 · B", "02_c": "no title"})
+    assert links == {
+        "00_a": "[Glossary](../docs/glossary.md) | [01 · B](01_b.ipynb) →",
+        "01_b": "← [00 · A](00_a.ipynb) | [Glossary](../docs/glossary.md) | [02_c](02_c.ipynb) →",
+        "02_c": "← [01 · B](01_b.ipynb) | [Glossary](../docs/glossary.md)",
+    }
 
 
 def test_the_answer_is_folded_beneath_and_can_be_left_out():
