@@ -9,7 +9,8 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,11 @@ import numpy as np
 
 VARIABLE = "PEDSEG_GRADING"
 MIME = "application/vnd.pedseg.answer+json"
+RESULT_MIME = "application/vnd.pedseg.result+json"
 MAX_BYTES = 64 * 2**20  # of one array; the largest that a chapter asks for has 3 MiB
+
+
+_functions: dict[str, Callable] = {}  # what the learner wrote, for `call`
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,17 @@ def publish(name: str, answer: Any, given: Mapping[str, Any], problem: str) -> N
         return
     from IPython.display import display
 
+    if callable(answer):
+        _functions[name] = answer
     packed = {"name": name, "answer": encode(answer), "given": encode(given), "problem": problem}
     display({MIME: packed}, raw=True)
+
+
+def call(name: str, packed: Any) -> None:
+    """Run the function that a learner wrote for an exercise on arguments of the grader's, and send the result."""
+    from IPython.display import display
+
+    display({RESULT_MIME: encode(_functions[name](*decode(packed)))}, raw=True)
 
 
 def read(message: Any) -> AnswerRecord | None:
@@ -60,7 +74,7 @@ def read(message: Any) -> AnswerRecord | None:
 
 
 def encode(value: Any) -> Any:
-    """A value as JSON. Arrays and tensors keep their bits; what has no such form becomes the name of its type."""
+    """A value as JSON: arrays and tensors keep their bits; what has no such form becomes the name of its type."""
     if value is ...:
         return {"open": True}
     if value is None or isinstance(value, str | bool | int):
@@ -69,13 +83,14 @@ def encode(value: Any) -> Any:
         return {"map": [[encode(key), encode(item)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         return {"list": [encode(item) for item in value]}
+    tensor = hasattr(value, "detach")
     try:
-        array = np.asarray(value)
+        array = np.asarray(value.detach() if tensor else value)
         stream = io.BytesIO()
         np.save(stream, array, allow_pickle=False)
     except (TypeError, ValueError, RuntimeError):  # an object, or a tensor that still has its gradient
         return {"type": type(value).__name__}
-    return {"npy": base64.b64encode(stream.getvalue()).decode()}
+    return {"tensor" if tensor else "npy": base64.b64encode(stream.getvalue()).decode()}
 
 
 def decode(packed: Any) -> Any:
@@ -89,8 +104,10 @@ def decode(packed: Any) -> Any:
         return {decode(key): decode(item) for key, item in content}
     if kind == "list":
         return [decode(item) for item in content]
-    if kind == "npy" and len(content) <= MAX_BYTES:
+    if kind in ("npy", "tensor") and len(content) <= MAX_BYTES:
         array = np.lib.format.read_array(io.BytesIO(base64.b64decode(content)), allow_pickle=False)
+        if kind == "tensor" and "torch" in sys.modules:  # whoever sends or takes tensors has imported it
+            return sys.modules["torch"].from_numpy(array)
         return array if array.ndim else array[()]
     if kind == "type":
         return Unreadable(str(content))

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import math
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from pedseg.workbook.answer_records import MIME, VARIABLE, AnswerRecord, read
+from pedseg.workbook.answer_records import MIME, RESULT_MIME, VARIABLE, AnswerRecord, Unreadable, decode, encode, read
 from pedseg.workbook.grading import sandbox
 from pedseg.workbook.grading.sandbox import Limits
 
+Examiner = Callable[[Callable], str]
 MAX_OUTPUT = 200_000  # characters that are kept of all that a notebook prints
 MAX_RECORDS = 500
 KERNEL = ("-m", "ipykernel_launcher", "-f", "{connection_file}")
@@ -37,12 +39,14 @@ class Step:
 class Execution:
     """What came out: records by exercise, errors by exercise ("" for other cells), and how it ended.
 
-    `ended` is `finished`, or why the rest did not run: `time`, `memory`, `processes` or `kernel died`.
+    `examined` holds what the grader's own process found wrong with a function ("" for nothing), by exercise. `ended`
+    is `finished`, or why the rest did not run: `time`, `memory`, `processes` or `kernel died`.
     """
 
     records: dict[str, list[AnswerRecord]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     reached: set[str] = field(default_factory=set)
+    examined: dict[str, str] = field(default_factory=dict)
     ended: str = "finished"
     seconds: float = 0.0
     peak_mib: float = 0.0
@@ -98,12 +102,25 @@ def kill(program: psutil.Process) -> None:
         program.wait(10)
 
 
-def execute(steps: Sequence[Step], work: Path, limits: Limits, *, sandboxed: bool = True) -> Execution:
-    """Run the steps of one notebook in a kernel of its own, in the folder `work`."""
-    return asyncio.run(_execute(steps, work, limits, sandboxed))
+def execute(
+    steps: Sequence[Step],
+    work: Path,
+    limits: Limits,
+    *,
+    sandboxed: bool = True,
+    examiners: Mapping[str, Examiner] | None = None,
+) -> Execution:
+    """Run the steps of one notebook in a kernel of its own, in the folder `work`.
+
+    An examiner is given a function that a learner wrote for its exercise, and says what is wrong with it. It is called
+    in this process; the function runs in the kernel, and only arguments and results travel.
+    """
+    return asyncio.run(_execute(steps, work, limits, sandboxed, examiners or {}))
 
 
-async def _execute(steps: Sequence[Step], work: Path, limits: Limits, sandboxed: bool) -> Execution:
+async def _execute(
+    steps: Sequence[Step], work: Path, limits: Limits, sandboxed: bool, examiners: Mapping[str, Examiner]
+) -> Execution:
     execution, began = Execution(), time.monotonic()
     manager = kernel_manager(work, limits, sandboxed)
     env = sandbox.environment(work) | {VARIABLE: "1"}
@@ -112,7 +129,7 @@ async def _execute(steps: Sequence[Step], work: Path, limits: Limits, sandboxed:
     program = manager.provisioner.process
     with Watch(program.pid, limits) as watch:
         try:
-            await _run_steps(steps, manager, limits, execution, work)
+            await _run_steps(steps, _client(manager, limits, work), execution, examiners)
         except Exception as error:  # a kernel that dies does so in many ways
             if not watch.reason and await manager.is_alive():
                 raise  # it is not the notebook that failed
@@ -137,18 +154,59 @@ def kernel_manager(work: Path, limits: Limits, sandboxed: bool) -> Any:
     return manager
 
 
-async def _run_steps(steps: Sequence[Step], manager: Any, limits: Limits, execution: Execution, work: Path) -> None:
-    import nbformat
-
-    notebook = nbformat.v4.new_notebook()
-    client = _client(notebook, manager, limits, work)
+async def _run_steps(
+    steps: Sequence[Step], client: Any, execution: Execution, examiners: Mapping[str, Examiner]
+) -> None:
     async with client.async_setup_kernel(cleanup_kc=False):
         try:
-            for index, source in enumerate(_with_rescues(steps, notebook, execution)):
-                notebook.cells.append(nbformat.v4.new_code_cell(source))
-                await client.async_execute_cell(notebook.cells[-1], index)
+            for step in steps:
+                for source in _with_rescues([step], client.nb, execution):
+                    await _run(client, source)
+                records = execution.records.get(step.exercise, [])
+                examiner = examiners.get(step.exercise)
+                if examiner and records and isinstance(records[0].answer, Unreadable) and not records[0].problem:
+                    function = remote_function(client, step.exercise, asyncio.get_running_loop())
+                    with contextlib.suppress(CannotExamine):
+                        execution.examined[step.exercise] = await asyncio.to_thread(examiner, function)
         finally:
             client.kc.stop_channels()
+
+
+async def _run(client: Any, source: str) -> Any:
+    """Run a source in the kernel as the notebook's next cell; its outputs."""
+    import nbformat
+
+    client.nb.cells.append(nbformat.v4.new_code_cell(source))
+    await client.async_execute_cell(client.nb.cells[-1], len(client.nb.cells) - 1)
+    return client.nb.cells[-1].outputs
+
+
+class CannotExamine(BaseException):
+    """A function takes or gives what cannot travel. No Exception: checks take those for the learner's."""
+
+
+def remote_function(client: Any, exercise: str, loop: asyncio.AbstractEventLoop) -> Callable:
+    """The function that a learner wrote, as one that can be called from another thread of this process."""
+
+    def function(*arguments: Any) -> Any:
+        packed = encode(list(arguments))
+        if '"type"' in json.dumps(packed):
+            raise CannotExamine
+        source = f"from pedseg.workbook import answer_records\nanswer_records.call({exercise!r}, {packed!r})"
+        try:
+            outputs = asyncio.run_coroutine_threadsafe(_run(client, source), loop).result()
+        except Exception as error:  # the kernel died
+            raise CannotExamine from error
+        errors = [output for output in outputs if output.output_type == "error"]
+        if errors:
+            raise type(errors[0].ename, (Exception,), {})(errors[0].evalue)
+        results = [o.data[RESULT_MIME] for o in outputs if o.output_type == "display_data" and RESULT_MIME in o.data]
+        result = decode(results[0]) if results else None
+        if isinstance(result, Unreadable):
+            raise CannotExamine
+        return result
+
+    return function
 
 
 def _with_rescues(steps: Sequence[Step], notebook: Any, execution: Execution) -> Iterator[str]:
@@ -178,8 +236,9 @@ def _note_records(exercise: str, outputs: Sequence[Any], execution: Execution) -
             kept.append(record)
 
 
-def _client(notebook: Any, manager: Any, limits: Limits, work: Path) -> Any:
+def _client(manager: Any, limits: Limits, work: Path) -> Any:
     """nbclient's client, for cells that may fail, never end, or print without end."""
+    import nbformat
     from nbclient import NotebookClient
 
     class BoundedClient(NotebookClient):
@@ -187,16 +246,16 @@ def _client(notebook: Any, manager: Any, limits: Limits, work: Path) -> Any:
 
         printed = 0
 
-        def output(self, outs: Any, msg: Any, display_id: str, cell_index: int) -> Any:
+        def output(self, outs: Any, msg: Any, display_id: Any, cell_index: int) -> Any:
             content = msg["content"]
-            if MIME not in content.get("data", {}) and msg["msg_type"] != "error":
+            if not {MIME, RESULT_MIME} & content.get("data", {}).keys() and msg["msg_type"] != "error":
                 self.printed += len(content.get("text", "")) + sum(map(len, map(str, content.get("data", {}).values())))
                 if self.printed > MAX_OUTPUT:
                     return None
             return super().output(outs, msg, display_id, cell_index)
 
     return BoundedClient(
-        notebook,
+        nbformat.v4.new_notebook(),
         km=manager,
         timeout=math.ceil(limits.cell_seconds),
         startup_timeout=math.ceil(limits.seconds),

@@ -14,13 +14,15 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pedseg.errors import input_error
 from pedseg.workbook.exercise_checks import load_exercises
+from pedseg.workbook.function_checks import FunctionExercise, first_problem
 from pedseg.workbook.grading import sandbox
-from pedseg.workbook.grading.execution import Execution, execute
+from pedseg.workbook.grading.execution import execute
 from pedseg.workbook.grading.sandbox import Limits
 from pedseg.workbook.grading.submissions import Chapter, Submission, load_chapters, read_submissions
 from pedseg.workbook.grading.verdicts import ENDINGS, OPEN, RIGHT, Verdict, verdicts
@@ -151,10 +153,13 @@ def grade_copy(submission: Submission, reference: Reference, course: Course, num
     logging.getLogger("traitlets").setLevel(logging.CRITICAL)
     work = course.place / f"{number:03d}"
     prepare(work, course.notebooks, reference.start)
-    execution: Execution = execute(submission.steps(), work, reference.limits, sandboxed=course.sandboxed)
-    shutil.rmtree(work, ignore_errors=True)
     exercises, names = load_exercises(course.notebooks / "exercises"), submission.chapter.exercises
-    judged = tuple(verdicts(names, execution, reference.given, exercises, reference.limits.cell_seconds))
+    functions = {name: exercises[name] for name in names if isinstance(exercises[name], FunctionExercise)}
+    examiners = {name: partial(first_problem, exercise) for name, exercise in functions.items()}
+    steps, limits = submission.steps(), reference.limits
+    execution = execute(steps, work, limits, sandboxed=course.sandboxed, examiners=examiners)
+    shutil.rmtree(work, ignore_errors=True)
+    judged = tuple(verdicts(names, execution, reference.given, exercises, limits.cell_seconds))
     return GradedCopy(submission, judged, execution.ended, execution.errors, execution.seconds, execution.peak_mib)
 
 

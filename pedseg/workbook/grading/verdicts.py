@@ -41,18 +41,22 @@ def verdicts(
     for name in names:
         records = execution.records.get(name, [])
         if records:  # the first: a later call could hand in what the first one returned
-            yield judge(records[0], exercises[name], reference[name])
+            yield judge(records[0], exercises[name], reference[name], execution.examined.get(name))
         else:
             yield Verdict(name, *_without_record(name, execution, cell_seconds))
 
 
-def judge(record: AnswerRecord, exercise: Any, given: Mapping[str, Any]) -> Verdict:
-    """The verdict on one recorded answer, computed from what the chapter gave."""
+def judge(record: AnswerRecord, exercise: Any, given: Mapping[str, Any], examined: str | None = None) -> Verdict:
+    """The verdict on one recorded answer, computed from what the chapter gave.
+
+    For a function, `examined` is what this process found wrong with it; None if it could not look.
+    """
     name = record.name
     if record.answer is ... or record.problem.startswith(STILL_OPEN):
         return Verdict(name, OPEN, "Not yet answered.")
     if not isinstance(exercise, Exercise):
-        return Verdict(name, WRONG if record.problem else RIGHT, record.problem, "notebook")
+        problem = record.problem or examined or ""
+        return Verdict(name, WRONG if problem else RIGHT, problem, "notebook" if examined is None else "grader")
     if isinstance(record.answer, Unreadable):
         return Verdict(name, WRONG, f"The answer is a {record.answer.type_name}, which is no value.")
     changed = [key for key in given if not same(record.given.get(key), given[key])]
