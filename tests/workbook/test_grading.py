@@ -34,17 +34,17 @@ SOURCE = """# %% [markdown]
 # %%
 from pedseg.workbook import lesson
 
-center, width = 40, 400
+home, away = 0.875, 0.75
 
 # %% exercise
-lowest_hu = center - width / 2  # answer
-lowest_hu = lesson.check("darkest shade", lowest_hu, center=center, width=width)
+drop = home - away  # answer
+drop = lesson.check("drop", drop, home=home, away=away)
 
 # %% [markdown] answer
 # Half of it.
 
 # %%
-below = lowest_hu - 1
+double = 2 * drop
 
 # %% exercise
 voxel_ml = 2 * 2 * 5 / 1000  # answer
@@ -61,8 +61,8 @@ side = lesson.check("side of the liver", side)
 # Right.
 """
 EXERCISES = lesson.exercises()
-NAMES = ["darkest shade", "voxel volume", "side of the liver"]
-GIVEN = {"center": 40, "width": 400}
+NAMES = ["drop", "voxel volume", "side of the liver"]
+GIVEN = {"home": 0.875, "away": 0.75}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def chapter(course):
 
 
 def handed_in(*, solved: bool = True, **replaced: str) -> str:
-    """A copy of the tiny chapter, with the code of some exercises (`darkest_shade="..."`) replaced or put before."""
+    """A copy of the tiny chapter, with the code of some exercises (`drop="..."`) replaced or put before."""
     notebook = json.loads(build_notebook(NAME, SOURCE, solved=solved))
     for exercise, code in replaced.items():
         for cell in notebook["cells"]:
@@ -140,12 +140,12 @@ def test_nothing_is_sent_unless_somebody_grades(monkeypatch):
     sent = []
     monkeypatch.setattr("IPython.display.display", lambda *bundle, **_: sent.append(bundle))
     monkeypatch.delenv(answer_records.VARIABLE, raising=False)
-    lesson.check("darkest shade", -160, **GIVEN)
+    lesson.check("drop", 0.125, **GIVEN)
     assert sent == []
     monkeypatch.setenv(answer_records.VARIABLE, "1")
-    lesson.check("darkest shade", -100, **GIVEN)
+    lesson.check("drop", 0.5, **GIVEN)
     record = answer_records.read(sent[0][0][answer_records.MIME])
-    assert (record.name, record.answer, dict(record.given)) == ("darkest shade", -100, GIVEN)
+    assert (record.name, record.answer, dict(record.given)) == ("drop", 0.5, GIVEN)
     assert "too large" in record.problem
 
 
@@ -182,21 +182,21 @@ def sources(copy: Submission) -> list[str]:
 def test_the_chapters_own_cells_run_as_the_chapter_has_them(tmp_path, course, chapter):
     notebook = json.loads(handed_in())
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    code[0]["source"] = "center, width = 0, 0"  # spoiled
+    code[0]["source"] = "home, away = 0, 0"  # spoiled
     notebook["cells"].remove(code[2])  # deleted: below = ...
     copy = submission(tmp_path, course, json.dumps(notebook))
     assert sources(copy) == [cell.solved for cell in chapter.cells]
 
 
 def test_cells_of_ones_own_stay_where_they_stood_also_without_ids(tmp_path, course, chapter):
-    notebook = json.loads(handed_in(darkest_shade='import math\nx = 1\nlesson.check("darkest shade", x)'))
-    own = {"cell_type": "code", "source": "half = width / 2", "metadata": {}, "outputs": []}
+    notebook = json.loads(handed_in(drop='import math\nx = 1\nlesson.check("drop", x)'))
+    own = {"cell_type": "code", "source": "half = home / 2", "metadata": {}, "outputs": []}
     place = next(n for n, cell in enumerate(notebook["cells"]) if "import math" in "".join(cell["source"]))
     notebook["cells"].insert(place, own)
     for cell in notebook["cells"]:
         cell.pop("id", None)  # as Colab may leave it
     run = sources(submission(tmp_path, course, json.dumps(notebook)))
-    assert run[0] == chapter.cells[0].source and run[1] == "half = width / 2" and run[2].startswith("import math")
+    assert run[0] == chapter.cells[0].source and run[1] == "half = home / 2" and run[2].startswith("import math")
     assert len(run) == 6
 
 
@@ -205,7 +205,7 @@ def test_a_deleted_exercise_is_run_solved_and_counts_as_open(tmp_path, course, c
     notebook["cells"] = [cell for cell in notebook["cells"] if '"voxel volume"' not in "".join(cell["source"])]
     copy = submission(tmp_path, course, json.dumps(notebook))
     assert sources(copy) == [cell.solved for cell in chapter.cells]
-    assert [step.exercise for step in copy.steps()] == ["", "darkest shade", "", "", "side of the liver"]
+    assert [step.exercise for step in copy.steps()] == ["", "drop", "", "", "side of the liver"]
 
 
 # --- verdicts -----------------------------------------------------------------------------------
@@ -214,26 +214,26 @@ def test_a_deleted_exercise_is_run_solved_and_counts_as_open(tmp_path, course, c
 @pytest.mark.parametrize(
     ("answer", "given", "state", "said"),
     [
-        (-160, GIVEN, "right", ""),
-        (np.float64(-160.0), GIVEN, "right", ""),
+        (0.125, GIVEN, "right", ""),
+        (np.float64(0.125), GIVEN, "right", ""),
         (..., GIVEN, "open", "Not yet"),
-        (-100, GIVEN, "wrong", "too large"),
-        (240, GIVEN, "wrong", "brightest end"),
-        (0, {"center": 0, "width": 0}, "wrong", "center, width"),  # right for a question that was not asked
-        (-160, {}, "wrong", "center, width"),
+        (0.5, GIVEN, "wrong", "too large"),
+        (-0.125, GIVEN, "wrong", "Swap the sign"),
+        (0, {"home": 0, "away": 0}, "wrong", "home, away"),  # right for a question that was not asked
+        (0.125, {}, "wrong", "home, away"),
         (Unreadable("function"), GIVEN, "wrong", "no value"),
         ({"a": [[1], [1, 2]]}, GIVEN, "wrong", "a number"),
     ],
 )
 def test_an_answer_is_judged_by_what_the_chapter_gives(answer, given, state, said):
-    record = AnswerRecord("darkest shade", answer, given, "")  # the notebook says that all is right
-    verdict = judge(record, EXERCISES["darkest shade"], GIVEN)
+    record = AnswerRecord("drop", answer, given, "")  # the notebook says that all is right
+    verdict = judge(record, EXERCISES["drop"], GIVEN)
     assert verdict.state == state and said in verdict.sentence and verdict.judged_by == "grader"
 
 
 def test_what_the_notebook_says_against_itself_does_not_count_either():
-    record = AnswerRecord("darkest shade", -160, GIVEN, "Not quite.")
-    assert judge(record, EXERCISES["darkest shade"], GIVEN).state == "right"
+    record = AnswerRecord("drop", 0.125, GIVEN, "Not quite.")
+    assert judge(record, EXERCISES["drop"], GIVEN).state == "right"
 
 
 @pytest.mark.parametrize(
@@ -248,9 +248,9 @@ def test_what_is_no_value_is_judged_by_the_notebook_and_says_so(problem, state):
 
 def test_the_first_record_counts(course):
     """`check` returns the right answer: who hands that in again has answered nothing."""
-    open_, right = (AnswerRecord("darkest shade", answer, GIVEN, "") for answer in (..., -160))
-    execution = Execution(records={"darkest shade": [open_, right]})
-    (verdict,) = verdicts(["darkest shade"], execution, {"darkest shade": GIVEN}, EXERCISES, 30)
+    open_, right = (AnswerRecord("drop", answer, GIVEN, "") for answer in (..., 0.125))
+    execution = Execution(records={"drop": [open_, right]})
+    (verdict,) = verdicts(["drop"], execution, {"drop": GIVEN}, EXERCISES, 30)
     assert verdict.state == "open"
 
 
@@ -280,12 +280,12 @@ def test_without_a_record_the_reason_is_said(execution, state, said):
 
 def test_the_csv_has_a_line_a_copy_and_a_column_an_exercise(tmp_path, course):
     copies = [
-        GradedCopy(submission(tmp_path, course, handed_in(), name), (Verdict("darkest shade", state, ""),), "finished")
+        GradedCopy(submission(tmp_path, course, handed_in(), name), (Verdict("drop", state, ""),), "finished")
         for name, state in (("b", "right"), ("=1+1", "wrong"))
     ]
     lines = list(csv.DictReader(io.StringIO(grades_csv(copies))))
     assert [line["copy"] for line in lines] == ["'=1+1", "b"]  # by name; no formula
-    assert [(line["right"], line["exercises"], line["darkest shade"]) for line in lines] == [
+    assert [(line["right"], line["exercises"], line["drop"]) for line in lines] == [
         ("0", "1", "wrong"),
         ("1", "1", "right"),
     ]
@@ -368,16 +368,16 @@ def test_without_a_sandbox_nothing_runs_unless_one_says_so(tmp_path, course, mon
 
 
 WRONG_VOLUME = 'voxel_ml = lesson.check("voxel volume", 1, spacing_mm=(2.0, 2.0, 5.0))'
-TWICE = """lowest_hu = lesson.check("darkest shade", ..., center=40, width=400)
-lowest_hu = lesson.check("darkest shade", lowest_hu, center=40, width=400)"""
+TWICE = """drop = lesson.check("drop", ..., home=home, away=away)
+drop = lesson.check("drop", drop, home=home, away=away)"""
 BAD = {
     "wrong": {"voxel_volume": WRONG_VOLUME},
-    "twice": {"darkest_shade": TWICE},
-    "crashes": {"darkest_shade": "raise RuntimeError('oh no')\n"},
-    "endless": {"darkest_shade": "while True: pass\n"},
-    "eats": {"darkest_shade": "hog = []\nwhile True: hog.append(bytearray(2**24))\n"},
+    "twice": {"drop": TWICE},
+    "crashes": {"drop": "raise RuntimeError('oh no')\n"},
+    "endless": {"drop": "while True: pass\n"},
+    "eats": {"drop": "hog = []\nwhile True: hog.append(bytearray(2**24))\n"},
     "dies": {"voxel_volume": "import os\nos._exit(3)\n"},
-    "prints": dict.fromkeys(("darkest_shade", "voxel_volume", "side_of_the_liver"), 'print("Right.")'),
+    "prints": dict.fromkeys(("drop", "voxel_volume", "side_of_the_liver"), 'print("Right.")'),
 }
 
 

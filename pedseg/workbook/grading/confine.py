@@ -27,6 +27,7 @@ SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 DEVICES = ("null", "zero", "full", "random", "urandom")
+TEMPORARY = ("/tmp", "/dev/shm")
 KERNEL_SETTINGS = ("sys", "sysrq-trigger", "irq", "bus")  # root of the machine could write there without a capability
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -61,8 +62,13 @@ def bind(path: str, root: str) -> None:
 
 def make_read_only(path: str) -> None:
     """Let nothing be written in a mount and in those within it."""
-    attributes = struct.pack("=QQQQ", MS_RDONLY | MS_NOSUID, 0, 0, 0)  # struct mount_attr: what is set, ...
-    arguments = (AT_FDCWD, path.encode(), AT_RECURSIVE, attributes, ctypes.c_size_t(len(attributes)))
+    set_attributes(path, AT_RECURSIVE, MS_RDONLY | MS_NOSUID, 0)
+
+
+def set_attributes(path: str, flags: int, added: int, removed: int) -> None:
+    """mount_setattr(2)."""
+    attributes = struct.pack("=QQQQ", added, removed, 0, 0)  # struct mount_attr
+    arguments = (AT_FDCWD, path.encode(), flags, attributes, ctypes.c_size_t(len(attributes)))
     call(libc.syscall(SYS_MOUNT_SETATTR, *arguments), f"mount_setattr {path}")
 
 
@@ -72,12 +78,14 @@ def make_root(work: str, visible: list[str], tmp_mib: int) -> str:
     mount("", "/", flags=MS_REC | MS_PRIVATE)
     work_fd = os.open(work, os.O_PATH)
     mount("root", root, "tmpfs", MS_NOSUID)
-    for path in sorted(visible):
-        bind(path, root)
     for folder in ("/proc", "/dev", "/tmp"):
-        os.makedirs(root + folder, exist_ok=True)
+        os.mkdir(root + folder)
     mount("dev", root + "/dev", "tmpfs", MS_NOSUID, "size=1m")
     os.mkdir(root + "/dev/shm")
+    for folder in TEMPORARY:
+        mount("tmp", root + folder, "tmpfs", MS_NOSUID | MS_NODEV, f"size={tmp_mib}m")
+    for path in sorted(visible):  # some may lie in /tmp
+        bind(path, root)
     for device in DEVICES:
         bind(f"/dev/{device}", root)
     os.makedirs(root + work, exist_ok=True)
@@ -86,9 +94,8 @@ def make_root(work: str, visible: list[str], tmp_mib: int) -> str:
     for path in filter(os.path.exists, (root + "/proc/" + name for name in KERNEL_SETTINGS)):
         mount(path, path, flags=MS_BIND | MS_REC)
         make_read_only(path)
-    for folder in ("/tmp", "/dev/shm"):
-        mount("tmp", root + folder, "tmpfs", MS_NOSUID | MS_NODEV, f"size={tmp_mib}m")
-    os.makedirs(root + work, exist_ok=True)  # it may lie in /tmp
+    for folder in TEMPORARY:
+        set_attributes(root + folder, 0, 0, MS_RDONLY)
     mount(f"/proc/self/fd/{work_fd}", root + work, flags=MS_BIND)
     os.close(work_fd)
     return root

@@ -187,7 +187,7 @@ def _client(notebook: Any, manager: Any, limits: Limits, work: Path) -> Any:
 
         printed = 0
 
-        def output(self, outs: Any, msg: Any, display_id: str, cell_index: int) -> Any:
+        def output(self, outs: Any, msg: Any, display_id: Any, cell_index: int) -> Any:
             content = msg["content"]
             if MIME not in content.get("data", {}) and msg["msg_type"] != "error":
                 self.printed += len(content.get("text", "")) + sum(map(len, map(str, content.get("data", {}).values())))

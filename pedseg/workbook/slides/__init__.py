@@ -89,7 +89,8 @@ def mark_slides(name: str, notebook: Any) -> None:
         elif wanted and "slide" in tags:
             kind, wanted = "-", False
         if index == 0:
-            cell.source = GOALS.match(cell.source)[0]
+            goals = GOALS.match(cell.source)
+            cell.source = goals[0] if goals else cell.source
         cell.metadata["slideshow"] = {"slide_type": kind}
         last = last if kind == "skip" else index
     pictured = any(cell.cell_type == "code" and kind_of(cell) == "-" for cell in notebook.cells)
