@@ -154,8 +154,11 @@ def grade_copy(submission: Submission, reference: Reference, course: Course, num
     work = course.place / f"{number:03d}"
     prepare(work, course.notebooks, reference.start)
     exercises, names = load_exercises(course.notebooks / "exercises"), submission.chapter.exercises
-    functions = {name: exercises[name] for name in names if isinstance(exercises[name], FunctionExercise)}
-    examiners = {name: partial(first_problem, exercise) for name, exercise in functions.items()}
+    examiners = {
+        name: partial(first_problem, exercise)
+        for name, exercise in exercises.items()
+        if name in names and isinstance(exercise, FunctionExercise)
+    }
     steps, limits = submission.steps(), reference.limits
     execution = execute(steps, work, limits, sandboxed=course.sandboxed, examiners=examiners)
     shutil.rmtree(work, ignore_errors=True)
