@@ -21,7 +21,7 @@ lesson.setup()
 # strongly it weakens them. Such a box is a **voxel**. We open one scan of the hospital *Polder*. It comes as a file
 # in the NIfTI format (`.nii.gz`): the numbers, plus a note that says where in the child each number lies.
 
-# %% slide
+# %%
 from pedseg.datasets.loading import load_image, load_labels
 
 polder, neckar = lesson.samples()
@@ -56,6 +56,13 @@ organs = load_labels(polder, child).voxels
 liver = organs == organ("Liver").id
 lung = organs == organ("Lung_R").id
 
+# %% [markdown] lecture
+# ## A gray value is a measurement
+#
+# Every voxel carries a number in **Hounsfield units**: air is -1000 and water 0, on every scanner in the world.
+#
+# > **Question.** One of these peaks is the air around the child. Which one is the liver, and why is it not a line?
+
 # %% slide
 voxels = {"whole scan": ct.voxels, "right lung": ct.voxels[lung], "liver": ct.voxels[liver]}
 chart = charts.histogram(voxels, windows=["soft tissue", "lung"])
@@ -70,6 +77,13 @@ figures.show(chart, "How often each HU occurs: peaks for air, lung, fat and soft
 # The scale runs over several thousand HU, but a screen shows some 250 shades and the eye tells apart fewer. So a
 # radiologist stretches a part of the scale over all shades: a **window**, given by its center and its width. What
 # lies below the window is black, what lies above is white. Here is the same slice three times.
+
+# %% [markdown] lecture
+# ## One slice, three windows
+#
+# The scale spans thousands of HU. A **window** stretches a part of it over the grays that an eye can tell apart.
+#
+# > **Question.** The soft-tissue window has its center at 40 HU and a width of 400 HU. From which HU down is all black?
 
 # %% slide
 z = figures.fullest(organs)
@@ -111,6 +125,13 @@ print(f"black: {np.mean(gray == 0):.0%} of all voxels, white: {np.mean(gray == 1
 # The box can be cut in three directions. **Axial** slices lie across the body, **coronal** slices show the child from
 # the front, **sagittal** slices from the side. The letters at the edge say where you are: **R**ight, **L**eft,
 # **A**nterior (front), **P**osterior (back), **S**uperior (towards the head), **I**nferior (towards the feet).
+
+# %% [markdown] lecture
+# ## Three planes, and whose right is right
+#
+# Axial slices lie across the body, coronal ones show it from the front, sagittal ones from the side.
+#
+# > **Question.** Find the liver. On which side *of the child* is it?
 
 # %% slide
 x, y, _ = (int(where.mean()) for where in np.nonzero(organs == organ("Liver").id))
@@ -200,6 +221,13 @@ figures.show(picture, "Kidney brightness, child by child.")
 
 # %% [markdown]
 # Now look: the child from Polder beside the one from Neckar with the darkest kidneys. What else differs?
+
+# %% [markdown] lecture
+# ## The hospital next door
+#
+# Two children, two scanners, and nothing wrong with either scan. Still the kidneys look different.
+#
+# > **Question.** What differs? What would a network make of it that has seen only the left one?
 
 # %% slide
 neighbor = min(neckar.cases, key=lambda case: brightness[case.name])

@@ -119,10 +119,18 @@ print(f"loss {losses[0]:.2f} -> {losses[-1]:.2f}; right in {right:.1%} of the vo
 # %%
 from pedseg.learning.training import load_cases, train
 
-steps = lesson.training_steps(240, test=6)
+steps = lesson.training_steps(320, test=6, networks=2)  # chapter 07 trains two
 children = load_cases(polder, polder.split("train"), plan)
 training = train(network, children, plan, steps=steps, total_steps=steps, seed=0)
 losses = [(step.number, step.loss) for step in lesson.progress(training, steps, "training")]
+
+# %% [markdown] lecture
+# ## A network practices
+#
+# One step: draw one child, compare with the true contours, and nudge every weight so that it would have been less
+# wrong.
+#
+# > **Question.** The curve falls. What does it say about children that the network has never seen?
 
 # %% slide
 chart = charts.learning_curves({"Polder alone": losses}, smooth=20)
@@ -143,6 +151,13 @@ from pedseg.learning.inference import predict
 child = polder.split("validation")[0]
 ct, truth = load_image(child), load_labels(polder, child).voxels
 predicted = predict(network, ct, plan)
+
+# %% [markdown] lecture
+# ## A child that it has never seen
+#
+# Solid lines are the true contours, dashed ones what the network drew. This child has lost its left kidney.
+#
+# > **Question.** What would you correct before you plan a treatment with these contours?
 
 # %% slide
 shown = ["Liver", "Spleen", "Kidney_L", "Kidney_R", "Bowel^Stomach"]
@@ -229,6 +244,13 @@ worst = abroad.loc[abroad["dsc"].idxmin()]
 case = next(case for case in neckar.cases if case.name == worst["case"])
 away, away_truth = load_image(case), load_labels(neckar, case).voxels
 away_drawn = predict(network, away, plan)
+
+# %% [markdown] lecture
+# ## At home and away
+#
+# The same network, the same program: left a child of its own hospital, right one of the hospital next door.
+#
+# > **Question.** Name three causes that could explain the difference. How would you find out which of them it was?
 
 # %% slide
 z_away = figures.fullest(away_truth, organs=["Kidney_R"])

@@ -51,11 +51,18 @@ from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds
 
 rounds = lesson.budget(8, test=2)
-steps = lesson.training_steps(30, test=2, networks=2 * rounds)
+steps = lesson.training_steps(40, test=2, networks=2 * rounds)
 config = FederationConfig(rounds=rounds, local_steps=steps, out=None)
 nodes = [{"data-dir": str(center.folder)} for center in centers]
 grid = InProcessGrid(app, nodes, config.to_run_config(), workers=1)
 federation = train_rounds(grid, config)
+
+# %% [markdown] lecture
+# ## Networks travel, scans stay
+#
+# Each round, both hospitals train the common network on their own scans; the weights are averaged.
+#
+# > **Question.** Neither hospital has seen a scan of the other. Why do both curves fall together?
 
 # %% slide
 picture, curves = figures.LiveFigure(), {center.center: [] for center in centers}
@@ -118,6 +125,13 @@ means = scores.means(rows)
 
 # %% [markdown]
 # ## Four models, two hospitals
+
+# %% [markdown] lecture
+# ## Four models, two hospitals
+#
+# Read a row from left to right: how good is this network in each hospital? Then read each column from top to bottom.
+#
+# > **Question.** Is the federated network as good as home *in both columns*? What would "as good as" have to mean?
 
 # %% slide
 chart = charts.table(means, title="mean DSC over nine organs")

@@ -54,5 +54,45 @@ engines.reading_room(lesson.samples(), lesson.study())
 # - Which would change the dose plan?
 # - Would you rather have a network that draws a false kidney, or one that misses a real one?
 
+# %% [markdown] lecture
+# ## The reading room
+#
+# Contours of four networks, child by child and organ by organ. Solid is the truth, dashed is the network.
+#
+# ![Slices in three planes with true and predicted contours, two 3-D views, and a table with the scores of each
+# organ.](../docs/reading_room_open.png)
+#
+# > **Question.** What do you look at first: the picture, the table, or the list of failures?
+
+# %% [markdown] lecture
+# ## Failures, the worst first
+#
+# A click on a line opens the child and goes to the place.
+#
+# ![The worst missing organ is chosen in the list of failures; the crosshair in the slices is at its
+# place.](../docs/reading_room_failure.png)
+#
+# > **Question.** Would you have noticed this one in ten seconds? Would it change the dose?
+
+# %% [markdown] lecture
+# ## How far is it off?
+#
+# Color tells the distance from the drawn surface to the true one.
+#
+# ![In 3-D the predicted organs are colored by their distance to the true surface, in
+# mm.](../docs/reading_room_distance.png)
+#
+# > **Question.** Where on an organ are the large distances: in the middle, or at its ends? Why?
+
+# %% [markdown] lecture
+# ## Two networks, one child
+#
+# Where two networks disagree, at least one of them is wrong.
+#
+# ![The list of places where two networks disagree, the largest first, and that place in the
+# slices.](../docs/reading_room_two_models.png)
+#
+# > **Question.** Which of the two would you trust here, without the true contour?
+
 # %% hidden
 lesson.finish()

@@ -14,6 +14,7 @@ from pedseg.cli import (
     federate,
     fedgin,
     fetch,
+    grade,
     import_,
     join,
     keys,
@@ -28,7 +29,7 @@ from pedseg.cli import (
 
 VERBS = (
     study, evaluate, shift, fedgin, federate, keys, coordinate, join,
-    check, fetch, import_, predict, export, lab, viewer, notebooks, test, bench,
+    check, fetch, import_, predict, export, lab, viewer, notebooks, grade, test, bench,
 )  # fmt: skip
 
 

@@ -16,7 +16,10 @@ from pedseg.viewer import itk
 HERE = Path(__file__).parent
 HEADLESS_LAB = (  # options of JupyterLab for an automated browser
     "--no-browser", "--ServerApp.port_retries=0", "--IdentityProvider.token=", "--ServerApp.password=", "--allow-root",
+)  # fmt: skip
+QUIET_LAB = (  # no prompt about news, and no question to jupyter.org or PyPI about news, releases and extensions
     "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.extension_manager=readonly",
 )  # fmt: skip
 
 
@@ -41,7 +44,7 @@ def voila_environment() -> dict[str, str]:
 
 def lab_command(root: Path, first: Path, rest: Sequence[str] = ()) -> list[str]:
     """The command that opens JupyterLab on the folder `root` at the notebook `first`."""
-    return [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root), str(first), *rest]
+    return [sys.executable, "-m", "jupyterlab", "--notebook-dir", str(root), *QUIET_LAB, str(first), *rest]
 
 
 def lab_environment(itk_source: str = "") -> dict[str, str]:

@@ -8,8 +8,10 @@ Header lines cut a source `notebooks/source/NN_title.py` into cells:
     # %% [markdown] answer     the explanation below an exercise; folded
     # %% [markdown] solutions  prose about the folded answers; left out where they are
     # %% hidden                code whose input is collapsed (the reading room)
+    # %% slide                 code whose output is on the slide of the lecture
+    # %% [markdown] lecture    title, sentence and question of a slide; in no notebook (`slides.py`)
 
-Further words in a header become tags (`slide`). The solution of an exercise is written once, marked at the end of its
+Further words in a header become tags. The solution of an exercise is written once, marked at the end of its
 lines:
 
     fat_hu = -100  # answer                 ->  fat_hu = ...
@@ -72,8 +74,9 @@ def build_notebooks(
     for source in sources:
         quiz_file = source_folder.parent / "quizzes" / f"{source.stem}.toml"
         quiz = quiz_cell(read_quiz(quiz_file), solutions=solutions) if quiz_file.is_file() else ""
-        ending = {"quiz": quiz, "links": links[source.stem]}
-        text = build_notebook(source.stem, texts[source.stem], solved=solved, solutions=solutions, **ending)
+        text = build_notebook(
+            source.stem, texts[source.stem], solved=solved, solutions=solutions, quiz=quiz, links=links[source.stem]
+        )
         notebooks.append(Path(out_folder) / f"{source.stem}.ipynb")
         write_atomically(notebooks[-1], text.encode())
     return notebooks
@@ -93,10 +96,21 @@ def chapter_links(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def build_notebook(
-    name: str, source: str, *, solved: bool = False, solutions: bool = True, quiz: str = "", links: str = ""
+    name: str,
+    source: str,
+    *,
+    solved: bool = False,
+    solutions: bool = True,
+    quiz: str = "",
+    links: str = "",
+    lecture: bool = False,
 ) -> str:
-    """The notebook of one source, as the text of its file; `quiz` and `links` are markdown for its end."""
+    """The notebook of one source, as the text of its file; `quiz` and `links` are markdown for its end.
+
+    `lecture` keeps the cells that are for slides only.
+    """
     cells = _prepare_exercises(name, _split_cells(name, source), solved=solved, solutions=solutions)
+    cells = [cell for cell in cells if lecture or "lecture" not in cell.tags]
     cells[-1:-1] = [Cell(True, ("quiz",), quiz)] if quiz else []
     cells += [Cell(True, ("links",), links)] if links else []
     notebook = {

@@ -64,6 +64,27 @@ def test_the_room_opens_in_jupyterlab_and_letters_do_not_reach_the_notebook(root
         page.close()
 
 
+def test_jupyterlab_opens_without_a_prompt_and_without_a_request_outside(root, chromium, lab, keep, tmp_path):
+    """As `pedseg lab` starts it for somebody who has never used it."""
+    shutil.copy(root / "notebooks" / "00_start_here.ipynb", tmp_path)
+    with lab(tmp_path) as address:
+        page, outside = browser.open_page(chromium, "about:blank")
+        asked = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{address}lab/tree/00_start_here.ipynb")
+        page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
+        page.wait_for_timeout(4000)  # JupyterLab's own prompt comes after two seconds or so
+        assert "Start here" in page.locator(".jp-Notebook h1").first.inner_text()
+        assert page.get_by_text("Jupyter news").count() == 0
+        assert page.locator(".Toastify__toast").count() == 0
+        assert page.locator(".jp-Dialog").count() == 0
+        assert any("/lab/api/" in url for url in asked)
+        assert [url for url in asked if "api/news" in url or "api/update" in url] == []
+        assert outside == []
+        keep(page, "lab-first")
+        page.close()
+
+
 def test_the_address_for_binder_opens_the_room_alone(root, chromium, lab, keep):
     """As Binder serves it: Voilà behind JupyterLab's server, with our template on the path."""
     query = re.search(r"`(voila/render/\S+)`", (root / "README.md").read_text("utf-8"))[1]

@@ -1,0 +1,1 @@
+"""Grading a class: handed-in notebooks run in a sandbox each, their answers judged outside it."""
