@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -25,10 +27,23 @@ def fastest_device() -> torch.device:
 
 def use_threads(number: int | None) -> None:
     """Set the number of threads of PyTorch's CPU kernels; None: one for each core."""
-    torch.set_flush_denormal(True)  # for this thread; products of small probabilities are slow otherwise
     number = number or os.cpu_count() or 1
     if torch.get_num_threads() != number:
         torch.set_num_threads(number)
+
+
+@contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Take numbers below 1e-38 for zero in this thread: products of small probabilities are slow otherwise.
+
+    For the block only. SciPy's `KDTree` never ends where the number after 0 is 0.
+    """
+    flushed_before = not torch.tensor(1e-40).mul(1.0).item()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed_before)
 
 
 def has_bfloat16(device: torch.device) -> bool:

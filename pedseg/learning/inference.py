@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from pedseg.datasets.loading import count_labels
-from pedseg.learning.devices import device_of, has_bfloat16, use_threads
+from pedseg.learning.devices import device_of, flushed_denormals, has_bfloat16, use_threads
 from pedseg.learning.network import depth_to_space
 from pedseg.learning.plans import Plan
 from pedseg.learning.preprocessing import Prepared, prepare, restore
@@ -25,6 +25,7 @@ from pedseg.scan import Scan
 
 
 @torch.inference_mode()
+@flushed_denormals()
 def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) -> NDArray[np.float32]:
     """Class probabilities (class, x, y, z) of a preprocessed image.
 
@@ -52,6 +53,7 @@ def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) ->
     return out[0].cpu().numpy()
 
 
+@flushed_denormals()
 def predict(network: nn.Module, scan: Scan, plan: Plan) -> NDArray[np.uint8]:
     """The label map (organ ids) of a scan in RAS, on the scan's own grid."""
     prepared = prepare(scan, plan)

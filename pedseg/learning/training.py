@@ -20,7 +20,7 @@ from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.errors import input_error
 from pedseg.learning.augmentation import augment, random_axial_rotation
-from pedseg.learning.devices import device_of, has_bfloat16, use_threads
+from pedseg.learning.devices import device_of, flushed_denormals, has_bfloat16, use_threads
 from pedseg.learning.loss import dice_cross_entropy
 from pedseg.learning.muon import muon_adamw
 from pedseg.learning.network import space_to_depth
@@ -83,18 +83,26 @@ def train(
         if (number - first_step - 1) % recipe.restart_steps == 0:
             optimizers = _optimizers(network, recipe)
         _set_learning_rate(optimizers, learning_rate(plan, number, total_steps))
-        image, labels, unknown = _batch(prepared, plan, number, seed, device)
-        loss = _loss(network, image, labels, unknown, recipe.dice_weight)
-        network.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), recipe.max_gradient_norm)
-        for optimizer in optimizers:
-            optimizer.step()
-        value = float(loss.detach())
+        with flushed_denormals():
+            image, labels, unknown = _batch(prepared, plan, number, seed, device)
+            loss = _loss(network, image, labels, unknown, recipe.dice_weight)
+            _update(network, loss, optimizers, recipe.max_gradient_norm)
+            value = float(loss.detach())
         if not math.isfinite(value):
             problem = f"the loss is {value} at step {number}."
             raise input_error("E-DIVERGED", plan.profile, problem, "Check the images, or lower the learning rate.")
         yield Step(number, value)
+
+
+def _update(
+    network: nn.Module, loss: Tensor, optimizers: Sequence[torch.optim.Optimizer], max_gradient_norm: float
+) -> None:
+    """Change the weights by the gradient of the loss."""
+    network.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(network.parameters(), max_gradient_norm)
+    for optimizer in optimizers:
+        optimizer.step()
 
 
 def _optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:

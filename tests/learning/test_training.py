@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import KDTree
 
 from pedseg.errors import PedsegInputError
 from pedseg.learning import inference, network, training
@@ -138,3 +139,14 @@ def test_cases_of_one_batch_are_padded_to_the_largest(prepared, make_plan):
     net.register_forward_pre_hook(lambda _, inputs: seen.add(tuple(inputs[0].shape)))
     list(training.train(net, [*prepared, small], plan, steps=1, total_steps=1))
     assert seen == {(2, 1, *prepared[0].image.shape)}
+
+
+def test_small_numbers_are_numbers_again_after_training_and_prediction(patient, plan):
+    prepared = [prepare(patient[0], plan, patient[1])]
+    net = network.build(plan)
+    for _ in training.train(net, prepared, plan, steps=2, total_steps=2):
+        assert np.float32(1e-40) * np.float32(1) > 0  # between two steps, too
+    inference.predict(net, patient[0], plan)
+    assert np.float32(1e-40) * np.float32(1) > 0
+    grid = np.argwhere(np.ones((6, 6, 2))) * (1.0, 1.0, 3.0)  # with ties; where 0 + the smallest number is 0, no end
+    assert KDTree(grid).query(grid[3])[0] == 0
