@@ -21,6 +21,7 @@ from pedseg.cli import (
     notebooks,
     predict,
     shift,
+    site,
     study,
     test,
     viewer,
@@ -28,7 +29,7 @@ from pedseg.cli import (
 
 VERBS = (
     study, evaluate, shift, fedgin, federate, keys, coordinate, join,
-    check, fetch, import_, predict, export, lab, viewer, notebooks, test, bench,
+    check, fetch, import_, predict, export, lab, viewer, notebooks, site, test, bench,
 )  # fmt: skip
 
 
