@@ -165,7 +165,7 @@ def _render(site: Site) -> Iterator[str]:
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
     warnings = io.StringIO()
-    settings = {"html_context": site.context()}
+    settings = {"html_context": site.context() | {"default_mode": "auto"}}
     with patch_docutils(), docutils_namespace(), redirect_stderr(io.StringIO()):
         application = Sphinx(
             site.source, HERE, site.html, site.out / "doctrees", "html", settings, status=None, warning=warnings

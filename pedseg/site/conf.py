@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 project, author, project_copyright = "pedseg", "The pedseg authors", "the pedseg authors, Apache-2.0"
@@ -27,7 +28,7 @@ autodoc_preserve_defaults = True
 add_module_names = False
 
 html_theme, html_title = "pydata_sphinx_theme", "pedseg"
-html_css_files = ["site.css"]
+html_css_files, html_favicon = ["site.css"], "static/favicon.svg"
 html_show_sourcelink = html_copy_source = False
 html_permalinks_icon = "#"
 html_theme_options = {
@@ -56,8 +57,15 @@ def mathml(translator: Any, node: Any, display: str) -> None:
     raise SkipNode
 
 
+def restructure(app: Any, what: str, name: str, subject: Any, options: Any, lines: list[str]) -> None:
+    """Make a docstring reStructuredText: an indented block is literal, and a list begins after an empty line."""
+    text = re.sub(r"(?<!:):\n\n(?=    )", "::\n\n", "\n".join(lines))
+    lines[:] = re.sub(r"^((?!- |  ).+)\n(?=- )", r"\1\n\n", text, flags=re.MULTILINE).split("\n")
+
+
 def setup(app: Any) -> dict[str, bool]:
-    """Register the renderer of formulas."""
+    """Register the renderer of formulas, and how docstrings are read."""
+    app.connect("autodoc-process-docstring", restructure)
     app.add_html_math_renderer(
         "mathml",
         inline_renderers=(lambda translator, node: mathml(translator, node, "inline"), None),

@@ -37,9 +37,9 @@ def execute(notebooks: Sequence[Path], cache_folder: Path, runs: Path) -> Iterat
     if not waiting:
         return
     environment = {**os.environ, "PEDSEG_RUNS": str(runs), "PYTHONPATH": prepend_path(ROOT, "PYTHONPATH")}
-    # Beforehand: two notebooks at once would simulate the centers' children in the same place.
-    children = "from pedseg.workbook import lesson; lesson.centers()"
-    subprocess.run([sys.executable, "-c", children], env=environment, check=True, capture_output=True)
+    if len(waiting) > 1:  # two notebooks at once would simulate the centers' children in the same place
+        children = "from pedseg.workbook import lesson; lesson.centers()"
+        subprocess.run([sys.executable, "-c", children], env=environment, check=True, capture_output=True)
     with ThreadPoolExecutor(WORKERS) as pool:
         futures = {pool.submit(_run, file, environment): file for file in waiting}
         try:

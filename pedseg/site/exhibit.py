@@ -1,7 +1,7 @@
 """The exhibit's files: scans and contours of a study's test patients as NIfTI, scores and failures as JSON.
 
 A page without a kernel (`static/exhibit.js`) shows them with NiiVue's own script. The contours are what the recorded
-networks predict when the site is built; scans are rounded to 8 HU, which halves their size.
+networks predict when the site is built. Rounded gray values halve the size of the scans, most of which is noise.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ from pedseg.workbook.figures import is_dark
 
 NIIVUE = "@niivue/niivue@0.69.0"
 NIIVUE_SHA256 = "6e9a6a471b428eb3b258a0086beca9187d95e43a781a39e8a519c6da246af485"
-ROUNDED_HU = 8
+SOFT_TISSUE_HU = -200, 300
+ROUNDED_HU = 10, 40  # in soft tissue, and beyond
 OVERLAY = Path(__file__).parents[1] / "viewer" / "slices.js"  # the reading room's contours over NiiVue's slices
 BEHIND_OVERLAY = "export default {"
 
@@ -92,8 +93,7 @@ class Exhibit:
         scan, truth = case.open()
         predictions = LazyPredictions(scan, models)
         folder = self.out / case.key.case
-        rounded = (ROUNDED_HU * np.round(scan.voxels / ROUNDED_HU)).astype(np.int16)
-        self._write(folder / "ct.nii.gz", scan, rounded)
+        self._write(folder / "ct.nii.gz", scan, rounded(scan.voxels))
         assert truth is not None  # a phantom has one
         self._write(folder / "truth.nii.gz", scan, truth.voxels.astype(np.uint8))
         for key in models:
@@ -104,6 +104,13 @@ class Exhibit:
     def _write(file: Path, scan: Scan, voxels: NDArray) -> None:
         # As in the reading room: without a rotation, slices stay what was contoured.
         write_nifti(file, Scan(voxels, np.diag([*scan.spacing_mm, 1.0])), note="pedseg: a synthetic child")
+
+
+def rounded(voxels_hu: NDArray) -> NDArray[np.int16]:
+    """Gray values rounded as `ROUNDED_HU` says, in soft tissue and beyond."""
+    fine, coarse = (step * np.round(voxels_hu / step) for step in ROUNDED_HU)
+    low, high = SOFT_TISSUE_HU
+    return np.where((voxels_hu >= low) & (voxels_hu <= high), fine, coarse).astype(np.int16)
 
 
 def fetch_scripts(out: Path) -> None:
@@ -166,7 +173,8 @@ def _failures(study: Path, entries: list[FailureEntry]) -> list[dict[str, Any]]:
         {
             "kind": entry.kind, "case": entry.case_key.case, "organ": organ(entry.organ).id,
             "model": entry.model.file_name, "severity": round(entry.severity, 2), "voxel": entry.voxel,
-            "sentence": entry.sentence, "selected": (entry.kind, entry.case_key.case, entry.organ, entry.model) in chosen,
+            "sentence": entry.sentence,
+            "selected": (entry.kind, entry.case_key.case, entry.organ, entry.model) in chosen,
         }
         for entry in entries
         if isinstance(entry.model, ModelKey)

@@ -52,15 +52,6 @@ class Exhibit {
     };
     this.slices = new niivue.Niivue(options);
     await this.slices.attachToCanvas($("slices"));
-    const space = { dragAndDropEnabled: false, show3Dcrosshair: false, isOrientCube: false, loadingText: "",
-      backColor: [0.063, 0.078, 0.094, 1], sliceType: 4 };
-    this.views = {};
-    for (const name of ["truth", "model"]) {
-      this.views[name] = new niivue.Niivue(space);
-      await this.views[name].attachToCanvas($(`surface-${name}`));
-    }
-    this.views.truth.broadcastTo([this.views.model], { "3d": true });
-    this.views.model.broadcastTo([this.views.truth], { "3d": true });
     this.fillLists();
     this.listen();
     const asked = new URLSearchParams(location.hash.slice(1));
@@ -72,6 +63,22 @@ class Exhibit {
     await this.open(this.caseByKey.has(asked.get("child")) ? asked.get("child") : first.case ?? first.key);
     this.chooseOrgan();
     room.dataset.ready = "true";
+    await this.startSurfaces(); // after the slices: two more drawing surfaces take their time
+  }
+
+  async startSurfaces() {
+    const options = { dragAndDropEnabled: false, show3Dcrosshair: false, isOrientCube: false, loadingText: "",
+      backColor: [0, 0, 0, 1], sliceType: 4 };
+    const views = {};
+    for (const name of ["truth", "model"]) {
+      views[name] = new niivue.Niivue(options);
+      await views[name].attachToCanvas($(`surface-${name}`));
+    }
+    views.truth.broadcastTo([views.model], { "3d": true });
+    views.model.broadcastTo([views.truth], { "3d": true });
+    this.views = views;
+    this.drawSurfaces();
+    room.dataset.surfaces = "true";
   }
 
   fillLists() {
@@ -282,7 +289,7 @@ class Exhibit {
   // --- 3-D ----------------------------------------------------------------------------------------
 
   drawSurfaces() {
-    if (!this.opened) return;
+    if (!this.opened || !this.views) return;
     const model = $("model").value, shown = this.state.get("visible_organs");
     const spacing = this.state.get("spacing_mm");
     $("model-name").textContent = model ? this.titleOf(model) : "";

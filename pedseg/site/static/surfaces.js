@@ -74,7 +74,7 @@ function closedLines(inside, left, right, low, high) {
 }
 
 // The surface of one organ in millimeters (naive surface nets, then smoothed): { points, triangles }.
-export function surface({ labels, dims, boxes }, organ, spacing, smoothings = 6) {
+export function surface({ labels, dims, boxes }, organ, spacing, smoothings = 12) {
   const low = boxes.get(organ).map(([a]) => a - 1), size = boxes.get(organ).map(([a, b]) => b - a + 2);
   const inside = (x, y, z) => x >= 0 && y >= 0 && z >= 0 && x < dims[0] && y < dims[1] && z < dims[2]
     && labels[x + dims[0] * (y + dims[1] * z)] === organ;
