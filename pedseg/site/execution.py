@@ -7,6 +7,7 @@ is in none of them: each state of the library and of the recorded results has a 
 from __future__ import annotations
 
 import ast
+import asyncio
 import hashlib
 import os
 import shutil
@@ -58,10 +59,10 @@ def _run(file: Path, environment: dict[str, str]) -> tuple[Any, float]:
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook, began = nbformat.read(file, as_version=4), time.monotonic()
-    place = {"metadata": {"path": str(file.parent)}}
-    client = NotebookClient(notebook, timeout=60 * MINUTES, kernel_name="python3", resources=place)
+    options: dict[str, Any] = {"timeout": 60 * MINUTES, "kernel_name": "python3", "record_timing": False}  # or none match
+    client = NotebookClient(notebook, resources={"metadata": {"path": str(file.parent)}}, **options)
     try:
-        client.execute(env=environment, stderr=subprocess.DEVNULL)
+        asyncio.run(client.async_execute(env=environment, stderr=subprocess.DEVNULL))  # closes its loop in this thread
     except CellExecutionError as error:
         problem = f"a cell stopped: {error.ename}: {error.evalue}."
         raise input_error("E-NOTEBOOK", file.name, problem, "Run it in JupyterLab.") from error
