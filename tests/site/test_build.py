@@ -1,4 +1,4 @@
-"""Staging the site: pages from templates, notebooks with outputs, every module in the reference, nothing written twice."""
+"""Staging: pages from templates, notebooks with outputs, all modules in the reference, nothing written anew."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exhibit's files: gray values, scores and failures as recorded; outlines and surfaces as the library computes them."""
+"""The exhibit's files: scores and failures as recorded, outlines and surfaces as the library computes them."""
 
 from __future__ import annotations
 
