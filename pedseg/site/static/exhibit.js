@@ -7,7 +7,7 @@ import { labelMap, outlines, surface } from "./surfaces.js";
 const FILES = new URL("../exhibit/", import.meta.url);
 const DASHES = { truth: [], model: [7, 5] }; // pixels on and off
 const SEE_THROUGH = { Lung_L: 0.15, Lung_R: 0.15, "Bowel^Stomach": 0.6 }; // others lie behind them
-const POOR_DSC = 0.7, FALSE_ML = 1;
+const POOR_DSC = 0.7, FALSE_ML = 1, BEHIND_FOCUS = 0.15;
 const room = document.getElementById("exhibit"), $ = (name) => room.querySelector(`[data-part=${name}]`);
 
 // What the overlay shares with the kernel in the reading room, here without a kernel.
@@ -102,7 +102,7 @@ class Exhibit {
 
   listen() {
     const on = (name, act) => $(name).addEventListener("change", act);
-    on("child", () => this.open($("child").value));
+    on("child", () => this.leaveFailure() || this.open($("child").value));
     on("model", () => this.show());
     on("organ", () => this.chooseOrgan());
     on("window", () => this.setWindow());
@@ -189,6 +189,11 @@ class Exhibit {
     this.describe();
     this.remember();
     room.dataset.busy = "false";
+  }
+
+  leaveFailure() {
+    this.state.values.focused_organ = Number($("organ").value) || 0;
+    this.state.values.marker = [];
   }
 
   titleOf(model) { return this.models.find((m) => m.key === model)?.title ?? "nobody"; }
@@ -311,7 +316,12 @@ class Exhibit {
     }
   }
 
-  opacity(organ, shown) { return shown.length > 1 ? SEE_THROUGH[this.organById.get(organ).name] ?? 1 : 1; }
+  // A failure's organ stands out among the others; without one, what lies behind lungs and bowel is seen through them.
+  opacity(organ, shown) {
+    const focused = this.state.get("focused_organ");
+    if (shown.length === 1 || organ === focused) return 1;
+    return focused ? BEHIND_FOCUS : SEE_THROUGH[this.organById.get(organ).name] ?? 1;
+  }
 
   // --- failures -----------------------------------------------------------------------------------
 
