@@ -1,7 +1,7 @@
 """`pedseg site`: the workbook as a static site, with the exhibit.
 
-Leaves `html/` in `--out`, to be handed out by any web server, and the notebooks with their outputs in
-`source/notebooks`.
+Leaves `html/` in `--out`, to be handed out by any web server (`python3 -m http.server -d runs/site/html`), and the
+notebooks with their outputs in `source/notebooks`.
 """
 
 from __future__ import annotations

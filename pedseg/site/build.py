@@ -89,6 +89,7 @@ class Site:
             "address": f"https://github.com/{repository}",
             "chapters": [row | {"file": files[row["key"]]} for row in rows if row["key"] in files],
             "organs": len(ORGANS),
+            "guides": [file.stem for file in (self.root / "docs").glob("*.md")],
             "rounded_hu": ROUNDED_HU,
             "exhibit": (HERE / "exhibit.html").read_text("utf-8"),
             "picture_alt": " ".join(alt[1].split()) if alt else "",

@@ -27,6 +27,16 @@ class State {
   send({ event, data }) { if (event === "pedseg_key") this.onKey(data); }
 }
 
+// NiiVue draws after every step; between `pause` and `resume` it waits, and draws once.
+class Drawing extends niivue.Niivue {
+  drawScene() { return this.paused ? undefined : super.drawScene(); }
+  pause() { this.paused = true; }
+  resume() {
+    this.paused = false;
+    this.drawScene();
+  }
+}
+
 class Exhibit {
   constructor(study) {
     Object.assign(this, study);
@@ -50,7 +60,8 @@ class Exhibit {
       crosshairColor: [0.35, 0.75, 1, 0.6], crosshairWidth: 0.15, crosshairWidthUnit: "percent", crosshairGap: 4,
       dragAndDropEnabled: false, backColor: [0, 0, 0, 1], loadingText: "", sliceType: 3,
     };
-    this.slices = new niivue.Niivue(options);
+    this.slices = new Drawing(options);
+    this.slices.pause();
     await this.slices.attachToCanvas($("slices"));
     this.fillLists();
     this.listen();
@@ -71,7 +82,9 @@ class Exhibit {
       backColor: [0, 0, 0, 1], sliceType: 4 };
     const views = {};
     for (const name of ["truth", "model"]) {
-      views[name] = new niivue.Niivue(options);
+      views[name] = new Drawing(options);
+      views[name].pause();
+      views[name].setRenderAzimuthElevation(180, 8); // from the front
       await views[name].attachToCanvas($(`surface-${name}`));
     }
     views.truth.broadcastTo([views.model], { "3d": true });
@@ -152,6 +165,7 @@ class Exhibit {
   async open(key, voxel = null) {
     const patient = this.caseByKey.get(key);
     this.wanted = key;
+    this.slices.pause();
     room.dataset.busy = "true";
     const [low, high] = this.windows[$("window").value];
     const [scan, truth] = await Promise.all([
@@ -184,6 +198,7 @@ class Exhibit {
       return { name: k ? this.titleOf(model) : "truth", dash: k ? DASHES.model : DASHES.truth, ...map.outlines };
     });
     this.state.set("layers", layers);
+    this.slices.resume();
     this.drawSurfaces();
     this.fillTable();
     this.describe();
@@ -300,8 +315,9 @@ class Exhibit {
     $("model-name").textContent = model ? this.titleOf(model) : "";
     for (const [name, source] of [["truth", "truth"], ["model", model]]) {
       const view = this.views[name], map = this.opened.sources.get(source);
+      view.pause();
       while (view.meshes.length) view.removeMesh(view.meshes[0]);
-      if (!map) { view.drawScene(); continue; }
+      if (!map) { view.resume(); continue; }
       map.surfaces ??= new Map();
       // What is seen through is drawn last: it would hide what lies behind.
       const order = [...shown].sort((a, b) => this.opacity(b, shown) - this.opacity(a, shown));
@@ -312,7 +328,7 @@ class Exhibit {
         view.addMesh(new niivue.NVMesh(points.slice(), triangles.slice(), this.organById.get(organ).name,
           new Uint8Array([...rgba, 255]), this.opacity(organ, shown), true, view.gl));
       }
-      view.setRenderAzimuthElevation(180, 8);
+      view.resume();
     }
   }
 
