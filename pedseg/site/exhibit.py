@@ -52,10 +52,11 @@ class Exhibit:
     @property
     def is_current(self) -> bool:
         """Whether the folder holds this exhibit already."""
-        stamp = self.out / "stamp"
-        return stamp.is_file() and stamp.read_text() == self._stamp()
+        file = self.out / "fingerprint"
+        return file.is_file() and file.read_text() == self._fingerprint()
 
-    def _stamp(self) -> str:
+    def _fingerprint(self) -> str:
+        """Of the library's state, of what is asked for, and of the files that are copied."""
         digest = hashlib.sha256(f"{self.fingerprint} {self.cases}".encode())
         for file in (Path(__file__), OVERLAY):
             digest.update(file.read_bytes())
@@ -78,7 +79,7 @@ class Exhibit:
             yield case.title
         described = describe_study(self.study, cases, models, starts)
         write_atomically(self.out / "exhibit.json", json.dumps(described, separators=(",", ":")).encode())
-        write_atomically(self.out / "stamp", self._stamp().encode())
+        write_atomically(self.out / "fingerprint", self._fingerprint().encode())
 
     def _cases(self) -> list[ListedCase]:
         """The study's test patients, supine."""
@@ -119,8 +120,8 @@ def fetch_scripts(out: Path) -> None:
     with TemporaryDirectory() as work:
         package = npm.fetch(NIIVUE, NIIVUE_SHA256, Path(work))
         shutil.copyfile(package / "dist" / "niivue.umd.js", out / "niivue.umd.js")
-    before, found, _ = OVERLAY.read_text("utf-8").partition(BEHIND_OVERLAY)
-    assert found
+    before, end, _ = OVERLAY.read_text("utf-8").partition(BEHIND_OVERLAY)
+    assert end
     write_atomically(out / "overlay.js", f"{before}export {{ Overlay }};\n".encode())
 
 
