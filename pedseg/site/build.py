@@ -144,13 +144,13 @@ def _notebooks(site: Site, cache: Path) -> Iterator[tuple[str, bytes]]:
 
 def api_pages(package: Path) -> Iterator[tuple[str, bytes]]:
     """A page of the API reference for each room of the package, with all its modules, and their index."""
-    rooms = sorted(file.parent for file in package.rglob("__init__.py") if file.parent.name not in ("cli", "site"))
-    names = [".".join(("pedseg", *room.relative_to(package).parts)) for room in rooms]
+    folders = sorted(file.parent for file in package.rglob("__init__.py") if file.parent.name not in ("cli", "site"))
+    names = [".".join(("pedseg", *room.relative_to(package).parts)) for room in folders]
     listed = "\n".join(f"   {name}" for name in names)
     title = "API reference"
     index = f"{title}\n{'=' * len(title)}\n\nOne page for each room of the package.\n\n.. toctree::\n\n{listed}\n"
     yield "api/index.rst", index.encode()
-    for room, name in zip(rooms, names, strict=True):
+    for room, name in zip(folders, names, strict=True):
         modules = [name, *(f"{name}.{file.stem}" for file in sorted(room.glob("*.py")) if not file.stem[0] == "_")]
         sections = [_section(module, "=" if module == name else "-") for module in modules]
         yield f"api/{name}.rst", "\n".join(sections).encode()
