@@ -7,7 +7,7 @@ import { labelMap, outlines, surface } from "./surfaces.js";
 const FILES = new URL("../exhibit/", import.meta.url);
 const DASHES = { truth: [], model: [7, 5] }; // pixels on and off
 const SEE_THROUGH = { Lung_L: 0.15, Lung_R: 0.15, "Bowel^Stomach": 0.6 }; // others lie behind them
-const POOR_DSC = 0.7, FALSE_ML = 1, BEHIND_FOCUS = 0.15;
+const POOR_DSC = 0.7, FALSE_ML = 1, BEHIND_FOCUS = 0.25;
 const room = document.getElementById("exhibit"), $ = (name) => room.querySelector(`[data-part=${name}]`);
 
 // What the overlay shares with the kernel in the reading room, here without a kernel.
