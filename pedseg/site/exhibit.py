@@ -169,7 +169,9 @@ def _scores(rows: pd.DataFrame, models: dict[ModelKey, Path]) -> dict[str, dict[
 
 def _failures(study: Path, entries: list[FailureEntry]) -> list[dict[str, Any]]:
     """The failures, the worst first; `selected` marks a varied dozen to begin with."""
-    chosen = {(f.kind, f.case, f.organ, f.model_key) for f in worst(read_failures(study))}
+    shown = {entry.case_key.case for entry in entries}
+    recorded = [failure for failure in read_failures(study) if failure.case in shown]
+    chosen = {(f.kind, f.case, f.organ, f.model_key) for f in worst(recorded)}
     return [
         {
             "kind": entry.kind, "case": entry.case_key.case, "organ": organ(entry.organ).id,

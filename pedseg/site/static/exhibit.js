@@ -74,7 +74,8 @@ class Exhibit {
     await this.open(this.caseByKey.has(asked.get("child")) ? asked.get("child") : first.case ?? first.key);
     this.chooseOrgan();
     room.dataset.ready = "true";
-    await this.startSurfaces(); // after the slices: two more drawing surfaces take their time
+    await new Promise((shown) => setTimeout(shown, 50)); // the slices first: two more canvases take their time
+    await this.startSurfaces();
   }
 
   async startSurfaces() {
