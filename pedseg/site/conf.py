@@ -44,7 +44,7 @@ html_theme_options = {
     "pygments_light_style": "a11y-high-contrast-light",
     "pygments_dark_style": "a11y-high-contrast-dark",
 }
-html_sidebars = {"index": [], "exhibit": [], "run": []}
+html_sidebars: dict[str, list[str]] = {"index": [], "exhibit": [], "run": []}
 
 
 def mathml(translator: Any, node: Any, display: str) -> None:
