@@ -33,12 +33,13 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):  # above every line that an o
 
 NEEDED_GB = 4
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # PyTorch's own address for builds without CUDA
-PARTS = {"dev", "ray", "viewer3d", "mailbox", "dicom", "fetch"}  # optional ones
+PARTS = {"dev", "ray", "viewer3d", "mailbox", "dicom", "fetch", "site"}  # optional ones
 EXTRAS = {  # which of them a verb needs; the others do with the base
     **{verb: PARTS for verb in ("test", "bench")},
     "lab": {"viewer3d", "dicom"},
     "viewer": {"viewer3d"},
     "fetch": {"fetch"},
+    "site": {"site", "viewer3d", "dicom"},
     **{verb: {"mailbox"} for verb in ("coordinate", "join")},
     **{verb: {"dicom"} for verb in ("import", "predict", "export")},
 }

@@ -14,7 +14,7 @@ import pytest
 # From the ground up; rooms on the same floor do not import each other.
 FLOORS = [
     ("ground",), ("datasets",), ("phantoms", "dicom", "learning"), ("importing", "federation"), ("evaluation",),
-    ("workbook",), ("viewer",), ("cli",), ("__main__",),
+    ("workbook",), ("viewer",), ("site",), ("cli",), ("__main__",),
 ]  # fmt: skip
 GROUND = {
     "__init__",
@@ -54,6 +54,8 @@ HOMES = {
     "ipyniivue": ("viewer/slices.py",),
     "k3d": ("viewer/view_3d.py",),
     "playwright": ("viewer/browser.py",),
+    "sphinx": ("site/build.py",),
+    "jupyter_cache": ("site/execution.py",),
     "pydicom": ("dicom/", "importing/"),
     "highdicom": ("dicom/seg.py",),
 }

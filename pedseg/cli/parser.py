@@ -22,6 +22,7 @@ from pedseg.cli import (
     notebooks,
     predict,
     shift,
+    site,
     study,
     test,
     viewer,
@@ -29,7 +30,7 @@ from pedseg.cli import (
 
 VERBS = (
     study, evaluate, shift, fedgin, federate, keys, coordinate, join,
-    check, fetch, import_, predict, export, lab, viewer, notebooks, grade, test, bench,
+    check, fetch, import_, predict, export, lab, viewer, notebooks, site, grade, test, bench,
 )  # fmt: skip
 
 

@@ -11,14 +11,13 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from pedseg.errors import input_error
+from pedseg.viewer import npm
 
 EXTENSION = "imjoy-jupyterlab-extension"
 BASE = "globalThis.pedsegOffline"
@@ -78,7 +77,7 @@ def build(out: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=out) as work:
         packages, made = Path(work) / "packages", Path(work) / "share"
         for package in PACKAGES:
-            _fetch(package, packages)
+            npm.fetch(package, PACKAGES[package], packages)
         shutil.copytree(installed, made / "labextensions" / EXTENSION)
         static = made / "labextensions" / EXTENSION / "static"
         _add_packages(packages, static / "offline")
@@ -87,26 +86,6 @@ def build(out: Path) -> Path:
         shutil.rmtree(share, ignore_errors=True)
         os.replace(made, share)
     return share
-
-
-def _fetch(package: str, packages: Path) -> None:
-    """Fetch one npm package (name@version), verify its checksum, and unpack it under its name."""
-    npm, folder = shutil.which("npm"), packages / package.rpartition("@")[0]
-    if npm is None:
-        remedy = "Install Node.js, or use `lab --itk` with a network."
-        raise input_error("E-NPM", "npm", "it is not on the path.", remedy)
-    folder.mkdir(parents=True)
-    command = [npm, "pack", "--loglevel=error", package]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    archive = next(folder.glob("*.tgz"), None)
-    if result.returncode or archive is None:
-        why = (result.stderr.strip().splitlines() or ["npm gave no reason"])[0]
-        remedy = "Connect to the internet once, for this step."
-        raise input_error("E-NPM", package, f"npm cannot fetch it ({why}).", remedy)
-    if hashlib.sha256(archive.read_bytes()).hexdigest() != PACKAGES[package]:
-        raise input_error("E-CHECKSUM", package, "it is not the package that was tested.", "Do not use it; ask why.")
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
 
 
 def _add_packages(packages: Path, offline: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from pedseg import processes
 from pedseg.errors import PedsegInputError
-from pedseg.viewer import itk, offline_itk, serving
+from pedseg.viewer import itk, npm, offline_itk, serving
 
 
 def test_the_room_is_served_on_loopback_with_our_template():
@@ -79,22 +79,22 @@ def test_far_addresses_become_files_beside_the_script(text, expected):
 
 
 def test_a_package_with_other_bytes_is_refused(tmp_path, monkeypatch):
-    npm = tmp_path / "npm"
-    npm.write_text("#!/bin/sh\necho other > vue-2.6.10.tgz\n")
-    npm.chmod(0o755)
-    monkeypatch.setattr(offline_itk.shutil, "which", lambda name: str(npm))
+    program = tmp_path / "npm"
+    program.write_text("#!/bin/sh\necho other > vue-2.6.10.tgz\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(npm.shutil, "which", lambda name: str(program))
     with pytest.raises(PedsegInputError, match="E-CHECKSUM vue@2"):
-        offline_itk._fetch("vue@2.6.10", tmp_path)
+        npm.fetch("vue@2.6.10", offline_itk.PACKAGES["vue@2.6.10"], tmp_path)
 
 
 def test_a_package_that_cannot_be_fetched_says_why(tmp_path, monkeypatch):
     monkeypatch.setenv("npm_config_registry", f"http://127.0.0.1:{processes.free_port()}")
     monkeypatch.setenv("npm_config_fetch_retries", "0")
     with pytest.raises(PedsegInputError, match=r"npm cannot fetch it \(npm error code ECONNREFUSED\)"):
-        offline_itk._fetch("vue@2.6.10", tmp_path)
+        npm.fetch("vue@2.6.10", offline_itk.PACKAGES["vue@2.6.10"], tmp_path)
 
 
 def test_without_npm_it_is_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(offline_itk.shutil, "which", lambda name: None)
+    monkeypatch.setattr(npm.shutil, "which", lambda name: None)
     with pytest.raises(PedsegInputError, match="npm: it is not on the path"):
-        offline_itk._fetch("vue@2.6.10", tmp_path)
+        npm.fetch("vue@2.6.10", offline_itk.PACKAGES["vue@2.6.10"], tmp_path)
