@@ -209,7 +209,7 @@ def test_recorded_costs_are_read_and_others_are_measured(tmp_path, monkeypatch, 
     monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path / "runs"))
     calls = []
 
-    def evaluate_shift(study, out, *, patients, names, workers):
+    def evaluate_shift(study, out, *, patients, names, cores):
         calls.append((study, patients, names))
         out.mkdir(parents=True, exist_ok=True)
         (out / "shift.json").write_text('{"costs": [{"factor": "80 kV"}]}')
