@@ -282,8 +282,9 @@ figures.show(chart, "Mean DSC at home, away and federated, learned from 30 and 9
 # and "as good as" is what they found. Next door, most of the loss stays: more children of the same kind do not teach
 # what the other kind looks like.
 #
-# (The ninety were trained twice as long. In a trial with as many steps as the thirty the federation was not done yet:
-# its training loss was still above that of both local networks, and at Polder it was a little *behind* home.)
+# (The ninety were trained with another optimizer, AdamW, and for almost four times as many steps. In a trial with half
+# of these the federation was not done yet: its training loss was still above that of both local networks, and at
+# Polder it was a little *behind* home.)
 
 # %% [markdown]
 # ## The kidney that is gone
