@@ -241,7 +241,8 @@ figures.show(chart, "Mean DSC of the averaged network by noise, for 2, 5 and 20 
 # %% [markdown]
 # Noise comes back in every round, and the next training starts from what it has left. So here are **whole trainings**,
 # recorded: ten rounds (with AdamW), a mark for each seed, three children a hospital on coarse voxels
-# (`data_samples/noise.py` makes such again, with `pedseg federate --clipping-norm … --noise-multiplier …` for your own scans).
+# (`data_samples/noise.py` makes such again, with `pedseg federate --clipping-norm … --noise-multiplier …` for your own
+# scans).
 
 # %%
 import pandas as pd

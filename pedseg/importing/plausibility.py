@@ -73,7 +73,7 @@ def _doubts_of_body(scan: Scan, plan: Plan) -> Iterator[str]:
         yield "nobody is seen in it"
         return
     coarse = scan.voxels[:: step[0], :: step[1], :: step[2]]
-    box = bounding_box(mask, scan.spacing_mm, margin_mm=0.0, step=step, shape=scan.shape)
+    box = bounding_box(mask, scan.spacing_mm, step=step, shape=scan.shape)  # with the margin of a fingerprint's
     x, y, z = ((edge.stop - edge.start) * mm for edge, mm in zip(box, scan.spacing_mm, strict=True))
     size = np.array([max(x, y), min(x, y), z])  # a child on its side is no other child
     low, high = _bodies_mm(plan)

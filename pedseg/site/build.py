@@ -11,8 +11,10 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -161,20 +163,28 @@ def _section(module: str, underline: str) -> str:
 
 
 def _render(site: Site) -> Iterator[str]:
-    """Let Sphinx write the pages; its warnings are errors of ours and are told."""
+    """Let Sphinx write the pages; its warnings are errors of ours and are told.
+
+    In a process of its own: autodoc changes the signatures of what it describes.
+    """
+    settings = {"html_context": site.context() | {"default_mode": "auto"}}
+    with ProcessPoolExecutor(1, get_context("spawn")) as process:
+        failed, warnings = process.submit(_sphinx, site.source, site.html, site.out / "doctrees", settings).result()
+    yield from _messages(warnings.splitlines())
+    if failed:
+        raise input_error("E-SITE", site.source, "Sphinx could not build the pages.", "See the messages above.")
+
+
+def _sphinx(source: Path, html: Path, doctrees: Path, settings: dict[str, Any]) -> tuple[int, str]:
+    """Build the pages; gives the exit status and the warnings."""
     from sphinx.application import Sphinx
     from sphinx.util.docutils import docutils_namespace, patch_docutils
 
     warnings = io.StringIO()
-    settings = {"html_context": site.context() | {"default_mode": "auto"}}
     with patch_docutils(), docutils_namespace(), redirect_stderr(io.StringIO()):
-        application = Sphinx(
-            site.source, HERE, site.html, site.out / "doctrees", "html", settings, status=None, warning=warnings
-        )
+        application = Sphinx(source, HERE, html, doctrees, "html", settings, status=None, warning=warnings)
         application.build()
-    yield from _messages(warnings.getvalue().splitlines())
-    if application.statuscode:
-        raise input_error("E-SITE", site.source, "Sphinx could not build the pages.", "See the messages above.")
+    return application.statuscode, warnings.getvalue()
 
 
 def _messages(lines: Iterable[str]) -> Iterator[str]:

@@ -135,9 +135,11 @@ def test_a_scan_that_is_none_of_a_childs_trunk(doubt, child, plan):
 @pytest.mark.parametrize("field", [slice(30, 50), slice(None)])
 def test_a_field_of_view_that_is_too_short(field, child, plan):
     scan = Scan(child[0].voxels[:, :, field], child[0].affine)
-    said = [doubt for doubt in doubts_before(scan, plan, {}) if "the body in it is" in doubt]
-    assert len(said) == (field != slice(None))
-    assert all("x 80 mm large" in doubt and doubt.endswith(UNSAID) for doubt in said)
+    for domain in (plan.domain, {}):
+        doubts = doubts_before(scan, replace(plan, domain=domain), {})
+        said = [doubt for doubt in doubts if "the body in it is" in doubt]
+        assert len(said) == (field != slice(None))
+        assert all("x 80 mm large" in doubt and doubt.endswith(UNSAID) == (not domain) for doubt in said)
 
 
 @pytest.mark.parametrize(

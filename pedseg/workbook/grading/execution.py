@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,8 @@ def execute(
     An examiner is given a function that a learner wrote for its exercise, and says what is wrong with it. It is called
     in this process; the function runs in the kernel, and only arguments and results travel.
     """
-    return asyncio.run(_execute(steps, work, limits, sandboxed, examiners or {}))
+    with ThreadPoolExecutor(1) as own_thread:  # the caller's may have a running event loop
+        return own_thread.submit(asyncio.run, _execute(steps, work, limits, sandboxed, examiners or {})).result()
 
 
 async def _execute(
