@@ -43,6 +43,7 @@ def test_the_room_opens_in_jupyterlab_and_letters_do_not_reach_the_notebook(root
     with lab(tmp_path) as address:
         page, outside = browser.open_page(chromium, f"{address}lab/tree/{NOTEBOOK}")
         run_all_cells(page)
+        page.locator(".jp-WindowedPanel-outer").first.evaluate("e => { e.scrollTop = 0; }")  # it has gone to the end
         browser.wait_until_drawn(page)
         page.locator(".pedseg-room").evaluate("e => e.scrollIntoView()")
         before = keep(page, "lab-open", ".pedseg-slices")
