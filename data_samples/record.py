@@ -49,7 +49,7 @@ KEPT = {
     "single_phase": ("cases.csv.xz", "summary.json", "shift.json"),
     "single_phase_gin": ("cases.csv.xz", "summary.json"),
     "augment": ("summary.json", "shift.csv.xz", "shift.json"),
-    "fedgin": ("cases.csv", "summary.json"),
+    "fedgin": ("cases.csv.xz", "summary.json"),
     "fedgin_complete": ("cases.csv.xz", "summary.json"),
     "fedgin_long": ("cases.csv.xz", "summary.json"),
     "noise": ("summary.json", "noise.csv"),

@@ -106,7 +106,7 @@ def test_recorded_failures_are_of_the_recorded_cases(root):
 def test_recorded_experiment_with_mr_follows_from_its_rows(root, rounded):
     folder = root / "data_samples" / "results" / "fedgin"
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    rows = read_rows(folder / "cases.csv")
+    rows = read_rows(folder / "cases.csv.xz")
     assert tuple(rows) == fedgin.ALL_COLUMNS
     assert set(rows["scenario"]) == {*summary["patients"]} == {*fedgin.FEDGIN_SCENARIOS}
     assert set(rows["model"]) == {"local", "federated", "federated_gin", "centralized_gin"}

@@ -175,7 +175,7 @@ alone = scores.by_factor(costs, center, without="on the side; as they lie")
 chart = charts.dots(alone, x="mean DSC lost", zero=True)
 apart = lesson.recorded("single_phase")
 strict = scores.by_factor(scores.shift_costs(apart), center)
-print({str(key): round(costs["contrast phase"][0], 3) for key, costs in strict.items()})
+print({str(key): round(float(costs["contrast phase"][0]), 3) for key, costs in strict.items()})
 figures.show(chart, f"What each cause alone costs each model in the children of {center}.")
 
 # %% [markdown]

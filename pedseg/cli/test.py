@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 from pedseg.cli import ROOT
+from pedseg.resources import available_cores
 
 MOST_WORKERS = 4
 
@@ -27,7 +27,7 @@ def _side_by_side(arguments: list[str]) -> list[str]:
     """Options of pytest-xdist: files of tests run side by side, unless some are named. Each worker may take 2 GB."""
     if any(Path(ROOT, argument.partition("::")[0]).exists() for argument in arguments):
         return []
-    return ["-n", str(min(MOST_WORKERS, os.cpu_count() or 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
+    return ["-n", str(min(MOST_WORKERS, available_cores())), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

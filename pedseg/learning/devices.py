@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from pedseg.errors import input_error
+from pedseg.resources import available_cores
 
 FORCED = "PEDSEG_PRECISION"  # environment variable: float32 or bfloat16, whatever is native
 
@@ -27,7 +28,7 @@ def fastest_device() -> torch.device:
 
 def use_threads(number: int | None) -> None:
     """Set the number of threads of PyTorch's CPU kernels; None: one for each core."""
-    number = number or os.cpu_count() or 1
+    number = number or available_cores()
     if torch.get_num_threads() != number:
         torch.set_num_threads(number)
 

@@ -59,11 +59,8 @@ def _run(file: Path, environment: dict[str, str]) -> tuple[Any, float]:
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     notebook, began = nbformat.read(file, as_version=4), time.monotonic()
-    options: dict[str, Any] = {
-        "timeout": 60 * MINUTES,
-        "kernel_name": "python3",
-        "record_timing": False,
-    }  # or none match
+    # With timings in the metadata of cells, the cache would never find its own outputs.
+    options: dict[str, Any] = {"timeout": 60 * MINUTES, "kernel_name": "python3", "record_timing": False}
     client = NotebookClient(notebook, resources={"metadata": {"path": str(file.parent)}}, **options)
     try:
         asyncio.run(client.async_execute(env=environment, stderr=subprocess.DEVNULL))  # closes its loop in this thread

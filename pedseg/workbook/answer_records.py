@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 VARIABLE = "PEDSEG_GRADING"
+STILL_OPEN = "Still open"  # how a reader is told of an exercise that nobody has tried
 MIME = "application/vnd.pedseg.answer+json"
 RESULT_MIME = "application/vnd.pedseg.result+json"
 MAX_BYTES = 64 * 2**20  # of one array; the largest that a chapter asks for has 3 MiB
-
 
 _functions: dict[str, Callable] = {}  # what the learner wrote, for `call`
 

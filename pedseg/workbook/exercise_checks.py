@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pedseg.workbook.function_checks import FunctionExercise
+from pedseg.workbook.function_checks import FunctionExercise, agrees
 
 ROUNDING = 1e-3  # relative
 
@@ -42,20 +42,10 @@ def load_exercises(folder: Path) -> dict[str, Exercise | FunctionExercise]:
 
 
 def is_close(answer: Any, reference: Any, rtol: float = ROUNDING) -> bool:
-    """Whether two answers agree: text without regard to case, numbers and arrays within `rtol`."""
-    if isinstance(reference, Mapping):
-        return (
-            isinstance(answer, Mapping)
-            and set(answer) == set(reference)
-            and all(is_close(answer[key], reference[key], rtol) for key in reference)
-        )
+    """Whether two answers agree: text without regard to case, all else as functions' results do, within `rtol`."""
     if isinstance(reference, str):
         return isinstance(answer, str) and answer.strip().casefold() == reference.casefold()
-    try:
-        actual, expected = np.asarray(answer, dtype=float), np.asarray(reference, dtype=float)
-    except (TypeError, ValueError):
-        return False
-    return actual.shape == expected.shape and bool(np.allclose(actual, expected, rtol=rtol, atol=1e-9))
+    return agrees(answer, reference, rtol=rtol, atol=1e-9)
 
 
 def feedback(exercise: Exercise, answer: Any, given: Mapping[str, Any]) -> tuple[Any, str]:

@@ -11,6 +11,7 @@ import dis
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import CodeType
 from typing import Any
 
@@ -136,21 +137,22 @@ def _known_slip(exercise: FunctionExercise, function: Callable) -> str:
     return ""
 
 
-def agrees(answer: Any, expected: Any) -> bool:
+def agrees(answer: Any, expected: Any, *, rtol: float = RTOL, atol: float = ATOL) -> bool:
     """Whether two answers are the same: text, truth, numbers and arrays within rounding, containers item by item."""
+    same = partial(agrees, rtol=rtol, atol=atol)
     answer, expected = _plain(answer), _plain(expected)
     if isinstance(expected, Mapping):
         same_names = isinstance(answer, Mapping) and set(answer) == set(expected)
-        return same_names and all(agrees(answer[name], expected[name]) for name in expected)
+        return same_names and all(same(answer[name], expected[name]) for name in expected)
     if isinstance(expected, list) and not _is_numeric(expected):
         same_length = isinstance(answer, list) and len(answer) == len(expected)
-        return same_length and all(map(agrees, answer, expected))
+        return same_length and all(map(same, answer, expected))
     if answer is None or expected is None or isinstance(expected, str | set):
         return type(answer) is type(expected) and bool(answer == expected)
     if not _is_numeric(answer):
         return False
     actual, wanted = np.asarray(answer, dtype=float), np.asarray(expected, dtype=float)
-    return actual.shape == wanted.shape and np.allclose(actual, wanted, rtol=RTOL, atol=ATOL, equal_nan=True)
+    return actual.shape == wanted.shape and np.allclose(actual, wanted, rtol=rtol, atol=atol, equal_nan=True)
 
 
 def _is_numeric(value: Any) -> bool:

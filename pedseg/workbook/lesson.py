@@ -26,6 +26,7 @@ from pedseg.errors import input_error
 from pedseg.phantoms.centers import CENTERS, COHORT, make_dataset, planned_scans
 from pedseg.resources import available_cores, available_memory_mib
 from pedseg.workbook import answer_records, function_checks
+from pedseg.workbook.answer_records import STILL_OPEN
 from pedseg.workbook.exercise_checks import Exercise, feedback, load_exercises
 from pedseg.workbook.function_checks import FunctionExercise
 
@@ -215,7 +216,7 @@ def check(name: str, answer: Any, **given: Any) -> Any:
     if isinstance(exercise, FunctionExercise):
         reference, problem, praise = _check_function(name, exercise, answer)
     elif answer is ...:
-        reference, problem, praise = exercise.answer(**given), "Still open: replace the dots with your answer.", ""
+        reference, problem, praise = exercise.answer(**given), f"{STILL_OPEN}: replace the dots with your answer.", ""
     else:
         reference, wrong = feedback(exercise, answer, given)
         problem, praise = wrong and f"Not quite. {wrong}", "Right."
@@ -230,7 +231,7 @@ def _check_function(name: str, exercise: FunctionExercise, function: Any) -> tup
     """The reference; what is open or wrong, with advice that goes further each time; and the praise if nothing is."""
     count = len(exercise.checks)
     if function_checks.is_open(function):
-        problem = f"Still open: write the function in place of the dots. {count} checks wait for it."
+        problem = f"{STILL_OPEN}: write the function in place of the dots. {count} checks wait for it."
         return exercise.reference, problem, ""
     if problem := function_checks.first_problem(exercise, function):
         advice = function_checks.advice(exercise, function, _tried.setdefault(name, []))

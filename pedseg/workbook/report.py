@@ -71,7 +71,7 @@ def render(
 ) -> str:
     """The page as text; `statistics` as computed from cases.csv, `pictures` as (PNG, alt text)."""
     tolerances_mm = [organ(name).tolerance_mm for name in statistics["evaluated"]] or [0]
-    template = _environment().get_template("report.html.j2")
+    template = html_environment().get_template("report.html.j2")
     return template.render(
         summary=summary,
         statistics=statistics,
@@ -87,7 +87,7 @@ def render(
     )
 
 
-def _environment() -> Environment:
+def html_environment() -> Environment:
     """Jinja with the filters and names of the template; text is escaped, and a missing value is an error."""
     environment = Environment(
         loader=PackageLoader("pedseg.workbook", "."),

@@ -11,11 +11,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from pedseg.files import write_atomically
 from pedseg.workbook.grading.grade import GradedCopy, in_order
 from pedseg.workbook.grading.verdicts import ENDINGS
+from pedseg.workbook.report import html_environment
 
 GRADES = "grades.csv"
 COLUMNS = ("copy", "chapter", "right", "exercises", "status", "seconds", "memory_mib")
@@ -56,16 +55,10 @@ def _no_formula(cell: str) -> str:
 
 def feedback_page(copy: GradedCopy) -> str:
     """The page of one copy, as text."""
-    environment = Environment(
-        loader=PackageLoader("pedseg.workbook", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     answers = copy.submission.answers() if copy.submission.chapter else {}
     other_error = (copy.errors or {}).get("", "")
-    return environment.get_template("grading/feedback.html.j2").render(
+    template = html_environment().get_template("grading/feedback.html.j2")
+    return template.render(
         copy=copy,
         answers=answers,
         ending="" if copy.ended in ("", "finished") else ENDINGS[copy.ended],

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pedseg.errors import input_error
+from pedseg.resources import available_cores
 from pedseg.workbook.exercise_checks import load_exercises
 from pedseg.workbook.function_checks import FunctionExercise, first_problem
 from pedseg.workbook.grading import sandbox
@@ -168,8 +168,7 @@ def grade_copy(submission: Submission, reference: Reference, course: Course, num
 
 def default_jobs() -> int:
     """As many copies at a time as this process may use processor cores, eight at most."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(8, max(1, cores))
+    return min(8, available_cores())
 
 
 def in_order(copies: Sequence[GradedCopy]) -> list[GradedCopy]:

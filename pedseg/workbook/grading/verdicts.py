@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pedseg.workbook.answer_records import AnswerRecord, Unreadable
+from pedseg.workbook.answer_records import STILL_OPEN, AnswerRecord, Unreadable
 from pedseg.workbook.exercise_checks import Exercise, feedback, is_close
 from pedseg.workbook.grading.execution import Execution
 
 RIGHT, WRONG, OPEN = "right", "wrong", "open"
 GIVEN_RTOL = 0.01  # earlier answers may be rounded
-STILL_OPEN = ("Not yet", "Still open")  # how `lesson.check` speaks of an exercise that nobody has tried
 CHANGED = "What the question gives was changed ({}): it must stay as the chapter has it."
 
 
