@@ -42,14 +42,19 @@ def _findings(number, findings):
 
 
 def _shared(number, findings):
-    """How many of the named flaws are there; None for what is no dictionary."""
+    """How many of the named flaws are there; None for what is no dictionary of two flaws."""
     named = _as_sets(findings)
-    return None if named is None or len(named) != 2 else len(named.keys() & set(draw_flaws(number)))
+    if named is None or len(named) != 2 or named.keys() - FLAWS.keys():
+        return None
+    return len(named.keys() & set(draw_flaws(number)))
 
 
-def _if(condition, given):
-    """A mistake that an answer makes if the condition holds."""
-    return lambda **all_given: all_given[given] if condition(**all_given) else None
+def _if(condition, key):
+    """A mistake that an answer makes if the condition holds; `key` is what the answer itself is given as."""
+    return lambda **given: given[key] if condition(**given) else _NO_ANSWER
+
+
+_NO_ANSWER = "an answer that nobody gives"
 
 
 def _wrong_cases(direction, number, findings):
@@ -125,8 +130,11 @@ EXERCISES = {
     ),
     "findings": Exercise(
         answer=_findings,
-        hint="A dictionary with two entries: the name of a flaw, and a list of the children who have it.",
+        hint="A dictionary with two entries, each the name of a flaw and a list of its children.",
         mistakes={
+            "Name two flaws, as the table spells them, and for each of them its children in a list.": _if(
+                lambda number, findings: _shared(number, findings) is None, "findings"
+            ),
             "Neither of these two is there. What do they show that the neighbors' children do not?": _if(
                 lambda **given: _shared(**given) == 0, "findings"
             ),
@@ -145,8 +153,19 @@ EXERCISES = {
     ),
     "decisions": Exercise(
         answer=_decisions,
-        hint=f"A dictionary with your two flaws, and for each of them one word: {', '.join(DECISIONS)}.",
+        hint="A dictionary with your two flaws, and for each of them one word.",
         mistakes={
+            "Decide on the two flaws that are there, each by its name: the findings come first.": _if(
+                lambda number, decisions: (
+                    not isinstance(decisions, Mapping) or set(decisions) != set(draw_flaws(number))
+                ),
+                "decisions",
+            ),
+            f"For each flaw one word: {', '.join(DECISIONS)}.": _if(
+                lambda number, decisions: not set(map(str, decisions.values())) <= set(DECISIONS), "decisions"
+            ),
+        }
+        | {
             f"{flaw.name.capitalize()}: think again. {flaw.why}": _if(partial(_does_not_hold, flaw.name), "decisions")
             for flaw in FLAWS.values()
         },

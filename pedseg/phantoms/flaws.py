@@ -92,7 +92,7 @@ FLAWS = {
         Flaw(
             "wrong phase",
             "the table states the other contrast phase for some children",
-            "HU in the aorta: about 40 without contrast agent, about 150 in the portal venous phase",
+            "HU in the aorta: about 40 without contrast agent, 150 in the portal venous phase",
             ("fix", "ask", "accept"),
             "Pictures and contours of these children are right: to leave them out is a waste.",
             change=_state_other_phase,
@@ -118,7 +118,7 @@ FLAWS = {
         Flaw(
             "contouring habit",
             "the bowel's contour ends at the inlet of the pelvis in all children",
-            "the bowel's volume beside that of other hospitals, or beside what the federated network draws",
+            "the bowel's volume, beside what the federated network draws",
             ("ask", "exclude"),
             "Two rules for one organ teach neither, and no program knows what this hospital's people would have drawn.",
             organ="Bowel^Stomach",

@@ -23,8 +23,10 @@ from pedseg.datasets.checks import center_mm
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.datasets.reading import read_dataset
 from pedseg.evaluation.comparisons import compare_paired, holm
-from pedseg.evaluation.results import MARGINS
+from pedseg.evaluation.results import MARGINS, ModelKey
 from pedseg.evaluation.trained_models import TrainedModel
+from pedseg.learning.network import build
+from pedseg.learning.weights import Weights, set_weights
 from pedseg.metrics import score_case
 from pedseg.organs import EVALUATED, organ
 from pedseg.phantoms import flaws
@@ -144,7 +146,7 @@ def compare(rows: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
             "p (Holm)": holm([comparison.p for comparison in compared]),
             "p of equivalence (Holm)": holm([comparison.p_equivalence for comparison in compared]),
         }
-    ).round(4)
+    )
 
 
 def judge(low: float, high: float, margin: float = MARGINS["dsc"]) -> str:
@@ -152,3 +154,12 @@ def judge(low: float, high: float, margin: float = MARGINS["dsc"]) -> str:
     if -margin < low and high < margin:
         return "equivalent"
     return "better" if low > 0 else "worse" if high < 0 else "cannot tell"
+
+
+def named(model: TrainedModel, name: str, weights: Weights | None = None) -> TrainedModel:
+    """A model under a name that tables show; with other weights if there are any."""
+    network = model.network
+    if weights is not None:
+        network = build(model.plan)
+        set_weights(network, weights)
+    return TrainedModel(network, model.plan, ModelKey(name, f"{'+'.join(CENTERS)}+{DELTA.name}"))
