@@ -179,8 +179,8 @@ EXERCISES = {
             "in all children.",
             "The aorta has about 40 HU without contrast agent and about 150 in the portal venous phase. A left lung "
             "lies to the left: its `x_mm` is smaller.",
-            "In a mirrored child the contour of the liver lies beside the liver: its `dsc` falls. Its other numbers are "
-            "wrong, too, so leave it out where you ask for the phase.",
+            "In a mirrored child the contour of the liver lies beside the liver: its `dsc` falls. The child's other "
+            "numbers are wrong, too, so leave it out where you ask for the phase.",
             "The network draws the bowel whole. Divide `volume_ml` by `predicted_ml`, child by child.",
         ],
         slips={
@@ -195,7 +195,7 @@ EXERCISES = {
                 "mirrored sides", lambda children: any(min(c["dsc"].values()) < 0.7 for c in children)
             ),
             "A small child has a small bowel: compare with what the network draws, not in milliliters.": _or(
-                "contouring habit", lambda children: min(c["volume_ml"]["Bowel^Stomach"] for c in children) < 400
+                "contouring habit", lambda children: min(c["volume_ml"]["Bowel^Stomach"] for c in children) < 600
             ),
             "`x_mm` grows to the patient's right, so the left lung has the smaller one.": _or(
                 "swapped label", lambda children: any(c["x_mm"]["Lung_L"] < c["x_mm"]["Lung_R"] for c in children)
@@ -206,12 +206,8 @@ EXERCISES = {
         answer=lambda table: table[np.argmax(np.abs(table[:, 0]))],
         hint="The line whose difference is largest, up or down: its difference, low, and high.",
         mistakes={
-            "This is the smallest difference, not the largest.": lambda table: (
-                table[np.argmin(np.abs(table[:, 0]))]
-            ),
-            "The sign is that of as it came minus after repair.": lambda table: (
-                -table[np.argmax(np.abs(table[:, 0]))]
-            ),
+            "This is the smallest difference, not the largest.": lambda table: table[np.argmin(np.abs(table[:, 0]))],
+            "The sign is that of as it came minus after repair.": lambda table: -table[np.argmax(np.abs(table[:, 0]))],
         },
         measured=("table",),
     ),

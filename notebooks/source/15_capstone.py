@@ -181,7 +181,7 @@ import json
 
 summary = json.loads((lesson.recorded("capstone") / "summary.json").read_text("utf-8"))
 lines = [{"flaw": flaw, **counts} for flaw, counts in summary["rates"].items()]
-scores.shown(lines, "Hospitals with and without each flaw: hits and false alarms of the reference")
+scores.shown(lines, "The reference in hospitals with and without each flaw")
 
 # %% [markdown]
 # Never wrong: that says more about these hospitals than about the audit. Each flaw is in many children at once, and all
@@ -221,7 +221,8 @@ for text, center in {"as it came": delta, "after repair": mended}.items():
             curves.setdefault(f"{hospital}, {text}", []).append((round_.number, loss))
     models.append(capstone.named(model, text, round_.weights))
 chart = charts.learning_curves(curves, x="round", markers=True)
-figures.show(chart, "Training loss of each hospital by round, with Delta's data as they came and repaired.")
+ends = "; ".join(f"{name} {points[-1][1]:.2f}" for name, points in curves.items())
+figures.show(chart, f"Training loss by round. In the last one: {ends}.")
 
 # %% [markdown]
 # The loss is one number a hospital a round, and the coordinator sees it without having seen a scan. **Look:** does
@@ -238,8 +239,10 @@ from pedseg.evaluation.scoring import load_labeled_scans, score
 
 tested = [*neighbors, mended]
 rows = pd.concat([score(network, load_labeled_scans(*tested)) for network in models])
-chart = charts.table(scores.means(rows), title="mean DSC over nine organs")
-figures.show(chart, "Mean DSC of the study's network and of both federations in three hospitals.")
+means = scores.means(rows)
+chart = charts.table(means, title="mean DSC over nine organs")
+at_home = "; ".join(f"{key} {line['Delta']:.3f}" for key, line in means.items())
+figures.show(chart, f"Mean DSC of three networks in three hospitals. In Delta: {at_home}.")
 
 # %% [markdown]
 # Now organ by organ, after repair minus as it came, over the same children of all hospitals: the median difference,
@@ -278,8 +281,8 @@ verdict = lesson.check("verdict", verdict, interval=interval)
 # The margin is asked last and overrules the rest: a difference can be significant and too small to matter at once.
 
 # %% [markdown]
-# You chose the organ *after* looking at all nine. Its p-value is corrected for that, its interval is not: it is a little
-# too narrow. Say so on your page.
+# You chose the organ *after* looking at all nine. Its p-value is corrected for that, its interval is not: it is a
+# little too narrow. Say so on your page.
 #
 # What to expect? It depends on your flaws. An organ that a third of the children are said to lack, or whose contour
 # ends elsewhere, falls in a few rounds. A wrong phase in the table changes no weight at all: no network reads the

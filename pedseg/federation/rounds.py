@@ -32,20 +32,17 @@ from pedseg.learning.weights import Weights, get_weights, sha256_of
 
 
 def train_rounds(
-    grid: Grid,
-    config: FederationConfig,
-    strategy: Strategy | None = None,
-    plan: Plan | None = None,
+    grid: Grid, config: FederationConfig, strategy: Strategy | None = None, plan: Plan | None = None,
     weights: Weights | None = None,
-) -> Iterator[Round]:
+) -> Iterator[Round]:  # fmt: skip
     """Train one model over all centers that `grid` reaches, one `Round` at a time.
 
     Rounds that an earlier run with the same settings, centers and cases left under `config.out` are yielded first,
     from disk; the last one leaves `federated.safetensors` there. Any Flower strategy can take the place of those that
     the configuration names; one with a state of its own, such as momentum, loses it when a run is resumed. A given
     `plan` takes the place of the one that the fingerprints lead to, given `weights` that of the random ones: with both,
-    the training of a model goes on. Raises `PedsegInputError` when a center cannot
-    send its fingerprint, or when no center sends a valid update.
+    the training of a model goes on. Raises `PedsegInputError` when a center cannot send its fingerprint, or when no
+    center sends a valid update.
     """
     if strategy and config.secure_aggregation:
         raise invalid_setting("secure_aggregation", "another strategy was given.", "Choose one of the two.")

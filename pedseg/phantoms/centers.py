@@ -1,4 +1,4 @@
-"""The virtual centers Polder, Neckar, Fjord and Delta: their patients, their scan protocols, and data sets of their scans.
+"""The virtual centers Polder, Neckar, Fjord and Delta: their patients, scan protocols, and data sets of their scans.
 
 They differ in causes that have names: contrast phase, slice thickness, kernel, noise, couch, ages, and which kidney
 is mostly gone. Each is one field, so `dataclasses.replace` switches one of them at a time; posture, contouring

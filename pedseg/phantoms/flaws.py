@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Flaw:
 
     `organ` is set where the flaw lies in this organ's contours of all children; otherwise it is in some children.
     `change` acts on image, labels and table fields on their way to disk; applied again it is the repair, if
-    `reversible`. `protocol` holds fields of the scan protocol, `contours` is the contouring protocol.
+    `reversible`. `slice_mm` is that of the scan, 0 for the usual one; `contours` is the contouring protocol.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Flaw:
     organ: str = ""
     change: Change = _unchanged
     reversible: bool = False
-    protocol: Mapping[str, float] = field(default_factory=dict)
+    slice_mm: float = 0.0
     contours: ContouringProtocol = WHOLE_ORGANS
 
 
@@ -113,7 +113,7 @@ FLAWS = {
             "the spacing in the header",
             ("accept", "ask", "exclude"),
             "No program brings back what was not measured.",
-            protocol={"slice_mm": 10.0},
+            slice_mm=10.0,
         ),
         Flaw(
             "contouring habit",
@@ -144,9 +144,7 @@ def draw_flaws(number: int) -> tuple[str, str]:
     return names[first], names[second]
 
 
-def flawed_cases(
-    number: int, flaws: Sequence[str], patients: Mapping[str, int] = PATIENTS
-) -> dict[str, list[str]]:
+def flawed_cases(number: int, flaws: Sequence[str], patients: Mapping[str, int] = PATIENTS) -> dict[str, list[str]]:
     """Flaw -> names of the cases that have it: all, or a share of each split; no child has two such flaws."""
     planned = planned_scans(DELTA, seed=number, **patients)
     order = {
@@ -186,7 +184,7 @@ def _simulate(scan: PlannedScan, flaws: Sequence[Flaw], source: str) -> tuple[Sc
     """One scan as this hospital makes, contours and exports it."""
     center, fields = DELTA, case_fields(DELTA, scan, source)
     for flaw in flaws:
-        scan = replace(scan, protocol=replace(scan.protocol, **flaw.protocol))
+        scan = replace(scan, protocol=replace(scan.protocol, slice_mm=flaw.slice_mm or scan.protocol.slice_mm))
         if flaw.contours != WHOLE_ORGANS:
             center = replace(center, contouring_protocol=flaw.contours)
     image, labels = simulate_scan(center, scan)

@@ -416,7 +416,9 @@ def audit_loop(children):
     lacking = [name for name in children[0]["absent"] if all(name in child["absent"] for child in children)]
     named += ["unequal organ list"] * bool(lacking)
     volumes = [(c["volume_ml"]["Bowel^Stomach"], c["predicted_ml"]["Bowel^Stomach"]) for c in children]
-    return set(named) | ({"contouring habit"} if sum(v for v, _ in volumes) < 0.88 * sum(p for _, p in volumes) else set())
+    return set(named) | (
+        {"contouring habit"} if sum(v for v, _ in volumes) < 0.88 * sum(p for _, p in volumes) else set()
+    )
 
 
 def audit_pandas(children):

@@ -34,7 +34,7 @@ class ChapterCell:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter's code cells in order; `rubric` are the lines of the table by which a person judges its page, if any."""
+    """A chapter's code cells in order; `rubric` is the table, line by line, by which a person judges its page."""
 
     name: str
     cells: tuple[ChapterCell, ...]
