@@ -81,8 +81,7 @@ scores.shown(catalog, "Six flaws, of which Delta has two")
 # %%
 children = capstone.measure(delta, model)
 others = [child for center in neighbors for child in capstone.measure(center, model)]
-header = ["case", "split", "years", "slice_mm", "phase", "absent"]
-scores.shown(pd.DataFrame(children)[header], "What Delta says of its children")
+scores.shown(capstone.stated(children), "What Delta says of its children")
 
 # %%
 organs = ["Liver", "Spleen", "Kidney_L", "Lung_L", "Heart", "A_Aorta"]
@@ -218,7 +217,9 @@ models, curves = [capstone.named(model, "before")], {}
 for text, center in {"as it came": delta, "after repair": mended}.items():
     for round_ in lesson.progress(join(center), rounds, text):
         for hospital, loss in round_.losses.items():
-            curves.setdefault(f"{hospital}, {text}", []).append((round_.number, loss))
+            if hospital == "Delta" or center is delta:
+                name = f"Delta {text}" if hospital == "Delta" else hospital
+                curves.setdefault(name, []).append((round_.number, loss))
     models.append(capstone.named(model, text, round_.weights))
 chart = charts.learning_curves(curves, x="round", markers=True)
 ends = "; ".join(f"{name} {points[-1][1]:.2f}" for name, points in curves.items())
@@ -232,7 +233,8 @@ figures.show(chart, f"Training loss by round. In the last one: {ends}.")
 #
 # The ten test children of each hospital meet three networks: the study's, and the two that have just learned. Delta's
 # test children are those *after* your decisions, for all three: a wrong contour in the test would punish the network
-# that is right.
+# that is right. Where Delta has not contoured an organ, it is not scored: read the columns from top to bottom, not the
+# lines from left to right.
 
 # %%
 from pedseg.evaluation.scoring import load_labeled_scans, score
@@ -251,7 +253,7 @@ figures.show(chart, f"Mean DSC of three networks in three hospitals. In Delta: {
 
 # %%
 comparison = capstone.compare(rows, "after repair", "as it came")
-scores.shown(comparison.round(4), "After repair minus as it came, DSC")
+scores.shown(capstone.readable(comparison), "After repair minus as it came, DSC")
 
 # %% [markdown]
 # **Question.** In which organ is the difference largest, up or down? Give `[difference, low, high]` of its line.
@@ -289,7 +291,8 @@ verdict = lesson.check("verdict", verdict, interval=interval)
 # table. Mirrored sides, swapped lungs and thick slices in two children of five shift little after so few steps, and
 # averaging dilutes what is left. "No difference shown" is then the right result, and no reason to leave the flaw in:
 # the test says what it does to *this* network, not what it does to the next study of these data.
-#
+
+# %% [markdown]
 # ## Your page
 #
 # Double-click here and write, one printed page at most. Delete what stands in italics.

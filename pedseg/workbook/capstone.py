@@ -108,6 +108,14 @@ def measure(dataset: DataSet, model: TrainedModel) -> list[Child]:
     return children
 
 
+def stated(children: Iterable[Child]) -> pd.DataFrame:
+    """What table and header say, a line a child."""
+    columns = ("case", "split", "years", "slice_mm", "phase")
+    return pd.DataFrame(
+        [{name: child[name] for name in columns} | {"absent": ", ".join(child["absent"])} for child in children]
+    )
+
+
 def table(children: Iterable[Child], column: str, organs: Sequence[str] = EVALUATED) -> pd.DataFrame:
     """One of the measurements by organ, a line a child."""
     lines = [{"child": c["case"], **{name: c[column].get(name, "–") for name in organs}} for c in children]
@@ -147,6 +155,13 @@ def compare(rows: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
             "p of equivalence (Holm)": holm([comparison.p_equivalence for comparison in compared]),
         }
     )
+
+
+def readable(comparison: pd.DataFrame) -> pd.DataFrame:
+    """A comparison as a reader wants it: differences with their sign, no p of zero."""
+    shown = {name: "{:+.4f}".format for name in ("difference", "low", "high")}
+    shown |= {name: lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}" for name in comparison if name.startswith("p ")}
+    return comparison.assign(**{name: comparison[name].map(as_text) for name, as_text in shown.items()})
 
 
 def judge(low: float, high: float, margin: float = MARGINS["dsc"]) -> str:

@@ -57,6 +57,7 @@ def test_the_federated_network_shows_a_mirrored_child_and_blood_the_phase(tmp_pa
         assert ((child["hu"]["A_Aorta"] > 80) == (child["phase"] == "portal venous")) is right
     assert sound["volume_ml"]["Liver"] == pytest.approx(sound["predicted_ml"]["Liver"], rel=0.1)
     assert json.loads(json.dumps(children)) == children
+    assert list(capstone.stated(children)["absent"]) == [", ".join(child["absent"]) for child in children]
     lines = capstone.table(children, "dsc", ["Liver", "Pancreas"])
     assert list(lines.columns) == ["child", "Liver", "Pancreas"] and len(lines) == 3
 
@@ -99,6 +100,8 @@ def test_models_are_compared_child_by_child_over_all_hospitals():
     assert liver["difference"] == pytest.approx(0.03) == pytest.approx(liver["low"]) == pytest.approx(liver["high"])
     assert (spleen["difference"], spleen["low"], spleen["high"]) == (0, 0, 0)
     assert liver["p (Holm)"] == pytest.approx(holm([2 / 2**8, 1.0])[0])
+    shown = capstone.readable(table).to_dict("records")[0]
+    assert (shown["difference"], shown["p (Holm)"]) == ("+0.0300", "0.016")
     assert spleen["p of equivalence (Holm)"] < 0.05 < liver["p of equivalence (Holm)"]
 
 
