@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import lzma
+import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -61,8 +62,7 @@ def hospital(number: int) -> DataSet:
 def repaired(dataset: DataSet, cases: Mapping[str, Sequence[str]], decisions: Mapping[str, str]) -> DataSet:
     """The hospital's data after the decisions: a copy beside the original, made anew each time."""
     folder = dataset.folder.parent / "repaired" / dataset.folder.name
-    for file in folder.rglob("*.*"):  # of other decisions
-        file.unlink()
+    shutil.rmtree(folder, ignore_errors=True)  # what other decisions have left
     list(lesson.progress(flaws.repair(dataset, folder, cases, decisions), len(dataset.cases), "repairs"))
     return read_dataset(folder)
 
