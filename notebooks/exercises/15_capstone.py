@@ -21,8 +21,12 @@ def _number(number):
     return number if whole and 0 <= number <= LARGEST else DEFAULT
 
 
+def _drawn(number):
+    return draw_flaws(_number(number))
+
+
 def _true_findings(number):
-    return flawed_cases(number, draw_flaws(number), capstone.patients())
+    return flawed_cases(_number(number), _drawn(number), capstone.patients())
 
 
 def _as_sets(findings):
@@ -46,7 +50,7 @@ def _shared(number, findings):
     named = _as_sets(findings)
     if named is None or len(named) != 2 or named.keys() - FLAWS.keys():
         return None
-    return len(named.keys() & set(draw_flaws(number)))
+    return len(named.keys() & set(_drawn(number)))
 
 
 def _if(condition, key):
@@ -68,19 +72,19 @@ def _wrong_cases(direction, number, findings):
 
 def _decisions(number, decisions):
     """The learner's decisions if each holds; else the best ones."""
-    best = {flaw: FLAWS[flaw].decisions[0] for flaw in draw_flaws(number)}
+    best = {flaw: FLAWS[flaw].decisions[0] for flaw in _drawn(number)}
     return decisions if _all_hold(number, decisions) else best
 
 
 def _all_hold(number, decisions):
-    if not isinstance(decisions, Mapping) or set(decisions) != set(draw_flaws(number)):
+    if not isinstance(decisions, Mapping) or set(decisions) != set(_drawn(number)):
         return False
     return all(decision in FLAWS[flaw].decisions for flaw, decision in decisions.items())
 
 
 def _does_not_hold(flaw, number, decisions):
     """Whether this flaw is there and the decision on it does not hold."""
-    if not isinstance(decisions, Mapping) or flaw not in draw_flaws(number):
+    if not isinstance(decisions, Mapping) or flaw not in _drawn(number):
         return False
     return decisions.get(flaw) in DECISIONS and decisions[flaw] not in FLAWS[flaw].decisions
 
@@ -156,9 +160,7 @@ EXERCISES = {
         hint="A dictionary with your two flaws, and for each of them one word.",
         mistakes={
             "Decide on the two flaws that are there, each by its name: the findings come first.": _if(
-                lambda number, decisions: (
-                    not isinstance(decisions, Mapping) or set(decisions) != set(draw_flaws(number))
-                ),
+                lambda number, decisions: not isinstance(decisions, Mapping) or set(decisions) != set(_drawn(number)),
                 "decisions",
             ),
             f"For each flaw one word: {', '.join(DECISIONS)}.": _if(

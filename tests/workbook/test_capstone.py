@@ -16,7 +16,7 @@ from pedseg.evaluation.results import COLUMNS, typed_rows
 from pedseg.evaluation.trained_models import find_weights, load_model
 from pedseg.phantoms.flaws import FLAWS, draw_flaws, flawed_cases, make_hospital
 from pedseg.workbook import capstone, lesson
-from pedseg.workbook.answer_records import AnswerRecord
+from pedseg.workbook.answer_records import AnswerRecord, Unreadable
 from pedseg.workbook.build_notebooks import build_notebook
 from pedseg.workbook.grading import sandbox
 from pedseg.workbook.grading.execution import Execution
@@ -231,6 +231,14 @@ def test_what_is_claimed_beside_the_answer_earns_nothing():
     copy["findings"] = ({"mirrored sides": ALL}, {"number": 5, "findings": true_findings(5)})
     copy["verdict"] = ("worse", copy["verdict"][1])
     assert [state for state, _ in graded(**copy).values()] == ["right", "wrong", "right", "wrong"]
+
+
+@pytest.mark.parametrize("junk", [None, "x", [], {}, [["a"]], -1, 1e300, Unreadable("function")])
+def test_whatever_a_copy_hands_in_it_gets_a_verdict(junk):
+    for name, given in REFERENCE.items():
+        for answer in (junk, 5, {"mirrored sides": ALL, "wrong phase": junk}):
+            states = graded(**{name.replace(" ", "_"): (answer, dict.fromkeys(given, junk))})
+            assert states[name][0] == "wrong", (name, answer)
 
 
 @pytest.fixture(scope="module")

@@ -74,11 +74,14 @@ def judge(
     if isinstance(record.answer, Unreadable):
         return Verdict(name, WRONG, f"The answer is a {record.answer.type_name}, which is no value.")
     free = {*exercise.own, *exercise.measured} - {*chosen}
-    asked = {key: record.given[key] if key in free and key in record.given else value for key, value in given.items()}
-    changed = [key for key in asked if not same(record.given.get(key), asked[key])]
+    taken = {key: record.given[key] for key in given if key in free and key in record.given}
+    changed = [key for key in given if key not in taken and not same(record.given.get(key), given[key])]
     if changed:
         return Verdict(name, WRONG, CHANGED.format(", ".join(changed)))
-    problem = feedback(exercise, record.answer, asked)[1]
+    try:
+        problem = feedback(exercise, record.answer, {**given, **taken})[1]
+    except Exception:  # what is taken from a copy may be anything
+        problem = CHANGED.format(", ".join(taken))
     return Verdict(name, WRONG if problem else RIGHT, problem, "notebook" if exercise.measured else "grader")
 
 
