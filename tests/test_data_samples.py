@@ -119,6 +119,8 @@ def test_recorded_experiment_with_mr_follows_from_its_rows(root, rounded):
     )
     computed = rounded(gains.summarize_gains(rows))
     assert computed == {name: summary[name] for name in computed}
+    digests = {f"complete_{file.stem}": load_weights(file)[2]["sha256"] for file in folder.glob("*.safetensors")}
+    assert len(digests) == 4 and digests.items() <= summary["sha256"].items()
 
 
 @pytest.mark.parametrize(("name", "times"), [("fedgin_complete", 1), ("fedgin_long", 4)])
