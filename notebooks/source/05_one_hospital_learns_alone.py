@@ -271,9 +271,9 @@ figures.show(picture, "Contours at home and away: solid true, dashed drawn.")
 # child cannot tell. Changing one cause at a time can, and here it is possible: each cause is one field of a center in
 # `pedseg.phantoms.centers`. Chapter [[on_their_side]] does it. With real hospitals you can only guess.
 #
-# > The size of this drop is a property of two invented hospitals. That there *is* one is what real studies find, too,
-# > and there it is small, as here: hospitals share more than they differ in. Chapter [[on_their_side]] shows two that
-# > share less.
+# > The size of this drop is a property of two invented hospitals. That there *is* a drop is what real studies find,
+# > too. There it is small, as here, because hospitals have more in common than not. Chapter [[on_their_side]] shows two
+# > hospitals that have less in common.
 #
 # ## What to remember
 #

@@ -296,9 +296,9 @@ scores.shown(scores.false_kidneys(rows)[:8], "The largest false kidneys")
 # A hospital where mostly *left* kidneys are removed has taught its network little about missing right ones. Together,
 # the hospitals have seen both. The list tells you, child by child, whether that is enough.
 #
-# > Remember what these numbers are: two invented hospitals, a few minutes of training. In the real studies the
-# > network is a hundred times larger, the gain in Dice over the better local network is a few thousandths, and the
-# > statistics that you have just read are the whole point.
+# > Remember what these numbers are: two invented hospitals, a few minutes of training. In the real studies the network
+# > is a hundred times larger, and the gain in Dice over the better local network is a few thousandths. There, the
+# > statistics that you have just read decide everything.
 #
 # ## What to remember
 #
