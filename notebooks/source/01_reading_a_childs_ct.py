@@ -124,7 +124,7 @@ print(f"black: {np.mean(gray == 0):.0%} of all voxels, white: {np.mean(gray == 1
 #
 # The box can be cut in three directions. **Axial** slices run across the body, **coronal** slices show the child from
 # the front, and **sagittal** slices from the side. The letters at the edge tell the directions: **R**ight, **L**eft,
-# **A**nterior (front), **P**osterior (back), **S**uperior (towards the head), **I**nferior (towards the feet).
+# **A**nterior (front), **P**osterior (back), **S**uperior (toward the head), **I**nferior (toward the feet).
 
 # %% [markdown] lecture
 # ## Three planes, and whose right is right

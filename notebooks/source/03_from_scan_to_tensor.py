@@ -24,8 +24,8 @@ lesson.setup()
 #
 # ## The fingerprint: a data set in numbers
 #
-# First, each hospital describes its scans: their sizes and spacings, how often each HU occurs inside the organs, how
-# large the organs are, and how old the youngest and the oldest child are.
+# First, each hospital describes its scans: sizes, spacings, how often each HU occurs inside the organs, the sizes of
+# the organs, and the ages of the youngest and the oldest child.
 
 # %%
 from pedseg.learning.fingerprint import fingerprint, merge

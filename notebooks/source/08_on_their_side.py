@@ -136,7 +136,7 @@ figures.show(picture, "The child on its back, and on its side, turned: gas lies 
 # training looked like that.
 #
 # **The table.** In the turned scan it would be at the child's side, so it is removed first. That was not planned. In
-# the first turned scans, the table was still there, and the network drew lungs into its foam: foam is as dark as lung,
+# the first turned scans, the table was still there, and the network drew lungs into its foam. Foam is as dark as lung,
 # and it was at the child's side, where lungs are. Networks fail in ways that nobody expects. Look at pictures.
 #
 # **Real children.** These children are rotated rigidly, by one angle from head to foot. Real patients twist, bend their
