@@ -215,7 +215,7 @@ EXERCISES = {
     ),
     "verdict": Exercise(
         answer=lambda interval: capstone.judge(*interval),
-        hint="First ask for the margin: does the whole interval lie within it? Only then for zero: does it hold zero?",
+        hint="First ask for the margin: does the whole interval lie within it? Only then ask for zero: is it included?",
         measured=("interval",),
     ),
 }

@@ -136,10 +136,10 @@ decisions = lesson.check("decisions", decisions, number=number, decisions=decisi
 #
 # Next month a fourth hospital wants to join, then a fifth. You will not look at each child again.
 #
-# **Write it**: an audit. It gets the measurements of a hospital's children, as above, and gives back the names of the
-# flaws in it: as in the table, none of them twice, an empty list if there are none. It is checked on seven hospitals
-# with two flaws each, and on one without: what is named must be there, and what is there must be named. So try it on
-# `children` and on `others` first.
+# **Write it**: an audit. It gets the measurements of a hospital's children, as above, and returns the names of the
+# flaws, spelled as in the table. Name none of them twice; return an empty list if there are none. It is checked on
+# seven hospitals with two flaws each, and on one without any. What is named must be there, and what is there must be
+# named. So try it on `children` and on `others` first.
 
 
 # %% exercise
@@ -250,9 +250,9 @@ at_home = "; ".join(f"{key} {line['Delta']:.3f}" for key, line in means.items())
 figures.show(chart, f"Mean DSC of three networks in three hospitals. In Delta: {at_home}.")
 
 # %% [markdown]
-# Now organ by organ, after repair minus as it came, over the same children of all hospitals: the median difference,
-# its 95 % interval (bootstrap), and two p-values after Holm: that of Wilcoxon's test, and that of equivalence within a
-# margin of 0.01 (chapter [[a_federation_of_centers]]).
+# Now organ by organ: after repair minus as it came, over the same children of all hospitals. The table has the median
+# difference, its 95 % interval (bootstrap), and two p-values after Holm. One is that of Wilcoxon's test, the other that
+# of equivalence within a margin of 0.01 (chapter [[a_federation_of_centers]]).
 
 # %%
 comparison = capstone.compare(rows, "after repair", "as it came")
@@ -293,13 +293,13 @@ verdict = lesson.check("verdict", verdict, interval=interval)
 # ends elsewhere, falls in a few rounds, and so do small organs where pictures are mirrored. Swapped lungs in two of
 # Delta's children in five shift little after so few steps: the others outweigh them. A wrong phase in the table changes
 # no weight at all, because no network reads the table, and what you accept changes nothing either. "Equivalent" is then
-# the right result, and no reason to leave the flaw in: the test says what it does to *this* network, not what it does
-# to the next study of these data.
+# the right result. It is no reason to leave the flaw in: the test tells what the flaw does to *this* network, and
+# nothing about the next study of these data.
 
 # %% [markdown]
 # ## Your page
 #
-# Double-click here and write, one printed page at most. Delete what stands in italics.
+# Double-click here and write, one printed page at most. Delete the words in italics.
 #
 # **1 Delta's data.** *What arrived, how many children, from whom.*
 #
