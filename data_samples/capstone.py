@@ -36,11 +36,11 @@ def rates(hospitals: dict[int, list[capstone.Child]]) -> dict[str, dict[str, int
     audit = runpy.run_path(str(file))["audit"]
     named = {number: audit(children) for number, children in hospitals.items()}
     table = {}
-    for flaw in FLAWS:
-        have = {number for number in hospitals if flaw in capstone.hidden_flaws(number)}
-        hits = sum(flaw in named[number] for number in have)
-        alarms = sum(flaw in named[number] for number in hospitals.keys() - have)
-        table[flaw] = {"hospitals": len(have), "named": hits, "others": len(hospitals) - len(have), "alarms": alarms}
+    for defect in FLAWS:
+        have = {number for number in hospitals if defect in capstone.hidden_flaws(number)}
+        hits = sum(defect in named[number] for number in have)
+        alarms = sum(defect in named[number] for number in hospitals.keys() - have)
+        table[defect] = {"hospitals": len(have), "named": hits, "others": len(hospitals) - len(have), "alarms": alarms}
     return table
 
 

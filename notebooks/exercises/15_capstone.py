@@ -29,25 +29,25 @@ def _true_findings(number):
     return flawed_cases(_number(number), _drawn(number), capstone.patients())
 
 
-def _as_sets(findings):
+def _as_sets(reported):
     """Findings with their cases as sets; None for what is no dictionary of lists."""
-    if not isinstance(findings, Mapping):
+    if not isinstance(reported, Mapping):
         return None
     try:
-        return {flaw: {str(case) for case in cases} for flaw, cases in findings.items()}
+        return {defect: {str(case) for case in cases} for defect, cases in reported.items()}
     except TypeError:
         return None
 
 
-def _findings(number, findings):
+def _findings(number, reported):
     """What is true; the learner's own findings where only their order is another."""
     true = _true_findings(number)
-    return findings if _as_sets(findings) == _as_sets(true) else true
+    return reported if _as_sets(reported) == _as_sets(true) else true
 
 
-def _shared(number, findings):
+def _shared(number, reported):
     """How many of the named flaws are there; None for what is no dictionary of two flaws."""
-    named = _as_sets(findings)
+    named = _as_sets(reported)
     if named is None or len(named) != 2 or named.keys() - FLAWS.keys():
         return None
     return len(named.keys() & set(_drawn(number)))
@@ -61,57 +61,57 @@ def _if(condition, key):
 _NO_ANSWER = "an answer that nobody gives"
 
 
-def _wrong_cases(direction, number, findings):
+def _wrong_cases(direction, number, reported):
     """Both flaws are right, and children are missing (-1) or too many (1) in the first list that is wrong."""
-    if _shared(number, findings) != 2:
+    if _shared(number, reported) != 2:
         return False
-    named, true = _as_sets(findings), _as_sets(_true_findings(number))
-    wrong = next((flaw for flaw in true if named[flaw] != true[flaw]), None)
+    named, true = _as_sets(reported), _as_sets(_true_findings(number))
+    wrong = next((defect for defect in true if named[defect] != true[defect]), None)
     return wrong is not None and bool(named[wrong] - true[wrong]) is (direction > 0)
 
 
 def _decisions(number, decisions):
     """The learner's decisions if each holds; else the best ones."""
-    best = {flaw: FLAWS[flaw].decisions[0] for flaw in _drawn(number)}
+    best = {defect: FLAWS[defect].decisions[0] for defect in _drawn(number)}
     return decisions if _all_hold(number, decisions) else best
 
 
 def _all_hold(number, decisions):
     if not isinstance(decisions, Mapping) or set(decisions) != set(_drawn(number)):
         return False
-    return all(decision in FLAWS[flaw].decisions for flaw, decision in decisions.items())
+    return all(decision in FLAWS[defect].decisions for defect, decision in decisions.items())
 
 
-def _does_not_hold(flaw, number, decisions):
+def _does_not_hold(defect, number, decisions):
     """Whether this flaw is there and the decision on it does not hold."""
-    if not isinstance(decisions, Mapping) or flaw not in _drawn(number):
+    if not isinstance(decisions, Mapping) or defect not in _drawn(number):
         return False
-    return decisions.get(flaw) in DECISIONS and decisions[flaw] not in FLAWS[flaw].decisions
+    return decisions.get(defect) in DECISIONS and decisions[defect] not in FLAWS[defect].decisions
 
 
 def audit(children):
     """The names of the flaws in a hospital's measurements."""
-    found = []
+    named = []
     upright = [child for child in children if child["dsc"]["Liver"] > 0.7]
     if len(upright) < len(children):
-        found.append("mirrored sides")
+        named.append("mirrored sides")
     if any((child["hu"]["A_Aorta"] > 80) != (child["phase"] == "portal venous") for child in upright):
-        found.append("wrong phase")
+        named.append("wrong phase")
     if any(child["x_mm"]["Lung_L"] > child["x_mm"]["Lung_R"] for child in children):
-        found.append("swapped label")
+        named.append("swapped label")
     if any(child["slice_mm"] > 6 for child in children):
-        found.append("thick slices")
+        named.append("thick slices")
     bowel = "Bowel^Stomach"
     if np.median([child["volume_ml"][bowel] / child["predicted_ml"][bowel] for child in children]) < 0.88:
-        found.append("contouring habit")
+        named.append("contouring habit")
     if set.intersection(*(set(child["absent"]) for child in children)):
-        found.append("unequal organ list")
-    return found
+        named.append("unequal organ list")
+    return named
 
 
-def _or(flaw, condition):
+def _or(defect, condition):
     """The audit, with a further rule for one flaw that is wrong."""
-    return lambda children: sorted({*audit(children), *([flaw] if condition(children) else [])})
+    return lambda children: sorted({*audit(children), *([defect] if condition(children) else [])})
 
 
 def _hospital(number):
@@ -137,23 +137,23 @@ EXERCISES = {
         hint="A dictionary with two entries, each the name of a flaw and a list of its children.",
         mistakes={
             "Name two flaws, as the table spells them, and for each of them its children in a list.": _if(
-                lambda number, findings: _shared(number, findings) is None, "findings"
+                lambda number, reported: _shared(number, reported) is None, "reported"
             ),
             "Neither of these two is there. What do they show that the neighbors' children do not?": _if(
-                lambda **given: _shared(**given) == 0, "findings"
+                lambda **given: _shared(**given) == 0, "reported"
             ),
             "One of the two is there, the other is not. Which tool have you not used yet: the header, an overlay, "
             "HU, places, volumes, or DSC? One flaw can also look like another.": _if(
-                lambda **given: _shared(**given) == 1, "findings"
+                lambda **given: _shared(**given) == 1, "reported"
             ),
             "Both flaws are there. But some children are listed who do not have theirs.": _if(
-                partial(_wrong_cases, 1), "findings"
+                partial(_wrong_cases, 1), "reported"
             ),
             "Both flaws are there. But some children who have one are missing.": _if(
-                partial(_wrong_cases, -1), "findings"
+                partial(_wrong_cases, -1), "reported"
             ),
         },
-        own=("number", "findings"),
+        own=("number", "reported"),
     ),
     "decisions": Exercise(
         answer=_decisions,
@@ -168,8 +168,10 @@ EXERCISES = {
             ),
         }
         | {
-            f"{flaw.name.capitalize()}: think again. {flaw.why}": _if(partial(_does_not_hold, flaw.name), "decisions")
-            for flaw in FLAWS.values()
+            f"{defect.name.capitalize()}: think again. {defect.why}": _if(
+                partial(_does_not_hold, defect.name), "decisions"
+            )
+            for defect in FLAWS.values()
         },
         own=("number", "decisions"),
     ),

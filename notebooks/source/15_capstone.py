@@ -58,7 +58,7 @@ for center in (*neighbors, delta):
 # %%
 from pedseg.phantoms.flaws import FLAWS
 
-catalog = [{"flaw": flaw.name, "what it changes": flaw.what} for flaw in FLAWS.values()]
+catalog = [{"flaw": defect.name, "what it changes": defect.what} for defect in FLAWS.values()]
 scores.shown(catalog, "Six flaws, of which Delta has two")
 
 # %% [markdown]
@@ -108,11 +108,11 @@ figures.show(picture, f"Delta's contours (solid) and the network's (dashed) in {
 # list. Write a rule rather than the names where you can. If a flaw is in one organ of *all* children, list all of them.
 
 # %% exercise
-findings = {  # answer
+reported = {  # answer
     "swapped label": [c["case"] for c in children if c["x_mm"]["Lung_L"] > c["x_mm"]["Lung_R"]],  # answer
     "unequal organ list": [c["case"] for c in children],  # answer
 }  # answer
-findings = lesson.check("findings", findings, number=number, findings=findings)
+reported = lesson.check("findings", reported, number=number, reported=reported)
 
 # %% [markdown] answer
 # The pancreas is absent in all 23 children, and nobody is born without one. In nine children the left lung lies to the
@@ -145,23 +145,23 @@ decisions = lesson.check("decisions", decisions, number=number, decisions=decisi
 # %% exercise
 def audit(children):
     """The names of the flaws in a hospital's measurements, a list of dictionaries."""
-    found = set()  # answer
+    named = set()  # answer
     for child in children:  # answer
         mirrored, bright = child["dsc"]["Liver"] < 0.7, child["hu"]["A_Aorta"] > 80  # answer
         if mirrored:  # answer
-            found.add("mirrored sides")  # answer
+            named.add("mirrored sides")  # answer
         elif bright != (child["phase"] == "portal venous"):  # answer
-            found.add("wrong phase")  # answer
+            named.add("wrong phase")  # answer
         if child["x_mm"]["Lung_L"] > child["x_mm"]["Lung_R"]:  # answer
-            found.add("swapped label")  # answer
+            named.add("swapped label")  # answer
         if child["slice_mm"] > 6:  # answer
-            found.add("thick slices")  # answer
+            named.add("thick slices")  # answer
     bowel = [c["volume_ml"]["Bowel^Stomach"] / c["predicted_ml"]["Bowel^Stomach"] for c in children]  # answer
     if sorted(bowel)[len(bowel) // 2] < 0.88:  # answer
-        found.add("contouring habit")  # answer
+        named.add("contouring habit")  # answer
     if all("Pancreas" in child["absent"] for child in children):  # answer
-        found.add("unequal organ list")  # answer
-    return list(found)  # answer
+        named.add("unequal organ list")  # answer
+    return list(named)  # answer
 
 
 audit = lesson.check("audit", audit)
@@ -179,7 +179,7 @@ print("in the neighbors' children:", audit(others) or "nothing")
 import json
 
 summary = json.loads((lesson.recorded("capstone") / "summary.json").read_text("utf-8"))
-lines = [{"flaw": flaw, **counts} for flaw, counts in summary["rates"].items()]
+lines = [{"flaw": defect, **counts} for defect, counts in summary["rates"].items()]
 scores.shown(lines, "The reference in hospitals with and without each flaw")
 
 # %% [markdown]
@@ -214,7 +214,7 @@ def join(center):
 # %%
 from pedseg import memory
 
-mended = capstone.repaired(delta, findings, decisions)
+mended = capstone.repaired(delta, reported, decisions)
 models, curves = [capstone.named(model, "before")], {}
 for text, center in {"as it came": delta, "after repair": mended}.items():
     for round_ in lesson.progress(join(center), rounds, text):

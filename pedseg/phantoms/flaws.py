@@ -78,8 +78,8 @@ class Flaw:
 
 
 FLAWS = {
-    flaw.name: flaw
-    for flaw in (
+    defect.name: defect
+    for defect in (
         Flaw(
             "mirrored sides",
             "left and right are exchanged in the picture of some children, not in their contours",
@@ -183,13 +183,13 @@ def make_hospital(
 def _simulate(scan: PlannedScan, flaws: Sequence[Flaw], source: str) -> tuple[Scan, Scan, Fields]:
     """One scan as this hospital makes, contours and exports it."""
     center, fields = DELTA, case_fields(DELTA, scan, source)
-    for flaw in flaws:
-        scan = replace(scan, protocol=replace(scan.protocol, slice_mm=flaw.slice_mm or scan.protocol.slice_mm))
-        if flaw.contours != WHOLE_ORGANS:
-            center = replace(center, contouring_protocol=flaw.contours)
+    for defect in flaws:
+        scan = replace(scan, protocol=replace(scan.protocol, slice_mm=defect.slice_mm or scan.protocol.slice_mm))
+        if defect.contours != WHOLE_ORGANS:
+            center = replace(center, contouring_protocol=defect.contours)
     image, labels = simulate_scan(center, scan)
-    for flaw in flaws:
-        image, labels, fields = flaw.change(image, labels, fields)
+    for defect in flaws:
+        image, labels, fields = defect.change(image, labels, fields)
     return image, labels, fields
 
 
@@ -206,16 +206,16 @@ def repair(
         flaws = [FLAWS[name] for name, names in cases.items() if case.name in names and decisions[name] != "accept"]
         image, labels, fields = load_image(case), load_labels(dataset, case), _fields_of(case)
         kept = True
-        for flaw in flaws:
-            if flaw.organ:
-                labels = _erase(flaw.organ, labels)
-                fields["manual"] = [name for name in fields["manual"] if name != flaw.organ]
-            elif decisions[flaw.name] == "fix" and flaw.reversible:
-                image, labels, fields = flaw.change(image, labels, fields)
+        for defect in flaws:
+            if defect.organ:
+                labels = _erase(defect.organ, labels)
+                fields["manual"] = [name for name in fields["manual"] if name != defect.organ]
+            elif decisions[defect.name] == "fix" and defect.reversible:
+                image, labels, fields = defect.change(image, labels, fields)
             else:
-                kept = decisions[flaw.name] == "fix" and kept
+                kept = decisions[defect.name] == "fix" and kept
         if kept:
-            fields["repairs"] = [flaw.name for flaw in flaws]
+            fields["repairs"] = [defect.name for defect in flaws]
             write_case(folder, case.name, image, labels, **fields)
         yield case.name
     write_index(folder, center=dataset.center)

@@ -125,7 +125,7 @@ def test_what_an_interval_says(low, high, word):
 
 
 def said(name: str, answer, capsys, number: int) -> str:
-    key = {"hospital number": "number", "findings": "findings", "decisions": "decisions"}[name]
+    key = {"hospital number": "number", "findings": "reported", "decisions": "decisions"}[name]
     lesson.check(name, answer, **({"number": number} | {key: answer}))
     return capsys.readouterr().out
 
@@ -185,7 +185,7 @@ def test_every_decision_that_holds_is_right_and_every_other_gets_its_reason(caps
 
 REFERENCE = {
     "hospital number": {"number": 2026},
-    "findings": {"number": 2026, "findings": true_findings(2026)},
+    "findings": {"number": 2026, "reported": true_findings(2026)},
     "decisions": {"number": 2026, "decisions": {"swapped label": "fix", "unequal organ list": "fix"}},
     "gain": {"table": np.array([[0.0, 0.0, 0.0]])},
     "verdict": {"interval": [0.0, 0.0]},
@@ -205,7 +205,7 @@ def copy_of(number: int, findings: dict | None = None, claimed: int | None = Non
     asked = number if claimed is None else claimed
     return {
         "hospital_number": (number, {"number": number}),
-        "findings": (findings, {"number": asked, "findings": findings}),
+        "findings": (findings, {"number": asked, "reported": findings}),
         "gain": (np.array([0.02, 0.01, 0.03]), {"table": np.array([[0.02, 0.01, 0.03], [0.0, 0.0, 0.0]])}),
         "verdict": ("better", {"interval": [0.01, 0.03]}),
     }
@@ -228,7 +228,7 @@ def test_findings_for_another_number_than_the_chosen_one_earn_nothing():
 
 def test_what_is_claimed_beside_the_answer_earns_nothing():
     copy = copy_of(5)
-    copy["findings"] = ({"mirrored sides": ALL}, {"number": 5, "findings": true_findings(5)})
+    copy["findings"] = ({"mirrored sides": ALL}, {"number": 5, "reported": true_findings(5)})
     copy["verdict"] = ("worse", copy["verdict"][1])
     assert [state for state, _ in graded(**copy).values()] == ["right", "wrong", "right", "wrong"]
 
@@ -279,7 +279,7 @@ findings = {  # answer
     "swapped label": [f"delta-{n:03d}" for n in (1, 3, 7, 8, 9, 15, 17, 19, 21)],  # answer
     "unequal organ list": [f"delta-{n:03d}" for n in range(1, 24)],  # answer
 }  # answer
-findings = lesson.check("findings", findings, number=number, findings=findings)
+findings = lesson.check("findings", findings, number=number, reported=findings)
 
 # %% [markdown] answer
 # Two.

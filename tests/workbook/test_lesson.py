@@ -51,7 +51,7 @@ BY_HAND = {
     "area through the centers": ({"edge": 4}, 9 / 16),
     "empty contour": ({}, "unknown"),
     "hospital number": ({"number": 5}, 5),
-    "findings": ({"number": 2026, "findings": FINDINGS}, FINDINGS),
+    "findings": ({"number": 2026, "reported": FINDINGS}, FINDINGS),
     "decisions": ({"number": 2026, "decisions": DECISIONS}, DECISIONS),
     "gain": ({"table": np.array([[0.001, -0.01, 0.01], [-0.02, -0.03, -0.01]])}, np.array([-0.02, -0.03, -0.01])),
     "verdict": ({"interval": [0.012, 0.02]}, "better"),
