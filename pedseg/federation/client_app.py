@@ -20,11 +20,12 @@ from pedseg import memory
 from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import center_folders, read_centers, read_checked, read_dataset
 from pedseg.errors import input_error
-from pedseg.federation import _flower
+from pedseg.federation import _flower, progress
 from pedseg.federation.config import CenterConfig, FederationConfig
-from pedseg.federation.in_process import stop_requested
+from pedseg.federation.in_process import stop_requested, tell_code_alone
 from pedseg.federation.privacy.disclosure_log import log_disclosure
 from pedseg.federation.privacy.policy import protection_for
+from pedseg.federation.training_task import TrainingTask
 from pedseg.files import file_stamp
 from pedseg.learning import plans, training
 from pedseg.learning.devices import fastest_device
@@ -33,7 +34,7 @@ from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build
 from pedseg.learning.weights import Weights, get_weights, set_weights
 
-app = ClientApp(mods=[log_disclosure])
+app = ClientApp(mods=[log_disclosure, tell_code_alone])
 CHECKED = "checked"  # in a context's state: the stamp of the files that passed
 _one_at_a_time = threading.Lock()
 
@@ -61,12 +62,10 @@ def query_fingerprint(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train the global model for a round's local steps; reply with its weights and the mean loss."""
-    task = _flower.configs_of(message.content)["config"]
-    plan = plans.Plan.from_json(str(task["plan"]))
+    task = TrainingTask.from_record(_flower.configs_of(message.content)["config"])
+    plan = plans.Plan.from_json(task.plan)
     dataset, index = own_data(context)
     cases = dataset.split("train")
-    seed = round_seed(int(task["seed"]), int(task["server-round"]), index)  # type: ignore[arg-type]
-    steps, first, total = (int(task[key]) for key in ("local-steps", "first-step", "total-steps"))  # type: ignore[arg-type]
     before = _global_weights(message)
     protection = protection_for(message, context, center_name(dataset, context), len(cases), before)
     losses = []
@@ -75,9 +74,11 @@ def train(message: Message, context: Context) -> Message:
         set_weights(network, before)
         prepared = training.load_cases(dataset, cases, plan)
         for step in training.train(
-            network, prepared, plan, steps=steps, first_step=first, total_steps=total, seed=seed
-        ):
+            network, prepared, plan, steps=task.local_steps, first_step=task.first_step, total_steps=task.total_steps,
+            seed=round_seed(task.seed, task.server_round, index), proximal_mu=task.proximal_mu,
+        ):  # fmt: skip
             losses.append(step.loss)
+            progress.report(len(losses), task.local_steps, step.loss)
             if stop_requested.is_set():
                 raise InterruptedError("the round was interrupted")
     metrics = MetricRecord({"num-examples": len(cases), "train-loss": float(np.mean(losses)), "center-index": index})

@@ -100,6 +100,9 @@ class FederationConfig(PrivacyConfig):
     strategy: str = setting("average", "how updates are combined; the others are robust", choices=STRATEGIES)
     num_malicious: int = setting(1, "malicious centers that a robust strategy tolerates")
     max_update_norm: float = setting(0.0, "refuse an update with a larger L2 norm; 0: refuse none", metavar="L2")
+    proximal_mu: float = setting(
+        0.0, "hold each center's weights at the global ones by this strength (FedProx)", metavar="MU"
+    )
     secure_aggregation: bool = setting(
         False, "the coordinator sees the sum of the updates alone; three centers at least"
     )

@@ -37,12 +37,13 @@ def enroll(grid: Grid, min_available: int) -> list[Center]:
     replies = {reply.metadata.src_node_id: reply for reply in grid.send_and_receive(messages)}
     failed = []
     for node in nodes:
+        name = grid.node_name(node) if isinstance(grid, SingleRunGrid) else f"node {node}"
         if node not in replies:
-            remedy = "Look at this center's log."
-            failed.append(InputProblem("E-CENTER-SILENT", f"node {node}", "no reply came.", remedy))
+            remedy = "Look at this center's log; the same command asks it again."
+            failed.append(InputProblem("E-CENTER-SILENT", name, "no reply came.", remedy))
         elif replies[node].has_error():
             reason = f"the center stopped with an error ({replies[node].error.reason})."
-            failed.append(InputProblem("E-CENTER-ERROR", f"node {node}", reason, "Correct what the message names."))
+            failed.append(InputProblem("E-CENTER-ERROR", name, reason, "Look at its log, which says file and remedy."))
     if failed:
         raise PedsegInputError(failed)
     centers = sorted((_center_of(reply) for reply in replies.values()), key=lambda center: center.index)

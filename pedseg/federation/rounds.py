@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
+from numpy.typing import NDArray
 
 from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower
@@ -24,6 +26,7 @@ from pedseg.federation.in_process import SingleRunGrid, untouched_randomness
 from pedseg.federation.privacy.secure_average import SecureAverage, masked_shapes
 from pedseg.federation.replies import replies_in_order, valid_updates
 from pedseg.federation.strategies import OrderedFedAvg, in_order, make_strategy
+from pedseg.federation.training_task import TrainingTask, check_known
 from pedseg.federation.update_validation import SCORE_METRICS, has_metrics, metric, no_reply
 from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import build
@@ -56,7 +59,8 @@ def train_rounds(
     folder = config.out / "rounds" if config.out else None
     identity = _identity(config, plan, centers, strategy)
     done = 0
-    for round_ in read_checkpoints(folder, identity, config.rounds):
+    for restored in read_checkpoints(folder, identity, config.rounds):
+        round_ = replace(restored, weights=_like(weights, restored.weights))
         done, weights = round_.number, round_.weights
         _finish(round_, strategy, config)
         yield round_
@@ -86,8 +90,10 @@ def _train_round(
     secure = strategy if isinstance(strategy, SecureAverage) else None
     if secure:
         secure.choose_group(centers, number)
-    messages = strategy.configure_train(number, _flower.to_arrays(weights), _task(plan, number, config), grid)
+    task = TrainingTask.of_round(number, plan, config).to_record()
+    messages = strategy.configure_train(number, _flower.to_arrays(weights), task, grid)
     by_node = {message.metadata.dst_node_id: message for message in messages}
+    check_known(task)
     asked = [center for center in centers if center.node_id in by_node]
     others = (center for center in centers if center.node_id not in by_node)
     refused = [secure.left_out(center) if secure else no_reply(center.name) for center in others]
@@ -106,7 +112,7 @@ def _train_round(
         strategy.expect(sum(center.cases for center in asked))
     arrays, metrics = strategy.aggregate_train(number, updates())
     refused += [secure.void(losses, number)] if secure and arrays is None else []
-    new = _typed_like(weights, arrays)
+    new = weights if arrays is None else _like(weights, _flower.to_weights(arrays))
     dsc = _evaluate(grid, strategy, plan, new, number, config)
     return Round(number, new, plan, _mean_loss(metrics), losses, dsc, tuple(refused))
 
@@ -115,26 +121,12 @@ def _mean_loss(metrics: MetricRecord | None) -> float:
     return float(metrics["train-loss"]) if metrics else math.nan  # type: ignore[arg-type]
 
 
-def _typed_like(weights: Weights, arrays: ArrayRecord | None) -> Weights:
-    """What a strategy gives, in the number types of the model (some reply in float64); the model itself if nothing."""
-    if arrays is None:
-        return weights
-    return {name: array.astype(weights[name].dtype) for name, array in _flower.to_weights(arrays).items()}
+def _like(model: Weights, new: Mapping[str, NDArray]) -> Weights:
+    """New weights in the order and the number types of the model: files sort names, some strategies give float64.
 
-
-def _task(plan: Plan, number: int, config: FederationConfig) -> ConfigRecord:
-    """What a center must know to train in a round; the learning rate follows the steps over all rounds."""
-    return ConfigRecord(
-        {
-            "plan": plan.to_json(),
-            "seed": config.seed,
-            "local-steps": config.local_steps,
-            "first-step": (number - 1) * config.local_steps,
-            "total-steps": config.rounds * config.local_steps,
-            "clipping-norm": config.clipping_norm,
-            "noise-multiplier": config.noise_multiplier,
-        }
-    )
+    Flower's FedAvgM pairs arrays by their order, and the id of a request in a mailbox follows from it.
+    """
+    return {name: new[name].astype(array.dtype, copy=False) for name, array in model.items()}
 
 
 def _evaluate(

@@ -66,11 +66,13 @@ def train(
     total_steps: int,
     first_step: int = 0,
     seed: int = 0,
+    proximal_mu: float = 0.0,
 ) -> Iterator[Step]:
     """Train `network` in place on preprocessed cases by the plan's recipe, one `Step` at a time.
 
     Steps `first_step + 1` to `first_step + steps` of a run of `total_steps`. The order of the
-    cases and the augmentation follow from (seed, step), so the same call gives the same weights.
+    cases and the augmentation follow from (seed, step), so the same call gives the same weights. `proximal_mu` holds
+    the weights at those that the network comes with (FedProx; Li et al. 2020); the losses told are without that term.
     Raises `PedsegInputError` if there is no case, or if the loss stops being a number.
     """
     if not prepared:
@@ -79,6 +81,7 @@ def train(
     recipe, device = plan.recipe, device_of(network)
     use_threads(recipe.threads)
     network.train()
+    start = [parameter.detach().clone() for parameter in network.parameters()] if proximal_mu else []
     for number in range(first_step + 1, first_step + steps + 1):
         if (number - first_step - 1) % recipe.restart_steps == 0:
             optimizers = _optimizers(network, recipe)
@@ -86,7 +89,8 @@ def train(
         with flushed_denormals():
             image, labels, unknown = _batch(prepared, plan, number, seed, device)
             loss = _loss(network, image, labels, unknown, recipe.dice_weight)
-            _update(network, loss, optimizers, recipe.max_gradient_norm)
+            objective = loss + proximal_mu / 2 * _squared_distance(network, start) if proximal_mu else loss
+            _update(network, objective, optimizers, recipe.max_gradient_norm)
             value = float(loss.detach())
         if not math.isfinite(value):
             problem = f"the loss is {value} at step {number}."
@@ -103,6 +107,11 @@ def _update(
     nn.utils.clip_grad_norm_(network.parameters(), max_gradient_norm)
     for optimizer in optimizers:
         optimizer.step()
+
+
+def _squared_distance(network: nn.Module, start: Sequence[Tensor]) -> Tensor:
+    """The squared L2 distance of all weights from where they started."""
+    return sum(((now - then) ** 2).sum() for now, then in zip(network.parameters(), start, strict=True))  # type: ignore[return-value]
 
 
 def _optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:

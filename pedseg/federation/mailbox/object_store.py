@@ -11,12 +11,15 @@ import importlib.util
 import io
 import itertools
 import logging
+import math
 import os
 import posixpath
+import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,17 +27,20 @@ from urllib.parse import urlsplit
 
 from fsspec.implementations.local import LocalFileSystem
 
-from pedseg.errors import input_error
-from pedseg.files import PART, staged_file
+from pedseg.errors import PedsegInputError, input_error
+from pedseg.files import PART, write_new
 
 USER, PASSWORD = "PEDSEG_MAILBOX_USER", "PEDSEG_MAILBOX_PASSWORD"
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between two attempts to reach an unavailable server
 FIRST_POLL_SECONDS = 0.05
 POLLS_BETWEEN_REPAIRS = 20  # then nothing is trusted that was seen in the mailbox before
 TIMEOUT_SECONDS = 120.0  # a server may need that long to store a large model
+START_SECONDS = 60.0  # within which a store must answer when a program begins
+PROBE = b"pedseg writes this when it begins, and removes it"
 T = TypeVar("T")
 log = logging.getLogger("flwr.pedseg.mailbox")
 _numbers = itertools.count()
+_patience: ContextVar[float] = ContextVar("patience", default=math.inf)
 
 
 @dataclass(frozen=True)
@@ -49,21 +55,64 @@ class StorageUnavailable(Exception):
     """The store does not answer at the moment, or has no room; it is tried again."""
 
 
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Within this block a store that is unavailable is tried again for so long only, then `StorageUnavailable`."""
+    token = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
+
+
 class ObjectStore(ABC):
     """A store of objects under names such as `to/Polder/7f3a-00001-….0`."""
 
-    def __init__(self, filesystem: Any, root: str) -> None:
+    def __init__(self, filesystem: Any, root: str, url: str = "") -> None:
         self.filesystem = filesystem
-        self.root = root
+        self.root, self.url = root, url or root
 
     def list_objects(self, folder: str, *, parts: bool = False) -> dict[str, Entry]:
         """The objects in a folder by name; with `parts` also those that are not whole, or never will be."""
         entries = self._retry(lambda: self._list(folder))
         return {name: entry for name, entry in entries.items() if parts or not name.endswith(PART)}
 
-    def read(self, name: str) -> bytes:
-        """The bytes of an object; `FileNotFoundError` if it is not there."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """The bytes of an object; `FileNotFoundError` if it is not there, refused if it has more than `most` bytes."""
+        if most is not None:
+            size = int(self._retry(lambda: self.filesystem.info(self._path(name)))["size"] or 0)
+            if size > most:
+                raise input_error("E-MAIL-SIZE", name, f"{size} bytes, {most} at most.", "It is ignored.")
         return self._retry(lambda: self.filesystem.cat_file(self._path(name)))
+
+    def probe(self, folder: str, *, make: bool = False) -> None:
+        """Write, list, read and remove an object in a folder: what is no mailbox is told when a program begins.
+
+        `FileNotFoundError` if the folder is not there yet, unless we `make` it.
+        """
+        name = f"{folder}/probe-{secrets.token_hex(8)}{PART}"
+        try:
+            with patience(START_SECONDS):
+                if make:
+                    self.make_folder(folder)
+                self.write_once(name, PROBE)
+                with suppress(FileExistsError):
+                    self.write_once(name, PROBE)
+                    raise ValueError("a name could be taken twice")
+                listed = name.rpartition("/")[2] in self.list_objects(folder, parts=True)
+                whole = listed and self.read(name) == PROBE
+                self.delete(name)
+            if not whole:
+                raise ValueError("what was written did not come back")
+        except (PedsegInputError, FileNotFoundError):
+            raise
+        except StorageUnavailable as error:
+            problem = f"it has not answered for {START_SECONDS:g} seconds ({error})."
+            raise input_error("E-MAILBOX-AWAY", self.url, problem, "Check the address and the network.") from error
+        except Exception as error:  # a login page, for example: every library has its own words for that
+            problem = f"what answers there is no mailbox ({type(error).__name__}: {str(error)[:200]})."
+            remedy = "Check the address: a folder, the WebDAV address of one, or s3://bucket/prefix."
+            raise input_error("E-MAILBOX-PROBE", self.url, problem, remedy) from error
 
     def write_once(self, name: str, data: bytes) -> None:
         """Write a new object, whole or not at all; `FileExistsError` if the name is taken, by whatever."""
@@ -96,12 +145,13 @@ class ObjectStore(ABC):
 
     def _retry(self, act: Callable[[], T]) -> T:
         """The result of `act`, which is called again after a pause as long as the store is unavailable."""
+        until = time.monotonic() + _patience.get()
         for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
             try:
                 return act()
             except Exception as error:
                 translated = self._translate(error)
-                if not isinstance(translated, StorageUnavailable):
+                if not isinstance(translated, StorageUnavailable) or time.monotonic() + pause > until:
                     raise translated from error
                 log.warning("the mailbox does not answer (%s); trying again in %g s", translated, pause)
                 time.sleep(pause)
@@ -112,12 +162,13 @@ class FolderStore(ObjectStore):
     """A folder of this machine or of a network drive."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(LocalFileSystem(), folder.expanduser().resolve().as_posix())
+        whole = folder.expanduser().resolve()
+        if not whole.parent.is_dir():
+            raise input_error("E-MAILBOX-URL", folder, "there is no such folder.", "Check the name, or make it first.")
+        super().__init__(LocalFileSystem(), whole.as_posix())
 
     def _create(self, name: str, data: bytes) -> None:
-        final = Path(self._path(name))
-        with staged_file(final, data) as part:
-            os.link(part, final)  # unlike a renaming it fails when the name is taken
+        write_new(Path(self._path(name)), data)
 
     def _translate(self, error: Exception) -> Exception:
         if isinstance(error, PermissionError):
@@ -141,9 +192,8 @@ class WebDavStore(ObjectStore):
             raise input_error("E-MAILBOX-URL", parts.hostname or url, problem, remedy)
         if parts.scheme == "http" and not local:
             raise input_error("E-MAILBOX-URL", url, "the password would travel in the open.", "Use https.")
-        self.url = url
         auth = (os.environ[USER], os.environ.get(PASSWORD, "")) if USER in os.environ else None
-        super().__init__(WebdavFileSystem(url, auth=auth, timeout=TIMEOUT_SECONDS), "")
+        super().__init__(WebdavFileSystem(url, auth=auth, timeout=TIMEOUT_SECONDS), "", url)
 
     def make_folder(self, folder: str) -> None:
         """Make a folder, and the one at the address itself, if they are not there."""
@@ -202,7 +252,7 @@ class S3Store(ObjectStore):
         options: Any = {"allow_http": True} if _plain_endpoint() else {}
         self.store = S3Store(parts.netloc, client_options=options, retry_config=retry)
         filesystem = FsspecStore("s3", client_options=options, retry_config=retry)
-        super().__init__(filesystem, posixpath.join(parts.netloc, parts.path.strip("/")))
+        super().__init__(filesystem, posixpath.join(parts.netloc, parts.path.strip("/")), url)
 
     def make_folder(self, folder: str) -> None:
         """Nothing: an object store has no folders."""

@@ -28,9 +28,19 @@ from pedseg.errors import input_error
 from pedseg.federation import _flower
 from pedseg.federation.checkpoints import FINAL_MODEL, Round, save_final_model
 from pedseg.federation.config import CenterConfig, FederationConfig, MailboxConfig
-from pedseg.federation.keys import COORDINATOR, PUBLIC, Member, known_centers, public_keys, read_member, read_own
+from pedseg.federation.keys import (
+    COORDINATOR,
+    PUBLIC,
+    RUN_COUNTER,
+    Member,
+    known_centers,
+    public_keys,
+    read_member,
+    read_own,
+)
 from pedseg.federation.mailbox.center import CenterEvent, CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
+from pedseg.federation.mailbox.messages import WEIGHTS
 from pedseg.federation.mailbox.object_store import open_store
 from pedseg.federation.mailbox.outbox import resume
 from pedseg.federation.rounds import train_rounds
@@ -56,8 +66,10 @@ def coordinate(
         remedy = f"Give each center once; its public file NAME{PUBLIC} must be in {keys}."
         raise input_error("E-NO-CENTERS", keys, f"{len(members)} centers, of which some are the same.", remedy)
     with _locked(out), _log_file(out / LOG):
-        run = resume(out / "mailbox", _identity(config, members))
-        grid = MailboxGrid(open_store(url), own, members, run, mailbox)
+        store = open_store(url)
+        store.probe(WEIGHTS, make=True)
+        run = resume(out / "mailbox", _identity(config, members), keys / RUN_COUNTER)
+        grid = MailboxGrid(store, own, members, run, mailbox)
         for last in train_rounds(grid, config):
             yield last
         record = ConfigRecord({"plan": last.plan.to_json(), "rounds": last.number, "sha256": last.sha256})
