@@ -16,14 +16,15 @@ from pedseg.learning.plans import Plan
 from pedseg.learning.weights import Weights, load_weights, save_weights, sha256_of
 
 FINAL_MODEL = "federated.safetensors"
+PROGRESS = ("number", "train_loss", "losses", "validation_dsc", "cases", "scores")  # what a checkpoint tells of a round
 
 
 @dataclass(frozen=True)
 class Round:
     """A finished round: the global weights, the mean training loss and what was refused.
 
-    `losses` by center name; `validation_dsc` where the round was evaluated; `restored` if the
-    round was read from a checkpoint of an earlier run.
+    `losses` and training `cases` by center name; where the round was evaluated `validation_dsc`, and the `scores` of
+    those centers that send one; `restored` if the round was read from a checkpoint of an earlier run.
     """
 
     number: int
@@ -34,6 +35,8 @@ class Round:
     validation_dsc: float | None = None
     refused: tuple[InputProblem, ...] = ()
     restored: bool = False
+    cases: dict[str, int] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -48,7 +51,7 @@ def checkpoint_file(folder: Path, number: int) -> Path:
 
 def write_checkpoint(folder: Path, round_: Round, identity: str, keep_rounds: int) -> None:
     """Write a round's checkpoint, then delete those beyond the number to keep; 0 keeps all."""
-    progress = {key: getattr(round_, key) for key in ("number", "train_loss", "losses", "validation_dsc")}
+    progress = {key: getattr(round_, key) for key in PROGRESS}
     progress["refused"] = [asdict(problem) for problem in round_.refused]
     metadata = {"identity": identity, "sha256": round_.sha256, "progress": json.dumps(progress)}
     save_weights(checkpoint_file(folder, round_.number), round_.weights, round_.plan, **metadata)

@@ -115,6 +115,9 @@ class FederationConfig(PrivacyConfig):
         if self.noise_multiplier and not self.clipping_norm:
             problem = "noise promises nothing without a bound on the update."
             raise invalid_setting("noise_multiplier", problem, "Set a clipping norm, too.")
+        if self.noise_multiplier and self.evaluate_every:
+            problem = "scores would leave without noise, and epsilon would not count them."
+            raise invalid_setting("evaluate_every", problem, "Choose one of the two.")
         if self.secure_aggregation and self.strategy != "average":
             problem = f"{self.strategy} compares single updates, which it hides."
             raise invalid_setting("secure_aggregation", problem, "Choose one of the two.")
@@ -136,10 +139,26 @@ class FederationConfig(PrivacyConfig):
 
 @dataclass(frozen=True)
 class CenterConfig(PrivacyConfig):
-    """What a center demands for its own updates, whatever the coordinator asks for; part of Flower's node config."""
+    """What a center demands for its own updates and allows to be asked for, whatever the coordinator says.
+
+    Part of Flower's node config; for `pedseg join` a TOML file can hold it (`center_policy`).
+    """
 
     min_cases: int = setting(2, "send no statistic of fewer training cases")
+    min_score_cases: int = setting(3, "send no score of fewer validation cases")
+    score_digits: int = setting(2, "decimals of a score that is sent", most=15)
+    no_scores: bool = setting(False, "send no score at all")
     secure_aggregation_only: bool = setting(False, "send no update without secure aggregation")
+    max_steps: int = setting(10_000, "training steps that a round may ask for", least=1)
+    max_hours: float = setting(48.0, "hours that the training of a round may take", metavar="HOURS")
+    max_weights: int = setting(100_000_000, "weights that the network may have", least=1)
+    max_voxels: int = setting(16_000_000, "voxels that a training step may take: patch times batch", least=1)
+    approve_plans: bool = setting(False, "train no plan before somebody has approved it (--approved-plan)")
+    approved_plan: str = setting("", "digest of the plan that was approved", metavar="DIGEST")
+
+
+# Within one process nothing leaves a hospital: scores are as they are.
+ONE_PROCESS = {"min-score-cases": 1, "score-digits": 15}
 
 
 @dataclass(frozen=True)
@@ -161,7 +180,8 @@ def _is_valid(option: Field, value: Any) -> bool:
         return value in option.metadata["choices"]
     if option.type in NUMBERS:  # what is no number compares false
         return isinstance(value, NUMBERS[option.type]) and option.metadata["least"] <= value <= option.metadata["most"]
-    return isinstance(value, Path) or (value is None and "None" in option.type)
+    kind = Path if "Path" in option.type else str
+    return isinstance(value, kind) or (value is None and "None" in option.type)
 
 
 def _valid_values(option: Field) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from flwr.app import Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
+from pedseg import __version__
 from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.federation import _flower
 from pedseg.federation.in_process import SingleRunGrid
@@ -33,7 +34,8 @@ def enroll(grid: Grid, min_available: int) -> list[Center]:
     """
     while len(nodes := sorted(grid.get_node_ids())) < min_available and not isinstance(grid, SingleRunGrid):
         time.sleep(0.5)
-    messages = [Message(RecordDict(), dst_node_id=node, message_type="query.fingerprint") for node in nodes]
+    content = RecordDict({"config": ConfigRecord({"version": __version__})})
+    messages = [Message(content, dst_node_id=node, message_type="query.fingerprint") for node in nodes]
     replies = {reply.metadata.src_node_id: reply for reply in grid.send_and_receive(messages)}
     failed = []
     for node in nodes:
@@ -64,11 +66,15 @@ def _center_of(reply: Message) -> Center:
     node = reply.metadata.src_node_id
     try:
         record = _flower.configs_of(reply.content)["fingerprint"]
-        index, name, cases, text = (str(record[key]) for key in ("center-index", "center", "cases", "json"))
+        keys = ("center-index", "center", "cases", "json", "version")
+        index, name, cases, text, version = (str(record[key]) for key in keys)
         center = Center(node, int(index), name, int(cases), Fingerprint.from_json(text))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         problem, remedy = f"its reply is not understood ({error}).", "Install the same pedseg there."
         raise input_error("E-CENTER-ANSWER", f"node {node}", problem, remedy) from error
+    if version != __version__:
+        problem = f"it runs pedseg {version}, and the coordinator {__version__}."
+        raise input_error("E-VERSION", name, problem, "Install the same version on both sides.")
     if center.cases < 1 or center.cases != center.fingerprint.cases:
         remedy = "Give the center at least one labeled case."
         raise input_error("E-NO-CASES", center.name, f"it counts {center.cases} training cases.", remedy)

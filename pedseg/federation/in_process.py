@@ -36,6 +36,7 @@ from flwr.serverapp import Grid
 
 from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.federation import _flower
+from pedseg.federation.config import ONE_PROCESS
 from pedseg.resources import available_cores
 
 stop_requested = threading.Event()  # set when the user interrupts a round; training looks at it after each step
@@ -94,7 +95,7 @@ class InProcessGrid(SingleRunGrid):
             node_id: Context(
                 run_id=_flower.RUN_ID,
                 node_id=node_id,
-                node_config={"partition-id": index, "num-partitions": len(node_configs), **config},
+                node_config={"partition-id": index, "num-partitions": len(node_configs), **ONE_PROCESS, **config},
                 state=RecordDict(),
                 run_config=dict(run_config),
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from flwr.app import ConfigRecord, Message, MetricRecord
@@ -17,7 +17,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
-from pedseg.errors import PedsegInputError
+from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.federation import _flower
 from pedseg.federation.checkpoints import Round, read_checkpoints, save_final_model, write_checkpoint
 from pedseg.federation.config import FederationConfig, invalid_setting
@@ -27,7 +27,7 @@ from pedseg.federation.privacy.secure_average import SecureAverage, masked_shape
 from pedseg.federation.replies import replies_in_order, valid_updates
 from pedseg.federation.strategies import OrderedFedAvg, in_order, make_strategy
 from pedseg.federation.training_task import TrainingTask, check_known
-from pedseg.federation.update_validation import SCORE_METRICS, has_metrics, metric, no_reply
+from pedseg.federation.update_validation import checked_model, metric, no_reply, validate_score
 from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import build
 from pedseg.learning.plans import Plan, make_plan
@@ -47,17 +47,14 @@ def train_rounds(
     """
     if strategy and config.secure_aggregation:
         raise invalid_setting("secure_aggregation", "another strategy was given.", "Choose one of the two.")
-    if config.secure_aggregation:
-        strategy = SecureAverage(grid.name if isinstance(grid, SingleRunGrid) else str(grid.run.run_id))
-    strategy = strategy or make_strategy(config.strategy, config.num_malicious)
+    given = strategy is not None
+    strategy = strategy or _own_strategy(grid, config)
     with untouched_randomness():
         centers = enroll(grid, config.min_available_centers)
-        merged = merge([center.fingerprint for center in centers])
-        gin = config.gin_probability
-        plan = plan or make_plan(merged, config.profile, config.orientation, gin_probability=gin)
+        plan = plan or _merged_plan(centers, config)
         weights = get_weights(build(plan, config.seed))
     folder = config.out / "rounds" if config.out else None
-    identity = _identity(config, plan, centers, strategy)
+    identity = _identity(config, plan, centers, strategy, given=given)
     done = 0
     for restored in read_checkpoints(folder, identity, config.rounds):
         round_ = replace(restored, weights=_like(weights, restored.weights))
@@ -72,6 +69,19 @@ def train_rounds(
         weights = round_.weights
         _finish(round_, strategy, config)
         yield round_
+
+
+def _own_strategy(grid: Grid, config: FederationConfig) -> Strategy:
+    """The strategy that the configuration names."""
+    if config.secure_aggregation:
+        return SecureAverage(grid.name if isinstance(grid, SingleRunGrid) else str(grid.run.run_id))
+    return make_strategy(config.strategy, config.num_malicious)
+
+
+def _merged_plan(centers: Sequence[Center], config: FederationConfig) -> Plan:
+    """The plan that the fingerprints of all centers lead to."""
+    merged = merge([center.fingerprint for center in centers])
+    return make_plan(merged, config.profile, config.orientation, gin_probability=config.gin_probability)
 
 
 def _finish(round_: Round, strategy: Strategy, config: FederationConfig) -> None:
@@ -98,23 +108,31 @@ def _train_round(
     others = (center for center in centers if center.node_id not in by_node)
     refused = [secure.left_out(center) if secure else no_reply(center.name) for center in others]
     losses: dict[str, float] = {}
-
-    def updates() -> Iterator[Message]:
-        replies = replies_in_order(grid, [by_node[center.node_id] for center in asked])
-        expected = masked_shapes(weights) if secure else weights
-        for center, reply in valid_updates(asked, replies, expected, config.max_update_norm, refused):
-            losses[center.name] = metric(reply, "train-loss")
-            yield reply
-        if not losses:
-            raise PedsegInputError(refused)
-
+    replies = replies_in_order(grid, [by_node[center.node_id] for center in asked])
+    updates = valid_updates(
+        asked, replies, masked_shapes(weights) if secure else weights, config.max_update_norm, refused
+    )
     if isinstance(strategy, OrderedFedAvg):
         strategy.expect(sum(center.cases for center in asked))
-    arrays, metrics = strategy.aggregate_train(number, updates())
+    arrays, metrics = strategy.aggregate_train(number, _noting(updates, losses, refused))
     refused += [secure.void(losses, number)] if secure and arrays is None else []
-    new = weights if arrays is None else _like(weights, _flower.to_weights(arrays))
-    dsc = _evaluate(grid, strategy, plan, new, number, config)
-    return Round(number, new, plan, _mean_loss(metrics), losses, dsc, tuple(refused))
+    new = weights if arrays is None else checked_model(_like(weights, _flower.to_weights(arrays)), number)
+    scores = _evaluate(grid, strategy, centers, plan, new, number, config, refused)
+    cases = {center.name: center.cases for center in asked if center.name in losses}
+    return Round(
+        number, new, plan, _mean_loss(metrics), losses, scores.pop("", None), tuple(refused), cases=cases, scores=scores
+    )
+
+
+def _noting(
+    updates: Iterable[tuple[Center, Message]], losses: dict[str, float], refused: Sequence[InputProblem]
+) -> Iterator[Message]:
+    """The valid updates, whose losses are noted by center; refused if there is none."""
+    for center, reply in updates:
+        losses[center.name] = metric(reply, "train-loss")
+        yield reply
+    if not losses:
+        raise PedsegInputError(refused)
 
 
 def _mean_loss(metrics: MetricRecord | None) -> float:
@@ -130,24 +148,39 @@ def _like(model: Weights, new: Mapping[str, NDArray]) -> Weights:
 
 
 def _evaluate(
-    grid: Grid, strategy: Strategy, plan: Plan, weights: Weights, number: int, config: FederationConfig
-) -> float | None:
-    """Mean DSC over the validation cases of all centers; None if none has any, or if this round is not evaluated."""
+    grid: Grid, strategy: Strategy, centers: Sequence[Center], plan: Plan, weights: Weights, number: int,
+    config: FederationConfig, refused: list[InputProblem],
+) -> dict[str, float]:  # fmt: skip
+    """Mean DSC over the validation cases by center, and over all as ""; empty if this round is not evaluated."""
     if not config.evaluate_every or number % config.evaluate_every:
-        return None
+        return {}
     task = ConfigRecord({"plan": plan.to_json()})
-    replies = grid.send_and_receive(strategy.configure_evaluate(number, _flower.to_arrays(weights), task, grid))
-    valid = [reply for reply in replies if has_metrics(reply, SCORE_METRICS) and metric(reply, "num-examples") > 0]
-    metrics = strategy.aggregate_evaluate(number, in_order(valid)) if valid else None
-    return float(metrics["validation-dsc"]) if metrics else None  # type: ignore[arg-type]
+    messages = strategy.configure_evaluate(number, _flower.to_arrays(weights), task, grid)
+    replies = {reply.metadata.src_node_id: reply for reply in grid.send_and_receive(messages)}
+    valid: dict[str, Message] = {}
+    for center in centers:
+        problem = validate_score(replies.get(center.node_id), center)
+        if problem:
+            refused.append(problem)
+        elif metric(replies[center.node_id], "num-examples") > 0:
+            valid[center.name] = replies[center.node_id]
+    metrics = strategy.aggregate_evaluate(number, in_order(valid.values())) if valid else None
+    scores = {name: metric(reply, "validation-dsc") for name, reply in valid.items()}
+    return {**scores, "": float(metrics["validation-dsc"])} if metrics else {}  # type: ignore[arg-type]
 
 
-def _identity(config: FederationConfig, plan: Plan, centers: Sequence[Center], strategy: Strategy) -> str:
-    """What must be the same for a checkpoint to be resumed: settings, plan, centers, cases, strategy."""
+def _identity(
+    config: FederationConfig, plan: Plan, centers: Sequence[Center], strategy: Strategy, *, given: bool
+) -> str:
+    """What must be the same for a checkpoint to be resumed: settings, plan, centers, cases, strategy.
+
+    Of a strategy that was `given` its settings, too; the others follow from the configuration.
+    """
     parts = [
         config.identity(),
         plan.to_json(),
         [(center.index, center.name, center.cases, center.fingerprint.to_json()) for center in centers],
         type(strategy).__name__,
+        {name: value for name, value in vars(strategy).items() if given and isinstance(value, int | float | str)},
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -87,10 +87,8 @@ def train(
             optimizers = _optimizers(network, recipe)
         _set_learning_rate(optimizers, learning_rate(plan, number, total_steps))
         with flushed_denormals():
-            image, labels, unknown = _batch(prepared, plan, number, seed, device)
-            loss = _loss(network, image, labels, unknown, recipe.dice_weight)
-            objective = loss + proximal_mu / 2 * _squared_distance(network, start) if proximal_mu else loss
-            _update(network, objective, optimizers, recipe.max_gradient_norm)
+            loss = _loss(network, *_batch(prepared, plan, number, seed, device), recipe.dice_weight)
+            _update(network, _held(loss, network, start, proximal_mu), optimizers, recipe.max_gradient_norm)
             value = float(loss.detach())
         if not math.isfinite(value):
             problem = f"the loss is {value} at step {number}."
@@ -109,9 +107,11 @@ def _update(
         optimizer.step()
 
 
-def _squared_distance(network: nn.Module, start: Sequence[Tensor]) -> Tensor:
-    """The squared L2 distance of all weights from where they started."""
-    return sum(((now - then) ** 2).sum() for now, then in zip(network.parameters(), start, strict=True))  # type: ignore[return-value]
+def _held(loss: Tensor, network: nn.Module, start: Sequence[Tensor], proximal_mu: float) -> Tensor:
+    """The loss plus FedProx's term: half of `proximal_mu` times the squared distance of all weights from the start."""
+    for now, then in zip(network.parameters(), start, strict=bool(proximal_mu)):
+        loss = loss + proximal_mu / 2 * ((now - then) ** 2).sum()
+    return loss
 
 
 def _optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:

@@ -11,16 +11,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from flwr.app import Context, Message, RecordDict, UserConfigValue
 
-from pedseg.errors import InputProblem, PedsegInputError, input_error
+from pedseg.errors import PedsegInputError, input_error
 from pedseg.federation import _flower, client_app, progress
 from pedseg.federation.config import MailboxConfig
 from pedseg.federation.in_process import problems_of
 from pedseg.federation.keys import Member, OwnKeys
+from pedseg.federation.mailbox.attempts import Attempts, CenterEvent, OpenedRequest
 from pedseg.federation.mailbox.messages import (
     END,
     EXPIRES_SECONDS,
@@ -44,52 +45,9 @@ from pedseg.federation.mailbox.sealed_message import Header, seal, unseal
 from pedseg.federation.mailbox.status import Status, StatusWriter, clock_difference
 from pedseg.federation.privacy.disclosure_log import FILE, Disclosure, DisclosureLog, measure
 
-RETRY_SECONDS = (5.0, 15.0, 60.0, 300.0, 900.0)  # between two attempts at a request that ended in an error
 SHOW_SECONDS = 10.0  # between two lines about a training
 MAX_NEW_OBJECTS = 50  # that are opened in one look; what is named as the newest comes first
 log = logging.getLogger("flwr.pedseg.mailbox")
-
-
-@dataclass(frozen=True)
-class CenterEvent:
-    """Something that happened at a center: `replied`, `refused`, `failed`, or `finished` with the final model."""
-
-    status: str
-    round: int = 0
-    message_type: str = ""
-    problem: InputProblem | None = None
-    records: RecordDict | None = None
-
-
-@dataclass(frozen=True)
-class OpenedRequest:
-    """A request out of its envelope, and the envelope's header."""
-
-    header: Header
-    request: Request
-
-    @property
-    def order(self) -> tuple[int, int]:
-        """Requests of later runs and rounds are greater."""
-        return run_number(self.header.run), self.header.round
-
-
-class Attempts:
-    """How often the open request ended in an error, and when it is tried again; forgotten with the program."""
-
-    def __init__(self) -> None:
-        self.request, self.number, self._next = "", 0, 0.0
-
-    def may_try(self, request: str) -> bool:
-        """Whether it is time for this request."""
-        return request != self.request or time.monotonic() >= self._next
-
-    def failed(self, request: str) -> float:
-        """Note an error; in how many seconds the request is tried again."""
-        self.number = self.number + 1 if request == self.request else 1
-        self.request, pause = request, RETRY_SECONDS[min(self.number, len(RETRY_SECONDS)) - 1]
-        self._next = time.monotonic() + pause
-        return pause
 
 
 class CenterMailbox:
@@ -221,9 +179,12 @@ class CenterMailbox:
             return
         if request.message_type == END:
             yield CenterEvent("finished", header.round, records=records)
-            return
-        if not self._attempts.may_try(header.request):
-            return
+        elif self._attempts.may_try(header.request):
+            yield self._attempt(opened, records)
+
+    def _attempt(self, opened: OpenedRequest, records: RecordDict) -> CenterEvent:
+        """Let the app reply to a request; its reply is committed and delivered, its error shown."""
+        request, header = opened.request, opened.header
         node = _flower.SERVER_NODE + 1 + request.index
         node_config = {"partition-id": request.index, "num-partitions": request.centers, **self.node_config}
         context = Context(_flower.RUN_ID, node, node_config, self.replies.state(header.run), {})
@@ -234,11 +195,11 @@ class CenterMailbox:
             with progress.reported_to(self._show_progress()):
                 reply = self.app(message, context)
         except Exception as error:  # whatever it was: mended data, a disk with room again, or a restart may help
-            yield self._failed(opened, error)
-            return
+            return self._failed(opened, error)
         self._commit(opened, reply, context.state)
         self.status.current = Status("waiting", header.round)
-        yield CenterEvent("replied", header.round, request.message_type)
+        log.info("round %d: %s is done", header.round, request.message_type)
+        return CenterEvent("replied", header.round, request.message_type)
 
     def _failed(self, opened: OpenedRequest, error: Exception) -> CenterEvent:
         """Show an error here, tell its code to the coordinator, and try the request again later."""

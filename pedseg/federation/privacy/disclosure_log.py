@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from flwr.app import Context, Error, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 
 from pedseg.federation import _flower
 from pedseg.federation.in_process import CenterError
@@ -96,8 +96,8 @@ def log_disclosure(message: Message, context: Context, call_next: Callable[[Mess
     except CenterError as error:
         reply, failure = Message(Error(_flower.APP_RAISED, str(error)), reply_to=message), error
     disclosure_log = DisclosureLog(Path(str(file)))
-    task = _flower.configs_of(message.content).get("config", {"server-round": 0})
-    number, round_ = len(disclosure_log.entries()), int(str(task["server-round"]))
+    task = _flower.configs_of(message.content).get("config", ConfigRecord())
+    number, round_ = len(disclosure_log.entries()), int(str(task.get("server-round", 0)))
     disclosure_log.enter(measure(reply, number=number, round_=round_, message_type=message.metadata.message_type))
     if failure:
         raise failure

@@ -13,7 +13,7 @@ from flwr.app import Context, Message
 
 from pedseg.errors import PedsegInputError
 from pedseg.federation.enrollment import enroll
-from pedseg.federation.mailbox import center, grid
+from pedseg.federation.mailbox import attempts, grid
 
 
 def answered(federation, round_: int, value: float = 0.0) -> dict[int, float]:
@@ -77,7 +77,7 @@ def test_who_sends_an_error_again_is_not_waited_for_again(make_federation, atten
     def fail(message: Message, context: Context) -> Message:
         raise OSError("the drive /data/scans is away")
 
-    monkeypatch.setattr(center, "RETRY_SECONDS", (0.05,))
+    monkeypatch.setattr(attempts, "RETRY_SECONDS", (0.05,))
     federation = make_federation(round_timeout=0.8 / 3600, min_centers=1)
     federation.centers["Bb"].app = fail
     start = time.monotonic()

@@ -14,7 +14,7 @@ from flwr.app import Context, Message, RecordDict
 
 from pedseg.errors import PedsegInputError, input_error
 from pedseg.federation import client_app, progress
-from pedseg.federation.mailbox import center, status
+from pedseg.federation.mailbox import attempts, status
 from pedseg.federation.mailbox.outbox import resume
 from pedseg.federation.mailbox.sealed_message import Header, seal
 from pedseg.federation.mailbox.status import Status, StatusReader
@@ -23,7 +23,7 @@ from pedseg.federation.mailbox.status import Status, StatusReader
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors are tried again with the next poll."""
-    monkeypatch.setattr(center, "RETRY_SECONDS", (0.0,))
+    monkeypatch.setattr(attempts, "RETRY_SECONDS", (0.0,))
 
 
 def failing(times: int, app: Callable) -> Callable:
@@ -59,11 +59,11 @@ def test_an_error_is_no_answer_and_is_tried_again(federation) -> None:
 
 
 def test_the_pauses_between_two_attempts_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(center, "RETRY_SECONDS", (5.0, 15.0))
-    attempts = center.Attempts()
-    assert attempts.may_try("a")
-    assert [attempts.failed("a") for _ in range(3)] == [5.0, 15.0, 15.0] and not attempts.may_try("a")
-    assert attempts.may_try("b") and attempts.failed("b") == 5.0
+    monkeypatch.setattr(attempts, "RETRY_SECONDS", (5.0, 15.0))
+    tried = attempts.Attempts()
+    assert tried.may_try("a")
+    assert [tried.failed("a") for _ in range(3)] == [5.0, 15.0, 15.0] and not tried.may_try("a")
+    assert tried.may_try("b") and tried.failed("b") == 5.0
 
 
 def test_mended_data_goes_on_where_it_stopped(federation, three_hospitals: Path, tmp_path: Path) -> None:
