@@ -23,13 +23,14 @@ from pedseg.cli import (
     predict,
     shift,
     site,
+    status,
     study,
     test,
     viewer,
 )  # fmt: skip
 
 VERBS = (
-    study, evaluate, shift, fedgin, federate, keys, coordinate, join,
+    study, evaluate, shift, fedgin, federate, keys, coordinate, join, status,
     check, fetch, import_, predict, export, lab, viewer, notebooks, site, grade, test, bench,
 )  # fmt: skip
 

@@ -24,8 +24,9 @@ from pedseg.federation.training_task import TrainingTask
 from pedseg.learning.fingerprint import Fingerprint
 from pedseg.learning.network import build
 from pedseg.learning.plans import Plan
+from pedseg.organs import NAMES
 
-MAX_STAGES = 12  # of a network
+MAX_STAGES, MAX_CHANNELS = 12, 4096  # of a network
 PREPROCESSED = 30  # voxels of a preprocessed scan, in those of the largest batch that is allowed
 
 
@@ -65,11 +66,14 @@ def check_plan(text: str, policy: CenterConfig, own: Fingerprint | None = None) 
     try:
         plan = Plan.from_json(text)
         step = math.prod(plan.patch) * plan.batch
-        stages = len(plan.network["widths" if plan.network["kind"] == "compact" else "filters"])
+        widths = plan.network["widths" if plan.network["kind"] == "compact" else "filters"]
+        stages, channels = len(widths), max(widths)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise input_error("E-PLAN", "plan", f"it is not understood ({error}).", "Install the same pedseg.") from error
     _bounded("voxels of a step", step, policy.max_voxels)
+    _bounded("organs", len(plan.organs), len(NAMES))
     _bounded("stages of the network", stages, MAX_STAGES)
+    _bounded("channels of the network", channels, MAX_CHANNELS)
     if own:
         largest = max(math.prod(a * b for a, b in zip(grid.shape, grid.spacing_mm, strict=True)) for grid in own.grids)
         voxels = largest / math.prod(plan.spacing_mm) if min(plan.spacing_mm) > 0 else math.inf

@@ -42,7 +42,7 @@ from pedseg.federation.mailbox.messages import (
 from pedseg.federation.mailbox.object_store import Entry, ObjectStore, polls
 from pedseg.federation.mailbox.reply_store import ReplyStore, StoredReply
 from pedseg.federation.mailbox.sealed_message import Header, seal, unseal
-from pedseg.federation.mailbox.status import Status, StatusWriter, clock_difference
+from pedseg.federation.mailbox.status import STATUS_FILE, Status, StatusWriter, clock_difference
 from pedseg.federation.privacy.disclosure_log import FILE, Disclosure, DisclosureLog, measure
 
 SHOW_SECONDS = 10.0  # between two lines about a training
@@ -74,7 +74,7 @@ class CenterMailbox:
         self._bad_model: tuple[str, str] = ("", "")
         self._attempts = Attempts()
         self._told: set[str] = set()  # sentences that are said once
-        self.status = StatusWriter(store, own, coordinator)
+        self.status = StatusWriter(store, own, coordinator, state / STATUS_FILE)
         _flower.identify_server()
 
     def begin(self) -> None:
@@ -178,6 +178,7 @@ class CenterMailbox:
         if records is None:
             return
         if request.message_type == END:
+            self.status.current = Status("waiting", header.round)
             yield CenterEvent("finished", header.round, records=records)
         elif self._attempts.may_try(header.request):
             yield self._attempt(opened, records)
@@ -198,7 +199,7 @@ class CenterMailbox:
             return self._failed(opened, error)
         self._commit(opened, reply, context.state)
         self.status.current = Status("waiting", header.round)
-        log.info("round %d: %s is done", header.round, request.message_type)
+        log.info("round %d: the reply to %s has left", header.round, request.message_type)
         return CenterEvent("replied", header.round, request.message_type)
 
     def _failed(self, opened: OpenedRequest, error: Exception) -> CenterEvent:

@@ -13,9 +13,11 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -44,6 +46,7 @@ from pedseg.federation.mailbox.messages import WEIGHTS
 from pedseg.federation.mailbox.object_store import open_store
 from pedseg.federation.mailbox.outbox import resume
 from pedseg.federation.rounds import train_rounds
+from pedseg.federation.run_folder import write_status
 from pedseg.learning.plans import Plan
 
 LOG = "mailbox.log"
@@ -69,7 +72,8 @@ def coordinate(
         store = open_store(url)
         store.probe(WEIGHTS, make=True)
         run = resume(out / "mailbox", _identity(config, members), keys / RUN_COUNTER)
-        grid = MailboxGrid(store, own, members, run, mailbox)
+        watch = partial(write_status, out, config.rounds, time.time())
+        grid = MailboxGrid(store, own, members, run, mailbox, watch=watch)
         for last in train_rounds(grid, config):
             yield last
         record = ConfigRecord({"plan": last.plan.to_json(), "rounds": last.number, "sha256": last.sha256})

@@ -17,14 +17,17 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from pedseg.errors import PedsegInputError, input_error
 from pedseg.federation.keys import Member, OwnKeys
 from pedseg.federation.mailbox.messages import EXPIRES_SECONDS, REPLIES
 from pedseg.federation.mailbox.object_store import ObjectStore, patience
 from pedseg.federation.mailbox.sealed_message import Header, seal, unseal
+from pedseg.files import write_atomically
 
 STATUS, SUFFIX = "status", ".status"
+STATUS_FILE = "status.json"  # of a coordinator or a center, in its own folder
 TELL_SECONDS = 15.0  # between two signs of life
 CLOCK_SECONDS = 3600.0  # a clock that is wrong by more is named
 MAX_STATUS_BYTES = 4096
@@ -68,7 +71,8 @@ class Status:
 class StatusWriter:
     """A center's statuses: `current` is written at once by `tell`, and again and again within `telling`."""
 
-    def __init__(self, store: ObjectStore, own: OwnKeys, coordinator: Member) -> None:
+    def __init__(self, store: ObjectStore, own: OwnKeys, coordinator: Member, file: Path) -> None:
+        self.file = file  # where it is written for people at the center, too
         self.store, self.own, self.coordinator = store, own, coordinator
         self.folder = f"{REPLIES}/{own.name}/{STATUS}"
         self.current = Status()
@@ -83,7 +87,9 @@ class StatusWriter:
                 self._number = max([self._number, *earlier]) + 1
                 name, now = f"{STATUS}-{self._number}", time.time()
                 header = Header("", 0, name, self.own.name, self.coordinator.name, now, now + EXPIRES_SECONDS)
-                raw = seal(json.dumps(asdict(self.current)).encode(), header, self.own, self.coordinator)
+                content = asdict(self.current)
+                write_atomically(self.file, json.dumps({**content, "written": now}).encode(), mode=0o600)
+                raw = seal(json.dumps(content).encode(), header, self.own, self.coordinator)
                 self.store.write_once(_file(self.folder, self._number), raw)
                 for number in earlier:
                     self.store.delete(_file(self.folder, number))
@@ -107,6 +113,7 @@ class StatusWriter:
         finally:
             end.set()
             thread.join(TELL_SECONDS)
+            self.tell()
 
 
 @dataclass(frozen=True)
