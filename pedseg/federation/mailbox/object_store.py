@@ -98,12 +98,14 @@ class ObjectStore(ABC):
                 self.delete(name)
             if not whole:
                 raise ValueError("what was written did not come back")
-        except (PedsegInputError, FileNotFoundError):
+        except PedsegInputError:
             raise
         except StorageUnavailable as error:
             problem = f"it has not answered for {START_SECONDS:g} seconds ({error})."
             raise input_error("E-MAILBOX-AWAY", self.url, problem, "Check the address and the network.") from error
         except Exception as error:  # a login page, for example: every library has its own words for that
+            if isinstance(error, FileNotFoundError) and not make:
+                raise
             problem = f"what answers there is no mailbox ({type(error).__name__}: {str(error)[:200]})."
             remedy = "Check the address: a folder, the WebDAV address of one, or s3://bucket/prefix."
             raise input_error("E-MAILBOX-PROBE", self.url, problem, remedy) from error
