@@ -23,10 +23,10 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     from pedseg.federation.privacy.differential_privacy import DELTA
     from pedseg.federation.privacy.disclosure_log import FILE, DisclosureLog
 
-    state = options.state or Path("runs/join") / options.center
     mailbox = settings_from(options, MailboxConfig)
     given = {field.name: getattr(options, field.name) for field in fields(CenterConfig) if field.name in options}
     policy = read_policy(options.policy, **given) if options.policy else CenterConfig(**given)
+    state = policy.state or Path("runs/join") / options.center
     yield from as_lines(policy)
     with log_on_screen():
         for event in run.join(options.url, options.center, options.data, state, policy, mailbox):
@@ -46,4 +46,3 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_settings(parser, CenterConfig, *(field.name for field in fields(CenterConfig)))
     parser.add_argument("--policy", type=Path, metavar="FILE", help="a TOML file of these demands; options come first")
     add_settings(parser, MailboxConfig, "poll")
-    parser.add_argument("--state", type=Path, help="folder of its replies and its log; default: runs/join/NAME")

@@ -103,6 +103,9 @@ class FederationConfig(PrivacyConfig):
     proximal_mu: float = setting(
         0.0, "hold each center's weights at the global ones by this strength (FedProx)", metavar="MU"
     )
+    max_share: float = setting(
+        0.9, "refuse a center that counts a larger share of all training cases", most=1, metavar="P"
+    )
     secure_aggregation: bool = setting(
         False, "the coordinator sees the sum of the updates alone; three centers at least"
     )
@@ -149,6 +152,8 @@ class CenterConfig(PrivacyConfig):
     score_digits: int = setting(2, "decimals of a score that is sent", most=15)
     no_scores: bool = setting(False, "send no score at all")
     secure_aggregation_only: bool = setting(False, "send no update without secure aggregation")
+    fixed_circle: bool = setting(False, "send no masked update to fewer centers, even when one is missing")
+    state: Path | None = setting(None, "folder of what the center must not forget", metavar="FOLDER")
     max_steps: int = setting(10_000, "training steps that a round may ask for", least=1)
     max_hours: float = setting(48.0, "hours that the training of a round may take", metavar="HOURS")
     max_weights: int = setting(100_000_000, "weights that the network may have", least=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flwr.app import ConfigRecord, Message, RecordDict
@@ -26,7 +27,7 @@ class Center:
     fingerprint: Fingerprint
 
 
-def enroll(grid: Grid, min_available: int) -> list[Center]:
+def enroll(grid: Grid, min_available: int, max_share: float) -> list[Center]:
     """Ask every center for the fingerprint of its training cases; centers in their order.
 
     Waits until `min_available` centers are connected to a SuperLink; our own grids know all their centers. Raises
@@ -49,6 +50,15 @@ def enroll(grid: Grid, min_available: int) -> list[Center]:
     if failed:
         raise PedsegInputError(failed)
     centers = sorted((_center_of(reply) for reply in replies.values()), key=lambda center: center.index)
+    _refuse_impossible(centers, max_share)
+    return centers
+
+
+def _refuse_impossible(centers: Sequence[Center], max_share: float) -> None:
+    """Refuse centers that are one and the same, and one that counts more than `max_share` of all cases.
+
+    The number of cases is a center's weight in the average, and its own word.
+    """
     if min(len({center.index for center in centers}), len({center.name for center in centers})) < len(centers):
         listed = ", ".join(f"{center.index} {center.name}" for center in centers)
         problem = f"two centers have the same number or name: {listed}."
@@ -58,7 +68,10 @@ def enroll(grid: Grid, min_available: int) -> list[Center]:
         if len(same) > 1:
             problem, remedy = f"{' and '.join(same)} describe the same scans.", "Give each center its own data set."
             raise input_error("E-SAME-SCAN", "federation", problem, remedy)
-    return centers
+        total = sum(other.cases for other in centers)
+        if len(centers) > 1 and center.cases > max_share * total:
+            problem = f"it counts {center.cases} of all {total} training cases: it would decide alone."
+            raise input_error("E-SHARE", center.name, problem, "Ask the center; raise --max-share if it is right.")
 
 
 def _center_of(reply: Message) -> Center:

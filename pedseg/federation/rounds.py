@@ -50,7 +50,7 @@ def train_rounds(
     given = strategy is not None
     strategy = strategy or _own_strategy(grid, config)
     with untouched_randomness():
-        centers = enroll(grid, config.min_available_centers)
+        centers = enroll(grid, config.min_available_centers, config.max_share)
         plan = plan or _merged_plan(centers, config)
         weights = get_weights(build(plan, config.seed))
     folder = config.out / "rounds" if config.out else None

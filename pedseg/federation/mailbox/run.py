@@ -92,7 +92,7 @@ def join(
     """
     own, coordinator = read_own(config.keys, name), read_member(config.keys, COORDINATOR)
     read_checked(data)  # what would be refused in the first round is refused now
-    config = replace(config, keys=config.keys.resolve())
+    config = replace(config, keys=config.keys.resolve(), state=state.resolve())
     node_config: dict[str, UserConfigValue] = {"data-dir": data.resolve().as_posix(), "center": name}
     with _locked(state), _log_file(state / LOG):
         node_config |= config.to_run_config()

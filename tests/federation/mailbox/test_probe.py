@@ -143,7 +143,7 @@ def test_very_many_strays_are_not_named_one_by_one(federation, caplog: pytest.Lo
     ids = federation.push(1)
     for number in range(300):
         for folder in ("to/Aa", "from/Aa"):
-            (federation.box / folder / f"0_{number:04d}.dcm").write_bytes(b"stray")
+            (federation.box / folder / f"-{number:04d}.dcm").write_bytes(b"stray")
     opened = federation.poll("Aa")
     assert len(opened) <= center.MAX_NEW_OBJECTS
     for _ in range(300 // center.MAX_NEW_OBJECTS + 1):
