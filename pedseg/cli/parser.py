@@ -21,6 +21,7 @@ from pedseg.cli import (
     lab,
     notebooks,
     predict,
+    score,
     shift,
     site,
     status,
@@ -31,7 +32,7 @@ from pedseg.cli import (
 
 VERBS = (
     study, evaluate, shift, fedgin, federate, keys, coordinate, join, status,
-    check, fetch, import_, predict, export, lab, viewer, notebooks, site, grade, test, bench,
+    check, fetch, import_, predict, score, export, lab, viewer, notebooks, site, grade, test, bench,
 )  # fmt: skip
 
 

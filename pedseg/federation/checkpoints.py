@@ -79,8 +79,11 @@ def read_checkpoints(folder: Path | None, identity: str, rounds: int) -> Iterato
                 yield round_
 
 
-def save_final_model(last: Round, folder: Path | None) -> None:
-    """Write the global model after the last round as `folder`/federated.safetensors; nothing without a folder."""
+def save_final_model(last: Round, folder: Path | None, trained_on: str, seed: int) -> None:
+    """Write the global model after the last round as `folder`/federated.safetensors; nothing without a folder.
+
+    `trained_on` names the centers, joined by "+": by that and the `seed` a table of results knows the model.
+    """
     if folder:
-        file = folder / FINAL_MODEL
-        save_weights(file, last.weights, last.plan, sha256=last.sha256, rounds=last.number, model="federated")
+        identity: dict[str, str | int] = {"model": "federated", "trained_on": trained_on, "seed": seed}
+        save_weights(folder / FINAL_MODEL, last.weights, last.plan, sha256=last.sha256, rounds=last.number, **identity)

@@ -59,7 +59,7 @@ def train_rounds(
     for restored in read_checkpoints(folder, identity, config.rounds):
         round_ = replace(restored, weights=_like(weights, restored.weights))
         done, weights = round_.number, round_.weights
-        _finish(round_, strategy, config)
+        _finish(round_, strategy, centers, config)
         yield round_
     for number in range(done + 1, config.rounds + 1):
         with untouched_randomness():
@@ -67,7 +67,7 @@ def train_rounds(
         if folder:
             write_checkpoint(folder, round_, identity, config.keep_rounds)
         weights = round_.weights
-        _finish(round_, strategy, config)
+        _finish(round_, strategy, centers, config)
         yield round_
 
 
@@ -84,12 +84,12 @@ def _merged_plan(centers: Sequence[Center], config: FederationConfig) -> Plan:
     return make_plan(merged, config.profile, config.orientation, gin_probability=config.gin_probability)
 
 
-def _finish(round_: Round, strategy: Strategy, config: FederationConfig) -> None:
+def _finish(round_: Round, strategy: Strategy, centers: Sequence[Center], config: FederationConfig) -> None:
     """What follows a round, whether it was trained or read: secure aggregation notes it, the last model is written."""
     if isinstance(strategy, SecureAverage):
         strategy.note(round_)
     if round_.number == config.rounds:
-        save_final_model(round_, config.out)
+        save_final_model(round_, config.out, "+".join(center.name for center in centers), config.seed)
 
 
 def _train_round(

@@ -76,7 +76,16 @@ def coordinate(
         grid = MailboxGrid(store, own, members, run, mailbox, watch=watch)
         for last in train_rounds(grid, config):
             yield last
-        record = ConfigRecord({"plan": last.plan.to_json(), "rounds": last.number, "sha256": last.sha256})
+        names = "+".join(member.name for member in members)
+        record = ConfigRecord(
+            {
+                "plan": last.plan.to_json(),
+                "rounds": last.number,
+                "sha256": last.sha256,
+                "trained-on": names,
+                "seed": config.seed,
+            }
+        )
         grid.finish(RecordDict({"arrays": _flower.to_arrays(last.weights), "end": record}), last.number)
 
 
@@ -98,7 +107,9 @@ def join(
         node_config |= config.to_run_config()
         for event in CenterMailbox(open_store(url), own, coordinator, node_config, state, config=mailbox).events():
             if event.status == "finished" and event.records is not None:
-                save_final_model(_final_round(event.records), state)
+                about = _flower.configs_of(event.records)["end"]
+                last = _final_round(event.records)
+                save_final_model(last, state, str(about["trained-on"]), int(str(about["seed"])))
             yield event
 
 
