@@ -100,7 +100,10 @@ def join(
     secure aggregation those of the other centers.
     """
     own, coordinator = read_own(config.keys, name), read_member(config.keys, COORDINATOR)
-    read_checked(data)  # what would be refused in the first round is refused now
+    dataset = read_checked(data)  # what would be refused in the first round is refused now
+    if dataset.center != name and dataset.center in known_centers(config.keys):
+        problem = f"it is the data set of {dataset.center}, which is another center of this federation."
+        raise input_error("E-OTHER-CENTER", data, problem, f"Give the data set of {name}, or join as {dataset.center}.")
     config = replace(config, keys=config.keys.resolve(), state=state.resolve())
     node_config: dict[str, UserConfigValue] = {"data-dir": data.resolve().as_posix(), "center": name}
     with _locked(state), _log_file(state / LOG):
@@ -149,7 +152,7 @@ def _center_process(store: Path, name: str, data: Path, state: Path, keys: Path)
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Be the only program that works in a folder; the lock goes with the process, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # logs and losses tell of patients
     try:
         with FileLock(folder / "in-use.lock", timeout=0):
             yield

@@ -76,7 +76,7 @@ class Documented:
             "/data/Dataset901_Polder": data.as_posix(),
             "/data/federation": (self.home / f"state{center}").as_posix(),
             "partition-id=0": f"partition-id={center} {more}",
-            "Polder": f"center{center}",
+            "Polder": ("Aa", "Bb", "Cc")[center],
             "polder": f"key{center}",
             "$PWD": self.home.as_posix(),
             "min-available-centers=2": f"min-available-centers=3 {more}",
@@ -140,7 +140,8 @@ def test_a_federation_by_the_documented_commands_through_the_documented_proxy(
             stack.enter_context(documented.running(4, f"node{index}.log", end=end, center=index, data=folder, more=own))
         documented.run(5, folder=root, more=f'local-steps=2 seed=7 secure-aggregation=true keys="{key_folder}"')
         (run,) = flower_programs.flwr(["ls"], documented.env)["runs"]
-        assert run["status"] == flower_programs.COMPLETED
+        log = flower_programs.log_of(str(run["run-id"]), documented.env)
+        assert run["status"] == flower_programs.COMPLETED, flower_programs.last_lines(log)
     weights, _, _ = load_weights(out / FINAL_MODEL)
     settings = {"data": three_hospitals, "rounds": 1, "local_steps": 2, "seed": 7, "secure_aggregation": True}
     (here,) = transports.federate(FederationConfig(out=tmp_path / "here", **settings))

@@ -75,6 +75,12 @@ def test_two_programs_on_one_folder_are_refused(three_hospitals: Path, key_folde
         next(run.join(tmp_path / "box", "Aa", data, tmp_path, CenterConfig(keys=key_folder)))
 
 
+def test_another_centers_data_set_is_refused(three_hospitals: Path, key_folder: Path, tmp_path: Path) -> None:
+    data = sorted(three_hospitals.iterdir())[1]
+    with pytest.raises(PedsegInputError, match="E-OTHER-CENTER"):
+        next(run.join(tmp_path / "box", "Aa", data, tmp_path, CenterConfig(keys=key_folder)))
+
+
 @pytest.mark.parametrize("centers", [("Aa", "Aa"), ()])
 def test_every_center_is_there_once(centers: tuple[str, ...], key_folder: Path, tmp_path: Path) -> None:
     keys = key_folder if centers else tmp_path
