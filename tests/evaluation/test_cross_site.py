@@ -29,6 +29,7 @@ def models(hospitals: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pa
     return [out / "federated.safetensors", out / "mine.safetensors"]
 
 
+@pytest.mark.slow
 def test_the_federated_model_beside_ones_own(models: list[Path], hospitals: Path, tmp_path: Path, capsys) -> None:
     words = [word for file in models for word in ("--model", str(file))]
     assert main(["score", *words, "--data", str(hospitals), "--out", str(tmp_path)]) == 0

@@ -75,6 +75,7 @@ def test_a_restored_model_has_the_order_of_its_network(config: FederationConfig,
     assert again.restored and list(again.weights) == list(first.weights)
 
 
+@pytest.mark.slow
 def test_flowers_momentum_goes_on_with_the_right_arrays(config: FederationConfig, tmp_path: Path) -> None:
     """A server learning rate alone keeps no memory: stopped and resumed it is the same run."""
     config = replace(config, out=tmp_path / "whole", rounds=3, local_steps=1)
