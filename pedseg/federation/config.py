@@ -152,7 +152,7 @@ class CenterConfig(PrivacyConfig):
     score_digits: int = setting(2, "decimals of a score that is sent", most=15)
     no_scores: bool = setting(False, "send no score at all")
     secure_aggregation_only: bool = setting(False, "send no update without secure aggregation")
-    fixed_circle: bool = setting(False, "send no masked update to fewer centers, even when one is missing")
+    fixed_group: bool = setting(False, "send no masked update to fewer centers, even when one is missing")
     state: Path | None = setting(None, "folder of what the center must not forget", metavar="FOLDER")
     max_steps: int = setting(10_000, "training steps that a round may ask for", least=1)
     max_hours: float = setting(48.0, "hours that the training of a round may take", metavar="HOURS")

@@ -88,7 +88,7 @@ class CenterMailbox:
         """Work until the coordinator ends the run, one event at a time; waits in between."""
         status = ""
         self.begin()
-        with self.status.telling():
+        with self.status.written_again():
             while status != "finished":
                 status = ""
                 for _ in polls(self.config.poll, self.repair):
@@ -210,7 +210,7 @@ class CenterMailbox:
             log.warning("round %d, %s: %s", header.round, kind, problem)
         log.warning("it is tried again in %g s, or at once if this program is started again", pause)
         self.status.current = Status("failed", header.round, kind, code=problems[0].code)
-        self.status.tell()
+        self.status.write()
         return CenterEvent("failed", header.round, kind, problems[0])
 
     def _show_progress(self) -> progress.Listener:

@@ -28,7 +28,7 @@ from pedseg.files import write_atomically
 
 STATUS, SUFFIX = "status", ".status"
 STATUS_FILE = "status.json"  # of a coordinator or a center, in its own folder
-TELL_SECONDS = 15.0  # between two signs of life
+WRITE_SECONDS = 15.0  # between two signs of life
 CLOCK_SECONDS = 3600.0  # a clock that is wrong by more is named
 MAX_STATUS_BYTES = 4096
 WORD = re.compile(r"[\w.-]{0,60}", re.ASCII)  # what may reach the coordinator's screen
@@ -69,7 +69,7 @@ class Status:
 
 
 class StatusWriter:
-    """A center's statuses: `current` is written at once by `tell`, and again and again within `telling`."""
+    """A center's statuses: `current` is written at once by `write`, and again and again within `written_again`."""
 
     def __init__(self, store: ObjectStore, own: OwnKeys, coordinator: Member, file: Path) -> None:
         self.file = file  # where it is written for people at the center, too
@@ -79,7 +79,7 @@ class StatusWriter:
         self._number = 0
         self._lock = threading.Lock()
 
-    def tell(self) -> None:
+    def write(self) -> None:
         """Write the current status in the place of the last one; what goes wrong costs this status only."""
         with self._lock, patience(0):
             try:
@@ -97,23 +97,23 @@ class StatusWriter:
                 log.debug("the status could not be written (%s)", error)
 
     @contextmanager
-    def telling(self) -> Iterator[None]:
+    def written_again(self) -> Iterator[None]:
         """Tell the current status every few seconds, from a thread of its own, as long as the block runs."""
         end = threading.Event()
 
-        def tell() -> None:
+        def repeat() -> None:
             while not end.is_set():
-                self.tell()
-                end.wait(TELL_SECONDS)
+                self.write()
+                end.wait(WRITE_SECONDS)
 
-        thread = threading.Thread(target=tell, name="status", daemon=True)
+        thread = threading.Thread(target=repeat, name="status", daemon=True)
         thread.start()
         try:
             yield
         finally:
             end.set()
-            thread.join(TELL_SECONDS)
-            self.tell()
+            thread.join(WRITE_SECONDS)
+            self.write()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ from pedseg.files import write_atomically
 from pedseg.learning.weights import sha256_of
 from pedseg.tables import read_json
 
-CIRCLE = "circle.json"  # in a center's state folder: the centers behind whose masks its updates may leave
+PINNED_GROUP = (
+    "aggregation_group.json"  # in a center's state folder: the centers behind whose masks its updates may leave
+)
 GROUP = "aggregation-group"  # the record of a message that says whose masks cancel
 
 
@@ -110,7 +112,7 @@ def protection_for(
         problem = f"the group for secure aggregation has it with other than its {cases} training cases."
         raise input_error("E-MASK-CASES", center, problem, "Nothing is sent; ask the coordinator.")
     context_hash = _context_hash(message, before)
-    _refuse_other_circle(context, own, group, center)
+    _refuse_other_group(context, own, group, center)
     _refuse_second_sum(context, group.run, int(str(task["server-round"])), context_hash, center)
     keys = own.keys if "keys" in context.node_config else PrivacyConfig.from_run_config(context.run_config).keys
     if not keys.is_dir():
@@ -125,22 +127,22 @@ def _context_hash(message: Message, before: Mapping[str, NDArray]) -> str:
     return hashlib.sha256(_flower.records_to_bytes(configs) + sha256_of(before).encode()).hexdigest()
 
 
-def _refuse_other_circle(context: Context, own: CenterConfig, group: AggregationGroup, center: str) -> None:
-    """Refuse a circle that is not the one of the first masked update, which is kept in the center's state folder.
+def _refuse_other_group(context: Context, own: CenterConfig, group: AggregationGroup, center: str) -> None:
+    """Refuse a group that is not the one of the first masked update, which is kept in the center's state folder.
 
-    Two sums over circles that differ by one center differ by its update, whatever the run is called. Within a run the
-    circle may become smaller when a center is missing, unless the policy forbids that, too.
+    Two sums over groups that differ by one center differ by its update, whatever the run is called. Within a run the
+    group may become smaller when a center is missing, unless the policy forbids that, too.
     """
     if own.state is None:
         return
-    file, names = own.state / CIRCLE, sorted(group.names)
+    file, names = own.state / PINNED_GROUP, sorted(group.names)
     pinned = read_json(file)["names"] if file.exists() else names
     last = _flower.configs_of(context.state).get(GROUP)
-    smaller = set(names) < set(pinned) and last is not None and last["run"] == group.run and not own.fixed_circle
+    smaller = set(names) < set(pinned) and last is not None and last["run"] == group.run and not own.fixed_group
     if names != pinned and not smaller:
-        problem = f"it is asked to hide among {', '.join(names)}; its circle is {', '.join(pinned)}."
-        remedy = f"If all centers agree on another circle, remove {file.name} in the folder of its state."
-        raise input_error("E-MASK-CIRCLE", center, problem, remedy)
+        problem = f"it is asked to hide among {', '.join(names)}; its group is {', '.join(pinned)}."
+        remedy = f"If all centers agree on another group, remove {file.name} in the folder of its state."
+        raise input_error("E-MASK-GROUP", center, problem, remedy)
     if not file.exists():
         write_atomically(file, json.dumps({"names": names}).encode(), mode=0o600)
 

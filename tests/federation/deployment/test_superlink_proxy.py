@@ -151,4 +151,4 @@ def test_a_federation_by_the_documented_commands_through_the_documented_proxy(
         "query.fingerprint",
         "train",
     ]
-    assert (home / "state0" / "circle.json").is_file() and (home / "ca.key").stat().st_mode & 0o77 == 0
+    assert (home / "state0" / "aggregation_group.json").is_file() and (home / "ca.key").stat().st_mode & 0o77 == 0

@@ -54,7 +54,7 @@ def test_a_lost_center_is_left_out_and_may_come_back(make_federation, attentive)
     with working(federation, "Aa"):
         assert answered(federation, 1) == {2: 1.0}
         assert time.monotonic() - start >= 0.6
-        federation.centers["Bb"].status.tell()  # it is there again
+        federation.centers["Bb"].status.write()  # it is there again
         with working(federation, "Bb", after=0.3):
             assert answered(federation, 2, 10.0) == {2: 11.0, 3: 12.0}
     assert [reply.round for reply in federation.centers["Bb"].replies.all] == [2]  # not the round that was over
@@ -63,7 +63,7 @@ def test_a_lost_center_is_left_out_and_may_come_back(make_federation, attentive)
 @pytest.mark.parametrize("lost", ["Aa", "Bb"])
 def test_a_center_that_is_gone_costs_one_timeout_and_not_one_a_round(make_federation, attentive, lost: str) -> None:
     federation = make_federation(round_timeout=0.8 / 3600, min_centers=1)
-    federation.centers[lost].status.tell()  # its last one
+    federation.centers[lost].status.write()  # its last one
     seconds = []
     with working(federation, "Bb" if lost == "Aa" else "Aa"):
         for round_ in range(1, 5):

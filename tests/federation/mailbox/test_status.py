@@ -88,7 +88,7 @@ def test_a_status_tells_how_far_the_training_is_and_no_loss(federation) -> None:
 
     def train(message: Message, context: Context) -> Message:
         progress.report(1, 4, 0.5)
-        federation.centers["Bb"].status.tell()
+        federation.centers["Bb"].status.write()
         told.append(heard(federation, "Bb"))
         return federation.app(message, context)
 
@@ -96,7 +96,7 @@ def test_a_status_tells_how_far_the_training_is_and_no_loss(federation) -> None:
     federation.push(1)
     federation.poll("Bb")
     assert told[0] == Status("working", 1, "train", step=1, steps=4, seconds_left=0)
-    federation.centers["Bb"].status.tell()
+    federation.centers["Bb"].status.write()
     assert heard(federation, "Bb") == Status("waiting", 1)
     assert len(list((federation.box / "from/Bb/status").iterdir())) == 1  # the last one alone lies there
     assert "loss" not in asdict(Status())
@@ -116,7 +116,7 @@ def test_what_a_status_must_not_say(wrong: dict) -> None:
 
 def test_a_forged_or_old_status_is_not_believed(federation, caplog: pytest.LogCaptureFixture) -> None:
     writer, own = federation.centers["Bb"].status, federation.keys
-    writer.tell()
+    writer.write()
     old = next((federation.box / "from/Bb/status").iterdir()).read_bytes()
     reader = StatusReader(federation.grid.store, own["coordinator"])
     reader.look(own["Bb"].member)
@@ -134,8 +134,8 @@ def test_a_forged_or_old_status_is_not_believed(federation, caplog: pytest.LogCa
 
 
 def test_a_center_tells_again_and_again(federation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(status, "TELL_SECONDS", 0.05)
-    with federation.centers["Bb"].status.telling():
+    monkeypatch.setattr(status, "WRITE_SECONDS", 0.05)
+    with federation.centers["Bb"].status.written_again():
         time.sleep(0.6)
     heard(federation, "Bb")
     assert federation.grid.statuses.signs["Bb"].number >= 3

@@ -156,7 +156,7 @@ def test_a_run_that_is_repeated_with_another_circle_gets_nothing(keys: Path, tmp
     protection_for(question(AGGREGATION), first, "Aa", 3, BEFORE)
     again = context(keys, state=str(tmp_path))  # another run: the mailbox brings no memory of the first
     for circle in (four, AggregationGroup("third run", ("Aa", "Bb", "Dd"), (3, 2, 4))):
-        with pytest.raises(PedsegInputError, match="E-MASK-CIRCLE"):
+        with pytest.raises(PedsegInputError, match="E-MASK-GROUP"):
             protection_for(question(circle), again, "Aa", 3, BEFORE)
     protection_for(question(AggregationGroup("fourth run", NAMES, (3, 2, 5))), again, "Aa", 3, BEFORE)
 
@@ -166,9 +166,9 @@ def test_a_smaller_circle_is_for_a_run_that_began_whole(keys: Path, tmp_path: Pa
     own = context(keys, state=str(tmp_path))
     protection_for(question(whole), own, "Aa", 3, BEFORE)
     protection_for(question(AGGREGATION, 2), own, "Aa", 3, BEFORE)  # Dd is missing
-    with pytest.raises(PedsegInputError, match="E-MASK-CIRCLE"):
+    with pytest.raises(PedsegInputError, match="E-MASK-GROUP"):
         protection_for(question(AggregationGroup("b", NAMES, (3, 2, 5)), 3), own, "Aa", 3, BEFORE)
-    strict = context(keys, state=str(tmp_path), **{"fixed-circle": True})
+    strict = context(keys, state=str(tmp_path), **{"fixed-group": True})
     strict.state = own.state
-    with pytest.raises(PedsegInputError, match="E-MASK-CIRCLE"):
+    with pytest.raises(PedsegInputError, match="E-MASK-GROUP"):
         protection_for(question(AGGREGATION, 3), strict, "Aa", 3, BEFORE)
