@@ -271,7 +271,8 @@ figures.show(charts.bars(sent, x="megabytes sent"), alt)
 # ## Over a SuperLink
 #
 # Where one machine *can* be reached from outside, Flower has a program for that place: the **SuperLink**. Hospitals
-# run **SuperNodes** that call out to it, with TLS and a key each. With real hospitals these are the command lines:
+# run **SuperNodes** that call out to it, with TLS and a key each. With real hospitals these are the command lines; what
+# comes before them (certificates, and where `flwr` finds the SuperLink) is in `docs/superlink.md`:
 #
 # ```
 # coordinator  flower-superlink --ssl-ca-certfile ca.crt --ssl-certfile server.pem --ssl-keyfile server.key \
