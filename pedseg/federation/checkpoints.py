@@ -16,15 +16,24 @@ from pedseg.learning.plans import Plan
 from pedseg.learning.weights import Weights, load_weights, save_weights, sha256_of
 
 FINAL_MODEL = "federated.safetensors"
-PROGRESS = ("number", "train_loss", "losses", "validation_dsc", "cases", "scores")  # what a checkpoint tells of a round
+PROGRESS = (
+    "number",
+    "train_loss",
+    "losses",
+    "validation_dsc",
+    "cases",
+    "scores",
+    "norms",
+)
 
 
 @dataclass(frozen=True)
 class Round:
     """A finished round: the global weights, the mean training loss and what was refused.
 
-    `losses` and training `cases` by center name; where the round was evaluated `validation_dsc`, and the `scores` of
-    those centers that send one; `restored` if the round was read from a checkpoint of an earlier run.
+    `losses`, training `cases` and L2 `norms` of the updates by center name (no norms behind masks); where the round was
+    evaluated `validation_dsc`, and the `scores` of those centers that send one; `restored` if the round was read from a
+    checkpoint of an earlier run.
     """
 
     number: int
@@ -37,6 +46,7 @@ class Round:
     restored: bool = False
     cases: dict[str, int] = field(default_factory=dict)
     scores: dict[str, float] = field(default_factory=dict)
+    norms: dict[str, float] = field(default_factory=dict)
 
     @property
     def sha256(self) -> str:
@@ -82,8 +92,10 @@ def read_checkpoints(folder: Path | None, identity: str, rounds: int) -> Iterato
 def save_final_model(last: Round, folder: Path | None, trained_on: str, seed: int) -> None:
     """Write the global model after the last round as `folder`/federated.safetensors; nothing without a folder.
 
-    `trained_on` names the centers, joined by "+": by that and the `seed` a table of results knows the model.
+    `trained_on` names the centers, joined by "+": by that and the `seed` a table of results knows the model. A model of
+    one center alone is its local one.
     """
     if folder:
-        identity: dict[str, str | int] = {"model": "federated", "trained_on": trained_on, "seed": seed}
+        kind = "federated" if "+" in trained_on else "local"
+        identity: dict[str, str | int] = {"model": kind, "trained_on": trained_on, "seed": seed}
         save_weights(folder / FINAL_MODEL, last.weights, last.plan, sha256=last.sha256, rounds=last.number, **identity)

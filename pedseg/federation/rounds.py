@@ -27,7 +27,7 @@ from pedseg.federation.privacy.secure_average import SecureAverage, masked_shape
 from pedseg.federation.replies import replies_in_order, valid_updates
 from pedseg.federation.strategies import OrderedFedAvg, in_order, make_strategy
 from pedseg.federation.training_task import TrainingTask, check_known
-from pedseg.federation.update_validation import checked_model, metric, no_reply, validate_score
+from pedseg.federation.update_validation import checked_model, metric, no_reply, update_norm, validate_score
 from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import build
 from pedseg.learning.plans import Plan, make_plan
@@ -98,38 +98,52 @@ def _train_round(
 ) -> Round:  # fmt: skip
     """One round: send the model out, let the centers train, refuse invalid updates, combine the rest."""
     secure = strategy if isinstance(strategy, SecureAverage) else None
+    requests, refused = _requests(grid, strategy, centers, plan, weights, number, config)
+    asked = [center for center, _ in requests]
+    replies = replies_in_order(grid, [message for _, message in requests])
+    expected = masked_shapes(weights) if secure else weights
+    updates = valid_updates(asked, replies, expected, config.max_update_norm, refused)
+    if isinstance(strategy, OrderedFedAvg):
+        strategy.expect(sum(center.cases for center in asked))
+    losses: dict[str, float] = {}
+    norms: dict[str, float] = {}
+    noting = _noting(updates, {} if secure else weights, losses, norms, refused)
+    arrays, metrics = strategy.aggregate_train(number, noting)
+    refused += [secure.void(losses, number)] if secure and arrays is None else []
+    new = weights if arrays is None else checked_model(_like(weights, _flower.to_weights(arrays)), number)
+    scores = _evaluate(grid, strategy, centers, plan, new, number, config, refused)
+    cases = {center.name: center.cases for center in asked if center.name in losses}
+    by_center = {"cases": cases, "scores": scores, "norms": norms}
+    dsc = scores.pop("", None)
+    return Round(number, new, plan, _mean_loss(metrics), losses, dsc, tuple(refused), **by_center)  # type: ignore[arg-type]
+
+
+def _requests(
+    grid: Grid, strategy: Strategy, centers: Sequence[Center], plan: Plan, weights: Weights, number: int,
+    config: FederationConfig,
+) -> tuple[list[tuple[Center, Message]], list[InputProblem]]:  # fmt: skip
+    """The centers that are asked in a round with their messages, and what is to be said of the others."""
+    secure = strategy if isinstance(strategy, SecureAverage) else None
     if secure:
         secure.choose_group(centers, number)
     task = TrainingTask.of_round(number, plan, config).to_record()
     messages = strategy.configure_train(number, _flower.to_arrays(weights), task, grid)
     by_node = {message.metadata.dst_node_id: message for message in messages}
     check_known(task)
-    asked = [center for center in centers if center.node_id in by_node]
+    asked = [(center, by_node[center.node_id]) for center in centers if center.node_id in by_node]
     others = (center for center in centers if center.node_id not in by_node)
-    refused = [secure.left_out(center) if secure else no_reply(center.name) for center in others]
-    losses: dict[str, float] = {}
-    replies = replies_in_order(grid, [by_node[center.node_id] for center in asked])
-    updates = valid_updates(
-        asked, replies, masked_shapes(weights) if secure else weights, config.max_update_norm, refused
-    )
-    if isinstance(strategy, OrderedFedAvg):
-        strategy.expect(sum(center.cases for center in asked))
-    arrays, metrics = strategy.aggregate_train(number, _noting(updates, losses, refused))
-    refused += [secure.void(losses, number)] if secure and arrays is None else []
-    new = weights if arrays is None else checked_model(_like(weights, _flower.to_weights(arrays)), number)
-    scores = _evaluate(grid, strategy, centers, plan, new, number, config, refused)
-    cases = {center.name: center.cases for center in asked if center.name in losses}
-    return Round(
-        number, new, plan, _mean_loss(metrics), losses, scores.pop("", None), tuple(refused), cases=cases, scores=scores
-    )
+    return asked, [secure.left_out(center) if secure else no_reply(center.name) for center in others]
 
 
 def _noting(
-    updates: Iterable[tuple[Center, Message]], losses: dict[str, float], refused: Sequence[InputProblem]
-) -> Iterator[Message]:
-    """The valid updates, whose losses are noted by center; refused if there is none."""
+    updates: Iterable[tuple[Center, Message]], model: Weights, losses: dict[str, float], norms: dict[str, float],
+    refused: Sequence[InputProblem],
+) -> Iterator[Message]:  # fmt: skip
+    """The valid updates, whose losses and distances from the `model` are noted by center; refused if there is none."""
     for center, reply in updates:
         losses[center.name] = metric(reply, "train-loss")
+        if model:
+            norms[center.name] = update_norm(_flower.to_weights(_flower.arrays_of(reply.content)["arrays"]), model)
         yield reply
     if not losses:
         raise PedsegInputError(refused)

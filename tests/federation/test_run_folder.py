@@ -39,6 +39,16 @@ def test_rounds_are_told_with_cases_and_scores(folder: Path) -> None:
     )
 
 
+def test_an_update_far_from_the_others_is_named(folder: Path) -> None:
+    """By hand: 60 is more than five times the median (10) of 9 and 11; with two centers each has one other."""
+    row = run_folder.read_rows(folder)[0]
+    assert set(row.norms) == {"Aa", "Bb"} and all(norm > 0 for norm in row.norms.values()) and row.far == []
+    assert replace(row, norms={"Aa": 9.0, "Bb": 60.0, "Cc": 11.0}).far == ["Bb"]
+    assert replace(row, norms={"Aa": 1.0, "Bb": 5.1}).far == ["Bb"] and replace(row, norms={"Aa": 1.0}).far == []
+    line = run_folder.line_of(replace(row, norms={"Aa": 1.0, "Bb": 5.1}), 3)
+    assert line.endswith("UPDATE 5.1, FAR FROM THE OTHERS")
+
+
 def test_the_verb_tells_who_is_waited_for(folder: Path, capsys: pytest.CaptureFixture) -> None:
     sign = SignOfLife(Status("failed", 3, "train", code="E-LABEL-EMPTY"), 4, time.monotonic() - 30)
     run_folder.write_status(folder, 3, time.time(), ["Bb"], {"Bb": sign})
