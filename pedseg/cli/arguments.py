@@ -29,7 +29,7 @@ def add_settings(parser: argparse.ArgumentParser, config: type[Config] | Config,
             choices = [choice for choice in option.metadata["choices"] if choice]
             kind = {"choices": choices} if choices else {"type": _type(option), "metavar": option.metadata["metavar"]}
         default = option.default if isinstance(config, type) else getattr(config, option.name)
-        help_ = option.metadata["help"] + _default_text(default)
+        help_ = option.metadata["help"] + ("" if default is None and "Path" in option.type else _default_text(default))
         parser.add_argument(f"--{option.name.replace('_', '-')}", default=argparse.SUPPRESS, help=help_, **kind)
 
 

@@ -128,8 +128,8 @@ def _policy(context: Context) -> CenterConfig:
 def _agreed_plan(text: str, dataset: DataSet, context: Context) -> plans.Plan:
     """The plan of the run; refused if it, or the training cases, are not those of the beginning."""
     enrolled = _flower.configs_of(context.state).get(ENROLLED)
-    stamp = file_stamp(dataset.folder)
-    if enrolled and enrolled["stamp"] != stamp and enrolled["fingerprint"] != _digest(_own_fingerprint(dataset)):
+    changed = enrolled is not None and enrolled["stamp"] != file_stamp(dataset.folder)
+    if enrolled and changed and enrolled["fingerprint"] != _digest(_own_fingerprint(dataset)):
         problem = "the training cases are not those that this center enrolled with."
         remedy = "Put them back as they were, or ask the coordinator to begin a new run."
         raise input_error("E-DATA-CHANGED", dataset.folder, problem, remedy)

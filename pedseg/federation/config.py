@@ -153,7 +153,7 @@ class CenterConfig(PrivacyConfig):
     no_scores: bool = setting(False, "send no score at all")
     secure_aggregation_only: bool = setting(False, "send no update without secure aggregation")
     fixed_group: bool = setting(False, "send no masked update to fewer centers, even when one is missing")
-    state: Path | None = setting(None, "folder of what the center must not forget", metavar="FOLDER")
+    state: Path | None = setting(None, "folder of its replies and its log; default: runs/join/NAME", metavar="FOLDER")
     max_steps: int = setting(10_000, "training steps that a round may ask for", least=1)
     max_hours: float = setting(48.0, "hours that the training of a round may take", metavar="HOURS")
     max_weights: int = setting(100_000_000, "weights that the network may have", least=1)
