@@ -7,11 +7,15 @@ centers and cases.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pedseg.errors import InputProblem, PedsegInputError
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from pedseg.errors import InputProblem, PedsegInputError, input_error
+from pedseg.files import write_atomically
 from pedseg.learning.plans import Plan
 from pedseg.learning.weights import Weights, load_weights, save_weights, sha256_of
 
@@ -59,14 +63,40 @@ def checkpoint_file(folder: Path, number: int) -> Path:
     return folder / f"round_{number:03d}.safetensors"
 
 
-def write_checkpoint(folder: Path, round_: Round, identity: str, keep_rounds: int) -> None:
-    """Write a round's checkpoint, then delete those beyond the number to keep; 0 keeps all."""
+def write_checkpoint(
+    folder: Path, round_: Round, identity: str, keep_rounds: int, memory: Mapping[str, NDArray]
+) -> None:
+    """Write a round's checkpoint, then delete those beyond the number to keep; 0 keeps all.
+
+    `memory` is what the strategy keeps from round to round; it is written first, for the last round alone.
+    """
+    if memory:
+        tagged = safetensors.numpy.save(dict(memory), metadata={"sha256": round_.sha256})
+        write_atomically(_memory_file(folder, round_.number), tagged)
     progress = {key: getattr(round_, key) for key in PROGRESS}
     progress["refused"] = [asdict(problem) for problem in round_.refused]
     metadata = {"identity": identity, "sha256": round_.sha256, "progress": json.dumps(progress)}
     save_weights(checkpoint_file(folder, round_.number), round_.weights, round_.plan, **metadata)
+    _memory_file(folder, round_.number - 1).unlink(missing_ok=True)
     if keep_rounds:
         checkpoint_file(folder, round_.number - keep_rounds).unlink(missing_ok=True)
+
+
+def read_memory(folder: Path, round_: Round) -> dict[str, NDArray]:
+    """What a strategy had kept after a round; refused if that is lost: without it another model would come out."""
+    file = _memory_file(folder, round_.number)
+    try:
+        with safetensors.safe_open(file, framework="numpy") as stream:
+            if (stream.metadata() or {})["sha256"] == round_.sha256:
+                return {name: stream.get_tensor(name) for name in stream.keys()}
+    except (OSError, KeyError, safetensors.SafetensorError):
+        pass
+    problem = f"what the strategy remembers of round {round_.number} is gone."
+    raise input_error("E-STRATEGY-MEMORY", file, problem, "Begin anew in another folder (--out).")
+
+
+def _memory_file(folder: Path, number: int) -> Path:
+    return folder / f"memory_{number:03d}.safetensors"
 
 
 def read_checkpoint(file: Path, identity: str | None = None) -> Round | None:

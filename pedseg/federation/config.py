@@ -22,7 +22,9 @@ PROFILES: dict[str, dict[str, Any]] = {
     "clinic": {"rounds": 200, "local_steps": 1250},
 }
 ORIENTATIONS = ("", "none", "augment", "reorient")
-STRATEGIES = ("average", "median", "trimmed-mean", "krum")
+ROBUST = ("median", "trimmed-mean", "krum")
+SERVER_OPTIMIZERS = ("fedavgm", "fedadam")
+STRATEGIES = ("average", *ROBUST, *SERVER_OPTIMIZERS)
 NUMBERS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool}
 
 
@@ -97,7 +99,9 @@ class FederationConfig(PrivacyConfig):
     min_available_centers: int = setting(2, "centers that must be connected before the first round")
     evaluate_every: int = setting(0, "rounds between two evaluations on the validation cases; 0: never", metavar="K")
     keep_rounds: int = setting(0, "checkpoints to keep; 0: all")
-    strategy: str = setting("average", "how updates are combined; the others are robust", choices=STRATEGIES)
+    strategy: str = setting("average", "how updates are combined", choices=STRATEGIES)
+    server_learning_rate: float = setting(1.0, "of fedavgm and fedadam, on the mean update", metavar="RATE")
+    server_momentum: float = setting(0.0, "of fedavgm, over the rounds", most=1, metavar="M")
     num_malicious: int = setting(1, "malicious centers that a robust strategy tolerates")
     max_update_norm: float = setting(0.0, "refuse an update with a larger L2 norm; 0: refuse none", metavar="L2")
     proximal_mu: float = setting(
@@ -121,12 +125,26 @@ class FederationConfig(PrivacyConfig):
         if self.noise_multiplier and self.evaluate_every:
             problem = "scores would leave without noise, and epsilon would not count them."
             raise invalid_setting("evaluate_every", problem, "Choose one of the two.")
+        self._refuse_without_effect()
         if self.secure_aggregation and self.strategy != "average":
             problem = f"{self.strategy} compares single updates, which it hides."
             raise invalid_setting("secure_aggregation", problem, "Choose one of the two.")
         if self.secure_aggregation and self.max_update_norm:
             problem = "it hides the norm of a single update, which cannot be checked then."
             raise invalid_setting("secure_aggregation", problem, "Let the centers clip their updates (clipping norm).")
+
+    def _refuse_without_effect(self) -> None:
+        """Refuse settings of the server's optimizer that the strategy would ignore, and a rate that would destroy."""
+        if self.server_momentum and self.strategy != "fedavgm":
+            raise invalid_setting("server_momentum", f"{self.strategy} has none.", "Take the strategy fedavgm.")
+        if self.server_learning_rate != 1 and self.strategy not in SERVER_OPTIMIZERS:
+            raise invalid_setting("server_learning_rate", f"{self.strategy} has none.", "Take fedavgm or fedadam.")
+        if self.strategy == "fedavgm" and self.server_learning_rate == 1 and not self.server_momentum:
+            problem = "with the learning rate 1 and no momentum fedavgm is plain averaging."
+            raise invalid_setting("server_momentum", problem, "Give a momentum, such as 0.9, or another rate.")
+        if self.strategy == "fedadam" and self.server_learning_rate >= 0.1:
+            problem = f"steps of {self.server_learning_rate:g} in each weight destroy the model within a round."
+            raise invalid_setting("server_learning_rate", problem, "Begin with 0.003.")
 
     def output_folder(self) -> Path:
         """The folder `out`; refused if there is none."""

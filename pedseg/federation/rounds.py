@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.federation import _flower
-from pedseg.federation.checkpoints import Round, read_checkpoints, save_final_model, write_checkpoint
+from pedseg.federation.checkpoints import Round, read_checkpoints, read_memory, save_final_model, write_checkpoint
 from pedseg.federation.config import FederationConfig, invalid_setting
 from pedseg.federation.enrollment import Center, enroll
 from pedseg.federation.in_process import SingleRunGrid, untouched_randomness
 from pedseg.federation.privacy.secure_average import SecureAverage, masked_shapes
 from pedseg.federation.replies import replies_in_order, valid_updates
-from pedseg.federation.strategies import OrderedFedAvg, in_order, make_strategy
+from pedseg.federation.strategies import OrderedFedAvg, in_order, keeps_memory, make_strategy, memory_of, remember
 from pedseg.federation.training_task import TrainingTask, check_known
 from pedseg.federation.update_validation import checked_model, metric, no_reply, update_norm, validate_score
 from pedseg.learning.fingerprint import merge
@@ -41,7 +41,7 @@ def train_rounds(
 
     Rounds that an earlier run with the same settings, centers and cases left under `config.out` are yielded first,
     from disk; the last one leaves `federated.safetensors` there. Any Flower strategy can take the place of those that
-    the configuration names; one with a state of its own, such as momentum, loses it when a run is resumed. A given
+    the configuration names; arrays that it keeps, such as a momentum, are kept with the last checkpoint. A given
     `plan` takes the place of the one that the fingerprints lead to. Raises `PedsegInputError` when a center cannot
     send its fingerprint, or when no center sends a valid update.
     """
@@ -61,11 +61,13 @@ def train_rounds(
         done, weights = round_.number, round_.weights
         _finish(round_, strategy, centers, config)
         yield round_
+    if folder and 0 < done < config.rounds and keeps_memory(strategy):
+        remember(strategy, read_memory(folder, round_))
     for number in range(done + 1, config.rounds + 1):
         with untouched_randomness():
             round_ = _train_round(grid, strategy, centers, plan, weights, number, config)
         if folder:
-            write_checkpoint(folder, round_, identity, config.keep_rounds)
+            write_checkpoint(folder, round_, identity, config.keep_rounds, memory_of(strategy))
         weights = round_.weights
         _finish(round_, strategy, centers, config)
         yield round_
@@ -75,7 +77,7 @@ def _own_strategy(grid: Grid, config: FederationConfig) -> Strategy:
     """The strategy that the configuration names."""
     if config.secure_aggregation:
         return SecureAverage(grid.name if isinstance(grid, SingleRunGrid) else str(grid.run.run_id))
-    return make_strategy(config.strategy, config.num_malicious)
+    return make_strategy(config)
 
 
 def _merged_plan(centers: Sequence[Center], config: FederationConfig) -> Plan:

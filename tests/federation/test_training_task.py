@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord
-from flwr.serverapp.strategy import DifferentialPrivacyClientSideFixedClipping, FedAvg, FedAvgM, FedProx
+from flwr.serverapp.strategy import DifferentialPrivacyClientSideFixedClipping, FedAvg, FedProx
 
 from pedseg.errors import PedsegInputError
 from pedseg.federation.checkpoints import Round, checkpoint_file, read_checkpoint
@@ -73,15 +73,3 @@ def test_a_restored_model_has_the_order_of_its_network(config: FederationConfig,
     assert stored and list(stored.weights) != list(first.weights)
     again, _ = play(config)
     assert again.restored and list(again.weights) == list(first.weights)
-
-
-@pytest.mark.slow
-def test_flowers_momentum_goes_on_with_the_right_arrays(config: FederationConfig, tmp_path: Path) -> None:
-    """A server learning rate alone keeps no memory: stopped and resumed it is the same run."""
-    config = replace(config, out=tmp_path / "whole", rounds=3, local_steps=1)
-    whole = play(config, FedAvgM(server_learning_rate=0.5, **ANY))
-    config = replace(config, out=tmp_path / "stopped")
-    play(config, FedAvgM(server_learning_rate=0.5, **ANY), rounds=1)
-    again = play(config, FedAvgM(server_learning_rate=0.5, **ANY))
-    assert [round_.restored for round_ in again] == [True, False, False]
-    assert [round_.sha256 for round_ in again] == [round_.sha256 for round_ in whole]
