@@ -65,6 +65,8 @@ def coordinate(
     keys, out = config.keys, config.output_folder()
     own = read_own(keys, COORDINATOR)
     members = [read_member(keys, name) for name in centers or known_centers(keys)]
+    if COORDINATOR in centers:
+        raise input_error("E-NO-CENTERS", COORDINATOR, "the coordinator is no center.", "Name the centers alone.")
     if len({public_keys(member)["signing"] for member in members}) < max(1, len(members)):
         remedy = f"Give each center once; its public file NAME{PUBLIC} must be in {keys}."
         raise input_error("E-NO-CENTERS", keys, f"{len(members)} centers, of which some are the same.", remedy)

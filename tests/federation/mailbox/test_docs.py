@@ -44,9 +44,10 @@ class Office:
         }
 
     def words(self, command: str, more: str = "") -> list[str]:
+        own = {"Polder": self.folder.name} if self.folder.name != "coordinator" else {}
         for old, new in {
-            "https://cloud.example/federation": str(self.box), "Dataset901_Polder": str(self.data),
-            "Polder": self.folder.name, "--rounds 10 --center": "--rounds 1 --local-steps 1 --center",
+            "https://cloud.example/federation": str(self.box), "Dataset901_Polder": str(self.data), **own,
+            "--rounds 10 --center": "--rounds 1 --local-steps 1 --center",
         }.items():  # fmt: skip
             command = command.replace(old, new)
         return ["bash", "-ec", f"exec {command.strip()} {more}"]

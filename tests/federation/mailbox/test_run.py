@@ -81,7 +81,7 @@ def test_another_centers_data_set_is_refused(three_hospitals: Path, key_folder: 
         next(run.join(tmp_path / "box", "Aa", data, tmp_path, CenterConfig(keys=key_folder)))
 
 
-@pytest.mark.parametrize("centers", [("Aa", "Aa"), ()])
+@pytest.mark.parametrize("centers", [("Aa", "Aa"), ("Aa", "coordinator"), ()])
 def test_every_center_is_there_once(centers: tuple[str, ...], key_folder: Path, tmp_path: Path) -> None:
     keys = key_folder if centers else tmp_path
     if not centers:
