@@ -154,7 +154,7 @@ class FederationConfig(PrivacyConfig):
 
     def identity(self) -> dict[str, Any]:
         """The settings that must be the same for a run to be resumed from its checkpoints."""
-        free = {"data", "out", "keys", "keep_rounds", "evaluate_every", "min_available_centers"}
+        free = {"data", "out", "keys", "keep_rounds", "evaluate_every", "min_available_centers", "max_share"}
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 
