@@ -125,14 +125,21 @@ def _policy(context: Context) -> CenterConfig:
     return CenterConfig.from_run_config(context.node_config)
 
 
-def _agreed_plan(text: str, dataset: DataSet, context: Context) -> plans.Plan:
-    """The plan of the run; refused if it, or the training cases, are not those of the beginning."""
-    enrolled = _flower.configs_of(context.state).get(ENROLLED)
-    changed = enrolled is not None and enrolled["stamp"] != file_stamp(dataset.folder)
-    if enrolled and changed and enrolled["fingerprint"] != _digest(_own_fingerprint(dataset)):
+def _refuse_changed_data(dataset: DataSet, context: Context) -> None:
+    """Refuse training cases that are not those of the enrollment; files that were only written again are the same."""
+    enrolled, now = _flower.configs_of(context.state).get(ENROLLED), file_stamp(dataset.folder)
+    if enrolled is None or enrolled["stamp"] == now:
+        return
+    if enrolled["fingerprint"] != _digest(_own_fingerprint(dataset)):
         problem = "the training cases are not those that this center enrolled with."
         remedy = "Put them back as they were, or ask the coordinator to begin a new run."
         raise input_error("E-DATA-CHANGED", dataset.folder, problem, remedy)
+    context.state[ENROLLED] = ConfigRecord({**enrolled, "stamp": now})
+
+
+def _agreed_plan(text: str, dataset: DataSet, context: Context) -> plans.Plan:
+    """The plan of the run; refused if it, or the training cases, are not those of the beginning."""
+    _refuse_changed_data(dataset, context)
     known = _flower.configs_of(context.state).get(AGREED)
     if known is None:
         plan = center_policy.check_plan(text, _policy(context), Fingerprint.from_json(_own_fingerprint(dataset)))

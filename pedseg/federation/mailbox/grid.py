@@ -141,7 +141,7 @@ class MailboxGrid(SingleRunGrid):
         if not replied:
             sign = self.statuses.signs.get(sent.member.name)
             self._gone[node] = sign.number if sign else -1
-            log.warning("E-CENTER-SILENT %s: no reply came in time. %s", sent.member.name, self._last_sign(sent.member))
+            log.info("no reply came in time from %s", self._last_sign(sent.member))
 
     def _is_gone(self, sent: Sent) -> bool:
         """Whether a center missed the last round, and was not heard of since but with an error."""
