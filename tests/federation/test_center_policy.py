@@ -143,6 +143,7 @@ def test_data_that_changed_since_enrollment_is_told(plan: Plan, hospitals: Path,
 
 def test_a_model_that_is_not_finite_or_fits_no_plan_is_not_trained(plan: Plan, hospitals: Path, tmp_path: Path) -> None:
     context = center(hospitals, tmp_path)
+    _flower.identify_server()
     message = Message(
         RecordDict(
             {
