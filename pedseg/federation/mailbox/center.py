@@ -19,7 +19,7 @@ from flwr.app import Context, Message, RecordDict, UserConfigValue
 from pedseg.errors import PedsegInputError, input_error
 from pedseg.federation import _flower, client_app, progress
 from pedseg.federation.config import MailboxConfig
-from pedseg.federation.in_process import problems_of
+from pedseg.federation.in_process import CenterError, problems_of
 from pedseg.federation.keys import Member, OwnKeys
 from pedseg.federation.mailbox.attempts import Attempts, CenterEvent, OpenedRequest
 from pedseg.federation.mailbox.messages import (
@@ -195,6 +195,8 @@ class CenterMailbox:
         try:
             with progress.reported_to(self._show_progress()):
                 reply = self.app(message, context)
+            if reply.has_error():
+                raise CenterError(reply.error.reason)
         except Exception as error:  # whatever it was: mended data, a disk with room again, or a restart may help
             return self._failed(opened, error)
         self._commit(opened, reply, context.state)

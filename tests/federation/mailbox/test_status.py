@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Error, Message, RecordDict
 
 from pedseg.errors import PedsegInputError, input_error
 from pedseg.federation import client_app, progress
@@ -56,6 +56,12 @@ def test_an_error_is_no_answer_and_is_tried_again(federation) -> None:
     assert federation.poll() == []
     assert federation.read(ids) == {2: 1.0, 3: 2.0}
     assert federation.centers["Bb"].disclosure_log.entries()[0].number == 0  # nothing has left but the answer
+
+
+def test_an_error_that_an_app_returns_is_no_answer_either(federation) -> None:
+    federation.centers["Bb"].app = lambda message, _: Message(Error(2, "/data/anna"), reply_to=message)
+    federation.push(1)
+    assert federation.poll("Bb") == ["CenterError"] and federation.files("from/Bb") == []
 
 
 def test_the_pauses_between_two_attempts_grow(monkeypatch: pytest.MonkeyPatch) -> None:
