@@ -24,7 +24,7 @@ from benchmarks.mailbox import add, exchange
 from pedseg import memory
 from pedseg.federation.config import MailboxConfig
 from pedseg.federation.in_process import InProcessGrid
-from pedseg.federation.keys import COORDINATOR, known_centers, own_keys, read_member, read_own
+from pedseg.federation.keys import COORDINATOR, RUN_COUNTER, known_centers, own_keys, read_member, read_own
 from pedseg.federation.mailbox.center import CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
 from pedseg.federation.mailbox.object_store import open_store
@@ -54,7 +54,11 @@ def in_this_process(centers: int, result: Connection) -> None:
 def through_a_mailbox(centers: int, result: Connection, folder: Path) -> None:
     """The coordinator alone; the centers are in the program that started this one."""
     memory.limit_heap()
-    keys, store, run = folder / "keys", open_store(folder / "box"), resume(folder / "run", "growth")
+    keys, store, run = (
+        folder / "keys",
+        open_store(folder / "box"),
+        resume(folder / "run", "growth", folder / RUN_COUNTER),
+    )
     members = [read_member(keys, name) for name in known_centers(keys)]
     result.send(play(MailboxGrid(store, read_own(keys, COORDINATOR), members, run, MailboxConfig(poll=0.2)), centers))
 

@@ -21,7 +21,7 @@ from pedseg import memory
 from pedseg.federation import _flower
 from pedseg.federation._flower import to_arrays, to_weights
 from pedseg.federation.config import MailboxConfig
-from pedseg.federation.keys import COORDINATOR, make_keys, read_member, read_own, write_keys
+from pedseg.federation.keys import COORDINATOR, RUN_COUNTER, make_keys, read_member, read_own, write_keys
 from pedseg.federation.mailbox.center import CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
 from pedseg.federation.mailbox.object_store import open_store
@@ -70,7 +70,7 @@ def coordinate(folder: Path, results: multiprocessing.Queue) -> None:
     """The rounds, as `train_rounds` plays them."""
     keys = folder / "keys"
     members = [read_member(keys, name) for name in NAMES]
-    run = resume(folder / "run", "benchmark")
+    run = resume(folder / "run", "benchmark", keys / RUN_COUNTER)
     store, own = open_store(folder / "box"), read_own(keys, COORDINATOR)
     grid = MailboxGrid(store, own, members, run, MailboxConfig(poll=0.5))
     weights = {f"layer{n}": np.zeros(SIZE, dtype=np.float32) for n in range(ARRAYS)}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pedseg.errors import InputProblem
 from pedseg.federation import _flower
 from pedseg.federation.config import MailboxConfig
-from pedseg.federation.keys import COORDINATOR, make_keys
+from pedseg.federation.keys import COORDINATOR, RUN_COUNTER, make_keys
 from pedseg.federation.mailbox.center import CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
 from pedseg.federation.mailbox.messages import REPLIES, REQUESTS, WEIGHTS, split, stem_of
@@ -54,7 +54,7 @@ class Demo:
     def coordinator(self) -> MailboxGrid:
         """The coordinator as it starts after a crash: with its keys and its folder, and nothing else."""
         members = [self.keys[name].member for name in self.names]
-        run = resume(self.folder / COORDINATOR, "demo")
+        run = resume(self.folder / COORDINATOR, "demo", self.folder / "keys" / RUN_COUNTER)
         return MailboxGrid(open_store(self.box), self.keys[COORDINATOR], members, run, self.config, **self.options)
 
     def center(self, name: str) -> CenterMailbox:
@@ -94,7 +94,7 @@ class Demo:
 
     def files(self, folder: str, round_: int | None = None) -> list[Path]:
         """The objects in one folder of the mailbox, all or those of a round."""
-        files = sorted((self.box / folder).iterdir())
+        files = sorted(file for file in (self.box / folder).iterdir() if file.is_file())
         return [file for file in files if round_ is None or _round_of(file) == round_]
 
     def request(self, name: str, round_: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import threading
@@ -10,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PART = ".part"  # how the name of a file ends that is not whole yet
+NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV)
 
 
 def write_atomically(file: Path, content: bytes, *, mode: int = 0o666) -> None:
@@ -17,6 +19,31 @@ def write_atomically(file: Path, content: bytes, *, mode: int = 0o666) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with staged_file(file, content, mode=mode) as part:
         os.replace(part, file)
+
+
+def write_new(file: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Write a file that is not there yet, whole or not at all; `FileExistsError` if its name is taken.
+
+    Where the file system has no hard links (SMB, FAT), an empty file beside it keeps other programs away meanwhile.
+    """
+    with staged_file(file, content, mode=mode) as part:
+        try:
+            os.link(part, file)  # unlike a renaming it fails when the name is taken
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            _rename_to_new(part, file)
+
+
+def _rename_to_new(part: Path, file: Path) -> None:
+    claim = file.with_name(f".{file.name}.claim{PART}")
+    os.close(os.open(claim, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    try:
+        if file.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(file))
+        os.replace(part, file)
+    finally:
+        claim.unlink()
 
 
 @contextmanager

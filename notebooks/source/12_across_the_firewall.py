@@ -273,7 +273,8 @@ figures.show(charts.bars(sent, x="megabytes sent"), alt)
 # ## Over a SuperLink
 #
 # If one machine *can* be reached from outside, Flower has a program for it: the **SuperLink**. Hospitals run
-# **SuperNodes** that connect to it, with TLS and a key each. With real hospitals these are the command lines:
+# **SuperNodes** that connect to it, with TLS and a key each. With real hospitals these are the command lines; the steps
+# before them (certificates, and the file that tells `flwr` where the SuperLink is) are in `docs/superlink.md`:
 #
 # ```
 # coordinator  flower-superlink --ssl-ca-certfile ca.crt --ssl-certfile server.pem --ssl-keyfile server.key \

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -26,7 +29,7 @@ def add_settings(parser: argparse.ArgumentParser, config: type[Config] | Config,
             choices = [choice for choice in option.metadata["choices"] if choice]
             kind = {"choices": choices} if choices else {"type": _type(option), "metavar": option.metadata["metavar"]}
         default = option.default if isinstance(config, type) else getattr(config, option.name)
-        help_ = option.metadata["help"] + _default_text(default)
+        help_ = option.metadata["help"] + ("" if default is None and "Path" in option.type else _default_text(default))
         parser.add_argument(f"--{option.name.replace('_', '-')}", default=argparse.SUPPRESS, help=help_, **kind)
 
 
@@ -37,8 +40,8 @@ def settings_from(options: argparse.Namespace, config: type[C] | C, **others: An
 
 
 def _type(option: Field) -> Callable[[str], Any]:
-    if "Path" in option.type:
-        return Path
+    if "Path" in option.type or option.type == "str":
+        return Path if "Path" in option.type else str
     least, most = option.metadata["least"], option.metadata["most"]
     return number(int if option.type == "int" else float, least, most)
 
@@ -75,6 +78,19 @@ def add_evaluated_study(parser: argparse.ArgumentParser, *, patients: int, seeds
     many, first = f"of each center; default: {patients}", f"the study's first N; default: {seeds}"
     parser.add_argument("--patients", type=positive_int, default=patients, metavar="N", help=many)
     parser.add_argument("--seeds", type=positive_int, default=seeds, metavar="N", help=first)
+
+
+@contextmanager
+def log_on_screen() -> Iterator[None]:
+    """Show on stderr what a federation logs: who is waited for, how far a training is, what was refused."""
+    handler, logger = logging.StreamHandler(sys.stderr), logging.getLogger("flwr.pedseg.mailbox")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def add_mailbox_url(parser: argparse.ArgumentParser) -> None:

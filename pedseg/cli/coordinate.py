@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from pedseg.cli.arguments import add_mailbox_url, add_settings, settings_from
+from pedseg.cli.arguments import add_mailbox_url, add_settings, log_on_screen, settings_from
 from pedseg.cli.federate import TRAINING, last_lines
 from pedseg.federation.config import FederationConfig, MailboxConfig
 
@@ -16,13 +16,15 @@ from pedseg.federation.config import FederationConfig, MailboxConfig
 def run(options: argparse.Namespace) -> Iterator[str]:
     """Lead a federation through a mailbox: a folder, a WebDAV server or an S3-compatible store."""
     from pedseg.federation.mailbox import run
+    from pedseg.federation.run_folder import line_of, row_of
 
     config, mailbox = settings_from(options, FederationConfig), settings_from(options, MailboxConfig)
     digest = ""
-    for round_ in run.coordinate(options.url, config, mailbox, options.center):
-        digest = round_.sha256
-        yield f"round {round_.number} of {config.rounds}: loss {round_.train_loss:.4f}"
-        yield from map(str, round_.refused)
+    with log_on_screen():
+        for round_ in run.coordinate(options.url, config, mailbox, options.center):
+            digest = round_.sha256
+            yield line_of(row_of(round_), config.rounds) + (" (from disk)" if round_.restored else "")
+            yield from map(str, round_.refused)
     yield from last_lines(config, digest)
 
 

@@ -19,6 +19,7 @@ def run(options: argparse.Namespace) -> int:
 
     from pedseg.evaluation.virtual_data import virtual_centers
     from pedseg.federation import transports
+    from pedseg.federation.run_folder import line_of, row_of
 
     config = settings_from(options, FederationConfig)
     if "data" not in options:
@@ -28,6 +29,7 @@ def run(options: argparse.Namespace) -> int:
     digest = ""
     for round_ in tqdm(rounds, total=config.rounds, desc=f"federation, {options.transport}", unit="round"):
         digest = round_.sha256
+        tqdm.write(line_of(row_of(round_), config.rounds), file=sys.stderr)
         for problem in round_.refused:
             tqdm.write(str(problem), file=sys.stderr)
     print(*last_lines(config, digest), sep="\n")
@@ -55,5 +57,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 TRAINING = (
     "profile", "orientation", "gin_probability", "rounds", "local_steps", "seed", "evaluate_every", "strategy",
-    "num_malicious", "max_update_norm", "clipping_norm", "noise_multiplier", "secure_aggregation", "out",
+    "server_learning_rate", "server_momentum", "num_malicious", "max_update_norm", "max_share", "proximal_mu",
+    "clipping_norm", "noise_multiplier", "secure_aggregation", "out",
 )  # fmt: skip

@@ -21,16 +21,18 @@ from pedseg.cli import (
     lab,
     notebooks,
     predict,
+    score,
     shift,
     site,
+    status,
     study,
     test,
     viewer,
 )  # fmt: skip
 
 VERBS = (
-    study, evaluate, shift, fedgin, federate, keys, coordinate, join,
-    check, fetch, import_, predict, export, lab, viewer, notebooks, site, grade, test, bench,
+    study, evaluate, shift, fedgin, federate, keys, coordinate, join, status,
+    check, fetch, import_, predict, score, export, lab, viewer, notebooks, site, grade, test, bench,
 )  # fmt: skip
 
 

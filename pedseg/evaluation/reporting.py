@@ -33,7 +33,7 @@ def summarize(weight_files: Mapping[str, Path], **content: Any) -> dict[str, Any
         "machine": {"processor": processor(), "precision": precision(), "system": platform.system()},
         **content,
         "sha256": {name: sha256_of(weights) for name, (weights, _, _) in loaded.items()},
-        "curves": {name: json.loads(metadata["curve"]) for name, (_, _, metadata) in loaded.items()},
+        "curves": {name: json.loads(metadata.get("curve", "[]")) for name, (_, _, metadata) in loaded.items()},
     }
 
 

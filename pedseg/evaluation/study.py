@@ -212,7 +212,7 @@ class Study:
             yield self._steps(model) * self.config.federation.rounds
             return
         data, out = self.datasets[0].folder.parent, self.work / model.name
-        config = replace(self.config.federation, data=data, out=out, seed=model.seed, evaluate_every=1)
+        config = replace(self.config.federation, data=data, out=out, seed=model.seed, evaluate_every=1, max_share=1.0)
         nodes = [{"data-dir": str(dataset.folder)} for dataset in self.datasets]
         curve: list[Point] = []
         weights: Weights = {}

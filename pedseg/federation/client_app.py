@@ -6,8 +6,10 @@ on the validation cases. Scans never leave the center; replies hold sums, counts
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
+import time
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from pathlib import Path
@@ -16,25 +18,28 @@ import numpy as np
 from flwr.app import ConfigRecord, ConfigRecordValues, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from pedseg import memory
+from pedseg import __version__, memory
 from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import center_folders, read_centers, read_checked, read_dataset
 from pedseg.errors import input_error
-from pedseg.federation import _flower
+from pedseg.federation import _flower, center_policy, progress
 from pedseg.federation.config import CenterConfig, FederationConfig
-from pedseg.federation.in_process import stop_requested
+from pedseg.federation.in_process import stop_requested, tell_code_alone
 from pedseg.federation.privacy.disclosure_log import log_disclosure
 from pedseg.federation.privacy.policy import protection_for
+from pedseg.federation.training_task import TrainingTask
 from pedseg.files import file_stamp
 from pedseg.learning import plans, training
 from pedseg.learning.devices import fastest_device
-from pedseg.learning.fingerprint import fingerprint
+from pedseg.learning.fingerprint import Fingerprint, fingerprint
 from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build
 from pedseg.learning.weights import Weights, get_weights, set_weights
 
-app = ClientApp(mods=[log_disclosure])
-CHECKED = "checked"  # in a context's state: the stamp of the files that passed
+app = ClientApp(mods=[log_disclosure, tell_code_alone])
+# In a context's state, which goes with the run: the stamp of the files that passed, what the center enrolled with, and
+# the plan that it trains.
+CHECKED, ENROLLED, AGREED = "checked", "enrolled", "agreed"
 _one_at_a_time = threading.Lock()
 
 
@@ -44,16 +49,21 @@ def query_fingerprint(message: Message, context: Context) -> Message:
 
     Refused below `min-cases` of the node: an aggregate of very few cases describes each of them.
     """
+    asked = _flower.configs_of(message.content).get("config", ConfigRecord())
+    center_policy.check_version(str(asked.get("version", "")))
     dataset, index = own_data(context)
-    cases, min_cases = len(dataset.split("train")), CenterConfig.from_run_config(context.node_config).min_cases
+    cases, min_cases = len(dataset.split("train")), _policy(context).min_cases
     if cases < min_cases:
         remedy = "Add cases, or lower the center's own bound (pedseg join --min-cases)."
         raise input_error("E-FEW-CASES", dataset.center, f"{cases} training cases, fewer than {min_cases}.", remedy)
+    text = _own_fingerprint(dataset)
+    context.state[ENROLLED] = ConfigRecord({"stamp": file_stamp(dataset.folder), "fingerprint": _digest(text)})
     reply: dict[str, ConfigRecordValues] = {
-        "json": _fingerprint_json(dataset.folder, file_stamp(dataset.folder)),
+        "json": text,
         "center": center_name(dataset, context),
         "center-index": index,
         "cases": cases,
+        "version": __version__,
     }
     return Message(RecordDict({"fingerprint": ConfigRecord(reply)}), reply_to=message)
 
@@ -61,25 +71,28 @@ def query_fingerprint(message: Message, context: Context) -> Message:
 @app.train()
 def train(message: Message, context: Context) -> Message:
     """Train the global model for a round's local steps; reply with its weights and the mean loss."""
-    task = _flower.configs_of(message.content)["config"]
-    plan = plans.Plan.from_json(str(task["plan"]))
+    task = TrainingTask.from_record(_flower.configs_of(message.content)["config"])
+    policy = _policy(context)
+    center_policy.check_task(task, policy)
     dataset, index = own_data(context)
     cases = dataset.split("train")
-    seed = round_seed(int(task["seed"]), int(task["server-round"]), index)  # type: ignore[arg-type]
-    steps, first, total = (int(task[key]) for key in ("local-steps", "first-step", "total-steps"))  # type: ignore[arg-type]
-    before = _global_weights(message)
+    plan = _agreed_plan(task.plan, dataset, context)
+    before = _global_weights(message, plan)
     protection = protection_for(message, context, center_name(dataset, context), len(cases), before)
-    losses = []
+    losses, started = [], time.monotonic()
     with _cores(plan):
         network = build(plan).to(fastest_device())
         set_weights(network, before)
         prepared = training.load_cases(dataset, cases, plan)
         for step in training.train(
-            network, prepared, plan, steps=steps, first_step=first, total_steps=total, seed=seed
-        ):
+            network, prepared, plan, steps=task.local_steps, first_step=task.first_step, total_steps=task.total_steps,
+            seed=round_seed(task.seed, task.server_round, index), proximal_mu=task.proximal_mu,
+        ):  # fmt: skip
             losses.append(step.loss)
+            progress.report(len(losses), task.local_steps, step.loss)
             if stop_requested.is_set():
                 raise InterruptedError("the round was interrupted")
+            center_policy.check_hours(time.monotonic() - started, policy)
     metrics = MetricRecord({"num-examples": len(cases), "train-loss": float(np.mean(losses)), "center-index": index})
     records = protection.apply(get_weights(network), before)
     return Message(RecordDict({**records, "metrics": metrics}), reply_to=message)
@@ -87,17 +100,59 @@ def train(message: Message, context: Context) -> Message:
 
 @app.evaluate()
 def evaluate(message: Message, context: Context) -> Message:
-    """The mean DSC of the global model on this center's validation cases, and how many these are."""
-    plan = plans.Plan.from_json(str(_flower.configs_of(message.content)["config"]["plan"]))
+    """The mean DSC of the global model on this center's validation cases, and how many these are.
+
+    The score of one child tells a coordinator that varies the model the volumes of its organs: scores are rounded, and
+    of too few cases, or where the center adds noise, there is none (zero cases).
+    """
     dataset, index = own_data(context)
-    cases = dataset.split("validation")
-    with _cores(plan):
-        network = build(plan).to(fastest_device())
-        set_weights(network, _global_weights(message))
-        dsc = mean_dice(network, training.load_cases(dataset, cases, plan), plan) if cases else math.nan
+    cases, policy = dataset.split("validation"), _policy(context)
+    plan = center_policy.check_plan(str(_flower.configs_of(message.content)["config"]["plan"]), policy)
+    withheld = policy.no_scores or policy.noise_multiplier > 0 or len(cases) < policy.min_score_cases
+    dsc = math.nan
+    if cases and not withheld:
+        with _cores(plan):
+            network = build(plan).to(fastest_device())
+            set_weights(network, _global_weights(message, plan))
+            dsc = mean_dice(network, training.load_cases(dataset, cases, plan), plan)
     counted = 0 if math.isnan(dsc) else len(cases)
-    metrics = MetricRecord({"num-examples": counted, "validation-dsc": dsc if counted else 0.0, "center-index": index})
+    score = round(dsc, policy.score_digits) if counted else 0.0
+    metrics = MetricRecord({"num-examples": counted, "validation-dsc": score, "center-index": index})
     return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+
+def _policy(context: Context) -> CenterConfig:
+    return CenterConfig.from_run_config(context.node_config)
+
+
+def _refuse_changed_data(dataset: DataSet, context: Context) -> None:
+    """Refuse training cases that are not those of the enrollment; files that were only written again are the same."""
+    enrolled, now = _flower.configs_of(context.state).get(ENROLLED), file_stamp(dataset.folder)
+    if enrolled is None or enrolled["stamp"] == now:
+        return
+    if enrolled["fingerprint"] != _digest(_own_fingerprint(dataset)):
+        problem = "the training cases are not those that this center enrolled with."
+        remedy = "Put them back as they were, or ask the coordinator to begin a new run."
+        raise input_error("E-DATA-CHANGED", dataset.folder, problem, remedy)
+    context.state[ENROLLED] = ConfigRecord({**enrolled, "stamp": now})
+
+
+def _agreed_plan(text: str, dataset: DataSet, context: Context) -> plans.Plan:
+    """The plan of the run; refused if it, or the training cases, are not those of the beginning."""
+    _refuse_changed_data(dataset, context)
+    known = _flower.configs_of(context.state).get(AGREED)
+    if known is None:
+        plan = center_policy.check_plan(text, _policy(context), Fingerprint.from_json(_own_fingerprint(dataset)))
+        context.state[AGREED] = ConfigRecord({"plan": _digest(text)})
+        return plan
+    if known["plan"] != _digest(text):
+        problem = "the plan is not the one of the rounds before."
+        raise input_error("E-PLAN-CHANGED", dataset.center, problem, "Ask the coordinator to begin a new run.")
+    return plans.Plan.from_json(text)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def round_seed(seed: int, round_: int, center_index: int) -> int:
@@ -105,8 +160,10 @@ def round_seed(seed: int, round_: int, center_index: int) -> int:
     return int(np.random.SeedSequence((seed, round_, center_index)).generate_state(1)[0])
 
 
-def _global_weights(message: Message) -> Weights:
-    return _flower.to_weights(_flower.arrays_of(message.content)["arrays"])
+def _global_weights(message: Message, plan: plans.Plan) -> Weights:
+    weights = _flower.to_weights(_flower.arrays_of(message.content)["arrays"])
+    center_policy.check_model(weights, plan)
+    return weights
 
 
 def _cores(plan: plans.Plan) -> AbstractContextManager:
@@ -156,6 +213,10 @@ def own_data(context: Context) -> tuple[DataSet, int]:
 def _read(folder: Path, files: str) -> DataSet:
     """A data set, listed once as long as its files do not change."""
     return read_dataset(folder)
+
+
+def _own_fingerprint(dataset: DataSet) -> str:
+    return _fingerprint_json(dataset.folder, file_stamp(dataset.folder))
 
 
 @lru_cache(maxsize=64)

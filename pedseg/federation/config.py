@@ -22,7 +22,9 @@ PROFILES: dict[str, dict[str, Any]] = {
     "clinic": {"rounds": 200, "local_steps": 1250},
 }
 ORIENTATIONS = ("", "none", "augment", "reorient")
-STRATEGIES = ("average", "median", "trimmed-mean", "krum")
+ROBUST = ("median", "trimmed-mean", "krum")
+SERVER_OPTIMIZERS = ("fedavgm", "fedadam")
+STRATEGIES = ("average", *ROBUST, *SERVER_OPTIMIZERS)
 NUMBERS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool}
 
 
@@ -97,9 +99,17 @@ class FederationConfig(PrivacyConfig):
     min_available_centers: int = setting(2, "centers that must be connected before the first round")
     evaluate_every: int = setting(0, "rounds between two evaluations on the validation cases; 0: never", metavar="K")
     keep_rounds: int = setting(0, "checkpoints to keep; 0: all")
-    strategy: str = setting("average", "how updates are combined; the others are robust", choices=STRATEGIES)
+    strategy: str = setting("average", "how updates are combined", choices=STRATEGIES)
+    server_learning_rate: float = setting(1.0, "of fedavgm and fedadam, on the mean update", metavar="RATE")
+    server_momentum: float = setting(0.0, "of fedavgm, over the rounds", most=1, metavar="M")
     num_malicious: int = setting(1, "malicious centers that a robust strategy tolerates")
     max_update_norm: float = setting(0.0, "refuse an update with a larger L2 norm; 0: refuse none", metavar="L2")
+    proximal_mu: float = setting(
+        0.0, "hold each center's weights at the global ones by this strength (FedProx)", metavar="MU"
+    )
+    max_share: float = setting(
+        0.9, "refuse a center that counts a larger share of all training cases", most=1, metavar="P"
+    )
     secure_aggregation: bool = setting(
         False, "the coordinator sees the sum of the updates alone; three centers at least"
     )
@@ -112,12 +122,29 @@ class FederationConfig(PrivacyConfig):
         if self.noise_multiplier and not self.clipping_norm:
             problem = "noise promises nothing without a bound on the update."
             raise invalid_setting("noise_multiplier", problem, "Set a clipping norm, too.")
+        if self.noise_multiplier and self.evaluate_every:
+            problem = "scores would leave without noise, and epsilon would not count them."
+            raise invalid_setting("evaluate_every", problem, "Choose one of the two.")
+        self._refuse_without_effect()
         if self.secure_aggregation and self.strategy != "average":
             problem = f"{self.strategy} compares single updates, which it hides."
             raise invalid_setting("secure_aggregation", problem, "Choose one of the two.")
         if self.secure_aggregation and self.max_update_norm:
             problem = "it hides the norm of a single update, which cannot be checked then."
             raise invalid_setting("secure_aggregation", problem, "Let the centers clip their updates (clipping norm).")
+
+    def _refuse_without_effect(self) -> None:
+        """Refuse settings of the server's optimizer that the strategy would ignore, and a rate that would destroy."""
+        if self.server_momentum and self.strategy != "fedavgm":
+            raise invalid_setting("server_momentum", f"{self.strategy} has none.", "Take the strategy fedavgm.")
+        if self.server_learning_rate != 1 and self.strategy not in SERVER_OPTIMIZERS:
+            raise invalid_setting("server_learning_rate", f"{self.strategy} has none.", "Take fedavgm or fedadam.")
+        if self.strategy == "fedavgm" and self.server_learning_rate == 1 and not self.server_momentum:
+            problem = "with the learning rate 1 and no momentum fedavgm is plain averaging."
+            raise invalid_setting("server_momentum", problem, "Give a momentum, such as 0.9, or another rate.")
+        if self.strategy == "fedadam" and self.server_learning_rate >= 0.1:
+            problem = f"steps of {self.server_learning_rate:g} in each weight destroy the model within a round."
+            raise invalid_setting("server_learning_rate", problem, "Begin with 0.003.")
 
     def output_folder(self) -> Path:
         """The folder `out`; refused if there is none."""
@@ -127,16 +154,34 @@ class FederationConfig(PrivacyConfig):
 
     def identity(self) -> dict[str, Any]:
         """The settings that must be the same for a run to be resumed from its checkpoints."""
-        free = {"data", "out", "keys", "keep_rounds", "evaluate_every", "min_available_centers"}
+        free = {"data", "out", "keys", "keep_rounds", "evaluate_every", "min_available_centers", "max_share"}
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 
 @dataclass(frozen=True)
 class CenterConfig(PrivacyConfig):
-    """What a center demands for its own updates, whatever the coordinator asks for; part of Flower's node config."""
+    """What a center demands for its own updates and allows to be asked for, whatever the coordinator says.
+
+    Part of Flower's node config; for `pedseg join` a TOML file can hold it (`center_policy`).
+    """
 
     min_cases: int = setting(2, "send no statistic of fewer training cases")
+    min_score_cases: int = setting(3, "send no score of fewer validation cases")
+    score_digits: int = setting(2, "decimals of a score that is sent", most=15)
+    no_scores: bool = setting(False, "send no score at all")
     secure_aggregation_only: bool = setting(False, "send no update without secure aggregation")
+    fixed_group: bool = setting(False, "send no masked update to fewer centers, even when one is missing")
+    state: Path | None = setting(None, "folder of its replies and its log; default: runs/join/NAME", metavar="FOLDER")
+    max_steps: int = setting(10_000, "training steps that a round may ask for", least=1)
+    max_hours: float = setting(48.0, "hours that the training of a round may take", metavar="HOURS")
+    max_weights: int = setting(100_000_000, "weights that the network may have", least=1)
+    max_voxels: int = setting(16_000_000, "voxels that a training step may take: patch times batch", least=1)
+    approve_plans: bool = setting(False, "train no plan before somebody has approved it (--approved-plan)")
+    approved_plan: str = setting("", "digest of the plan that was approved", metavar="DIGEST")
+
+
+# Within one process nothing leaves a hospital: scores are as they are.
+ONE_PROCESS = {"min-score-cases": 1, "score-digits": 15}
 
 
 @dataclass(frozen=True)
@@ -158,7 +203,8 @@ def _is_valid(option: Field, value: Any) -> bool:
         return value in option.metadata["choices"]
     if option.type in NUMBERS:  # what is no number compares false
         return isinstance(value, NUMBERS[option.type]) and option.metadata["least"] <= value <= option.metadata["most"]
-    return isinstance(value, Path) or (value is None and "None" in option.type)
+    kind = Path if "Path" in option.type else str
+    return isinstance(value, kind) or (value is None and "None" in option.type)
 
 
 def _valid_values(option: Field) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from flwr.app import Message, RecordDict
+from flwr.app import ConfigRecord, Message, RecordDict
 from flwr.serverapp import Grid
 
+from pedseg import __version__
 from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.federation import _flower
 from pedseg.federation.in_process import SingleRunGrid
@@ -25,7 +27,7 @@ class Center:
     fingerprint: Fingerprint
 
 
-def enroll(grid: Grid, min_available: int) -> list[Center]:
+def enroll(grid: Grid, min_available: int, max_share: float) -> list[Center]:
     """Ask every center for the fingerprint of its training cases; centers in their order.
 
     Waits until `min_available` centers are connected to a SuperLink; our own grids know all their centers. Raises
@@ -33,19 +35,30 @@ def enroll(grid: Grid, min_available: int) -> list[Center]:
     """
     while len(nodes := sorted(grid.get_node_ids())) < min_available and not isinstance(grid, SingleRunGrid):
         time.sleep(0.5)
-    messages = [Message(RecordDict(), dst_node_id=node, message_type="query.fingerprint") for node in nodes]
+    content = RecordDict({"config": ConfigRecord({"version": __version__})})
+    messages = [Message(content, dst_node_id=node, message_type="query.fingerprint") for node in nodes]
     replies = {reply.metadata.src_node_id: reply for reply in grid.send_and_receive(messages)}
     failed = []
     for node in nodes:
+        name = grid.node_name(node) if isinstance(grid, SingleRunGrid) else f"node {node}"
         if node not in replies:
-            remedy = "Look at this center's log."
-            failed.append(InputProblem("E-CENTER-SILENT", f"node {node}", "no reply came.", remedy))
+            remedy = "Look at this center's log; the same command asks it again."
+            failed.append(InputProblem("E-CENTER-SILENT", name, "no reply came.", remedy))
         elif replies[node].has_error():
             reason = f"the center stopped with an error ({replies[node].error.reason})."
-            failed.append(InputProblem("E-CENTER-ERROR", f"node {node}", reason, "Correct what the message names."))
+            failed.append(InputProblem("E-CENTER-ERROR", name, reason, "Look at its log, which says file and remedy."))
     if failed:
         raise PedsegInputError(failed)
     centers = sorted((_center_of(reply) for reply in replies.values()), key=lambda center: center.index)
+    _refuse_impossible(centers, max_share)
+    return centers
+
+
+def _refuse_impossible(centers: Sequence[Center], max_share: float) -> None:
+    """Refuse centers that are one and the same, and one that counts more than `max_share` of all cases.
+
+    The number of cases is a center's weight in the average, and its own word.
+    """
     if min(len({center.index for center in centers}), len({center.name for center in centers})) < len(centers):
         listed = ", ".join(f"{center.index} {center.name}" for center in centers)
         problem = f"two centers have the same number or name: {listed}."
@@ -55,7 +68,10 @@ def enroll(grid: Grid, min_available: int) -> list[Center]:
         if len(same) > 1:
             problem, remedy = f"{' and '.join(same)} describe the same scans.", "Give each center its own data set."
             raise input_error("E-SAME-SCAN", "federation", problem, remedy)
-    return centers
+        total = sum(other.cases for other in centers)
+        if len(centers) > 1 and center.cases > max_share * total:
+            problem = f"it counts {center.cases} of all {total} training cases: it would decide alone."
+            raise input_error("E-SHARE", center.name, problem, "Ask the center; raise --max-share if it is right.")
 
 
 def _center_of(reply: Message) -> Center:
@@ -63,11 +79,15 @@ def _center_of(reply: Message) -> Center:
     node = reply.metadata.src_node_id
     try:
         record = _flower.configs_of(reply.content)["fingerprint"]
-        index, name, cases, text = (str(record[key]) for key in ("center-index", "center", "cases", "json"))
+        keys = ("center-index", "center", "cases", "json", "version")
+        index, name, cases, text, version = (str(record[key]) for key in keys)
         center = Center(node, int(index), name, int(cases), Fingerprint.from_json(text))
     except (KeyError, TypeError, ValueError, IndexError) as error:
         problem, remedy = f"its reply is not understood ({error}).", "Install the same pedseg there."
         raise input_error("E-CENTER-ANSWER", f"node {node}", problem, remedy) from error
+    if version != __version__:
+        problem = f"it runs pedseg {version}, and the coordinator {__version__}."
+        raise input_error("E-VERSION", name, problem, "Install the same version on both sides.")
     if center.cases < 1 or center.cases != center.fingerprint.cases:
         remedy = "Give the center at least one labeled case."
         raise input_error("E-NO-CASES", center.name, f"it counts {center.cases} training cases.", remedy)

@@ -34,7 +34,9 @@ from flwr.app import (
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
+from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.federation import _flower
+from pedseg.federation.config import ONE_PROCESS
 from pedseg.resources import available_cores
 
 stop_requested = threading.Event()  # set when the user interrupts a round; training looks at it after each step
@@ -51,6 +53,10 @@ class SingleRunGrid(Grid):
     @abstractmethod
     def replies_in_order(self, messages: Iterable[Message]) -> Iterator[Message | None]:
         """Replies one after the other, in the order of the messages; None where none came."""
+
+    def node_name(self, node_id: int) -> str:
+        """What people call the center with this number."""
+        return f"node {node_id}"
 
     def set_run(self, run: Any) -> None:
         """Nothing to set: this grid carries one run."""
@@ -89,7 +95,7 @@ class InProcessGrid(SingleRunGrid):
             node_id: Context(
                 run_id=_flower.RUN_ID,
                 node_id=node_id,
-                node_config={"partition-id": index, "num-partitions": len(node_configs), **config},
+                node_config={"partition-id": index, "num-partitions": len(node_configs), **ONE_PROCESS, **config},
                 state=RecordDict(),
                 run_config=dict(run_config),
             )
@@ -101,6 +107,11 @@ class InProcessGrid(SingleRunGrid):
         self._waiting: dict[str, Message] = {}
         self._lock = threading.Lock()
         _flower.identify_server()
+
+    def node_name(self, node_id: int) -> str:
+        """The center's name, or its data set's folder, if its node config has it."""
+        config = self.contexts[node_id].node_config
+        return str(config.get("center") or config.get("data-dir") or super().node_name(node_id))
 
     def get_node_ids(self) -> Iterable[int]:
         """One number a center, in the order of `node_configs`."""
@@ -147,11 +158,34 @@ class InProcessGrid(SingleRunGrid):
 
 
 def call_client(client_app: Callable[[Message, Context], Message], message: Message, context: Context) -> Message:
-    """A center's reply; an exception of the app becomes an error reply, as at a SuperNode."""
+    """A center's reply; an exception of the app becomes an error reply with its whole text, for this process alone."""
     try:
         return client_app(message, context)
     except Exception as error:
-        return Message(Error(_flower.APP_RAISED, f"{type(error).__name__}: {error}"), reply_to=message)
+        cause = error.__cause__ if isinstance(error, CenterError) and error.__cause__ else error
+        return Message(Error(_flower.APP_RAISED, f"{type(cause).__name__}: {cause}"), reply_to=message)
+
+
+class CenterError(Exception):
+    """An error of a center as others may know it: its code. The cause, with paths and text, stays at the center."""
+
+
+def problems_of(error: BaseException) -> tuple[InputProblem, ...]:
+    """What is wrong, by code, file and remedy; of an error that nobody foresaw, the kind is the code."""
+    if isinstance(error, CenterError) and error.__cause__:
+        error = error.__cause__
+    if isinstance(error, PedsegInputError):
+        return error.problems
+    remedy = "Look at the memory, the disk and the log; tell the authors if it stays."
+    return (InputProblem(type(error).__name__, "", f"{error}", remedy),)
+
+
+def tell_code_alone(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+    """Flower mod: of an error only the code leaves the center; file, problem and remedy are in its own log."""
+    try:
+        return call_next(message, context)
+    except Exception as error:
+        raise CenterError(problems_of(error)[0].code) from error
 
 
 def copy_records(records: RecordDict) -> RecordDict:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,11 +22,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from pedseg.errors import input_error
-from pedseg.files import staged_file, write_atomically
+from pedseg.files import write_atomically, write_new
 from pedseg.tables import read_json
 
 COORDINATOR = "coordinator"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}")
+RUN_COUNTER = f"{COORDINATOR}.runs"  # counts the runs that were begun with the coordinator's keys
 PRIVATE, PUBLIC = ".private.json", ".public.json"
 
 
@@ -89,8 +89,7 @@ def write_keys(folder: Path, keys: OwnKeys) -> tuple[Path, Path]:
     raw = (key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption()) for key in (keys.signing, keys.sealing))
     content = json.dumps({"name": keys.name, **_as_text(*raw)}, indent=1)
     try:
-        with staged_file(private, content.encode(), mode=0o600) as part:
-            os.link(part, private)  # unlike a renaming it fails when the name is taken
+        write_new(private, content.encode(), mode=0o600)
     except FileExistsError as error:
         remedy = "Use them, or move them away."
         raise input_error("E-KEY-EXISTS", private, "there are keys of this name.", remedy) from error

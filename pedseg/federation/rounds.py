@@ -9,22 +9,25 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.app import ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
+from numpy.typing import NDArray
 
-from pedseg.errors import PedsegInputError
+from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.federation import _flower
-from pedseg.federation.checkpoints import Round, read_checkpoints, save_final_model, write_checkpoint
+from pedseg.federation.checkpoints import Round, read_checkpoints, read_memory, save_final_model, write_checkpoint
 from pedseg.federation.config import FederationConfig, invalid_setting
 from pedseg.federation.enrollment import Center, enroll
 from pedseg.federation.in_process import SingleRunGrid, untouched_randomness
 from pedseg.federation.privacy.secure_average import SecureAverage, masked_shapes
 from pedseg.federation.replies import replies_in_order, valid_updates
-from pedseg.federation.strategies import OrderedFedAvg, in_order, make_strategy
-from pedseg.federation.update_validation import SCORE_METRICS, has_metrics, metric, no_reply
+from pedseg.federation.strategies import OrderedFedAvg, in_order, keeps_memory, make_strategy, memory_of, remember
+from pedseg.federation.training_task import TrainingTask, check_known
+from pedseg.federation.update_validation import checked_model, metric, no_reply, update_norm, validate_score
 from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import build
 from pedseg.learning.plans import Plan, make_plan
@@ -39,45 +42,58 @@ def train_rounds(
 
     Rounds that an earlier run with the same settings, centers and cases left under `config.out` are yielded first,
     from disk; the last one leaves `federated.safetensors` there. Any Flower strategy can take the place of those that
-    the configuration names; one with a state of its own, such as momentum, loses it when a run is resumed. A given
+    the configuration names; arrays that it keeps, such as a momentum, are kept with the last checkpoint. A given
     `plan` takes the place of the one that the fingerprints lead to, given `weights` that of the random ones: with both,
     the training of a model goes on. Raises `PedsegInputError` when a center cannot send its fingerprint, or when no
     center sends a valid update.
     """
     if strategy and config.secure_aggregation:
         raise invalid_setting("secure_aggregation", "another strategy was given.", "Choose one of the two.")
-    if config.secure_aggregation:
-        strategy = SecureAverage(grid.name if isinstance(grid, SingleRunGrid) else str(grid.run.run_id))
-    strategy = strategy or make_strategy(config.strategy, config.num_malicious)
+    given = strategy is not None
+    strategy = strategy or _own_strategy(grid, config)
     with untouched_randomness():
-        centers = enroll(grid, config.min_available_centers)
-        merged = merge([center.fingerprint for center in centers])
-        gin = config.gin_probability
-        plan = plan or make_plan(merged, config.profile, config.orientation, gin_probability=gin)
+        centers = enroll(grid, config.min_available_centers, config.max_share)
+        plan = plan or _merged_plan(centers, config)
         start, weights = weights, weights or get_weights(build(plan, config.seed))
     folder = config.out / "rounds" if config.out else None
-    identity = _identity(config, plan, centers, strategy, start)
+    identity = _identity(config, plan, centers, strategy, start, given=given)
     done = 0
-    for round_ in read_checkpoints(folder, identity, config.rounds):
+    for restored in read_checkpoints(folder, identity, config.rounds):
+        round_ = replace(restored, weights=_like(weights, restored.weights))
         done, weights = round_.number, round_.weights
-        _finish(round_, strategy, config)
+        _finish(round_, strategy, centers, config)
         yield round_
+    if folder and 0 < done < config.rounds and keeps_memory(strategy):
+        remember(strategy, read_memory(folder, round_))
     for number in range(done + 1, config.rounds + 1):
         with untouched_randomness():
             round_ = _train_round(grid, strategy, centers, plan, weights, number, config)
         if folder:
-            write_checkpoint(folder, round_, identity, config.keep_rounds)
+            write_checkpoint(folder, round_, identity, config.keep_rounds, memory_of(strategy))
         weights = round_.weights
-        _finish(round_, strategy, config)
+        _finish(round_, strategy, centers, config)
         yield round_
 
 
-def _finish(round_: Round, strategy: Strategy, config: FederationConfig) -> None:
+def _own_strategy(grid: Grid, config: FederationConfig) -> Strategy:
+    """The strategy that the configuration names."""
+    if config.secure_aggregation:
+        return SecureAverage(grid.name if isinstance(grid, SingleRunGrid) else str(grid.run.run_id))
+    return make_strategy(config)
+
+
+def _merged_plan(centers: Sequence[Center], config: FederationConfig) -> Plan:
+    """The plan that the fingerprints of all centers lead to."""
+    merged = merge([center.fingerprint for center in centers])
+    return make_plan(merged, config.profile, config.orientation, gin_probability=config.gin_probability)
+
+
+def _finish(round_: Round, strategy: Strategy, centers: Sequence[Center], config: FederationConfig) -> None:
     """What follows a round, whether it was trained or read: secure aggregation notes it, the last model is written."""
     if isinstance(strategy, SecureAverage):
         strategy.note(round_)
     if round_.number == config.rounds:
-        save_final_model(round_, config.out)
+        save_final_model(round_, config.out, "+".join(center.name for center in centers), config.seed)
 
 
 def _train_round(
@@ -86,81 +102,105 @@ def _train_round(
 ) -> Round:  # fmt: skip
     """One round: send the model out, let the centers train, refuse invalid updates, combine the rest."""
     secure = strategy if isinstance(strategy, SecureAverage) else None
-    if secure:
-        secure.choose_group(centers, number)
-    messages = strategy.configure_train(number, _flower.to_arrays(weights), _task(plan, number, config), grid)
-    by_node = {message.metadata.dst_node_id: message for message in messages}
-    asked = [center for center in centers if center.node_id in by_node]
-    others = (center for center in centers if center.node_id not in by_node)
-    refused = [secure.left_out(center) if secure else no_reply(center.name) for center in others]
-    losses: dict[str, float] = {}
-
-    def updates() -> Iterator[Message]:
-        replies = replies_in_order(grid, [by_node[center.node_id] for center in asked])
-        expected = masked_shapes(weights) if secure else weights
-        for center, reply in valid_updates(asked, replies, expected, config.max_update_norm, refused):
-            losses[center.name] = metric(reply, "train-loss")
-            yield reply
-        if not losses:
-            raise PedsegInputError(refused)
-
+    requests, refused = _requests(grid, strategy, centers, plan, weights, number, config)
+    asked = [center for center, _ in requests]
+    replies = replies_in_order(grid, [message for _, message in requests])
+    expected = masked_shapes(weights) if secure else weights
+    updates = valid_updates(asked, replies, expected, config.max_update_norm, refused)
     if isinstance(strategy, OrderedFedAvg):
         strategy.expect(sum(center.cases for center in asked))
-    arrays, metrics = strategy.aggregate_train(number, updates())
+    losses: dict[str, float] = {}
+    norms: dict[str, float] = {}
+    noting = _noting(updates, {} if secure else weights, losses, norms, refused)
+    arrays, metrics = strategy.aggregate_train(number, noting)
     refused += [secure.void(losses, number)] if secure and arrays is None else []
-    new = _typed_like(weights, arrays)
-    dsc = _evaluate(grid, strategy, plan, new, number, config)
-    return Round(number, new, plan, _mean_loss(metrics), losses, dsc, tuple(refused))
+    new = weights if arrays is None else checked_model(_like(weights, _flower.to_weights(arrays)), number)
+    scores = _evaluate(grid, strategy, centers, plan, new, number, config, refused)
+    cases = {center.name: center.cases for center in asked if center.name in losses}
+    by_center = {"cases": cases, "scores": scores, "norms": norms}
+    dsc = scores.pop("", None)
+    return Round(number, new, plan, _mean_loss(metrics), losses, dsc, tuple(refused), **by_center)  # type: ignore[arg-type]
+
+
+def _requests(
+    grid: Grid, strategy: Strategy, centers: Sequence[Center], plan: Plan, weights: Weights, number: int,
+    config: FederationConfig,
+) -> tuple[list[tuple[Center, Message]], list[InputProblem]]:  # fmt: skip
+    """The centers that are asked in a round with their messages, and what is to be said of the others."""
+    secure = strategy if isinstance(strategy, SecureAverage) else None
+    if secure:
+        secure.choose_group(centers, number)
+    task = TrainingTask.of_round(number, plan, config).to_record()
+    messages = strategy.configure_train(number, _flower.to_arrays(weights), task, grid)
+    by_node = {message.metadata.dst_node_id: message for message in messages}
+    check_known(task)
+    asked = [(center, by_node[center.node_id]) for center in centers if center.node_id in by_node]
+    others = (center for center in centers if center.node_id not in by_node)
+    return asked, [secure.left_out(center) if secure else no_reply(center.name) for center in others]
+
+
+def _noting(
+    updates: Iterable[tuple[Center, Message]], model: Weights, losses: dict[str, float], norms: dict[str, float],
+    refused: Sequence[InputProblem],
+) -> Iterator[Message]:  # fmt: skip
+    """The valid updates, whose losses and distances from the `model` are noted by center; refused if there is none."""
+    for center, reply in updates:
+        losses[center.name] = metric(reply, "train-loss")
+        if model:
+            norms[center.name] = update_norm(_flower.to_weights(_flower.arrays_of(reply.content)["arrays"]), model)
+        yield reply
+    if not losses:
+        raise PedsegInputError(refused)
 
 
 def _mean_loss(metrics: MetricRecord | None) -> float:
     return float(metrics["train-loss"]) if metrics else math.nan  # type: ignore[arg-type]
 
 
-def _typed_like(weights: Weights, arrays: ArrayRecord | None) -> Weights:
-    """What a strategy gives, in the number types of the model (some reply in float64); the model itself if nothing."""
-    if arrays is None:
-        return weights
-    return {name: array.astype(weights[name].dtype) for name, array in _flower.to_weights(arrays).items()}
+def _like(model: Weights, new: Mapping[str, NDArray]) -> Weights:
+    """New weights in the order and the number types of the model: files sort names, some strategies give float64.
 
-
-def _task(plan: Plan, number: int, config: FederationConfig) -> ConfigRecord:
-    """What a center must know to train in a round; the learning rate follows the steps over all rounds."""
-    return ConfigRecord(
-        {
-            "plan": plan.to_json(),
-            "seed": config.seed,
-            "local-steps": config.local_steps,
-            "first-step": (number - 1) * config.local_steps,
-            "total-steps": config.rounds * config.local_steps,
-            "clipping-norm": config.clipping_norm,
-            "noise-multiplier": config.noise_multiplier,
-        }
-    )
+    Flower's FedAvgM pairs arrays by their order, and the id of a request in a mailbox follows from it.
+    """
+    return {name: new[name].astype(array.dtype, copy=False) for name, array in model.items()}
 
 
 def _evaluate(
-    grid: Grid, strategy: Strategy, plan: Plan, weights: Weights, number: int, config: FederationConfig
-) -> float | None:
-    """Mean DSC over the validation cases of all centers; None if none has any, or if this round is not evaluated."""
+    grid: Grid, strategy: Strategy, centers: Sequence[Center], plan: Plan, weights: Weights, number: int,
+    config: FederationConfig, refused: list[InputProblem],
+) -> dict[str, float]:  # fmt: skip
+    """Mean DSC over the validation cases by center, and over all as ""; empty if this round is not evaluated."""
     if not config.evaluate_every or number % config.evaluate_every:
-        return None
+        return {}
     task = ConfigRecord({"plan": plan.to_json()})
-    replies = grid.send_and_receive(strategy.configure_evaluate(number, _flower.to_arrays(weights), task, grid))
-    valid = [reply for reply in replies if has_metrics(reply, SCORE_METRICS) and metric(reply, "num-examples") > 0]
-    metrics = strategy.aggregate_evaluate(number, in_order(valid)) if valid else None
-    return float(metrics["validation-dsc"]) if metrics else None  # type: ignore[arg-type]
+    messages = strategy.configure_evaluate(number, _flower.to_arrays(weights), task, grid)
+    replies = {reply.metadata.src_node_id: reply for reply in grid.send_and_receive(messages)}
+    valid: dict[str, Message] = {}
+    for center in centers:
+        problem = validate_score(replies.get(center.node_id), center)
+        if problem:
+            refused.append(problem)
+        elif metric(replies[center.node_id], "num-examples") > 0:
+            valid[center.name] = replies[center.node_id]
+    metrics = strategy.aggregate_evaluate(number, in_order(valid.values())) if valid else None
+    scores = {name: metric(reply, "validation-dsc") for name, reply in valid.items()}
+    return {**scores, "": float(metrics["validation-dsc"])} if metrics else {}  # type: ignore[arg-type]
 
 
 def _identity(
-    config: FederationConfig, plan: Plan, centers: Sequence[Center], strategy: Strategy, start: Weights | None
-) -> str:
-    """What must be the same for a checkpoint to be resumed: settings, plan, centers, cases, strategy, given weights."""
+    config: FederationConfig, plan: Plan, centers: Sequence[Center], strategy: Strategy, start: Weights | None, *,
+    given: bool,
+) -> str:  # fmt: skip
+    """What must be the same for a checkpoint to be resumed: settings, plan, centers, cases, strategy, given weights.
+
+    Of a strategy that was `given` its settings, too; the others follow from the configuration.
+    """
     parts = [
         config.identity(),
         plan.to_json(),
         [(center.index, center.name, center.cases, center.fingerprint.to_json()) for center in centers],
         type(strategy).__name__,
+        {name: value for name, value in vars(strategy).items() if given and isinstance(value, int | float | str)},
         *([sha256_of(start)] if start else []),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -9,6 +9,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.rounds import train_rounds
+from pedseg.federation.run_folder import line_of, row_of
 
 app = ServerApp()
 log = logging.getLogger("flwr.pedseg")  # below Flower's logger: goes where its log goes
@@ -18,9 +19,10 @@ log = logging.getLogger("flwr.pedseg")  # below Flower's logger: goes where its 
 def main(grid: Grid, context: Context) -> None:
     """Train all rounds, write `federated.safetensors` under `out`, and log the SHA-256 of the weights."""
     digest = ""
-    for round_ in train_rounds(grid, FederationConfig.from_run_config(context.run_config)):
+    config = FederationConfig.from_run_config(context.run_config)
+    for round_ in train_rounds(grid, config):
         digest = round_.sha256
-        log.info("round %d: loss %.4f", round_.number, round_.train_loss)
+        log.info("%s", line_of(row_of(round_), config.rounds))
         for problem in round_.refused:
             log.warning("round %d: %s", round_.number, problem)
     log.info("sha256 %s", digest)

@@ -9,15 +9,18 @@ centers than malicious ones, count every center alike, and pay with some quality
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from flwr.app import ArrayRecord, Message, MetricRecord, RecordDict
-from flwr.serverapp.strategy import FedAvg, FedMedian, FedTrimmedAvg, Krum
+from flwr.serverapp.strategy import FedAdam, FedAvg, FedAvgM, FedMedian, FedTrimmedAvg, Krum, Strategy
 from numpy.typing import NDArray
 
 from pedseg.errors import input_error
 from pedseg.federation import _flower
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.update_validation import metric
+
+MEMORY = ("current_arrays", "momentum_vector", "m_t", "v_t")  # where Flower's strategies keep arrays
 
 
 class OrderedStrategy(FedAvg):
@@ -113,10 +116,51 @@ class OrderedKrum(Robust, Krum):
         self.num_malicious_nodes = self.num_malicious
 
 
-def make_strategy(name: str, num_malicious: int) -> FedAvg:
-    """The strategy of that name (one of `config.STRATEGIES`), against `num_malicious` centers."""
+class OrderedFedAvgM(OrderedStrategy, FedAvgM):
+    """Federated averaging with a momentum over the rounds (Hsu et al. 2019)."""
+
+
+class OrderedFedAdam(OrderedStrategy, FedAdam):
+    """Adam on the server, with the mean update as its gradient (Reddi et al. 2021)."""
+
+
+def make_strategy(config: FederationConfig) -> FedAvg:
+    """The strategy that the configuration names."""
+    if config.strategy == "fedavgm":
+        rate, momentum = config.server_learning_rate, config.server_momentum
+        return OrderedFedAvgM(server_learning_rate=rate, server_momentum=momentum)
+    if config.strategy == "fedadam":
+        return OrderedFedAdam(eta=config.server_learning_rate)
     robust = {"median": OrderedMedian, "trimmed-mean": OrderedTrimmedMean, "krum": OrderedKrum}
-    return OrderedFedAvg() if name == "average" else robust[name](num_malicious)
+    return OrderedFedAvg() if config.strategy == "average" else robust[config.strategy](config.num_malicious)
+
+
+def keeps_memory(strategy: Strategy) -> bool:
+    """Whether a strategy keeps arrays from round to round, such as a momentum."""
+    return any(hasattr(strategy, name) for name in MEMORY)
+
+
+def memory_of(strategy: Strategy) -> dict[str, NDArray]:
+    """The arrays that a strategy keeps from round to round, by attribute, kind, place and key."""
+    arrays: dict[str, NDArray] = {}
+    for name in MEMORY:
+        value = getattr(strategy, name, None)
+        kind = "record" if isinstance(value, ArrayRecord) else type(value).__name__
+        parts = _flower.to_weights(value) if isinstance(value, ArrayRecord) else value or {}
+        items = enumerate(parts.items() if isinstance(parts, dict) else ((kind, part) for part in parts))
+        arrays |= {f"{name}|{kind}|{index:06d}|{key}": part for index, (key, part) in items}
+    return arrays
+
+
+def remember(strategy: Strategy, arrays: Mapping[str, NDArray]) -> None:
+    """The inverse of `memory_of`: a strategy goes on as if its run had never been stopped."""
+    parts: dict[tuple[str, str], list[tuple[str, NDArray]]] = {}
+    for label in sorted(arrays):
+        name, kind, _, key = label.split("|", 3)
+        parts.setdefault((name, kind), []).append((key, arrays[label]))
+    for (name, kind), items in parts.items():
+        by_kind = {"record": _flower.to_arrays(dict(items)), "list": [part for _, part in items], "dict": dict(items)}
+        setattr(strategy, name, by_kind[kind])
 
 
 def in_order(replies: Iterable[Message]) -> list[Message]:

@@ -14,7 +14,7 @@ import numpy as np
 from flwr.app import Array, Message
 from numpy.typing import NDArray
 
-from pedseg.errors import InputProblem
+from pedseg.errors import InputProblem, input_error
 from pedseg.federation import _flower
 from pedseg.federation.enrollment import Center
 
@@ -56,6 +56,32 @@ def validate_update(
     if max_norm and (norm := update_norm(_flower.to_weights(arrays), expected)) > max_norm:
         return refused("E-UPDATE-NORM", f"the update has the L2 norm {norm:.4g}, more than {max_norm:.4g}.")
     return None
+
+
+def validate_score(reply: Message | None, center: Center) -> InputProblem | None:
+    """What is wrong with a center's validation score, or None; a center may send none, of zero cases."""
+    if reply is None:
+        return no_reply(center.name)
+    if reply.has_error():
+        problem = f"the center stopped with an error ({reply.error.reason})."
+        return InputProblem("E-CENTER-ERROR", center.name, problem, REMEDY)
+    if not has_metrics(reply, SCORE_METRICS):
+        return InputProblem("E-SCORE", center.name, f"the reply holds {sorted(reply.content)}.", REMEDY)
+    cases, dsc, index = (metric(reply, name) for name in ("num-examples", "validation-dsc", "center-index"))
+    if cases < 0 or cases != int(cases) or not 0 <= dsc <= 1 or index != center.index:
+        problem = f"a DSC of {dsc:g} over {cases:g} cases, as center {index:g}."
+        return InputProblem("E-SCORE", center.name, problem, REMEDY)
+    return None
+
+
+def checked_model(weights: dict[str, NDArray], number: int) -> dict[str, NDArray]:
+    """The new global model, if it is finite everywhere; finite updates can have a sum that is not."""
+    wrong = [name for name, array in weights.items() if not np.isfinite(array).all()]
+    if wrong:
+        problem = f"{_first_few(wrong)}: infinite or no numbers after the updates were combined."
+        remedy = "The last good round is on disk. Bound the updates (--max-update-norm), or take a robust strategy."
+        raise input_error("E-MODEL-NOT-FINITE", f"round {number}", problem, remedy)
+    return weights
 
 
 def no_reply(center: str) -> InputProblem:

@@ -71,11 +71,13 @@ def train(
     total_steps: int,
     first_step: int = 0,
     seed: int = 0,
+    proximal_mu: float = 0.0,
 ) -> Iterator[Step]:
     """Train `network` in place on preprocessed cases by the plan's recipe, one `Step` at a time.
 
     Steps `first_step + 1` to `first_step + steps` of a run of `total_steps`. The order of the
-    cases and the augmentation follow from (seed, step), so the same call gives the same weights.
+    cases and the augmentation follow from (seed, step), so the same call gives the same weights. `proximal_mu` holds
+    the weights at those that the network comes with (FedProx; Li et al. 2020); the losses told are without that term.
     Raises `PedsegInputError` if there is no case, or if the loss stops being a number.
     """
     if not prepared:
@@ -84,14 +86,14 @@ def train(
     recipe, device = plan.recipe, device_of(network)
     use_threads(recipe.threads)
     network.train()
+    start = [parameter.detach().clone() for parameter in network.parameters()] if proximal_mu else []
     for number in range(first_step + 1, first_step + steps + 1):
         if (number - first_step - 1) % recipe.restart_steps == 0:
             optimizer = _optimizer(network, recipe)
         _set_learning_rate(optimizer, learning_rate(plan, number, total_steps))
         with flushed_denormals():
-            image, labels, unknown = _batch(prepared, plan, number, seed, device)
-            loss = _loss(network, image, labels, unknown, recipe.dice_weight)
-            _update(network, loss, optimizer, recipe.max_gradient_norm)
+            loss = _loss(network, *_batch(prepared, plan, number, seed, device), recipe.dice_weight)
+            _update(network, _held(loss, network, start, proximal_mu), optimizer, recipe.max_gradient_norm)
             value = float(loss.detach())
         if not math.isfinite(value):
             problem = f"the loss is {value} at step {number}."
@@ -114,6 +116,13 @@ def _update(network: nn.Module, loss: Tensor, optimizer: Optimizer, max_gradient
     loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), max_gradient_norm)
     optimizer.step()
+
+
+def _held(loss: Tensor, network: nn.Module, start: Sequence[Tensor], proximal_mu: float) -> Tensor:
+    """The loss plus FedProx's term: half of `proximal_mu` times the squared distance of all weights from the start."""
+    for now, then in zip(network.parameters(), start, strict=bool(proximal_mu)):
+        loss = loss + proximal_mu / 2 * ((now - then) ** 2).sum()
+    return loss
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:

@@ -19,7 +19,7 @@ from pedseg.datasets.writing import write_case, write_index
 from pedseg.federation import transports
 from pedseg.federation.config import FederationConfig, MailboxConfig
 from pedseg.federation.keys import COORDINATOR, make_keys, write_keys
-from pedseg.federation.mailbox.object_store import PASSWORD, USER
+from pedseg.federation.mailbox.remote_stores import PASSWORD, USER
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("Aa", "Bb", "Cc")

@@ -105,11 +105,12 @@ def test_no_function_has_a_default_of_a_setting_of_its_own(root: Path) -> None:
 def test_every_value_that_is_given_arrives(tmp_path: Path) -> None:
     given = {
         "clipping_norm": 2.5, "noise_multiplier": 0.5, "keys": tmp_path / "k", "out": tmp_path, "profile": "clinic",
-        "orientation": "none", "gin_probability": 0.25, "rounds": 3, "local_steps": 4, "seed": 5, "evaluate_every": 6,
+        "orientation": "none", "gin_probability": 0.25, "rounds": 3, "local_steps": 4, "seed": 5,
         "strategy": "krum", "num_malicious": 7, "max_update_norm": 8.5,
     }  # fmt: skip
     words = [word for name, value in given.items() for word in (f"--{name.replace('_', '-')}", str(value))]
     assert settings_from(options_of("coordinate", *words), FederationConfig) == FederationConfig(**given)
+    assert settings_from(options_of("coordinate", "--evaluate-every", "6"), FederationConfig).evaluate_every == 6
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,8 @@ def test_choices_are_those_of_the_plan() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"profile": "big"}, {"orientation": "up"}, {"gin_probability": 1.5}, {"seed": "1"}, {"data": "runs/data"},
+    [{"evaluate_every": 2, "clipping_norm": 1.0, "noise_multiplier": 1.0},
+     {"profile": "big"}, {"orientation": "up"}, {"gin_probability": 1.5}, {"seed": "1"}, {"data": "runs/data"},
      {"secure_aggregation": 1}, {"clipping_norm": float("inf")}],
 )  # fmt: skip
 def test_what_is_no_valid_value_is_refused(wrong: dict) -> None:

@@ -11,7 +11,6 @@ import pytest
 
 from pedseg.__main__ import main
 from pedseg.errors import PedsegInputError
-from pedseg.federation import keys
 from pedseg.federation.keys import known_centers, make_keys, own_keys, read_member, read_own, write_keys
 
 
@@ -112,7 +111,7 @@ def test_a_half_written_private_file_is_no_file(tmp_path: Path, monkeypatch: pyt
     def power_cut(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(keys.os, "link", power_cut)
+    monkeypatch.setattr(os, "link", power_cut)
     with pytest.raises(KeyboardInterrupt):
         write_keys(tmp_path, make_keys("Aa"))
     monkeypatch.undo()

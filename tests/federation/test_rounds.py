@@ -154,6 +154,12 @@ def test_two_centers_with_one_number_are_refused(config: FederationConfig) -> No
         list(train_rounds(grid, config))
 
 
+def test_a_center_that_counts_nearly_all_cases_is_refused_by_name(config: FederationConfig) -> None:
+    """The number of cases is a center's own word, and its weight."""
+    with pytest.raises(PedsegInputError, match="E-SHARE Aa: it counts 3 of all 5 training cases"):
+        play(replace(config, max_share=0.5))
+
+
 def test_a_stopped_federation_ends_as_an_unbroken_one(
     config: FederationConfig, tmp_path: Path, counted: list[dict]
 ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ REMEDY = "Correct what the message names."
 LOOK_SECONDS = 1.0  # between two looks at the folder of the run
 ASK_SECONDS = 15.0  # between two requests for its status; each starts a `flwr` program, which costs seconds of a core
 START_SECONDS = 60  # a SuperLink that does not answer by then will not
+LONGEST_RAY_FOLDER = 38  # of the 107 bytes that the path of a socket may have
 COMPLETED = "finished:completed"
 Rounds = Generator[Round, None, str]  # yields rounds and returns how the run ended
 
@@ -76,11 +78,19 @@ def environment(home: Path) -> dict[str, str]:
         "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
         "FLWR_LOG_LEVEL": "INFO",
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_AUTH_MODE": "token",  # Ray listens on all interfaces, and runs what it is sent
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        **_ray_folder(home),
         "RAY_worker_niceness": "0",
         "PYTHONUTF8": "1",
         "PATH": processes.prepend_path(Path(sys.executable).parent, "PATH"),
         "PYTHONPATH": processes.prepend_path(Path(pedseg.__file__).parents[1], "PYTHONPATH"),
     }
+
+
+def _ray_folder(home: Path) -> dict[str, str]:
+    """Ray's temporary files in our own folder, which goes with the run, where a socket's path may be that long."""
+    return {"RAY_TMPDIR": str(home)} if len(str(home)) <= LONGEST_RAY_FOLDER else {}
 
 
 def program(name: str) -> str:

@@ -1,7 +1,9 @@
 """A center's side of a mailbox: poll for requests, work on them, write sealed replies back.
 
 The center only calls out. It accepts nothing but what its coordinator signed for it, in the newest run, for a round
-that is not over; everything else is refused by name, and named once.
+that is not over; everything else is refused by name, and named once. An error of its own is no reply: it is shown here
+with file and remedy, its code alone goes to the coordinator, and the request is tried again until it succeeds or its
+round is over.
 """
 
 from __future__ import annotations
@@ -9,28 +11,30 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from flwr.app import Context, Message, RecordDict, UserConfigValue
 
-from pedseg.errors import InputProblem, PedsegInputError, input_error
-from pedseg.federation import _flower, client_app
+from pedseg.errors import PedsegInputError, input_error
+from pedseg.federation import _flower, client_app, progress
 from pedseg.federation.config import MailboxConfig
-from pedseg.federation.in_process import call_client
+from pedseg.federation.in_process import CenterError, problems_of
 from pedseg.federation.keys import Member, OwnKeys
+from pedseg.federation.mailbox.attempts import Attempts, CenterEvent, OpenedRequest
 from pedseg.federation.mailbox.messages import (
     END,
     EXPIRES_SECONDS,
     MAX_REQUEST_BYTES,
     REPLIES,
     REQUESTS,
+    SLACK_BYTES,
     WEIGHTS,
     Request,
     decrypt_weights,
     deliver,
     not_understood,
-    reply_to_bytes,
+    run_number,
     split,
     stem,
     stem_of,
@@ -38,33 +42,12 @@ from pedseg.federation.mailbox.messages import (
 from pedseg.federation.mailbox.object_store import Entry, ObjectStore, polls
 from pedseg.federation.mailbox.reply_store import ReplyStore, StoredReply
 from pedseg.federation.mailbox.sealed_message import Header, seal, unseal
+from pedseg.federation.mailbox.status import STATUS_FILE, Status, StatusWriter, clock_difference
 from pedseg.federation.privacy.disclosure_log import FILE, Disclosure, DisclosureLog, measure
 
+SHOW_SECONDS = 10.0  # between two lines about a training
+MAX_NEW_OBJECTS = 50  # that are opened in one look; what is named as the newest comes first
 log = logging.getLogger("flwr.pedseg.mailbox")
-
-
-@dataclass(frozen=True)
-class CenterEvent:
-    """Something that happened at a center: `replied`, `refused`, or `finished` with the final model's records."""
-
-    status: str
-    round: int = 0
-    message_type: str = ""
-    problem: InputProblem | None = None
-    records: RecordDict | None = None
-
-
-@dataclass(frozen=True)
-class OpenedRequest:
-    """A request out of its envelope, and the envelope's header."""
-
-    header: Header
-    request: Request
-
-    @property
-    def order(self) -> tuple[float, int]:
-        """Requests of later runs and rounds are greater."""
-        return self.request.started, self.header.round
 
 
 class CenterMailbox:
@@ -89,19 +72,31 @@ class CenterMailbox:
         self._delivered: set[str] = set()
         self._model: tuple[str, RecordDict] = ("", RecordDict())
         self._bad_model: tuple[str, str] = ("", "")
+        self._attempts = Attempts()
+        self._told: set[str] = set()  # sentences that are said once
+        self.status = StatusWriter(store, own, coordinator, state / STATUS_FILE)
         _flower.identify_server()
+
+    def begin(self) -> None:
+        """Try the mailbox before anything is asked; one that the coordinator has not made yet is waited for."""
+        try:
+            self.store.probe(self.replies_folder)
+        except FileNotFoundError:
+            self._say_once(f"{self.store.url} holds no mailbox for {self.own.name} yet; waiting for the coordinator")
 
     def events(self) -> Iterator[CenterEvent]:
         """Work until the coordinator ends the run, one event at a time; waits in between."""
         status = ""
-        while status != "finished":
-            status = ""
-            for _ in polls(self.config.poll, self.repair):
-                for event in self.poll():
-                    status = event.status
-                    yield event
-                if status:
-                    break  # the next poll follows at once
+        self.begin()
+        with self.status.written_again():
+            while status != "finished":
+                status = ""
+                for _ in polls(self.config.poll, self.repair):
+                    for event in self.poll():
+                        status = event.status
+                        yield event
+                    if status:
+                        break  # the next poll follows at once
 
     def repair(self) -> None:
         """Trust nothing that was seen before: what is missing in the mailbox is delivered again."""
@@ -111,7 +106,12 @@ class CenterMailbox:
     def poll(self) -> Iterator[CenterEvent]:
         """Look once: refuse what is not valid, deliver again what is lost, reply to the newest request."""
         waiting: list[OpenedRequest] = []
-        for name, entry in sorted(self.store.list_objects(self.requests_folder).items()):
+        unread = 0
+        for name, entry in sorted(self.store.list_objects(self.requests_folder).items(), reverse=True):
+            unread += (name, entry.etag) not in self._opened
+            if unread > MAX_NEW_OBJECTS:
+                self._say_once(f"{self.requests_folder} holds many objects that are not ours; it takes several looks")
+                break
             try:
                 opened = self._open(name, entry)
                 if opened and self._needs_reply(opened, f"{self.requests_folder}/{name}"):
@@ -135,6 +135,8 @@ class CenterMailbox:
         if split(stem_of(name)) != (header.run, header.round, header.request):
             problem = f"it is the request of another name, of round {header.round}: a replay."
             raise input_error("E-MAIL-REPLAY", file, problem, "It is ignored; look at who may write to the mailbox.")
+        if ahead := clock_difference(header.issued):
+            self._say_once(f"{ahead}; set the one that is wrong")
         try:
             opened = OpenedRequest(header, Request.from_bytes(content))
         except Exception as error:  # protobuf and Flower raise classes of their own
@@ -151,8 +153,11 @@ class CenterMailbox:
             return False
         if newest is None:
             return opened.request.message_type != END  # the end of a run in which we had no part
-        if opened.request.started < newest.started:
+        if run_number(header.run) < run_number(newest.run):
             raise input_error("E-MAIL-RUN", file, f"the run {header.run} is over.", "It is ignored.")
+        if header.run != newest.run and run_number(header.run) == run_number(newest.run):
+            problem = f"the runs {header.run} and {newest.run} have one number: two coordinators use one key."
+            raise input_error("E-TWO-COORDINATORS", file, problem, "It is ignored; call the coordinator.")
         if header.run != newest.run:
             return opened.request.message_type != END
         if header.round < newest.round:
@@ -173,27 +178,75 @@ class CenterMailbox:
         if records is None:
             return
         if request.message_type == END:
+            self.status.current = Status("waiting", header.round)
             yield CenterEvent("finished", header.round, records=records)
-            return
+        elif self._attempts.may_try(header.request):
+            yield self._attempt(opened, records)
+
+    def _attempt(self, opened: OpenedRequest, records: RecordDict) -> CenterEvent:
+        """Let the app reply to a request; its reply is committed and delivered, its error shown."""
+        request, header = opened.request, opened.header
         node = _flower.SERVER_NODE + 1 + request.index
         node_config = {"partition-id": request.index, "num-partitions": request.centers, **self.node_config}
         context = Context(_flower.RUN_ID, node, node_config, self.replies.state(header.run), {})
         message = Message(records, dst_node_id=node, message_type=request.message_type)
         _flower.number_message(message, header.request)
-        self._commit(opened, call_client(self.app, message, context), context.state)
-        yield CenterEvent("replied", header.round, request.message_type)
+        self.status.current = Status("working", header.round, request.message_type)
+        try:
+            with progress.reported_to(self._show_progress()):
+                reply = self.app(message, context)
+            if reply.has_error():
+                raise CenterError(reply.error.reason)
+        except Exception as error:  # whatever it was: mended data, a disk with room again, or a restart may help
+            return self._failed(opened, error)
+        self._commit(opened, reply, context.state)
+        self.status.current = Status("waiting", header.round)
+        log.info("round %d: the reply to %s has left", header.round, request.message_type)
+        return CenterEvent("replied", header.round, request.message_type)
+
+    def _failed(self, opened: OpenedRequest, error: Exception) -> CenterEvent:
+        """Show an error here, tell its code to the coordinator, and try the request again later."""
+        header, kind = opened.header, opened.request.message_type
+        problems, pause = problems_of(error), self._attempts.failed(header.request)
+        for problem in problems:
+            log.warning("round %d, %s: %s", header.round, kind, problem)
+        log.warning("it is tried again in %g s, or at once if this program is started again", pause)
+        self.status.current = Status("failed", header.round, kind, code=problems[0].code)
+        self.status.write()
+        return CenterEvent("failed", header.round, kind, problems[0])
+
+    def _show_progress(self) -> progress.Listener:
+        """What shows a training here, and puts it into the status."""
+        start = shown = time.monotonic()
+
+        def show(step: int, steps: int, loss: float) -> None:
+            nonlocal shown
+            now = time.monotonic()
+            left = round((now - start) / step * (steps - step))
+            self.status.current = replace(self.status.current, step=step, steps=steps, seconds_left=left)
+            if now - shown >= SHOW_SECONDS or step == steps:
+                shown = now
+                round_ = self.status.current.round
+                log.info("round %d: step %d of %d, loss %.4f, %d s left", round_, step, steps, loss, left)
+
+        return show
+
+    def _say_once(self, sentence: str) -> None:
+        if sentence not in self._told:
+            self._told.add(sentence)
+            log.warning("%s", sentence)
 
     def _commit(self, opened: OpenedRequest, reply: Message, state: RecordDict) -> None:
         header, request, now = opened.header, opened.request, time.time()
         run, round_, id_, expires = header.run, header.round, header.request, now + EXPIRES_SECONDS
         self._delivered.discard(id_)
         back = Header(run, round_, id_, self.own.name, self.coordinator.name, now, expires)
-        envelope = seal(reply_to_bytes(reply), back, self.own, self.coordinator)
+        envelope = seal(_flower.records_to_bytes(reply.content), back, self.own, self.coordinator)
         earlier = [entry.number for entry in (self.replies.newest, *self.disclosure_log.entries()) if entry]
         number = max(earlier, default=-1) + 1
         sizes = {"message_type": request.message_type, "sent_bytes": len(envelope)}
         disclosure = measure(reply, number=number, round_=round_, **sizes)  # type: ignore[arg-type]
-        stored = StoredReply(run, request.started, round_, id_, number, expires, asdict(disclosure))
+        stored = StoredReply(run, round_, id_, number, expires, asdict(disclosure))
         self.replies.commit(stored, envelope, state)
         self.disclosure_log.enter(disclosure)
         self._deliver(stored)
@@ -214,6 +267,9 @@ class CenterMailbox:
             if entry is None or self._bad_model == (request.weights, entry.etag):
                 return None
             self._bad_model = (request.weights, entry.etag)
+            file, most = f"{WEIGHTS}/{request.weights}", request.size + SLACK_BYTES
+            if entry.size > most:
+                raise input_error("E-MAIL-SIZE", file, f"{entry.size} bytes, {most} at most.", "It is ignored.")
             encrypted = self.store.read(f"{WEIGHTS}/{request.weights}")
             self._model = (request.weights, decrypt_weights(encrypted, request.key, request.weights))
         return RecordDict({**self._model[1], **request.records})

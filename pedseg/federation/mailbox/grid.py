@@ -5,14 +5,17 @@ resume after a crash is in the store and in the run's folder: the same requests 
 is there is not asked for again.
 
 A round waits for its centers. After the timeout it goes on as soon as `min_centers` of them have replied; a center
-that is left out is named, and asked again in the next round.
+that is left out is named, and asked again in the next round. It is waited for again as soon as it shows a sign of life:
+one that is gone costs one timeout, not one a round. An error of a center is no reply: it is told, and waited out.
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from flwr.app import Message, RecordDict
@@ -34,7 +37,11 @@ from pedseg.federation.mailbox.messages import (
 from pedseg.federation.mailbox.object_store import Entry, ObjectStore, polls
 from pedseg.federation.mailbox.outbox import Outbox, Run, Sent
 from pedseg.federation.mailbox.sealed_message import unseal
+from pedseg.federation.mailbox.status import SignOfLife, StatusReader
 
+LISTEN_SECONDS = 5.0  # between two looks at the signs of life
+TELL_SECONDS = 60.0  # between two lines about the same centers that are waited for
+MAX_NAMED = 20  # strays in a center's folder that are named one by one
 MAX_REPLY_BYTES = 16 << 20  # beside the model
 log = logging.getLogger("flwr.pedseg.mailbox")
 
@@ -43,12 +50,14 @@ class MailboxGrid(SingleRunGrid):
     """Carries messages between a server and the centers `members` through `store`.
 
     The order of `members` is the order of the centers. `config` says how long a round waits and for how many.
-    `refused` collects what was found in the mailbox and not let in.
+    `refused` collects what was found in the mailbox and not let in. `watch` is called with the names of the centers
+    that are waited for, and all signs of life by name, whenever these were looked at.
     """
 
     def __init__(
         self, store: ObjectStore, own: OwnKeys, members: Sequence[Member], run: Run, config: MailboxConfig, *,
         expires_seconds: float = EXPIRES_SECONDS,
+        watch: Callable[[Sequence[str], Mapping[str, SignOfLife]], None] = lambda waiting, signs: None,
     ) -> None:  # fmt: skip
         self.store, self.own, self.config, self.name = store, own, config, run.id
         self.members = dict(enumerate(members, start=_flower.SERVER_NODE + 1))
@@ -56,7 +65,15 @@ class MailboxGrid(SingleRunGrid):
         self.outbox = Outbox(store, own, self.members, run, expires_seconds)
         self._waiting: dict[str, Sent] = {}
         self._seen: set[tuple[str, str]] = set()  # what was refused, by name and etag
+        self._strays: Counter[str] = Counter()  # by folder
+        self.statuses, self.watch = StatusReader(store, own), watch
+        self._gone: dict[int, int] = {}  # node that missed a round -> the number of its last sign of life
+        self._listened, self._said = -math.inf, ("", -math.inf)
         _flower.identify_server()
+
+    def node_name(self, node_id: int) -> str:
+        """The name of the center with this number."""
+        return self.members[node_id].name
 
     def get_node_ids(self) -> Iterable[int]:
         """One number a center, in the order of the centers."""
@@ -98,22 +115,61 @@ class MailboxGrid(SingleRunGrid):
         start, replied = time.time(), 0
         try:
             for index, current in enumerate(sent):
-                waited = partial(self._waited_enough, sent, sent[index + 1 :], replied, start, timeout)
-                reply = self._await(current, waited)
+                waited = partial(self._waited_enough, sent, index, replied, start, timeout)
+                reply = self._await(current, sent[index:], waited)
                 replied += reply is not None
+                self._note(current, reply is not None)
                 yield reply
         finally:
             for request in sent:
                 self._waiting.pop(request.stem, None)
 
-    def _await(self, sent: Sent, waited_enough: Callable[[], bool]) -> Message | None:
+    def _await(self, sent: Sent, open_: Sequence[Sent], waited_enough: Callable[[], bool]) -> Message | None:
         """The reply to one request, as soon as it is there; None if it was waited for long enough."""
         for _ in polls(self.config.poll, self.repair):
             if replies := list(self.pull_messages([sent.stem])):
                 return replies[0]
+            self._listen(open_)
             if waited_enough():
                 break
         return None
+
+    def _note(self, sent: Sent, replied: bool) -> None:
+        """Note who missed a round, until it replies or shows a sign of life."""
+        node = sent.message.metadata.dst_node_id
+        self._gone.pop(node, None)
+        if not replied:
+            sign = self.statuses.signs.get(sent.member.name)
+            self._gone[node] = sign.number if sign else -1
+            log.info("no reply came in time from %s", self._last_sign(sent.member))
+
+    def _is_gone(self, sent: Sent) -> bool:
+        """Whether a center missed the last round, and was not heard of since but with an error."""
+        sign, node = self.statuses.signs.get(sent.member.name), sent.message.metadata.dst_node_id
+        return node in self._gone and (sign is None or sign.number <= self._gone[node] or sign.status.phase == "failed")
+
+    def _listen(self, sent: Sequence[Sent]) -> None:
+        """Look at the signs of life of the centers that are waited for, now and then, and tell who these are."""
+        now = time.monotonic()
+        if now - self._listened < LISTEN_SECONDS:
+            return
+        self._listened = now
+        open_ = [request for request in sent if not self._is_there(request)]
+        for request in open_:
+            self.statuses.look(request.member)
+        names = [request.member.name for request in open_]
+        self.watch(names, self.statuses.signs)
+        errors = [self.statuses.signs[name].status.code for name in names if name in self.statuses.signs]
+        said = " ".join(names + errors)
+        if open_ and (said != self._said[0] or now - self._said[1] > TELL_SECONDS):
+            self._said = said, now
+            log.info("waiting for %s", "; ".join(self._last_sign(request.member) for request in open_))
+
+    def _last_sign(self, member: Member) -> str:
+        sign = self.statuses.signs.get(member.name)
+        if sign is None:
+            return f"{member.name} (not heard of yet)"
+        return f"{member.name} ({sign.status}; {time.monotonic() - sign.seen:.0f} s ago)"
 
     def finish(self, records: RecordDict, round_: int) -> None:
         """Tell every center that the run is over, with the final model, and delete the rounds' messages."""
@@ -122,19 +178,22 @@ class MailboxGrid(SingleRunGrid):
             self.outbox.post(Message(records, dst_node_id=node, message_type=END), round_)
 
     def _waited_enough(
-        self, sent: Sequence[Sent], later: Sequence[Sent], replied: int, start: float, timeout: float | None
+        self, sent: Sequence[Sent], index: int, replied: int, start: float, timeout: float | None
     ) -> bool:
-        """Whether to go on without a center that has not replied. Fingerprints are always waited for.
+        """Whether to go on without the center at `index`, which has not replied.
 
-        `replied` centers have sent good replies; those of the `later` ones count if they are in the mailbox.
+        `replied` centers before it have sent good replies; those of the later ones count if they are in the mailbox.
         """
         if timeout is not None and time.time() - start > timeout:
             return True
+        longest = 3600 * self.config.round_timeout
         if any(request.message.metadata.message_type.startswith("query") for request in sent):
-            return False
-        if time.time() - min(request.issued for request in sent) <= 3600 * self.config.round_timeout:
-            return False
-        return replied + sum(map(self._is_there, later)) >= self.config.min_centers
+            return time.time() - start > longest  # whoever leads the federation is told who is missing
+        there = replied + sum(map(self._is_there, sent[index + 1 :]))
+        if time.time() - min(request.issued for request in sent) > longest:
+            return there >= self.config.min_centers
+        alive = sum(not self._is_gone(request) for request in sent)
+        return self._is_gone(sent[index]) and there >= max(self.config.min_centers, alive)
 
     def _is_there(self, sent: Sent) -> bool:
         """Whether something has the name of the reply and was not refused."""
@@ -160,9 +219,17 @@ class MailboxGrid(SingleRunGrid):
                 continue
             except PedsegInputError as error:
                 self._seen.add((file, entry.etag))
-                self.refused += error.problems
-                log.warning("%s", error)
+                self._refuse(folder, error)
         return None
+
+    def _refuse(self, folder: str, error: PedsegInputError) -> None:
+        """Name what is not let in; of very many strays the first ones."""
+        self._strays[folder] += 1
+        if self._strays[folder] <= MAX_NAMED:
+            self.refused += error.problems
+            log.warning("%s", error)
+        elif self._strays[folder] == MAX_NAMED + 1:
+            log.warning("E-MAIL-STRAYS %s: it holds many more objects that nobody asked for; ask its center.", folder)
 
     def _may_be_reply(self, name: str, file: str, entry: Entry, sent: Sent) -> bool:
         """Whether an object has the name of the reply; refused if it is a reply to nothing, or far too large."""

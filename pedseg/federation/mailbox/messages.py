@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from flwr.app import ArrayRecord, ConfigRecord, Error, Message, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, RecordDict
 
 from pedseg.errors import PedsegInputError, input_error
 from pedseg.federation import _flower
@@ -29,31 +29,33 @@ from pedseg.federation.mailbox.sealed_message import DAY
 
 REQUESTS, REPLIES, WEIGHTS = "to", "from", "weights"
 END = "query.end"  # the message type of the last request of a run
-MAIL = "mail"  # the record with the fields of a request, or with the error of a reply
+MAIL = "mail"  # the record with the fields of a request
 STEM = re.compile(r"(?P<run>[0-9a-f]{16})-(?P<round>\d{5})-(?P<request>[0-9a-f]{32})")
+RUN_DIGITS = 4  # of the id of a run, for its number
 EXPIRES_SECONDS = 30 * DAY  # of a request and of a reply
+SLACK_BYTES = 1 << 16  # headers and seals
 MAX_REQUEST_BYTES = 16 << 20  # plans and settings, never weights
 log = logging.getLogger("flwr.pedseg.mailbox")
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request to a center: message type, index among the centers, when the run began, and the records.
+    """A request to a center: message type, index among how many centers, and the records.
 
-    `weights` names the object with the model and `key` decrypts it; both empty if no model comes with it.
+    `weights` names the object with the model, which has `size` bytes, and `key` decrypts it; empty without a model.
     """
 
     message_type: str
     index: int
     centers: int
-    started: float
     records: RecordDict
     weights: str = ""
+    size: int = 0
     key: bytes = b""
 
     def to_bytes(self) -> bytes:
         """The content of the envelope."""
-        names = ("message_type", "index", "centers", "started", "weights", "key")
+        names = ("message_type", "index", "centers", "weights", "size", "key")
         mail = ConfigRecord({name: getattr(self, name) for name in names})
         return _flower.records_to_bytes(RecordDict({**self.records, MAIL: mail}))
 
@@ -64,6 +66,14 @@ class Request:
         mail = dict(_flower.configs_of(records)[MAIL])
         del records[MAIL]
         return cls(records=records, **mail)  # type: ignore[arg-type]
+
+
+def run_number(run: str) -> int:
+    """The number of a run among all that were begun with the keys of its coordinator: a later run has a greater one.
+
+    It is the beginning of the run's id. Clocks differ between hospitals; this count does not.
+    """
+    return int(run[:RUN_DIGITS], 16)
 
 
 def split(stem: str) -> tuple[str, int, str] | None:
@@ -122,23 +132,12 @@ def decrypt_weights(encrypted: bytes, key: bytes, name: str) -> RecordDict:
         raise input_error("E-MAIL-WEIGHTS", f"{WEIGHTS}/{name}", problem, remedy) from error
 
 
-def reply_to_bytes(reply: Message) -> bytes:
-    """The content of a reply's envelope."""
-    if reply.has_error():
-        mail = ConfigRecord({"code": int(reply.error.code), "reason": str(reply.error.reason)})
-        return _flower.records_to_bytes(RecordDict({MAIL: mail}))
-    return _flower.records_to_bytes(reply.content)
-
-
 def reply_from_bytes(raw: bytes, message: Message, file: str) -> Message:
     """The reply to a message as Flower knows it; refused if its content is not understood."""
     try:
-        records = _flower.records_from_bytes(raw)
-        mail = _flower.configs_of(records).get(MAIL)
-        content = Error(int(str(mail["code"])), str(mail["reason"])) if mail else records
+        return Message(_flower.records_from_bytes(raw), reply_to=message)
     except Exception as error:  # protobuf and Flower raise classes of their own
         raise not_understood(file, error) from error
-    return Message(content, reply_to=message)
 
 
 def not_understood(file: str, error: Exception) -> PedsegInputError:
@@ -159,15 +158,15 @@ def deliver(store: ObjectStore, folder: str, stem: str, data: bytes, is_ours: Ca
             store.write_once(name, data)
             return name
         except FileExistsError:
-            if _holds_ours(store, name, is_ours):
+            if _holds_ours(store, name, len(data), is_ours):
                 return name
             log.warning("E-MAIL-OCCUPIED %s: the name was taken by something that we did not write.", name)
     raise AssertionError
 
 
-def _holds_ours(store: ObjectStore, name: str, is_ours: Callable[[bytes], bool]) -> bool:
+def _holds_ours(store: ObjectStore, name: str, size: int, is_ours: Callable[[bytes], bool]) -> bool:
     try:
-        return is_ours(store.read(name))
+        return is_ours(store.read(name, 2 * size + SLACK_BYTES))
     except (FileNotFoundError, PedsegInputError):
         return False
 

@@ -7,16 +7,16 @@ address.
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import itertools
 import logging
-import os
+import math
 import posixpath
+import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,17 +24,17 @@ from urllib.parse import urlsplit
 
 from fsspec.implementations.local import LocalFileSystem
 
-from pedseg.errors import input_error
-from pedseg.files import PART, staged_file
+from pedseg.errors import PedsegInputError, input_error
+from pedseg.files import PART, write_new
 
-USER, PASSWORD = "PEDSEG_MAILBOX_USER", "PEDSEG_MAILBOX_PASSWORD"
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between two attempts to reach an unavailable server
 FIRST_POLL_SECONDS = 0.05
 POLLS_BETWEEN_REPAIRS = 20  # then nothing is trusted that was seen in the mailbox before
-TIMEOUT_SECONDS = 120.0  # a server may need that long to store a large model
+START_SECONDS = 60.0  # within which a store must answer when a program begins
+PROBE = b"pedseg writes this when it begins, and removes it"
 T = TypeVar("T")
 log = logging.getLogger("flwr.pedseg.mailbox")
-_numbers = itertools.count()
+_patience: ContextVar[float] = ContextVar("patience", default=math.inf)
 
 
 @dataclass(frozen=True)
@@ -49,21 +49,66 @@ class StorageUnavailable(Exception):
     """The store does not answer at the moment, or has no room; it is tried again."""
 
 
+@contextmanager
+def patience(seconds: float) -> Iterator[None]:
+    """Within this block a store that is unavailable is tried again for so long only, then `StorageUnavailable`."""
+    token = _patience.set(seconds)
+    try:
+        yield
+    finally:
+        _patience.reset(token)
+
+
 class ObjectStore(ABC):
     """A store of objects under names such as `to/Polder/7f3a-00001-….0`."""
 
-    def __init__(self, filesystem: Any, root: str) -> None:
+    def __init__(self, filesystem: Any, root: str, url: str = "") -> None:
         self.filesystem = filesystem
-        self.root = root
+        self.root, self.url = root, url or root
 
     def list_objects(self, folder: str, *, parts: bool = False) -> dict[str, Entry]:
         """The objects in a folder by name; with `parts` also those that are not whole, or never will be."""
         entries = self._retry(lambda: self._list(folder))
         return {name: entry for name, entry in entries.items() if parts or not name.endswith(PART)}
 
-    def read(self, name: str) -> bytes:
-        """The bytes of an object; `FileNotFoundError` if it is not there."""
+    def read(self, name: str, most: int | None = None) -> bytes:
+        """The bytes of an object; `FileNotFoundError` if it is not there, refused if it has more than `most` bytes."""
+        if most is not None:
+            size = int(self._retry(lambda: self.filesystem.info(self._path(name)))["size"] or 0)
+            if size > most:
+                raise input_error("E-MAIL-SIZE", name, f"{size} bytes, {most} at most.", "It is ignored.")
         return self._retry(lambda: self.filesystem.cat_file(self._path(name)))
+
+    def probe(self, folder: str, *, make: bool = False) -> None:
+        """Write, list, read and remove an object in a folder: what is no mailbox is told when a program begins.
+
+        `FileNotFoundError` if the folder is not there yet, unless we `make` it.
+        """
+        name = f"{folder}/probe-{secrets.token_hex(8)}{PART}"
+        try:
+            with patience(START_SECONDS):
+                if make:
+                    self.make_folder(folder)
+                self.write_once(name, PROBE)
+                with suppress(FileExistsError):
+                    self.write_once(name, PROBE)
+                    raise ValueError("a name could be taken twice")
+                listed = name.rpartition("/")[2] in self.list_objects(folder, parts=True)
+                whole = listed and self.read(name) == PROBE
+                self.delete(name)
+            if not whole:
+                raise ValueError("what was written did not come back")
+        except PedsegInputError:
+            raise
+        except StorageUnavailable as error:
+            problem = f"it has not answered for {START_SECONDS:g} seconds ({error})."
+            raise input_error("E-MAILBOX-AWAY", self.url, problem, "Check the address and the network.") from error
+        except Exception as error:  # a login page, for example: every library has its own words for that
+            if isinstance(error, FileNotFoundError) and not make:
+                raise
+            problem = f"what answers there is no mailbox ({type(error).__name__}: {str(error)[:200]})."
+            remedy = "Check the address: a folder, the WebDAV address of one, or s3://bucket/prefix."
+            raise input_error("E-MAILBOX-PROBE", self.url, problem, remedy) from error
 
     def write_once(self, name: str, data: bytes) -> None:
         """Write a new object, whole or not at all; `FileExistsError` if the name is taken, by whatever."""
@@ -96,12 +141,13 @@ class ObjectStore(ABC):
 
     def _retry(self, act: Callable[[], T]) -> T:
         """The result of `act`, which is called again after a pause as long as the store is unavailable."""
+        until = time.monotonic() + _patience.get()
         for pause in itertools.chain(PAUSES, itertools.repeat(PAUSES[-1])):
             try:
                 return act()
             except Exception as error:
                 translated = self._translate(error)
-                if not isinstance(translated, StorageUnavailable):
+                if not isinstance(translated, StorageUnavailable) or time.monotonic() + pause > until:
                     raise translated from error
                 log.warning("the mailbox does not answer (%s); trying again in %g s", translated, pause)
                 time.sleep(pause)
@@ -112,125 +158,26 @@ class FolderStore(ObjectStore):
     """A folder of this machine or of a network drive."""
 
     def __init__(self, folder: Path) -> None:
-        super().__init__(LocalFileSystem(), folder.expanduser().resolve().as_posix())
+        whole = folder.expanduser().resolve()
+        if not whole.parent.is_dir():
+            raise input_error("E-MAILBOX-URL", folder, "there is no such folder.", "Check the name, or make it first.")
+        super().__init__(LocalFileSystem(), whole.as_posix())
 
     def _create(self, name: str, data: bytes) -> None:
-        final = Path(self._path(name))
-        with staged_file(final, data) as part:
-            os.link(part, final)  # unlike a renaming it fails when the name is taken
+        write_new(Path(self._path(name)), data)
 
     def _translate(self, error: Exception) -> Exception:
         if isinstance(error, PermissionError):
-            return _denied(self.root, error)
+            return access_denied(self.root, error)
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | FileExistsError):
             return StorageUnavailable(error)
         return error
 
 
-class WebDavStore(ObjectStore):
-    """A WebDAV server, such as Nextcloud; user and password from the environment."""
-
-    def __init__(self, url: str) -> None:
-        _need("webdav4", "httpx")
-        from webdav4.fsspec import WebdavFileSystem
-
-        parts = urlsplit(url)
-        local = parts.hostname in ("localhost", "::1") or str(parts.hostname).startswith("127.")
-        if parts.username or parts.password:
-            problem, remedy = "the address holds a password.", f"Set {USER} and {PASSWORD}."
-            raise input_error("E-MAILBOX-URL", parts.hostname or url, problem, remedy)
-        if parts.scheme == "http" and not local:
-            raise input_error("E-MAILBOX-URL", url, "the password would travel in the open.", "Use https.")
-        self.url = url
-        auth = (os.environ[USER], os.environ.get(PASSWORD, "")) if USER in os.environ else None
-        super().__init__(WebdavFileSystem(url, auth=auth, timeout=TIMEOUT_SECONDS), "")
-
-    def make_folder(self, folder: str) -> None:
-        """Make a folder, and the one at the address itself, if they are not there."""
-        try:
-            super().make_folder(folder)
-        except FileNotFoundError as error:  # the server answers so for a folder within none
-            try:
-                self._retry(lambda: self.filesystem.client.mkdir(""))
-            except Exception:
-                raise input_error("E-MAILBOX-URL", self.url, "there is no such folder.", "Make it first.") from error
-            super().make_folder(folder)
-
-    def _create(self, name: str, data: bytes) -> None:
-        client = self.filesystem.client
-        final = self._path(name)
-        part = f"{final}.{os.getpid()}-{next(_numbers)}{PART}"
-        try:
-            client.upload_fileobj(io.BytesIO(data), part, overwrite=True, size=len(data))
-            client.move(part, final, overwrite=False)
-        except Exception:
-            with suppress(Exception):
-                client.remove(part)
-            raise
-
-    def _translate(self, error: Exception) -> Exception:
-        import httpx
-        from webdav4 import client as dav
-
-        status = getattr(error, "status_code", 0)
-        if isinstance(error, dav.ResourceAlreadyExists):
-            return FileExistsError(str(error))
-        if isinstance(error, dav.ResourceNotFound | dav.ResourceConflict) or status == 409:  # 409: no such folder
-            return FileNotFoundError(str(error))
-        if isinstance(error, dav.ForbiddenOperation) or status in (401, 403):
-            return _denied(self.root or "WebDAV", error)
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            remedy = "Ask for its authority's certificate and name it in SSL_CERT_FILE."
-            return input_error("E-MAILBOX-TLS", self.url, "the server cannot prove who it is.", remedy)
-        if isinstance(error, httpx.HTTPError | dav.InsufficientStorage | dav.BadGatewayError | dav.ResourceLocked):
-            return StorageUnavailable(error)
-        if status == 429 or status >= 500:
-            return StorageUnavailable(error)
-        return error
-
-
-class S3Store(ObjectStore):
-    """An S3-compatible store, `s3://bucket/prefix`; keys and endpoint from the usual AWS variables."""
-
-    def __init__(self, url: str) -> None:
-        _need("obstore")
-        from obstore.fsspec import FsspecStore
-        from obstore.store import S3Store
-
-        parts = urlsplit(url)
-        retry: Any = {"max_retries": 1}
-        options: Any = {"allow_http": True} if _plain_endpoint() else {}
-        self.store = S3Store(parts.netloc, client_options=options, retry_config=retry)
-        filesystem = FsspecStore("s3", client_options=options, retry_config=retry)
-        super().__init__(filesystem, posixpath.join(parts.netloc, parts.path.strip("/")))
-
-    def make_folder(self, folder: str) -> None:
-        """Nothing: an object store has no folders."""
-
-    def _create(self, name: str, data: bytes) -> None:
-        import obstore
-
-        key = self._path(name).partition("/")[2]
-        obstore.put(self.store, key, data, mode="create", use_multipart=False)
-
-    def _list(self, folder: str) -> dict[str, Entry]:
-        self.filesystem.invalidate_cache()
-        return super()._list(folder)
-
-    def _translate(self, error: Exception) -> Exception:
-        from obstore import exceptions as store
-
-        if isinstance(error, store.AlreadyExistsError | store.PreconditionError):
-            return FileExistsError(str(error))
-        if isinstance(error, FileNotFoundError | store.NotFoundError):
-            return FileNotFoundError(str(error))
-        if isinstance(error, store.PermissionDeniedError | store.UnauthenticatedError):
-            return _denied(self.root, error)
-        return StorageUnavailable(error) if isinstance(error, store.BaseError) else error
-
-
 def open_store(url: str | Path) -> ObjectStore:
     """The store at an address: a path, `http(s)://…` for WebDAV, `s3://bucket/prefix` for an object store."""
+    from pedseg.federation.mailbox.remote_stores import S3Store, WebDavStore  # these build on this module
+
     scheme = urlsplit(str(url)).scheme
     if scheme in ("http", "https"):
         return WebDavStore(str(url))
@@ -247,24 +194,8 @@ def _entry(info: Mapping[str, Any]) -> Entry:
     return Entry(int(info.get("size") or 0), " ".join(str(info[key]) for key in keys if info.get(key) is not None))
 
 
-def _plain_endpoint() -> bool:
-    """Whether the store is reached without TLS; allowed on this machine only."""
-    parts = urlsplit(os.environ.get("AWS_ENDPOINT_URL", os.environ.get("AWS_ENDPOINT", "")))
-    if parts.scheme != "http":
-        return False
-    if parts.hostname != "localhost" and not str(parts.hostname).startswith("127."):
-        raise input_error("E-MAILBOX-URL", parts.netloc, "the store would be reached without TLS.", "Use https.")
-    return True
-
-
-def _need(*packages: str) -> None:
-    missing = [name for name in packages if importlib.util.find_spec(name) is None]
-    if missing:
-        remedy = "Install the extra: pip install 'pedseg[mailbox]'."
-        raise input_error("E-NO-MAILBOX", missing[0], "it is not installed.", remedy)
-
-
-def _denied(address: str, error: Exception) -> Exception:
+def access_denied(address: str, error: Exception) -> Exception:
+    """The error for a store that does not let us in."""
     return input_error("E-MAILBOX-DENIED", address, f"access was denied ({error}).", "Check user, password and rights.")
 
 

@@ -23,13 +23,12 @@ KEPT_ROUNDS = 2  # rounds whose replies are kept, in case the coordinator lost i
 
 @dataclass(frozen=True)
 class StoredReply:
-    """A committed reply: its run, when that began, round, request, its number, and when it expires.
+    """A committed reply: its run, round, request, its number, and when it expires (seconds since 1970).
 
-    Times are seconds since 1970. `disclosure` is its entry in the disclosure log.
+    `disclosure` is its entry in the disclosure log.
     """
 
     run: str
-    started: float
     round: int
     request: str
     number: int

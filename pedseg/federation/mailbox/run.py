@@ -13,9 +13,11 @@ import math
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -28,12 +30,23 @@ from pedseg.errors import input_error
 from pedseg.federation import _flower
 from pedseg.federation.checkpoints import FINAL_MODEL, Round, save_final_model
 from pedseg.federation.config import CenterConfig, FederationConfig, MailboxConfig
-from pedseg.federation.keys import COORDINATOR, PUBLIC, Member, known_centers, public_keys, read_member, read_own
+from pedseg.federation.keys import (
+    COORDINATOR,
+    PUBLIC,
+    RUN_COUNTER,
+    Member,
+    known_centers,
+    public_keys,
+    read_member,
+    read_own,
+)
 from pedseg.federation.mailbox.center import CenterEvent, CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
+from pedseg.federation.mailbox.messages import WEIGHTS
 from pedseg.federation.mailbox.object_store import open_store
 from pedseg.federation.mailbox.outbox import resume
 from pedseg.federation.rounds import train_rounds
+from pedseg.federation.run_folder import write_status
 from pedseg.learning.plans import Plan
 
 LOG = "mailbox.log"
@@ -52,15 +65,29 @@ def coordinate(
     keys, out = config.keys, config.output_folder()
     own = read_own(keys, COORDINATOR)
     members = [read_member(keys, name) for name in centers or known_centers(keys)]
+    if COORDINATOR in centers:
+        raise input_error("E-NO-CENTERS", COORDINATOR, "the coordinator is no center.", "Name the centers alone.")
     if len({public_keys(member)["signing"] for member in members}) < max(1, len(members)):
         remedy = f"Give each center once; its public file NAME{PUBLIC} must be in {keys}."
         raise input_error("E-NO-CENTERS", keys, f"{len(members)} centers, of which some are the same.", remedy)
     with _locked(out), _log_file(out / LOG):
-        run = resume(out / "mailbox", _identity(config, members))
-        grid = MailboxGrid(open_store(url), own, members, run, mailbox)
+        store = open_store(url)
+        store.probe(WEIGHTS, make=True)
+        run = resume(out / "mailbox", _identity(config, members), keys / RUN_COUNTER)
+        watch = partial(write_status, out, config.rounds, time.time())
+        grid = MailboxGrid(store, own, members, run, mailbox, watch=watch)
         for last in train_rounds(grid, config):
             yield last
-        record = ConfigRecord({"plan": last.plan.to_json(), "rounds": last.number, "sha256": last.sha256})
+        names = "+".join(member.name for member in members)
+        record = ConfigRecord(
+            {
+                "plan": last.plan.to_json(),
+                "rounds": last.number,
+                "sha256": last.sha256,
+                "trained-on": names,
+                "seed": config.seed,
+            }
+        )
         grid.finish(RecordDict({"arrays": _flower.to_arrays(last.weights), "end": record}), last.number)
 
 
@@ -75,14 +102,19 @@ def join(
     secure aggregation those of the other centers.
     """
     own, coordinator = read_own(config.keys, name), read_member(config.keys, COORDINATOR)
-    read_checked(data)  # what would be refused in the first round is refused now
-    config = replace(config, keys=config.keys.resolve())
+    dataset = read_checked(data)  # what would be refused in the first round is refused now
+    if dataset.center != name and dataset.center in known_centers(config.keys):
+        problem = f"it is the data set of {dataset.center}, which is another center of this federation."
+        raise input_error("E-OTHER-CENTER", data, problem, f"Give the data set of {name}, or join as {dataset.center}.")
+    config = replace(config, keys=config.keys.resolve(), state=state.resolve())
     node_config: dict[str, UserConfigValue] = {"data-dir": data.resolve().as_posix(), "center": name}
     with _locked(state), _log_file(state / LOG):
         node_config |= config.to_run_config()
         for event in CenterMailbox(open_store(url), own, coordinator, node_config, state, config=mailbox).events():
             if event.status == "finished" and event.records is not None:
-                save_final_model(_final_round(event.records), state)
+                about = _flower.configs_of(event.records)["end"]
+                last = _final_round(event.records)
+                save_final_model(last, state, str(about["trained-on"]), int(str(about["seed"])))
             yield event
 
 
@@ -122,7 +154,7 @@ def _center_process(store: Path, name: str, data: Path, state: Path, keys: Path)
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Be the only program that works in a folder; the lock goes with the process, however it ends."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # logs and losses tell of patients
     try:
         with FileLock(folder / "in-use.lock", timeout=0):
             yield

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from flwr.app import Context, Message, RecordDict
+from flwr.app import ConfigRecord, Context, Error, Message, RecordDict
 
 from pedseg.federation import _flower
-from pedseg.federation.in_process import call_client
+from pedseg.federation.in_process import CenterError
 from pedseg.federation.privacy.differential_privacy import DELTA, epsilon_of
 from pedseg.files import write_atomically
 
@@ -85,14 +85,20 @@ class DisclosureLog:
 def log_disclosure(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
     """Flower mod: enter each reply of the app into the file that the node config names as `disclosure-log`, if any.
 
-    For centers without a mailbox, which keeps a log of its own. What goes wrong in the app leaves, too: as an error
-    with a reason.
+    For centers without a mailbox, which keeps a log of its own. What goes wrong in the app leaves, too: as the code of
+    the error.
     """
     file = context.node_config.get("disclosure-log")
     if not file:
         return call_next(message, context)
-    reply, disclosure_log = call_client(call_next, message, context), DisclosureLog(Path(str(file)))
-    task = _flower.configs_of(message.content).get("config", {"server-round": 0})
-    number, round_ = len(disclosure_log.entries()), int(str(task["server-round"]))
+    try:
+        reply, failure = call_next(message, context), None
+    except CenterError as error:
+        reply, failure = Message(Error(_flower.APP_RAISED, str(error)), reply_to=message), error
+    disclosure_log = DisclosureLog(Path(str(file)))
+    task = _flower.configs_of(message.content).get("config", ConfigRecord())
+    number, round_ = len(disclosure_log.entries()), int(str(task.get("server-round", 0)))
     disclosure_log.enter(measure(reply, number=number, round_=round_, message_type=message.metadata.message_type))
+    if failure:
+        raise failure
     return reply

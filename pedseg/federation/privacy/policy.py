@@ -7,6 +7,7 @@ The coordinator's message says what the federation has agreed on. A center may d
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,13 @@ from pedseg.federation.keys import read_member, read_own
 from pedseg.federation.privacy.differential_privacy import add_noise, clip
 from pedseg.federation.privacy.disclosure_log import PRIVACY
 from pedseg.federation.privacy.secure_aggregation import mask_update
+from pedseg.files import write_atomically
 from pedseg.learning.weights import sha256_of
+from pedseg.tables import read_json
 
+PINNED_GROUP = (
+    "aggregation_group.json"  # in a center's state folder: the centers behind whose masks its updates may leave
+)
 GROUP = "aggregation-group"  # the record of a message that says whose masks cancel
 
 
@@ -106,6 +112,7 @@ def protection_for(
         problem = f"the group for secure aggregation has it with other than its {cases} training cases."
         raise input_error("E-MASK-CASES", center, problem, "Nothing is sent; ask the coordinator.")
     context_hash = _context_hash(message, before)
+    _refuse_other_group(context, own, group, center)
     _refuse_second_sum(context, group.run, int(str(task["server-round"])), context_hash, center)
     keys = own.keys if "keys" in context.node_config else PrivacyConfig.from_run_config(context.run_config).keys
     if not keys.is_dir():
@@ -118,6 +125,26 @@ def _context_hash(message: Message, before: Mapping[str, NDArray]) -> str:
     """What the masks depend on: the whole message, so that one that differs by a bit between centers gives noise."""
     configs = RecordDict({**_flower.configs_of(message.content)})
     return hashlib.sha256(_flower.records_to_bytes(configs) + sha256_of(before).encode()).hexdigest()
+
+
+def _refuse_other_group(context: Context, own: CenterConfig, group: AggregationGroup, center: str) -> None:
+    """Refuse a group that is not the one of the first masked update, which is kept in the center's state folder.
+
+    Two sums over groups that differ by one center differ by its update, whatever the run is called. Within a run the
+    group may become smaller when a center is missing, unless the policy forbids that, too.
+    """
+    if own.state is None:
+        return
+    file, names = own.state / PINNED_GROUP, sorted(group.names)
+    pinned = read_json(file)["names"] if file.exists() else names
+    last = _flower.configs_of(context.state).get(GROUP)
+    smaller = set(names) < set(pinned) and last is not None and last["run"] == group.run and not own.fixed_group
+    if names != pinned and not smaller:
+        problem = f"it is asked to hide among {', '.join(names)}; its group is {', '.join(pinned)}."
+        remedy = f"If all centers agree on another group, remove {file.name} in the folder of its state."
+        raise input_error("E-MASK-GROUP", center, problem, remedy)
+    if not file.exists():
+        write_atomically(file, json.dumps({"names": names}).encode(), mode=0o600)
 
 
 def _refuse_second_sum(context: Context, run: str, round_: int, context_hash: str, center: str) -> None:

@@ -71,7 +71,8 @@ class SecureAverage(OrderedStrategy):
         for name in round_.losses:
             self._times_missed.pop(name, None)
             self._back.pop(name, None)
-        for name in {problem.file for problem in round_.refused if problem.code not in (OUT, VOID)}:
+        missing = {problem.file for problem in round_.refused if problem.code not in (OUT, VOID)}
+        for name in missing - set(round_.losses):  # a missing score is no missing update
             self._back[name] = round_.number + 2 ** self._times_missed.get(name, 0) + 1
             self._times_missed[name] = self._times_missed.get(name, 0) + 1
 

@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 from pedseg.federation.deployment.superlink import make_certificates
-from pedseg.federation.mailbox.object_store import PASSWORD, USER
+from pedseg.federation.mailbox.remote_stores import PASSWORD, USER
 
 MEMBERS = ("coordinator", "Aa", "Bb", "Cc")
 

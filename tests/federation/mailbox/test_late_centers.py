@@ -9,7 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from flwr.app import Message, RecordDict
+from flwr.app import Context, Message
+
+from pedseg.errors import PedsegInputError
+from pedseg.federation.enrollment import enroll
+from pedseg.federation.mailbox import attempts, grid
 
 
 def answered(federation, round_: int, value: float = 0.0) -> dict[int, float]:
@@ -38,15 +42,48 @@ def working(federation, *names: str, after: float = 0.0) -> Iterator[None]:
         thread.join()
 
 
-def test_a_lost_center_is_left_out_and_may_come_back(make_federation) -> None:
+@pytest.fixture
+def attentive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signs of life are looked at with every poll."""
+    monkeypatch.setattr(grid, "LISTEN_SECONDS", 0.0)
+
+
+def test_a_lost_center_is_left_out_and_may_come_back(make_federation, attentive) -> None:
     federation = make_federation(round_timeout=0.6 / 3600, min_centers=1)
     start = time.monotonic()
     with working(federation, "Aa"):
         assert answered(federation, 1) == {2: 1.0}
         assert time.monotonic() - start >= 0.6
+        federation.centers["Bb"].status.write()  # it is there again
         with working(federation, "Bb", after=0.3):
             assert answered(federation, 2, 10.0) == {2: 11.0, 3: 12.0}
     assert [reply.round for reply in federation.centers["Bb"].replies.all] == [2]  # not the round that was over
+
+
+@pytest.mark.parametrize("lost", ["Aa", "Bb"])
+def test_a_center_that_is_gone_costs_one_timeout_and_not_one_a_round(make_federation, attentive, lost: str) -> None:
+    federation = make_federation(round_timeout=0.8 / 3600, min_centers=1)
+    federation.centers[lost].status.write()  # its last one
+    seconds = []
+    with working(federation, "Bb" if lost == "Aa" else "Aa"):
+        for round_ in range(1, 5):
+            start = time.monotonic()
+            assert len(answered(federation, round_, float(round_))) == 1
+            seconds.append(time.monotonic() - start)
+    assert seconds[0] >= 0.8 and sum(seconds) < 2 * 0.8 + 1.0
+
+
+def test_who_sends_an_error_again_is_not_waited_for_again(make_federation, attentive, monkeypatch) -> None:
+    def fail(message: Message, context: Context) -> Message:
+        raise OSError("the drive /data/scans is away")
+
+    monkeypatch.setattr(attempts, "RETRY_SECONDS", (0.05,))
+    federation = make_federation(round_timeout=0.8 / 3600, min_centers=1)
+    federation.centers["Bb"].app = fail
+    start = time.monotonic()
+    with working(federation):
+        assert [answered(federation, round_, round_) for round_ in (1, 2, 3)] == [{2: 2.0}, {2: 3.0}, {2: 4.0}]
+    assert time.monotonic() - start < 2.5
 
 
 def test_the_round_waits_while_too_few_have_answered(make_federation) -> None:
@@ -71,7 +108,9 @@ def test_an_answer_is_fetched_when_its_turn_has_come(make_federation, monkeypatc
     federation.poll()
     fetched: list[str] = []
     read = federation.grid.store.read
-    monkeypatch.setattr(federation.grid.store, "read", lambda name: fetched.append(name.split("/")[1]) or read(name))
+    monkeypatch.setattr(
+        federation.grid.store, "read", lambda name, *most: fetched.append(name.split("/")[1]) or read(name, *most)
+    )
     replies = federation.grid.replies_in_order(federation.messages(1))
     assert next(replies).metadata.src_node_id == 2 and "Bb" not in fetched[-1]
     assert next(replies).metadata.src_node_id == 3 and fetched[-1] == "Bb"
@@ -100,11 +139,10 @@ def test_after_a_crash_the_waiting_is_counted_from_the_first_asking(make_federat
     assert time.monotonic() - start < 1.0
 
 
-def test_descriptions_are_waited_for_whatever_the_rule(make_federation) -> None:
-    federation = make_federation(round_timeout=0.1 / 3600, min_centers=1)
-    messages = [Message(RecordDict(), node, "query.fingerprint") for node in federation.grid.get_node_ids()]
-    with working(federation, after=0.8):
-        assert len(list(federation.grid.send_and_receive(messages))) == 2
+def test_enrollment_obeys_the_timeout_and_names_who_is_missing(make_federation) -> None:
+    federation = make_federation(round_timeout=0.3 / 3600, min_centers=1)
+    with working(federation, "Aa"), pytest.raises(PedsegInputError, match="E-CENTER-SILENT Bb: no reply came"):
+        enroll(federation.grid, 2, 1.0)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from pedseg.errors import PedsegInputError
-from pedseg.federation.mailbox import object_store
+from pedseg.federation.mailbox import object_store, remote_stores
 from pedseg.federation.mailbox.object_store import ObjectStore, open_store
 
 
@@ -33,8 +33,8 @@ def s3_server(servers: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def as_user(monkeypatch: pytest.MonkeyPatch, user: str, password: str) -> None:
-    monkeypatch.setenv(object_store.USER, user)
-    monkeypatch.setenv(object_store.PASSWORD, password)
+    monkeypatch.setenv(remote_stores.USER, user)
+    monkeypatch.setenv(remote_stores.PASSWORD, password)
 
 
 @pytest.fixture(params=["folder", "webdav", "s3"])
@@ -181,6 +181,6 @@ def test_an_unsafe_store_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_extra_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(object_store.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(remote_stores.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(PedsegInputError, match=r"pedseg\[mailbox\]"):
         open_store("https://cloud.example/box")

@@ -12,7 +12,7 @@ from pedseg.federation.mailbox.reply_store import ReplyStore, StoredReply
 
 
 def reply(number: int, round_: int, run: str = "r") -> StoredReply:
-    return StoredReply(run, 1.0, round_, f"q{number}", number, 9e9)
+    return StoredReply(run, round_, f"q{number}", number, 9e9)
 
 
 def state(n: int) -> RecordDict:

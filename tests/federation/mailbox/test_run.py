@@ -17,6 +17,7 @@ from pedseg.federation import transports
 from pedseg.federation.config import CenterConfig, FederationConfig
 from pedseg.federation.keys import make_keys, write_keys
 from pedseg.federation.mailbox import run
+from pedseg.federation.mailbox.messages import run_number
 from pedseg.federation.mailbox.outbox import resume
 from pedseg.federation.privacy.differential_privacy import epsilon
 from pedseg.federation.privacy.disclosure_log import FILE, DisclosureLog
@@ -60,6 +61,9 @@ def test_kills_at_any_moment_change_nothing(programs, storage, three_hospitals: 
         for name in played.commands:
             weights, _, _ = load_weights(played.work / name / "federated.safetensors")
             assert sha256_of(weights) == expected, (name, seed, left)
+        for name in list(played.commands)[1:]:  # each question is answered once, whoever was killed
+            answered = Counter((e.round, e.message_type) for e in DisclosureLog(played.work / name / FILE).entries())
+            assert len(answered) == LONG["rounds"] + 1 and set(answered.values()) == {1}, (name, answered)
     (tmp_path / "kills.txt").write_text(
         "\n".join(f"{n} x {who} after round {r}" for (who, r), n in sorted(struck.items()))
     )
@@ -71,7 +75,13 @@ def test_two_programs_on_one_folder_are_refused(three_hospitals: Path, key_folde
         next(run.join(tmp_path / "box", "Aa", data, tmp_path, CenterConfig(keys=key_folder)))
 
 
-@pytest.mark.parametrize("centers", [("Aa", "Aa"), ()])
+def test_another_centers_data_set_is_refused(three_hospitals: Path, key_folder: Path, tmp_path: Path) -> None:
+    data = sorted(three_hospitals.iterdir())[1]
+    with pytest.raises(PedsegInputError, match="E-OTHER-CENTER"):
+        next(run.join(tmp_path / "box", "Aa", data, tmp_path, CenterConfig(keys=key_folder)))
+
+
+@pytest.mark.parametrize("centers", [("Aa", "Aa"), ("Aa", "coordinator"), ()])
 def test_every_center_is_there_once(centers: tuple[str, ...], key_folder: Path, tmp_path: Path) -> None:
     keys = key_folder if centers else tmp_path
     if not centers:
@@ -97,12 +107,18 @@ def test_a_wrong_data_folder_is_told_before_the_first_round(
 
 
 def test_other_settings_make_another_run(tmp_path: Path) -> None:
-    first = resume(tmp_path, "a")
-    assert resume(tmp_path, "a") == first
-    second = resume(tmp_path, "b")
-    assert second.id != first.id and second.secret != first.secret and second.started > first.started
+    counter = tmp_path / "coordinator.runs"
+    first = resume(tmp_path, "a", counter)
+    assert resume(tmp_path, "a", counter) == first
+    second = resume(tmp_path, "b", counter)
+    assert second.secret != first.secret and (run_number(first.id), run_number(second.id)) == (1, 2)
     (tmp_path / "run.json").write_text("{")
-    assert resume(tmp_path, "b").id != second.id
+    assert run_number(resume(tmp_path, "b", counter).id) == 3
+    assert run_number(resume(tmp_path / "another folder", "a", counter).id) == 4
+    for spoiled in ("four", "-3", "65535"):
+        counter.write_text(spoiled)
+        with pytest.raises(PedsegInputError, match="E-RUN-COUNT"):
+            resume(tmp_path / "new", "c", counter)
 
 
 @pytest.mark.slow

@@ -1,0 +1,93 @@
+"""Cross-site evaluation: any trained models on the test cases of any centers, with the statistics of a study.
+
+After a federation a hospital asks how good the model is at home: beside its own, and beside those of other rounds. With
+the data sets of several centers it is the matrix of models by centers that papers print.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pedseg.datasets.cases import DataSet
+from pedseg.datasets.reading import center_folders, is_data_set, read_checked
+from pedseg.errors import input_error
+from pedseg.evaluation.reporting import summarize
+from pedseg.evaluation.results import OrganMean, Results, read_rows, write_rows
+from pedseg.evaluation.scoring import is_finished, score_center
+from pedseg.evaluation.statistics import summarize_rows
+from pedseg.evaluation.trained_models import TrainedModel, load_model, models_digest
+from pedseg.files import write_atomically
+
+
+def score_models(files: Sequence[Path], data: Path, out: Path) -> Iterator[tuple[int, int]]:
+    """Score the models of some weights files on the test cases under `data`; yields (scans done, scans in all).
+
+    `data` is a data set or a folder of data sets. Leaves `cases.csv` and `summary.json` in `out`, as a study does; what
+    an earlier call with the same weights has finished is not run again. Raises `PedsegInputError` without test cases,
+    and for two files that hold the same model of the same seed.
+    """
+    datasets, models = _test_sets(data), _different_models(files)
+    total, done = len(models) * sum(len(dataset.split("test")) for dataset in datasets), 0
+    parts = []
+    for model in models:
+        for dataset in datasets:
+            file = out / "work" / f"{models_digest([model], dataset.center)}.csv"
+            if is_finished(file, dataset):
+                done += len(dataset.split("test"))
+                yield done, total
+            else:
+                for _ in score_center(model, dataset, file):
+                    done += 1
+                    yield done, total
+            parts.append(read_rows(file))
+    rows = pd.concat(parts, ignore_index=True)
+    weights = {f"seed{model.seed}_{model.key.file_name}": file for model, file in zip(models, files, strict=True)}
+    counts = {dataset.center: {"test": len(dataset.split("test"))} for dataset in datasets}
+    plan, statistics = json.loads(models[0].plan.to_json()), summarize_rows(rows)
+    summary = summarize(weights, data=counts, plan=plan, left_out=[], statistics=statistics)
+    write_rows(out / "cases.csv", rows)
+    write_atomically(out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode(), mode=0o600)
+
+
+def matrix(rows: pd.DataFrame) -> pd.DataFrame:
+    """Models by centers: the mean DSC over the evaluated organs with its 95 % interval, as text."""
+    results = Results(rows)
+    organs = results.evaluated or results.organs
+    return pd.DataFrame(
+        {
+            f"patients of {center}": {
+                str(key): _as_text(results.organ_mean(key.at(center), "dsc", organs)) for key in results.model_keys
+            }
+            for center in results.centers
+        }
+    ).rename_axis(f"mean DSC, {len(organs)} organs", axis="columns")
+
+
+def _as_text(mean: OrganMean) -> str:
+    if mean.mean is None:
+        return ""
+    interval = "" if mean.low is None else f" ({mean.low:.3f} to {mean.high:.3f})"
+    return f"{mean.mean:.3f}{interval}"
+
+
+def _test_sets(data: Path) -> list[DataSet]:
+    """The data sets under a folder that hold test cases with contours."""
+    datasets = [read_checked(folder) for folder in ([data] if is_data_set(data) else center_folders(data))]
+    if empty := [dataset.center for dataset in datasets if not dataset.split("test")]:
+        remedy = "Give some labeled cases the split test in cases.tsv, or leave the split empty."
+        raise input_error("E-NO-TEST", data, f"no test case in {', '.join(empty)}.", remedy)
+    return datasets
+
+
+def _different_models(files: Sequence[Path]) -> list[TrainedModel]:
+    models = [load_model(file) for file in files]
+    identities = [(model.key, model.seed) for model in models]
+    for place, identity in enumerate(identities):
+        if identity in identities[:place]:
+            problem = f"it is {identity[0]} of seed {identity[1]}, as {files[identities.index(identity)].name}."
+            raise input_error("E-SAME-MODEL", files[place], problem, "Score it into another folder (--out).")
+    return models

@@ -1,0 +1,137 @@
+"""What a center lets a coordinator ask for: the bounds of `CenterConfig`, applied before any memory is taken.
+
+A coordinator chooses the plan that everybody trains: without bounds it could fill a center's memory with one wide
+network, keep its machine busy for weeks, or ask again and again until the answers tell of single children.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from pedseg import __version__
+from pedseg.errors import PedsegInputError, input_error
+from pedseg.federation.config import CenterConfig
+from pedseg.federation.training_task import TrainingTask
+from pedseg.learning.fingerprint import Fingerprint
+from pedseg.learning.network import build
+from pedseg.learning.plans import Plan
+from pedseg.organs import NAMES
+
+MAX_STAGES, MAX_CHANNELS = 12, 4096  # of a network
+PREPROCESSED = 30  # voxels of a preprocessed scan, in those of the largest batch that is allowed
+
+
+def read_policy(file: Path, **given: Any) -> CenterConfig:
+    """The policy in a TOML file, keys as in `pedseg join --help` without the dashes; `given` settings come first."""
+    try:
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise input_error("E-POLICY-FILE", file, "it is not there.", "Check the name.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise input_error("E-POLICY-FILE", file, f"this is no TOML file ({error}).", "Correct it.") from error
+    known = {field.name.replace("_", "-") for field in fields(CenterConfig)}
+    if unknown := sorted(set(content) - known):
+        raise input_error(
+            "E-POLICY-FILE", file, f"nobody knows {unknown[0]}.", f"Give one of {', '.join(sorted(known))}."
+        )
+    from_file = CenterConfig.from_run_config(content)
+    values = {field.name: getattr(from_file, field.name) for field in fields(CenterConfig)}
+    return CenterConfig(**{**values, **given})
+
+
+def as_lines(policy: CenterConfig) -> list[str]:
+    """The policy as it is told when a center joins."""
+    return [
+        f"{field.name.replace('_', '-'):<24} {getattr(policy, field.name)!s:<12} {field.metadata['help']}"
+        for field in fields(policy)
+    ]
+
+
+def plan_digest(plan: str) -> str:
+    """By which a center knows a plan again."""
+    return hashlib.sha256(plan.encode()).hexdigest()[:16]
+
+
+def check_plan(text: str, policy: CenterConfig, own: Fingerprint | None = None) -> Plan:
+    """The plan, if the policy allows it; `own` is the fingerprint of the scans that would be preprocessed by it."""
+    try:
+        plan = Plan.from_json(text)
+        step = math.prod(plan.patch) * plan.batch
+        widths = plan.network["widths" if plan.network["kind"] == "compact" else "filters"]
+        stages, channels = len(widths), max(widths)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise input_error("E-PLAN", "plan", f"it is not understood ({error}).", "Install the same pedseg.") from error
+    _bounded("voxels of a step", step, policy.max_voxels)
+    _bounded("organs", len(plan.organs), len(NAMES))
+    _bounded("stages of the network", stages, MAX_STAGES)
+    _bounded("channels of the network", channels, MAX_CHANNELS)
+    if own:
+        largest = max(math.prod(a * b for a, b in zip(grid.shape, grid.spacing_mm, strict=True)) for grid in own.grids)
+        voxels = largest / math.prod(plan.spacing_mm) if min(plan.spacing_mm) > 0 else math.inf
+        _bounded("voxels of a preprocessed scan", voxels, PREPROCESSED * policy.max_voxels)
+    _bounded("weights of the network", _weights(plan), policy.max_weights)
+    digest = plan_digest(text)
+    if policy.approve_plans and digest != policy.approved_plan:
+        problem = f"{_weights(plan)} weights, {plan.profile}, voxels of {plan.spacing_mm} mm: nobody has approved it."
+        raise input_error("E-PLAN-NEW", digest, problem, f"If it is right, start again with --approved-plan {digest}.")
+    return plan
+
+
+def check_task(task: TrainingTask, policy: CenterConfig) -> None:
+    """Refuse a round that asks for more training than the policy allows."""
+    _bounded("training steps of a round", task.local_steps, policy.max_steps)
+
+
+def check_hours(seconds: float, policy: CenterConfig) -> None:
+    """Stop a training that takes longer than the policy allows."""
+    if policy.max_hours and seconds > 3600 * policy.max_hours:
+        remedy = "Nothing was sent. Raise max-hours, or ask the coordinator for fewer steps."
+        raise input_error("E-POLICY", "hours of a round", f"more than {policy.max_hours:g}.", remedy)
+
+
+def check_model(weights: Mapping[str, NDArray], plan: Plan) -> None:
+    """Refuse a global model that is not finite everywhere, or not of the plan's network."""
+    expected = {name: tuple(tensor.shape) for name, tensor in _empty_network(plan).state_dict().items()}
+    if {name: array.shape for name, array in weights.items()} != expected:
+        raise input_error("E-MODEL", "global model", "it does not fit its own plan.", "Ask the coordinator.")
+    if not all(math.isfinite(float(array.sum(dtype="float64"))) for array in weights.values()):
+        raise input_error("E-MODEL", "global model", "it is not finite.", "Ask the coordinator to go back a round.")
+
+
+def check_version(asked: str) -> None:
+    """Refuse a coordinator that runs another pedseg: the same message could mean something else."""
+    if asked and asked != __version__:
+        problem = f"the coordinator runs {asked}, and this center {__version__}."
+        raise input_error("E-VERSION", "pedseg", problem, "Install the same version on both sides.")
+
+
+def _bounded(what: str, value: float, most: float) -> None:
+    if not 0 < value <= most:
+        remedy = "Nothing was allocated. Raise the bound in the center's policy if this is meant."
+        raise input_error("E-POLICY", what, f"{value:g} are asked for, from 1 to {most:g} are allowed.", remedy)
+
+
+def _empty_network(plan: Plan) -> torch.nn.Module:
+    """The plan's network without memory for its weights."""
+    with torch.device("meta"):
+        return build(plan)
+
+
+def _weights(plan: Plan) -> int:
+    try:
+        return sum(tensor.numel() for tensor in _empty_network(plan).state_dict().values())
+    except PedsegInputError:
+        raise
+    except Exception as error:  # torch has many words for sizes that no machine has
+        raise input_error(
+            "E-POLICY", "network", f"it cannot be built ({type(error).__name__}).", "Ask for less."
+        ) from error

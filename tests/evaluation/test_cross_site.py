@@ -1,0 +1,54 @@
+"""How good the models are at home: the rows of `score`, as one matrix, with a report."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pedseg.__main__ import main
+from pedseg.datasets.reading import read_dataset
+from pedseg.errors import PedsegInputError
+from pedseg.evaluation.cross_site import matrix, score_models
+from pedseg.evaluation.results import read_rows
+from pedseg.evaluation.scoring import load_labeled_scans, score
+from pedseg.evaluation.trained_models import load_model
+from pedseg.federation import transports
+from pedseg.federation.config import FederationConfig
+from pedseg.learning.weights import load_weights, save_weights
+
+
+@pytest.fixture(scope="module")
+def models(hospitals: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A federated model as `federate` leaves it, and a local one (the same weights under another name)."""
+    out = tmp_path_factory.mktemp("out")
+    list(transports.federate(FederationConfig(data=hospitals, out=out, rounds=1, local_steps=1, seed=7)))
+    weights, plan, _ = load_weights(out / "federated.safetensors")
+    save_weights(out / "mine.safetensors", weights, plan, model="local", trained_on="Aa", seed=7)
+    return [out / "federated.safetensors", out / "mine.safetensors"]
+
+
+@pytest.mark.slow
+def test_the_federated_model_beside_ones_own(models: list[Path], hospitals: Path, tmp_path: Path, capsys) -> None:
+    words = [word for file in models for word in ("--model", str(file))]
+    assert main(["score", *words, "--data", str(hospitals), "--out", str(tmp_path)]) == 0
+    rows = read_rows(tmp_path / "cases.csv")
+    by_hand = score(load_model(models[0]), load_labeled_scans(*map(read_dataset, sorted(hospitals.iterdir()))))
+    federated = rows[rows["model"] == "federated"]
+    assert set(federated["trained_on"]) == {"Aa+Bb"} and len(federated) == len(by_hand)
+    assert federated["dsc"].mean() == pytest.approx(by_hand["dsc"].mean(), rel=1e-5)
+    table = matrix(rows)
+    assert list(table.columns) == ["patients of Aa", "patients of Bb"] and set(table.index) == {"federated", "Aa alone"}
+    assert (tmp_path / "report.html").is_file() and "federated" in capsys.readouterr().out
+    assert list(score_models(models, hospitals, tmp_path))[-1] == (4, 4)  # what is finished is not run again
+
+
+def test_what_cannot_be_compared_is_refused(models: list[Path], hospitals: Path, tmp_path: Path) -> None:
+    with pytest.raises(PedsegInputError, match="E-SAME-MODEL"):
+        list(score_models([models[0], models[0]], hospitals, tmp_path))
+    folder = shutil.copytree(sorted(hospitals.iterdir())[0], tmp_path / "data")
+    table = (folder / "cases.tsv").read_text().replace("\ttest\t", "\ttrain\t")
+    (folder / "cases.tsv").write_text(table)
+    with pytest.raises(PedsegInputError, match="E-"):
+        list(score_models(models, folder, tmp_path))
