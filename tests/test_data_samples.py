@@ -9,7 +9,7 @@ import pytest
 from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.evaluation import fedgin, gains
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS, shift_costs
-from pedseg.evaluation.failure_reasons import KINDS
+from pedseg.evaluation.failure import KINDS
 from pedseg.evaluation.failures import read_failures
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import summarize_rows

@@ -11,6 +11,7 @@ from pedseg.cli import (
     coordinate,
     evaluate,
     export,
+    failures,
     federate,
     fedgin,
     fetch,
@@ -29,7 +30,7 @@ from pedseg.cli import (
 )  # fmt: skip
 
 VERBS = (
-    study, evaluate, shift, fedgin, federate, keys, coordinate, join,
+    study, evaluate, shift, failures, fedgin, federate, keys, coordinate, join,
     check, fetch, import_, predict, export, lab, viewer, notebooks, site, grade, test, bench,
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Number
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,19 @@ import pandas as pd
 
 from pedseg import memory
 from pedseg.evaluation.domain_shift import evaluate_shift
-from pedseg.evaluation.failure_reasons import KINDS, Failure
+from pedseg.evaluation.failure import KINDS, Failure
+from pedseg.evaluation.failure_reasons import CAUSES
+from pedseg.evaluation.failure_study import vanishing as vanishing_shares
+from pedseg.evaluation.reader_scores import Agreement
 from pedseg.evaluation.results import ModelKey, Results, display_name
+from pedseg.evaluation.severity import weight_of
 from pedseg.evaluation.statistics import KIDNEYS
 from pedseg.organs import organ
 from pedseg.workbook import lesson
 
 ORDER = ("local", "federated", "federated_gin", "centralized", "centralized_gin")
 A_FEW = ("contrast phase", "80 kV", "on the side; turned first", "on the side; as they lie")  # factors
+ENDS = ("", "_low", "_high")  # of the columns of a share and its interval
 Interval = tuple[float, float, float]  # mean, low, high
 Lines = Iterable[Mapping[str, Any]]  # of a summary.json
 
@@ -187,6 +192,55 @@ def sentences(failures: Iterable[Failure]) -> pd.DataFrame:
     """Failures in words, one line a failure."""
     lines = [(failure.case, organ(failure.organ).plain, failure.kind, failure.sentence) for failure in failures]
     return pd.DataFrame(lines, columns=["child", "organ", "kind", "what happened"])
+
+
+def dose_table(doses: Mapping[str, Sequence[float | None]], contours: Sequence[str]) -> pd.DataFrame:
+    """Doses in Gy by organ, as each set of contours reports them, and what the second reports too much.
+
+    A serial organ stands with its near-maximum dose, the others with their mean.
+    """
+    lines = []
+    for name, values in doses.items():
+        serial = weight_of(name).architecture == "serial"
+        line: dict[str, Any] = {"organ": organ(name).plain, "measure": "near-maximum" if serial else "mean"}
+        line |= {what: "–" if gy is None else f"{gy:.1f}" for what, gy in zip(contours, values, strict=True)}
+        if len(values) == 2 and any(gy is not None for gy in values):
+            line["difference"] = f"{(values[1] or 0.0) - (values[0] or 0.0):+.1f}".replace("-", "−")
+        if any(gy is not None for gy in values):
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def vanishing(rescans: pd.DataFrame, change: str) -> pd.DataFrame:
+    """Of the failures led by each cause, the share that vanishes with a change of the scan, and with other noise."""
+    shares = vanishing_shares(rescans)
+    chosen = shares[shares["change"] == change]
+    return pd.DataFrame(
+        {
+            "led by": chosen["cause"].map(lambda cause: CAUSES.get(cause, cause)),
+            "failures": chosen["failures"],
+            "vanish": [_share(s, (a, b)) for s, a, b in zip(*(chosen[f"vanished{e}"] for e in ENDS), strict=True)],
+            "with other noise only": [
+                _share(s, (a, b)) for s, a, b in zip(*(chosen[f"control{e}"] for e in ENDS), strict=True)
+            ],
+        }
+    )
+
+
+def agreement_table(agreements: Iterable[Agreement]) -> pd.DataFrame:
+    """Agreements of readings, one line a pair."""
+
+    def kappa(a: Agreement) -> str:
+        if a.kappa is None:
+            return "not defined: one score only"
+        return f"{a.kappa:.2f}" + (f" ({a.low:.2f} to {a.high:.2f})" if a.low is not None else "")
+
+    lines = [
+        {"first": a.first, "second": a.second, "contours": a.items, "children": a.cases, "same score": f"{a.same:.0%}",
+         "weighted kappa": kappa(a)}
+        for a in agreements
+    ]  # fmt: skip
+    return pd.DataFrame(lines)
 
 
 def by_noise(rows: pd.DataFrame) -> tuple[dict[str, dict[float, list[float]]], dict[float, str]]:
