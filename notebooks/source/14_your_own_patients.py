@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 13 · Your own patients
+# # 14 · Your own patients
 #
 # *25 minutes · clinicians, researchers, students · the computer works for about one of them*
 #
