@@ -6,7 +6,8 @@
 # **You will be able to**
 # - look at the contours of four networks, child by child and organ by organ, in slices and in 3-D,
 # - find where they fail, and guess why,
-# - see where two networks disagree, and correct a contour.
+# - see where two networks disagree, and correct a contour,
+# - score contours as a reader does, blinded, and say how far two readings agree.
 #
 # Click **Run → Run All Cells** once. Then only the pictures matter.
 
@@ -30,8 +31,12 @@ engines.reading_room(lesson.samples(), lesson.study())
 # - The mouse wheel scrolls through the slices, a click moves the crosshair, and the line beneath names the organ under
 #   it. The right mouse button drags the window, measures in mm, or moves the picture, as you choose. The tab *Keys* has
 #   the keys.
-# - *Failures* lists what went wrong in the study, the worst first: a click opens the child and goes to the place. These
-#   children are drawn by a program, so each is grown anew, voxel by voxel the same, in a second.
+# - *Failures* begins with a map: organ, network, hospital. A click on a number lists the failures behind it, the
+#   gravest first, one line an organ of a child. A click on a line opens the child, goes to the place, and says why:
+#   each reason with how much more often contours fail with it. *Scan again: prove it* scans the same child with one
+#   thing changed. These children are drawn by a program, so each is grown anew, voxel by voxel the same, in a second.
+#   The address of the page names the failure: send it to a colleague.
+# - *Dose* shows what a contour does to a teaching plan, *Score* keeps your judgment.
 # - *Two models* steps through the places where two networks disagree, *Correct* lets you draw.
 # - The table under *Organs* says in numbers what the colors say.
 #
@@ -42,12 +47,31 @@ engines.reading_room(lesson.samples(), lesson.study())
 #
 # 1. **The stumble next door.** Choose a child from Neckar and let *Polder alone* draw. Then *federated*. Watch the
 #    kidneys and the spleen, in 3-D with *distance to truth*.
-# 2. **The missing kidney.** Choose *removed kidney* in the list of failures. Does a network draw one all the same? What
-#    did it take for a kidney: bowel, spleen, muscle?
+# 2. **The missing kidney.** In the list of failures choose the kind *drawn, but absent*. What did the network take for
+#    a kidney: bowel, spleen, muscle? What dose would be reported for it (*Dose*)?
 # 3. **Thin organs.** Switch on the adrenal glands and the portal vein. Are they missed, or merely in the wrong place?
-# 4. **On the side.** Choose *on the side* in the list. Then let the same network draw the child that is turned onto its
-#    back first.
+# 4. **On the side.** Choose *children on their side* above the list. Then let the same network draw the child that
+#    is turned onto its back first.
 #
+# ## Your task: read
+#
+# Open *Score*, write your name or a letter, press *blinded*, and score the nine organs of one network in three
+# children: keys 1 to 5, one a contour, from "draw anew" to "good as it is". Each score is saved at once. Then set
+# *reading* to 2 and do the same again, tomorrow if you can, or let somebody else read. *Agreement, and scores beside
+# DSC* shows how far two readings agree, and whether a high DSC is what you call good. So does the next cell, after
+# **Run → Run Selected Cell**.
+
+# %% hidden
+from IPython.display import HTML
+
+from pedseg.evaluation.reader_scores import ScoreBook
+from pedseg.evaluation.results import read_rows
+from pedseg.workbook.reader_study import readings_html
+
+rows = read_rows(lesson.study() / "cases.csv")
+HTML(readings_html(ScoreBook(lesson.runs() / "scores").all(), rows[rows["seed"] == 0]))
+
+# %% [markdown]
 # ## To think about
 #
 # - Which of these failures would you notice in ten seconds? Which would slip through?

@@ -73,7 +73,7 @@ class Outcome:
     fails: bool
 
     def __str__(self) -> str:
-        return f"{self.predicted_ml:.1f} mL drawn" if self.dsc is None else f"DSC {self.dsc:.2f}"
+        return f"{self.predicted_ml:.1f} mL drawn" if self.dsc is None else f"a DSC of {self.dsc:.2f}"
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class Rescan:
         if not self.after.fails and not self.control.fails:
             verdict, end = "Open", "The failure vanishes, but so it does with other noise."
         return (
-            f"{verdict}: scanned again {CHANGES[self.change][0]}, the same child is drawn with {self.after}, where it"
-            f" was {self.before}; with other noise only, {self.control}. {end}"
+            f"{verdict}: the same child, scanned again {CHANGES[self.change][0]}: {self.after} instead of"
+            f" {self.before}; with other noise only, {self.control}. {end}"
         )
 
     def as_row(self) -> dict[str, Any]:

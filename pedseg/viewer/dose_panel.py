@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import ipywidgets as widgets
 
-from pedseg.evaluation.dose import ARC, OPPOSED, PRESCRIBED_GY, DoseMap, organ_dose_gy, teaching_dose
+from pedseg.evaluation.dose import ARC, OPPOSED, PRESCRIBED_GY, DoseMap, teaching_dose
 from pedseg.organs import EVALUATED, ORGANS, organ
 from pedseg.viewer.case_view import TRUTH, CaseView
 from pedseg.viewer.controls import dropdown, sentence
@@ -66,11 +66,8 @@ class DosePanel(widgets.VBox):
         if self.model is not None:
             labels["drawn"] = view.segmentation(self.model).labels
         chosen = organ(self.organ.value)
-        masks = {f"{chosen.plain}, {what}": voxels == chosen.id for what, voxels in labels.items()}
-        picture = figures.show(charts.dose_volume(dose, masks), f"Dose-volume histogram of the {chosen.plain}.")
+        chart = charts.dose_volume(dose, labels, [chosen.name])
+        picture = figures.show(chart, f"Dose-volume histogram of the {chosen.plain}.")
         self.histogram.value = picture.data["text/html"]
         names = dict.fromkeys((self.organ.value, *KEPT_ORGANS, *EVALUATED))
-        doses = {
-            name: [organ_dose_gy(dose, voxels == organ(name).id, name) for voxels in labels.values()] for name in names
-        }
-        self.table.value = as_html(dose_table(doses, [*labels]), f"Dose in Gy · drawn by {self.model}")
+        self.table.value = as_html(dose_table(dose, labels, names), f"Dose in Gy · drawn by {self.model}")

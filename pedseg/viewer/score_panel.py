@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,19 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.errors import PedsegInputError
-from pedseg.evaluation.reader_scores import SCORES, ReaderScore, ScoreBook, agreements, as_csv, with_dsc
+from pedseg.evaluation.reader_scores import SCORES, ReaderScore, ScoreBook
 from pedseg.evaluation.results import read_rows
 from pedseg.organs import EVALUATED, NAMES, organ
 from pedseg.viewer.case_list import CaseKey
 from pedseg.viewer.controls import dropdown, sentence
-from pedseg.workbook import charts, figures
-from pedseg.workbook.scores import agreement_table, as_html
+from pedseg.workbook.reader_study import readings_html
 from pedseg.workbook.slice_viewer import suspend_callbacks
-
-NEEDED = (
-    "Agreement needs two readings with contours in common: another reader, or yourself again as reading 2 without"
-    " looking at the first. Scores beside DSC need scores of the study's test children."
-)
 
 
 @dataclass(frozen=True)
@@ -105,7 +98,7 @@ class ScorePanel(widgets.VBox):
         self.score.observe(lambda _: self._save(), "value")
         self.comment.observe(lambda _: self._save(go_on=False), "value")
         self.next.on_click(lambda _: self.go_on())
-        self.compare.on_click(lambda _: self._compare())
+        self.compare.on_click(lambda _: self._show_agreement())
 
     # --- what the room tells ------------------------------------------------------------------------
 
@@ -219,25 +212,11 @@ class ScorePanel(widgets.VBox):
 
     # --- all scores ---------------------------------------------------------------------------------
 
-    def _compare(self) -> None:
+    def _show_agreement(self) -> None:
         """Agreement of readings, scores beside DSC, and a file to download."""
+        file = self.study / "cases.csv" if self.study else None
+        rows = read_rows(file) if file and file.is_file() else None
         try:
-            scores = self.book.all()
+            self.result.value = readings_html(self.book.all(), None if rows is None else rows[rows["seed"] == 0])
         except PedsegInputError as error:
             self._say(str(error), "error")
-            return
-        found = agreements(scores)
-        parts = [as_html(agreement_table(found), "Agreement (quadratically weighted kappa)")] if found else []
-        rows = self.study / "cases.csv" if self.study else None
-        if rows is not None and rows.is_file():
-            first = read_rows(rows)
-            table = with_dsc(scores, first[first["seed"] == 0])
-            if len(table):
-                picture = figures.show(charts.scores_against(table), "Scores of readers against DSC.")
-                parts.append(picture.data["text/html"])
-        if not found or len(parts) < 2:
-            parts.insert(0, sentence(NEEDED))
-        if scores:
-            data = base64.b64encode(as_csv(scores).encode()).decode()
-            parts.append(f'<a download="scores.csv" href="data:text/csv;base64,{data}">download all scores as CSV</a>')
-        self.result.value = "".join(parts)

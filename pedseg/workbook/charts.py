@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from pedseg.evaluation.dose import dvh
 from pedseg.organs import NAMES, organ
 from pedseg.scan import WINDOWS
-from pedseg.workbook.figures import BLUE, INK, ORANGE
+from pedseg.workbook.figures import BLUE, DASHED, INK, ORANGE
 
 # Color (Okabe-Ito), line style and marker of a series, by its place.
 STYLES = [
@@ -200,13 +201,19 @@ def bars(values: Mapping[str, float], *, x: str, color: str = BLUE) -> Figure:
     return figure
 
 
-def dose_volume(dose_gy: NDArray, masks: Mapping[str, NDArray]) -> Figure:
-    """Cumulative dose-volume histogram: a line for each named mask, the first solid, the second dashed."""
-    figure, axes = _axes(5.4, 2.9, grid="both")
+def dose_volume(dose_gy: NDArray, contours: Mapping[str, NDArray], organs: Sequence[str]) -> Figure:
+    """Cumulative dose-volume histograms of some organs, by one or two sets of contours: the first solid, then dashed.
+
+    `contours` are label maps by name, on the grid of the dose.
+    """
+    figure, axes = _axes(6.0, 3.1, grid="both")
     at_gy = np.linspace(0.0, max(1.0, 1.02 * float(dose_gy.max())), 200)
-    for (name, mask), (color, line, _) in zip(masks.items(), cycle(STYLES), strict=False):
-        label = name if mask.any() else f"{name}: nothing"
-        axes.plot(at_gy, 100 * dvh(dose_gy, mask, at_gy), color=color, linestyle=line, linewidth=2, label=label)
+    for name in organs:
+        for (what, labels), line in zip(contours.items(), ("solid", DASHED), strict=False):
+            mask = labels == organ(name).id
+            label = f"{organ(name).plain}, {what}" + ("" if mask.any() else ": none")
+            (drawn,) = axes.plot(at_gy, 100 * dvh(dose_gy, mask, at_gy), color=organ(name).color, ls=line, label=label)
+            drawn.set(linewidth=2.2, path_effects=[withStroke(linewidth=3, foreground="#777777")])
     axes.set(xlabel="dose in Gy", ylabel="volume that gets it, in %", xlim=(0, at_gy[-1]), ylim=(0, 103))
     figure.legend(loc="outside upper center", ncols=2, **LEGEND)
     return figure

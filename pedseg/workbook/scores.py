@@ -8,19 +8,20 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from numbers import Number
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from pedseg import memory
 from pedseg.evaluation.domain_shift import evaluate_shift
+from pedseg.evaluation.dose import organ_dose_gy
 from pedseg.evaluation.failure import KINDS, Failure
 from pedseg.evaluation.failure_reasons import CAUSES
 from pedseg.evaluation.failure_study import vanishing as vanishing_shares
-from pedseg.evaluation.reader_scores import Agreement
 from pedseg.evaluation.results import ModelKey, Results, display_name
 from pedseg.evaluation.severity import weight_of
 from pedseg.evaluation.statistics import KIDNEYS
@@ -194,19 +195,22 @@ def sentences(failures: Iterable[Failure]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["child", "organ", "kind", "what happened"])
 
 
-def dose_table(doses: Mapping[str, Sequence[float | None]], contours: Sequence[str]) -> pd.DataFrame:
-    """Doses in Gy by organ, as each set of contours reports them, and what the second reports too much.
+def dose_table(dose_gy: NDArray, contours: Mapping[str, NDArray], organs: Iterable[str]) -> pd.DataFrame:
+    """Doses in Gy by organ, as each set of contours (label maps by name) reports them; absent organs are left out.
 
-    A serial organ stands with its near-maximum dose, the others with their mean.
+    A serial organ stands with its near-maximum dose, the others with their mean. With two sets of contours, the last
+    column is what the second reports too much.
     """
     lines = []
-    for name, values in doses.items():
+    for name in organs:
+        values = {what: organ_dose_gy(dose_gy, labels == organ(name).id, name) for what, labels in contours.items()}
         serial = weight_of(name).architecture == "serial"
-        line: dict[str, Any] = {"organ": organ(name).plain, "measure": "near-maximum" if serial else "mean"}
-        line |= {what: "–" if gy is None else f"{gy:.1f}" for what, gy in zip(contours, values, strict=True)}
-        if len(values) == 2 and any(gy is not None for gy in values):
-            line["difference"] = f"{(values[1] or 0.0) - (values[0] or 0.0):+.1f}".replace("-", "−")
-        if any(gy is not None for gy in values):
+        line = {"organ": organ(name).plain, "measure": "near-maximum" if serial else "mean"}
+        line |= {what: "–" if gy is None else f"{gy:.1f}" for what, gy in values.items()}
+        if len(values) == 2:
+            first, second = (gy or 0.0 for gy in values.values())
+            line["difference"] = f"{second - first:+.1f}".replace("-", "−")
+        if any(gy is not None for gy in values.values()):
             lines.append(line)
     return pd.DataFrame(lines)
 
@@ -227,20 +231,15 @@ def vanishing(rescans: pd.DataFrame, change: str) -> pd.DataFrame:
     )
 
 
-def agreement_table(agreements: Iterable[Agreement]) -> pd.DataFrame:
-    """Agreements of readings, one line a pair."""
-
-    def kappa(a: Agreement) -> str:
-        if a.kappa is None:
-            return "not defined: one score only"
-        return f"{a.kappa:.2f}" + (f" ({a.low:.2f} to {a.high:.2f})" if a.low is not None else "")
-
-    lines = [
-        {"first": a.first, "second": a.second, "contours": a.items, "children": a.cases, "same score": f"{a.same:.0%}",
-         "weighted kappa": kappa(a)}
-        for a in agreements
-    ]  # fmt: skip
-    return pd.DataFrame(lines)
+def causes(table: pd.DataFrame) -> pd.DataFrame:
+    """What is known of contours, by how much more often they fail with it; `table` is that of causes.csv."""
+    ratios = table["ratio"].map(lambda ratio: "–" if pd.isna(ratio) else f"{ratio:.2f}")
+    lines = {
+        "known of the contour": table["cause"].map(CAUSES),
+        "fails … times as often": ratios,
+        "failed, of": [f"{a} of {n}" for a, n in zip(table["failed"], table["contours"], strict=True)],
+    }
+    return pd.DataFrame(lines)[table["contours"] > 0]
 
 
 def by_noise(rows: pd.DataFrame) -> tuple[dict[str, dict[float, list[float]]], dict[float, str]]:

@@ -106,8 +106,8 @@ def second(after: bool, control: bool, dsc: float | None = 0.85) -> Rescan:
 
 def test_the_sentence_holds_both_dsc_and_the_control():
     assert second(False, True).sentence == (
-        "Proved: scanned again in the other contrast phase, the same child is drawn with DSC 0.85, where it was"
-        " DSC 0.62; with other noise only, DSC 0.63. The failure vanishes with that change, and not with other noise."
+        "Proved: the same child, scanned again in the other contrast phase: a DSC of 0.85 instead of a DSC of 0.62;"
+        " with other noise only, a DSC of 0.63. The failure vanishes with that change, and not with other noise."
     )
     assert second(False, False).sentence.startswith("Open:") and second(True, True).sentence.startswith(
         "Not the cause:"

@@ -39,7 +39,7 @@ def test_what_matters_comes_first(organ, kind, expected):
 
 def test_the_order_by_hand():
     small_false_kidney = failure("Kidney_L", "false", 2.0)
-    liver, kidney, canal = failure("Liver"), failure("Kidney_R", wrong_ml=3.0), failure("SpinalCanal", wrong_ml=1.5)
+    liver, kidney, canal = failure("Liver"), failure("Kidney_R", wrong_ml=3.0), failure("SpinalCanal", wrong_ml=2.5)
     vein = failure("V_Portal", wrong_ml=50.0)
     assert [weighted_ml(f) for f in (liver, kidney, canal, vein)] == [6.0, 9.0, 7.5, 25.0]
     assert by_severity([vein, liver, canal, kidney, small_false_kidney]) == [

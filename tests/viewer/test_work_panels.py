@@ -197,7 +197,7 @@ def test_agreement_says_what_it_needs_and_then_what_it_is(room):
             panel.organ.value = name
             panel.press(key)
     panel.compare.click()
-    assert "A, reading 1" in panel.result.value and "80%" in panel.result.value
+    assert "A, reading 1" in panel.result.value and "80 %" in panel.result.value
     data = re.search(r"base64,([\w+/=]+)\">download", panel.result.value)[1]
     assert len(base64.b64decode(data).decode().splitlines()) == 11
 
