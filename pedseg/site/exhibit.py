@@ -154,7 +154,7 @@ def describe_study(
         "kinds": {kind: text for kind, text in KINDS.items() if kind in kinds},
         "causes": {cause: text for cause, text in CAUSES.items() if cause in causes},
         "lists": {group: text for group, text in LISTS.items() if any(entry.group == group for entry in entries)},
-        "map": map_cells(entries),
+        "map": map_cells(entries) | {"tested": _counted(cases)},
         "cases": [
             {
                 "key": case.key.case, "center": case.key.center, "title": case.title, "start": starts[case.key.case],
@@ -164,6 +164,12 @@ def describe_study(
         ],
         "failures": _failures(study, entries),
     }  # fmt: skip
+
+
+def _counted(cases: list[ListedCase]) -> str:
+    """How many patients of a center are shown, in words."""
+    centers = [case.key.center for case in cases]
+    return " or ".join(map(str, sorted({centers.count(center) for center in centers})))
 
 
 def _scores(rows: pd.DataFrame, models: dict[ModelKey, Path]) -> dict[str, dict[int, list[float | None]]]:

@@ -33,6 +33,7 @@ class DosePanel(widgets.VBox):
         top = widgets.HBox([self.plan, self.organ], layout=widgets.Layout(width="100%", flex="0 0 auto"))
         super().__init__([top, self.message, self.histogram, self.table])
         self.layout = widgets.Layout(height="100%", overflow="hidden auto")
+        self.add_class("pedseg-scroll")
         self.case_view: CaseView | None = None
         self.model: Hashable = None
         self._doses: dict[str, DoseMap | None] = {}

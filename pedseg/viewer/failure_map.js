@@ -15,7 +15,7 @@ export function drawMap(box, { organs, columns, counts, tested }, choose) {
   centers.append(cell("td", ""));
   for (const center of new Set(columns.map((column) => column.center))) {
     const span = columns.filter((column) => column.center === center).length;
-    centers.append(cell("th", center, { scope: "colgroup", colspan: span }));
+    centers.append(cell("th", `children of ${center}`, { scope: "colgroup", colspan: span }));
   }
   models.append(cell("td", ""));
   for (const column of columns) {
@@ -46,8 +46,8 @@ export function drawMap(box, { organs, columns, counts, tested }, choose) {
   box.replaceChildren(table);
 }
 
-// JupyterLab keeps its own address.
-const isOwnPage = () => !document.querySelector(".jp-LabShell");
+// JupyterLab and Notebook keep addresses of their own; Voilà does not.
+const isOwnPage = () => !/\/(lab|tree|notebooks|doc)(\/|$)/.test(location.pathname);
 
 export default {
   render({ model, el }) {

@@ -51,7 +51,7 @@ class FailurePanel(StepPanel):
     """The panel; `on_choose` is given the `FailureEntry` that was clicked, the failures of the chosen model first."""
 
     def __init__(self, entries: Sequence[FailureEntry], on_choose: Callable[[FailureEntry], object]) -> None:
-        super().__init__(self._open, "96px")
+        super().__init__(self._open, "88px")
         self.entries, self.on_open = FailureList(entries, getattr(entries, "study", None)), on_choose
         self.rescans = read_rescans(self.entries.study) if self.entries.study else {}
         self.entry: FailureEntry | None = None
@@ -59,6 +59,7 @@ class FailurePanel(StepPanel):
         self.filters = dict(self._filters())
         self.order = dropdown([(text, key) for key, text in ORDERS.items()], "50%", "order of the list")
         self.view = widgets.ToggleButtons(options=[MAP, LINES], style={"button_width": "52px"})
+        self.view.layout = widgets.Layout(width="112px", flex="0 0 auto")
         self.who = dropdown([], "46%", "whose contour of this organ")
         self.proof = widgets.Button(description="scan again: prove it", layout=widgets.Layout(width="150px"))
         self.count, self.message, self.link = widgets.HTML(), widgets.HTML(), widgets.HTML()
@@ -87,7 +88,6 @@ class FailurePanel(StepPanel):
             yield name, dropdown(listed, "50%" if name in ("group",) else "33%", tooltip)
 
     def _arrange(self) -> None:
-        self.list.layout.flex = "1 1 auto"
         self.previous.description, self.previous.tooltip = "previous (B)", "the next graver one"
         self.next.description, self.next.tooltip = "next (N)", "the next one"
         self.previous.layout.width = self.next.layout.width = "100px"
@@ -100,7 +100,9 @@ class FailurePanel(StepPanel):
         self.chosen_row = chosen
         self.listing = widgets.VBox([second, third, self.list, steps, chosen, self.message])
         self.listing.layout = widgets.Layout(width="100%", flex="1 1 auto", overflow="hidden auto")
+        self.listing.add_class("pedseg-scroll")
         self.children = [top, self.map, self.listing]
+        self.layout = widgets.Layout(height="100%", overflow="hidden auto")
 
     def _connect(self) -> None:
         for control in (*self.filters.values(), self.order):

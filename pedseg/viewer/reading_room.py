@@ -19,7 +19,6 @@ from pedseg.viewer.case_list import CaseKey, ListedCase
 from pedseg.viewer.case_view import TRUTH, CaseView, Voxel
 from pedseg.viewer.contour_editing import Correction, CorrectionPanel
 from pedseg.viewer.controls import CONTOUR_STYLES, Controls, sentence
-from pedseg.viewer.dose_panel import DosePanel
 from pedseg.viewer.failure_list import FailureEntry
 from pedseg.viewer.failure_panel import FailurePanel
 from pedseg.viewer.image_views import ImageViews
@@ -49,12 +48,12 @@ class ReadingRoom(widgets.VBox):
         self.slices = self.views.slices
         self.failures = FailurePanel(failures, self.open_failure)
         self.corrections = CorrectionPanel(self.slices, self.show_errors()(self._save))
-        self.dose = DosePanel()
         scored = ScoreBook(lesson.runs() / "scores"), getattr(failures, "study", None)
-        self.scores = ScorePanel(*scored, self.show_errors()(self.look_at), self.open_patient)
+        self.scores = ScorePanel(*scored, self.show_errors()(self._look_at), self.open_patient)
         panels = {
             "Organs": self.views.organs, "Failures": self.failures, "Two models": self.views.disagreements,
-            "Correct": self.corrections, "Dose": self.dose, "Score": self.scores, "Keys": widgets.HTML(shortcuts.HELP),
+            "Correct": self.corrections, "Dose": self.views.dose, "Score": self.scores,
+            "Keys": widgets.HTML(shortcuts.HELP),
         }  # fmt: skip
         super().__init__(self.controls.page(self.slices, panels))
         self.add_class("pedseg-room")
@@ -85,7 +84,7 @@ class ReadingRoom(widgets.VBox):
         on(self._slider_moved, *controls.planes)
         on(if_open(self._crosshair_moved), slices, name="crosshair")
         on(if_open(self.views.list_disagreements), controls.tabs, name="selected_index")
-        on(if_open(self.show_dose), controls.tabs, name="selected_index")
+        on(if_open(self.views.show_dose), controls.tabs, name="selected_index")
         slices.observe(lambda change: self._ready(change["new"].split()[0]), "ready")
         slices.on_key = if_open(self.press)
         slices.on_hover = if_open(self._describe_pointer)
@@ -98,7 +97,7 @@ class ReadingRoom(widgets.VBox):
 
     def press(self, key: str) -> None:
         """Do what a keyboard shortcut stands for; other keys do nothing."""
-        if self._is_open(self.scores) and self.scores.press(key):
+        if self.views.is_open(self.scores) and self.scores.press(key):
             return
         self.shortcuts.get(key, lambda: None)()
 
@@ -198,33 +197,10 @@ class ReadingRoom(widgets.VBox):
                 sources = [*self.views.models, *([TRUTH] if self.case_view.truth is not None else [])]
                 self.corrections.set_sources(sources)
             self.scores.set_model(models[0] if models else None)
-            self.show_dose()
             self._describe_crosshair()
             empty = " and ".join(str(model) for model in models if not self.case_view.segmentation(model).volume_ml)
             missed = f"{empty} drew nothing at all on this patient: every organ counts as missed."
             self.show_error(missed if empty else "")
-
-    # --- dose and scores --------------------------------------------------------------------------
-
-    def _is_open(self, panel: widgets.Widget) -> bool:
-        """Whether a panel is the one that is seen."""
-        tabs = self.controls.tabs
-        return tabs.selected_index is not None and tabs.children[tabs.selected_index] is panel
-
-    def show_dose(self) -> None:
-        """Show the dose of the first model's contours, if the panel is on the page."""
-        if self._is_open(self.dose):
-            models = self.views.models
-            self.dose.show(self.case_view, models[0] if models else None, self.slices.focused_organ)
-
-    def look_at(self, name: str) -> None:
-        """Switch an organ on, let it stand out, and go to its middle."""
-        if self.case is not None:
-            organ_id = organ(name).id
-            self.views.organs.boxes[organ_id].value = True
-            self.views.focus(organ_id)
-            middle = self.case_view.segmentation(self.controls.model.value).organ_center(organ_id)
-            self.move_crosshair(middle or self.case_view.start_voxel())
 
     # --- controls and mouse -----------------------------------------------------------------------
 
@@ -292,6 +268,11 @@ class ReadingRoom(widgets.VBox):
         self.views.focus(organ_id)
         self.slices.marker = list(voxel or ())
         self.move_crosshair(voxel or self.case_view.start_voxel())
+
+    def _look_at(self, name: str) -> None:
+        """Go to an organ as the model has drawn it, and let it stand out."""
+        if self.case is not None:
+            self.move_crosshair(self.views.look_at(name) or self.case_view.start_voxel())
 
     def _save(self, correction: Correction) -> Path:
         assert self.case is not None

@@ -89,6 +89,7 @@ class ScorePanel(widgets.VBox):
         hint = widgets.HTML(sentence(f"{scale}. With this tab open, the keys 1 to 5 score."))
         super().__init__([*boxes, self.score, hint, self.comment, self.status, self.compare, self.result])
         self.layout = widgets.Layout(height="100%", overflow="hidden auto")
+        self.add_class("pedseg-scroll")
 
     def _connect(self, on_blind: Callable[[], object]) -> None:
         self.blinded.observe(lambda _: on_blind(), "value")

@@ -11,10 +11,11 @@ from pedseg.evaluation.reader_scores import Agreement, ReaderScore, agreements, 
 from pedseg.workbook import charts, figures
 from pedseg.workbook.scores import as_html
 
-NEEDED = (
+AGREEMENT_NEEDS = (
     "Agreement needs two readings with contours in common: another reader, or yourself again as reading 2, without"
-    " looking at the first. Scores beside DSC need scores of the study's test children."
+    " looking at the first."
 )
+DSC_NEEDS = "Scores beside DSC need scores of the study's test children, whose DSC is on record."
 
 
 def readings_html(scores: Sequence[ReaderScore], rows: pd.DataFrame | None = None) -> str:
@@ -24,7 +25,8 @@ def readings_html(scores: Sequence[ReaderScore], rows: pd.DataFrame | None = Non
     """
     found = agreements(scores)
     table = with_dsc(scores, rows) if rows is not None else pd.DataFrame()
-    parts = [f"<p>{len(scores)} scores. {NEEDED if not found or table.empty else ''}</p>"]
+    needs = [AGREEMENT_NEEDS] * (not found) + [DSC_NEEDS] * table.empty
+    parts = [f"<p>{' '.join([f'{len(scores)} scores.', *needs])}</p>"]
     if found:
         parts.append(as_html(agreement_table(found), "Agreement of two readings (quadratically weighted kappa)"))
     if len(table):

@@ -125,25 +125,25 @@ def tab(room, panel):
 
 
 def test_the_dose_is_that_of_the_plan_by_both_contours(room):
-    tab(room, room.dose)
+    tab(room, room.views.dose)
     room.controls.model.value = "two"
     dose = teaching_dose(room.case_view.scan, room.case_view.truth)
-    text = re.sub(r"<[^>]+>", " ", room.dose.table.value)
+    text = re.sub(r"<[^>]+>", " ", room.views.dose.table.value)
     true, drawn = (
         dose[room.case_view.segmentation(source).labels == organ("Kidney_R").id].mean() for source in ("truth", "two")
     )
     assert f"right kidney mean {true:.1f} {drawn:.1f}" in " ".join(text.split())
-    assert "not clinical" in room.dose.message.value and "data:image/png" in room.dose.histogram.value
-    before = room.dose.histogram.value
-    room.dose.plan.index = 1
-    assert room.dose.histogram.value != before
+    assert "not clinical" in room.views.dose.message.value and "data:image/png" in room.views.dose.histogram.value
+    before = room.views.dose.histogram.value
+    room.views.dose.plan.index = 1
+    assert room.views.dose.histogram.value != before
 
 
 def test_without_a_missing_organ_there_is_no_plan(scan, truth):
     room = engines.view(scan, truth, {"one": truth}, engine="niivue")
     room._ready("webgl")
-    tab(room, room.dose)
-    assert "No plan" in room.dose.message.value and room.dose.table.value == ""
+    tab(room, room.views.dose)
+    assert "No plan" in room.views.dose.message.value and room.views.dose.table.value == ""
 
 
 def test_a_key_scores_saves_and_goes_on(room, tmp_path):
@@ -197,6 +197,7 @@ def test_agreement_says_what_it_needs_and_then_what_it_is(room):
             panel.organ.value = name
             panel.press(key)
     panel.compare.click()
+    assert "Agreement needs" not in panel.result.value and "Scores beside DSC need" in panel.result.value
     assert "A, reading 1" in panel.result.value and "80 %" in panel.result.value
     data = re.search(r"base64,([\w+/=]+)\">download", panel.result.value)[1]
     assert len(base64.b64decode(data).decode().splitlines()) == 11
