@@ -76,7 +76,7 @@ class Exhibit {
     const first = this.failures.find((failure) => failure.selected) ?? this.cases[0];
     const child = this.caseByKey.has(asked.get("child")) ? asked.get("child") : first.case ?? first.key;
     await this.open(wanted?.case ?? child);
-    if (wanted) await this.openFailure(this.list({ group: wanted.group }).indexOf(wanted));
+    if (wanted) await this.openFailure(this.list({ group: wanted.group }).indexOf(wanted), asked.get("model"));
     else this.chooseOrgan();
     room.dataset.ready = "true";
     await new Promise((shown) => setTimeout(shown, 50)); // the slices first: two more canvases take their time
@@ -389,8 +389,8 @@ class Exhibit {
     if (place >= 0 && place < this.listed.length) this.openFailure(place);
   }
 
-  async openFailure(place) {
-    const failure = this.listed[this.failure = place], by = $("by").value;
+  async openFailure(place, by = $("by").value) {
+    const failure = this.listed[this.failure = place];
     const { model, voxel: at } = failure.failures.find((f) => f.model === by) ?? failure.failures[0];
     $("failures").value = place;
     $("count").textContent = `${place + 1} of ${this.listed.length}`;
