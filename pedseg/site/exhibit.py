@@ -140,7 +140,6 @@ def describe_study(
     shown = {case.key.case for case in cases}
     listed = [entry for entry in list_failures(study) if entry.group != "side" and entry.case_key.case in shown]
     entries = FailureList(listed, study)
-    kinds, causes = ({key for entry in entries for key in getattr(entry, name)} for name in ("kinds", "causes"))
     return {
         "organs": [
             {
@@ -151,10 +150,6 @@ def describe_study(
         ],
         "windows": {name: [center - width / 2, center + width / 2] for name, (center, width) in WINDOWS.items()},
         "models": [{"key": key.file_name, "title": str(key)} for key in models],
-        "kinds": {kind: text for kind, text in KINDS.items() if kind in kinds},
-        "causes": {cause: text for cause, text in CAUSES.items() if cause in causes},
-        "lists": {group: text for group, text in LISTS.items() if any(entry.group == group for entry in entries)},
-        "map": map_cells(entries) | {"tested": _counted(cases)},
         "cases": [
             {
                 "key": case.key.case, "center": case.key.center, "title": case.title, "start": starts[case.key.case],
@@ -163,7 +158,17 @@ def describe_study(
             for case in cases
         ],
         "failures": _failures(study, entries),
+        "map": map_cells(entries) | {"tested": _counted(cases)},
+        **_filters(entries),
     }  # fmt: skip
+
+
+def _filters(entries: list[FailureEntry]) -> dict[str, dict[str, str]]:
+    """Kinds, causes and lists that occur, with their words."""
+    kinds, causes = ({key for entry in entries for key in getattr(entry, name)} for name in ("kinds", "causes"))
+    groups = {entry.group for entry in entries}
+    found = {"kinds": (KINDS, kinds), "causes": (CAUSES, causes), "lists": (LISTS, groups)}
+    return {name: {key: text for key, text in words.items() if key in keys} for name, (words, keys) in found.items()}
 
 
 def _counted(cases: list[ListedCase]) -> str:
