@@ -5,9 +5,9 @@
 #
 # **You will be able to**
 # - look at the contours of four networks, child by child and organ by organ, in slices and in 3-D,
-# - find where they fail, and guess why,
+# - find where they fail, and suggest why,
 # - see where two networks disagree, and correct a contour,
-# - score contours as a reader does, blinded, and say how far two readings agree.
+# - score contours as a reader, blinded, and measure how well two readings agree.
 #
 # Click **Run → Run All Cells** once. Then only the pictures matter.
 
@@ -24,42 +24,42 @@ engines.reading_room(lesson.samples(), lesson.study())
 # %% [markdown]
 # ## How to read
 #
-# - **Solid** lines are the true contours, **dashed** ones what the chosen network has drawn, **dotted** ones what a
-#   second network has drawn. The child's right is on the left of the picture; letters at the edge name the sides.
-# - *Drawn by* chooses the network: each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and
+# - **Solid** lines are the true contours, **dashed** lines are what the chosen network drew, and **dotted** lines are
+#   what a second network drew. The child's right is on the left of the picture; letters at the edge name the sides.
+# - *Drawn by* chooses the network: each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, or
 #   **centralized**, the ideal with all scans in one place.
-# - The mouse wheel scrolls through the slices, a click moves the crosshair, and the line beneath names the organ under
-#   it. The right mouse button drags the window, measures in mm, or moves the picture, as you choose. The tab *Keys* has
-#   the keys.
-# - *Failures* begins with a map: organ, network, hospital. A click on a number lists the failures behind it, the
-#   gravest first, one line an organ of a child. A click on a line opens the child, goes to the place, and says why:
-#   each reason with how much more often contours fail with it. *Scan again: prove it* scans the same child with one
-#   thing changed. These children are drawn by a program, so each is grown anew, voxel by voxel the same, in a second.
-#   The address of the page names the failure: send it to a colleague.
-# - *Dose* shows what a contour does to a teaching plan, *Score* keeps your judgment.
-# - *Two models* steps through the places where two networks disagree, *Correct* lets you draw.
-# - The table under *Organs* says in numbers what the colors say.
+# - The mouse wheel scrolls through the slices, a click moves the crosshair, and the line below names the organ there.
+#   The right mouse button changes the window, measures in mm, or moves the picture, as you choose. The tab *Keys* lists
+#   the keyboard shortcuts.
+# - *Failures* starts with a map: organ, network, hospital. A click on a number lists these failures, the worst first,
+#   one line for each organ of a child. A click on a line opens the child, goes to the place, and says why: each cause
+#   with how much more often contours fail with it. *Scan again: prove it* scans the same child with one thing changed.
+#   These children are made by a program, so each can be made again in a second, voxel by voxel the same. The address of
+#   the page names the failure, so you can send it to a colleague.
+# - *Dose* shows what a contour does to a teaching plan. *Score* saves your judgment.
+# - *Two models* steps through the places where two networks disagree. *Correct* lets you draw.
+# - The table under *Organs* gives the scores in numbers.
 #
-# These are computer-made children of two invented hospitals. What you see is what such networks do, not how well a
-# clinical one would do it.
+# These are synthetic children of two invented hospitals. They show what kinds of errors such networks make, not how
+# good a clinical network would be.
 #
 # ## Four things to look for
 #
-# 1. **The stumble next door.** Choose a child from Neckar and let *Polder alone* draw. Then *federated*. Watch the
-#    kidneys and the spleen, in 3-D with *distance to truth*.
-# 2. **The missing kidney.** In the list of failures choose the kind *drawn, but absent*. What did the network take for
-#    a kidney: bowel, spleen, muscle? What dose would be reported for it (*Dose*)?
+# 1. **Worse next door.** Choose a child from Neckar and let *Polder alone* draw, then *federated*. Look at the kidneys
+#    and the spleen, in 3-D with *distance to truth*.
+# 2. **The missing kidney.** Choose the kind *drawn, but absent* in the list of failures. What did the network take for
+#    a kidney: bowel, spleen, or muscle? Which dose would be reported for it (*Dose*)?
 # 3. **Thin organs.** Switch on the adrenal glands and the portal vein. Are they missed, or merely in the wrong place?
-# 4. **On the side.** Choose *children on their side* above the list. Then let the same network draw the child that
-#    is turned onto its back first.
+# 4. **On the side.** Choose *children on their side* above the list. Then let the same network draw the child after it
+#    was turned onto its back.
 #
-# ## Your task: read
+# ## Your task: score contours
 #
-# Open *Score*, write your name or a letter, press *blinded*, and score the nine organs of one network in three
-# children: keys 1 to 5, one a contour, from "draw anew" to "good as it is". Each score is saved at once. Then set
-# *reading* to 2 and do the same again, tomorrow if you can, or let somebody else read. *Agreement, and scores beside
-# DSC* shows how far two readings agree, and whether a high DSC is what you call good. So does the next cell, after
-# **Run → Run Selected Cell**.
+# Open *Score*, write your name or a letter, press *blinded*, and score the nine organs of one network in three children
+# of the study: keys 1 to 5, from "draw anew" to "good as it is". Each score is saved at once. Then set *reading* to 2
+# and score the same contours again, tomorrow if you can, or let somebody else read them. *Agreement, and scores beside
+# DSC* shows how well two readings agree, and whether you call good what has a high DSC. So does the next cell, if you
+# run it again.
 
 # %% hidden
 from IPython.display import HTML

@@ -143,11 +143,11 @@ class _OneDnnConvolution(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, None, None]:
         image, weight = ctx.saved_tensors
         wanted = [ctx.needs_input_grad[0], True, False]
-        found = torch.ops.aten.convolution_backward(
+        slopes = torch.ops.aten.convolution_backward(
             gradients[0].to_mkldnn(), image.to_mkldnn(), weight, None,
             ctx.stride, ctx.padding, (1, 1, 1), False, (0, 0, 0), 1, wanted,
         )  # fmt: skip
-        return found[0].to_dense() if wanted[0] else None, found[1].to_dense(), None, None
+        return slopes[0].to_dense() if wanted[0] else None, slopes[1].to_dense(), None, None
 
 
 class _ConvBlock(nn.Sequential):
