@@ -252,11 +252,11 @@ for second in prove(recorded, *contour):
 # %% [markdown]
 # ## Does it matter? A teaching dose
 #
-# Organs at risk are contoured to report their dose. So a treatment plan can judge them: here, two opposed fields give 14.4 Gy
-# to the **tumor bed** (approximated by the mirror image of the other kidney). The dose model fits on one page
+# Organs at risk are contoured to report their dose. So a treatment plan can judge them: here, two opposed fields give
+# 14.4 Gy to the **tumor bed** (approximated by the mirror image of the other kidney). The dose model fits on one page
 # (`pedseg/evaluation/dose.py`): straight rays, gray values as density, and a formula for the dose at depth. It is for
-# learning, **not for clinical use**. Here is the child with the large false kidney again. The fields stay the same. The
-# dose is reported once for the true contours and once for what Polder's network drew.
+# learning, **not for clinical use**. Here is the child with the large false kidney again. The fields stay the same.
+# The dose is reported once for the true contours and once for what Polder's network drew.
 #
 # **Guess first.** Which error changes the reported dose: a thin edge of the liver, or the false kidney?
 
