@@ -84,9 +84,9 @@ figures.show(picture, "No right kidney is there: both networks draw one, Polder'
 
 # %% [markdown]
 # Both networks draw some right kidney where there is none, and both leave **crumbs**: tiny pieces of a few voxels. A
-# person would erase them. The usual rule is to *keep the largest piece* of each organ. But where an organ is gone,
-# that rule keeps the largest false piece. So the plan of this workbook has another rule: *remove every piece that is
-# smaller than a tenth of the organ's mean volume* (unless the edge of the scan cuts it).
+# person would erase them. The usual rule is to *keep the largest piece* of each organ. But where an organ is gone, that
+# rule keeps the largest false piece. So the plan of this workbook has another rule: *remove every piece that is smaller
+# than a tenth of the organ's mean volume* (unless the edge of the scan cuts it).
 #
 # **Question.** `volumes_ml` has the volume of each piece of right kidney that the federated network drew in this child.
 # How many pieces does the rule keep? (The plan uses the mean of the training children; here it is that of the test
@@ -142,9 +142,9 @@ for share in (0, 0.1, 0.25, 0.5, 1):
 scores.shown(lines, f"Polder's network in {len(drawn)} scans")
 
 # %% [markdown]
-# That is the trap. With a limit that is high enough, every false kidney disappears, but so do the true kidneys of
-# small children. And a network that draws nothing at all has no false kidneys, either. So whoever shows you false
-# volumes must also show you **how many true kidneys were found**.
+# That is the trap. With a limit that is high enough, every false kidney disappears, but so do the true kidneys of small
+# children. And a network that draws nothing at all has no false kidneys, either. So whoever shows you false volumes
+# must also show you **how many true kidneys were found**.
 #
 # ## Failures, found by rule
 #
@@ -183,9 +183,9 @@ scores.shown(scores.kinds(failures), "How often, by network")
 # Which failure would you look at first? An adrenal gland of 2 mL that was missed has the worst Dice of all, and it
 # rarely changes a treatment. So the list is sorted by *clinical weight*. Wrong sides and false or missed kidneys come
 # first. Then come the evaluated organs and those that a hot spot harms (spinal canal, esophagus, bowel), then all
-# others. Within each group, the wrong milliliters count, times a weight of the organ. One table holds the weights and
-# their reasons ([organ_weights.tsv](../pedseg/evaluation/organ_weights.tsv)). Most of them are our choice, and you
-# may choose others. Here are the worst failures, in words, each organ twice at most.
+# others. Within each group, the wrong milliliters count, times a weight of the organ. One table holds the weights and their
+# reasons ([organ_weights.tsv](../pedseg/evaluation/organ_weights.tsv)). Most of them are our choice, and you may choose
+# others. Here are the worst failures, in words, each organ twice at most.
 
 # %%
 scores.shown(scores.sentences(varied(failures, 6)), "The worst failures")
@@ -213,9 +213,9 @@ figures.show(picture, f"Three planes through the place. {failure.sentence}")
 # ## Causes, counted
 #
 # Each sentence names what is known about the child. But a fact is not a cause just because it is there: every adrenal
-# gland is small, also those that were drawn well. So each fact is **counted**: do contours fail more often with it
-# than without it? Only contours of the same organ and network are compared (the *risk ratio* of Mantel and Haenszel).
-# A fact with a ratio near 1 explains nothing, and the sentence says so.
+# gland is small, also those that were drawn well. So each fact is **counted**: do contours fail more often with it than
+# without it? Only contours of the same organ and network are compared (the *risk ratio* of Mantel and Haenszel). A fact
+# with a ratio near 1 explains nothing, and the sentence says so.
 
 # %%
 recorded = lesson.recorded("study")
@@ -225,10 +225,10 @@ scores.shown(table, "How much more often contours fail with a fact than without 
 # %% [markdown]
 # ## Causes, proved
 #
-# Counting shows what occurs together. A proof changes **one thing alone**. That is impossible with patients. Here,
-# the same child is scanned again: in the other contrast phase, in slices half as thick, or with half the noise. The
-# same network draws the new scan, and the failure either disappears or remains. As a **control**, the same scan is
-# made with other noise: the worst contours are partly bad luck, and any second scan of them is better on average.
+# Counting shows what occurs together. A proof changes **one thing alone**. That is impossible with patients. Here, the
+# same child is scanned again: in the other contrast phase, in slices half as thick, or with half the noise. The same
+# network draws the new scan, and the failure either disappears or remains. As a **control**, the same scan is made with
+# other noise: the worst contours are partly bad luck, and any second scan of them is better on average.
 
 # %%
 rescans = pd.read_csv(recorded / "rescans.csv.xz")
@@ -236,10 +236,10 @@ title = "Failures that disappear when the child is scanned in the other contrast
 scores.shown(scores.vanishing(rescans, "phase"), title)
 
 # %% [markdown]
-# Look at the first lines. If the contrast phase was the likely cause, about half of the failures disappear, and only
-# a few of them by chance. The other half remain: the likely cause was there, but it did not cause them. If the child
-# is young or the organ small, another phase helps less. Even among the failures of which nothing is known, some
-# disappear. Here is one failure, tested now.
+# Look at the first lines. If the contrast phase was the likely cause, about half of the failures disappear, and only a
+# few of them by chance. The other half remain: the likely cause was there, but it did not cause them. If the child is
+# young or the organ small, another phase helps less. Even among the failures of which nothing is known, some disappear.
+# Here is one failure, tested now.
 
 # %%
 from pedseg.evaluation.rescans import prove
@@ -283,9 +283,9 @@ scores.shown(table, "The dose that each contour reports, in Gy")
 #
 # ## Which kind is it?
 #
-# Here is one more. A clerk, a program, or a wrong header can swap the right and the left of a scan, and nobody
-# notices. We do it to a sample child of Polder, including its contours, and let the federated network draw. Look only
-# at its left kidney: which kind of failure is it?
+# Here is one more. A clerk, a program, or a wrong header can swap the right and the left of a scan, and nobody notices.
+# We do it to a sample child of Polder, including its contours, and let the federated network draw. Look only at its
+# left kidney: which kind of failure is it?
 
 # %% slide
 case = next(case for case in polder.cases if not {"Kidney_L", "Kidney_R"} & {*case.absent})
@@ -298,10 +298,10 @@ figures.show(picture, "A mirrored child: the true left kidney solid, the drawn o
 
 # %% [markdown]
 # **Write it**: a rule that names the kind of failure from three masks (true or false for each voxel). The masks are the
-# true organ, what was drawn, and the true organ of the other side. Return the first kind that applies: `"false"` if
-# the organ is absent and 1 mL or more was drawn; `"missed"` if it is there and nothing was drawn; `"swapped"` if more
-# than a tenth of what was drawn lies in the other organ; `"displaced"` if more than half of it lies outside the true
-# one; else `"none"`.
+# true organ, what was drawn, and the true organ of the other side. Return the first kind that applies: `"false"` if the
+# organ is absent and 1 mL or more was drawn; `"missed"` if it is there and nothing was drawn; `"swapped"` if more than
+# a tenth of what was drawn lies in the other organ; `"displaced"` if more than half of it lies outside the true one;
+# else `"none"`.
 
 
 # %% exercise
@@ -326,10 +326,10 @@ print("the left kidney of the mirrored child:", kind_of_failure(*masks, ct.voxel
 # matters: a swapped organ lies outside its own place, too.
 
 # %% [markdown]
-# The dashed contour goes around the other kidney. The network draws the left kidney where left kidneys usually are,
-# and there lies what is labeled as the right one. The rules also find the right kidney and both lungs swapped, and
-# the spleen far from its place. With so many failures in one child, suspect the scan before the network. (In about
-# one person in ten thousand, the organs really are mirrored. Our networks would fail there, too.) *Stretch goal:* add
+# The dashed contour goes around the other kidney. The network draws the left kidney where left kidneys usually are, and
+# there lies what is labeled as the right one. The rules also find the right kidney and both lungs swapped, and the
+# spleen far from its place. With so many failures in one child, suspect the scan before the network. (In about one
+# person in ten thousand, the organs really are mirrored. Our networks would fail there, too.) *Stretch goal:* add
 # `"part"`, a second piece that lies elsewhere, and `"leaking"`. `scipy.ndimage.label` finds pieces.
 #
 # ## What to remember

@@ -29,13 +29,13 @@ engines.reading_room(lesson.samples(), lesson.study())
 # - *Drawn by* chooses the network: each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, or
 #   **centralized**, the ideal with all scans in one place.
 # - The mouse wheel scrolls through the slices, a click moves the crosshair, and the line below names the organ there.
-#   The right mouse button changes the window, measures in mm, or moves the picture, as you choose. The tab *Keys*
-# lists   the keyboard shortcuts.
+#   The right mouse button changes the window, measures in mm, or moves the picture, as you choose. The tab *Keys* lists
+#   the keyboard shortcuts.
 # - *Failures* starts with a map: organ, network, hospital. A click on a number lists these failures, the worst first,
 #   one line for each organ of a child. A click on a line opens the child, goes to the place, and says why: each cause
-# with how much more often contours fail with it. *Scan again: prove it* scans the same child with one thing changed.
-# These children are made by a program, so each can be made again in a second, voxel by voxel the same. The address of
-# the page names the failure, so you can send it to a colleague.
+#   with how much more often contours fail with it. *Scan again: prove it* scans the same child with one thing changed.
+#   These children are made by a program, so each can be made again in a second, voxel by voxel the same. The address of
+#   the page names the failure, so you can send it to a colleague.
 # - *Dose* shows what a contour does to a teaching plan. *Score* saves your judgment.
 # - *Two models* steps through the places where two networks disagree. *Correct* lets you draw.
 # - The table under *Organs* gives the scores in numbers.
