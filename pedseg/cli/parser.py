@@ -11,6 +11,7 @@ from pedseg.cli import (
     coordinate,
     evaluate,
     export,
+    failures,
     federate,
     fedgin,
     fetch,
@@ -31,7 +32,7 @@ from pedseg.cli import (
 )  # fmt: skip
 
 VERBS = (
-    study, evaluate, shift, fedgin, federate, keys, coordinate, join, status,
+    study, evaluate, shift, failures, fedgin, federate, keys, coordinate, join, status,
     check, fetch, import_, predict, score, export, lab, viewer, notebooks, site, grade, test, bench,
 )  # fmt: skip
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+import ipywidgets as widgets
 import numpy as np
 
-from pedseg.viewer.case_view import TRUTH, CaseView, Disagreement
+from pedseg.organs import organ
+from pedseg.viewer.case_view import TRUTH, CaseView, Disagreement, Voxel
 from pedseg.viewer.controls import BY_DISTANCE, Controls, sentence
+from pedseg.viewer.dose_panel import DosePanel
 from pedseg.viewer.organ_panel import OrganPanel
 from pedseg.viewer.outlines import outline_organs
 from pedseg.viewer.slices import Slices, contour_layer
@@ -35,6 +38,7 @@ class ImageViews:
         self.on_pick: Callable[[list[float]], object] = lambda position_mm: None  # where a surface was clicked
         self.organs = OrganPanel(self._organs_changed)
         self.disagreements = DisagreementPanel(self.show_disagreement)
+        self.dose = DosePanel()
 
     def _make_plots(self) -> None:
         """Make the two 3-D views, once the slices are there: their JavaScript modules are large."""
@@ -64,6 +68,7 @@ class ImageViews:
             self._fill_table()
             self.show_surfaces()
             self.list_disagreements()
+            self.show_dose()
 
     def show_contours(self, *extra: dict[str, Any]) -> None:
         """Draw the contours on the slices, and `extra` layers over them."""
@@ -123,12 +128,28 @@ class ImageViews:
 
     def list_disagreements(self) -> None:
         """List where the two models disagree, if the list is on the page."""
-        tabs = self.controls.tabs
-        if tabs.children[tabs.selected_index] is self.disagreements:
+        if self.is_open(self.disagreements):
             regions = []
             if len(self.models) == 2:
                 regions = self.case_view.disagreements(self.models[0], self.models[1], self.organs.visible)
             self.disagreements.show(self.models, regions)
+
+    def is_open(self, panel: widgets.Widget) -> bool:
+        """Whether a panel is the one that is seen."""
+        tabs = self.controls.tabs
+        return tabs.selected_index is not None and tabs.children[tabs.selected_index] is panel
+
+    def show_dose(self) -> None:
+        """Show the dose by the truth and by the first model's contours, if the panel is on the page."""
+        if self.is_open(self.dose):
+            self.dose.show(self.case_view, self.models[0] if self.models else None, self.slices.focused_organ)
+
+    def look_at(self, name: str) -> Voxel | None:
+        """Switch an organ on and let it stand out; gives its middle as the first model has drawn it."""
+        organ_id = organ(name).id
+        self.organs.boxes[organ_id].value = True
+        self.focus(organ_id)
+        return self.case_view.segmentation(self.models[0]).organ_center(organ_id) if self.models else None
 
     def show_disagreement(self, region: Disagreement) -> None:
         """Outline a region where two models disagree, and move the crosshair and the ring there."""

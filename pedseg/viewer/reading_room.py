@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from numpy.typing import NDArray
 
 from pedseg.errors import PedsegInputError
+from pedseg.evaluation.reader_scores import ScoreBook
 from pedseg.organs import EVALUATED, organ
 from pedseg.scan import Scan, read_nifti
 from pedseg.viewer import shortcuts
@@ -18,8 +19,10 @@ from pedseg.viewer.case_list import CaseKey, ListedCase
 from pedseg.viewer.case_view import TRUTH, CaseView, Voxel
 from pedseg.viewer.contour_editing import Correction, CorrectionPanel
 from pedseg.viewer.controls import CONTOUR_STYLES, Controls, sentence
-from pedseg.viewer.failure_list import FailureEntry, FailurePanel
+from pedseg.viewer.failure_list import FailureEntry
+from pedseg.viewer.failure_panel import FailurePanel
 from pedseg.viewer.image_views import ImageViews
+from pedseg.viewer.score_panel import ScorePanel
 from pedseg.viewer.slices import window_limits
 from pedseg.workbook import figures, lesson
 from pedseg.workbook.slice_viewer import SliceCanvas, describe, suspend_callbacks, with_picture
@@ -45,9 +48,12 @@ class ReadingRoom(widgets.VBox):
         self.slices = self.views.slices
         self.failures = FailurePanel(failures, self.open_failure)
         self.corrections = CorrectionPanel(self.slices, self.show_errors()(self._save))
+        scored = ScoreBook(lesson.runs() / "scores"), getattr(failures, "study", None)
+        self.scores = ScorePanel(*scored, self.show_errors()(self._look_at), self.open_patient)
         panels = {
             "Organs": self.views.organs, "Failures": self.failures, "Two models": self.views.disagreements,
-            "Correct": self.corrections, "Keys": widgets.HTML(shortcuts.HELP),
+            "Correct": self.corrections, "Dose": self.views.dose, "Score": self.scores,
+            "Keys": widgets.HTML(shortcuts.HELP),
         }  # fmt: skip
         super().__init__(self.controls.page(self.slices, panels))
         self.add_class("pedseg-room")
@@ -78,6 +84,7 @@ class ReadingRoom(widgets.VBox):
         on(self._slider_moved, *controls.planes)
         on(if_open(self._crosshair_moved), slices, name="crosshair")
         on(if_open(self.views.list_disagreements), controls.tabs, name="selected_index")
+        on(if_open(self.views.show_dose), controls.tabs, name="selected_index")
         slices.observe(lambda change: self._ready(change["new"].split()[0]), "ready")
         slices.on_key = if_open(self.press)
         slices.on_hover = if_open(self._describe_pointer)
@@ -90,6 +97,8 @@ class ReadingRoom(widgets.VBox):
 
     def press(self, key: str) -> None:
         """Do what a keyboard shortcut stands for; other keys do nothing."""
+        if self.views.is_open(self.scores) and self.scores.press(key):
+            return
         self.shortcuts.get(key, lambda: None)()
 
     def _ready(self, drawing: str) -> None:
@@ -143,7 +152,8 @@ class ReadingRoom(widgets.VBox):
         case = self.cases[self.controls.patient.value]
         with self.show_errors(f" Still shown: {self.case.title}." if self.case else " Choose another patient."):
             scan, truth = case.open()
-            view = CaseView(scan, None if truth is None else truth.voxels, self.predict(scan, case))
+            seen, predictions = self.scores.blind(case.key, truth, self.predict(scan, case))
+            view = CaseView(scan, None if seen is None else seen.voxels, predictions)
             self.case, self.views.case_view, self.views.models = case, view, []
             self.controls.pointer_info.value = ""
             self.corrections.set_case(view)
@@ -186,6 +196,7 @@ class ReadingRoom(widgets.VBox):
             finally:
                 sources = [*self.views.models, *([TRUTH] if self.case_view.truth is not None else [])]
                 self.corrections.set_sources(sources)
+            self.scores.set_model(models[0] if models else None)
             self._describe_crosshair()
             empty = " and ".join(str(model) for model in models if not self.case_view.segmentation(model).volume_ml)
             missed = f"{empty} drew nothing at all on this patient: every organ counts as missed."
@@ -257,6 +268,11 @@ class ReadingRoom(widgets.VBox):
         self.views.focus(organ_id)
         self.slices.marker = list(voxel or ())
         self.move_crosshair(voxel or self.case_view.start_voxel())
+
+    def _look_at(self, name: str) -> None:
+        """Go to an organ as the model has drawn it, and let it stand out."""
+        if self.case is not None:
+            self.move_crosshair(self.views.look_at(name) or self.case_view.start_voxel())
 
     def _save(self, correction: Correction) -> Path:
         assert self.case is not None

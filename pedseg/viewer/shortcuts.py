@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pedseg.scan import WINDOWS
 from pedseg.viewer.contour_editing import CorrectionPanel
 from pedseg.viewer.controls import CONTOUR_STYLES, Controls
-from pedseg.viewer.failure_list import FailurePanel
+from pedseg.viewer.failure_panel import FailurePanel
 from pedseg.viewer.image_views import ImageViews
 from pedseg.viewer.organ_panel import EVALUATED_IDS
 
 HELP = """<div class="pedseg-shortcuts">Click a slice, then:<br>
 <kbd>↑</kbd> <kbd>↓</kbd> or wheel: one slice · <kbd>Page ↑</kbd> <kbd>Page ↓</kbd>: five slices<br>
 <kbd>A</kbd> <kbd>C</kbd> <kbd>S</kbd>: the arrows scroll through axial, coronal, sagittal<br>
-<kbd>1</kbd> <kbd>2</kbd> <kbd>3</kbd>: window for soft tissue, lung, bone<br>
+<kbd>1</kbd> <kbd>2</kbd> <kbd>3</kbd>: window for soft tissue, lung, bone (with the tab Score: a score, 1 to 5)<br>
 <kbd>T</kbd> <kbd>P</kbd>: truth, prediction on and off · <kbd>F</kbd>: lines, fill, both<br>
 <kbd>O</kbd>: only the organ under the crosshair · <kbd>E</kbd>: the nine evaluated organs<br>
 <kbd>N</kbd> <kbd>B</kbd>: next failure, the one before · <kbd>M</kbd>: measure in mm with the right button<br>

@@ -56,10 +56,17 @@ def test_an_absent_organ_has_no_true_volume(described):
 
 def test_every_failure_of_a_supine_patient_is_listed(described):
     study, page = described
-    entries = [entry for entry in list_failures(study) if entry.kind != "side"]
-    assert [failure["sentence"] for failure in page["failures"]] == [entry.sentence for entry in entries]
-    assert {failure["model"] for failure in page["failures"]} <= {model["key"] for model in page["models"]}
-    assert sum(failure["selected"] for failure in page["failures"]) >= 10
+    entries = [entry for entry in list_failures(study) if entry.group != "side"]
+    sentences = [[failure.sentence for failure in entry.failures] for entry in entries]
+    assert [[failure["sentence"] for failure in line["failures"]] for line in page["failures"]] == sentences
+    models = {failure["model"] for line in page["failures"] for failure in line["failures"]}
+    assert models <= {model["key"] for model in page["models"]}
+    assert sum(line["selected"] for line in page["failures"]) >= 10
+    assert {line["group"] for line in page["failures"]} == set(page["lists"]) == {"evaluated", "others"}
+    assert {cause for line in page["failures"] for cause in line["causes"]} == set(page["causes"])
+    assert np.array(page["map"]["counts"]).sum() == sum(
+        len({f["model"] for f in line["failures"]}) for line in page["failures"]
+    )
     assert len(page["models"]) == 4
 
 

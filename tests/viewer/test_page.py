@@ -9,6 +9,8 @@ import psutil
 import pytest
 
 from pedseg.viewer import browser
+from pedseg.viewer.failure_list import list_failures
+from pedseg.workbook import lesson
 
 pytestmark = pytest.mark.slow
 SLICES = ".pedseg-slices"
@@ -131,17 +133,47 @@ def test_a_click_on_a_surface_takes_the_slices_there(page, keep):
 
 
 def test_a_failure_is_opened_where_it_happened(page, keep):
+    """From the map to a list, from a line to its place; the address names it."""
     tab(page, "Failures")
-    page.locator("select[title='filter by kind']").select_option(label="missing")
+    keep(page, "voila-failure-map")
+    cell = page.locator(".pedseg-map button:not(:disabled)").first
+    assert re.fullmatch(r"[\w ]+, [\w ]+, children of \w+: \d+ failed", cell.get_attribute("aria-label"))
+    cell.click()
+    lines = page.locator("select:has(option:text-matches(' · '))").first
+    lines.wait_for()
+    assert lines.locator("option").count() == int(cell.get_attribute("aria-label").rpartition(": ")[2].split()[0])
     before, text = keep(page, "voila-before-failure"), description(page)
-    page.locator(".widget-select select[size], .widget-select select[multiple]").first.select_option(index=0)
+    page.get_by_role("button", name="next (N)").click()
     page.wait_for_function(f"document.querySelector('.pedseg-crosshair').innerText !== {text!r}")
     page.wait_for_timeout(1500)
-    after = keep(page, "voila-failure")
-    assert changed(before, after) > 0.05
-    sentence = page.locator(".pedseg-info").filter(has_text="Likely because").inner_text()
-    organ = sentence.partition("draws no ")[2].partition(",")[0]
-    assert f"truth: {organ}" in description(page)
+    assert changed(before, keep(page, "voila-failure")) > 0.05
+    assert "times as often" in page.locator(".pedseg-info").filter(has_text="draws").first.inner_text()
+    assert re.search(r"#failure=\w+-\d+b?%2F", page.url)
+
+
+def test_an_address_opens_its_failure(chromium, voila, keep):
+    first = list_failures(lesson.recorded("study"))[0]
+    page, _ = browser.open_page(chromium, f"{voila}#{first.fragment}")
+    browser.wait_until_drawn(page)
+    page.get_by_text(first.failures[0].sentence[:60]).first.wait_for(state="attached", timeout=60_000)
+    tab(page, "Failures")
+    keep(page, "voila-linked-failure")
+    assert page.locator("select[title='patient'] option:checked").inner_text().startswith(first.case_key.case)
+    page.close()
+
+
+def test_dose_and_score_are_read_on_the_page(page, keep):
+    tab(page, "Dose")
+    page.get_by_text("Dose in Gy").wait_for()
+    keep(page, "voila-dose")
+    assert page.locator("img[alt^='Dose-volume histogram']").count() == 1
+    tab(page, "Score")
+    page.locator("input[placeholder=reader]").fill("Reader A")
+    page.locator("input[placeholder=reader]").press("Tab")
+    click_slices(page, 0.25, 0.5)
+    page.keyboard.press("4")
+    page.get_by_text("Saved: liver, 4.").wait_for()
+    keep(page, "voila-score")
 
 
 def test_two_models_are_stepped_through_the_largest_difference_first(page, keep):

@@ -13,7 +13,7 @@ from pedseg.organs import EVALUATED, organ
 from pedseg.scan import Scan
 from pedseg.viewer import engines
 from pedseg.viewer.case_list import SAMPLE, CaseKey, ListedCase
-from pedseg.viewer.failure_list import FailureEntry
+from pedseg.viewer.failure_list import FailureEntry, ModelFailure
 from pedseg.viewer.reading_room import ReadingRoom
 from pedseg.workbook.slice_viewer import SliceViewer
 
@@ -28,7 +28,7 @@ def seen(room: ReadingRoom) -> ReadingRoom:
 
 
 def missed(case_key, organ_name, model, voxel) -> FailureEntry:
-    return FailureEntry("missed", case_key, organ_name, model, 1.0, voxel, "It draws none.")
+    return FailureEntry(case_key, organ_name, (ModelFailure(model, "missed", "It draws none.", voxel),))
 
 
 @pytest.fixture

@@ -1,12 +1,14 @@
 // The exhibit: a study's patients with the contours of its networks, organ by organ and failure by failure.
 // Slices and surfaces are drawn by NiiVue, contours by the reading room's overlay; there is no kernel behind the page.
 
+import { drawMap } from "../exhibit/failure_map.js";
 import { Overlay } from "../exhibit/overlay.js";
 import { labelMap, outlines, surface } from "./surfaces.js";
 
 const FILES = new URL("../exhibit/", import.meta.url);
 const DASHES = { truth: [], model: [7, 5] }; // pixels on and off
 const SEE_THROUGH = { Lung_L: 0.15, Lung_R: 0.15, "Bowel^Stomach": 0.6 }; // others lie behind them
+const FILTERS = ["group", "kind", "cause", "about", "by", "center"]; // of the list of failures
 const POOR_DSC = 0.7, FALSE_ML = 1, BEHIND_FOCUS = 0.25;
 const room = document.getElementById("exhibit"), $ = (name) => room.querySelector(`[data-part=${name}]`);
 
@@ -70,9 +72,12 @@ class Exhibit {
       const choice = [...$(name).options].find((option) => option.value === asked.get(name));
       if (choice) $(name).value = choice.value;
     }
+    const wanted = this.failures.find((failure) => asked.has("failure") && failure.fragment === `${new URLSearchParams({ failure: asked.get("failure") })}`);
     const first = this.failures.find((failure) => failure.selected) ?? this.cases[0];
-    await this.open(this.caseByKey.has(asked.get("child")) ? asked.get("child") : first.case ?? first.key);
-    this.chooseOrgan();
+    const child = this.caseByKey.has(asked.get("child")) ? asked.get("child") : first.case ?? first.key;
+    await this.open(wanted?.case ?? child);
+    if (wanted) await this.openFailure(this.list({ group: wanted.group }).indexOf(wanted), asked.get("model"));
+    else this.chooseOrgan();
     room.dataset.ready = "true";
     await new Promise((shown) => setTimeout(shown, 50)); // the slices first: two more canvases take their time
     await this.startSurfaces();
@@ -108,9 +113,19 @@ class Exhibit {
     $("organ").replaceChildren(option("nine", "nine evaluated organs"), option("all", `all ${this.organs.length} organs`),
       ...this.organs.map((organ) => option(organ.id, organ.plain)));
     $("window").replaceChildren(...Object.keys(this.windows).map((name) => option(name, name)));
-    $("kind").replaceChildren(option("selected", "a varied dozen"), option("", "all kinds"),
-      ...Object.entries(this.kinds).map(([kind, text]) => option(kind, text)));
+    const words = (entries) => Object.entries(entries).map(([key, text]) => option(key, text));
+    $("group").replaceChildren(option("selected", "a varied dozen"), ...words(this.lists));
+    $("kind").replaceChildren(option("", "all kinds"), ...words(this.kinds));
+    $("cause").replaceChildren(option("", "all causes"), ...words(this.causes));
+    $("about").replaceChildren(option("", "all organs"), ...this.organs.map((organ) => option(organ.id, organ.plain)));
     $("by").replaceChildren(option("", "all networks"), ...this.models.map((m) => option(m.key, m.title)));
+    $("center").replaceChildren(option("", "all hospitals"), ...centers.map((center) => option(center, center)));
+    drawMap($("map"), this.map, (row, column) => {
+      const { name, evaluated } = this.map.organs[row], { model, center } = this.map.columns[column];
+      const organ = this.organs.find((o) => o.name === name);
+      this.list({ group: evaluated ? "evaluated" : "others", about: organ.id, by: model, center });
+      $("failures").focus();
+    });
     this.listFailures();
   }
 
@@ -121,8 +136,7 @@ class Exhibit {
     on("organ", () => this.chooseOrgan());
     on("window", () => this.setWindow());
     on("arrangement", () => this.state.set("arrangement", $("arrangement").value));
-    on("kind", () => this.listFailures());
-    on("by", () => this.listFailures());
+    for (const name of FILTERS) on(name, () => this.listFailures());
     on("failures", () => this.openFailure(Number($("failures").value)));
     $("slice").addEventListener("input", () => this.scrollTo(Number($("slice").value)));
     $("previous").addEventListener("click", () => this.step(-1));
@@ -203,6 +217,7 @@ class Exhibit {
     this.drawSurfaces();
     this.fillTable();
     this.describe();
+    this.tellFailure();
     this.remember();
     room.dataset.busy = "false";
   }
@@ -304,7 +319,9 @@ class Exhibit {
 
   remember() {
     const parts = { child: this.opened.patient.key, model: $("model").value, organ: $("organ").value };
-    history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
+    const line = this.listed[this.failure];
+    const shown = line?.case === parts.child ? `${line.fragment}&model=${parts.model}` : new URLSearchParams(parts);
+    history.replaceState(null, "", `#${shown}`);
   }
 
   // --- 3-D ----------------------------------------------------------------------------------------
@@ -342,17 +359,29 @@ class Exhibit {
 
   // --- failures -----------------------------------------------------------------------------------
 
+  // The failures by these filters and no others.
+  list(filters) {
+    for (const name of FILTERS) $(name).value = filters[name] ?? "";
+    return this.listFailures();
+  }
+
   listFailures() {
-    const kind = $("kind").value, model = $("by").value;
-    this.listed = this.failures.filter((f) => (kind === "selected" ? f.selected : !kind || f.kind === kind)
-      && (!model || f.model === model));
-    $("failures").replaceChildren(...this.listed.map((f, k) => {
-      const text = `${this.kinds[f.kind]}: ${this.organById.get(f.organ).plain} · ${f.case} · ${this.titleOf(f.model)}`;
-      return new Option(text, k);
-    }));
+    const { group, kind, cause, about, by, center } = Object.fromEntries(FILTERS.map((name) => [name, $(name).value]));
+    this.listed = this.failures.filter((f) => (group === "selected" ? f.selected : f.group === group)
+      && (!kind || f.kinds.includes(kind)) && (!cause || f.causes.includes(cause)) && (!about || f.organ === Number(about))
+      && (!by || f.failures.some((failure) => failure.model === by)) && (!center || f.center === center));
+    $("failures").replaceChildren(...this.listed.map((f, k) => new Option(f.line, k)));
     this.failure = -1;
-    $("count").textContent = this.listed.length ? `${this.listed.length} failures, the worst first` : "none of this kind";
+    $("count").textContent = this.listed.length ? `${this.listed.length} lines, the gravest first` : "none by these filters";
     $("sentence").textContent = "";
+    return this.listed;
+  }
+
+  // What the chosen network did to the organ of the open failure; nothing, if it did not fail.
+  tellFailure() {
+    const model = $("model").value, line = this.listed[this.failure];
+    if (line) $("sentence").textContent = line.failures.filter((f) => f.model === model).map((f) => f.sentence).join(" ")
+      || `${this.titleOf(model)} did not fail here.`;
   }
 
   step(by) {
@@ -360,19 +389,19 @@ class Exhibit {
     if (place >= 0 && place < this.listed.length) this.openFailure(place);
   }
 
-  async openFailure(place) {
+  async openFailure(place, by = $("by").value) {
     const failure = this.listed[this.failure = place];
+    const { model, voxel: at } = failure.failures.find((f) => f.model === by) ?? failure.failures[0];
     $("failures").value = place;
     $("count").textContent = `${place + 1} of ${this.listed.length}`;
-    $("sentence").textContent = failure.sentence;
-    $("model").value = failure.model;
+    $("model").value = model;
     $("organ").value = this.organById.get(failure.organ).evaluated ? "nine" : "all";
     this.state.set("visible_organs", this.visibleOrgans($("organ").value));
     this.state.set("focused_organ", failure.organ);
     if (this.opened.patient.key === failure.case) await this.show();
-    else await this.open(failure.case, failure.voxel);
+    else await this.open(failure.case, at);
     if (this.listed[this.failure] !== failure) return;
-    const voxel = failure.voxel ?? this.centerOf(failure.organ);
+    const voxel = at ?? this.centerOf(failure.organ);
     this.state.set("marker", voxel ?? []);
     this.goTo(voxel ?? this.opened.patient.start);
   }
