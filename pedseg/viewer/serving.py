@@ -21,13 +21,17 @@ QUIET_LAB = (  # no prompt about news, and no question to jupyter.org or PyPI ab
     "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
 )  # fmt: skip
+CULLING = (  # a kernel whose browser has crashed, or lost its network, ends by itself
+    "--MappingKernelManager.cull_idle_timeout=600", "--MappingKernelManager.cull_interval=60",
+    "--MappingKernelManager.cull_connected=False",
+)  # fmt: skip
 
 
 def voila_command(
     notebook: Path, *, port: int | None = None, browser: bool = True, rest: Sequence[str] = ()
 ) -> list[str]:
     """The command that serves a notebook as a page on loopback."""
-    options = [f"--Voila.ip={HOST}", "--template=pedseg", "--theme=dark", "--strip_sources=True"]
+    options = [f"--Voila.ip={HOST}", "--template=pedseg", "--theme=dark", "--strip_sources=True", *CULLING]
     options += [f"--port={port}", "--Voila.port_retries=0"] if port else []
     options += [] if browser else ["--no-browser"]
     return [sys.executable, "-m", "voila", str(notebook), *options, *rest]
