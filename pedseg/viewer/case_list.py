@@ -6,12 +6,11 @@ half a second and voxel by voxel the same.
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -23,12 +22,10 @@ from pedseg.datasets.loading import load_image, load_labels
 from pedseg.datasets.reading import center_folders, is_data_set, read_dataset
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS, planned_test_scans, shifted_center
 from pedseg.evaluation.statistics import KIDNEYS
-from pedseg.evaluation.trained_models import LazyPredictions, weight_files
 from pedseg.organs import organ
 from pedseg.phantoms.centers import CENTERS, Center, PlannedScan, simulate_scan
 from pedseg.scan import Scan, to_ras
 from pedseg.viewer.own_scans import LazySets, OwnScan, find_ct_scans, find_nifti_scan
-from pedseg.workbook.slice_viewer import CaseImages
 
 ROLL_DEG = {"left side": 90.0, "right side": -90.0, "prone": 180.0}  # of a posture, where nobody has measured it
 ON_THE_SIDE = next(factor for factor in SHIFT_FACTORS if factor.name == "on the side; as they lie")
@@ -72,7 +69,6 @@ class ListedCase:
 
 
 Cases = dict[CaseKey, ListedCase]
-OpenImages = Callable[[], CaseImages]
 
 
 def list_cases(datasets: list[DataSet], study: Path) -> Cases:
@@ -162,20 +158,6 @@ def describe(case: Case) -> str:
     age = "" if case.age_months is None else f", {case.age_months // 12} y {case.age_months % 12} m"
     missing = [f", no {organ(name).plain}" for name in KIDNEYS if name in case.absent]
     return case.name + age + "".join(missing)
-
-
-def matplotlib_cases(datasets: list[DataSet], study: Path, dicom: Path | None = None) -> dict[str, OpenImages]:
-    """The samples and the CTs of a DICOM folder for the engine `matplotlib`, by title; models draw when looked up."""
-    models = weight_files(study)
-    own = list_ct(dicom) if dicom else {}
-    cases = [*own.values(), *(case for dataset in datasets for case in _of_data_set(dataset, "test"))]
-
-    def load(case: ListedCase) -> CaseImages:
-        scan, truth = case.open()
-        contours: Mapping[Any, NDArray] = ChainMap(LazyPredictions(scan, models), case.contours())  # type: ignore
-        return CaseImages(scan, None if truth is None else truth.voxels, contours)
-
-    return {f"{case.key.center}: {case.title}": partial(load, case) for case in cases}
 
 
 def _load(dataset: DataSet, case: Case) -> tuple[Scan, Scan | None]:

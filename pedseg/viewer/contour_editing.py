@@ -6,6 +6,7 @@ A draft is written to a file after every change, so that it is there again when 
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +119,7 @@ def interpolate_slices(mask: Mask) -> Mask:
     from scipy.ndimage import distance_transform_edt
 
     filled, out = np.flatnonzero(mask.any(axis=(0, 1))), mask.copy()
-    for low, high in zip(filled[:-1], filled[1:], strict=True):
+    for low, high in itertools.pairwise(filled):
         if high - low > 1:
             a, b = (
                 distance_transform_edt(cut) - distance_transform_edt(~cut)
@@ -168,15 +169,16 @@ class Drafts:
 
     @property
     def organs(self) -> list[str]:
-        """The organs that have a draft, in this session or from an earlier one."""
-        return sorted({*self._open, *(file.stem.replace("-", "^") for file in self.folder.glob("*.npz"))})
+        """The organs that have a draft, of this session or of an earlier one."""
+        return sorted(file.stem.replace("-", "^") for file in self.folder.glob("*.npz"))
 
     def open(self, organ: Organ, original: Mask) -> Draft:
         """The draft of an organ: the one at work, else the one on disk, else a new one that starts from `original`."""
-        if organ.name not in self._open:
-            file = self._file(organ)
-            mask = read_draft_mask(file, self.shape) if file.is_file() else None
-            self._open[organ.name] = Draft(organ, original, mask)
+        file = self._file(organ)
+        if not file.is_file():  # nothing was drawn yet
+            self._open[organ.name] = Draft(organ, original)
+        elif organ.name not in self._open:
+            self._open[organ.name] = Draft(organ, original, read_draft_mask(file, self.shape))
         return self._open[organ.name]
 
     def keep(self, draft: Draft) -> None:

@@ -90,7 +90,7 @@ class CorrectionPanel(widgets.VBox):
         old, options = self.start_from.value, [(str(source), source) for source in (*sources, NOTHING)]
         if list(self.start_from.options) != options:
             self.start_from.options = options
-            self.start_from.value = old if old in [value for _, value in options] else options[0][1]
+            self.start_from.value = old if old in sources else options[0][1]
 
     def undo(self) -> None:
         """Undo the last change of this organ."""

@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import ChainMap
 from collections.abc import Hashable, Mapping
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
 from pedseg.datasets.cases import DataSet
 from pedseg.errors import input_error
 from pedseg.scan import Scan
+
+if TYPE_CHECKING:
+    from pedseg.viewer.case_list import Cases, ListedCase
 
 PACKAGES = {"canvas": ("anywidget", "k3d", "fast_simplification"), "matplotlib": (), "itkwidgets": ("itkwidgets",)}
 OPENED = {name: f"PEDSEG_VIEWER_{name.upper()}" for name in ("data", "study", "dicom")}
@@ -55,9 +60,7 @@ def reading_room(datasets: list[DataSet], study: Path, engine: str = "", *, dico
     data, own_study, own_dicom = (os.environ.get(variable) for variable in OPENED.values())
     study, dicom = Path(own_study) if own_study else study, Path(own_dicom) if own_dicom else dicom
     if choose_engine(engine) != "canvas":
-        from pedseg.workbook.slice_viewer import SliceViewer
-
-        return SliceViewer(case_list.matplotlib_cases(datasets, study, dicom))
+        return _pictures((case_list.list_ct(dicom) if dicom else {}) | case_list.list_cases(datasets, study), study)
     from pedseg.viewer.failure_list import list_failures
     from pedseg.viewer.models import study_predictions
     from pedseg.viewer.reading_room import ReadingRoom
@@ -67,6 +70,23 @@ def reading_room(datasets: list[DataSet], study: Path, engine: str = "", *, dico
     cases = own | case_list.list_cases([] if data else datasets, study)
     models = [*weight_files(study)]
     return ReadingRoom(cases, list_failures(study), models, study_predictions(study), start=dicom)
+
+
+def _pictures(cases: Cases, study: Path) -> Any:
+    """The engine `matplotlib` on the cases that lie on disk."""
+    from pedseg.viewer.case_list import OF_STUDY
+    from pedseg.viewer.models import study_predictions
+    from pedseg.workbook.slice_viewer import CaseImages, SliceViewer
+
+    predict = study_predictions(study)
+
+    def load(case: ListedCase) -> CaseImages:
+        scan, truth = case.open()
+        sets: list[Any] = [predict(scan, case, lambda: False), case.contours()]
+        return CaseImages(scan, None if truth is None else truth.voxels, ChainMap(*sets))
+
+    listed = [case for key, case in cases.items() if key.kind not in OF_STUDY]
+    return SliceViewer({f"{case.key.center}: {case.title}": partial(load, case) for case in listed})
 
 
 def view(

@@ -240,7 +240,8 @@ class ReadingRoom(widgets.VBox):
         sets = [name for name in view.sets if name not in view.models]
         with suspend_callbacks(self):
             self.controls.set_models(sets, view.models, view.reference, at_once=not self.case.is_own)
-            self.corrections.set_sources([name for name in [*view.models, *sets] if name != CORRECTED])
+            sources = [*sets, *view.models] if self.case.is_own else [*view.models, *sets]
+            self.corrections.set_sources([name for name in sources if name != CORRECTED])
 
     def _select(self, key: CaseKey) -> None:
         """Select a patient in the lists, without opening it."""
