@@ -23,16 +23,17 @@ engines.reading_room(lesson.samples(), lesson.study())
 # %% [markdown]
 # ## How to read
 #
-# - **Solid** lines are the true contours, **dashed** ones what the chosen network has drawn, **dotted** ones what a
-#   second network has drawn. The child's right is on the left of the picture; letters at the edge name the sides.
-# - *Drawn by* chooses the network: each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and
-#   **centralized**, the ideal with all scans in one place.
-# - The mouse wheel scrolls through the slices, a click moves the crosshair, and the line beneath names the organ under
-#   it. The right mouse button drags the window, measures in mm, or moves the picture, as you choose. The tab *Keys* has
-#   the keys.
+# - Three lists at the top choose contours: **A** is drawn solid, here the truth, **B** dashed, **C** dotted. The child's
+#   right is on the left of the picture; letters at the edge name the sides of the child, however it lies.
+# - The networks: each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and **centralized**, the
+#   ideal with all scans in one place.
+# - The mouse wheel scrolls through the slices, with *Ctrl* it zooms. A click moves the crosshair, and the line beneath
+#   names the organ under it. The right mouse button, or a finger, drags the window, measures in mm, or moves the
+#   picture, as you choose. The tab *Keys* has the keys.
 # - *Failures* lists what went wrong in the study, the worst first: a click opens the child and goes to the place. These
 #   children are drawn by a program, so each is grown anew, voxel by voxel the same, in a second.
-# - *Two models* steps through the places where two networks disagree, *Correct* lets you draw.
+# - *Differences* steps through the places where two sets of contours disagree. *Correct* lets you draw; what you draw is
+#   kept, and *Files* writes it or opens other scans.
 # - The table under *Organs* says in numbers what the colors say.
 #
 # These are computer-made children of two invented hospitals. What you see is what such networks do, not how well a
@@ -41,7 +42,7 @@ engines.reading_room(lesson.samples(), lesson.study())
 # ## Four things to look for
 #
 # 1. **The stumble next door.** Choose a child from Neckar and let *Polder alone* draw. Then *federated*. Watch the
-#    kidneys and the spleen, in 3-D with *distance to truth*.
+#    kidneys and the spleen, in 3-D with *distance to A*.
 # 2. **The missing kidney.** Choose *removed kidney* in the list of failures. Does a network draw one all the same? What
 #    did it take for a kidney: bowel, spleen, muscle?
 # 3. **Thin organs.** Switch on the adrenal glands and the portal vein. Are they missed, or merely in the wrong place?

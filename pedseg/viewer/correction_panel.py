@@ -46,8 +46,8 @@ class CorrectionPanel(widgets.VBox):
             options=list(PEN_TOOLS.items()), style={"button_width": "66px"}, tooltip="what the pen does"
         )
         self.radius_mm = widgets.FloatSlider(
-            value=4, min=0.5, max=30, step=0.5, description="radius mm", layout=widgets.Layout(width="64%"),
-            readout_format=".1f", style={"description_width": "66px"},
+            value=4, min=0.5, max=30, step=0.5, description="radius, mm", layout=widgets.Layout(width="64%"),
+            readout_format=".1f", style={"description_width": "72px"},
         )  # fmt: skip
         self.undo_button = widgets.Button(description="undo (U)", layout=third)
         self.redo_button = widgets.Button(description="redo (Y)", layout=third)

@@ -91,8 +91,8 @@ class FilesPanel(widgets.VBox):
         """The contour sets that can be written, the corrected one first."""
         old = self.source.value
         self.source.options = [(str(source), source) for source in sources]
-        if old in sources:
-            self.source.value = old
+        self.source.index = None  # else a browser that knew index 0 shows nothing
+        self.source.value = old if old in sources else next(iter(sources), None)
         self.write_button.disabled = not sources
 
     def tell(self, text: str) -> None:

@@ -502,6 +502,7 @@ class ReadingRoom(widgets.VBox):
         if is_new:
             self._list_sets()
             self._offer_files()
+            self.files.source.value = CORRECTED
         elif CORRECTED in self.views.shown:
             self.views.show_contours()
 

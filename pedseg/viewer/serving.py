@@ -12,6 +12,7 @@ from pedseg import processes
 from pedseg.errors import input_error
 from pedseg.processes import HOST, prepend_path
 from pedseg.viewer import itk
+from pedseg.viewer.engines import OPENED
 
 HERE = Path(__file__).parent
 HEADLESS_LAB = (  # options of JupyterLab for an automated browser
@@ -37,13 +38,17 @@ def voila_command(
     return [sys.executable, "-m", "voila", str(notebook), *options, *rest]
 
 
-def voila_environment() -> dict[str, str]:
-    """The environment under which Voilà finds our template, and the kernel this package."""
+def voila_environment(**opened: Path | None) -> dict[str, str]:
+    """The environment under which Voilà finds our template, and the kernel this package and what is to be `opened`.
+
+    By name (`engines.OPENED`): the folder of data, study or DICOM.
+    """
     paths = {
         "JUPYTER_PATH": prepend_path(HERE, "JUPYTER_PATH"),
         "PYTHONPATH": prepend_path(HERE.parents[1], "PYTHONPATH"),
     }
-    return {**os.environ, **paths}
+    folders = {OPENED[name]: str(folder.resolve()) for name, folder in opened.items() if folder}
+    return {**os.environ, **paths, **folders}
 
 
 def lab_command(root: Path, first: Path, rest: Sequence[str] = ()) -> list[str]:

@@ -21,7 +21,7 @@ class StepPanel(widgets.VBox):
         self.on_choose = on_choose
         self.items: Sequence[Any] = []
         self.quiet = False
-        self.list = widgets.Select(layout=widgets.Layout(width="100%", height=height))
+        self.list = widgets.Select(layout=widgets.Layout(width="100%", height=height), tooltip="list to choose from")
         self.previous, self.next = widgets.Button(), widgets.Button()
         self.previous.on_click(lambda _: self.step(-1))
         self.next.on_click(lambda _: self.step(1))

@@ -116,12 +116,15 @@ function nameControls(room) {
   }
   for (const button of room.querySelectorAll(".widget-toggle-button")) set(button, "aria-pressed", String(button.classList.contains("mod-active")));
   for (const group of room.querySelectorAll(".widget-toggle-buttons")) set(group, "role", "group");
+  for (const panel of room.querySelectorAll(".widget-tab-contents")) set(panel, "tabindex", "0"); // to scroll it
+  for (const plot of room.querySelectorAll(".k3d-target canvas")) set(plot, "aria-label", "organs in 3-D");
 }
 
 function watchRoom(el) {
   const room = el.closest(".pedseg-room");
   if (!room || room.dataset.named) return;
   room.dataset.named = "true";
+  if (!document.querySelector("main, [role=main]")) room.setAttribute("role", "main");
   let queued = false;
   new MutationObserver(() => {
     if (queued) return;
