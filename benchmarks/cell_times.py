@@ -18,7 +18,7 @@ from typing import Any
 import nbformat
 import psutil
 
-from pedseg.workbook.build_notebooks import build_notebook
+from pedseg.workbook.build_notebooks import build_notebook, read_chapter
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
@@ -36,7 +36,7 @@ def cell_times(source: Path) -> Iterator[str]:
     """One line for each code cell, then the sum."""
     from nbclient import NotebookClient
 
-    text = build_notebook(source.stem, source.read_text(encoding="utf-8"), solved=True)
+    text = build_notebook(source.stem, read_chapter(source), solved=True)
     notebook = nbformat.reads(text, as_version=4)
     client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(NOTEBOOKS)}})
     with client.setup_kernel():

@@ -1,6 +1,6 @@
 """A federation over a SuperLink with TLS and keys, recorded: `python data_samples/superlink.py runs/superlink`.
 
-Two rounds of ten steps on the virtual centers of `runs/data` (made by `python3 run.py`), as notebook 11 plays
+Two rounds of ten steps on the virtual centers of `runs/data` (made by `python3 run.py`), as notebook 12 plays
 them in one program and through a mailbox. Leaves the log of the run, the disclosure log of each center and summary.json
 with the fingerprint of the weights after each round, beside those of the same federation in this process.
 """

@@ -1,4 +1,4 @@
-"""Exercises of chapter 00, Start here."""
+"""Exercises of the chapter "Start here"."""
 
 from __future__ import annotations
 

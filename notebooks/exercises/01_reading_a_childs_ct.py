@@ -1,4 +1,4 @@
-"""Exercises of chapter 01, Reading a child's CT."""
+"""Exercises of the chapter "Reading a child's CT"."""
 
 from __future__ import annotations
 

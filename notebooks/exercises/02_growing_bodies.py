@@ -1,4 +1,4 @@
-"""Exercises of chapter 02, Growing bodies."""
+"""Exercises of the chapter "Growing bodies"."""
 
 from __future__ import annotations
 

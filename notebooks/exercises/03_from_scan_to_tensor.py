@@ -1,4 +1,4 @@
-"""Exercises of chapter 03, From scan to tensor."""
+"""Exercises of the chapter "From scan to tensor"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exercises of chapter 04, How good is a contour?"""
+"""Exercises of the chapter "How good is a contour?"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exercises of chapter 05, One hospital learns alone."""
+"""Exercises of the chapter "One hospital learns alone"."""
 
 from __future__ import annotations
 

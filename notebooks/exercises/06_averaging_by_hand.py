@@ -1,4 +1,4 @@
-"""Exercises of chapter 06, Averaging by hand."""
+"""Exercises of the chapter "Averaging by hand"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exercises of chapter 07, A federation of centers."""
+"""Exercises of the chapter "A federation of centers"."""
 
 from __future__ import annotations
 

@@ -67,10 +67,11 @@ figures.show(picture, "An axial CT slice of the upper abdomen, organs outlined."
 # *Still open*, *Not quite* (and what is wrong), or *Right*. Nothing breaks if you skip a question: the cells below
 # go on with the right value.
 #
-# From chapter 01 on there are also **functions to write**: the first line and the description are given, and you write
-# the body in place of the dots. The check runs your function on inputs that you do not see, and says in one sentence
-# which of them went wrong and what was expected. With each new version of your function you get a further hint. All
-# checks are in the folder `notebooks/exercises`, if you want to read them. Each chapter ends with a short **quiz**.
+# From chapter [[reading_a_childs_ct]] on there are also **functions to write**: the first line and the description are
+# given, and you write the body in place of the dots. The check runs your function on inputs that you do not see, and
+# says in one sentence which of them went wrong and what was expected. With each new version of your function you get a
+# further hint. All checks are in the folder `notebooks/exercises`, if you want to read them. Each chapter ends with a
+# short **quiz**.
 
 # %% [markdown] solutions
 # After you have tried, open **Answer** beneath the cell.
@@ -93,12 +94,12 @@ lesson.check("number of organs", number_of_organs)
 #
 # | door | what you want | your way |
 # |---|---|---|
-# | **student** | to understand it by doing | all chapters in order, 01 to 13 |
-# | **clinician** | to look at contours and failures, without code | 01, 04, 09, 13 |
-# | **lecturer** | 90 minutes in front of a class | show 01, 05, 07, 09; all questions take 150 |
+# | **student** | to understand it by doing | all chapters in order, 01 to 14 |
+# | **clinician** | to look at contours and failures, without code | 01, 04, 10, 14 |
+# | **lecturer** | 90 minutes in front of a class | show 01, 05, 07, 10; all questions take 150 |
 #
-# **Researchers** who want to take this to real hospitals read 03, 04, 06, 07, 08, 11, 12, and then *Your own data* in
-# `README.md`.
+# **Researchers** who want to take this to real hospitals read 03, 04, 06, 07, 08, 09, 12, 13, and then *Your own data*
+# in `README.md`.
 #
 # | notebook | the question | minutes |
 # |---|---|---|
@@ -109,12 +110,13 @@ lesson.check("number of organs", number_of_organs)
 # | [05 One hospital learns alone][05] | How good is a network at home, and how good next door? | 50 |
 # | [06 Averaging by hand][06] | What does a federation compute? | 50 |
 # | [07 A federation of centers][07] | Does a federation help, and how sure are we? | 50 |
-# | [08 On their side, one kidney][08] | What does each difference between hospitals cost, and what fails? | 50 |
-# | [09 The reading room][09] | Where do the contours fail? | 20 |
-# | [10 CT meets MR][10] | Can a CT hospital and an MR hospital learn together? | 45 |
-# | [11 Across the firewall][11] | How do hospitals that cannot reach each other exchange models? | 45 |
-# | [12 What leaves the hospital?][12] | What does an update give away, and what does hiding it cost? | 50 |
-# | [13 Your own patients][13] | How do scans come in, and contours go out to treatment planning? | 25 |
+# | [08 On their side][08] | What does each difference between hospitals cost? | 30 |
+# | [09 One kidney][09] | Where an organ is gone, what do networks draw, and which contours fail? | 35 |
+# | [10 The reading room][10] | Where do the contours fail? | 20 |
+# | [11 CT meets MR][11] | Can a CT hospital and an MR hospital learn together? | 45 |
+# | [12 Across the firewall][12] | How do hospitals that cannot reach each other exchange models? | 45 |
+# | [13 What leaves the hospital?][13] | What does an update give away, and what does hiding it cost? | 50 |
+# | [14 Your own patients][14] | How do scans come in, and contours go out to treatment planning? | 25 |
 #
 # The minutes are for reading and answering. A term that you do not know is probably in the
 # [glossary](../docs/glossary.md).
@@ -126,12 +128,13 @@ lesson.check("number of organs", number_of_organs)
 # [05]: 05_one_hospital_learns_alone.ipynb
 # [06]: 06_averaging_by_hand.ipynb
 # [07]: 07_a_federation_of_centers.ipynb
-# [08]: 08_on_their_side_one_kidney.ipynb
-# [09]: 09_reading_room.ipynb
-# [10]: 10_ct_meets_mr.ipynb
-# [11]: 11_across_the_firewall.ipynb
-# [12]: 12_what_leaves_the_hospital.ipynb
-# [13]: 13_your_own_patients.ipynb
+# [08]: 08_on_their_side.ipynb
+# [09]: 09_one_kidney.ipynb
+# [10]: 10_reading_room.ipynb
+# [11]: 11_ct_meets_mr.ipynb
+# [12]: 12_across_the_firewall.ipynb
+# [13]: 13_what_leaves_the_hospital.ipynb
+# [14]: 14_your_own_patients.ipynb
 
 # %%
 lesson.finish()

@@ -178,7 +178,8 @@ picture = figures.slices_figure(pictures, plane="coronal", index=y)
 figures.show(picture, "A coronal slice true to scale, and squashed: each voxel as a cube.")
 
 # %% [markdown]
-# A network that does not know the spacing sees the squashed child. Keep this in mind for notebook 03.
+# A network that does not know the spacing sees the squashed child. Keep this in mind for chapter
+# [[from_scan_to_tensor]].
 #
 # **Question.** How many **milliliters** does one voxel hold? A milliliter is a cube of 10 mm edge.
 
@@ -199,7 +200,7 @@ figures.show(picture, "Volumes of all organs in milliliters.")
 
 # %% [markdown]
 # From the largest organ to the smallest lies a factor of hundreds. A network that draws only the large ones is right
-# about most voxels and useless for the adrenal glands: chapter 04 will return to that.
+# about most voxels and useless for the adrenal glands: chapter [[how_good_is_a_contour]] will return to that.
 #
 # ## The hospital next door
 #
@@ -246,7 +247,7 @@ figures.show(picture, "An axial slice from each hospital, kidneys outlined.")
 # after an injection of **contrast agent**, when kidneys and vessels light up; the other mostly scans without. The
 # tables the children lie on and the sharpness of the picture are not the same either. (Real hospitals also differ in
 # the thickness of their slices.) To you a kidney is a kidney in both. A network that has only ever seen one of these
-# hospitals may well disagree, and notebook 05 will let it.
+# hospitals may well disagree, and chapter [[one_hospital_learns_alone]] will let it.
 #
 # ## Scroll through it yourself
 #

@@ -213,7 +213,7 @@ print(f"this child's kidney: percentile {percentile:.0f} among operated children
 # children of five years with `make_phantom`, measure their kidneys, and find M and S of your own.
 #
 # After an operation size no longer tells the age, and what is drawn on one side says nothing about the other. In
-# chapter 04 you will meet a network that draws the missing kidney all the same.
+# chapter [[how_good_is_a_contour]] you will meet a network that draws the missing kidney all the same.
 #
 # ## Why small organs vanish
 #
@@ -276,7 +276,8 @@ figures.show(picture, "An adrenal gland on a fine grid and on two coarser ones."
 
 # %% [markdown]
 # What does that cost? Send all contours to the grid of 5 mm and back, and compare with what they were. The **Dice
-# coefficient** (DSC) is 1 for two equal contours and 0 for two that do not touch; chapter 04 takes it apart.
+# coefficient** (DSC) is 1 for two equal contours and 0 for two that do not touch; chapter [[how_good_is_a_contour]]
+# takes it apart.
 
 # %%
 from pedseg.metrics import score_case
@@ -292,7 +293,8 @@ figures.show(picture, "DSC by organ after a coarse grid, for a one- and a ten-ye
 
 # %% [markdown]
 # Nobody has made a mistake here, no network was asked. The grid alone takes this much: least from the liver, most from
-# what is small or thin, and nearly everywhere more from the one-year-old. Chapter 03 is about choosing a grid.
+# what is small or thin, and nearly everywhere more from the one-year-old. Chapter [[from_scan_to_tensor]] is about
+# choosing a grid.
 #
 # ## What follows for learning
 #
@@ -312,7 +314,7 @@ for name, center in CENTERS.items():
 # guesses on organs that the grid holds worst anyway. A Dutch study on real children found just that: among sex, age,
 # contrast agent and kind of tumor, only age made a significant difference, in the left lung and the pancreas, and the
 # group from 0 to 2 years did worst (arXiv 2411.00594). Another hospital that treats younger children has what this one
-# lacks. Its scans must not travel. From chapter 06 on, what was learned from them will.
+# lacks. Its scans must not travel. From chapter [[averaging_by_hand]] on, what was learned from them will.
 #
 # ## What to remember
 #

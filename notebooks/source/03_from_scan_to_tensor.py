@@ -158,10 +158,11 @@ picture = voxel_figures.patches(pictures, plan.spacing_mm, index=level)
 figures.show(picture, "An axial slice of the prepared scan.")
 
 # %% [markdown]
-# The network will answer on *this* grid, but a physician needs contours on the scan's own. `restore` brings them
-# back. What is lost on the way? Let us pretend that a network answers perfectly: send the true labels to the plan's
-# grid and back, and measure. The **Dice coefficient** (DSC) is 1 for two equal contours and 0 for two that do not
-# touch; in chapter 04 you will write it. And because voxel size is a decision, we try voxels of twice the edge, too.
+# The network will answer on *this* grid, but a physician needs contours on the scan's own. `restore` brings them back.
+# What is lost on the way? Let us pretend that a network answers perfectly: send the true labels to the plan's grid and
+# back, and measure. The **Dice coefficient** (DSC) is 1 for two equal contours and 0 for two that do not touch; in
+# chapter [[how_good_is_a_contour]] you will write it. And because voxel size is a decision, we try voxels of twice the
+# edge, too.
 
 # %%
 from pedseg.metrics import score_case
@@ -207,7 +208,7 @@ figures.show(picture, "One slice and four augmented variants of it.")
 # Two remarks.
 #
 # **The lesson trains without augmentation.** It learns a lot faster that way, and we have minutes. The price: such a
-# network has never seen a child on its side, and fails there. Chapter 08 is about that.
+# network has never seen a child on its side, and fails there. Chapter [[on_their_side]] is about that.
 #
 # **Nobody mirrors.** In photographs a mirrored cat is a cat. Here is the mirrored child:
 

@@ -243,7 +243,7 @@ print(f"median HD95 with the miss: {np.median([4, 6, diagonal_mm]):.0f} mm")
 # - Dice sees volume and forgives large organs; distances see millimeters; surface Dice needs an honest tolerance.
 # - Means overlook specks. Look at pictures, worst cases first.
 # - Presence before quality: false milliliters for organs that are gone, worst values for organs that were missed.
-# - Say which definitions you used. Chapter 05 uses them to examine a network.
+# - Say which definitions you used. Chapter [[one_hospital_learns_alone]] uses them to examine a network.
 #
 # **Further reading.** Maier-Hein, Reinke et al., *Metrics reloaded*, Nature Methods 2024
 # ([doi:10.1038/s41592-023-02151-z](https://doi.org/10.1038/s41592-023-02151-z)); Podobnik and Vrtovec, *Understanding

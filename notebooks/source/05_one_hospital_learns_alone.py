@@ -33,9 +33,9 @@ for center in (polder, neckar):
 # %% [markdown]
 # ## A plan and a network
 #
-# The plan (notebook 03) follows from the merged fingerprints of both hospitals: the same voxels for both, so that
-# only what the network has *learned* is put to the test. Then `build` makes a network, a small U-Net. Its weights are
-# random numbers from a seed.
+# The plan (chapter [[from_scan_to_tensor]]) follows from the merged fingerprints of both hospitals: the same voxels for
+# both, so that only what the network has *learned* is put to the test. Then `build` makes a network, a small U-Net. Its
+# weights are random numbers from a seed.
 
 # %%
 from pedseg.organs import organ
@@ -167,9 +167,10 @@ figures.show(picture, "True contours (solid) and drawn ones (dashed), Polder.")
 
 # %% [markdown]
 # Most dashed lines follow the solid ones. But this child has lost its left kidney: a dashed green line is a kidney that
-# is not there. Chapter 04 asks what such a **false organ** counts, chapter 08 where it comes from.
+# is not there. Chapter [[how_good_is_a_contour]] asks what such a **false organ** counts, chapter [[one_kidney]] where
+# it comes from.
 #
-# How good is it in numbers? By the Dice coefficient of chapter 04, organ by organ:
+# How good is it in numbers? By the Dice coefficient of chapter [[how_good_is_a_contour]], organ by organ:
 
 # %%
 from pedseg.metrics import score_case
@@ -232,7 +233,8 @@ print(f"significantly worse away in {len(worse)} of {line['organs']} organs", *w
 # %% [markdown]
 # If the list is shorter than the picture above made you expect: a few dozen children here against as many *other*
 # children there is a blunt comparison, since children differ more than hospitals do. "Not significant" means "not
-# shown", not "not there". Notebook 07 uses a sharper one: different networks on *the same* children.
+# shown", not "not there". Chapter [[a_federation_of_centers]] uses a sharper one: different networks on *the same*
+# children.
 #
 # ## Why?
 #
@@ -267,10 +269,11 @@ figures.show(picture, "Contours at home and away: solid true, dashed drawn.")
 # At Neckar it is one child in four. There are further differences: a sharper and noisier picture, a flat table, other
 # ages, and another kidney that is usually gone. Which of them does the harm? Looking at one child cannot tell. Changing
 # one cause at a time can, and here it is possible: each is one field of a center in `pedseg.phantoms.centers`. Chapter
-# 08 does it. With real hospitals one can only guess.
+# [[on_their_side]] does it. With real hospitals one can only guess.
 #
 # > The size of this drop is a property of two invented hospitals. That there *is* one is what real studies find, too,
-# > and there it is small, as here: hospitals share more than they differ in. Chapter 08 shows two that share less.
+# > and there it is small, as here: hospitals share more than they differ in. Chapter [[on_their_side]] shows two that
+# > share less.
 #
 # ## What to remember
 #

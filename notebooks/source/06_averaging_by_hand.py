@@ -56,7 +56,7 @@ print(fedavg([polder, neckar], [30, 10]))
 # ## Two real networks
 #
 # Now with the hospitals Polder and Neckar. Both get *the same* network to start with, and each trains it on its own
-# children for a while. The plan comes from their merged fingerprints (notebook 03).
+# children for a while. The plan comes from their merged fingerprints (chapter [[from_scan_to_tensor]]).
 
 # %%
 from pedseg.learning.network import build

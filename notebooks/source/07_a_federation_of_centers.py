@@ -22,7 +22,7 @@ lesson.setup()
 #
 # | question | the hospital's answer |
 # |---|---|
-# | Describe your scans. | the fingerprint of notebook 03, and the number of scans |
+# | Describe your scans. | the fingerprint of chapter [[from_scan_to_tensor]], and the number of scans |
 # | Train this network for a while. | the trained weights, the number of scans, the mean loss |
 # | Try this network on your validation children. | one number |
 #
@@ -41,8 +41,8 @@ for center in centers:
 # ## The federation runs
 #
 # Each round: the network goes out, every hospital trains it for some steps, the updates come back and are averaged as
-# you did by hand in notebook 06. The picture grows with each round. You can stop it (the square button above): what
-# is done is done.
+# you did by hand in chapter [[averaging_by_hand]]. The picture grows with each round. You can stop it (the square
+# button above): what is done is done.
 
 # %%
 from pedseg.federation.client_app import app
@@ -89,7 +89,7 @@ print("and three numbers: place in the list, scans, mean loss")
 # %% [markdown]
 # None of it has one entry a scan: with twice as many scans a reply would be as large. But do not confuse "no scan
 # leaves" with "nothing leaves": weights were shaped by the children, and a determined reader can get something of them
-# out of weights. Chapter 12 is about that.
+# out of weights. Chapter [[what_leaves_the_hospital]] is about that.
 #
 # ## The examination
 #
@@ -111,11 +111,10 @@ for center, mean in scores.means(score(model, children))[model.key].items():
     print(f"tested in {center}: mean DSC {mean:.3f}")
 
 # %% [markdown]
-# Is that good? Polder's own network of notebook 05 was trained for as many steps: compare. But one number says
-# little. We need the competitors: each hospital's own network, the neighbor's
-# network, and the ideal that nobody is allowed to have: one network trained with all scans in one place. To train all
-# of them takes longer than a lesson, so we open a **recorded study**. It was made by `python3 run.py study`, with the
-# same apps.
+# Is that good? Polder's own network of chapter [[one_hospital_learns_alone]] was trained for as many steps: compare.
+# But one number says little. We need the competitors: each hospital's own network, the neighbor's network, and the
+# ideal that nobody is allowed to have: one network trained with all scans in one place. To train all of them takes
+# longer than a lesson, so we open a **recorded study**. It was made by `python3 run.py study`, with the same apps.
 
 # %%
 from pedseg.evaluation.results import read_rows

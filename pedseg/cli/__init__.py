@@ -8,4 +8,4 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 FIRST_NOTEBOOK = NOTEBOOKS / "00_start_here.ipynb"
-READING_ROOM = NOTEBOOKS / "09_reading_room.ipynb"
+READING_ROOM = NOTEBOOKS / "10_reading_room.ipynb"

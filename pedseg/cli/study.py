@@ -30,5 +30,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `pedseg study`."""
     settings = ("data", "profile", "rounds", "local_steps", "orientation", "gin_probability")
     add_settings(parser, FederationConfig, *settings)
-    add_settings(parser, StudyConfig, "seeds", "single_phase", "resolution", "extra_patients", "filters")
+    add_settings(parser, StudyConfig, "seeds", "single_phase", "resolution", "extra_patients", "filters", "minutes")
     parser.add_argument("--out", dest="folder", type=Path, default=OUT, help=f"folder of the results; default: {OUT}")

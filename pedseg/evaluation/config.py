@@ -26,6 +26,7 @@ class StudyConfig(Config):
         "", "voxels of the virtual centers; default: the profile's own", choices=("", "lesson", "clinic", "coarse")
     )
     extra_patients: int = setting(0, "so many more training patients in each virtual center")
+    minutes: int = setting(0, "train for about so many minutes on this machine, instead of --local-steps")
     filters: int = setting(0, "of the first stage of the clinic's network; 0: 32, as nnU-Net")
 
     def summary(self) -> dict[str, Any]:

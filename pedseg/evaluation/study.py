@@ -30,10 +30,11 @@ from pedseg.evaluation.failure_reasons import usual_phases
 from pedseg.evaluation.reporting import summarize
 from pedseg.evaluation.results import read_rows, write_rows
 from pedseg.evaluation.statistics import summarize_rows
+from pedseg.evaluation.time_budget import with_local_steps
 from pedseg.evaluation.trained_models import Model, load_model
 from pedseg.evaluation.virtual_data import CHILD_UNITS, centers_for, count_scans, data_folder, virtual_centers
 from pedseg.federation import client_app
-from pedseg.federation.config import FederationConfig
+from pedseg.federation.config import PROFILES, FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds
 from pedseg.files import write_atomically
@@ -65,6 +66,9 @@ def run_study(data: Path | None, out: Path, config: StudyConfig) -> Iterator[Pro
     yield Progress("reading the scans", done, max(done, 1))
     datasets = _read_two_or_more(data)
     plan = plans.with_filters(plan_of(datasets, config.federation), config.filters) if config.filters else None
+    if config.minutes:
+        yield Progress("measuring a step", done, max(done, 1))
+        config = with_local_steps(config, datasets, plan or plan_of(datasets, config.federation), Path(out))
     study = Study(datasets, Path(out), config, timer, plan=plan)
     timer.resume(study.work)
     tests = sum(len(dataset.split("test")) for dataset in study.datasets)
@@ -83,6 +87,9 @@ def _check_options(data: Path | None, config: StudyConfig) -> None:
         raise input_error("E-GIVEN-DATA", data, text, "Leave these options out, or the data.")
     if config.filters:
         plans.check_filters(config.federation.profile)
+    if config.minutes and config.federation.local_steps != PROFILES[config.federation.profile]["local_steps"]:
+        problem = f"{config.minutes} minutes and {config.federation.local_steps} local steps are given."
+        raise input_error("E-MINUTES", "--minutes", problem, "Give one of them.")
 
 
 def training_units(config: StudyConfig, centers: int, tests: int) -> int:

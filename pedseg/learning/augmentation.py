@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from pedseg.learning.body_mask import dilated_body_mask
+from pedseg.learning.devices import fastest_device
 from pedseg.learning.gin import gin
 from pedseg.learning.orientation import rotate_axial
 from pedseg.learning.plans import Plan
@@ -84,9 +85,10 @@ def augment(
     if plan.recipe.augmentation == "nnunet":
         transform = nnunet_transform()
         transform.set_random_state(seed)
-        item = {"image": torch.from_numpy(image)[None], "label": torch.from_numpy(labels.astype(np.float32))[None]}
-        out = transform(item)
-        image, labels = np.asarray(out["image"])[0].astype(np.float32), np.asarray(out["label"])[0].astype(np.uint8)
+        pair = {"image": image, "label": labels.astype(np.float32)}
+        out = transform({key: torch.from_numpy(voxels)[None].to(fastest_device()) for key, voxels in pair.items()})
+        image, labels = (np.asarray(out[key].cpu())[0] for key in pair)
+        image, labels = image.astype(np.float32), labels.astype(np.uint8)
     return random_gin(image, plan, seed), labels
 
 

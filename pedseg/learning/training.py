@@ -7,7 +7,9 @@ start anew with each call, and after `Recipe.restart_steps`.
 
 from __future__ import annotations
 
+import itertools
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,17 +18,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pedseg import memory
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.errors import input_error
 from pedseg.learning.augmentation import augment, random_axial_rotation
-from pedseg.learning.devices import device_of, flushed_denormals, has_bfloat16, use_threads
+from pedseg.learning.devices import device_of, fastest_device, flushed_denormals, has_bfloat16, use_threads
 from pedseg.learning.loss import dice_cross_entropy
-from pedseg.learning.muon import muon_adamw
-from pedseg.learning.network import space_to_depth
+from pedseg.learning.muon import MuonAdamW
+from pedseg.learning.network import build, space_to_depth
 from pedseg.learning.plans import Plan
 from pedseg.learning.preprocessing import Prepared, prepare
 from pedseg.learning.recipe import Recipe
+
+Optimizer = MuonAdamW | torch.optim.Optimizer
 
 
 @dataclass(frozen=True)
@@ -81,12 +86,12 @@ def train(
     network.train()
     for number in range(first_step + 1, first_step + steps + 1):
         if (number - first_step - 1) % recipe.restart_steps == 0:
-            optimizers = _optimizers(network, recipe)
-        _set_learning_rate(optimizers, learning_rate(plan, number, total_steps))
+            optimizer = _optimizer(network, recipe)
+        _set_learning_rate(optimizer, learning_rate(plan, number, total_steps))
         with flushed_denormals():
             image, labels, unknown = _batch(prepared, plan, number, seed, device)
             loss = _loss(network, image, labels, unknown, recipe.dice_weight)
-            _update(network, loss, optimizers, recipe.max_gradient_norm)
+            _update(network, loss, optimizer, recipe.max_gradient_norm)
             value = float(loss.detach())
         if not math.isfinite(value):
             problem = f"the loss is {value} at step {number}."
@@ -94,28 +99,33 @@ def train(
         yield Step(number, value)
 
 
-def _update(
-    network: nn.Module, loss: Tensor, optimizers: Sequence[torch.optim.Optimizer], max_gradient_norm: float
-) -> None:
+def seconds_a_step(plan: Plan, prepared: Sequence[Prepared]) -> float:
+    """What a training step takes on this machine: the shortest of three on these cases, with a network of its own."""
+    times = [time.perf_counter()]
+    for _ in train(build(plan).to(fastest_device()), prepared, plan, steps=3, total_steps=3):
+        times.append(time.perf_counter())
+    memory.release_memory()
+    return min(after - before for before, after in itertools.pairwise(times))
+
+
+def _update(network: nn.Module, loss: Tensor, optimizer: Optimizer, max_gradient_norm: float) -> None:
     """Change the weights by the gradient of the loss."""
     network.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(network.parameters(), max_gradient_norm)
-    for optimizer in optimizers:
-        optimizer.step()
+    optimizer.step()
 
 
-def _optimizers(network: nn.Module, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def _optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:
     lr, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "muon":
-        return muon_adamw(network, lr=lr, weight_decay=decay)
-    return [torch.optim.SGD(network.parameters(), lr=lr, momentum=0.99, nesterov=True, weight_decay=decay)]
+        return MuonAdamW(network, lr=lr, weight_decay=decay)
+    return torch.optim.SGD(network.parameters(), lr=lr, momentum=0.99, nesterov=True, weight_decay=decay)
 
 
-def _set_learning_rate(optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+def _set_learning_rate(optimizer: Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 def learning_rate(plan: Plan, number: int, total_steps: int) -> float:

@@ -11,7 +11,8 @@ Header lines cut a source `notebooks/source/NN_title.py` into cells:
     # %% slide                 code whose output is on the slide of the lecture
     # %% [markdown] lecture    title, sentence and question of a slide; in no notebook (`slides.py`)
 
-Further words in a header become tags. The solution of an exercise is written once, marked at the end of its
+Further words in a header become tags. In prose, `[[growing_bodies]]` is the number of that chapter, with a link to it:
+nothing else knows a chapter by its number. The solution of an exercise is written once, marked at the end of its
 lines:
 
     fat_hu = -100  # answer                 ->  fat_hu = ...
@@ -37,6 +38,8 @@ from pedseg.errors import input_error
 from pedseg.files import write_atomically
 from pedseg.workbook.quizzes import quiz_cell, read_quiz
 
+SOURCES = "[0-9][0-9]_*.py"
+CHAPTER = re.compile(r"\[\[(\w+)\]\]")
 HEADER = re.compile(r"# %%(?P<markdown> \[markdown\])?(?P<tags>(?: [\w-]+)*)\s*")
 TITLE = re.compile(r"^# # (.+)$", re.MULTILINE)
 ANSWER = re.compile(r"^(?P<code>.*?)\s*# answer$", re.MULTILINE)
@@ -66,10 +69,10 @@ def build_notebooks(
     `solved` fills in the answers (for automatic runs); `solutions=False` leaves out the folded answers (for a class).
     Raises `PedsegInputError` for a source that breaks the rules above.
     """
-    sources = sorted(Path(source_folder).glob("[0-9][0-9]_*.py"))
+    sources = sorted(Path(source_folder).glob(SOURCES))
     if not sources:
         raise _source_error(source_folder, "there is no source NN_title.py.", "Name the folder that holds the sources.")
-    texts = {source.stem: source.read_text(encoding="utf-8") for source in sources}
+    texts = {source.stem: read_chapter(source) for source in sources}
     links, notebooks = chapter_links(texts), []
     for source in sources:
         quiz_file = source_folder.parent / "quizzes" / f"{source.stem}.toml"
@@ -80,6 +83,22 @@ def build_notebooks(
         notebooks.append(Path(out_folder) / f"{source.stem}.ipynb")
         write_atomically(notebooks[-1], text.encode())
     return notebooks
+
+
+def read_chapter(source: Path) -> str:
+    """The source of a chapter; in its prose, `[[growing_bodies]]` has become `[02](02_growing_bodies.ipynb)`.
+
+    Raises `PedsegInputError` for a name that no source in the same folder has.
+    """
+    names = {file.stem[3:]: file.stem for file in source.parent.glob(SOURCES)}
+
+    def link(reference: re.Match[str]) -> str:
+        if reference[1] not in names:
+            raise _source_error(source.stem, f"there is no chapter {reference[1]!r}.", f"Name one of {[*names]}.")
+        return f"[{names[reference[1]][:2]}]({names[reference[1]]}.ipynb)"
+
+    text = source.read_text(encoding="utf-8")
+    return re.sub(r"^#.*", lambda line: CHAPTER.sub(link, line[0]), text, flags=re.MULTILINE)
 
 
 def chapter_links(texts: Mapping[str, str]) -> dict[str, str]:

@@ -7,7 +7,6 @@ default `runs` in the project).
 
 from __future__ import annotations
 
-import itertools
 import os
 import platform
 import shutil
@@ -100,19 +99,14 @@ def training_steps(full: int, test: int, *, networks: int = 1) -> int:
 
 @cache
 def seconds_a_step() -> float:
-    """What a training step takes on this machine: the shortest of three on one sample child."""
+    """What a training step takes on this machine, by one sample child."""
+    from pedseg.learning import training
     from pedseg.learning.fingerprint import fingerprint
-    from pedseg.learning.network import build
     from pedseg.learning.plans import make_plan
-    from pedseg.learning.training import load_cases, train
 
     center = samples()[0]
     plan = make_plan(fingerprint(center, center.cases))
-    times = [time.perf_counter()]
-    for _ in train(build(plan), load_cases(center, center.cases[:1], plan), plan, steps=3, total_steps=3):
-        times.append(time.perf_counter())
-    memory.release_memory()
-    return min(after - before for before, after in itertools.pairwise(times))
+    return training.seconds_a_step(plan, training.load_cases(center, center.cases[:1], plan))
 
 
 def root() -> Path:

@@ -7,7 +7,7 @@ questions of a chapter are in `notebooks/quizzes/NN_title.toml`:
     text = "A voxel has -100 HU. What is it?"
     right = ["fat", "Fat lies below water, which is 0 HU."]
     wrong = [["lung", "Lung is mostly air: about -800 HU."], ["bone", "Bone has 200 HU and more."]]
-    chapter = 1  # the earlier chapter that a question goes back to; left out otherwise
+    chapter = "reading_a_childs_ct"  # the earlier chapter that a question goes back to; left out otherwise
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import hashlib
 import html
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,17 +47,20 @@ def read_quiz(file: Path) -> list[Question]:
     """The questions of a chapter; `PedsegInputError` for a file that is not built as the module's docstring says."""
     try:
         entries = tomllib.loads(file.read_text(encoding="utf-8"))["questions"]
-        return [_question(**entry) for entry in entries]
+        numbers = {quiz.stem[3:]: int(quiz.stem[:2]) for quiz in file.parent.glob("[0-9][0-9]_*.toml")}
+        return [_question(numbers, **entry) for entry in entries]
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         remedy = "Give each of [[questions]] text, right = [answer, reason], and wrong = [[answer, reason], ...]."
         raise input_error("E-NOTEBOOK", file, f"this quiz cannot be read: {error}.", remedy) from error
 
 
-def _question(text: str, right: list[str], wrong: list[list[str]], chapter: int | None = None) -> Question:
+def _question(
+    numbers: Mapping[str, int], text: str, right: list[str], wrong: list[list[str]], chapter: str | None = None
+) -> Question:
     options = [(answer, reason) for answer, reason in (right, *wrong)]
     if len({answer for answer, _ in options}) < max(3, len(options)):
         raise ValueError(f"{text!r} needs three different answers or more")
-    return Question(text, options[0], tuple(options[1:]), chapter)
+    return Question(text, options[0], tuple(options[1:]), None if chapter is None else numbers[chapter])
 
 
 def quiz_cell(questions: list[Question], *, solutions: bool = True) -> str:

@@ -46,7 +46,7 @@ def servers() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def attribute_inference() -> ModuleType:
-    """The functions of chapter 12 for attribute inference."""
+    """The functions of chapter 13 for attribute inference."""
     return load_module(ROOT / "notebooks" / "attribute_inference.py")
 
 

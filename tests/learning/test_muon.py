@@ -1,12 +1,14 @@
 """Muon against PyTorch's own, and on matrices whose answer is known."""
 
 import copy
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from pedseg.learning import network
-from pedseg.learning.muon import Muon, muon_adamw, orthonormalized
+from pedseg.learning.muon import MuonAdamW, orthonormalized
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 7), (7, 3), (1, 5)])
@@ -19,20 +21,30 @@ def test_singular_values_become_nearly_one_and_directions_stay(shape):
     assert inner.diagonal().max() < 1.25
 
 
+class Weights(torch.nn.Module):
+    """A network of one parameter for each shape."""
+
+    def __init__(self, *shapes):
+        super().__init__()
+        self.weights = torch.nn.ParameterList([torch.randn(shape) for shape in shapes])
+
+
 def test_nothing_to_learn_moves_nothing():
     assert torch.equal(orthonormalized(torch.zeros(3, 4)), torch.zeros(3, 4))
-    weight = torch.nn.Parameter(torch.ones(2, 3))
-    Muon([weight]).step()  # no gradient
-    assert torch.equal(weight, torch.ones(2, 3))
+    net = Weights((2, 3, 1, 1, 1), (4,))
+    before = [weight.detach().clone() for weight in net.parameters()]
+    MuonAdamW(net, lr=1.0, weight_decay=0.5).step()  # no gradient
+    assert all(torch.equal(*pair) for pair in zip(before, net.parameters(), strict=True))
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="PyTorch has Muon since 2.9")
-@pytest.mark.parametrize("shape", [(16, 19, 3, 3, 3), (64, 32, 2, 2, 2), (32, 8)])
-def test_updates_equal_those_of_pytorch(shape):
+@pytest.mark.parametrize("shape", [(16, 19, 3, 3, 3), (64, 32, 2, 2, 2), (32, 8, 1, 1, 1)])
+def test_updates_of_convolutions_equal_those_of_pytorchs_muon(shape):
     torch.manual_seed(0)
-    weight = torch.nn.Parameter(torch.randn(shape))
+    net = Weights(shape)
+    (weight,) = net.parameters()
     matrix = torch.nn.Parameter(weight.detach().flatten(1).clone())
-    ours = Muon([weight], lr=0.02, weight_decay=0.1, momentum=0.9)
+    ours = MuonAdamW(net, lr=0.02, weight_decay=0.1, momentum=0.9)
     theirs = torch.optim.Muon([matrix], lr=0.02, weight_decay=0.1, momentum=0.9, adjust_lr_fn="match_rms_adamw")
     for _ in range(4):
         before = matrix.detach().clone()
@@ -44,13 +56,38 @@ def test_updates_equal_those_of_pytorch(shape):
         assert error < 0.05  # theirs computes in bfloat16: three significant digits, five iterations
 
 
-def test_convolutions_get_muon_and_the_others_adamw(plan):
-    net = network.build(plan, 0)
-    muon, adamw = muon_adamw(net, lr=1e-2, weight_decay=1e-2)
-    shapes = [[weight.ndim for group in each.param_groups for weight in group["params"]] for each in (muon, adamw)]
-    assert set(shapes[0]) == {5}
-    assert set(shapes[1]) == {1, 2}
-    assert sum(map(len, shapes)) == len(list(net.parameters()))
+def test_updates_of_other_parameters_are_pytorchs_adamw_to_the_last_bit():
+    torch.manual_seed(0)
+    net = Weights((5,), (7, 3), (2,))
+    twin = copy.deepcopy(net)
+    ours = MuonAdamW(net, lr=0.02, weight_decay=0.1)
+    theirs = torch.optim.AdamW(twin.parameters(), lr=0.02, weight_decay=0.1)
+    for number in range(5):
+        for place, (mine, other) in enumerate(zip(net.parameters(), twin.parameters(), strict=True)):
+            mine.grad = torch.randn(mine.shape) if place < 2 or number % 2 else None
+            other.grad = mine.grad
+        for optimizer in (ours, theirs):
+            optimizer.param_groups[0]["lr"] = 0.02 / (number + 1)
+            optimizer.step()
+    assert all(torch.equal(*pair) for pair in zip(net.parameters(), twin.parameters(), strict=True))
+
+
+def test_a_convolutional_network_has_both(plan):
+    optimizer = MuonAdamW(network.build(plan, 0), lr=1e-2, weight_decay=1e-2)
+    assert {weight.ndim for weight in optimizer.convolutions} == {5}
+    assert {weight.ndim for weight in optimizer.others} == {1, 2}
+
+
+def test_training_does_not_load_pytorchs_compiler():
+    code = """
+import sys, torch
+from pedseg.learning.muon import MuonAdamW
+net = torch.nn.Conv3d(1, 1, 3)
+net(torch.ones(1, 1, 3, 3, 3)).sum().backward()
+MuonAdamW(net, lr=1.0, weight_decay=0.0).step()
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_small_regression_is_learned():
@@ -59,12 +96,11 @@ def test_a_small_regression_is_learned():
     x = torch.randn(4, 1, 6, 6, 6)
     target = copy.deepcopy(net)(x).detach().roll(1, 2)
     losses = []
-    optimizers = muon_adamw(net, lr=1e-2, weight_decay=0.0)
+    optimizer = MuonAdamW(net, lr=1e-2, weight_decay=0.0)
     for _ in range(60):
         loss = (net(x) - target).square().mean()
         net.zero_grad()
         loss.backward()
-        for optimizer in optimizers:
-            optimizer.step()
+        optimizer.step()
         losses.append(float(loss.detach()))
     assert losses[-1] < 0.6 * losses[0]

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pedseg import processes
+from pedseg.cli import READING_ROOM
 from pedseg.organs import organ
 from pedseg.scan import Scan
 from pedseg.viewer import browser, serving
@@ -50,7 +51,7 @@ def runs(tmp_path_factory) -> Path:
 def voila(tmp_path_factory, runs) -> Iterator[str]:
     """The address of the reading room, served as `pedseg viewer` does."""
     port, log = processes.free_port(), tmp_path_factory.mktemp("voila") / "voila.log"
-    command = serving.voila_command(ROOT / "notebooks" / "09_reading_room.ipynb", port=port, browser=False)
+    command = serving.voila_command(READING_ROOM, port=port, browser=False)
     env = {**serving.voila_environment(), "PEDSEG_RUNS": str(runs)}
     with serving.running(command, port, env=env, log=log) as address:
         yield address

@@ -9,10 +9,11 @@ import nbformat
 import numpy as np
 import pytest
 
+from pedseg.cli import READING_ROOM
 from pedseg.viewer import browser
 
 pytestmark = pytest.mark.slow
-NOTEBOOK = "09_reading_room.ipynb"
+NOTEBOOK = READING_ROOM.name
 WITH_ITK = """
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.viewer import itk

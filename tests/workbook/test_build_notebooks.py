@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from pedseg.errors import PedsegInputError
-from pedseg.workbook.build_notebooks import build_notebook, build_notebooks, chapter_links
+from pedseg.workbook.build_notebooks import build_notebook, build_notebooks, chapter_links, read_chapter
 
 SOURCE = """# %% [markdown]
 # # A title
@@ -107,6 +107,17 @@ def test_links_lead_to_the_chapters_before_and_after():
     }
 
 
+def test_a_chapter_that_is_named_in_prose_becomes_its_number_with_a_link(tmp_path):
+    (tmp_path / "07_later.py").touch()
+    source = tmp_path / "05_test.py"
+    source.write_text("# %% [markdown]\n# See chapter [[later]].\n# %%\nlater = 0\na = [[later]]\n")
+    named = read_chapter(source).splitlines()
+    assert named[1] == "# See chapter [07](07_later.ipynb)." and named[-1] == "a = [[later]]"
+    source.write_text("# %% [markdown]\n# See chapter [[latter]].\n")
+    with pytest.raises(PedsegInputError, match="no chapter 'latter'"):
+        read_chapter(source)
+
+
 def test_the_answer_is_folded_beneath_and_can_be_left_out():
     folded = text(cells()[3])
     assert folded.startswith("<details><summary>Answer</summary>\n\n```python\nkidneys = 2 * patients\n")
@@ -123,7 +134,7 @@ def test_what_is_said_about_answers_goes_with_them():
 
 def test_no_chapter_speaks_of_answers_that_are_left_out(root):
     for source in (root / "notebooks" / "source").glob("*.py"):
-        assert "**Answer**" not in build_notebook(source.stem, source.read_text("utf-8"), solutions=False), source.stem
+        assert "**Answer**" not in build_notebook(source.stem, read_chapter(source), solutions=False), source.stem
 
 
 def test_hidden_input_and_tags():

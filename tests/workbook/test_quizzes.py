@@ -13,13 +13,14 @@ QUIZ = """[[questions]]
 text = "A voxel has -100 HU. What is it?"
 right = ["fat", "Fat lies below water."]
 wrong = [["`x < 0` & air", "Air is -1000."], ["bone", "Bone has 200 and more."]]
-chapter = 1
+chapter = "reading_a_childs_ct"
 """
 
 
 def quiz(tmp_path, text: str = QUIZ) -> list[Question]:
-    (tmp_path / "quiz.toml").write_text(text, encoding="utf-8")
-    return read_quiz(tmp_path / "quiz.toml")
+    (tmp_path / "01_reading_a_childs_ct.toml").touch()
+    (tmp_path / "02_next.toml").write_text(text, encoding="utf-8")
+    return read_quiz(tmp_path / "02_next.toml")
 
 
 def test_each_answer_opens_and_gives_its_reason(tmp_path):
@@ -55,6 +56,7 @@ def test_without_solutions_no_answer_can_be_opened(tmp_path):
         QUIZ.replace(', "Fat lies below water."', ""),
         QUIZ.replace(', ["bone", "Bone has 200 and more."]', ""),
         QUIZ.replace("bone", "fat"),
+        QUIZ.replace("childs_ct", "childs_mr"),
     ],
 )
 def test_a_quiz_that_breaks_the_rules_is_refused(broken, tmp_path):

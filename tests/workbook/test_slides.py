@@ -12,9 +12,9 @@ import pytest
 from pedseg.errors import PedsegInputError
 from pedseg.viewer import browser
 from pedseg.workbook import slides as lecture
-from pedseg.workbook.build_notebooks import build_notebook
+from pedseg.workbook.build_notebooks import build_notebook, read_chapter
 
-LECTURED = ["01", "05", "07", "09"]
+LECTURED = ["01", "05", "07", "10"]
 SCREEN = {"width": 1280, "height": 720}
 REVEAL = {  # reveal.js 6.0.2 as npm has it
     "reveal.js": "aa1bbbf2617b23a623b23612cb3c5bdb63de512e652bf20fcfa832b045d37844",
@@ -146,7 +146,7 @@ def test_every_lecture_cell_gets_its_picture(root):
     """A `lecture` cell holds a picture or is followed by a `slide` cell before the next one."""
     for number in LECTURED:
         (source,) = (root / "notebooks" / "source").glob(f"{number}_*.py")
-        cells = json.loads(build_notebook(source.stem, source.read_text("utf-8"), lecture=True))["cells"]
+        cells = json.loads(build_notebook(source.stem, read_chapter(source), lecture=True))["cells"]
         tags = [set(cell["metadata"].get("tags", [])) & {"lecture", "slide"} for cell in cells]
         kinds = [(tag.pop(), "".join(cell["source"])) for tag, cell in zip(tags, cells, strict=True) if tag]
         for (kind, text), (following, _) in zip(kinds, [*kinds[1:], ("", "")], strict=True):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pedseg.errors import input_error
-from pedseg.workbook.build_notebooks import build_notebook
+from pedseg.workbook.build_notebooks import SOURCES, build_notebook, read_chapter
 from pedseg.workbook.grading.execution import Step
 
 CHECK = re.compile(r"""lesson\.check\w*\(\s*["'](?P<name>[^"']+)["']""")
@@ -109,8 +109,8 @@ def _bare(code: str) -> str:
 def load_chapters(source_folder: Path) -> dict[str, Chapter]:
     """The chapters that have exercises, by the name of their source."""
     chapters = {}
-    for source in sorted(source_folder.glob("[0-9][0-9]_*.py")):
-        text = source.read_text(encoding="utf-8")
+    for source in sorted(source_folder.glob(SOURCES)):
+        text = read_chapter(source)
         versions = [json.loads(build_notebook(source.stem, text, solved=solved))["cells"] for solved in (False, True)]
         cells = tuple(
             ChapterCell(cell["id"], "".join(cell["source"]), "".join(solved["source"]), _asked("".join(cell["source"])))

@@ -17,7 +17,7 @@ from typing import Any
 
 from pedseg.errors import input_error
 from pedseg.files import write_atomically
-from pedseg.workbook.build_notebooks import build_notebook
+from pedseg.workbook.build_notebooks import SOURCES, build_notebook, read_chapter
 
 HERE = Path(__file__).parent
 WIDTH, HEIGHT = 1280, 720
@@ -35,13 +35,13 @@ def write_slides(source_folder: Path, chapters: list[str], out: Path) -> Iterato
         if source is None:
             raise input_error("E-SLIDES", number, "there is no such chapter.", "Name it by its number, as in 05.")
         file = out / f"{source.stem}.html"
-        write_atomically(file, slides(source.stem, source.read_text(encoding="utf-8"), source_folder.parent).encode())
+        write_atomically(file, slides(source.stem, read_chapter(source), source_folder.parent).encode())
         yield file
 
 
 def lectured_chapters(source_folder: Path) -> list[str]:
     """The numbers of the chapters that have slides."""
-    sources = sorted(Path(source_folder).glob("[0-9][0-9]_*.py"))
+    sources = sorted(Path(source_folder).glob(SOURCES))
     return [source.stem[:2] for source in sources if "# %% [markdown] lecture" in source.read_text(encoding="utf-8")]
 
 
@@ -96,7 +96,9 @@ def mark_slides(name: str, notebook: Any) -> None:
     pictured = any(cell.cell_type == "code" and kind_of(cell) == "-" for cell in notebook.cells)
     notebook.cells = [c for c in notebook.cells[: last + 1] if pictured or c.cell_type == "markdown"]
     if last == 0:
-        raise input_error("E-SLIDES", name, "this chapter has no slides.", "Chapters 01, 05, 07, and 09 have.")
+        raise input_error(
+            "E-SLIDES", name, "this chapter has no slides.", "Without a number, all are made that there are."
+        )
 
 
 def embed_pictures(notebook: Any, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The naive mailbox of chapter 11 is as bad as the lesson says."""
+"""The naive mailbox of chapter 12 is as bad as the lesson says."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ WEIGHTS = {"kernel": np.arange(9, dtype=np.float32), "bias": np.array([0.25], np
 @pytest.fixture
 def naive(root: Path, tmp_path: Path) -> SimpleNamespace:
     """The functions `put` and `get` of the chapter, on a folder that holds one model."""
-    source = (root / "notebooks" / "source" / "11_across_the_firewall.py").read_text(encoding="utf-8")
-    (code,) = re.findall(r"^def put.*?(?=^put\()", source, flags=re.DOTALL | re.MULTILINE)
+    (source,) = (root / "notebooks" / "source").glob("*_across_the_firewall.py")
+    (code,) = re.findall(r"^def put.*?(?=^put\()", source.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     names: dict = {"np": np, "folder": tmp_path}
     exec(code, names)
     names["put"]("round1_Aa", WEIGHTS)

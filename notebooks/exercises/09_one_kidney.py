@@ -1,4 +1,4 @@
-"""Exercises of chapter 08, On their side, one kidney."""
+"""Exercises of the chapter "One kidney"."""
 
 from __future__ import annotations
 
@@ -6,12 +6,6 @@ import numpy as np
 
 from pedseg.workbook.exercise_checks import Exercise
 from pedseg.workbook.function_checks import Check, FunctionExercise
-
-
-def _axis_deg(places_mm, *, column=1):
-    _, directions = np.linalg.eigh(np.cov(np.transpose(places_mm)))
-    x, y = directions[:, column]
-    return np.rad2deg(np.arctan2(y, x)) % 180
 
 
 def kind_of_failure(truth, prediction, other, voxel_ml):
@@ -47,33 +41,6 @@ def _slab(first, last):
 RIGHT, LEFT, NOTHING = _slab(0, 3), _slab(8, 12), np.zeros((16, 6, 6), bool)
 
 EXERCISES = {
-    "long axis": Exercise(
-        answer=_axis_deg,
-        hint="Which of the two directions is the long one? `np.arctan2(y, x)` is its angle, in radians.",
-        mistakes={
-            "This is the short axis, from back to front. `eigh` puts the smaller spread first.": lambda places_mm: (
-                _axis_deg(places_mm, column=0)
-            ),
-            "These are radians; `np.rad2deg` converts them to degrees.": lambda places_mm: np.deg2rad(
-                _axis_deg(places_mm)
-            ),
-            "This is measured from the y axis: `np.arctan2` takes y first, then x.": lambda places_mm: (
-                (90 - _axis_deg(places_mm)) % 180
-            ),
-            "The same line, seen from the other end: `% 180` brings it between 0 and 180.": lambda places_mm: (
-                _axis_deg(places_mm) - 180
-            ),
-        },
-    ),
-    "explained share": Exercise(
-        answer=lambda cost, drop: cost / drop,
-        hint="The part over the whole: what this factor costs, divided by the whole drop.",
-        mistakes={
-            "Upside down: the part over the whole.": lambda cost, drop: drop / cost,
-            "This is what the factor costs; divide it by the drop.": lambda cost, drop: cost,
-            "This is the fraction that is left for all other factors.": lambda cost, drop: 1 - cost / drop,
-        },
-    ),
     "pieces that stay": Exercise(
         answer=lambda volumes_ml, mean_ml: np.count_nonzero(volumes_ml >= mean_ml / 10),
         hint="The limit is a tenth of the mean volume. Count the pieces that reach it.",

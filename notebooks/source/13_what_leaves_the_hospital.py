@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 12 · What leaves the hospital?
+# # 13 · What leaves the hospital?
 #
 # *50 minutes · students, clinicians, researchers · the computer works for about two of them*
 #
@@ -18,8 +18,8 @@ lesson.setup()
 # ## The disclosure log
 #
 # "No scan leaves the hospital" is true, and it is not an answer to the question what *does* leave it. A federation
-# through a mailbox (notebook 11) keeps a **disclosure log** at each hospital: every reply, and its bytes by kind.
-# Here are two short rounds, and Polder's log after them.
+# through a mailbox (chapter [[across_the_firewall]]) keeps a **disclosure log** at each hospital: every reply, and its
+# bytes by kind. Here are two short rounds, and Polder's log after them.
 
 # %%
 from pedseg.federation import transports
@@ -36,9 +36,9 @@ for entry in entries:
     print(f"round {entry.round}  {entry.message_type:18}", *content)
 
 # %% [markdown]
-# The three columns are weights, numbers beside them, and text. The first answer is the fingerprint of notebook 03:
-# sums and counts over all children, the grid of each scan, and the age of the youngest and the oldest child in whole
-# years. Then come the updates: weights, the number of scans, the mean loss.
+# The three columns are weights, numbers beside them, and text. The first answer is the fingerprint of chapter
+# [[from_scan_to_tensor]]: sums and counts over all children, the grid of each scan, and the age of the youngest and the
+# oldest child in whole years. Then come the updates: weights, the number of scans, the mean loss.
 #
 # **Question.** What fraction of all content is weights?
 

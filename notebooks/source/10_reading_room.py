@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 09 · The reading room
+# # 10 · The reading room
 #
 # *20 minutes · clinicians, students, lecturers · no programming, the code is folded away*
 #

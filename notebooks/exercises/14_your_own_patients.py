@@ -1,4 +1,4 @@
-"""Exercises of chapter 13, Your own patients."""
+"""Exercises of the chapter "Your own patients"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exercises of chapter 12, What leaves the hospital?"""
+"""Exercises of the chapter "What leaves the hospital?"."""
 
 from __future__ import annotations
 

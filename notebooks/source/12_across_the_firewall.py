@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 11 · Across the firewall
+# # 12 · Across the firewall
 #
 # *45 minutes · students, researchers · the computer works for about two of them*
 #
@@ -314,7 +314,7 @@ for row in DisclosureLog(recorded / "Polder.tsv").entries():
 # - A shared folder needs no open port, and deserves no trust.
 # - Signed, sealed, bound to its place and round, whole or not there, kept by its author.
 # - The fingerprint over the phone is the moment on which all else rests.
-# - Safe does not mean secret from the coordinator. That is the [next chapter](12_what_leaves_the_hospital.ipynb).
+# - Safe does not mean secret from the coordinator. That is the [next chapter](13_what_leaves_the_hospital.ipynb).
 
 # %%
 lesson.finish()

@@ -1,4 +1,4 @@
-"""Exercises of chapter 10, CT meets MR."""
+"""Exercises of the chapter "CT meets MR"."""
 
 from __future__ import annotations
 

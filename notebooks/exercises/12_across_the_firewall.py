@@ -1,4 +1,4 @@
-"""Exercises of chapter 11, Across the firewall."""
+"""Exercises of the chapter "Across the firewall"."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 10 · CT meets MR
+# # 11 · CT meets MR
 #
 # *45 minutes · students, clinicians, researchers · the computer works for about three of them*
 #

@@ -1,5 +1,5 @@
 # %% [markdown]
-# # 13 · Your own patients
+# # 14 · Your own patients
 #
 # *25 minutes · clinicians, researchers, students · the computer works for about one of them*
 #
@@ -180,7 +180,7 @@ share = lesson.check("area through the centers", share, edge=edge)
 # %% [markdown]
 # ## The same with buttons
 #
-# The reading room of chapter 09, opened on her folder. Her RTSTRUCT is there as *hospital*, and nobody calls it true.
+# The room of chapter [[reading_room]], opened on her folder. Her RTSTRUCT is there as *hospital*; nobody calls it true.
 #
 # - **Compare.** Choose *federated* behind B: the network draws, if the scan is plausible. The table tells how far the
 #   two differ, and *Differences* steps through the places.

@@ -1,0 +1,227 @@
+# %% [markdown]
+# # 08 · On their side
+#
+# *30 minutes · students, clinicians, researchers · the computer works for less than one of them*
+#
+# **You will be able to**
+# - say why a network that is good at children on their back fails on a child on its side, and what helps,
+# - find out from a scan how the child lies,
+# - tell how much each difference between two hospitals costs, one cause at a time,
+# - say why the same cause costs more in other hospitals.
+
+# %%
+from pedseg.workbook import charts, figures, lesson, scores
+
+lesson.setup()
+
+# %% [markdown]
+# ## A child on its side
+#
+# Most children are scanned on their back. Some cannot lie so: they have pain, or a line or a wound in the way, or
+# their treatment is planned in another position. Here is one child of Polder, on its back and on its right side. It is
+# the same child: the same organs in the same places of its body.
+
+# %%
+from pedseg.phantoms.centers import POLDER_PORTAL
+from pedseg.phantoms.phantom import Child, make_phantom
+from pedseg.phantoms.ct_scanner import scan_ct
+
+about = {"age_years": 3, "seed": 21, "tumor": "neuroblastoma", "side": "left"}
+children = {"on the back": Child(**about), "on the side": Child(**about, roll_deg=-75)}
+scans = {key: scan_ct(make_phantom(c), POLDER_PORTAL, seed=21) for key, c in children.items()}
+
+# %% [markdown]
+# > Two things change: gas rises to what is now the top, and the table touches another side. The organs of these
+# > children do not sag. Real ones do: a real child on its side is harder than what you see here.
+#
+# The federated network has never met a child on its side. **Guess first:** will it draw the organs a little worse, or
+# not at all? We let it draw both scans as they are.
+
+# %%
+from dataclasses import replace
+
+import numpy as np
+
+from pedseg.evaluation.trained_models import find_weights
+from pedseg.learning.inference import predict
+from pedseg.learning.weights import load_network
+from pedseg.metrics import score_case
+from pedseg.organs import EVALUATED
+
+study = lesson.study()
+together, plan = load_network(find_weights(study, "federated"))
+as_it_lies = replace(plan, orientation="none")
+predicted = {name: predict(together, ct, as_it_lies) for name, (ct, _) in scans.items()}
+
+# %% slide
+shown = ["Liver", "Spleen", "Kidney_L", "Kidney_R", "Bowel^Stomach"]
+level, pictures = figures.fullest(scans["on the back"][1].voxels, organs=shown), {}
+for name, (ct, truth) in scans.items():
+    pictures[name] = (ct, {"truth": truth.voxels, "prediction": predicted[name]})
+picture = figures.slices_figure(pictures, index=level, organs=shown, names=True)
+figures.show(picture, "A child on its back and on its side: truth solid, drawn dashed.")
+
+# %% [markdown]
+# A person would turn the head and read on. The network does not: it was told, for every voxel, **where in the body's
+# box it lies**, and it learned that the liver is at the front on the right. That is why it learned so fast. It is also
+# why it is lost here: what it calls front is now a side.
+#
+# (The letters at the edge are true for a child on its back. On the right picture, A is where the child's left side is.)
+#
+# ## How far is the child turned?
+#
+# A trunk is wider than deep. Seen from the feet, the body's outline is long from side to side and short from back to
+# front. So the **long axis** of the outline says how the child lies.
+#
+# **Question.** At which angle does the long axis lie? `places_mm` has one row for every voxel of the body: its x and y.
+# The covariance of x and y says how far the body reaches in which direction; its *eigenvectors* are the two axes.
+# `eigh` gives how far the body spreads along each, the smaller first, and the two directions in the same order, each
+# as (x, y). Answer in degrees from the x axis, between 0 and 180: an axis has no front end.
+
+# %% exercise
+from pedseg.learning.body_mask import coarse_body_mask
+
+ct, truth = scans["on the side"]
+mask, step = coarse_body_mask(ct)  # the child without the table, in every so many voxels
+places_mm = np.argwhere(mask)[:, :2] * np.multiply(step, ct.spacing_mm)[:2]  # (voxels, 2)
+spreads, directions = np.linalg.eigh(np.cov(places_mm.T))
+first, second = directions.T
+angle_deg = np.rad2deg(np.arctan2(second[1], second[0])) % 180  # answer
+angle_deg = lesson.check("long axis", angle_deg, places_mm=places_mm)
+
+# %% [markdown] answer
+# The first direction is the short one, from back to front. For a child on its back the long axis lies at about 0
+# degrees, from side to side of the table.
+
+# %% [markdown]
+# An axis has no front end: the same line fits a child on its right side and one on its left. But the spine and the
+# backs of the ribs are bone, and bone is bright. So the bones say where the back is. Then we turn the scan, let the
+# network draw, and turn the contours back.
+
+# %%
+from pedseg.learning.orientation import to_supine, roll_deg
+
+print(f"by {angle_deg:.0f}° or {angle_deg - 180:.0f}°; the bones say: {roll_deg(ct):.0f}°")
+reoriented = "on the side, turned first"
+scans[reoriented] = ct, truth
+predicted[reoriented] = predict(together, ct, replace(plan, orientation="reorient"))
+marks = {}
+for name, (ct, truth) in scans.items():
+    scored = score_case(truth.voxels, predicted[name], ct.spacing_mm, EVALUATED)
+    marks[name] = {mark.organ: (mark.dsc, mark.dsc, mark.dsc) for mark in scored}
+    print(f"{name}: mean DSC {np.mean([dsc for dsc, *_ in marks[name].values()]):.2f}")
+chart = charts.dots(marks, x="DSC of one child")
+figures.show(chart, "DSC of nine organs: low on the side, high again if turned first.")
+
+# %% [markdown]
+# It was the same network each time; not one weight was changed. It had not forgotten how organs look. It had looked in
+# the wrong places.
+#
+# ## What remains
+#
+# Turned first is about as good as on the back. But the two scans are not the same. Look for the differences: here is
+# the turned scan beside the same slice of the child on its back.
+
+# %% slide
+turned_ct, turned = to_supine(*scans["on the side"])
+turned_drawn = predict(together, turned_ct, as_it_lies)
+pictures = {"on the back": pictures["on the back"]}
+pictures["turned"] = (turned_ct, {"truth": turned.voxels, "prediction": turned_drawn})
+picture = figures.slices_figure(pictures, index=level, organs=shown, names=True)
+figures.show(picture, "The child on its back, and on its side, turned: gas lies elsewhere.")
+
+# %% [markdown]
+# **Gas.** The black gas in stomach and bowel lies at the child's left now, and its level stands upright. No child in
+# training looked like that.
+#
+# **The table.** In the turned scan it would stand at the child's side, so it is taken out before. That was not planned.
+# When this workbook was built, the first turned scans kept their table, and the network drew lungs into its foam: foam
+# is as dark as lung, and at a child's side there is lung. Networks find ways to fail that nobody thought of. Look at
+# pictures.
+#
+# **Real children.** These ones are rotated rigidly, by one angle from head to foot. Real patients twist, bend
+# their knees, put an arm in the way, lie on cushions, and their organs sag. One angle will not do for all of them.
+#
+# The study that this workbook re-enacts took another way: **it taught the network**. In training, scans were turned at
+# random, by -120 to -60 degrees or by up to 30 degrees to either side. Its network must then be good at more, and needs
+# longer to learn it. And **no mirroring**: many recipes mirror scans in training, to get more examples for nothing. But
+# a mirrored child has its liver on the left and its left kidney on the right, labeled *left*. A network that learns
+# from mirrored children learns that left and right cannot be told apart. Turning keeps right and left what they are.
+#
+# One child is an anecdote. Here is what posture costs over the study's test children, if every one of them lay on its
+# side: the mean DSC over nine organs that is lost, with its interval. (Zero: lying on the side costs nothing.)
+
+# %%
+center = "Polder"  # or "Neckar"
+costs = scores.shift_costs(study)
+lying = scores.by_factor(costs, center, only="on the side")
+chart = charts.dots(lying, x="mean DSC lost", zero=True)
+figures.show(chart, "What lying on the side costs each model, turned first and as they lie.")
+
+# %% [markdown]
+# ## One cause at a time
+#
+# In chapter [[one_hospital_learns_alone]] a network stumbled next door, and there were many reasons to choose from:
+# contrast agent, noise, table, ages. With real hospitals one can only guess. Here each difference is one field of a
+# center. So every test child was scanned again and again, each time with **one** thing changed, and the same networks
+# drew all of it.
+#
+# **Guess first.** Which cost most: no contrast agent where there used to be some (or the other way round), slices
+# twice as thick, twice the noise, a lower tube voltage (80 kV)? Which costs nothing at all? Write your order down.
+# (Children who are drawn as they lie on their side are left out here: they would squeeze all others against zero.)
+
+# %% slide
+alone = scores.by_factor(costs, center, without="on the side; as they lie")
+chart = charts.dots(alone, x="mean DSC lost", zero=True)
+apart = lesson.recorded("single_phase")
+strict = scores.by_factor(scores.shift_costs(apart), center)
+print({str(key): round(float(costs["contrast phase"][0]), 3) for key, costs in strict.items()})
+figures.show(chart, f"What each cause alone costs each model in the children of {center}.")
+
+# %% [markdown]
+# What a hospital has in its scans, its network learns, and be it in one child of four: both hospitals have both
+# contrast phases. What neither has, nobody can teach. A federation knows what its members know.
+#
+# Look at the contrast phase. The federated network has learned both phases from many children, and still it loses
+# without contrast (and gains with it, in the children of Neckar): there is less to see. What the local network loses
+# *beyond* that is what it never learned.
+#
+# So what a cause costs is no constant of nature. The numbers above the chart tell what the contrast phase costs in
+# the same hospitals if each scans in its own phase *only* (`study --single-phase` makes such hospitals). There the
+# federation earns more: neither hospital alone knows what the other scans.
+#
+# **Question.** Polder's network loses some DSC between its own children and Neckar's. *The contrast phase alone* costs
+# it something, too. What fraction of the whole drop is that?
+
+# %% exercise
+from pedseg.evaluation.results import ModelKey, read_rows
+
+rows, polder_alone = read_rows(study / "cases.csv"), ModelKey("local", "Polder")
+means = scores.means(rows)[polder_alone]
+drop = means["Polder"] - means["Neckar"]
+cost, *interval = scores.by_factor(costs, "Polder")[polder_alone]["contrast phase"]
+print(f"the whole drop: {drop:.3f}; the contrast phase alone: {cost:.3f}")
+share = cost / drop  # answer
+share = lesson.check("explained share", share, cost=cost, drop=drop)
+print(f"{share:.2f} of the drop")
+
+# %% [markdown] answer
+# A share above one is possible, and shares need not add up to one. The cost compares *all* children with contrast to
+# *all* without; the hospitals differ by half of that. The drop compares two groups of *different* children: those of
+# Neckar are older and larger, which helps. And causes can be worse together than one by one, or hide each other.
+
+# %% [markdown]
+# ## What to remember
+#
+# - A network knows what it was shown. What training lacks, posture or a contrast phase, must be met before
+#   (turn the scan) or taught (turn the training), and mirroring teaches the wrong thing.
+# - Change one cause at a time, on the same children, before you blame one.
+# - What a cause costs depends on what the network has seen. It is no constant of nature.
+#
+# Chapter [[one_kidney]] asks which contours fail, and how to find them.
+#
+# **Further reading.** Ding et al., the study in two hospitals that this workbook re-enacts, with children on their side
+# ([arXiv:2605.06820](https://arxiv.org/abs/2605.06820)).
+
+# %%
+lesson.finish()
