@@ -21,7 +21,7 @@ from pedseg.dicom.references import named_series
 from pedseg.errors import input_error, raise_problems
 from pedseg.importing.contour_sets import READERS, read_contours
 from pedseg.importing.scan_sources import ImportOptions
-from pedseg.scan import Scan, nifti_stem, read_nifti, to_ras
+from pedseg.scan import Scan, nifti_stem, ras_view, read_nifti, to_ras
 
 HOSPITAL = "hospital"  # the only contours that lie beside a CT
 MERGE_OVERLAPS = ImportOptions(repairs=("overlaps",))  # for the screen; what went to which organ is said
@@ -81,8 +81,10 @@ class OwnScan:
         if self.source is None:
             self.source = self.read()
         self.messages = list(self.ct.notes) if self.ct else []
-        scan = to_ras(self.grid)
-        return Scan(np.maximum(scan.voxels, scan.voxels.dtype.type(PADDING_HU)), scan.affine), None
+        scan = ras_view(self.grid)
+        if scan.voxels.min() < PADDING_HU:
+            scan = Scan(np.maximum(scan.voxels, scan.voxels.dtype.type(PADDING_HU)), scan.affine)
+        return scan, None
 
     def contours(self) -> LazySets:
         """The contours that were found with the scan, by name; each is read when it is looked at."""

@@ -1,6 +1,6 @@
 // The slice viewer as a widget (anywidget): scan and contours come from the kernel, packed and piece by piece.
 
-const PIECES_AT_ONCE = 3;
+const PIECES_AT_ONCE = 3, PIECE_BYTES = 4e6;
 
 class KernelSlices {
   constructor(model, el) {
@@ -22,7 +22,7 @@ class KernelSlices {
     const voxels = new Int16Array(nx * ny * nz).fill(-1024), arrived = new Uint8Array(nz);
     this.viewer.setVolume({ id: scan.id, dims: scan.shape, spacing: scan.spacing_mm, axes: scan.axes, voxels, arrived });
     this.asked = new Uint8Array(nz);
-    this.perPiece = Math.max(1, Math.floor(1e6 / (2 * nx * ny)));
+    this.perPiece = Math.max(1, Math.floor(PIECE_BYTES / (2 * nx * ny)));
     for (let k = 0; k < PIECES_AT_ONCE; k++) this.askForPiece();
     this.openLayers();
     this.openSession();
