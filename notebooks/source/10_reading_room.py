@@ -23,8 +23,8 @@ engines.reading_room(lesson.samples(), lesson.study())
 # %% [markdown]
 # ## How to read
 #
-# - Three lists at the top choose contours: **A** is drawn solid, here the truth, **B** dashed, **C** dotted. The child's
-#   right is on the left of the picture; letters at the edge name the sides of the child, however it lies.
+# - Three lists at the top choose contours: **A** is drawn solid (here the truth), **B** dashed, **C** dotted. The
+#   child's right is on the left of the picture; letters at the edge name the sides of the child, however it lies.
 # - The networks: each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and **centralized**, the
 #   ideal with all scans in one place.
 # - The mouse wheel scrolls through the slices, with *Ctrl* it zooms. A click moves the crosshair, and the line beneath
@@ -32,8 +32,8 @@ engines.reading_room(lesson.samples(), lesson.study())
 #   picture, as you choose. The tab *Keys* has the keys.
 # - *Failures* lists what went wrong in the study, the worst first: a click opens the child and goes to the place. These
 #   children are drawn by a program, so each is grown anew, voxel by voxel the same, in a second.
-# - *Differences* steps through the places where two sets of contours disagree. *Correct* lets you draw; what you draw is
-#   kept, and *Files* writes it or opens other scans.
+# - *Differences* steps through the places where two sets of contours disagree. *Correct* lets you draw; what you draw
+#   is kept, and *Files* writes it or opens other scans.
 # - The table under *Organs* says in numbers what the colors say.
 #
 # These are computer-made children of two invented hospitals. What you see is what such networks do, not how well a

@@ -17,16 +17,13 @@ from pedseg.errors import input_error
 def run(options: argparse.Namespace) -> Iterator[str]:
     """Compare two contour sets (RTSTRUCT, SEG, NIfTI): DSC, HD95, MSD, NSD, added path length, volumes."""
     from pedseg.dicom.ct_series import read_ct
-    from pedseg.evaluation.contour_comparison import compare_contours, text_table, write_csv, write_html
+    from pedseg.evaluation.contour_comparison import compare_contours, text_table, write
     from pedseg.importing.contour_sets import read_contours
     from pedseg.importing.scan_sources import ImportOptions
     from pedseg.organ_names import read_names
     from pedseg.scan import is_nifti_name, read_nifti
 
-    for out in options.out:
-        if out.suffix.lower() not in (".csv", ".html"):
-            remedy = "Name a file that ends in .csv or .html."
-            raise input_error("E-OUT-NAME", out, "a comparison is not written under such a name.", remedy)
+    _check_outputs(options.out)
     reading = ImportOptions(
         options.series, read_names(options.names), tuple(options.repair), options.ignore_frame_of_reference
     )
@@ -42,11 +39,15 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     notes = [f"{label}: {line}" for label, contours in zip("AB", sets, strict=True) for line in contours.messages]
     yield from notes
     for out in options.out:
-        if out.suffix.lower() == ".csv":
-            write_csv(out, rows)
-        else:
-            write_html(out, rows, options.a.name, options.b.name, notes)
+        write(out, rows, options.a.name, options.b.name, notes)
         yield f"written: {out}"
+
+
+def _check_outputs(files: list[Path]) -> None:
+    for out in files:
+        if out.suffix.lower() not in (".csv", ".html"):
+            remedy = "Name a file that ends in .csv or .html."
+            raise input_error("E-OUT-NAME", out, "a comparison is not written under such a name.", remedy)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -79,6 +79,14 @@ def _cells(row: OrganComparison) -> tuple[str, ...]:
     return (name, *values)
 
 
+def write(file: Path, rows: Sequence[OrganComparison], a: str, b: str, notes: Sequence[str]) -> None:
+    """Write the comparison as CSV, or as a page under a name that ends in .html."""
+    if file.suffix.lower() == ".csv":
+        write_csv(file, rows)
+    else:
+        write_html(file, rows, a, b, notes)
+
+
 def write_csv(file: Path, rows: Sequence[OrganComparison]) -> None:
     """Write the comparison as CSV; an empty field where only one of the sets has the organ."""
     stream = io.StringIO()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -60,6 +60,13 @@ class ListedCase:
     is_own: bool = False  # nobody knows the truth of it: models draw behind the gate, and when they are asked to
 
     @property
+    def origin(self) -> tuple[Path, Mapping[str, Any]]:
+        """Where the scan comes from, and the header of a CT in DICOM, else an empty one."""
+        if self.own is not None:
+            return self.own.path, {} if self.own.ct is None else self.own.ct.header
+        return self.image_file or Path(self.key.case), {}
+
+    @property
     def file_stem(self) -> str:
         """The case in the name of a file, different for each kind of the same case."""
         kind = self.key.kind
@@ -84,7 +91,7 @@ def list_cases(datasets: list[DataSet], study: Path) -> Cases:
 def list_data(folder: Path) -> Cases:
     """Every case of a data set, or of a folder of data sets; contours are true only where the scans are phantoms."""
     folders = [folder] if is_data_set(folder) else center_folders(folder)
-    cases = (case for one in folders for case in _of_data_set(read_dataset(one)))
+    cases = (case for place in folders for case in _of_data_set(read_dataset(place)))
     return {case.key: case for case in cases}
 
 

@@ -176,10 +176,9 @@ class CaseView:
 
     def start_voxel(self) -> Voxel:
         """Where to look first: the slices that show most of the evaluated organs."""
-        if self.reference is None:
+        if self.truth is None:  # other contours are still to be read
             return tuple(n // 2 for n in self.scan.shape)  # type: ignore[return-value]
-        labels = self.segmentation(self.reference).labels
-        index = {PLANES[plane][0]: fullest(labels, plane, EVALUATED) for plane in PLANES}
+        index = {PLANES[plane][0]: fullest(self.truth, plane, EVALUATED) for plane in PLANES}
         return index[0], index[1], index[2]
 
     def to_mm(self, voxel: Sequence[float] | NDArray) -> NDArray:

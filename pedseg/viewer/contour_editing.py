@@ -220,7 +220,7 @@ def score_draft(draft: Draft, reference: Mask | None, spacing_mm: Spacing) -> Dr
     volume_ml = float(np.count_nonzero(mask) * ml)
     if reference is None or not reference.any():
         return DraftScore(None, None, None, volume_ml, *changes)
-    true, drawn = ((part * draft.organ.id).astype(np.uint8) for part in (reference[box], mask))
-    (score,) = score_case(true, drawn, spacing_mm, [draft.organ.name])
+    true, edited = ((part * draft.organ.id).astype(np.uint8) for part in (reference[box], mask))
+    (score,) = score_case(true, edited, spacing_mm, [draft.organ.name])
     path_mm = added_path_length_mm(reference[box], mask, spacing_mm)
     return DraftScore(score.dsc, score.hd95_mm, path_mm, volume_ml, *changes)

@@ -106,10 +106,14 @@ class CorrectionPanel(widgets.VBox):
             spacing_mm = self.case_view.scan.spacing_mm
             self._replace(lambda draft: TOOLS[tool](draft.mask, spacing_mm))
 
-    def corrected(self) -> NDArray[np.uint8] | None:
-        """The label map that the drafts start from, with all drafts in it; None without a draft."""
-        if self.case_view is None or self.drafts is None or not self.drafts.organs:
-            return None
+    @property
+    def has_drafts(self) -> bool:
+        """Whether anything was drawn on this case, today or earlier."""
+        return self.drafts is not None and bool(self.drafts.organs)
+
+    def corrected(self) -> NDArray[np.uint8]:
+        """The label map that the drafts start from, with all drafts in it."""
+        assert self.case_view is not None and self.drafts is not None
         return self.drafts.merged(self.case_view.segmentation(self.start_from.value).labels, organ)
 
     def score_text(self) -> str:

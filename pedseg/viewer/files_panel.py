@@ -79,12 +79,11 @@ class FilesPanel(widgets.VBox):
         self._kind_changed()
         self._list()
 
-    def set_case(self, sources: Sequence[Hashable], beside: Path | None, stem: str, *, dicom: bool) -> None:
+    def set_case(self, beside: Path | None, stem: str, *, dicom: bool) -> None:
         """What can be written of a case, and where to: beside its folder, as within it, it would be read as its own."""
         self.stem = stem
         self.folder = Path.home() if beside is None else Path(beside).resolve().parent
         self.format.options = list(FORMATS.items()) if dicom else [("NIfTI", "nnunet")]
-        self.set_sources(sources)
         self._name_file()
 
     def set_sources(self, sources: Sequence[Hashable]) -> None:
@@ -95,14 +94,14 @@ class FilesPanel(widgets.VBox):
         self.source.value = old if old in sources else next(iter(sources), None)
         self.write_button.disabled = not sources
 
-    def tell(self, text: str) -> None:
+    def say(self, text: str) -> None:
         """Say what has been done, line by line."""
         lines = "<br>".join(map(html.escape, text.splitlines()))
         self.message.value = f'<div class="pedseg-info" role="status">{lines}</div>'
 
     def _act(self, do: Callable[[], str]) -> None:
         self.message.value = sentence("One moment …", role="status")
-        self.tell(do())
+        self.say(do())
 
     def _kind_changed(self) -> None:
         self.name.layout.visibility = "visible" if self.kind.value == "contours" else "hidden"

@@ -62,6 +62,17 @@ class ImageViews:
         link_cameras(*self.plots.values())
         self.controls.plots_3d.children = [plot.plot for plot in self.plots.values()]
 
+    def webgl_changed(self) -> None:
+        """The browser has no 3-D, or has lost it: say so, and leave the rest as it is."""
+        if self.slices.webgl != "ok":
+            self.make_plots()
+
+    def restart_3d(self) -> None:
+        """Make the 3-D views anew."""
+        self.slices.webgl = "ok"
+        self.make_plots()
+        self.show_surfaces()
+
     def view_from_front(self) -> None:
         """Put the cameras of the 3-D views in front of the patient."""
         scan = self.case_view.scan

@@ -26,9 +26,7 @@ def study_predictions(study: Path) -> Predict:
 
     def predict(scan: Scan, case: ListedCase, anyway: Callable[[], bool]) -> Mapping[Hashable, NDArray]:
         if case.is_own:
-            header = case.own.ct.header if case.own is not None and case.own.ct is not None else {}
-            path = case.own.path if case.own is not None else case.image_file or Path(case.key.case)
-            return GatedPredictions(scan, models, path, header, anyway)
+            return GatedPredictions(scan, models, *case.origin, anyway)
         if case.key.kind != SIDE:
             return LazyPredictions(scan, models)
         return LazyPredictions(scan, models | lying, dict.fromkeys(models, "reorient") | dict.fromkeys(lying, "none"))

@@ -97,6 +97,12 @@ class OwnScan:
         self.messages += [f"{name}: {line}" for line in contours.messages]
         return to_ras(contours.labels).voxels
 
+    def add_set(self, name: str, file: Path) -> NDArray[np.uint8]:
+        """Read one more set of contours, and keep its name."""
+        labels = self.read_set(name, file)
+        self.files[name] = file
+        return labels
+
     def close(self) -> None:
         """Forget the voxels: they are read again when the scan is opened again."""
         self.source = None
@@ -109,8 +115,8 @@ def find_ct_scans(folder: Path) -> list[tuple[str, OwnScan]]:
     if not series:
         raise_problems(problems)
         kinds = ", ".join(sorted({file.kind for file in files}))
-        found = f"it holds {kinds} and no CT." if kinds else "there is no DICOM in it."
-        raise input_error("E-NO-CT", folder, found, "Give the folder of a CT, or another kind of source.")
+        problem = f"it holds {kinds} and no CT." if kinds else "there is no DICOM in it."
+        raise input_error("E-NO-CT", folder, problem, "Give the folder of a CT, or another kind of source.")
     scans = []
     for member in series:
         scan = OwnScan(folder, member.uid or str(folder), partial(read_series, member))
@@ -130,9 +136,9 @@ def _structures_of(member: CtSeries, series: Sequence[CtSeries], files: Sequence
 
 
 def _named(structures: Iterator[DicomFile]) -> Iterator[tuple[str, Path]]:
-    found = [*structures]
-    for file in found:
-        yield (HOSPITAL if len(found) == 1 else file.path.stem), file.path
+    files = [*structures]
+    for file in files:
+        yield (HOSPITAL if len(files) == 1 else file.path.stem), file.path
 
 
 def _line(series: CtSeries) -> str:
