@@ -1,8 +1,8 @@
 """The exhibit's files: scans and contours of a study's test patients as NIfTI, scores and failures as JSON.
 
 A page without a kernel (`static/exhibit.js`) shows them: slices with the reading room's viewer, surfaces with NiiVue's
-own script. The contours are what the recorded networks predict when the site is built. Rounded gray values halve the
-size of the scans, most of which is noise.
+own script. The contours are what the recorded networks predict when the site is built. Rounded gray values halve
+the size of the scans, most of which is noise.
 """
 
 from __future__ import annotations

@@ -81,6 +81,7 @@ class CorrectionPanel(widgets.VBox):
     def set_case(self, case_view: CaseView, folder: Path) -> None:
         """Another case, with the drafts that its folder holds."""
         self.on.value = False
+        self.start_from.options = [NOTHING]  # the sets of another case
         self.case_view, self.draft = case_view, None
         self.drafts = Drafts(folder, case_view.scan.shape)
         self._show()

@@ -147,12 +147,18 @@ def stroke(room, box, mask) -> None:
     room.slices._receive({"event": "stroke", "scan": room.slices.scan["id"], "box": list(box)}, [bits])
 
 
+def with_drafts(room, folder) -> None:
+    """The pen on the liver of the room, its drafts in a folder."""
+    room.corrections.set_case(room.case_view, folder / "drafts" / "scan")
+    room._list_sets()
+    room.corrections.on.value = True
+
+
 @pytest.fixture
 def drawing(room, tmp_path, monkeypatch):
     """The room with the pen on the liver, and its drafts in a folder."""
     monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path))
-    room.corrections.set_case(room.case_view, tmp_path / "drafts" / "scan")
-    room.corrections.on.value = True
+    with_drafts(room, tmp_path)
     return room
 
 
@@ -184,8 +190,7 @@ def test_what_is_drawn_changes_the_numbers_and_is_kept(drawing, tmp_path):
 def test_a_draft_is_there_again_when_the_case_is_opened_again(drawing, scan, truth, tmp_path):
     stroke(drawing, (2, 4, 3, 1, 1, 1), np.zeros((1, 1, 1), bool))
     again = seen(engines.view(scan, truth, {"one": truth.copy()}, engine="canvas"))
-    again.corrections.set_case(again.case_view, tmp_path / "drafts" / "scan")
-    again.corrections.on.value = True
+    with_drafts(again, tmp_path)
     assert "−0.0 mL" in again.corrections.scores.value and again.corrections.draft.mask.sum() == 999
 
 
