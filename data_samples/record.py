@@ -53,7 +53,7 @@ KEPT = {
     "single_phase": ("cases.csv.xz", "summary.json", "shift.json"),
     "single_phase_gin": ("cases.csv.xz", "summary.json"),
     "augment": ("summary.json", "shift.csv.xz", "shift.json"),
-    "fedgin": ("cases.csv.xz", "summary.json", "weights/limited-1-1_seed0_[fl]*.safetensors"),  # local and federated
+    "fedgin": ("cases.csv.xz", "summary.json", "weights/complete_seed0_[fl]*.safetensors"),  # local and federated
     "fedgin_complete": ("cases.csv.xz", "summary.json"),
     "fedgin_long": ("cases.csv.xz", "summary.json"),
     "noise": ("summary.json", "noise.csv"),
@@ -66,7 +66,7 @@ TRAINED_BEFORE = ("fedgin_complete", "fedgin_long")  # by earlier calls, whose t
 def main(run: Path, name: str) -> None:
     """Replace results/NAME by what the run has left; what ends in .xz is packed.
 
-    Of the experiment with MR, weights of the first scenario are kept, under the names that a study's have.
+    Of the experiment with MR, weights of the complete scenario are kept, under the names that a study's have.
     """
     target = HERE / "results" / name
     files_by_pattern = {pattern: sorted(run.glob(pattern.removesuffix(".xz"))) for pattern in KEPT[name]}
@@ -85,7 +85,7 @@ def main(run: Path, name: str) -> None:
                     content = _recomputed(content, run / "cases.csv", name)
                 (target / file.name).write_text(_packed(content), encoding="utf-8")
             elif name == "fedgin":
-                _write_halved(target / file.name.removeprefix("limited-1-1_"), file)
+                _write_halved(target / file.name.removeprefix("complete_"), file)
             else:
                 shutil.copyfile(file, target / file.name)
 

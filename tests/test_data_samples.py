@@ -140,7 +140,7 @@ def test_recorded_experiment_with_mr_follows_from_its_rows(root, rounded):
 def test_recorded_networks_of_the_experiment_with_mr_are_those_of_its_summary(root):
     folder = root / "data_samples" / "results" / "fedgin"
     recorded = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["sha256"]
-    digests = {f"limited-1:1_{file.stem}": load_weights(file)[2]["sha256"] for file in folder.glob("*.safetensors")}
+    digests = {f"complete_{file.stem}": load_weights(file)[2]["sha256"] for file in folder.glob("*.safetensors")}
     assert len(digests) == 4 and digests.items() <= recorded.items()
 
 

@@ -265,7 +265,8 @@ from pedseg.evaluation.dose import teaching_dose
 from pedseg.workbook import charts
 
 ct, truth = children[worst_child]
-dose, contours = teaching_dose(ct, truth.voxels), {"true": truth.voxels, "drawn": raw["Polder alone"]}
+dose = teaching_dose(ct, truth.voxels)
+contours = {"true": truth.voxels, "drawn": raw["Polder alone"]}
 picture = charts.dose_volume(dose, contours, ["Liver", "Kidney_R"])
 figures.show(picture, "Dose-volume histograms of liver and right kidney, by both contours.")
 

@@ -200,10 +200,10 @@ print("one channel became", len(layered), "- and not a single weight was learned
 #
 # ## Four networks, one child
 #
-# In the recorded experiment, Polder has six children on CT and Fjord six others on T2-weighted MR. One network was
-# trained in each hospital, one in the federation, and one in the federation with GIN. Here are these four networks.
-# Each draws the child from above, which none of them has seen: on CT, on T2-weighted MR, and on T1-weighted MR, which
-# nobody has trained on.
+# In the complete scenario of the recorded experiment, Polder has thirty children on CT and Fjord thirty others on
+# T2-weighted MR. One network was trained in each hospital, one in the federation, and one in the federation with GIN.
+# Each of these four networks draws the child from above, which none of them has seen: on CT, on T2-weighted MR, and on
+# T1-weighted MR, which nobody has trained on.
 #
 # **Guess first:** which network can draw which scan?
 
