@@ -52,7 +52,7 @@ HOMES = {
     "ray": ("federation/",),
     "ipywidgets": ("workbook/slice_viewer.py", "workbook/lesson.py", "viewer/"),
     "itkwidgets": ("viewer/itk.py",),
-    "anywidget": ("viewer/slices.py",),
+    "anywidget": ("viewer/slices.py", "viewer/failure_panel.py"),
     "k3d": ("viewer/view_3d.py",),
     "playwright": ("viewer/browser.py",),
     "sphinx": ("site/build.py",),

@@ -45,6 +45,8 @@ class _Renamed(Mapping[Hashable, NDArray]):
         self.predictions, self.models = predictions, models
 
     def __getitem__(self, model: Any) -> NDArray:
+        if model not in self.models:
+            raise KeyError(model)
         return self.predictions[model.key]
 
     def __iter__(self) -> Iterator[Hashable]:
