@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -273,36 +274,44 @@ def test_screen_readers_find_a_name_and_a_state_for_everything(page):
     page.set_viewport_size({"width": 1280, "height": 800})
 
 
-def kernels() -> list[psutil.Process]:
-    children = psutil.Process().children(recursive=True)
-    return [process for process in children if "ipykernel_launcher" in " ".join(process.cmdline())]
+def kernels() -> set[int]:
+    """The kernels that run, by process id."""
+    running = set()
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):  # it has just ended
+            if "ipykernel_launcher" in " ".join(process.cmdline()):
+                running.add(process.pid)
+    return running
 
 
 def test_a_kernel_ends_with_its_tab(chromium, voila):
-    before = {process.pid for process in kernels()}
+    before = kernels()
     page, _ = browser.open_page(chromium, voila)
-    page.wait_for_selector(f"{SLICES}[data-drawn]")
-    (own,) = (process for process in kernels() if process.pid not in before)
-    page.reload(wait_until="commit")
-    own.wait(timeout=60)
-    page.wait_for_selector(f"{SLICES}[data-drawn]")
-    (own,) = (process for process in kernels() if process.pid not in before)
-    page.close(run_before_unload=True)
-    own.wait(timeout=60)
+    for leave in (page.reload, lambda: page.goto("about:blank")):
+        page.wait_for_selector(f"{SLICES}[data-drawn]")
+        own = kernels() - before
+        assert len(own) == 1
+        leave()
+        for _ in range(120):
+            if not own & kernels():
+                break
+            page.wait_for_timeout(500)
+        assert not own & kernels()
+    page.close()
 
 
 def test_when_the_kernel_dies_the_page_says_so_and_still_leafs(chromium, voila, keep):
-    before = {process.pid for process in kernels()}
+    before = kernels()
     page, _ = browser.open_page(chromium, voila)
     browser.wait_until_drawn(page)
-    (own,) = (process for process in kernels() if process.pid not in before)
-    own.kill()
+    (own,) = kernels() - before
+    psutil.Process(own).kill()
     page.get_by_text("The program behind this page has stopped").wait_for(timeout=30_000)
     was = voxel(page)
     click_slices(page, 0.25, 0.5)
     page.keyboard.press("ArrowUp")
-    page.wait_for_timeout(300)
-    assert voxel(page) != was and "Traceback" not in page.inner_text("body")
+    page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel !== '{' '.join(map(str, was))}'")
+    assert "Traceback" not in page.inner_text("body")
     assert page.locator("select[title='center']").is_disabled()  # it would say one child and show another
     keep(page, "voila-dead-kernel")
     page.close()

@@ -26,7 +26,7 @@ class SliceViewer {
 
   share(name, value) {
     this.model.set(name, value);
-    this.model.save_changes();
+    if (!this.isAlone) this.model.save_changes(); // nobody answers behind a dead kernel
   }
 
   listen() {
@@ -34,7 +34,7 @@ class SliceViewer {
     for (const name of ["visible_organs", "contour_style", "marker", "focused_organ", "arrangement", "window", "pen"]) {
       on(name, () => this.draw());
     }
-    on("crosshair", () => this.draw());
+    on("crosshair", () => { this.place = this.get("crosshair"); this.draw(); });
     on("reset_count", () => this.reset());
     el.addEventListener("keydown", (event) => this.onKey(event), true);
     canvas.addEventListener("pointerdown", (event) => this.onPointerDown(event));
@@ -83,7 +83,7 @@ class SliceViewer {
   dims() { return this.volume?.dims; }
 
   crosshair() {
-    const voxel = this.get("crosshair"), dims = this.dims();
+    const voxel = this.place ?? this.get("crosshair"), dims = this.dims();
     return voxel?.length === 3 ? voxel.map((v, k) => Math.min(dims[k] - 1, Math.max(0, v))) : dims.map((n) => n >> 1);
   }
 
@@ -144,7 +144,12 @@ class SliceViewer {
   draw() {
     if (this.waiting) return;
     this.waiting = true;
-    requestAnimationFrame(() => { this.waiting = false; this.paint(); });
+    const paint = () => {
+      if (this.waiting) this.paint();
+      this.waiting = false;
+    };
+    requestAnimationFrame(paint);
+    setTimeout(paint, 50); // without a graphics card, 3-D keeps the browser from giving frames
   }
 
   paint() {
@@ -349,8 +354,10 @@ class SliceViewer {
   // --- mouse, touch and keyboard ----------------------------------------------------------------------
 
   setCrosshair(voxel) {
-    if (String(voxel) !== String(this.get("crosshair"))) this.share("crosshair", voxel);
+    const moves = String(voxel) !== String(this.crosshair());
+    this.place = voxel;
     this.draw();
+    if (moves) this.share("crosshair", voxel);
   }
 
   scroll(plane, by) {
@@ -457,7 +464,7 @@ class SliceViewer {
     const now = performance.now();
     if (!place || now - (this.hovered || 0) < 80) return;
     this.hovered = now;
-    this.model.send({ event: "hover", data: this.voxelAt(place) });
+    if (!this.isAlone) this.model.send({ event: "hover", data: this.voxelAt(place) });
   }
 
   onKey(event) {

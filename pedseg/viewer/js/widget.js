@@ -86,7 +86,8 @@ class KernelSlices {
   // The kernel is gone: the slices stay, everything else must be started again.
   showDisconnected() {
     const { el } = this.viewer;
-    if (el.querySelector(".pedseg-disconnected")) return;
+    if (this.viewer.isAlone) return;
+    this.viewer.isAlone = true;
     const note = document.createElement("div");
     note.className = "pedseg-disconnected pedseg-error";
     note.setAttribute("role", "alert");
@@ -117,6 +118,7 @@ function nameControls(room) {
   for (const button of room.querySelectorAll(".widget-toggle-button")) set(button, "aria-pressed", String(button.classList.contains("mod-active")));
   for (const group of room.querySelectorAll(".widget-toggle-buttons")) set(group, "role", "group");
   for (const panel of room.querySelectorAll(".widget-tab-contents")) set(panel, "tabindex", "0"); // to scroll it
+  for (const table of room.querySelectorAll("table.pedseg")) set(table.closest(".widget-html"), "tabindex", "0");
   for (const plot of room.querySelectorAll(".k3d-target canvas")) set(plot, "aria-label", "organs in 3-D");
 }
 
