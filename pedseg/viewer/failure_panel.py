@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
@@ -13,7 +14,7 @@ import ipywidgets as widgets
 from traitlets import Dict, List, Unicode
 
 from pedseg.evaluation.failure_reasons import CAUSES
-from pedseg.evaluation.rescans import Rescan, prove, read_rescans
+from pedseg.evaluation.rescans import FailureKey, Rescan, prove, read_rescans
 from pedseg.evaluation.results import ModelKey
 from pedseg.organs import EVALUATED, NAMES, organ
 from pedseg.viewer.case_list import SIDE
@@ -53,7 +54,6 @@ class FailurePanel(StepPanel):
     def __init__(self, entries: Sequence[FailureEntry], on_choose: Callable[[FailureEntry], object]) -> None:
         super().__init__(self._open, "88px")
         self.entries, self.on_open = FailureList(entries, getattr(entries, "study", None)), on_choose
-        self.rescans = read_rescans(self.entries.study) if self.entries.study else {}
         self.entry: FailureEntry | None = None
         self.map = FailureMap(cells=map_cells(self.entries))
         self.filters = dict(self._filters())
@@ -67,6 +67,11 @@ class FailurePanel(StepPanel):
         self._connect()
         self.filter()
         self._switch()
+
+    @cached_property
+    def rescans(self) -> dict[FailureKey, list[Rescan]]:
+        """The recorded second scans of the study, read when a failure is first chosen."""
+        return read_rescans(self.entries.study) if self.entries.study else {}
 
     def _filters(self) -> Iterator[tuple[str, widgets.Dropdown]]:
         def present(name: str, words: dict[str, str], found: set[str]) -> list[tuple[str, Any]]:

@@ -255,6 +255,23 @@ def kind_counting(truth, prediction, other, voxel_ml):
     return "displaced" if np.count_nonzero(prediction & ~truth) / count > 0.5 else "none"
 
 
+def axis_formula(places_mm):
+    x, y = (values - np.mean(values) for values in places_mm.T)
+    return float(np.degrees(0.5 * np.arctan2(2 * np.mean(x * y), np.mean(x * x) - np.mean(y * y))) % 180)
+
+
+def axis_svd(places_mm):
+    _, _, axes = np.linalg.svd(places_mm - places_mm.mean(0), full_matrices=False)
+    x, y = axes[0]
+    return (math.degrees(math.atan2(y, x)) + 360) % 180
+
+
+def axis_torch(places_mm):
+    variances, directions = torch.linalg.eigh(torch.cov(torch.tensor(places_mm).T))
+    x, y = directions[:, variances.argmax()]
+    return torch.rad2deg(torch.atan2(y, x)) % 180
+
+
 def kind_loop(truth, prediction, other, voxel_ml):
     inside = swapped = count = there = 0
     for t, d, o in zip(truth.ravel(), prediction.ravel(), other.ravel(), strict=True):
@@ -412,6 +429,7 @@ SPELLINGS = {
     "fedavg": (fedavg_loop, fedavg_numpy, fedavg_torch),
     "robust_average": (median_loop, trimmed_mean, median_torch, krum),
     "sign_test": (sign_loop, sign_scipy, sign_torch),
+    "long_axis_deg": (axis_formula, axis_svd, axis_torch),
     "kind_of_failure": (kind_loop, kind_counting, kind_torch),
     "gin_layer": (gin_loop, gin_scipy, gin_torch),
     "accept": (accept_nested, accept_signatures, accept_count),
