@@ -33,9 +33,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pedseg.evaluation.gains import summarize_gains
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import summarize_rows
+from pedseg.learning.weights import load_weights, save_weights, sha256_of
 
 HERE = Path(__file__).parent
 KEPT = {
@@ -49,7 +52,7 @@ KEPT = {
     "single_phase": ("cases.csv.xz", "summary.json", "shift.json"),
     "single_phase_gin": ("cases.csv.xz", "summary.json"),
     "augment": ("summary.json", "shift.csv.xz", "shift.json"),
-    "fedgin": ("cases.csv.xz", "summary.json"),
+    "fedgin": ("cases.csv.xz", "summary.json", "weights/complete_seed0_[fl]*.safetensors"),  # local and federated
     "fedgin_complete": ("cases.csv.xz", "summary.json"),
     "fedgin_long": ("cases.csv.xz", "summary.json"),
     "noise": ("summary.json", "noise.csv"),
@@ -60,7 +63,10 @@ TRAINED_BEFORE = ("fedgin_complete", "fedgin_long")  # by earlier calls, whose t
 
 
 def main(run: Path, name: str) -> None:
-    """Replace results/NAME by what the run has left; what ends in .xz is packed."""
+    """Replace results/NAME by what the run has left; what ends in .xz is packed.
+
+    Of the experiment with MR, weights of the complete scenario are kept, under the names that a study's have.
+    """
     target = HERE / "results" / name
     files_by_pattern = {pattern: sorted(run.glob(pattern.removesuffix(".xz"))) for pattern in KEPT[name]}
     missing = [pattern for pattern, files in files_by_pattern.items() if not files]
@@ -77,8 +83,20 @@ def main(run: Path, name: str) -> None:
                 if file.name == "summary.json":
                     content = _recomputed(content, run / "cases.csv", name)
                 (target / file.name).write_text(_packed(content), encoding="utf-8")
+            elif name == "fedgin":
+                _write_halved(target / file.name.removeprefix("complete_"), file)
             else:
                 shutil.copyfile(file, target / file.name)
+
+
+def _write_halved(target: Path, file: Path) -> None:
+    """Weights as float16, half as large and still finer than the bfloat16 that convolutions are computed in.
+
+    The metadata keep the digest of the weights as they were trained, which summary.json has, too.
+    """
+    weights, plan, identity = load_weights(file)
+    halved = {name: array.astype(np.float16) for name, array in weights.items()}
+    save_weights(target, halved, plan, **identity, sha256=sha256_of(weights))
 
 
 def _recomputed(summary: dict[str, Any], rows: Path, name: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import runpy
 
+import numpy as np
 import pytest
 
 from pedseg.datasets.reading import check_dataset, read_dataset
@@ -119,6 +120,23 @@ def test_recorded_experiment_with_mr_follows_from_its_rows(root, rounded):
     )
     computed = rounded(gains.summarize_gains(rows))
     assert computed == {name: summary[name] for name in computed}
+
+
+@pytest.mark.xfail(reason="all scenarios are being recorded again; these weights are of that recording", strict=True)
+def test_recorded_networks_of_the_experiment_with_mr_are_those_of_its_summary(root):
+    folder = root / "data_samples" / "results" / "fedgin"
+    recorded = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["sha256"]
+    digests = {f"complete_{file.stem}": load_weights(file)[2]["sha256"] for file in folder.glob("*.safetensors")}
+    assert len(digests) == 4 and digests.items() <= recorded.items()
+
+
+def test_recorded_networks_of_the_experiment_with_mr_are_kept_at_half_precision(root):
+    files = [*(root / "data_samples" / "results" / "fedgin").glob("*.safetensors")]
+    assert {read_identity(file)[0].model for file in files} == {"local", "federated", "federated_gin"}
+    for file in files:
+        weights, plan, _ = load_weights(file)
+        assert {array.dtype for array in weights.values()} == {np.dtype(np.float16)}
+        assert plan.intensity == "body" and file.stat().st_size < 0.8e6
 
 
 @pytest.mark.parametrize(("name", "times"), [("fedgin_complete", 1), ("fedgin_long", 4)])

@@ -9,7 +9,7 @@ from pedseg.workbook.function_checks import Check, FunctionExercise
 
 
 def to_gray(hu, center, width):
-    """HU as gray values between 0 (black) and 1 (white), through a window of this center and width."""
+    """HU as gray values between 0 (black) and 1 (white), in a window of this center and width."""
     lowest = center - width / 2
     return np.clip((hu - lowest) / width, 0, 1)
 
@@ -43,7 +43,7 @@ EXERCISES = {
         hints=[
             "The lowest HU that is not black is the center minus half the width.",
             "Subtract the lowest HU and divide by the width: the window becomes 0 to 1.",
-            "`np.clip(values, 0, 1)` makes black of what lies below and white of what lies above.",
+            "`np.clip(values, 0, 1)` makes everything below black and everything above white.",
         ],
         slips={
             "What lies outside the window must be cut off at 0 and 1.": lambda hu, center, width: (
@@ -52,10 +52,10 @@ EXERCISES = {
             "Only half of the width lies below the center.": lambda hu, center, width: np.clip(
                 (hu - center + width) / width, 0, 1
             ),
-            "The window is as wide as its width, half of it on each side.": lambda hu, center, width: np.clip(
+            "Half of the width lies on each side of the center.": lambda hu, center, width: np.clip(
                 (hu - center + width) / (2 * width), 0, 1
             ),
-            "Black and white are exchanged: the brightest HU should be 1.": lambda hu, center, width: (
+            "Black and white are swapped: the brightest HU should be 1.": lambda hu, center, width: (
                 1 - to_gray(hu, center, width)
             ),
             "These are still HU: divide by the width.": lambda hu, center, width: np.clip(
@@ -73,7 +73,7 @@ EXERCISES = {
     ),
     "side of the liver": Exercise(
         answer=lambda: "right",
-        hint="Look where the liver lies and which letter is at that edge of the picture.",
+        hint="Find the liver, and the letter at that edge of the picture.",
         mistakes={"It is on the left of the picture. On which side of the child is that?": lambda: "left"},
     ),
 }

@@ -10,7 +10,7 @@ from pedseg.workbook.function_checks import Check, FunctionExercise
 
 
 def growth_percentile(value, skewness, median, variation):
-    """How many percent of healthy children of this age have a smaller value, by the LMS method of growth charts."""
+    """The percentage of healthy children of this age with a smaller value, by the LMS method of growth charts."""
     if skewness == 0:
         z = np.log(value / median) / variation
     else:
@@ -50,13 +50,13 @@ EXERCISES = {
         ],
         hints=[
             "First z, then the percentile: `stats.norm.cdf(z)` is the fraction below z in a normal distribution.",
-            "z = ((value / M) ** L - 1) / (L * S); percent are a hundred times the fraction.",
+            "z = ((value / M) ** L - 1) / (L * S); a percentage is a hundred times the fraction.",
             "L = 0 would divide by zero; there z is `np.log(value / M) / S`.",
         ],
         slips={
             "This is a fraction; a percentile runs from 0 to 100.": lambda *given: growth_percentile(*given) / 100,
             "This is z, in standard deviations; the percentile follows from it.": _z,
-            "L = 0 needs a case of its own.": lambda value, skewness, median, variation: (
+            "L = 0 needs its own case.": lambda value, skewness, median, variation: (
                 100 * stats.norm.cdf(((value / median) ** skewness - 1) / np.float64(skewness * variation))
             ),
             "L is left out: the distribution is skewed.": lambda value, skewness, median, variation: (
@@ -70,23 +70,23 @@ EXERCISES = {
     ),
     "kidney length": Exercise(
         answer=lambda height_cm: 0.051 * height_cm + 2.102,
-        hint="The height times 0.051, and then 2.102 added; all in centimeters.",
+        hint="Multiply the height by 0.051, then add 2.102; all in centimeters.",
         mistakes={
             "The last part is missing: add 2.102.": lambda height_cm: 0.051 * height_cm,
-            "First multiply the height, then add.": lambda height_cm: 0.051 * (height_cm + 2.102),
-            "The formula wants the height in centimeters, not in millimeters.": lambda height_cm: (
+            "Multiply the height first, then add.": lambda height_cm: 0.051 * (height_cm + 2.102),
+            "The formula needs the height in centimeters, not in millimeters.": lambda height_cm: (
                 0.51 * height_cm + 2.102
             ),
         },
     ),
     "all three axes": Exercise(
         answer=lambda length_factor: length_factor**3,
-        hint="Length, width and depth each take the factor, and a volume is the product of the three.",
+        hint="Length, width, and depth each grow by this factor, and a volume is the product of the three.",
         mistakes={
-            "This would be right if it grew in length alone.": lambda length_factor: length_factor,
-            "That is how an area grows; a volume has one axis more.": lambda length_factor: length_factor**2,
+            "This would be right if only the length grew.": lambda length_factor: length_factor,
+            "That is how an area grows; a volume has one more axis.": lambda length_factor: length_factor**2,
             "The three factors must be multiplied, not added.": lambda length_factor: 3 * length_factor,
-            "Gains do not add up: each factor works on what the others made.": lambda length_factor: (
+            "The gains do not add up: each factor multiplies the result of the others.": lambda length_factor: (
                 1 + 3 * (length_factor - 1)
             ),
         },
@@ -99,20 +99,20 @@ EXERCISES = {
             "The edges of a voxel must be multiplied, not added.": lambda volume_ml, spacing_mm: (
                 volume_ml * 1000 / np.sum(spacing_mm)
             ),
-            "Divide by the volume of a voxel; larger voxels must become fewer.": lambda volume_ml, spacing_mm: (
+            "Divide by the volume of a voxel: larger voxels are fewer.": lambda volume_ml, spacing_mm: (
                 volume_ml * 1000 * np.prod(spacing_mm)
             ),
         },
     ),
     "share on the surface": Exercise(
         answer=lambda edge: 1 - (edge - 2) ** 3 / edge**3,
-        hint="Peel the cube: the edge of what is left inside is two voxels shorter.",
+        hint="Remove the surface: the cube that is left inside has edges two voxels shorter.",
         mistakes={
             "This is the fraction inside.": lambda edge: (edge - 2) ** 3 / edge**3,
-            "The peel is on both sides: the edge becomes two voxels shorter.": lambda edge: (
+            "The surface is on both sides: the edge becomes two voxels shorter.": lambda edge: (
                 1 - (edge - 1) ** 3 / edge**3
             ),
-            "Six sides, but voxels on edges and corners belong to several of them: count them once.": lambda edge: (
+            "Voxels on edges and corners belong to several of the six sides: count them once.": lambda edge: (
                 6 * edge**2 / edge**3
             ),
         },

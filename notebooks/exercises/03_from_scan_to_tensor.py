@@ -9,7 +9,7 @@ from pedseg.workbook.function_checks import Check, FunctionExercise
 
 
 def resample_labels(labels, spacing_mm, new_mm):
-    """A label map on a grid of another spacing over the same box: each new voxel takes the nearest voxel's number."""
+    """A label map on a grid of another spacing over the same box: each new voxel takes the nearest voxel's label."""
     for axis in range(3):
         count = max(1, round(labels.shape[axis] * spacing_mm[axis] / new_mm[axis]))
         middles = (np.arange(count) + 0.5) / count * labels.shape[axis] - 0.5
@@ -60,7 +60,7 @@ EXERCISES = {
                 "27 voxels of 1 mm that become one of 3 mm",
                 lambda: (np.arange(27).reshape(3, 3, 3), (1, 1, 1), (3, 3, 3)),
                 np.full((1, 1, 1), 13),
-                "the one in the middle, 13",
+                "the one in the center, 13",
             ),
             Check(
                 "voxels of 2 mm that become 1 mm",
@@ -92,23 +92,23 @@ EXERCISES = {
                 "a map that is thinner than one new voxel",
                 lambda: (np.full((1, 3, 3), 7), (1, 1, 1), (5, 1, 1)),
                 np.full((1, 3, 3), 7),
-                "one voxel at least",
+                "at least one voxel",
             ),
         ],
         hints=[
             "Number × spacing stays the same, so the new number of voxels is the rounded old number × old / new.",
-            "Treat one axis after the other: which old index lies nearest to the middle of each new voxel?",
-            "The middle of new voxel i of n lies at (i + 0.5) / n of the length, that is at old index "
+            "Do one axis after the other: which old index is nearest to the center of each new voxel?",
+            "The center of new voxel i of n lies at (i + 0.5) / n of the length, that is, at old index "
             "(i + 0.5) / n × old number - 0.5. `np.take(labels, indices, axis)` picks.",
         ],
         slips={
-            "The ratio is upside down: coarser voxels must become fewer.": lambda labels, spacing_mm, new_mm: (
-                resample_labels(labels, new_mm, spacing_mm)
+            "The ratio is inverted: coarser voxels are fewer.": lambda labels, spacing_mm, new_mm: resample_labels(
+                labels, new_mm, spacing_mm
             ),
-            "You start at the corner of each voxel; take the old voxel at its middle.": _left_corner,
-            "This mixes numbers: halfway between 1 and 3 there is no 2.": _linear,
-            "Round the number of voxels, do not cut it off, and keep one at least.": _rounded_down,
-            "Each axis has a spacing of its own.": lambda labels, spacing_mm, new_mm: resample_labels(
+            "You start at the corner of each voxel; take the old voxel at its center.": _left_corner,
+            "This mixes labels: halfway between 1 and 3 there is no 2.": _linear,
+            "Round the number of voxels instead of truncating it, and keep at least one.": _rounded_down,
+            "Each axis has its own spacing.": lambda labels, spacing_mm, new_mm: resample_labels(
                 labels, [spacing_mm[0]] * 3, [new_mm[0]] * 3
             ),
         },

@@ -93,7 +93,7 @@ EXERCISES = {
         reference=dice,
         checks=[
             Check("two equal masks", lambda: (SMALL, SMALL.copy()), 1),
-            Check("two masks that do not touch", lambda: (SMALL, FAR), 0),
+            Check("two masks that do not overlap", lambda: (SMALL, FAR), 0),
             Check("8 voxels within 64", lambda: (SMALL, LARGE), 2 * 8 / 72),
             Check("a missed organ (nothing was drawn)", lambda: (SMALL, EMPTY), 0),
             Check("two empty masks", lambda: (EMPTY, EMPTY.copy()), math.nan, "NaN: there is no organ to score"),
@@ -103,10 +103,10 @@ EXERCISES = {
         hints=[
             "`truth & prediction` is true where both are; `np.count_nonzero` counts.",
             "Twice the shared voxels over the sum of the voxels of both.",
-            "First ask `if not truth.any()`: there the answer is `np.nan`, whatever was drawn.",
+            "First check `if not truth.any()`: then the answer is `np.nan`, whatever was drawn.",
         ],
         slips={
-            "This is Jaccard, shared over united; Dice counts the shared part twice.": lambda truth, prediction: (
+            "This is Jaccard, intersection over union; Dice counts the shared part twice.": lambda truth, prediction: (
                 np.float64(np.sum(truth & prediction)) / np.sum(truth | prediction) if truth.any() else math.nan
             ),
             "The shared part counts twice.": lambda truth, prediction: dice(truth, prediction) / 2,
@@ -163,16 +163,16 @@ EXERCISES = {
         hints=[
             "First the two rules: no true organ gives `np.nan`; nothing drawn gives the diagonal, "
             "`np.linalg.norm(np.multiply(truth.shape, spacing_mm))`.",
-            "The surface of a mask is what erosion takes away: `mask & ~ndimage.binary_erosion(mask)`.",
+            "The surface of a mask is what erosion removes: `mask & ~ndimage.binary_erosion(mask)`.",
             "`ndimage.distance_transform_edt(~surface, spacing_mm)` is, at every voxel, the distance to that surface; "
-            "read it off at the voxels of the other surface.",
+            "look it up at the voxels of the other surface.",
             "Take `np.percentile(distances, 95)` of each direction, then the larger one.",
         ],
         slips={
             "These are voxels: the distance transform needs the spacing.": _unless_empty(
                 lambda truth, prediction, spacing_mm: hd95(truth, prediction, (1, 1, 1))
             ),
-            "You pooled both directions: that is another definition, and usually smaller.": _unless_empty(
+            "You pooled both directions: that is another definition, and its result is usually smaller.": _unless_empty(
                 lambda *given: np.percentile(np.concatenate(_distances(*given)), 95)
             ),
             "That is the Hausdorff distance itself, without the 95th percentile.": _unless_empty(
@@ -183,7 +183,7 @@ EXERCISES = {
             "This is the mean of both directions; the larger one counts.": _unless_empty(
                 lambda *given: np.mean([np.percentile(d, 95) for d in _distances(*given)])
             ),
-            "A missed organ must not vanish: give it the diagonal.": lambda truth, prediction, spacing_mm: (
+            "A missed organ must not disappear: give it the diagonal.": lambda truth, prediction, spacing_mm: (
                 hd95(truth, prediction, spacing_mm) if prediction.any() else math.nan
             ),
             "The diagonal is in millimeters, too.": lambda truth, prediction, spacing_mm: (
@@ -198,7 +198,7 @@ EXERCISES = {
     ),
     "surface dice": Exercise(
         answer=lambda there, back, tolerance_mm: np.mean(np.concatenate([there, back]) <= tolerance_mm),
-        hint="Put both directions together; a comparison gives true and false, and their mean is a fraction.",
+        hint="Concatenate both directions; a comparison gives true and false, and their mean is a fraction.",
         mistakes={
             "Only the true surface was counted; the predicted one counts, too.": lambda there, back, tolerance_mm: (
                 np.mean(there <= tolerance_mm)
@@ -210,7 +210,7 @@ EXERCISES = {
     ),
     "false volume": Exercise(
         answer=lambda voxels, spacing_mm: voxels * np.prod(spacing_mm) / 1000,
-        hint="The number of voxels times the volume of one; 1000 cubic millimeters are a milliliter.",
+        hint="The number of voxels times the volume of one; 1000 cubic millimeters are one milliliter.",
         mistakes={
             "These are cubic millimeters.": lambda voxels, spacing_mm: voxels * np.prod(spacing_mm),
             "These are voxels. How large is one?": lambda voxels, spacing_mm: voxels,

@@ -114,7 +114,7 @@ EXERCISES = {
                 "the weights after three batches",
                 lambda: (_network(1), _batches(3), 1, 0.5),
                 lambda *given: _weights_after(fit, *given),
-                "those of one step a batch, each with the gradient of its own batch",
+                "those of one step per batch, each with the gradient of its own batch",
                 _weights_after,
             ),
             Check(
@@ -138,7 +138,7 @@ EXERCISES = {
                 lambda fit, *given: [isinstance(loss, float) for loss in fit(*given)],
             ),
             Check(
-                "a network that was set to testing: whether dropout is on afterwards",
+                "a network in evaluation mode: whether dropout is on afterward",
                 _with_dropout,
                 True,
                 "True: training switches it on with `network.train()`",
@@ -160,7 +160,7 @@ EXERCISES = {
             "Use `loss.item()`: a tensor keeps its graph.": lambda *given: _fit(*given, graph=True),
             "Call `network.train()` before the first step.": lambda *given: _fit(*given, mode=False),
             "Take the batches in the order in which they come.": lambda *given: _fit(*given, reverse=True),
-            "Every epoch goes through all batches again.": _fit_one_epoch,
+            "Every epoch must go through all batches again.": _fit_one_epoch,
             "This is the loss of the last batch of each epoch, not the mean.": _last_loss,
         },
     ),

@@ -48,7 +48,7 @@ def _two():
 
 
 def _honest(count, seed=5):
-    """Updates of so many honest centers: near each other, none quite like the next."""
+    """Updates of so many honest centers: close to each other, but all different."""
     rng = np.random.default_rng(seed)
     return [{"kernel": rng.normal(1, 0.1, (3, 2)), "bias": rng.normal(-2, 0.1, 4)} for _ in range(count)]
 
@@ -118,14 +118,14 @@ EXERCISES = {
             "This is the sum. The shares must add up to one.": lambda updates, cases: {
                 name: sum(update[name] for update in updates) for name in updates[0]
             },
-            "The shares belong to the other hospitals: keep both lists in one order.": lambda updates, cases: fedavg(
-                updates, cases[::-1]
+            "The shares are those of other hospitals: keep both lists in the same order.": lambda updates, cases: (
+                fedavg(updates, cases[::-1])
             ),
-            "`mean = updates[0]` is no copy: the first update is written over.": _in_place,
+            "`mean = updates[0]` is not a copy: the first update is overwritten.": _in_place,
             "This counts batches or hospitals, not cases: divide by all cases.": lambda updates, cases: {
                 name: sum(n * u[name] for n, u in zip(cases, updates, strict=True)) / len(cases) for name in updates[0]
             },
-            "Every name must come back.": lambda updates, cases: {"kernel": fedavg(updates, cases)["kernel"]},
+            "Every name must be in the result.": lambda updates, cases: {"kernel": fedavg(updates, cases)["kernel"]},
         },
     ),
     "robust_average": FunctionExercise(
@@ -180,13 +180,13 @@ EXERCISES = {
         answer=lambda weights, centers, rounds: 2 * 4 * weights * centers * rounds / 1e6,
         hint="Four bytes per weight, down and back up, for each center, in each round; a megabyte is 10⁶ bytes.",
         mistakes={
-            "That is one way only: the model travels down and comes back up.": lambda weights, centers, rounds: (
+            "That is one way only: the model is sent down and comes back up.": lambda weights, centers, rounds: (
                 4 * weights * centers * rounds / 1e6
             ),
             "These are bytes; divide by a million.": lambda weights, centers, rounds: (
                 2 * 4 * weights * centers * rounds
             ),
-            "These are mebibytes, of 2²⁰ bytes; a megabyte is 10⁶ bytes.": lambda weights, centers, rounds: (
+            "These are mebibytes (2²⁰ bytes); a megabyte is 10⁶ bytes.": lambda weights, centers, rounds: (
                 2 * 4 * weights * centers * rounds / 2**20
             ),
             "These are numbers, not bytes: each takes four.": lambda weights, centers, rounds: (

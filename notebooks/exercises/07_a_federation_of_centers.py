@@ -62,9 +62,12 @@ EXERCISES = {
         reference=sign_test,
         checks=[
             Check(
-                "eight children, all better", lambda: (HIGH, LOW), 2 / 256, "2 / 256: all eight up or all eight down"
+                "eight children, all better",
+                lambda: (HIGH, LOW),
+                2 / 256,
+                "2 / 256: all eight better or all eight worse",
             ),
-            Check("the same with the models exchanged", lambda: (LOW, HIGH), 2 / 256, "2 / 256 again"),
+            Check("the same with the models swapped", lambda: (LOW, HIGH), 2 / 256, "2 / 256 again"),
             Check(
                 "four children, three of them better",
                 lambda: ([3, 3, 3, 1], [2, 2, 2, 2]),
@@ -83,15 +86,15 @@ EXERCISES = {
         ],
         hints=[
             "Count the children in whom the first model is better, and those in whom it is worse; ties do not count.",
-            "Under chance each of the n children is a coin: `math.comb(n, k) / 2**n` is the probability of k heads.",
-            "Add up the probabilities from the larger of the two counts to n, double the sum, and stop at 1.",
+            "By chance, each of the n children is like a coin: `math.comb(n, k) / 2**n` is the probability of k heads.",
+            "Add up the probabilities from the larger of the two counts to n, double the sum, and limit it to 1.",
         ],
         slips={
             "This is one side; either model might have been the better one.": _one_sided,
             "Ties say nothing: leave them out.": _with_ties,
             "This is Wilcoxon's test, which also looks at how large the differences are.": _wilcoxon,
             "Just as many or *more*: add up to n.": _exactly,
-            "A probability is 1 at most.": lambda first, second: (
+            "A probability is at most 1.": lambda first, second: (
                 2 * _one_sided(*((first, second) if np.mean(np.subtract(first, second)) > 0 else (second, first)))
             ),
         },

@@ -18,7 +18,7 @@ EXERCISES = {
         answer=_axis_deg,
         hint="Which of the two directions is the long one? `np.arctan2(y, x)` is its angle, in radians.",
         mistakes={
-            "This is the short axis, from back to front. `eigh` puts the smaller spread first.": lambda places_mm: (
+            "This is the short axis, from back to front. `eigh` puts the smaller variance first.": lambda places_mm: (
                 _axis_deg(places_mm, column=0)
             ),
             "These are radians; `np.rad2deg` converts them to degrees.": lambda places_mm: np.deg2rad(
@@ -36,7 +36,7 @@ EXERCISES = {
         answer=lambda cost, drop: cost / drop,
         hint="The part over the whole: what this factor costs, divided by the whole drop.",
         mistakes={
-            "Upside down: the part over the whole.": lambda cost, drop: drop / cost,
+            "This is inverted: divide the part by the whole.": lambda cost, drop: drop / cost,
             "This is what the factor costs; divide it by the drop.": lambda cost, drop: cost,
             "This is the fraction that is left for all other factors.": lambda cost, drop: 1 - cost / drop,
         },

@@ -58,7 +58,7 @@ EXERCISES = {
             Check("a perfect contour", lambda: (LEFT, LEFT.copy(), RIGHT, 0.04), "none"),
             Check("a kidney that is there, and nothing was drawn", lambda: (LEFT, NOTHING, RIGHT, 0.04), "missed"),
             Check("64 voxels of 0.04 mL where there is no kidney", lambda: (NOTHING, LEFT, RIGHT, 0.04), "false"),
-            Check("a crumb of 0.64 mL where there is none", lambda: (NOTHING, LEFT, RIGHT, 0.01), "none"),
+            Check("a piece of 0.64 mL where there is none", lambda: (NOTHING, LEFT, RIGHT, 0.01), "none"),
             Check("an absent kidney and nothing drawn", lambda: (NOTHING, NOTHING.copy(), RIGHT, 0.04), "none"),
             Check("a left kidney drawn around the right one", lambda: (LEFT, RIGHT.copy(), RIGHT, 0.04), "swapped"),
             Check(
@@ -66,7 +66,11 @@ EXERCISES = {
                 lambda: (LEFT, LEFT | (RIGHT & _slab(2, 3)), RIGHT, 0.04),
                 "swapped",
             ),
-            Check("a contour three quarters beside its kidney", lambda: (LEFT, _slab(5, 9), RIGHT, 0.04), "displaced"),
+            Check(
+                "a contour of which three quarters lie outside its kidney",
+                lambda: (LEFT, _slab(5, 9), RIGHT, 0.04),
+                "displaced",
+            ),
             Check("a contour one voxel off", lambda: (LEFT, np.roll(LEFT, 1, axis=0), RIGHT, 0.04), "none"),
         ],
         hints=[
@@ -75,7 +79,7 @@ EXERCISES = {
             "Where do its voxels lie? `prediction & other` is in the other kidney, `prediction & ~truth` outside.",
         ],
         slips={
-            "A crumb below 1 mL is no false organ.": lambda truth, prediction, other, voxel_ml: kind_of_failure(
+            "A piece below 1 mL is not a false organ.": lambda truth, prediction, other, voxel_ml: kind_of_failure(
                 truth, prediction, other, 1.0
             ),
             "The limit is 1 mL, not a number of voxels.": lambda truth, prediction, other, voxel_ml: kind_of_failure(
@@ -86,7 +90,7 @@ EXERCISES = {
             "An absent organ that was not drawn is right, not missed.": lambda truth, prediction, other, voxel_ml: (
                 kind_of_failure(truth, prediction, other, voxel_ml) if prediction.any() else "missed"
             ),
-            "A contour that is off by a little is not displaced.": lambda truth, prediction, other, voxel_ml: (
+            "A contour that is slightly off is not displaced.": lambda truth, prediction, other, voxel_ml: (
                 "displaced"
                 if (kind := kind_of_failure(truth, prediction, other, voxel_ml)) == "none"
                 and truth.any()

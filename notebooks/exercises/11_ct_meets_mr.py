@@ -116,7 +116,7 @@ EXERCISES = {
             ),
         ],
         hints=[
-            "`functional.conv3d` wants a batch: `image[None]` adds an axis, and `[0]` takes it away.",
+            "`functional.conv3d` expects a batch: `image[None]` adds an axis, and `[0]` removes it.",
             "A kernel of k voxels needs k // 2 voxels of padding for the size to stay.",
             "`functional.leaky_relu(y, 0.01)` comes last.",
         ],
@@ -128,9 +128,7 @@ EXERCISES = {
             "The image has shrunk: pad it by k // 2.": lambda *given: _layer(*given, pad=False),
             "The bias is missing.": lambda *given: _layer(*given, biased=False),
             "First the bias, then the ReLU.": _bias_last,
-            "The kernel is turned around: networks use the cross-correlation.": lambda *given: _layer(
-                *given, flip=True
-            ),
+            "The kernel is flipped: networks use cross-correlation.": lambda *given: _layer(*given, flip=True),
             "All input channels count.": _first_channel,
             "Beyond the border lie zeros, not copies of the border.": lambda *given: _layer(*given, mode="replicate"),
         },
@@ -139,7 +137,7 @@ EXERCISES = {
         answer=_spin_echo,
         hint="Three factors: the density, what has recovered by then, and what is left at the echo. Use `np.exp`.",
         mistakes={
-            "This is what is left at the echo; how much had recovered before?": lambda density, t2_ms, te_ms, **rest: (
+            "This is what is left at the echo. How much had recovered before?": lambda density, t2_ms, te_ms, **rest: (
                 density * np.exp(-te_ms / t2_ms)
             ),
             "This is what had recovered; less of it is left at the echo.": lambda density, t1_ms, tr_ms, **rest: (
@@ -165,6 +163,6 @@ EXERCISES = {
     "who gains most": Exercise(
         answer=lambda gains: max(gains, key=gains.get),
         hint="The name of an organ, in quotation marks; or let `max` find it.",
-        mistakes={"This one gains least.": lambda gains: min(gains, key=gains.get)},
+        mistakes={"This one gains the least.": lambda gains: min(gains, key=gains.get)},
     ),
 }

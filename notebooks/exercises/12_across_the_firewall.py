@@ -140,13 +140,13 @@ EXERCISES = {
                 _in_turn,
             ),
             Check(
-                "the reply of round 1 with a 2 written into its header",
+                "the reply of round 1 with its header changed to round 2",
                 _come(_message() | {"header": _message(round=2)["header"]}, round_=2),
                 [False],
                 "False: the signature covers the header",
                 _in_turn,
             ),
-            Check("a reply of another run", _come(_message(run="B")), [False], measure=_in_turn),
+            Check("a reply from another run", _come(_message(run="B")), [False], measure=_in_turn),
             Check(
                 "Neckar's reply under Polder's name",
                 _come(_message("Polder", author="Neckar")),
@@ -154,9 +154,11 @@ EXERCISES = {
                 "False: Polder did not sign it",
                 _in_turn,
             ),
-            Check("half of the weights", _come(HALF), [False], "False: the SHA-256 in the header is another", _in_turn),
             Check(
-                "two hospitals, each with weights of its own",
+                "half of the weights", _come(HALF), [False], "False: the SHA-256 in the header is different", _in_turn
+            ),
+            Check(
+                "two hospitals, each with its own weights",
                 _come(_message("Polder"), _message("Neckar", weights=b"others")),
                 [True, True],
                 measure=_in_turn,
@@ -178,19 +180,19 @@ EXERCISES = {
             Check("a stranger's reply", _come(_message("Mallory")), [False], measure=_in_turn),
         ],
         hints=[
-            "Let in what passes all tests: signature, SHA-256 of the weights, run and round, not seen before.",
-            "`hashlib.sha256(message['weights']).hexdigest()` must be what stands in the header.",
-            "Remember run, round and sender in `seen`, and only after all tests have passed.",
+            "Accept what passes all tests: signature, SHA-256 of the weights, run and round, not seen before.",
+            "`hashlib.sha256(message['weights']).hexdigest()` must be what the header says.",
+            "Add run, round, and sender to `seen`, but only after all tests have passed.",
         ],
         slips={
-            "A replay is let in: remember in `seen` what was let in.": _forgets,
+            "A replay is accepted: remember in `seen` what you accepted.": _forgets,
             "Another hospital may have the same weights: remember who and when, not what.": _by_content,
             "A forged reply blocks the honest one: remember after all tests.": _remembers_first,
             "A SHA-256 proves nothing by itself: anybody can compute it.": _believes_the_sum,
             "The signature covers the header; the weights are tied to it by their SHA-256.": _believes_the_signature,
-            "An old reply is let in: compare the round.": _any_round,
-            "A reply of another run is let in: compare the run.": _any_run,
-            "Each hospital has one reply a round.": _one_a_round,
+            "An old reply is accepted: compare the round.": _any_round,
+            "A reply from another run is accepted: compare the run.": _any_run,
+            "Each hospital sends one reply per round.": _one_a_round,
         },
     ),
     "flipped bit": Exercise(

@@ -130,14 +130,14 @@ EXERCISES = {
         reference=privatize,
         checks=[
             Check(
-                "an update of the length 5, the norm 1 and no noise",
+                "an update of length 5, clipping norm 1, and no noise",
                 lambda: (_long(), 1.0, 0.0, _rng()),
                 {"kernel": [0.6, 0], "bias": [0.8]},
                 "a fifth of it: [0.6, 0] and [0.8]",
                 _update_of,
             ),
             Check(
-                "an update of the length 5, the norm 10 and no noise",
+                "an update of length 5, clipping norm 10, and no noise",
                 lambda: (_long(), 10.0, 0.0, _rng()),
                 _long(),
                 "the update as it is: it is short enough",
@@ -161,7 +161,7 @@ EXERCISES = {
                 "the fraction of different numbers that come of 10 100 zeros with noise",
                 lambda: (_zeros(), 1.0, 1.0, _rng()),
                 1.0,
-                "1.0: each weight gets noise of its own",
+                "1.0: each weight gets its own noise",
                 _different,
             ),
             Check(
@@ -185,7 +185,7 @@ EXERCISES = {
                 "epsilon of ten rounds at 20, beside the exact one of Balle and Wang (`pedseg.federation.privacy`)",
                 lambda: (_long(), 1.0, 20.0, _rng(), 10, 1e-5),
                 True,
-                "no smaller than that, and less than twice as large",
+                "not smaller than that, and less than twice as large",
                 _at_least_exact,
             ),
         ],
@@ -202,7 +202,7 @@ EXERCISES = {
             "A short update must not be made longer.": _private(
                 lambda update, norm, multiplier, rng: _noisy(update, norm, multiplier * norm, rng, lengthen=True)
             ),
-            "The noise goes with the norm: multiply both.": _private(
+            "The noise is proportional to the norm: multiply both.": _private(
                 lambda update, norm, multiplier, rng: _noisy(update, norm, multiplier, rng)
             ),
             "All weights got the same noise; subtract one from the next, and it is gone.": _private(_one_number),
@@ -213,7 +213,7 @@ EXERCISES = {
             "Two clipped updates can differ by twice the norm.": _private(
                 epsilon=lambda multiplier, rounds, delta: _epsilon(multiplier, rounds, delta, sensitivity=1.0)
             ),
-            "Every round tells a little more: rho grows with the rounds.": _private(
+            "Every round reveals a little more: rho grows with the rounds.": _private(
                 epsilon=lambda multiplier, rounds, delta: _epsilon(multiplier, 1, delta)
             ),
             "Epsilon without noise is infinite, not 0.": _private(
@@ -228,13 +228,13 @@ EXERCISES = {
                 "a child without its left kidney, of which half is drawn",
                 lambda: ([{"L": 0.5, "R": 1.0}], ["L"], 0.8),
                 (1, math.nan),
-                "(1, NaN): a hit, and no control to try",
+                "(1, NaN): a hit, and no control",
             ),
             Check(
                 "the same child, and the probe names the other kidney",
                 lambda: ([{"L": 0.9, "R": 0.6}], ["L"], 0.8),
                 (0, math.nan),
-                "(0, NaN): the wrong kidney is no hit",
+                "(0, NaN): the wrong kidney is not a hit",
             ),
             Check(
                 "a control of which one kidney shrinks to 0.7",
@@ -277,20 +277,20 @@ EXERCISES = {
             "Two means over two groups: operated children (`removed` is a name) and controls (None).",
         ],
         slips={
-            "The wrong kidney is no hit.": _any_kidney,
+            "The wrong kidney is not a hit.": _any_kidney,
             "Each rate is a fraction of its own group.": _over_all,
             "A group without a child has no rate: NaN, not 0.": _no_nan,
             "The probe names the kidney that is drawn *smaller*.": lambda ratios, removed, limit: probe_rates(
                 [dict(zip(r, [*r.values()][::-1], strict=True)) for r in ratios], removed, limit
             ),
-            "Below the limit: a ratio that equals it is none.": lambda ratios, removed, limit: probe_rates(
+            "Below the limit: a ratio that equals it does not count.": lambda ratios, removed, limit: probe_rates(
                 ratios, removed, math.nextafter(limit, math.inf)
             ),
-            "The controls are left out: their false alarms tell what a hit is worth.": lambda ratios, removed, limit: (
+            "The controls are missing: their false alarms tell what a hit means.": lambda ratios, removed, limit: (
                 probe_rates(ratios, removed, limit)[0],
                 math.nan,
             ),
-            "A probe that names no kidney has missed: it counts as no hit.": _only_named,
+            "A probe that names no kidney has missed: it is not a hit.": _only_named,
         },
     ),
     "share of the weights": Exercise(

@@ -19,7 +19,7 @@ EXERCISES = {
     ),
     "seconds to guess": Exercise(
         answer=lambda digits, per_second: 10**digits / per_second,
-        hint="How many numbers with that many digits are there? And how many can be tried per second?",
+        hint="How many numbers with that many digits are there? How many can be tried per second?",
         mistakes={
             "That is how many numbers there are; how long does it take to try them?": lambda digits, per_second: (
                 10**digits

@@ -11,30 +11,30 @@
 # %% [markdown]
 # ## What this workbook is about
 #
-# A child with a tumor near the kidney may need radiation. Before treatment, someone has to draw the outline of every
-# organ that should be spared, slice by slice, on a CT scan. A trained network can draw these **contours** in seconds.
-# But a network learns from examples, and few hospitals treat many such children. One hospital's network knows only
-# that hospital: its scanner, its contrast agent, the ages it sees. At the hospital next door it does worse.
+# A child with a tumor near the kidney may need radiation. Before treatment, someone has to outline every organ that
+# should be spared, slice by slice, on a CT scan. A trained network can draw these **contours** in seconds. But a
+# network learns from examples, and few hospitals treat many such children. One hospital's network knows only that
+# hospital: its scanner, its contrast agent, the ages that it treats. At the hospital next door it does worse.
 #
-# The obvious solution is to put all scans in one place. For children's scans that is rarely allowed, and for good
-# reasons. **Federated learning** does it the other way around: the network travels, and the scans stay. Each hospital
-# trains the network for a while and sends back only its weights. A coordinator averages the weights and sends the
-# network out again.
+# The obvious solution is to put all scans in one place. For children's scans that is rarely allowed, for good reasons.
+# **Federated learning** does it the other way around: the network travels, and the scans stay. Each hospital trains the
+# network for a while and sends back only its weights. A coordinator averages the weights and sends the network out
+# again.
 #
-# In this workbook you do all of it yourself, on one laptop. You read the scans, train a network alone, test it next
+# In this workbook you do all of it yourself, on one laptop: you read the scans, train a network alone, test it next
 # door, write the averaging, and run a federation. The workbook re-enacts two published studies: 19 organs at risk in
 # two hospitals ([arXiv:2605.06820](https://arxiv.org/abs/2605.06820)), and CT and MR hospitals that learn together
 # ([FedGIN, arXiv:2508.05137](https://arxiv.org/abs/2508.05137)).
 #
 # > **What the children are.** No real child's scan is in this workbook. Two invented hospitals, *Polder* and *Neckar*,
 # > treat synthetic children. They show the *pattern* that real studies report: a network does worse next door, and
-# > federation wins the loss back. They cannot show its true size, and nothing here is fit for treating anyone.
+# > federation wins the loss back. They cannot show its true size, and nothing here is meant for treating anyone.
 
 # %% [markdown]
 # ## Can this machine run the workbook?
 #
-# Run the next two cells: click on one and press **Shift + Enter**. Every notebook begins like this. The first line
-# that appears says which versions run here; if you ever ask for help, send it along.
+# Run the next two cells: click on one and press **Shift + Enter**. Every chapter begins like this. The first line that
+# appears lists the versions of the software; if you ever ask for help, include it.
 
 # %%
 from pedseg.workbook import figures, lesson
@@ -45,8 +45,8 @@ lesson.setup()
 lesson.check_environment()
 
 # %% [markdown]
-# A line with `[ok]` needs nothing. A line with `[!!]` says what to do. One more test: can you see a picture? The next
-# cell shows a slice through one of the children, with the outlines of the organs that this workbook is about.
+# A line with `[ok]` is fine. A line with `[!!]` says what to do. One more test: can you see a picture? The next cell
+# shows a slice through one of the children, with the organs outlined that this workbook is about.
 
 # %%
 from pedseg.datasets.loading import load_image, load_labels
@@ -63,18 +63,17 @@ figures.show(picture, "An axial CT slice of the upper abdomen, organs outlined."
 # %% [markdown]
 # ## How questions work
 #
-# Some cells have a line that ends in `...`. Replace the dots with your answer and run the cell. The check says
-# *Still open*, *Not quite* (and what is wrong), or *Right*. Nothing breaks if you skip a question: the cells below
-# go on with the right value.
+# Some cells have a line that ends in `...`. Replace the dots with your answer and run the cell. The check says *Still
+# open*, *Not quite* (and what is wrong), or *Right*. Nothing breaks if you skip a question: the cells below continue
+# with the right value.
 #
-# From chapter [[reading_a_childs_ct]] on there are also **functions to write**: the first line and the description are
-# given, and you write the body in place of the dots. The check runs your function on inputs that you do not see, and
-# says in one sentence which of them went wrong and what was expected. With each new version of your function you get a
-# further hint. All checks are in the folder `notebooks/exercises`, if you want to read them. Each chapter ends with a
-# short **quiz**.
+# From chapter [[reading_a_childs_ct]] on, there are also **functions to write**. The first line and the description are
+# given; you write the body in place of the dots. The check runs your function on inputs that you do not see. If one
+# goes wrong, it says which one and what was expected. Each new version of your function gets you another hint. If you
+# want to read the checks, they are in the folder `notebooks/exercises`. Each chapter ends with a short **quiz**.
 
 # %% [markdown] solutions
-# After you have tried, open **Answer** beneath the cell.
+# After you have tried, open **Answer** below the cell.
 
 # %% [markdown]
 # Here is one to practice on. The list of organs is called `ORGANS`. How many are there?
@@ -86,8 +85,8 @@ number_of_organs = len(ORGANS)  # answer
 lesson.check("number of organs", number_of_organs)
 
 # %% [markdown] answer
-# These are the *organs at risk* of the upper abdomen. Nine of them are evaluated in the study that this workbook
-# re-enacts: liver, spleen, pancreas, both kidneys, both lungs, the heart, and stomach and bowel together.
+# These are the *organs at risk* in the upper abdomen. The study that this workbook re-enacts evaluates nine of them:
+# liver, spleen, pancreas, both kidneys, both lungs, the heart, and stomach and bowel together.
 
 # %% [markdown]
 # ## Choose your door
@@ -118,8 +117,7 @@ lesson.check("number of organs", number_of_organs)
 # | [13 What leaves the hospital?][13] | What does an update give away, and what does hiding it cost? | 50 |
 # | [14 Your own patients][14] | How do scans come in, and contours go out to treatment planning? | 25 |
 #
-# The minutes are for reading and answering. A term that you do not know is probably in the
-# [glossary](../docs/glossary.md).
+# The minutes are for reading and answering. If you do not know a term, look in the [glossary](../docs/glossary.md).
 #
 # [01]: 01_reading_a_childs_ct.ipynb
 # [02]: 02_growing_bodies.ipynb

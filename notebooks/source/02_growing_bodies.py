@@ -4,10 +4,10 @@
 # *30 minutes · students, clinicians · reading along needs no programming*
 #
 # **You will be able to**
-# - say by how much a child's organs grow, and that they do not all grow alike,
+# - say by how much a child's organs grow, and which of them grow differently,
 # - work out how long a kidney should be, and say when a longer one is no surprise,
-# - say what changes in a belly from which a kidney was taken,
-# - tell from the size of an organ whether a voxel grid can still hold it.
+# - say what changes in an abdomen after a kidney is removed,
+# - tell from the size of an organ whether a voxel grid can still represent it.
 
 # %%
 from pedseg.workbook import charts, figures, lesson, voxel_figures
@@ -43,9 +43,9 @@ figures.show(picture, "Coronal slices of four children, 1 to 15 years, all to on
 # %% [markdown]
 # > **Where these children come from.** A program draws them. It takes the size of every organ from a table by age, the
 # > reference values of the International Commission on Radiological Protection (ICRP Publication 89; the rows of some
-# > small organs, the adrenal glands among them, still have to be checked against the report). It adds chance, since no
-# > child is the average. So whatever you see here was in the table before. It can teach you what the table says. It
-# > proves nothing about real children.
+# > small organs, the adrenal glands among them, still have to be checked against the report). It adds random variation,
+# > since no child is average. So whatever you see here was in the table before. It can teach you what the table says.
+# > It proves nothing about real children.
 #
 # ## By how much does a liver grow?
 #
@@ -59,12 +59,13 @@ print(f"liver at 1 year: {young_ml:.0f} mL, at 10 years: {old_ml:.0f} mL")
 print(f"it grows by a factor of {old_ml / young_ml:.1f}")
 
 # %% [markdown]
-# In the same nine years the body goes from 10 to 32 kg: a factor of 3.2. So the liver grows *less* than the child. Of
-# a one-year-old it is a thirtieth, of a ten-year-old about a fortieth. The youngest have large livers for their size:
-# a one-year-old is not a ten-year-old made smaller.
+# In the same nine years the body goes from 10 to 32 kg: a factor of 3.2. So the liver grows *less* than the child. It
+# is a thirtieth of a one-year-old, and about a fortieth of a ten-year-old. The youngest have large livers for their
+# size: a one-year-old is not a small ten-year-old.
 #
-# Now three organs over the whole of childhood: lines for the table, dots for children that we have drawn, one for each
-# year. A step upwards means the same *factor* wherever you stand, so lines that run in parallel grow alike.
+# Now three organs over all of childhood. Lines are from the table; dots are children that our program drew, one for
+# each year. The scale is logarithmic: the same distance upward is the same *factor* everywhere, so organs with parallel
+# lines grow alike.
 
 # %%
 import numpy as np
@@ -90,15 +91,14 @@ picture = charts.growth(curves, measured)
 figures.show(picture, "Volumes of liver, kidneys and adrenals by age, with dots for children.")
 
 # %% [markdown]
-# Three things to see. Liver and kidneys climb most steeply at the left end: in its first year a child changes more than
-# in the next four. The dots lie around their lines, not on them: chance makes one child's liver larger, another's
-# smaller. And the adrenal glands are an exception. They are large at birth, shrink, and grow slowly after that.
+# There are three things to see. Liver and kidneys climb most steeply at the left end: a child changes more in its first
+# year than in the next four. The dots lie around their lines, not on them: at random, one child's liver is larger,
+# another's smaller. And the adrenal glands are an exception: they are large at birth, shrink, and then grow slowly.
 #
 # ## How long should a kidney be?
 #
-# Growth follows height more closely than age. From ultrasound of 437 healthy Korean children below 13 years comes a
-# rule that you can work out in your head, almost: *length of the right kidney in cm = 0.051 × height in cm + 2.102*
-# (PMC4901001).
+# Growth follows height more closely than age. An ultrasound study of 437 healthy Korean children below 13 years gives a
+# simple rule: *length of the right kidney in cm = 0.051 × height in cm + 2.102* (PMC4901001).
 #
 # **Question.** How long is the right kidney of a five-year-old of average height?
 
@@ -109,8 +109,9 @@ length_cm = 0.051 * height_cm + 2.102  # answer
 length_cm = lesson.check("kidney length", length_cm, height_cm=height_cm)
 
 # %% [markdown] answer
-# For the left kidney the same study adds 2.280 instead of 2.102: it is a little longer. Other countries have rules of
-# their own. Do ours obey? Let us measure as on the screen, from pole to pole: the longest distance within the organ.
+# For the left kidney the same study adds 2.280 instead of 2.102: it is a little longer. Other countries have other
+# rules. Do our children follow this one? Let us measure from pole to pole, as on an ultrasound screen: the longest
+# distance within the organ.
 
 # %%
 from scipy.spatial import ConvexHull
@@ -128,8 +129,8 @@ print(f"expected: {length_cm:.1f} cm, drawn: {kidney_cm(both):.1f} cm")
 # %% [markdown]
 # ## What an operation changes
 #
-# Many of the children whom this workbook is about had a tumor of the kidney, and the kidney was taken out with it.
-# What fills the empty place, the **fossa**? Here is this very child, before the left kidney was removed and after.
+# Many of the children in this workbook had a tumor of the kidney, and the kidney was removed with it. What fills the
+# empty space, the **fossa**? Here is the same child, before and after the left kidney was removed.
 
 # %%
 operated = make_phantom(Child(age_years=5, seed=12, removed_kidney="left"))
@@ -147,11 +148,11 @@ picture = figures.slices_figure(pictures, index=level, organs=shown)
 figures.show(picture, "The same axial slice before and after the left kidney was removed.")
 
 # %% [markdown]
-# The fossa does not stay empty. Fat and bowel move in, the spleen and the tail of the pancreas sink back. A network
-# that has learned "the thing beside the spine, under the spleen, is a kidney" will look there and find *something*.
+# The fossa does not stay empty. Fat and bowel move in; the spleen and the tail of the pancreas sink back. A network
+# that has learned "the thing beside the spine, below the spleen, is a kidney" will look there and find *something*.
 #
-# And the other kidney? It takes over the work of both, and grows. In 34 children, two years and more after such an
-# operation, it measured 128 ± 11 % of the length that was expected (Med Pediatr Oncol 1996;26:325).
+# And the other kidney? It does the work of both, and grows. In 34 children, two years or more after such an operation,
+# its length was 128 ± 11 % of the expected length (Med Pediatr Oncol 1996;26:325).
 #
 # **Question.** Suppose width and depth grow by the same factor as the length. By what factor does the *volume* grow?
 
@@ -161,13 +162,13 @@ volume_factor = length_factor**3  # answer
 volume_factor = lesson.check("all three axes", volume_factor, length_factor=length_factor)
 
 # %% [markdown] answer
-# 28 % more length is twice the volume: as much kidney as both had together. If only the length grew, the factor would
-# be 1.28; the study found that the volume grew much more than the length. What looks harmless on a ruler is large in
-# milliliters.
+# 28 % more length is about twice the volume: as much as both kidneys had together. If only the length grew, the factor
+# would be 1.28; the study found that the volume grew much more than the length. A small change in length can be a large
+# change in volume.
 
 # %% [markdown]
-# How much has it grown in the child above? Real children differ in this, and so do ours: the program draws anything
-# from no growth at all to about what the study measured.
+# How much has it grown in the child above? Real children differ, and so do ours: the program draws anything from no
+# growth at all to about what the study measured.
 
 # %%
 for name, child in {"before": both, "after": operated}.items():
@@ -176,9 +177,9 @@ for name, child in {"before": both, "after": operated}.items():
     print(f"{name}: right kidney {kidney_cm(child):.1f} cm, {volume_ml:.0f} mL")
 
 # %% [markdown]
-# Is that much, for an operated child? Growth charts answer with a **percentile**: how many percent of comparable
-# children have less. They store three numbers for each age, named LMS: the median M, the variation S (a fraction of M),
-# and the skewness L (1 for a normal distribution). From a value follows
+# Is that a lot, for a child after this operation? Growth charts answer with a **percentile**: the percentage of
+# comparable children with a smaller value. They store three numbers for each age, called LMS: the median M, the
+# variation S (a fraction of M), and the skewness L (1 for a normal distribution). From a value follows
 #
 # > z = ((value / M)^L - 1) / (L · S), and for L = 0: z = ln(value / M) / S
 #
@@ -206,21 +207,21 @@ print(f"this child's kidney: percentile {percentile:.0f} among operated children
 
 # %% [markdown] answer
 # The World Health Organization's child growth standards are tables of L, M, and S (the method: Cole and Green,
-# Statistics in Medicine 1992). L = 0 is the limit: powers close to 0 become logarithms.
+# Statistics in Medicine 1992). L = 0 is the limit in which the power becomes a logarithm.
 
 # %% [markdown]
-# Thirty-four children are few for a chart: the ends of the scale rest on one or two of them. *Stretch goal:* draw 20
-# children of five years with `make_phantom`, measure their kidneys, and find M and S of your own.
+# Thirty-four children are few for a chart: both ends of the scale rest on one or two of them. *Stretch goal:* make 20
+# five-year-olds with `make_phantom`, measure their kidneys, and compute your own M and S.
 #
-# After an operation size no longer tells the age, and what is drawn on one side says nothing about the other. In
-# chapter [[how_good_is_a_contour]] you will meet a network that draws the missing kidney all the same.
+# After an operation, size no longer tells the age, and one side says nothing about the other. In chapter
+# [[how_good_is_a_contour]] you will meet a network that draws the missing kidney anyway.
 #
 # ## Why small organs vanish
 #
-# Now for the small ones. One adrenal gland of a one-year-old has about 2 mL, less than half a teaspoon. The networks
-# in this workbook look at voxels of 3 × 3 × 4 mm.
+# Now for the small organs. One adrenal gland of a one-year-old has about 2 mL, less than half a teaspoon. The networks
+# in this workbook see voxels of 3 × 3 × 4 mm.
 #
-# **Question.** How many such voxels has the gland?
+# **Question.** How many such voxels does the gland have?
 
 # %% exercise
 gland_ml, spacing_mm = 2.0, (3, 3, 4)
@@ -229,15 +230,15 @@ voxels = lesson.check("voxels of a gland", voxels, volume_ml=gland_ml, spacing_m
 
 # %% [markdown] answer
 # On the grid of a planning CT, with 1 × 1 × 2 mm, it has a thousand. With voxels of 4 mm in every direction it has
-# about 31, with 5 mm 16. Doubling the edge leaves an eighth.
+# about 31, and with 5 mm 16. Doubling the edge leaves an eighth of the voxels.
 
 # %% [markdown]
-# So few voxels have a second fault: hardly one of them is *inside*. A voxel on the surface holds some gland and some of
-# the fat around it, and its gray value is the mean of both: **partial volume**. Half gland with 85 HU and half fat
-# with -98 HU looks like water.
+# With so few voxels there is a second problem: hardly any of them is *inside*. A voxel on the surface contains some
+# gland and some of the fat around it, and its gray value is the mean of both. This is called **partial volume**. Half
+# gland with 85 HU and half fat with -98 HU look like water.
 #
-# **Question.** Think of a small organ as a cube, 4 voxels along each edge: 64 voxels. What fraction of them lies on the
-# surface?
+# **Question.** Think of a small organ as a cube with 4 voxels along each edge: 64 voxels. What fraction of them lies on
+# the surface?
 
 # %% exercise
 edge = 4
@@ -245,14 +246,14 @@ share = 1 - (edge - 2) ** 3 / edge**3  # answer
 share = lesson.check("share on the surface", share, edge=edge)
 
 # %% [markdown] answer
-# Only 2 × 2 × 2 = 8 voxels have no side open. And a cube is kind: a real adrenal gland is a thin, folded leaf (thinner
-# than those we draw) and may have no inside at all. A large organ, a cube of 40 voxels along each edge say, has 14 % of
-# its voxels on the surface.
+# Only 2 × 2 × 2 = 8 voxels lie inside. And a cube is the easy case: a real adrenal gland is a thin, folded sheet
+# (thinner than those we draw) and may have no inside at all. A large organ, say a cube with 40 voxels along each edge,
+# has 14 % of its voxels on the surface.
 
 # %% [markdown]
-# Let us see one. We draw a one-year-old and a ten-year-old on a fine grid, and give their organs to coarser grids: each
-# voxel takes the organ at its center. Filled squares are the gland's voxels in one slice; the white line is its contour
-# on the fine grid.
+# Let us look at one. We draw a one-year-old and a ten-year-old on a fine grid, and transfer their organs to coarser
+# grids: each voxel takes the organ at its center. Filled squares are the gland's voxels in one slice; the white line is
+# its contour on the fine grid.
 
 # %%
 from pedseg.scan import Scan, resample
@@ -275,9 +276,9 @@ picture = voxel_figures.label_grids(maps, "Glnd_Adrenal_R")
 figures.show(picture, "An adrenal gland on a fine grid and on two coarser ones.")
 
 # %% [markdown]
-# What does that cost? Send all contours to the grid of 5 mm and back, and compare with what they were. The **Dice
-# coefficient** (DSC) is 1 for two equal contours and 0 for two that do not touch; chapter [[how_good_is_a_contour]]
-# takes it apart.
+# What does that cost? We send all contours to the 5 mm grid and back, and compare them with the original. The **Dice
+# coefficient** (DSC) is 1 for two equal contours and 0 for two that do not overlap; chapter [[how_good_is_a_contour]]
+# explains it.
 
 # %%
 from pedseg.metrics import score_case
@@ -292,14 +293,14 @@ picture = charts.dots(kept, x="DSC after 5 mm and back")
 figures.show(picture, "DSC by organ after a coarse grid, for a one- and a ten-year-old.")
 
 # %% [markdown]
-# Nobody has made a mistake here, no network was asked. The grid alone takes this much: least from the liver, most from
-# what is small or thin, and nearly everywhere more from the one-year-old. Chapter [[from_scan_to_tensor]] is about
+# No network was involved here, and nobody made a mistake. The grid alone costs this much: least in the liver, most in
+# what is small or thin, and nearly everywhere more in the one-year-old. Chapter [[from_scan_to_tensor]] is about
 # choosing a grid.
 #
 # ## What follows for learning
 #
-# One hospital treats few such children, and the youngest are a small part of the few. Here are the 30 children that
-# each of our two hospitals trains with.
+# One hospital treats few such children, and few of these are very young. Here are the 30 children that each of our two
+# hospitals trains with.
 
 # %%
 from pedseg.phantoms.centers import CENTERS, sample_patient
@@ -310,18 +311,19 @@ for name, center in CENTERS.items():
     print(f"{name}: {infants} of 30 below two years, median {np.median(years):.1f} years")
 
 # %% [markdown]
-# A network learns the sizes that it is shown. Where hardly any child below two is among them, it has to guess, and it
-# guesses on organs that the grid holds worst anyway. A Dutch study on real children found just that: among sex, age,
-# contrast agent and kind of tumor, only age made a significant difference, in the left lung and the pancreas, and the
-# group from 0 to 2 years did worst (arXiv 2411.00594). Another hospital that treats younger children has what this one
-# lacks. Its scans must not travel. From chapter [[averaging_by_hand]] on, what was learned from them will.
+# A network learns the sizes that it is shown. If hardly any child below two is among them, it has to guess, and these
+# are the organs that the grid represents worst anyway. A Dutch study on real children found just that (arXiv
+# 2411.00594). Among sex, age, contrast agent, and kind of tumor, only age made a significant difference, in the left
+# lung and the pancreas. The group from 0 to 2 years did worst. Another hospital that treats younger children has what
+# this one lacks. Its scans must not travel. But what a network learns from them can, from chapter [[averaging_by_hand]]
+# on.
 #
 # ## What to remember
 #
-# - Organs grow by different factors; the young have large livers and small bodies.
-# - Lengths deceive: 28 % longer can be twice the volume.
-# - After an operation neighbors move in and the other kidney grows.
-# - Count voxels before you blame a network: a small organ on a coarse grid is all surface, or gone.
+# - Organs grow by different factors; young children have large livers for their size.
+# - Lengths are misleading: 28 % longer can be twice the volume.
+# - After an operation, neighbors move in, and the other kidney grows.
+# - Count voxels before you blame a network: on a coarse grid, a small organ is all surface, or gone.
 
 # %%
 lesson.finish()

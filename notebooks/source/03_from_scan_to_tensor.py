@@ -5,8 +5,8 @@
 #
 # **You will be able to**
 # - say what a *fingerprint* of a data set is, and why two hospitals may exchange theirs,
-# - follow a *plan* from it: voxel size, intensities, patch,
-# - resample, normalize and crop a scan, and bring contours back onto its own grid,
+# - derive a *plan* from it: voxel size, intensities, patch,
+# - resample, normalize, and crop a scan, and bring contours back to its own grid,
 # - say what augmentation is for, and why we never mirror.
 
 # %%
@@ -15,17 +15,17 @@ from pedseg.workbook import charts, figures, lesson, voxel_figures
 lesson.setup()
 
 # %% [markdown]
-# ## What a network is picky about
+# ## What a network needs
 #
-# A convolutional network looks at neighboring voxels. It counts in voxels, not in millimeters; it has no idea that a
-# slice is 5 mm thick here and 4 mm there. And it starts from numbers around zero, not around -1000. So every scan is
-# first brought into one form. Which form? Not by taste: the rules that we use were published with **nnU-Net**
-# (Isensee and colleagues, 2021), which won so many competitions because it derives the form from the data.
+# A convolutional network looks at neighboring voxels. It counts in voxels, not in millimeters: it does not know that a
+# slice is 5 mm thick here and 4 mm there. And it learns best from numbers around zero, not around -1000. So every scan
+# is first preprocessed in the same way. In which way? We follow the rules that were published with **nnU-Net** (Isensee
+# and colleagues, 2021). It has won many competitions because it derives the preprocessing from the data.
 #
 # ## The fingerprint: a data set in numbers
 #
-# First, each hospital describes its scans: sizes, spacings, how often each HU occurs inside the organs, how large the
-# organs are, how old the youngest and the oldest child.
+# First, each hospital describes its scans: sizes, spacings, how often each HU occurs inside the organs, the sizes of
+# the organs, and the ages of the youngest and the oldest child.
 
 # %%
 from pedseg.learning.fingerprint import fingerprint, merge
@@ -38,9 +38,9 @@ for name, print_ in prints.items():
     print(f"{name}: {print_.cases} scans, spacings {spacings} mm")
 
 # %% [markdown]
-# Look at what a fingerprint is as a file: one line of numbers. No voxel, no name, no date. That is why hospitals can
-# send each other their fingerprints when they cannot send scans. And fingerprints **merge**: the merged one equals,
-# to the last digit, the fingerprint that you would have got from all scans in one place.
+# As a file, a fingerprint is one line of numbers. It has no voxel, no name, and no date. That is why hospitals can send
+# each other their fingerprints when they cannot send scans. And fingerprints can be **merged**: the result equals, to
+# the last digit, the fingerprint of all scans in one place.
 
 # %%
 merged = merge(list(prints.values()))
@@ -55,11 +55,11 @@ picture = charts.bars(organs, x="mean volume in mL")
 figures.show(picture, "Mean volume of each organ over all sample children.")
 
 # %% [markdown]
-# ## The plan: what everybody does alike
+# ## The plan: what all hospitals do alike
 #
-# From the merged fingerprint follows one **plan** for all hospitals. It must be the same everywhere: networks that
-# were fed differently cannot be averaged. Our plan is for a lesson: two processor cores, minutes. The same function
-# with `"clinic"` follows nnU-Net's rules for a graphics card.
+# The merged fingerprint gives one **plan** for all hospitals. It must be the same everywhere: networks that were
+# trained on different preprocessing cannot be averaged. Our plan is for a lesson: it needs two processor cores and
+# minutes. The same function with `"clinic"` follows nnU-Net's rules for a graphics card.
 
 # %%
 plan = make_plan(merged, "lesson")
@@ -71,8 +71,8 @@ print(f"{len(plan.organs)} organs")
 # %% [markdown]
 # ## Resample: one voxel size for all
 #
-# Scanners deliver finer pixels and often thicker slices than our plan has. Here is a child scanned with pixels of
-# 1.5 mm and slices of 5 mm, before and after. The child stays as large as it was, in millimeters; only the grid
+# Scanners deliver finer pixels, and often thicker slices, than our plan has. Here is a child scanned with pixels of 1.5
+# mm and slices of 5 mm, before and after resampling. In millimeters, the child stays as large as it was; only the grid
 # changes.
 
 # %%
@@ -92,8 +92,8 @@ figures.show(picture, "A coronal slice on its own grid and on the plan's grid.")
 
 # %% [markdown]
 # **Write it**, for the label map. The child keeps its size in millimeters, so along each axis the new grid has *old
-# number × old spacing / new spacing* voxels, rounded, and one at least. Each new voxel takes the number of the old
-# voxel that lies nearest to its middle.
+# number × old spacing / new spacing* voxels, rounded, and at least one. Each new voxel takes the label of the old voxel
+# that lies nearest to its center.
 
 # %% exercise
 import numpy as np
@@ -113,18 +113,18 @@ by_hand = resample_labels(truth.voxels, ct.spacing_mm, plan.spacing_mm)
 print(f"{truth.shape} voxels become {by_hand.shape}")
 
 # %% [markdown] answer
-# Old voxel i has its middle at i + 0.5, so the middle of new voxel j, (j + 0.5) / count of the whole, lies at the old
-# index (j + 0.5) / count × old number - 0.5.
+# The center of old voxel i lies at i + 0.5. The center of new voxel j lies at the fraction (j + 0.5) / count of the
+# whole length. So its old index is (j + 0.5) / count × old number - 0.5.
 
 # %% [markdown]
-# Images are interpolated linearly (nnU-Net takes cubic splines). Label maps must not be: halfway between liver (1) and
+# Images are interpolated linearly (nnU-Net uses cubic splines). Label maps must not be: halfway between liver (1) and
 # pancreas (3) there is no spleen (2)! *Stretch goal:* resample the image, too. Why must a scan be blurred before it is
-# made much coarser, and a label map not?
+# made much coarser, but not a label map?
 #
 # ## Clip and normalize: numbers around zero
 #
-# Metal and dense bone have thousands of HU, but nothing that we look for lies there. So values are clipped to the
-# range in which the organs lie. Then the plan's mean is subtracted, and the rest divided by its standard deviation.
+# Metal and dense bone have thousands of HU, but none of our organs do. So values are clipped to the range of the
+# organs. Then the plan's mean is subtracted, and the result is divided by its standard deviation.
 #
 # **Question.** Air has -1000 HU. Which number does the network see?
 
@@ -135,15 +135,15 @@ given = {"hu": -1000, "clip_hu": (low, high), "mean_hu": plan.mean_hu}
 air = lesson.check("normalized", air, sd_hu=plan.sd_hu, **given)
 
 # %% [markdown] answer
-# The order matters: clip, shift, scale. For CT the same mean and standard deviation serve *all* scans, because HU are
-# measurements: air and water have the same values on every scanner. (In MR, where gray values mean nothing by
-# themselves, each scan is normalized by its own.)
+# The order matters: clip, shift, scale. For CT, *all* scans use the same mean and standard deviation, because HU are
+# measurements: air and water have the same values on every scanner. (In MR, gray values mean nothing by themselves, and
+# each scan is normalized by its own mean and standard deviation.)
 
 # %% [markdown]
 # ## All of it at once, and back again
 #
-# `prepare` does these steps, and two more: it cuts the box down to the body, since air around the child costs time
-# and teaches nothing, and rounds each side up to a multiple of 8 voxels, because the network halves its grid three
+# `prepare` does these steps, and two more. It crops the box to the body, since air around the child costs time and
+# teaches nothing. And it rounds each side up to a multiple of 8 voxels, because the network halves its grid three
 # times.
 
 # %%
@@ -158,11 +158,11 @@ picture = voxel_figures.patches(pictures, plan.spacing_mm, index=level)
 figures.show(picture, "An axial slice of the prepared scan.")
 
 # %% [markdown]
-# The network will answer on *this* grid, but a physician needs contours on the scan's own. `restore` brings them back.
-# What is lost on the way? Let us pretend that a network answers perfectly: send the true labels to the plan's grid and
-# back, and measure. The **Dice coefficient** (DSC) is 1 for two equal contours and 0 for two that do not touch; in
-# chapter [[how_good_is_a_contour]] you will write it. And because voxel size is a decision, we try voxels of twice the
-# edge, too.
+# The network predicts on *this* grid, but a physician needs contours on the grid of the scan. `restore` brings them
+# back. What is lost on the way? Suppose a network were perfect: we send the true labels to the plan's grid and back,
+# and measure. The **Dice coefficient** (DSC) is 1 for two equal contours and 0 for two that do not overlap; in chapter
+# [[how_good_is_a_contour]] you will write it. And because voxel size is a choice, we also try voxels with edges twice
+# as long.
 
 # %%
 from pedseg.metrics import score_case
@@ -183,16 +183,16 @@ picture = charts.dots(ceilings, x="DSC of a perfect answer")
 figures.show(picture, "DSC by organ after going to the grid and back, for two grids.")
 
 # %% [markdown]
-# This is a ceiling: no network can do better with such a plan on this child. Our voxels cost one to three hundredths
-# in the thin organs and less in the others. With twice the edge, training would be eight times faster. Even the liver
-# would pay for that, and the thin organs, the esophagus or the portal vein, would lose about four tenths. If you ever
+# This is a ceiling: with such a plan, no network can do better on this child. Our voxels cost 0.01 to 0.03 in the thin
+# organs and less in the others. With edges twice as long, training would be eight times as fast. But even the liver
+# would get worse, and the thin organs, such as the esophagus and the portal vein, would lose about 0.4. If you ever
 # wonder why a small organ scores badly, look at the ceiling first.
 #
 # ## Augmentation: other children from the same child
 #
-# A few dozen children are not many. So in training each scan may be changed at random into one that *could* have
-# been: turned a little, turned onto its side as some children are scanned, noisier, blurred. Here is one child and
-# four possible ones.
+# A few dozen children are not many. So in training, each scan may be changed at random into one that *could* exist:
+# rotated a little, rotated onto its side (some children are scanned that way), noisier, or blurred. Here is one child
+# and four variants.
 
 # %%
 from pedseg.learning.augmentation import augment
@@ -205,12 +205,12 @@ picture = voxel_figures.patches(pictures, plan.spacing_mm, index=level)
 figures.show(picture, "One slice and four augmented variants of it.")
 
 # %% [markdown]
-# Two remarks.
+# Two remarks:
 #
-# **The lesson trains without augmentation.** It learns a lot faster that way, and we have minutes. The price: such a
-# network has never seen a child on its side, and fails there. Chapter [[on_their_side]] is about that.
+# **The lesson trains without augmentation.** It learns a lot faster that way, and we have only minutes. The price: such
+# a network has never seen a child on its side, and fails there. Chapter [[on_their_side]] is about that.
 #
-# **Nobody mirrors.** In photographs a mirrored cat is a cat. Here is the mirrored child:
+# **We never mirror.** In a photograph, a mirrored cat is still a cat. Here is the mirrored child:
 
 # %%
 pictures = {"as scanned": tensor.image, "mirrored": tensor.image[::-1]}
@@ -218,15 +218,15 @@ picture = voxel_figures.patches(pictures, plan.spacing_mm, index=level)
 figures.show(picture, "A slice and its mirror image: the liver is on the wrong side.")
 
 # %% [markdown]
-# The liver is on the left, the heart points to the right, and the kidney that is labeled "left" is where the right
-# one ought to be. A network trained with such pictures learns that left and right do not matter. For us they do.
+# The liver is on the left, the heart points to the right, and the kidney labeled "left" is where the right one should
+# be. A network trained with such pictures learns that left and right do not matter. For us they do.
 #
 # ## What to remember
 #
-# - Fingerprints describe, merge and travel; scans stay.
+# - Fingerprints describe the scans, and can be merged and sent. Scans stay.
 # - One plan for all: spacing, clip, normalization, patch.
-# - Resample images linearly, labels by the nearest voxel; know the ceiling.
-# - Augment with what could have been. A mirrored child could not.
+# - Resample images linearly, and labels by the nearest voxel. Know the ceiling.
+# - Augment with scans that could exist. A mirrored child could not.
 #
 # **Further reading.** Isensee et al., *nnU-Net: a self-configuring method for deep learning-based biomedical image
 # segmentation*, Nature Methods 2021 ([doi:10.1038/s41592-020-01008-z](https://doi.org/10.1038/s41592-020-01008-z)).

@@ -4,7 +4,7 @@
 # *50 minutes · students, clinicians, researchers · the computer works for seconds only*
 #
 # **You will be able to**
-# - say what Dice, HD95, mean surface distance and surface Dice each see, and what each overlooks,
+# - say what Dice, HD95, mean surface distance, and surface Dice each measure, and what each misses,
 # - write Dice and HD95 yourself, with a rule for organs that are gone or were missed,
 # - name two traps that make a bad network look good: the organ that is gone and the organ that was missed.
 
@@ -16,10 +16,10 @@ lesson.setup()
 # %% [markdown]
 # ## Four faults, made on purpose
 #
-# To learn what a number sees, we need contours whose faults we know. So we take a child's true contours and spoil them
-# in four ways: all organs **shifted** by one voxel (3 mm) towards the child's right; all organs **thinned** by
-# one voxel all round; the lowest fifth of the liver **leaking** 15 mm into its neighbors; and a **speck**:
-# everything right, but a milliliter of the bladder is called liver.
+# To learn what a score measures, we need contours whose faults we know. So we take a child's true contours and spoil
+# them in four ways. **Shifted**: all organs are moved by one voxel (3 mm) toward the child's right. **Thinned**: all
+# organs lose one voxel all around. **Leaking**: the lowest fifth of the liver leaks 15 mm into its neighbors. And a
+# **speck**: everything is right, but a milliliter of the bladder is labeled liver.
 
 # %%
 import numpy as np
@@ -55,7 +55,7 @@ picture = figures.slices_figure(pictures)
 figures.show(picture, "The liver's true contour, solid; shifted or thinned by a voxel, dashed.")
 
 # %% [markdown]
-# Both look harmless on the screen. Here is what four measures say about the liver, fault by fault.
+# Both look harmless on the screen. Here is what four scores say about the liver, fault by fault.
 
 # %%
 from pedseg.metrics import score_case
@@ -69,17 +69,17 @@ for name, contour in faults.items():
 scores.shown(lines, "The liver, four faults")
 
 # %% [markdown]
-# Look at the last line. A piece of "liver" far down in the pelvis would make every colleague laugh, and three of the
-# four measures hardly notice: a few voxels among thousands. Each of them is a *mean* or a *share* of something. The
-# mean distance notices a little, because the speck is so far away. No number replaces looking.
+# Look at the last line. A piece of "liver" far down in the pelvis would make any colleague laugh, but three of the four
+# scores hardly notice it: it is a few voxels among thousands. Each score is a *mean* or a *fraction*. The mean distance
+# notices a little, because the speck is so far away. No number replaces looking.
 #
 # ## Dice, by hand
 #
 # The **Dice similarity coefficient** (DSC) compares two regions: *twice the shared volume, divided by the sum of both
-# volumes*. Two equal regions give 1, two that do not touch give 0.
+# volumes*. Two equal regions give 1, and two that do not overlap give 0.
 #
-# **Write it.** One rule comes on top: an organ that is not there has no true contour, and so it has no Dice, whatever
-# was drawn. The answer is then `np.nan`, "not a number".
+# **Write it.** There is one more rule: an organ that is not there has no true contour, so it has no Dice, whatever was
+# drawn. Return `np.nan` ("not a number") for it.
 
 
 # %% exercise
@@ -96,11 +96,11 @@ for name, contour in faults.items():
     print(f"{name}: {dice(truth == liver, contour == liver):.3f}")
 
 # %% [markdown] answer
-# These are the numbers of the first column above. An organ that is there and was missed gets 0 by the formula itself.
+# These are the numbers in the first column above. An organ that is there and was missed gets 0 by the formula.
 
 # %% [markdown]
-# *Stretch goal:* Jaccard's coefficient is the shared volume over the united one, J = DSC / (2 - DSC). Can two networks
-# change places when you report J in place of DSC?
+# *Stretch goal:* The Jaccard coefficient is the volume of the intersection over that of the union, J = DSC / (2 - DSC).
+# Can the ranking of two networks change when you report J instead of DSC?
 #
 # ## Dice depends on size
 #
@@ -115,16 +115,16 @@ picture = charts.bars(values, x="DSC after the same shift of one voxel")
 figures.show(picture, "DSC of organs after the same shift: the smaller or thinner, the lower.")
 
 # %% [markdown]
-# The same fault of 3 mm costs stomach and bowel less than a tenth of their Dice, and an adrenal gland more than a
-# third. (This child is not yet two years old: in an adult, whose organs are larger, it would cost less.) A Dice of 0.6
-# can be a careful contour of a tiny organ, and one of 0.93 a careless liver. So Dice compares *networks on the same
-# organ*, and must never compare organs. Children's organs are small: for the same fault, they get less Dice than
-# adults.
+# The same error of 3 mm costs stomach and bowel less than a tenth of their Dice, and an adrenal gland more than a
+# third. (This child is not yet two years old. In an adult, whose organs are larger, it would cost less.) A Dice of 0.6
+# can be a careful contour of a tiny organ, and 0.93 a careless liver. So use Dice to compare *networks on the same
+# organ*, never to compare organs. Children's organs are small: for the same error, they get a lower Dice than adults.
 #
 # ## Distances between surfaces
 #
-# A planner asks: how many **millimeters** is the contour off? For every surface voxel of the true organ, measure the
-# distance to the nearest surface voxel of the drawn one; then the same the other way round. Here for the leaking liver:
+# A treatment planner asks: how many **millimeters** is the contour off? For every surface voxel of the true organ,
+# measure the distance to the nearest surface voxel of the drawn one; then do the same the other way around. Here it is
+# for the leaking liver:
 
 # %%
 from pedseg.metrics import surface_distances_mm
@@ -134,15 +134,15 @@ print(f"{there.size} true surface voxels, at most {there.max():.1f} mm off")
 print(f"{back.size} drawn surface voxels, at most {back.max():.1f} mm off")
 
 # %% [markdown]
-# The largest of all distances is the **Hausdorff distance**. One wrong voxel decides it, so most people take the
-# 95th percentile of each direction and then the larger of the two: **HD95**. You will write it further down. Some
+# The largest of all distances is the **Hausdorff distance**. One wrong voxel can determine it. So most people take the
+# 95th percentile of each direction and then the larger of the two: **HD95**. You will write it further below. Some
 # programs pool both directions before they take the percentile, and some measure in voxels and call it millimeters.
 # Eleven open tools were compared in 2024 ([arXiv:2410.02630](https://arxiv.org/abs/2410.02630)), and their Hausdorff
-# distances for *the same* contours differed by more than 100 mm. So say which definition you used; ours stands at
-# the top of `pedseg/metrics.py`.
+# distances for *the same* contours differed by more than 100 mm. So say which definition you used; ours is at the top
+# of `pedseg/metrics.py`.
 #
-# **Surface Dice** (also NSD) asks what a person asks: what fraction of the surface would I leave as it is? It needs a
-# **tolerance** in millimeters: how far apart two careful people draw the same organ.
+# **Surface Dice** (also called NSD) asks what a person would ask: what fraction of the surface can stay as it is? It
+# needs a **tolerance** in millimeters: how far apart are the contours of two careful people?
 #
 # **Question.** Be strict: what fraction of *all* surface voxels, true and drawn, is at most 2 mm off?
 
@@ -152,15 +152,16 @@ nsd = np.mean(np.concatenate([there, back]) <= tolerance_mm)  # answer
 nsd = lesson.check("surface dice", nsd, there=there, back=back, tolerance_mm=tolerance_mm)
 
 # %% [markdown] answer
-# The table above said more: there the tolerance of a liver was 5 mm, and the first voxels of the leak are forgiven. For
-# the *shifted* liver it even said 1: a shift of 3 mm is no fault at all. Neither is wrong. A tolerance below the size
-# of a voxel asks for what the scan cannot show, a generous one forgives everything; so state it, organ by organ.
+# The value in the table above is higher: there the tolerance of the liver was 5 mm, so the first voxels of the leak are
+# forgiven. For the *shifted* liver it is even 1: a shift of 3 mm does not count as an error. Neither is wrong. A
+# tolerance below the size of a voxel asks for more than the scan can show, and a generous one forgives everything. So
+# state it, organ by organ.
 
 # %% [markdown]
 # ## Trap one: the organ that is gone
 #
-# Some of these children have lost a kidney to a tumor. Networks like symmetry, and may draw one where there is none.
-# We play such a network: it mirrors the kidney that is left.
+# Some of these children have lost a kidney to a tumor. A network may draw one where there is none. We imitate such a
+# network: ours mirrors the remaining kidney.
 
 # %%
 patients = [(center, case) for center in (polder, neckar) for case in center.cases]
@@ -176,10 +177,10 @@ picture = figures.slice_figure(scan, truth=true, prediction=symmetric, **options
 figures.show(picture, "A dashed left kidney is drawn where only the right one, solid, exists.")
 
 # %% [markdown]
-# What is the Dice coefficient of a kidney that is not there? The formula divides nothing by something, or nothing by
-# nothing. One program enters 0, another 1, a third leaves the child out, and then the false kidney is **invisible** in
-# the mean. So we ask two questions and never mix them: *Is the organ there, and how much was drawn of one that is not?*
-# And only where it is there: *how well was it drawn?*
+# What is the Dice coefficient of a kidney that is not there? The formula divides 0 by something, or 0 by 0. One program
+# reports 0, another 1, and a third leaves the child out, so that the false kidney is **invisible** in the mean. So we
+# ask two separate questions: *Is the organ there, and if not, how much of it was drawn?* And only if it is there: *How
+# well was it drawn?*
 #
 # **Question.** How many milliliters of false kidney did this network draw?
 
@@ -189,20 +190,20 @@ false_ml = voxels * np.prod(scan.spacing_mm) / 1000  # answer
 false_ml = lesson.check("false volume", false_ml, voxels=voxels, spacing_mm=scan.spacing_mm)
 
 # %% [markdown] answer
-# A planning program would take this for a kidney and try to spare it, perhaps at the cost of the tumor bed. In the
-# study's table, false kidneys have a table of their own, in milliliters, beside how many *present* kidneys were found:
-# a network that never draws a left kidney has no false ones, either.
+# A planning program would take this for a kidney and try to spare it, perhaps at the expense of the tumor bed. In the
+# study, false kidneys have their own table, in milliliters. Beside them it says how many *present* kidneys were found,
+# because a network that never draws a left kidney has no false ones, either.
 
 # %% [markdown]
 # ## Trap two: the organ that was missed
 #
 # Suppose a network misses the pancreas of one child in three. Its HD95 values are 4 mm, 6 mm and ... there is no
-# surface to measure to. Many programs return "not a number", and the mean of the rest is a proud 5 mm. **The worse the
-# miss, the better the mean.** So a missed organ must take the worst value that is possible: the diagonal of the image.
+# surface to measure to. Many programs return "not a number", and the mean of the other two is a good 5 mm. **A miss
+# makes the mean better.** So a missed organ must get the worst value possible: the diagonal of the image.
 #
-# **Write it**: HD95 with both rules. A surface voxel is a voxel of the organ that erosion takes away:
-# `mask & ~ndimage.binary_erosion(mask)`. And `ndimage.distance_transform_edt(~surface, spacing_mm)` gives, for every
-# voxel of the image, the distance to that surface in mm. `np.percentile(values, 95)` does the rest.
+# **Write it**: HD95 with both rules. A surface voxel is a voxel of the organ that erosion removes: `mask &
+# ~ndimage.binary_erosion(mask)`. And `ndimage.distance_transform_edt(~surface, spacing_mm)` gives, for every voxel of
+# the image, the distance to that surface in mm. `np.percentile(values, 95)` does the rest.
 
 
 # %% exercise
@@ -222,11 +223,11 @@ hd95 = lesson.check("hd95", hd95)
 diagonal_mm = hd95(truth == liver, np.zeros(truth.shape, bool), ct.spacing_mm)
 
 # %% [markdown] answer
-# No distance inside the image can be longer than its diagonal. A distance to nothing does not exist, and so the rules
+# No distance inside the image can be longer than its diagonal. There is no distance to an empty mask, so the two rules
 # come first.
 
 # %% [markdown]
-# Now the three children once more, with the miss counted:
+# Now the three children again, with the miss counted:
 
 # %%
 print(f"mean HD95 without the miss: {np.mean([4, 6]):.0f} mm")
@@ -234,16 +235,18 @@ print(f"mean HD95 with the miss:   {np.mean([4, 6, diagonal_mm]):.0f} mm")
 print(f"median HD95 with the miss: {np.median([4, 6, diagonal_mm]):.0f} mm")
 
 # %% [markdown]
-# The median is calmer than the mean, which now tells of the image more than of the pancreas. Give both, and the
-# number of misses. *Stretch goal:* your function looks at the whole image. Cut both masks to the box that holds them
-# first, and measure how much faster it gets. What must stay as it is?
+# The median is more robust than the mean, which now depends on the size of the image more than on the pancreas. Report
+# both, and the number of misses. *Stretch goal:* your function looks at the whole image. Crop both masks to the box
+# that contains them first, and measure how much faster it gets. What must not change?
 #
 # ## What to remember
 #
-# - Dice sees volume and forgives large organs; distances see millimeters; surface Dice needs an honest tolerance.
-# - Means overlook specks. Look at pictures, worst cases first.
-# - Presence before quality: false milliliters for organs that are gone, worst values for organs that were missed.
-# - Say which definitions you used. Chapter [[one_hospital_learns_alone]] uses them to examine a network.
+# - Dice compares volumes and forgives large organs; distances are in millimeters; surface Dice needs an honest
+#   tolerance.
+# - Means miss specks. Look at pictures, worst cases first.
+# - Presence before quality: count false milliliters for organs that are gone, and worst values for organs that were
+#   missed.
+# - Say which definitions you used. Chapter [[one_hospital_learns_alone]] uses them to test a network.
 #
 # **Further reading.** Maier-Hein, Reinke et al., *Metrics reloaded*, Nature Methods 2024
 # ([doi:10.1038/s41592-023-02151-z](https://doi.org/10.1038/s41592-023-02151-z)); Podobnik and Vrtovec, *Understanding

@@ -17,10 +17,10 @@ lesson.setup()
 # %% [markdown]
 # ## The hospital and its children
 #
-# *Polder* and *Neckar* are invented hospitals; their children are grown by a program, each with organs in their
-# places and of the size of their age, some after the removal of a kidney. The first time, growing them takes a minute
-# or so. Each hospital keeps its children in three groups: for **training**, for **validation** (to look at while one
-# works) and for the **test**, which nobody looks at before the end.
+# *Polder* and *Neckar* are invented hospitals. A program makes their children: each has its organs in the right places
+# and sizes for its age, and some have lost a kidney. The first time, making them takes a minute or so. Each hospital
+# keeps its children in three groups. One is for **training**, one for **validation** (to look at while you work), and
+# one for the **test**, which nobody looks at before the end.
 
 # %%
 polder, neckar = lesson.centers()
@@ -33,9 +33,9 @@ for center in (polder, neckar):
 # %% [markdown]
 # ## A plan and a network
 #
-# The plan (chapter [[from_scan_to_tensor]]) follows from the merged fingerprints of both hospitals: the same voxels for
-# both, so that only what the network has *learned* is put to the test. Then `build` makes a network, a small U-Net. Its
-# weights are random numbers from a seed.
+# The plan (chapter [[from_scan_to_tensor]]) follows from the merged fingerprints of both hospitals. Both get the same
+# voxels, so that we test only what the network has *learned*. Then `build` makes a network, a small U-Net. Its weights
+# are random numbers from a seed.
 
 # %%
 from pedseg.organs import organ
@@ -53,13 +53,13 @@ print(f"{numbers:,} weights to be learned")
 # %% [markdown]
 # ## Training
 #
-# One **step**: take one child, let the network draw, compare with the true contours (the *loss* says how wrong it
-# was), and nudge every weight a little in the direction that would have been less wrong. That is all; the rest is
-# repetition.
+# One training **step**: take one child, let the network draw, and compare with the true contours: the *loss* says how
+# wrong it was. Then change every weight a little, in the direction that makes the loss smaller. That is all; the rest
+# is repetition.
 #
-# **Write it.** In PyTorch a step has four lines: forget the last gradients (`optimizer.zero_grad()`), compute the
-# loss, compute the gradients (`loss.backward()`), change the weights (`optimizer.step()`). Around them are two
-# loops: over the epochs, and in each epoch over all batches.
+# **Write it.** In PyTorch a step has four lines: reset the gradients (`optimizer.zero_grad()`), compute the loss,
+# compute the gradients (`loss.backward()`), and change the weights (`optimizer.step()`). Around them are two loops: one
+# over the epochs, and in each epoch one over all batches.
 
 # %% exercise
 import torch
@@ -88,11 +88,11 @@ def fit(network, batches, epochs, learning_rate):
 fit = lesson.check("fit", fit)
 
 # %% [markdown] answer
-# `zero_grad` matters: PyTorch *adds* gradients up. `loss.item()` matters, too: the loss itself holds on to everything
-# that it was computed from, and the memory fills up.
+# `zero_grad` matters: PyTorch *adds* gradients up. `loss.item()` matters, too: the loss itself keeps everything that it
+# was computed from, and the memory would fill up.
 
 # %% [markdown]
-# Let it learn something small: from the HU of a voxel, whether it is liver or lung. The network has four weights.
+# Let it learn something small: whether a voxel is liver or lung, from its HU. The network has four weights.
 
 # %%
 from pedseg.datasets.loading import load_image, load_labels
@@ -110,11 +110,11 @@ right = (tiny(points).argmax(1) == is_lung).float().mean()
 print(f"loss {losses[0]:.2f} -> {losses[-1]:.2f}; right in {right:.1%} of the voxels")
 
 # %% [markdown]
-# *Stretch goal:* give `fit` a momentum, or Adam in place of SGD. How many epochs does it save?
+# *Stretch goal:* give `fit` momentum, or use Adam instead of SGD. How many epochs does it save?
 #
-# The library's `train` is the same loop with more care: a loss that also knows Dice, a learning rate that falls, and
-# numbers of 16 bits where the processor has them. It trains a network of several hundred thousand weights on all of
-# Polder's children.
+# The library's `train` is the same loop with three additions: a loss that includes Dice, a learning rate that
+# decreases, and 16-bit numbers if the processor has them. It trains a network of several hundred thousand weights on
+# all of Polder's children.
 
 # %%
 from pedseg.learning.training import load_cases, train
@@ -125,10 +125,10 @@ training = train(network, children, plan, steps=steps, total_steps=steps, seed=0
 losses = [(step.number, step.loss) for step in lesson.progress(training, steps, "training")]
 
 # %% [markdown] lecture
-# ## A network practices
+# ## A network trains
 #
-# One step: draw one child, compare with the true contours, and nudge every weight so that it would have been less
-# wrong.
+# One step: draw one child, compare with the true contours, and change every weight a little so that the loss gets
+# smaller.
 #
 # > **Question.** The curve falls. What does it say about children that the network has never seen?
 
@@ -137,13 +137,13 @@ chart = charts.learning_curves({"Polder alone": losses}, smooth=20)
 figures.show(chart, "Polder's training loss falls fast at first, then slowly.")
 
 # %% [markdown]
-# Each step sees another child, and some children are harder: hence the trembling (already smoothed here). The curve
-# says that the network gets better *on the children it practices with*. Whether it has understood anything, only
-# others can tell.
+# Each step sees another child, and some children are harder. So the curve is noisy, although it is smoothed here. It
+# says that the network gets better *on the children that it trains with*. Whether it has learned anything useful, only
+# other children can tell.
 #
 # ## A child the network has never seen
 #
-# It comes from the validation group. The test children stay untouched until the examination.
+# It comes from the validation group. The test children stay untouched until the test.
 
 # %%
 from pedseg.learning.inference import predict
@@ -155,7 +155,7 @@ predicted = predict(network, ct, plan)
 # %% [markdown] lecture
 # ## A child that it has never seen
 #
-# Solid lines are the true contours, dashed ones what the network drew. This child has lost its left kidney.
+# Solid lines are the true contours, and dashed lines are what the network drew. This child has lost its left kidney.
 #
 # > **Question.** What would you correct before you plan a treatment with these contours?
 
@@ -166,11 +166,11 @@ picture = figures.slice_figure(ct, index=z, truth=truth, prediction=predicted, o
 figures.show(picture, "True contours (solid) and drawn ones (dashed), Polder.")
 
 # %% [markdown]
-# Most dashed lines follow the solid ones. But this child has lost its left kidney: a dashed green line is a kidney that
-# is not there. Chapter [[how_good_is_a_contour]] asks what such a **false organ** counts, chapter [[one_kidney]] where
-# it comes from.
+# Most dashed lines follow the solid ones. But this child has lost its left kidney: a dashed green line there is a
+# kidney that does not exist. Chapter [[how_good_is_a_contour]] asks how to count such a **false organ**, and chapter
+# [[one_kidney]] where it comes from.
 #
-# How good is it in numbers? By the Dice coefficient of chapter [[how_good_is_a_contour]], organ by organ:
+# How good is it in numbers? Here is the Dice coefficient from chapter [[how_good_is_a_contour]], organ by organ:
 
 # %%
 from pedseg.metrics import score_case
@@ -180,10 +180,10 @@ for score_ in score_case(truth, predicted, ct.spacing_mm, shown):
     print(f"{score_.organ}: {dsc}, {score_.predicted_ml:.0f} mL drawn")
 
 # %% [markdown]
-# ## The examination: at home and away
+# ## The test: at home and next door
 #
-# Now all test children of Polder, and then all of Neckar. Nobody has told the network that the second group comes
-# from another hospital.
+# Now the network draws all test children of Polder, and then all of Neckar. Nobody has told it that the second group
+# comes from another hospital.
 
 # %%
 from pedseg.evaluation.results import ModelKey
@@ -206,8 +206,8 @@ drop = means["Polder"] - means["Neckar"]  # answer
 drop = lesson.check("drop", drop, home=means["Polder"], away=means["Neckar"])
 
 # %% [markdown] answer
-# How much is that? A mean over nine organs hides who pays: an organ that is lost altogether takes 0.11 from it, and
-# so do nine organs that each lose a little. Look below which it is here.
+# Is that a lot? A mean over nine organs hides where it comes from. If one organ is lost completely, the mean falls by
+# up to 0.11. It falls just as much if all nine organs lose a little. Which is it here?
 
 # %%
 homes = {"at home (Polder)": "Polder", "away (Neckar)": "Neckar"}
@@ -218,10 +218,9 @@ figures.show(chart, "DSC by organ for Polder's network at home and at Neckar.")
 # %% [markdown]
 # ## Chance or not?
 #
-# A few dozen children are not many, and children differ. Could the drop be the luck of the draw? For each organ, a
-# **rank test** asks how often groups as different as these two would come about by chance, if the hospital did not
-# matter. Nine organs are nine questions, and anyone who asks often enough gets a "significant" answer by luck;
-# **Holm**'s rule corrects for it.
+# A few dozen children are not many, and children differ. Could the drop be chance? For each organ, a **rank test** asks
+# how often groups as different as these two would occur by chance if the hospital did not matter. Nine organs are nine
+# tests, and if you test often enough, something will be "significant" by chance. **Holm**'s rule corrects for that.
 
 # %%
 from pedseg.evaluation.statistics import summarize_rows
@@ -231,10 +230,10 @@ worse = line["worse_than_at_home"]
 print(f"significantly worse away in {len(worse)} of {line['organs']} organs", *worse)
 
 # %% [markdown]
-# If the list is shorter than the picture above made you expect: a few dozen children here against as many *other*
-# children there is a blunt comparison, since children differ more than hospitals do. "Not significant" means "not
-# shown", not "not there". Chapter [[a_federation_of_centers]] uses a sharper one: different networks on *the same*
-# children.
+# Is the list shorter than you expected from the picture above? A few dozen children here against as many *other*
+# children there is a weak comparison, since children differ more than hospitals do. "Not significant" means "not
+# shown", not "not there". Chapter [[a_federation_of_centers]] uses a more powerful one: different networks on *the
+# same* children.
 #
 # ## Why?
 #
@@ -250,7 +249,8 @@ away_drawn = predict(network, away, plan)
 # %% [markdown] lecture
 # ## At home and away
 #
-# The same network, the same program: left a child of its own hospital, right one of the hospital next door.
+# The same network, the same program: on the left a child of its own hospital, on the right one of the hospital next
+# door.
 #
 # > **Question.** Name three causes that could explain the difference. How would you find out which of them it was?
 
@@ -264,23 +264,24 @@ picture = figures.slices_figure(pictures, organs=shown)
 figures.show(picture, "Contours at home and away: solid true, dashed drawn.")
 
 # %% [markdown]
-# Three of four of Polder's children were scanned after an injection of contrast agent, when kidneys are brighter than
-# everything around them. "Bright" is the easiest thing a network can learn about a kidney, and at home it mostly works.
-# At Neckar it is one child in four. There are further differences: a sharper and noisier picture, a flat table, other
-# ages, and another kidney that is usually gone. Which of them does the harm? Looking at one child cannot tell. Changing
-# one cause at a time can, and here it is possible: each is one field of a center in `pedseg.phantoms.centers`. Chapter
-# [[on_their_side]] does it. With real hospitals one can only guess.
+# Three out of four of Polder's children were scanned after an injection of contrast agent, when kidneys are brighter
+# than everything around them. "Bright" is the easiest thing for a network to learn about a kidney, and at home it
+# mostly works. At Neckar, only one child in four had contrast agent. There are more differences: sharper and noisier
+# pictures, a flat table, other ages, and the other kidney is usually the removed one. Which of them does the harm? One
+# child cannot tell. Changing one cause at a time can, and here it is possible: each cause is one field of a center in
+# `pedseg.phantoms.centers`. Chapter [[on_their_side]] does it. With real hospitals you can only guess.
 #
-# > The size of this drop is a property of two invented hospitals. That there *is* one is what real studies find, too,
-# > and there it is small, as here: hospitals share more than they differ in. Chapter [[on_their_side]] shows two that
-# > share less.
+# > The size of this drop is a property of two invented hospitals. That there *is* a drop is what real studies find,
+# > too. There it is small, as here, because hospitals have more in common than not. Chapter [[on_their_side]] shows two
+# > hospitals that have less in common.
 #
 # ## What to remember
 #
-# - A learning curve tells about practice, a test about understanding, a test next door about medicine.
-# - Report organ by organ; say how many were tested and correct for it.
-# - Find the cause before the cure. One cure would be to gather all scans in one place. The next two notebooks are about
-#   another.
+# - The training loss says how well a network knows its training children. A test says how well it draws others, and a
+#   test next door how well it travels.
+# - Report organ by organ; say how many tests you made, and correct for them.
+# - Find the cause before the remedy. One remedy would be to gather all scans in one place. The next two chapters are
+#   about another one.
 
 # %%
 lesson.finish()

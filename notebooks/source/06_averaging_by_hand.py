@@ -4,10 +4,10 @@
 # *50 minutes · students, researchers · the computer works for about two of them*
 #
 # **You will be able to**
-# - write federated averaging (FedAvg), and an average that survives a poisoned update,
+# - write federated averaging (FedAvg), and an average that is robust against a poisoned update,
 # - say why networks must start from the same weights to be averaged,
-# - say why each hospital counts by its number of scans,
-# - show that a loop of ten lines and Flower, a production framework, give the same network, to the last bit.
+# - say why each hospital is weighted by its number of scans,
+# - show that a loop of ten lines and Flower, a production framework, give the same network, bit for bit.
 
 # %%
 from pedseg.workbook import charts, figures, lesson
@@ -17,13 +17,13 @@ lesson.setup()
 # %% [markdown]
 # ## Two hospitals, one number
 #
-# Before we average networks, let us average one number. Two hospitals have each learned a weight `w`; one from 30
-# scans, the other from 10. What should the common weight be? If all 40 scans had been in one place, each scan
-# would have counted once. So each hospital should count by its **share** of the scans: here 30 / 40 and 10 / 40.
-# Shares add up to one. (It is an easy slip to count something else, for example training *batches* in place of scans;
-# published examples do it. Then a hospital that chops its data into smaller batches gets more say.)
+# Before we average networks, let us average one number. Two hospitals have each learned a weight `w`, one from 30
+# scans, the other from 10. What should the common weight be? If all 40 scans had been in one place, each scan would
+# have counted once. So each hospital should be weighted by its **share** of the scans: here 30 / 40 and 10 / 40. Shares
+# add up to one. (It is an easy mistake to count something else, for example training *batches* instead of scans; some
+# published examples do. Then a hospital with smaller batches gets more weight.)
 #
-# A network is a dictionary: names, each with an array of weights. Its update is one, too.
+# A network is a dictionary of names, each with an array of weights. So is its update.
 #
 # **Write it**: the weighted mean of any number of updates, array by array.
 
@@ -46,16 +46,16 @@ neckar = {"kernel": np.array([5.0, 2.0, -1.0]), "bias": np.array([0.1])}
 print(fedavg([polder, neckar], [30, 10]))
 
 # %% [markdown] answer
-# The dictionary is a new one: who writes `mean = updates[0]` and adds to it has changed Polder's update, too.
+# The dictionary is a new one. If you write `mean = updates[0]` and add to it, you change Polder's update, too.
 
 # %% [markdown]
-# That is already the heart of federated learning. McMahan and colleagues called it *federated averaging*, **FedAvg**,
-# in 2017. Everything else is transport, bookkeeping and care. *Stretch goal:* the updates of a hundred hospitals do not
-# fit into memory together. Average them while they come in, one after the other.
+# That is already the core of federated learning. McMahan and colleagues called it *federated averaging*, **FedAvg**, in
+# 2017. Everything else is transport, bookkeeping, and care. *Stretch goal:* the updates of a hundred hospitals do not
+# all fit into memory. Average them as they arrive, one by one.
 #
 # ## Two real networks
 #
-# Now with the hospitals Polder and Neckar. Both get *the same* network to start with, and each trains it on its own
+# Now we do it with the hospitals Polder and Neckar. Both start from *the same* network, and each trains it on its own
 # children for a while. The plan comes from their merged fingerprints (chapter [[from_scan_to_tensor]]).
 
 # %%
@@ -92,14 +92,14 @@ for name, (weights, which) in lesson.progress(pupils.items(), len(pupils), "trai
     trained[name] = learn(weights, which)
 
 # %% [markdown]
-# Three networks were trained. *Polder* and *Neckar* started from the same random weights. The *stranger* learned from
-# Neckar's children too, but started from other random weights.
+# Three networks were trained. *Polder* and *Neckar* started from the same random weights. The *stranger* was trained on
+# Neckar's children, too, but started from other random weights.
 #
-# ## Walking from one network to the other
+# ## From one network to the other
 #
-# Mix two networks: a share `a` of one, `1 - a` of the other, for shares from 0 to 1. In the middle lies the mean. For
-# every mixture, we let it draw some validation children and look at its mean Dice. Guess before you run: what will
-# happen in the middle, for the pair with the same start, and for the pair with different ones?
+# We mix two networks: a share `a` of one and `1 - a` of the other, for shares from 0 to 1. In the middle is the mean.
+# Every mixture draws some validation children, and we look at its mean Dice. Guess before you run: what will happen in
+# the middle, for the pair with the same start, and for the pair with different starts?
 
 # %%
 watched = [case for c in centers for case in load_cases(c, c.split("validation")[:2], plan)]
@@ -124,19 +124,19 @@ chart = charts.learning_curves(walks, x=x, y="mean DSC", markers=True)
 figures.show(chart, "Mean DSC of mixtures of two networks, by share of the second.")
 
 # %% [markdown]
-# In the middle between networks with different starts lies next to nothing: what one keeps in its third kernel, the
-# other keeps in its seventh, and the mean of both is neither. Networks that started together have kept their kernels
-# in the same places. There is a valley between them, too, but the mean is still a network that draws organs, and a
-# good place to go on from. The longer they had walked apart, the deeper the valley would be.
+# Halfway between networks with different starts, almost nothing works. What one learned in its third kernel, the other
+# learned in its seventh, and the mean of both is neither. Networks with the same start have kept their kernels in the
+# same places. Their mean is worse than either network, but it still draws organs, and it is a good starting point for
+# more training. The longer both train apart, the worse their mean becomes.
 #
-# So three rules follow: **everybody starts from the same weights**; everybody follows **the same plan**; and nobody
-# walks too far alone before the next averaging. That is why a federation works in **rounds**.
+# So there are three rules: **everybody starts from the same weights**; everybody follows **the same plan**; and nobody
+# trains too long before the next averaging. That is why a federation works in **rounds**.
 #
 # ## The rounds
 #
-# Here is the whole of it: out to the hospitals, train, back, average, again. The `first_step` keeps the learning
-# rate on one schedule over all rounds; `round_seed` gives every hospital and round a random seed of its own, which
-# will matter in a moment.
+# Here is the complete loop: send the network out, train, send it back, average, repeat. The `first_step` keeps the
+# learning rate on one schedule over all rounds. `round_seed` gives every hospital its own random seed in every round,
+# which will matter in a moment.
 
 # %%
 from pedseg.federation.client_app import round_seed
@@ -155,9 +155,9 @@ mine = sha256_of(weights)
 # %% [markdown]
 # ## The same with Flower
 #
-# [Flower](https://flower.ai) is a framework for federated learning: it carries messages between a server and
-# hospitals, on one laptop or across the world. The same program, our *client app*, runs at each hospital in the real
-# case; here an in-process *grid* plays the network cable. We run two rounds with the same seed.
+# [Flower](https://flower.ai) is a framework for federated learning: it carries messages between a server and hospitals,
+# on one laptop or across the world. In a real federation, the same program, our *client app*, runs at each hospital.
+# Here an in-process *grid* takes the place of the network between them. We run two rounds with the same seed.
 
 # %%
 from pedseg.federation.client_app import app
@@ -172,8 +172,8 @@ for round_ in lesson.progress(train_rounds(grid, config), rounds, "Flower's roun
     print(f"round {round_.number}: training loss {round_.train_loss:.3f}")
 
 # %% [markdown]
-# Now compare. A **SHA-256** is a fingerprint of bytes: if one weight of several hundred thousand differed in its last
-# bit, the two lines below would have nothing in common.
+# Now compare. A **SHA-256** is a hash of bytes. If one weight of several hundred thousand differed in its last bit, the
+# two lines below would be completely different.
 
 # %%
 print("mine:  ", mine)
@@ -181,10 +181,10 @@ print("Flower:", round_.sha256)
 print("the same network, to the last bit" if mine == round_.sha256 else "they differ!")
 
 # %% [markdown]
-# Why is that worth the trouble? Because "about the same" hides mistakes. A hospital counted twice, a seed forgotten,
-# an update that came too late: all of them give networks that are *about* the same.
+# Why is that worth the trouble? Because "about the same" hides mistakes. A hospital that is counted twice, a forgotten
+# seed, a late update: all of them give networks that are *about* the same.
 #
-# It takes care, too. Computers round, so `(a + b) + c` need not equal `a + (b + c)`:
+# It also takes care. Computers round, so `(a + b) + c` need not equal `a + (b + c)`:
 
 # %%
 a, b, c = np.float32(1e8), np.float32(-1e8), np.float32(1)
@@ -196,11 +196,11 @@ print((a + b) + c, a + (b + c))
 #
 # ## One hospital sends nonsense
 #
-# A mean follows whoever shouts loudest. One broken computer, or one that somebody has taken over, and the network of
-# all is lost. A **robust** aggregation stands one such update. Many rules do; find one of your own.
+# A mean follows the largest values. One broken or hacked computer is enough to ruin the common network. A **robust**
+# aggregation tolerates one such update. There are many such rules; find your own.
 #
 # **Write it.** The check sends you the updates of three or five hospitals, one of them poisoned. No weight of the
-# result may lie outside the range of the honest ones.
+# result may lie outside the range of the honest updates.
 
 
 # %% exercise
@@ -217,19 +217,19 @@ sent = [{"w": np.array([1.0 + place / 10])} for place in range(4)] + [{"w": np.a
 print("the mean:", fedavg(sent, [1] * 5)["w"], " robust:", robust_average(sent)["w"])
 
 # %% [markdown] answer
-# The median of each weight (Yin et al. 2018). A mean without the smallest and the largest value does it, too, and so
-# does Krum, which takes the one update that lies nearest to the others. `pedseg federate --strategy` knows all three.
+# This is the median of each weight (Yin et al. 2018). A mean without the smallest and the largest value works, too. So
+# does Krum, which takes the one update that is closest to the others. `pedseg federate --strategy` has all three.
 
 # %% [markdown]
-# It has a price. All hospitals count alike here, however many children they have; and a hospital that is merely
-# *different*, the only one with MR perhaps, looks like a poisoned one. With two hospitals nobody can tell which of
-# them is right. *Stretch goal:* find a poison that your rule lets through: small, the same in two hospitals, or not
-# a number.
+# It has a price. All hospitals count the same here, however many children they have. And a hospital that is merely
+# *different*, perhaps the only one with MR, looks like a poisoned one. With only two hospitals, nobody can tell which
+# one is right. *Stretch goal:* find a poison that your rule lets through: small, the same in two hospitals, or not a
+# number.
 #
 # ## What does it cost to send networks around?
 #
-# **Question.** Each weight takes four bytes. In every round, every hospital receives the network and sends it back.
-# How many **megabytes** travel in a federation of two hospitals and ten rounds?
+# **Question.** Each weight takes four bytes. In every round, every hospital receives the network and sends it back. How
+# many **megabytes** are sent in a federation of two hospitals and ten rounds?
 
 # %% exercise
 size = sum(array.size for array in start.values())
@@ -238,16 +238,16 @@ megabytes = lesson.check("traffic", megabytes, weights=size, centers=2, rounds=1
 
 # %% [markdown] answer
 # Weights × 4 bytes × 2 ways × 2 hospitals × 10 rounds. A single CT scan in full resolution is larger than one of our
-# small networks. The networks of the clinic are a hundred times larger, and even so the way is short compared with
-# the time that training takes.
+# small networks. Clinical networks are a hundred times larger, but even they are sent quickly compared with the time
+# that training takes.
 
 # %% [markdown]
 # ## What to remember
 #
 # - FedAvg is a mean, weighted by the number of scans. (A child who was scanned twice counts twice.)
-# - The same start, the same plan, rounds that are not too long.
-# - A mean trusts everybody; a median survives a poisoned update, and makes outsiders count less.
-# - "The same" can be tested to the last bit, if order and seeds are fixed.
+# - It needs the same start, the same plan, and rounds that are not too long.
+# - A mean trusts everybody. A median tolerates a poisoned update, but gives hospitals that differ less weight.
+# - "The same" can be tested bit for bit, if order and seeds are fixed.
 #
 # **Further reading.** McMahan et al., *Communication-efficient learning of deep networks from decentralized data*, 2017
 # ([arXiv:1602.05629](https://arxiv.org/abs/1602.05629)).

@@ -17,18 +17,18 @@ lesson.setup()
 # %% [markdown]
 # ## Who does what
 #
-# A **coordinator** holds the common network. It never sees a scan. At each hospital runs the same small program, the
-# **client app**. It answers three questions:
+# A **coordinator** keeps the common network. It never sees a scan. Each hospital runs the same small program, the
+# **client app**. It answers three requests:
 #
-# | question | the hospital's answer |
+# | request | the hospital's answer |
 # |---|---|
 # | Describe your scans. | the fingerprint of chapter [[from_scan_to_tensor]], and the number of scans |
 # | Train this network for a while. | the trained weights, the number of scans, the mean loss |
 # | Try this network on your validation children. | one number |
 #
-# In this notebook both hospitals and the coordinator live in one program, and the hospitals train one after the other
-# (`workers=1`), to spare memory; side by side they would come to the same weights, to the last bit. The apps would be
-# the same, line by line, if they were in Utrecht and Heidelberg.
+# In this notebook both hospitals and the coordinator run in one program. The hospitals train one after the other
+# (`workers=1`) to save memory; in parallel they would get the same weights, bit for bit. If they were in Utrecht and
+# Heidelberg, the apps would be the same, line by line.
 
 # %%
 centers = lesson.centers()
@@ -40,9 +40,9 @@ for center in centers:
 # %% [markdown]
 # ## The federation runs
 #
-# Each round: the network goes out, every hospital trains it for some steps, the updates come back and are averaged as
-# you did by hand in chapter [[averaging_by_hand]]. The picture grows with each round. You can stop it (the square
-# button above): what is done is done.
+# In each round the network goes out, every hospital trains it for some steps, and the updates come back and are
+# averaged, as you did by hand in chapter [[averaging_by_hand]]. The picture grows with each round. You can stop it (the
+# square button above) and keep the rounds that are finished.
 
 # %%
 from pedseg.federation.client_app import app
@@ -77,7 +77,7 @@ for round_ in lesson.progress(federation, rounds, "rounds"):
 #
 # ## What left the hospitals?
 #
-# Here is a complete list of what one hospital's answer held in the last round.
+# Here is the complete content of one hospital's reply in the last round.
 
 # %%
 weights = round_.weights
@@ -87,13 +87,13 @@ for name in list(weights)[:3]:
 print("and three numbers: place in the list, scans, mean loss")
 
 # %% [markdown]
-# None of it has one entry a scan: with twice as many scans a reply would be as large. But do not confuse "no scan
-# leaves" with "nothing leaves": weights were shaped by the children, and a determined reader can get something of them
-# out of weights. Chapter [[what_leaves_the_hospital]] is about that.
+# Nothing in it has one entry per scan: with twice as many scans, a reply would be just as large. But "no scan leaves"
+# does not mean "nothing leaves". The weights were learned from the children, and a determined reader can learn
+# something about the children from the weights. Chapter [[what_leaves_the_hospital]] is about that.
 #
-# ## The examination
+# ## The test
 #
-# The network that both hospitals own together meets the test children of both.
+# The common network draws the test children of both hospitals.
 
 # %%
 from pedseg.evaluation.results import ModelKey
@@ -111,10 +111,10 @@ for center, mean in scores.means(score(model, children))[model.key].items():
     print(f"tested in {center}: mean DSC {mean:.3f}")
 
 # %% [markdown]
-# Is that good? Polder's own network of chapter [[one_hospital_learns_alone]] was trained for as many steps: compare.
-# But one number says little. We need the competitors: each hospital's own network, the neighbor's network, and the
-# ideal that nobody is allowed to have: one network trained with all scans in one place. To train all of them takes
-# longer than a lesson, so we open a **recorded study**. It was made by `python3 run.py study`, with the same apps.
+# Is that good? Polder's own network in chapter [[one_hospital_learns_alone]] was trained for as many steps: compare.
+# But one number says little. We need the competitors: each hospital's own network, the neighbor's network, and one
+# network trained with all scans in one place, which is the ideal that is not allowed. Training all of them takes longer
+# than a lesson, so we open a **recorded study**. It was made by `python3 run.py study`, with the same apps.
 
 # %%
 from pedseg.evaluation.results import read_rows
@@ -130,20 +130,20 @@ means = scores.means(rows)
 #
 # Read a row from left to right: how good is this network in each hospital? Then read each column from top to bottom.
 #
-# > **Question.** Is the federated network as good as home *in both columns*? What would "as good as" have to mean?
+# > **Question.** Is the federated network as good as each hospital's own *in both columns*? What would "as good as"
+# > have to mean?
 
 # %% slide
 chart = charts.table(means, title="mean DSC over nine organs")
 figures.show(chart, "Mean DSC of each model (rows) in each hospital (columns).")
 
 # %% [markdown]
-# Read it like this. First, look at each hospital alone: a little lower next door than the one that lives there. Then at
-# the federated row: is it as good as home *in both columns*? Last, at the centralized row, the ideal. How near does the
-# federation come?
+# Read it like this. First, look at each hospital's own network: next door it is a little worse than the local one. Then
+# look at the federated row: is it as good as the local one *in both columns*? Last, look at the centralized row, the
+# ideal. How close does the federation get?
 #
-# **Question.** Look at Neckar's column. Polder's network loses something there compared with Neckar's own. Which
-# *part* of this drop does the federation win back? (1 would be all of it; more than 1 means better than Neckar's
-# own.)
+# **Question.** Look at Neckar's column. Polder's network is worse there than Neckar's own. What *fraction* of this drop
+# does the federation win back? (1 is all of it; more than 1 means better than Neckar's own.)
 
 # %% exercise
 home = means[ModelKey("local", "Neckar")]["Neckar"]
@@ -154,14 +154,14 @@ recovered = lesson.check("recovered", recovered, home=home, away=away, federated
 print(f"{recovered:.2f} of the drop is won back")
 
 # %% [markdown] answer
-# The denominator is the whole drop, the numerator the gain. Such a ratio is easy to say and easy to misuse: when the
-# drop is small, it jumps about. So always give the two numbers it is made of, too.
+# The denominator is the whole drop, and the numerator is the gain. Such a ratio is easy to quote and easy to misuse:
+# when the drop is small, it is unstable. So always report the two differences that it is made of, too.
 
 # %% [markdown]
 # ## Organ by organ
 #
-# Means hide who pays. Here are the nine organs in Neckar's test children, with the interval in which the mean would
-# probably lie if we drew other children from the same hospital.
+# A mean hides single organs. Here are the nine organs in Neckar's test children. The interval says where the mean would
+# probably lie for other children of the same hospital.
 
 # %%
 chart = charts.dots(scores.by_organ(rows, "Neckar"), x="mean DSC with 95 % interval")
@@ -170,15 +170,13 @@ figures.show(chart, "DSC by organ for all models in Neckar's test children.")
 # %% [markdown]
 # ## Better, worse, or as good as?
 #
-# For each organ, two models have drawn *the same* children. So we compare child by child (Wilcoxon's signed-rank
-# test) and correct for asking about nine organs (Holm).
+# For each organ, two models have drawn *the same* children. So we compare child by child (Wilcoxon's signed-rank test)
+# and correct for testing nine organs (Holm).
 #
-# "Not significantly different" is **not** "as good as": with three children nothing is ever significant. Anyone who
-# claims
-# *as good as* must state how much worse would still be fine, a **margin**, and show that the difference lies within.
-# That is an **equivalence test**. It has two sides: a network that is *better* by more than the margin is not
-# equivalent either. Anyone who only wants to be safe asks one side: **not worse** than the other by more than the
-# margin.
+# "Not significantly different" does **not** mean "as good as": with three children, nothing is ever significant. Anyone
+# who claims *as good as* must state a **margin**, that is, how much worse would still be fine, and show that the
+# difference lies within it. That is an **equivalence test**. It has two sides: a network that is *better* by more than
+# the margin is not equivalent, either. A **noninferiority test** has one side: *not worse* by more than the margin.
 
 # %%
 from pedseg.evaluation.statistics import summarize_rows
@@ -193,12 +191,12 @@ for line in statistics["home"]:
         print(f"  {claim.replace('_', ' ')}: {len(line[claim])} of 9 organs")
 
 # %% [markdown]
-# The simplest test of such pairs only asks *who was better, how often*. If two networks were equally good, each
-# child would be a coin: better or worse, half and half. The **sign test** tells how often coins would be at least as
-# one-sided as the children are, to either side. Ties say nothing and are left out.
+# The simplest test of such pairs only asks *which network was better, and how often*. If both were equally good, each
+# child would be like a coin toss: better or worse, half and half. The **sign test** says how often coins would be at
+# least as one-sided as the children, in either direction. Ties say nothing and are left out.
 #
-# **Write it.** `math.comb(n, k)` is the number of ways in which k of n coins show heads; each way has the probability
-# 1 / 2^n.
+# **Write it.** `math.comb(n, k)` is the number of ways in which k of n coins show heads; each way has probability 1 /
+# 2^n.
 
 # %% exercise
 import math
@@ -222,18 +220,18 @@ p = sign_test(list(together), list(centralized))
 print(f"spleen, federated and centralized, {len(together)} scans: p = {p:.3f}")
 
 # %% [markdown] answer
-# Three children of three give p = 0.25: with so few, nothing is ever significant. Doubling counts both sides; where
-# better and worse are equal it would exceed 1.
+# Three children out of three give p = 0.25: with so few, nothing is ever significant. Doubling counts both sides; if
+# better and worse are equal, it would exceed 1.
 
 # %% [markdown]
-# Wilcoxon's test also asks *by how much*, and so it mostly finds more with the same children. *Stretch goal:* how many
-# children are needed at least for p below 0.05, if all of them are better? And for nine organs, with Holm?
+# Wilcoxon's test also asks *by how much*, so it usually finds more with the same children. *Stretch goal:* If all
+# children are better, how many do you need for p below 0.05? And for nine organs, with Holm?
 #
 # ## How many children does a claim need?
 #
-# The networks of the recorded study drew 30 test children a hospital, and later 150: the same networks, five times the
-# children. **Guess first:** with more children, are more organs significantly worse next door, or fewer? And are more
-# of them equivalent at home, or fewer?
+# The networks of the recorded study drew 30 test children per hospital, and later 150: the same networks, five times as
+# many children. **Guess first:** with more children, are more organs significantly worse next door, or fewer? And are
+# more of them equivalent at home, or fewer?
 
 # %%
 import json
@@ -250,16 +248,16 @@ for name, children in (("study", 30), ("evaluate", 150)):
         print(f"  federated in {line['tested_on']}: equivalent in {equal}, better in {better}")
 
 # %% [markdown]
-# More of **both**. No network became better or worse: the test sees more. A lung that loses 0.004 next door is
-# significantly worse with 150 children, and proven equivalent within 0.01 by the same children. So a number of
-# significant organs tells as much about the number of patients as about the networks; look at the differences and
-# their intervals, and ask which of them would matter.
+# More of **both**. No network became better or worse: the test has more power. A lung that loses 0.004 next door is
+# significantly worse with 150 children, and shown to be equivalent within 0.01 by the same children. So the number of
+# significant organs says as much about the number of patients as about the networks. Look at the differences and their
+# intervals, and ask which of them would matter.
 
 # %% [markdown]
 # ## When does a hospital need the others?
 #
-# Each of these hospitals learned from thirty children. Suppose it had ninety. **Guess:** does the federation give it
-# more then, or less? What happens to its network next door?
+# Each of these hospitals learned from thirty children. Suppose it had ninety. **Guess:** would it gain more from the
+# federation then, or less? What happens to its network next door?
 
 # %%
 values, roles = {}, ("home", "away", "federated")
@@ -276,38 +274,38 @@ chart = charts.table(dict(sorted(values.items())), title="mean DSC, 150 test chi
 figures.show(chart, "Mean DSC at home, away and federated, learned from 30 and 90 children.")
 
 # %% [markdown]
-# Everybody is better, and the federation gives a hospital *less* at home: with enough children of one's own there is
-# less to learn from others, and "better" becomes "as good as". The two published hospitals had 272 patients together,
-# and "as good as" is what they found. Next door, most of the loss stays: more children of the same kind do not teach
-# what the other kind looks like.
+# All networks are better, and at home a hospital gains *less* from the federation. With enough children of its own,
+# there is less to learn from others, and "better" becomes "as good as". The two hospitals of the published study had
+# 272 patients together, and "as good as" is what they found. Next door, most of the loss remains: more children of the
+# same kind do not teach a network what the other kind looks like.
 #
-# (The ninety were trained with another optimizer, AdamW, and for almost four times as many steps. In a trial with half
-# of these the federation was not done yet: its training loss was still above that of both local networks, and at
-# Polder it was a little *behind* home.)
+# (With ninety children, the networks were trained with another optimizer, AdamW, and for almost four times as many
+# steps. In a trial with half as many steps, the federation was not done yet: its training loss was still above that of
+# both local networks. At Polder it was a little *worse* than the local network.)
 
 # %% [markdown]
 # ## The kidney that is gone
 #
-# One more thing that no Dice shows. Some of these children have lost a kidney. Where there is none, none should be
-# drawn; yet networks like symmetry. How many milliliters of kidney did each model draw where there was none?
+# There is one more thing that no Dice shows. Some of these children have lost a kidney. Where there is none, none
+# should be drawn. How many milliliters of kidney did each model draw there?
 
 # %%
 scores.shown(scores.false_kidneys(rows)[:8], "The largest false kidneys")
 
 # %% [markdown]
-# A hospital where mostly *left* kidneys are removed has taught its network little about missing right ones. Together
-# the hospitals have seen both. Whether that is enough, the list tells you, child by child.
+# A hospital where mostly *left* kidneys are removed has taught its network little about missing right ones. Together,
+# the hospitals have seen both. The list tells you, child by child, whether that is enough.
 #
-# > Remember what these numbers are: two invented hospitals, a few minutes of training. In the real studies the
-# > network is a hundred times larger, the gain in Dice over the better local network is a few thousandths, and the
-# > statistics that you have just read are the whole point.
+# > Remember what these numbers are: two invented hospitals, a few minutes of training. In the real studies the network
+# > is a hundred times larger, and the gain in Dice over the better local network is a few thousandths. There, the
+# > statistics that you have just read decide everything.
 #
 # ## What to remember
 #
-# - Networks travel, scans stay. What leaves: weights, a few counts, a fingerprint.
-# - Compare with alone, next door and the ideal; organ by organ; the same children.
+# - Networks travel, scans stay. What leaves is weights, a few counts, and a fingerprint.
+# - Compare with each hospital's own network, the one next door, and the ideal, organ by organ, on the same children.
 # - "As good as" needs a margin.
-# - Presence comes before quality: look for what should not be there.
+# - Presence comes before quality: look for organs that should not be there.
 #
 # **Further reading.** Ding et al., the study in two hospitals that this workbook re-enacts
 # ([arXiv:2605.06820](https://arxiv.org/abs/2605.06820)).

@@ -4,10 +4,10 @@
 # *30 minutes · students, clinicians, researchers · the computer works for less than one of them*
 #
 # **You will be able to**
-# - say why a network that is good at children on their back fails on a child on its side, and what helps,
-# - find out from a scan how the child lies,
-# - tell how much each difference between two hospitals costs, one cause at a time,
-# - say why the same cause costs more in other hospitals.
+# - say why a network that is good on children on their back fails on a child on its side, and what helps,
+# - find out from a scan how the child was lying,
+# - measure how much each difference between two hospitals costs, one cause at a time,
+# - say why the same cause can cost more in other hospitals.
 
 # %%
 from pedseg.workbook import charts, figures, lesson, scores
@@ -17,9 +17,9 @@ lesson.setup()
 # %% [markdown]
 # ## A child on its side
 #
-# Most children are scanned on their back. Some cannot lie so: they have pain, or a line or a wound in the way, or
-# their treatment is planned in another position. Here is one child of Polder, on its back and on its right side. It is
-# the same child: the same organs in the same places of its body.
+# Most children are scanned on their back. Some cannot lie that way: they are in pain, or a line or a wound is in the
+# way, or their treatment is planned in another position. Here is one child of Polder, on its back and on its right
+# side. It is the same child, with the same organs in the same places.
 
 # %%
 from pedseg.phantoms.centers import POLDER_PORTAL
@@ -32,9 +32,9 @@ scans = {key: scan_ct(make_phantom(c), POLDER_PORTAL, seed=21) for key, c in chi
 
 # %% [markdown]
 # > Two things change: gas rises to what is now the top, and the table touches another side. The organs of these
-# > children do not sag. Real ones do: a real child on its side is harder than what you see here.
+# > children do not sag. Real ones do, so a real child on its side is harder than what you see here.
 #
-# The federated network has never met a child on its side. **Guess first:** will it draw the organs a little worse, or
+# The federated network has never seen a child on its side. **Guess first:** will it draw the organs a little worse, or
 # not at all? We let it draw both scans as they are.
 
 # %%
@@ -62,21 +62,22 @@ picture = figures.slices_figure(pictures, index=level, organs=shown, names=True)
 figures.show(picture, "A child on its back and on its side: truth solid, drawn dashed.")
 
 # %% [markdown]
-# A person would turn the head and read on. The network does not: it was told, for every voxel, **where in the body's
-# box it lies**, and it learned that the liver is at the front on the right. That is why it learned so fast. It is also
-# why it is lost here: what it calls front is now a side.
+# A person would tilt the head and go on. The network cannot. For every voxel, it is told **where in the body's bounding
+# box it lies**, and it has learned that the liver is at the front on the right. That is why it learned so fast. It is
+# also why it fails here: what it takes for the front is now a side.
 #
-# (The letters at the edge are true for a child on its back. On the right picture, A is where the child's left side is.)
+# (The letters at the edge are right for a child on its back. In the right picture, A is where the child's left side
+# is.)
 #
 # ## How far is the child turned?
 #
-# A trunk is wider than deep. Seen from the feet, the body's outline is long from side to side and short from back to
-# front. So the **long axis** of the outline says how the child lies.
+# A trunk is wider than it is deep. Seen from the feet, the body's outline is long from side to side and short from back
+# to front. So the **long axis** of the outline says how the child lies.
 #
-# **Question.** At which angle does the long axis lie? `places_mm` has one row for every voxel of the body: its x and y.
-# The covariance of x and y says how far the body reaches in which direction; its *eigenvectors* are the two axes.
-# `eigh` gives how far the body spreads along each, the smaller first, and the two directions in the same order, each
-# as (x, y). Answer in degrees from the x axis, between 0 and 180: an axis has no front end.
+# **Question.** What is the angle of the long axis? `places_mm` has one row for every voxel of the body: its x and y.
+# The covariance of x and y says how far the body extends in each direction, and its *eigenvectors* are the two axes.
+# `eigh` gives the variance along each axis, the smaller first, and the two directions in the same order, each as (x,
+# y). Answer in degrees from the x axis, between 0 and 180, because an axis has no front end.
 
 # %% exercise
 from pedseg.learning.body_mask import coarse_body_mask
@@ -90,12 +91,12 @@ angle_deg = np.rad2deg(np.arctan2(second[1], second[0])) % 180  # answer
 angle_deg = lesson.check("long axis", angle_deg, places_mm=places_mm)
 
 # %% [markdown] answer
-# The first direction is the short one, from back to front. For a child on its back the long axis lies at about 0
-# degrees, from side to side of the table.
+# The first direction is the short one, from back to front. For a child on its back, the angle of the long axis is about
+# 0 degrees, from one side of the table to the other.
 
 # %% [markdown]
 # An axis has no front end: the same line fits a child on its right side and one on its left. But the spine and the
-# backs of the ribs are bone, and bone is bright. So the bones say where the back is. Then we turn the scan, let the
+# backs of the ribs are bone, and bone is bright. So the bones show where the back is. Then we turn the scan, let the
 # network draw, and turn the contours back.
 
 # %%
@@ -114,13 +115,13 @@ chart = charts.dots(marks, x="DSC of one child")
 figures.show(chart, "DSC of nine organs: low on the side, high again if turned first.")
 
 # %% [markdown]
-# It was the same network each time; not one weight was changed. It had not forgotten how organs look. It had looked in
-# the wrong places.
+# It was the same network each time; not one weight was changed. It knows how organs look. It had looked in the wrong
+# places.
 #
 # ## What remains
 #
-# Turned first is about as good as on the back. But the two scans are not the same. Look for the differences: here is
-# the turned scan beside the same slice of the child on its back.
+# Turned first, the contours are about as good as on the back. But the two scans are not the same. Here is the turned
+# scan beside the same slice of the child on its back: look for the differences.
 
 # %% slide
 turned_ct, turned = to_supine(*scans["on the side"])
@@ -131,25 +132,25 @@ picture = figures.slices_figure(pictures, index=level, organs=shown, names=True)
 figures.show(picture, "The child on its back, and on its side, turned: gas lies elsewhere.")
 
 # %% [markdown]
-# **Gas.** The black gas in stomach and bowel lies at the child's left now, and its level stands upright. No child in
+# **Gas.** The black gas in stomach and bowel is now at the child's left, and its level is vertical. No child in
 # training looked like that.
 #
-# **The table.** In the turned scan it would stand at the child's side, so it is taken out before. That was not planned.
-# When this workbook was built, the first turned scans kept their table, and the network drew lungs into its foam: foam
-# is as dark as lung, and at a child's side there is lung. Networks find ways to fail that nobody thought of. Look at
-# pictures.
+# **The table.** In the turned scan it would be at the child's side, so it is removed first. That was not planned. In
+# the first turned scans, the table was still there, and the network drew lungs into its foam. Foam is as dark as lung,
+# and it was at the child's side, where lungs are. Networks fail in ways that nobody expects. Look at pictures.
 #
-# **Real children.** These ones are rotated rigidly, by one angle from head to foot. Real patients twist, bend
-# their knees, put an arm in the way, lie on cushions, and their organs sag. One angle will not do for all of them.
+# **Real children.** These children are rotated rigidly, by one angle from head to foot. Real patients twist, bend their
+# knees, put an arm in the way, and lie on cushions, and their organs sag. One angle is not enough for all of them.
 #
-# The study that this workbook re-enacts took another way: **it taught the network**. In training, scans were turned at
-# random, by -120 to -60 degrees or by up to 30 degrees to either side. Its network must then be good at more, and needs
-# longer to learn it. And **no mirroring**: many recipes mirror scans in training, to get more examples for nothing. But
-# a mirrored child has its liver on the left and its left kidney on the right, labeled *left*. A network that learns
-# from mirrored children learns that left and right cannot be told apart. Turning keeps right and left what they are.
+# The study that this workbook re-enacts did it differently: **it taught the network**. In training, scans were rotated
+# at random, by -120 to -60 degrees or by up to 30 degrees to either side. Such a network has more to learn, and needs
+# longer. And there was **no mirroring**. Many recipes mirror scans in training, to get more examples for free. But a
+# mirrored child has its liver on the left and its left kidney on the right, labeled *left*. A network that learns from
+# mirrored children learns that left and right are the same. Rotation does not change left and right.
 #
-# One child is an anecdote. Here is what posture costs over the study's test children, if every one of them lay on its
-# side: the mean DSC over nine organs that is lost, with its interval. (Zero: lying on the side costs nothing.)
+# One child is an anecdote. Here is what posture costs in the study's test children, if all of them lie on their side.
+# The chart shows the loss of mean DSC over nine organs, with its interval. (Zero means that lying on the side costs
+# nothing.)
 
 # %%
 center = "Polder"  # or "Neckar"
@@ -161,14 +162,15 @@ figures.show(chart, "What lying on the side costs each model, turned first and a
 # %% [markdown]
 # ## One cause at a time
 #
-# In chapter [[one_hospital_learns_alone]] a network stumbled next door, and there were many reasons to choose from:
-# contrast agent, noise, table, ages. With real hospitals one can only guess. Here each difference is one field of a
-# center. So every test child was scanned again and again, each time with **one** thing changed, and the same networks
-# drew all of it.
+# In chapter [[one_hospital_learns_alone]] a network did worse next door, and there were many possible reasons: contrast
+# agent, noise, table, ages. With real hospitals you can only guess. Here each difference is one field of a center. So
+# every test child was scanned again and again, each time with **one** thing changed, and the same networks drew all the
+# scans.
 #
-# **Guess first.** Which cost most: no contrast agent where there used to be some (or the other way round), slices
-# twice as thick, twice the noise, a lower tube voltage (80 kV)? Which costs nothing at all? Write your order down.
-# (Children who are drawn as they lie on their side are left out here: they would squeeze all others against zero.)
+# **Guess first.** Which costs the most: the other contrast phase, oral contrast (a bright drink that fills stomach and
+# bowel), slices twice as thick, twice the noise, or a lower tube voltage (80 kV)? Which costs nothing at all? Write
+# down your ranking. (The chart leaves out children who are drawn as they lie on their side. They cost even more than
+# all of these.)
 
 # %% slide
 alone = scores.by_factor(costs, center, without="on the side; as they lie")
@@ -179,16 +181,17 @@ print({str(key): round(float(costs["contrast phase"][0]), 3) for key, costs in s
 figures.show(chart, f"What each cause alone costs each model in the children of {center}.")
 
 # %% [markdown]
-# What a hospital has in its scans, its network learns, and be it in one child of four: both hospitals have both
-# contrast phases. What neither has, nobody can teach. A federation knows what its members know.
+# A network learns what its hospital's scans show, even if only one child in four shows it: both hospitals have both
+# contrast phases. Oral contrast costs the most, and the federated network loses as much as the local one. Neither
+# hospital uses it, so neither can teach it. A federation knows only what its members know.
 #
-# Look at the contrast phase. The federated network has learned both phases from many children, and still it loses
-# without contrast (and gains with it, in the children of Neckar): there is less to see. What the local network loses
-# *beyond* that is what it never learned.
+# Look at the contrast phase. The federated network has learned both phases from many children. Still, it loses a little
+# without contrast agent (and gains a little with it, in the children of Neckar), because there is less to see. What the
+# local network loses *beyond* that is what it has not learned.
 #
-# So what a cause costs is no constant of nature. The numbers above the chart tell what the contrast phase costs in
-# the same hospitals if each scans in its own phase *only* (`study --single-phase` makes such hospitals). There the
-# federation earns more: neither hospital alone knows what the other scans.
+# So the cost of a cause is not a constant. The numbers above the chart are the cost of the contrast phase in the same
+# hospitals if each scans in its own phase *only* (`study --single-phase` makes such hospitals). There the federation
+# gains more, because neither hospital's own network knows the other phase.
 #
 # **Question.** Polder's network loses some DSC between its own children and Neckar's. *The contrast phase alone* costs
 # it something, too. What fraction of the whole drop is that?
@@ -206,17 +209,18 @@ share = lesson.check("explained share", share, cost=cost, drop=drop)
 print(f"{share:.2f} of the drop")
 
 # %% [markdown] answer
-# A share above one is possible, and shares need not add up to one. The cost compares *all* children with contrast to
-# *all* without; the hospitals differ by half of that. The drop compares two groups of *different* children: those of
-# Neckar are older and larger, which helps. And causes can be worse together than one by one, or hide each other.
+# A fraction above one is possible, and fractions need not add up to one. The cost compares *all* children with contrast
+# agent to *all* without; the hospitals differ by half of that. The drop compares two groups of *different* children:
+# those of Neckar are older and larger, which helps. And causes can be worse together than one by one, or hide each
+# other.
 
 # %% [markdown]
 # ## What to remember
 #
-# - A network knows what it was shown. What training lacks, posture or a contrast phase, must be met before
-#   (turn the scan) or taught (turn the training), and mirroring teaches the wrong thing.
-# - Change one cause at a time, on the same children, before you blame one.
-# - What a cause costs depends on what the network has seen. It is no constant of nature.
+# - A network knows what it was shown. If training lacks a posture or a contrast phase, either change the scan first
+#   (turn it) or change the training (rotate its scans). Mirroring teaches the wrong thing.
+# - Change one cause at a time, on the same children, before you blame it.
+# - What a cause costs depends on what the network has seen. It is not a constant.
 #
 # Chapter [[one_kidney]] asks which contours fail, and how to find them.
 #

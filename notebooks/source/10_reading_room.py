@@ -5,7 +5,7 @@
 #
 # **You will be able to**
 # - look at the contours of four networks, child by child and organ by organ, in slices and in 3-D,
-# - find where they fail, and guess why,
+# - find where they fail, and suggest why,
 # - see where two networks disagree, and correct a contour.
 #
 # Click **Run → Run All Cells** once. Then only the pictures matter.
@@ -23,31 +23,32 @@ engines.reading_room(lesson.samples(), lesson.study())
 # %% [markdown]
 # ## How to read
 #
-# - Three lists at the top choose contours: **A** is drawn solid (here the truth), **B** dashed, **C** dotted. The
-#   child's right is on the left of the picture; letters at the edge name the sides of the child, however it lies.
-# - The networks: each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and **centralized**, the
+# - Three lists at the top choose contours: **A** is drawn solid (here the true contours), **B** dashed, and **C**
+#   dotted. The child's right is on the left of the picture; letters at the edge name the sides of the child, however
+#   it lies.
+# - The networks are each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and **centralized**, the
 #   ideal with all scans in one place.
-# - The mouse wheel scrolls through the slices, with *Ctrl* it zooms. A click moves the crosshair, and the line beneath
-#   names the organ under it. The right mouse button, or a finger, drags the window, measures in mm, or moves the
-#   picture, as you choose. The tab *Keys* has the keys.
-# - *Failures* lists what went wrong in the study, the worst first: a click opens the child and goes to the place. These
-#   children are drawn by a program, so each is grown anew, voxel by voxel the same, in a second.
+# - The mouse wheel scrolls through the slices; with *Ctrl* it zooms. A click moves the crosshair, and the line below
+#   names the organ there. The right mouse button, or a finger, changes the window, measures in mm, or moves the
+#   picture, as you choose. The tab *Keys* lists the keyboard shortcuts.
+# - *Failures* lists what went wrong in the study, the worst first. A click opens the child and goes to the place. These
+#   children are made by a program, so each can be made again in a second, voxel by voxel the same.
 # - *Differences* steps through the places where two sets of contours disagree. *Correct* lets you draw; what you draw
 #   is kept, and *Files* writes it or opens other scans.
-# - The table under *Organs* says in numbers what the colors say.
+# - The table under *Organs* gives the scores in numbers.
 #
-# These are computer-made children of two invented hospitals. What you see is what such networks do, not how well a
-# clinical one would do it.
+# These are synthetic children of two invented hospitals. They show what kinds of errors such networks make, not how
+# good a clinical network would be.
 #
 # ## Four things to look for
 #
-# 1. **The stumble next door.** Choose a child from Neckar and let *Polder alone* draw. Then *federated*. Watch the
-#    kidneys and the spleen, in 3-D with *distance to A*.
-# 2. **The missing kidney.** Choose *removed kidney* in the list of failures. Does a network draw one all the same? What
-#    did it take for a kidney: bowel, spleen, muscle?
+# 1. **Worse next door.** Choose a child from Neckar and let *Polder alone* draw, then *federated*. Look at the kidneys
+#    and the spleen, in 3-D with *distance to A*.
+# 2. **The missing kidney.** Choose *removed kidney* in the list of failures. Does a network draw one anyway? What did
+#    it take for a kidney: bowel, spleen, or muscle?
 # 3. **Thin organs.** Switch on the adrenal glands and the portal vein. Are they missed, or merely in the wrong place?
-# 4. **On the side.** Choose *on the side* in the list. Then let the same network draw the child that is turned onto its
-#    back first.
+# 4. **On the side.** Choose *on the side* in the list. Then let the same network draw the child after it was turned
+#    onto its back.
 #
 # ## To think about
 #

@@ -6,8 +6,8 @@
 # **You will be able to**
 # - say why two hospitals can exchange weights through a folder that neither of them trusts,
 # - break a naive mailbox in five ways, and say what would have stopped each,
-# - tell what a seal, a signature and a name that is taken once are good for,
-# - run a federation through a mailbox, every hospital a program of its own, to the same weights as before.
+# - say what a seal, a signature, and a name that can be used only once are good for,
+# - run a federation through a mailbox, with each hospital in its own program, and get the same weights as before.
 
 # %%
 from pedseg.workbook import charts, figures, lesson
@@ -17,12 +17,12 @@ lesson.setup()
 # %% [markdown]
 # ## Nobody may call a hospital
 #
-# A hospital's firewall lets calls out and none in, and to open a port takes months of forms. So the study that this
-# workbook re-enacts exchanged its networks through a **cloud folder**: everybody calls out to it, puts a file
-# there, and looks whether one has come. No port is opened, no forms are filled in.
+# A hospital's firewall lets connections out and none in, and it takes months of paperwork to open a port. So the study
+# that this workbook re-enacts exchanged its networks through a **cloud folder**. Everybody connects to it, uploads a
+# file, and checks whether one has arrived. No port is opened, and no forms are filled in.
 #
-# It is also a place that strangers run, where files can be lost, exchanged or half there. Let us build it as one
-# would on an afternoon: put a file, look whether its name is in the listing, read it.
+# But strangers run this place, and files can be lost, swapped, or incomplete. Let us first build it the quick way:
+# upload a file, check whether its name is in the folder, and read it.
 
 # %%
 import shutil
@@ -54,8 +54,8 @@ print(get("round1_Polder")["kernel"])
 # %% [markdown]
 # It works. Now we break it.
 #
-# **One: half a file.** A network of the clinic takes minutes to upload. The name stands in the listing from the first
-# second. Here 60 percent have arrived:
+# **One: half a file.** A clinical network takes minutes to upload. Its name is in the folder from the first second.
+# Here 60 percent have arrived:
 
 # %%
 put("round1_Neckar", weights, arrived=0.6)
@@ -63,10 +63,10 @@ print("is it there?", (folder / "round1_Neckar").exists())
 print(get("round1_Neckar"))
 
 # %% [markdown]
-# Nobody complained. Four of ten weights are zeros, and will be averaged in.
+# There was no error. Four of ten weights are zero, and will be averaged in.
 #
-# **Two: yesterday's file.** Somebody with the password, or a confused backup, puts an old file under a new name.
-# **Three: another hospital's file.** The same, with the other one's.
+# **Two: yesterday's file.** Somebody with the password, or a faulty backup, puts an old file under a new name. **Three:
+# another hospital's file.** The same, with the file of another hospital.
 
 # %%
 shutil.copy(folder / "round1_Polder", folder / "round2_Polder")
@@ -76,8 +76,8 @@ same = np.array_equal(polder["kernel"], neckar["kernel"])
 print("two hospitals with the same update, from the last round:", same)
 
 # %% [markdown]
-# **Four: one bit.** A weight is stored in 32 bits: a sign, eight bits of exponent, 23 of digits. Bit 30 is the highest
-# of the exponent.
+# **Four: one bit.** A weight is stored in 32 bits: a sign, 8 bits of exponent, and 23 bits of digits. Bit 30 is the
+# highest bit of the exponent.
 #
 # **Question.** The weight is 0.25. What does it become when bit 30 flips?
 
@@ -87,7 +87,7 @@ flipped = float((bits ^ np.uint32(1 << 30)).view(np.float32)[0])  # answer
 flipped = lesson.check("flipped bit", flipped, weight=0.25, bit=30)
 
 # %% [markdown] answer
-# A quarter becomes 85 followed by 36 zeros. One such weight in one hospital's update, and the mean is as large.
+# A quarter becomes 85 followed by 36 zeros. With one such weight in one hospital's update, the mean is about as large.
 
 # %%
 raw = bytearray((folder / "round1_Polder").read_bytes())
@@ -96,7 +96,8 @@ raw[-1] ^= 1 << 6  # bit 30 of the last weight
 print(get("round1_Polder")["bias"])
 
 # %% [markdown]
-# **Five: the server forgets.** Then a program that waits for a name waits forever, or stops with a page of red text.
+# **Five: the server loses everything.** Then a program that waits for a name waits forever, or stops with a long error
+# message.
 
 # %%
 for file in folder.iterdir():
@@ -106,17 +107,17 @@ print([file.name for file in folder.iterdir()])
 # %% [markdown]
 # ## What a message needs
 #
-# | trouble | what stops it |
+# | problem | what stops it |
 # |---|---|
-# | half a file | it gets its name when it is whole, and not before |
-# | changed, by whomever | a **signature** over every byte: only the author can make it, everybody can check it |
+# | half a file | a file gets its name only when it is complete |
+# | changed by somebody | a **signature** over every byte: only the author can make it, everybody can check it |
 # | read by strangers | a **seal**: only the receiver can open it |
-# | old, or for another round | run, round and request stand in what is signed |
-# | another hospital's | so do the sender and the receiver |
-# | lost | the author keeps a copy, and puts it back |
+# | old, or for another round | the signature covers run, round, and request |
+# | another hospital's | the signature covers sender and receiver |
+# | lost | the author keeps a copy and uploads it again |
 #
-# For both, every member makes **keys**: private halves, which never leave its machine, and public ones for all others.
-# Who sends false public keys by e-mail can be everybody. So two people who know each other's voices compare a
+# For signatures and seals, every member makes **keys**: private keys, which never leave its machine, and public keys
+# for all others. Anyone can send false public keys by e-mail. So two people who know each other's voices compare a
 # fingerprint over the phone:
 
 # %%
@@ -125,10 +126,10 @@ from pedseg.federation.keys import make_keys
 print("Polder:", make_keys("Polder").member.fingerprint)
 
 # %% [markdown]
-# **Write it**: the coordinator's check of a reply. `message` has a `header` (a dictionary with `run`, `round`,
-# `sender`, and the `sha256` of the weights), the `weights` as bytes, and a `signature`. `verify(header, signature)`
-# is true if the sender that the header names has signed this very header. `seen` is a set of your own, empty at
-# first, that stays from one message to the next.
+# **Write it**: the coordinator's check of a reply. A `message` has a `header`, the `weights` as bytes, and a
+# `signature`. The header is a dictionary with `run`, `round`, `sender`, and the `sha256` of the weights.
+# `verify(header, signature)` is true if the sender named in the header has signed exactly this header. `seen` is your
+# own set. It is empty at first, and keeps what you put in it from one message to the next.
 
 # %% exercise
 import hashlib
@@ -150,18 +151,18 @@ def accept(message, run, round_, seen, verify):
 accept = lesson.check("accept", accept)
 
 # %% [markdown] answer
-# The order matters at one place: remember *after* all tests. Otherwise anybody can block an honest reply by sending a
-# forged one under its name first.
+# The order matters at one point: add to `seen` *after* all tests. Otherwise, anybody can block an honest reply by
+# sending a forged one in its name first.
 
 # %% [markdown]
-# The signature, not the seal, tells when Neckar's reply lies in the place of Polder's: anybody can seal a message
-# for the coordinator, whose sealing key is public. *Stretch goal:* the coordinator's computer dies, and `seen` with
-# it. What must be on disk, and when, so that a replay is stopped after the restart, too?
+# The signature, not the seal, shows when Neckar's reply is in the place of Polder's. Anybody can seal a message for the
+# coordinator, because its sealing key is public. *Stretch goal:* the coordinator's computer crashes, and `seen` is
+# lost. What must be on disk, and when, so that a replay is stopped after the restart, too?
 #
-# ## The safe mailbox, one move at a time
+# ## The safe mailbox, step by step
 #
-# Here are a coordinator, Polder, Neckar and a real mailbox. In place of training, a hospital adds a number to every
-# weight: Polder 1, Neckar 2. The coordinator sends, the hospitals poll, the coordinator receives.
+# Here are a coordinator, Polder, Neckar, and a real mailbox. Instead of training, each hospital adds a number to every
+# weight: Polder 1, Neckar 2. The coordinator sends, the hospitals poll, and the coordinator receives.
 
 # %%
 from mailbox_demo import Demo  # the file beside this notebook
@@ -174,19 +175,19 @@ for file in sorted(demo.box.rglob("*.0")):
 print({name: reply["bias"] for name, reply in demo.receive().items()})
 
 # %% [markdown]
-# **Question.** How many objects does a round with ten hospitals bring?
+# **Question.** How many objects are uploaded in a round with ten hospitals?
 
 # %% exercise
 objects = 2 * 10 + 1  # answer
 objects = lesson.check("objects a round", objects, centers=10)
 
 # %% [markdown] answer
-# A request and a reply for each, and the model once for all: it is encrypted under a key of its own, and that key
-# travels in the sealed requests. So each hospital downloads the model once a round and uploads it once.
+# A request and a reply for each hospital, and the model once for all. The model is encrypted with its own key, and that
+# key is sent in the sealed requests. So each hospital downloads the model once per round, and uploads it once.
 
 # %% [markdown]
-# Now the same five ways, in the second round. Polder's answer is cut in half, and Neckar's is replaced with the one of
-# the first round:
+# Now we try the same five attacks. In the second round, Polder's reply is cut in half, and Neckar's is replaced with
+# the one from the first round:
 
 # %%
 demo.send(2, weights)
@@ -199,8 +200,8 @@ for problem in demo.grid.refused:
     print(problem.code, "·", problem.problem)
 
 # %% [markdown]
-# Nothing was let in, and each trouble has its name. And now? The hospitals notice that what lies there is not what they
-# wrote, and write again, under the next number:
+# Nothing was accepted, and each problem is named. What happens next? The hospitals notice that the files are not what
+# they wrote, and write them again, under the next number:
 
 # %%
 demo.repair()
@@ -208,7 +209,7 @@ demo.poll()
 print("let in:", list(demo.receive()))
 
 # %% [markdown]
-# In round 3, one bit of the model flips, Polder gets Neckar's request, and then the server forgets everything.
+# In round 3, one bit of the model flips, Polder gets Neckar's request, and then the server loses everything.
 
 # %%
 demo.send(3, {name: array / 2 for name, array in weights.items()})
@@ -225,18 +226,18 @@ demo.poll()
 print("let in:", list(demo.receive()))
 
 # %% [markdown]
-# The same holds when a program dies: request and reply have names that follow from their content, a reply is kept
-# on disk together with the state of its author, and whoever comes up again goes on where it was. In the tests of this
-# workbook, coordinator, hospitals and server are killed at random moments, over and over; the final network is the
-# same every time, to the last bit.
+# A crash does no harm, either. The names of requests and replies follow from their content, and a reply is kept on disk
+# together with the state of its author. So a program that restarts continues where it was. In the tests of this
+# workbook, coordinator, hospitals, and server are killed at random moments, over and over. The final network is the
+# same every time, bit for bit.
 #
-# What the mailbox does **not** do: it cannot make somebody stop who blocks it for ever, it does not hide that there is
-# a federation, and the coordinator still sees every single update. The page `docs/mailbox.md` says it all.
+# There are things that the mailbox does **not** do. It cannot stop somebody who blocks it forever. It does not hide
+# that there is a federation. And the coordinator still sees every single update. `docs/mailbox.md` has the details.
 #
 # ## The real thing
 #
-# Two hospitals as two programs of their own, with keys, and a folder between them. And the same in one program. At home
-# you would type `pedseg keys`, `pedseg coordinate` and `pedseg join`.
+# Now two hospitals run as two separate programs, with keys, and a folder between them. Then the same runs in one
+# program. In a real federation you would type `pedseg keys`, `pedseg coordinate`, and `pedseg join`.
 
 # %%
 from pedseg.federation import transports
@@ -256,8 +257,8 @@ print("in one program:   ", here[-1].sha256)
 print("through a mailbox:", there[-1].sha256)
 
 # %% [markdown]
-# What did Polder send? Its **disclosure log** lists every reply: a fingerprint of its children in numbers, and then an
-# update each round.
+# What did Polder send? Its **disclosure log** lists every reply: first the fingerprint of its children, and then one
+# update per round.
 
 # %%
 from pedseg.federation.privacy.disclosure_log import FILE, DisclosureLog
@@ -270,8 +271,8 @@ figures.show(charts.bars(sent, x="megabytes sent"), alt)
 # %% [markdown]
 # ## Over a SuperLink
 #
-# Where one machine *can* be reached from outside, Flower has a program for that place: the **SuperLink**. Hospitals
-# run **SuperNodes** that call out to it, with TLS and a key each. With real hospitals these are the command lines:
+# If one machine *can* be reached from outside, Flower has a program for it: the **SuperLink**. Hospitals run
+# **SuperNodes** that connect to it, with TLS and a key each. With real hospitals these are the command lines:
 #
 # ```
 # coordinator  flower-superlink --ssl-ca-certfile ca.crt --ssl-certfile server.pem --ssl-keyfile server.key \
@@ -282,9 +283,9 @@ figures.show(charts.bars(sent, x="megabytes sent"), alt)
 # coordinator  flwr run . consortium --stream --run-config 'rounds=10'
 # ```
 #
-# `pedseg federate --transport superlink` rehearses all of it on one machine, certificates and keys included. It
-# starts a new program for every message, so that even a short federation takes minutes; here is the log of one that
-# was recorded, with the same children, rounds and seed as above:
+# `pedseg federate --transport superlink` rehearses all of it on one machine, including certificates and keys. It starts
+# a new program for every message, so even a short federation takes minutes. Here is a recorded log, with the same
+# children, rounds, and seed as above:
 
 # %%
 import json
@@ -301,20 +302,19 @@ for row in DisclosureLog(recorded / "Polder.tsv").entries():
     print(f"Polder sent in round {row.round}: {row.message_type:18} {row.sent_bytes:9,} bytes")
 
 # %% [markdown]
-# On one machine the two are the same to the last bit. Whether this machine comes to them, too, depends on its
-# processor: another one may add in another order. (In the short run for tests there are fewer steps, and so other
-# weights.)
+# On one machine, the two are the same, bit for bit. Whether your machine gets the same weights depends on its
+# processor: another one may add in another order. (The short run for tests has fewer steps, and so other weights.)
 #
-# `docs/superlink.md` says why the SuperLink must stand behind a proxy: as it comes, whoever reaches it may submit
+# `docs/superlink.md` says why the SuperLink must be behind a proxy: by default, anyone who can reach it can submit
 # programs to all hospitals.
 
 # %% [markdown]
 # ## What to remember
 #
 # - A shared folder needs no open port, and deserves no trust.
-# - Signed, sealed, bound to its place and round, whole or not there, kept by its author.
-# - The fingerprint over the phone is the moment on which all else rests.
-# - Safe does not mean secret from the coordinator. That is the [next chapter](13_what_leaves_the_hospital.ipynb).
+# - A message must be signed, sealed, bound to its sender and round, complete, and kept by its author.
+# - Everything depends on comparing fingerprints over the phone.
+# - Safe does not mean secret from the coordinator. That is the topic of chapter [[what_leaves_the_hospital]].
 
 # %%
 lesson.finish()

@@ -5,9 +5,9 @@
 #
 # **You will be able to**
 # - read the disclosure log of everything that left a hospital, byte by byte,
-# - show what one unprotected update can give away about one child, with controls and a hit rate,
+# - show what one unprotected update can reveal about one child, with controls and a hit rate,
 # - say what clipping and noise promise, and why two hospitals cannot afford them,
-# - hide every single update behind masks that vanish in the sum, and say what this does not solve.
+# - hide every single update behind masks that cancel in the sum, and say what this does not solve.
 
 # %%
 from pedseg.workbook import charts, figures, lesson
@@ -17,9 +17,9 @@ lesson.setup()
 # %% [markdown]
 # ## The disclosure log
 #
-# "No scan leaves the hospital" is true, and it is not an answer to the question what *does* leave it. A federation
-# through a mailbox (chapter [[across_the_firewall]]) keeps a **disclosure log** at each hospital: every reply, and its
-# bytes by kind. Here are two short rounds, and Polder's log after them.
+# "No scan leaves the hospital" is true, but it does not say what *does* leave. A federation through a mailbox (chapter
+# [[across_the_firewall]]) keeps a **disclosure log** at each hospital: every reply, and its bytes by kind. Here are two
+# short rounds, and Polder's log after them.
 
 # %%
 from pedseg.federation import transports
@@ -36,11 +36,11 @@ for entry in entries:
     print(f"round {entry.round}  {entry.message_type:18}", *content)
 
 # %% [markdown]
-# The three columns are weights, numbers beside them, and text. The first answer is the fingerprint of chapter
-# [[from_scan_to_tensor]]: sums and counts over all children, the grid of each scan, and the age of the youngest and the
-# oldest child in whole years. Then come the updates: weights, the number of scans, the mean loss.
+# The three columns are weights, other numbers, and text. The first reply is the fingerprint from chapter
+# [[from_scan_to_tensor]]. It has sums and counts over all children, the grid of each scan, and the ages of the youngest
+# and the oldest child in whole years. Then come the updates: weights, the number of scans, and the mean loss.
 #
-# **Question.** What fraction of all content is weights?
+# **Question.** What fraction of the content is weights?
 
 # %% exercise
 weights = sum(entry.weights_bytes for entry in entries)
@@ -49,14 +49,14 @@ share = weights / everything  # answer
 share = lesson.check("share of the weights", share, weights=weights, everything=everything)
 
 # %% [markdown] answer
-# Nearly everything is weights. So the question "what leaves?" becomes: what do weights tell?
+# Nearly everything is weights. So the question "what leaves?" becomes: what do weights reveal?
 
 # %% [markdown]
 # ## What one update tells
 #
-# Suppose that a hospital trains one round on **one** child and sends the update. We play the curious coordinator: we
-# have the network before and after, and a scan of our own, from a child with both kidneys. We let both networks draw
-# it. The child that was trained on has lost a kidney to its tumor. We do not know which one.
+# Suppose that a hospital trains one round on **one** child and sends the update. We play a curious coordinator. We have
+# the network before and after, and our own scan of a child with both kidneys. We let both networks draw it. The child
+# that was trained on has lost a kidney to its tumor. We do not know which one.
 
 # %%
 from pedseg.evaluation.trained_models import find_weights
@@ -96,9 +96,9 @@ ratios = [volume_ratios(then, first) or dict.fromkeys(kidneys, 1) for then in af
 print({name: f"{ratio:.0%} of what was drawn before" for name, ratio in ratios[0].items()})
 
 # %% [markdown]
-# Which kidney has this child probably lost? The one of which less is drawn now: in forty steps the network has
-# learned that on this side there may be nothing. Here are all children that we tried, with what their records say.
-# Some have both kidneys: an attack needs **controls**.
+# Which kidney has this child probably lost? It is the one of which less is drawn now: in forty steps the network has
+# learned that there may be nothing on this side. Here are all the children that we tried, with what their records say.
+# Some have both kidneys, because an attack needs **controls**.
 
 # %%
 removed = [next(iter(kidneys & set(c.absent)), None) for c in children]
@@ -111,10 +111,10 @@ alt += ", ".join(f"{name} {ratio:.0%}" for name, ratio in bars.items())
 figures.show(charts.bars(bars, x="drawn after the update, as a share of before"), alt)
 
 # %% [markdown]
-# A picture like this convinces easily. So say in numbers how good the attack is. The probe names the kidney with the
-# smallest ratio if that is below a limit, and no kidney otherwise. Its **hit rate** is the fraction of operated
-# children whose lost kidney it names. Its rate of **false alarms** is the fraction of controls in which it names
-# any.
+# A picture like this is easily convincing. So say in numbers how good the attack is. The probe names the kidney with
+# the smallest ratio if that is below a limit, and no kidney otherwise. Its **hit rate** is the fraction of operated
+# children whose removed kidney it names. Its rate of **false alarms** is the fraction of controls in which it names any
+# kidney.
 #
 # **Write it.**
 
@@ -142,25 +142,25 @@ for limit in (0.5, 0.8, 1.0):
     print(f"limit {limit}: hit rate {hit_rate:.0%}, false alarms {false_alarms:.0%}")
 
 # %% [markdown] answer
-# A wrong kidney is no hit, and neither is a probe that names none. Without the second number the first means nothing:
-# a probe that always names a kidney never misses an operation.
+# Naming the wrong kidney is not a hit, and neither is naming none. Without the second number, the first one means
+# little: a probe that always names a kidney never misses an operation.
 
 # %% [markdown]
-# In a child with both kidneys, one of the two may shrink, too. So the update tells *which* kidney was removed better
-# than *whether* one was. Two operated children and two controls prove little. *Stretch goal:* try all operated
-# children of Polder and as many controls, choose the limit on half of them, and tell the rates of the other half.
+# In a child with both kidneys, one of the two may shrink, too. So the update shows *which* kidney was removed better
+# than *whether* one was. Two operated children and two controls prove little. *Stretch goal:* try all operated children
+# of Polder and as many controls, choose the limit on half of them, and report the rates for the other half.
 #
-# With many children in a round it becomes the property of a group: "here, kidneys are missing on the left". But nobody
-# needs to break a seal for it. Whoever may *read* an update can do it. And sharper attacks are known: from updates of
-# few cases, pictures close to the training images have been computed (Zhu et al. 2019).
+# With many children in a round, the update reveals something about a group: "here, left kidneys are missing". But
+# nobody needs to break a seal for that. Anyone who may *read* an update can do it. And stronger attacks are known: from
+# updates of a few cases, images close to the training images have been computed (Zhu et al. 2019).
 #
 # ## Clip, and add noise
 #
-# **Differential privacy** promises: whatever the update looks like, it might nearly as well have come from other
-# children. How nearly, says **ε** (epsilon): 0 is perfect, 1 is strong, above 10 hardly anything. (A second number,
-# **δ**, is the probability with which the promise may fail; here it is 10⁻⁵.) Two steps make it:
-# the update is shortened to a fixed length, so that nobody can move the model further than that; then random noise is
-# added to every weight.
+# **Differential privacy** makes a promise: whatever the update looks like, it could almost as well have come from other
+# children. How close that is, **ε** (epsilon) says: 0 is perfect, 1 is strong, and above 10 the promise is weak. (A
+# second number, **δ**, is the probability that the promise fails; here it is 10⁻⁵.) It takes two steps. First, the
+# update is shortened to a fixed length, so that nobody can move the model farther than that. Then random noise is added
+# to every weight.
 
 # %%
 from pedseg.federation.privacy.differential_privacy import epsilon
@@ -170,14 +170,14 @@ for noise in (0.5, 2, 10, 40):
     print(f"noise {noise:>4} ×  ", "   ".join(promises))
 
 # %% [markdown]
-# Every round tells a little more, so ε grows with the rounds. These values are exact (Balle and Wang 2018). A
-# simpler formula is never smaller, and good enough to plan with: *ρ = 2 · rounds / noise²* and *ε = ρ + 2 √(ρ
-# ln(1/δ))*. (ρ is the "zero-concentrated" loss of Bun and Steinke 2016. The 2 is there because two clipped updates
-# differ by twice the norm at most.)
+# Every round reveals a little more, so ε grows with the rounds. These values are exact (Balle and Wang 2018). A simpler
+# formula gives an upper bound that is good enough for planning: *ρ = 2 · rounds / noise²* and *ε = ρ + 2 √(ρ ln(1/δ))*.
+# (ρ is the "zero-concentrated" loss of Bun and Steinke 2016. The 2 is there because two clipped updates differ by at
+# most twice the norm.)
 #
 # **Write it.** The update is a dictionary of arrays, and its length is that of *all* its weights together. If it is
-# longer than the clipping norm, shorten it to the norm. Then each weight gets normal noise of its own, with the
-# standard deviation noise multiplier × clipping norm.
+# longer than the clipping norm, shorten it to the norm. Then add normal noise to each weight, with a standard deviation
+# of noise multiplier × clipping norm.
 
 
 # %% exercise
@@ -200,14 +200,14 @@ for noise, rounds_ in ((10, 10), (20, 40)):
 
 # %% [markdown] answer
 # `max(length, clipping_norm)` leaves a short update as it is, and never divides by zero. ρ adds up over rounds, so four
-# times the rounds take twice the noise: variances add up, and what counts is the spread.
+# times as many rounds need twice the noise.
 
 # %% [markdown]
-# *Stretch goal:* which noise keeps ε below 1 over ten rounds? Ask `epsilon` and your own formula.
+# *Stretch goal:* how much noise keeps ε below 1 over ten rounds? Try `epsilon` and your own formula.
 #
-# And what does it do to the contours? First one round: every hospital sends the same good update, with noise of its
-# own. The mean of many hospitals washes noise out, with the square root of their number. We let the mean draw two
-# validation children.
+# And what does noise do to the contours? First we look at one round: every hospital sends the same good update, each
+# with its own noise. Averaging over many hospitals reduces the noise, by the square root of their number. We let the
+# averaged network draw two validation children.
 
 # %%
 from pedseg.federation.privacy.differential_privacy import add_noise
@@ -239,10 +239,10 @@ print(f"ε of a single round at the largest noise: {epsilon(max(levels), 1):.0f}
 figures.show(chart, "Mean DSC of the averaged network by noise, for 2, 5 and 20 hospitals.")
 
 # %% [markdown]
-# Noise comes back in every round, and the next training starts from what it has left. So here are **whole trainings**,
-# recorded: ten rounds (with AdamW), a mark for each seed, three children a hospital on coarse voxels
-# (`data_samples/noise.py` makes such again, with `pedseg federate --clipping-norm … --noise-multiplier …` for your own
-# scans).
+# Noise is added in every round, and the next round starts from the noisy network. So here are recorded results of
+# **whole trainings**: ten rounds (with AdamW), one mark for each seed, and three children per hospital on coarse
+# voxels. (`data_samples/noise.py` makes them again. For your own scans there is `pedseg federate --clipping-norm …
+# --noise-multiplier …`.)
 
 # %%
 import pandas as pd
@@ -255,19 +255,19 @@ means = {n: {z: f"{np.mean(v):.2f}" for z, v in line.items()} for n, line in by_
 figures.show(chart, f"Mean DSC after whole trainings by hospitals and noise: {means}.")
 
 # %% [markdown]
-# Read what stands under the axis: two hospitals pay where ε is in the millions already, and lose nearly half where
-# twenty have hardly begun to pay; even there ε is two hundred thousand. None of it promises anything. A network has
-# hundreds of thousands of weights, each gets its own noise, and together it is far longer than the update. More
-# hospitals help, slowly: to bear noise that is ten times larger takes a hundred times as many. Smartphone keyboards
-# are trained in this way, by millions of phones. For two hospitals it is a price list, not a protection.
+# Read the values below the axis. Two hospitals lose Dice even where ε is in the millions. They lose nearly half of it
+# where twenty hospitals have lost hardly any, and even there ε is two hundred thousand. None of this promises anything.
+# A network has hundreds of thousands of weights, each with its own noise, and together the noise is much longer than
+# the update. More hospitals help, but slowly: for ten times as much noise, you need a hundred times as many. Smartphone
+# keyboards are trained in this way, by millions of phones. For two hospitals, it shows what privacy costs, and does not
+# protect.
 #
-# And ε speaks of the weights alone. The description of the cases at the beginning and the mean loss of each round
-# leave as they are.
+# And ε is about the weights only. The fingerprint at the beginning and the mean loss of each round leave without noise.
 #
 # ## Masks
 #
-# Another way: let the coordinator see the **sum** alone. Every two hospitals share a secret row of random numbers,
-# which follows from their keys; one adds it to its update, the other subtracts it.
+# There is another way: let the coordinator see only the **sum**. Each pair of hospitals shares a secret row of random
+# numbers, which follows from their keys. One adds it to its update, and the other subtracts it.
 #
 # **Question.** How many such rows are there among five hospitals?
 
@@ -276,7 +276,7 @@ pairs = 5 * 4 // 2  # answer
 pairs = lesson.check("pairs of masks", pairs, centers=5)
 
 # %% [markdown] answer
-# One for each pair. Each hospital uses four of them, two or more with a plus and the others with a minus.
+# One for each pair. Each hospital uses four of them: it adds some and subtracts the others.
 
 # %%
 from pedseg.federation.keys import make_keys
@@ -293,30 +293,31 @@ for name in names:
 print("the sum says", sum_masked(hidden, names, "round 1")["w"])
 
 # %% [markdown]
-# What each hospital sends is random to everybody else; the sum is the mean of 0.1, 0.2 and 0.3, to a millionth. Four
-# things to know:
+# What each hospital sends looks random to everybody else; the sum is the mean of 0.1, 0.2, and 0.3, to within a
+# millionth. There are four things to know:
 #
-# - With **two** hospitals each subtracts its own part from the sum and has the other's. Three at least.
-# - If one **drops out**, the masks of the others do not cancel: the round is void, and the next one is asked without
-#   it.
-# - The coordinator can no longer **refuse** a bad update, because it sees none. Safety against curiosity costs safety
-#   against poison.
-# - The **sum** still tells about all together. Masks and noise go well together: then the noise of all hospitals
-#   counts for each.
+# - With only **two** hospitals, each one subtracts its own part from the sum and has the other's. So you need at least
+#   three.
+# - If one **drops out**, the masks of the others do not cancel. The round is void, and the next one runs without it.
+# - The coordinator can no longer **refuse** a bad update, because it sees none. You gain privacy, and lose protection
+#   against poisoned updates.
+# - The **sum** still reveals something about all hospitals together. Masks and noise combine well: then each hospital
+#   is protected by the noise of all of them.
 #
-# `pedseg coordinate --secure-aggregation` does all this: every center takes the keys of the others from its own
-# folder, so that the coordinator cannot slip in false ones, and answers each round once.
-# `pedseg join --secure-aggregation-only` sends nothing without masks. A center that was missing sits out one round,
-# after a second time two, then four, and is asked again. `--secure-aggregation` together with `--strategy krum` or
-# `--max-update-norm` is refused: both would have to look at single updates.
+# `pedseg coordinate --secure-aggregation` does all this. Every center takes the keys of the others from its own folder,
+# so the coordinator cannot insert false ones, and it answers each round only once. `pedseg join
+# --secure-aggregation-only` sends nothing without masks. A center that was missing sits out one round; the second time
+# two, then four. `--secure-aggregation` together with `--strategy krum` or `--max-update-norm` is refused, because both
+# have to look at single updates.
 #
 # ## What to remember
 #
-# - What leaves is weights. Weights can tell: which kidney is gone, by a scan that has nothing to do with the child.
-# - Seals keep strangers out, not those who may read.
-# - Noise protects, and its price for few hospitals is the network. Masks cost nothing in quality, and need three.
-# - The plainest protection: many children in a round, updates only to people bound by contract, and a disclosure
-#   log that can be read.
+# - What leaves is weights. Weights can reveal which kidney is gone, even with a scan of another child.
+# - Seals keep strangers out, but not those who are allowed to read.
+# - Noise protects, but with few hospitals it ruins the network. Masks cost no quality, but need at least three
+#   hospitals.
+# - The simplest protection: many children in a round, updates only for people who are bound by contract, and a
+#   disclosure log that can be read.
 #
 # **Further reading.** Zhu et al., *Deep leakage from gradients*, 2019
 # ([arXiv:1906.08935](https://arxiv.org/abs/1906.08935)); Bonawitz et al., *Practical secure aggregation for

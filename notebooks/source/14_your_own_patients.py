@@ -5,11 +5,11 @@
 #
 # **You will be able to**
 # - read a folder from the archive, and say why some folders must be refused,
-# - bring scans into a data set in which nobody can be found again,
-# - let a network draw, and write contours that a planning system opens.
+# - import scans into a data set in which nobody can be identified,
+# - let a network draw, and write contours that a planning system can open.
 #
-# No patient is needed: an invented one, Paula, is handed over as an archive would hand her over. Put the name of a
-# folder of your own in her place whenever you like. Nothing leaves this computer.
+# You need no patient: there is an invented one, Paula, in a folder like one from an archive. You can put the name of
+# your own folder in its place at any time. Nothing leaves this computer.
 
 # %%
 from pedseg.dicom import ct_series, deidentification, dicom_files
@@ -26,9 +26,9 @@ folder = example_patient.write_example_patient(archive, load_image(child), truth
 print(folder.name)
 
 # %% [markdown]
-# ## What an archive hands over
+# ## What comes from an archive
 #
-# One scan is a folder of many files, a slice each, and other things lie among them.
+# One scan is a folder of many files, one for each slice, with other files among them.
 
 # %%
 from collections import Counter
@@ -52,8 +52,8 @@ figures.show(
 # %% [markdown]
 # ## Slices are missing
 #
-# Transfers break. Below, five slices lie at these places in mm; two between them were lost. A reader that trusts the
-# first and the last place spaces what is left evenly. Common readers do, without a word.
+# Transfers can fail. Below, five slices are at these positions in mm; two slices between them were lost. A reader that
+# uses only the first and the last position spaces the remaining slices evenly. Common readers do so, without a warning.
 #
 # **Question.** What spacing of the slices, in mm, does such a reader assume?
 
@@ -65,12 +65,12 @@ believed_mm = (places_mm[-1] - places_mm[0]) / (len(places_mm) - 1)  # answer
 believed_mm = lesson.check("false spacing", believed_mm, places_mm=places_mm)
 
 # %% [markdown] answer
-# 6 mm instead of 4: every organ would grow by half, and the slices above the gap would lie in the wrong place.
-# Nothing in the picture looks broken.
+# 6 mm instead of 4: every organ would become half as long again, and the slices above the gap would be in the wrong
+# place. Nothing in the picture looks wrong.
 
 # %% [markdown]
-# Here the gap is refused, with its place and a way out. A repair is never made unless somebody asks for it by name,
-# and then it is written down beside the scan.
+# Here a scan with a gap is refused, with the place of the gap and a remedy. Nothing is repaired unless you ask for it
+# by name, and then it is recorded with the scan.
 
 # %%
 from pedseg.errors import PedsegInputError
@@ -85,9 +85,9 @@ print(ct_series.read_series(torn, repairs=["gaps"]).repairs)
 # %% [markdown]
 # ## Into a data set, without her name
 #
-# Paula's name stands in her files and in the name of the folder. `import_scans` does not take names out: it takes in
-# only what is on a short list, and everything else stays behind. On the command line this is
-# `pedseg import FOLDER --to DATASET --center Here`.
+# Paula's name is in her files and in the name of the folder. `import_scans` does not remove names: it copies only what
+# is on a short list, and leaves everything else behind. On the command line this is `pedseg import FOLDER --to DATASET
+# --center Here`.
 
 # %%
 from pedseg.importing.import_scans import import_scans
@@ -100,12 +100,12 @@ print("\nwords that stay behind:", *sorted(left_behind)[:12])
 
 # %% [markdown]
 # `Leber`, `Lt Kidney`, `Herz`: names are looked up in a table of exact spellings and never guessed, because Kidney_L
-# and Kidney_R differ by one letter. What the table does not know is listed for you.
+# and Kidney_R differ by one letter. Names that are not in the table are listed for you.
 #
-# The case's name is a hash of her number **and of a key** that stays with the hospital. Why the key? Her number has
-# seven digits, and a computer tries a million hashes a second.
+# The name of the case is a hash of Paula's patient number **and of a key** that stays at the hospital. Why the key? The
+# number has seven digits, and a computer can try a million hashes per second.
 #
-# **Question.** Without the key, after how many seconds has somebody tried all numbers, and found hers?
+# **Question.** Without the key, how many seconds does it take to try all numbers, and find hers?
 
 # %% exercise
 digits, per_second = 7, 1e6
@@ -113,10 +113,10 @@ seconds = 10**digits / per_second  # answer
 seconds = lesson.check("seconds to guess", seconds, digits=digits, per_second=per_second)
 
 # %% [markdown] answer
-# Ten seconds. A hash alone hides nothing that can be counted through; birth dates are found faster still.
+# Ten seconds. A hash alone hides nothing if all possible values can be tried. Birth dates are found even faster.
 
 # %% [markdown]
-# **Question.** Planning systems make empty contours of all organs from a template, before anybody draws. Paula's file
+# **Question.** Planning systems create empty contours of all organs from a template, before anybody draws. Paula's file
 # has an empty contour called *KIDNEY_RIGHT*. Is her kidney `absent`, or is it `unknown`?
 
 # %% exercise
@@ -124,19 +124,19 @@ kidney = "unknown"  # answer
 kidney = lesson.check("empty contour", kidney)
 
 # %% [markdown] answer
-# Unknown: nobody said that it was removed. In training, `absent` punishes every voxel that is drawn there, and
-# `unknown` leaves the network free. If you know that empty means removed, say so with `--empty-means-absent`.
+# Unknown: nobody said that it was removed. In training, `absent` penalizes every voxel that is drawn as this organ, and
+# `unknown` does not count. If you know that empty means removed, say so with `--empty-means-absent`.
 
 # %% [markdown]
-# ## A network draws, and the planning system gets it
+# ## From a network to the planning system
 #
-# The federated network of the recorded study draws on her CT; then the contours are written as RTSTRUCT, read back as
-# a stranger would read them, and compared organ by organ (DSC of at least 0.999) before you get the file.
-# On the command line: `pedseg predict FOLDER --model WEIGHTS --out contours.dcm`.
+# The federated network of the recorded study draws on Paula's CT. Then the contours are written as an RTSTRUCT, read
+# back as another program would read them, and compared organ by organ (DSC of at least 0.999). Only then do you get the
+# file. On the command line this is `pedseg predict FOLDER --model WEIGHTS --out contours.dcm`.
 #
-# A network draws a liver in a thigh if you let it. So the scan is first compared with those of its training (region,
-# lungs, spine, size, age), and the contours with anatomy. What is not plausible is refused; with
-# `--even-if-implausible` it is drawn, and every ROI says so.
+# A network will draw a liver in a thigh if you let it. So the scan is first compared with the training scans (region,
+# lungs, spine, size, age), and afterward the contours with anatomy. What is not plausible is refused. With
+# `--even-if-implausible` it is written, and every ROI says so.
 
 # %%
 from pedseg.evaluation.trained_models import find_weights
@@ -164,8 +164,8 @@ figures.show(
 # %% [markdown]
 # ## Half a pixel
 #
-# Voxels are small boxes. A contour around them must run along their edges; some programs draw it through the centers
-# of the outermost ones. Take an organ that is a square of 4 by 4 voxels in a slice, an adrenal gland perhaps.
+# Voxels are small boxes. A contour around them must run along their edges, but some programs draw it through the
+# centers of the outermost voxels. Take an organ that is a square of 4 by 4 voxels in a slice, perhaps an adrenal gland.
 #
 # **Question.** What fraction of its area is left inside a contour through the centers?
 
@@ -175,7 +175,7 @@ share = ((edge - 1) / edge) ** 2  # answer
 share = lesson.check("area through the centers", share, edge=edge)
 
 # %% [markdown] answer
-# 9/16: nearly half the organ is gone before the dose is even planned. In a liver nobody would notice.
+# 9/16: nearly half the organ is lost before the dose is even planned. In a liver, nobody would notice.
 
 # %% [markdown]
 # ## The same with buttons
@@ -186,7 +186,7 @@ share = lesson.check("area through the centers", share, edge=edge)
 #   two differ, and *Differences* steps through the places.
 # - **Correct.** In the tab *Correct*, press *draw*. Every stroke is kept; undo and redo as often as you like.
 # - **Write.** In the tab *Files*, choose *corrected* and RTSTRUCT. The file is read back before you get it. It says
-#   that a program and a person drew it and that nobody has approved it: both are true.
+#   who drew it and that nobody has approved it.
 # - **Open.** There, too, is where you open a folder of your own. `python3 run.py viewer --dicom FOLDER` opens the room
 #   without a notebook.
 
@@ -198,9 +198,9 @@ engines.reading_room([], lesson.study(), dicom=folder)
 # %% [markdown]
 # ## To think about
 #
-# - The network was trained on computer-made children. What must happen before a contour of it may touch a treatment?
-# - Which of your scans would be refused today? Whose work would that be?
-# - A child of two with one kidney, in a small town: is a data set without names anonymous?
+# - The network was trained on synthetic children. What must happen before its contours may be used in a treatment?
+# - Which of your scans would be refused today? Who would have to fix them?
+# - There is a two-year-old with one kidney, in a small town. Is a data set without names anonymous?
 
 # %%
 lesson.finish()

@@ -232,25 +232,37 @@ def planes_figure(image: Scan, at: Sequence[int] | None = None, **options) -> Fi
 
 
 def slices_figure(
-    pictures: Mapping[str, tuple[Scan, dict]], plane: str = "axial", index: int | None = None, **common: Any
+    pictures: Mapping[str, tuple[Scan, dict]],
+    plane: str = "axial",
+    index: int | None = None,
+    *,
+    columns: int = 0,
+    **common: Any,
 ) -> Figure:
     """Slices side by side, all to the same scale, each with its title, with one legend for all.
 
-    `pictures` maps a title to (image, options of `draw_slice`), which overrule the `common` ones.
+    `pictures` maps a title to (image, options of `draw_slice`), which overrule the `common` ones. With `columns`, they
+    fill rows of so many in a wider figure; the slices of a column should be equally wide.
     """
     panels = [(image, {"plane": plane, "index": index, **common, **extra}) for image, extra in pictures.values()]
     sizes = [size_mm(image.shape, image.spacing_mm, options["plane"]) for image, options in panels]
     handles = _legend_handles(panels)
-    figure_width, columns = (5.0, 3) if len(sizes) == 1 else (9.0, 5)
-    image_height = figure_width * max(height for _, height in sizes) / sum(width for width, _ in sizes)
-    legend_rows = -(-len(handles) // columns)
-    figure = Figure(figsize=(figure_width, image_height + 0.35 + 0.22 * legend_rows), layout="constrained")
-    axes = figure.subplots(1, len(sizes), width_ratios=[width for width, _ in sizes], squeeze=False)[0]
-    for panel_axes, title, (image, options) in zip(axes, pictures, panels, strict=True):
+    figure_width, entries = (11.25, 7) if columns else (5.0, 3) if len(sizes) == 1 else (9.0, 5)
+    columns = columns or len(sizes)
+    rows = [sizes[start : start + columns] for start in range(0, len(sizes), columns)]
+    widths = [width for width, _ in rows[0]]
+    heights = [figure_width * max(height for _, height in row) / sum(widths) for row in rows]
+    legend_rows = -(-len(handles) // entries)
+    size = (figure_width, sum(heights) + 0.35 * len(rows) + 0.22 * legend_rows)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(len(rows), columns, width_ratios=widths, height_ratios=heights, squeeze=False).ravel()
+    for panel_axes, title, (image, options) in zip(axes, pictures, panels, strict=False):
         draw_slice(panel_axes, image, **options)
         panel_axes.set_title(title, fontsize=10)
+    for empty in axes[len(panels) :]:
+        empty.set_axis_off()
     if handles:
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=8)
+        figure.legend(handles=handles, loc="outside lower center", ncols=entries, frameon=False, fontsize=8)
     return figure
 
 

@@ -258,7 +258,7 @@ def _requirements() -> Iterator[tuple[bool, str, str]]:
     for name in PACKAGES[1:]:
         yield _version(name) != "missing", f"{name} {_version(name)}", f"Install it: pip install {name}"
     cores = available_cores()
-    yield cores >= 2, f"{cores} processor cores", "Notebooks 05 and 07 will take about twice as long."
+    yield cores >= 2, f"{cores} processor cores", "Chapters that train will take about twice as long."
     number_type = devices.precision()
     yield (
         number_type == "bfloat16",

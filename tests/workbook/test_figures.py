@@ -67,6 +67,19 @@ def test_lengths_are_true_to_scale(toy):
         assert box[0] / box[1] == pytest.approx(width / height, rel=0.01)
 
 
+def test_slices_in_rows_are_as_large_as_the_wider_figure_allows(toy):
+    image, labels = toy
+    pictures = {str(number): (image, {"truth": labels, "prediction": labels}) for number in range(5)}
+    figure = figures.slices_figure(pictures, columns=2)
+    figure.draw_without_rendering()
+    shown = [axes for axes in figure.axes if axes.axison]
+    assert [axes.get_title() for axes in shown] == [*pictures] and len(figure.axes) == 6
+    widths = [axes.get_position().width * figure.get_figwidth() for axes in shown]
+    assert figure.get_figwidth() > 11 and min(widths) == pytest.approx(max(widths)) and min(widths) > 5
+    tops = [round(axes.get_position().y1, 3) for axes in shown]
+    assert tops[0] == tops[1] > tops[2] == tops[3] > tops[4]
+
+
 def test_the_side_letters():
     figure = figures.Figure()
     axes = figure.subplots()

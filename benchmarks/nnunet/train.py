@@ -1,0 +1,145 @@
+"""Train nnU-Net v2 by its own trainer for so many CPU minutes, and let it draw the test cases of a data set.
+
+Run it in the environment of this folder's README.md, from the repository's root:
+
+    PYTHONPATH=. benchmarks/.venv-nnunet/bin/python benchmarks/nnunet/train.py DATASET OUT --minutes 30
+
+Planner, preprocessing, network, loss, augmentation, optimizer and learning rate are nnU-Net's. Three things are told:
+the trainer without mirroring (a mirrored left kidney is no right kidney); one thread, with the data loader in the same
+process, so that CPU time is one number; and how long: the polynomial schedule ends with the minutes. `--spacing` plans
+voxels of another size, as `nnUNetv2_plan_experiment -overwrite_target_spacing` does.
+OUT holds the label maps (NIfTI) and `run.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+NAME, NUMBER, PLANS = "Dataset999_Benchmark", 999, "nnUNetPlans"
+STEPS_AN_EPOCH = 10  # nnU-Net's rate falls from epoch to epoch; with its own 250 it would hardly fall in minutes
+
+
+def main() -> None:
+    """Prepare, train, draw."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--spacing", type=float, nargs=3, metavar="MM", help="x y z; default: nnU-Net's own plan")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    _set_folders(options.out / "nnunet")
+    labels = prepare(options.dataset, options.spacing)
+    trainer, run = train(options.minutes * 60)
+    draw(trainer, options.dataset, options.out)
+    run |= {"spacing": list(trainer.configuration_manager.spacing[::-1]), "labels": labels}
+    run |= {"patch": list(trainer.configuration_manager.patch_size[::-1]), "batch": trainer.batch_size}
+    (options.out / "run.json").write_text(json.dumps(run, indent=1))
+
+
+def _set_folders(folder: Path) -> None:
+    """nnU-Net reads its folders from the environment when it is imported."""
+    for name in ("raw", "preprocessed", "results"):
+        os.environ[f"nnUNet_{name}"] = str(folder / name)
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    os.environ["nnUNet_n_proc_DA"] = "1"  # the planner takes it for a number of threads
+    os.environ["nnUNet_compile"] = "f"
+
+
+def prepare(dataset: Path, spacing: list[float] | None) -> dict[str, int]:
+    """Give nnU-Net the training cases, let it plan and preprocess; the labels of the data set."""
+    from nnunetv2.experiment_planning import plan_and_preprocess_api as api
+
+    raw = Path(os.environ["nnUNet_raw"]) / NAME
+    if not (Path(os.environ["nnUNet_preprocessed"]) / NAME / "gt_segmentations").is_dir():
+        for part in ("imagesTr", "labelsTr"):
+            shutil.copytree(dataset / part, raw / part, dirs_exist_ok=True)
+        shutil.copyfile(dataset / "dataset.json", raw / "dataset.json")
+        api.extract_fingerprints([NUMBER], num_processes=1)
+        order = spacing and spacing[::-1]  # nnU-Net's axes are z, y, x
+        api.plan_experiments([NUMBER], overwrite_target_spacing=order, overwrite_plans_name=PLANS)
+        api.preprocess([NUMBER], PLANS, configurations=("3d_fullres",), num_processes=(1,))
+        shutil.copyfile(
+            dataset / "splits_final.json", Path(os.environ["nnUNet_preprocessed"]) / NAME / "splits_final.json"
+        )
+    return json.loads((raw / "dataset.json").read_text())["labels"]
+
+
+def train(seconds: float) -> tuple[Any, dict[str, float]]:
+    """A trainer that has trained for so many CPU seconds, and what it did."""
+    import torch
+
+    os.environ["nnUNet_n_proc_DA"] = "0"  # the data loader in this process
+    torch.set_num_threads(1)
+    trial = make_trainer(epochs=1000)
+    next(steps(trial))
+    start = time.process_time()
+    for _, _ in zip(range(3), steps(trial), strict=False):
+        pass
+    step = (time.process_time() - start) / 3
+    epochs = max(1, round(seconds / step / STEPS_AN_EPOCH))
+    trainer, start, number, losses = make_trainer(epochs), time.process_time(), 0, []
+    for number, loss in enumerate(steps(trainer), start=1):
+        losses.append(loss)
+        if number == epochs * STEPS_AN_EPOCH:
+            break
+    used = time.process_time() - start
+    return trainer, {"cpu_minutes": used / 60, "steps": number, "loss": sum(losses[-50:]) / len(losses[-50:])}
+
+
+def make_trainer(epochs: int) -> Any:
+    """nnU-Net's trainer without mirroring, with a schedule of so many epochs."""
+    import torch
+    from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
+        nnUNetTrainerNoMirroring,
+    )
+
+    folder = Path(os.environ["nnUNet_preprocessed"]) / NAME
+    plans, dataset = (json.loads((folder / name).read_text()) for name in (f"{PLANS}.json", "dataset.json"))
+    torch.manual_seed(0)
+    trainer = nnUNetTrainerNoMirroring(plans, "3d_fullres", 0, dataset, device=torch.device("cpu"))
+    trainer.num_epochs, trainer.num_iterations_per_epoch = epochs, STEPS_AN_EPOCH
+    trainer.initialize()
+    return trainer
+
+
+def steps(trainer: Any) -> Iterator[float]:
+    """nnU-Net's own training steps, one at a time; yields the loss of each."""
+    trainer.on_train_start()
+    while True:
+        trainer.on_epoch_start()
+        trainer.on_train_epoch_start()
+        for _ in range(trainer.num_iterations_per_epoch):
+            yield float(trainer.train_step(next(trainer.dataloader_train))["loss"])
+        trainer.current_epoch += 1
+
+
+def draw(trainer: Any, dataset: Path, out: Path) -> None:
+    """Label maps of the test cases, by nnU-Net's sliding window."""
+    import torch
+    from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"))
+    weights = [trainer.network.state_dict()]
+    trainer.set_deep_supervision_enabled(False)
+    predictor.manual_initialization(
+        trainer.network, trainer.plans_manager, trainer.configuration_manager, weights, trainer.dataset_json,
+        type(trainer).__name__, None,
+    )  # fmt: skip
+    files = SimpleITKIO()
+    for image in sorted((dataset / "imagesTs").glob("*_0000.nii.gz")):
+        voxels, properties = files.read_images([str(image)])
+        drawn = predictor.predict_single_npy_array(voxels, properties)
+        files.write_seg(drawn, str(out / image.name.replace("_0000", "")), properties)
+
+
+if __name__ == "__main__":
+    main()
