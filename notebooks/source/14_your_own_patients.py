@@ -186,7 +186,7 @@ share = lesson.check("area through the centers", share, edge=edge)
 #   two differ, and *Differences* steps through the places.
 # - **Correct.** In the tab *Correct*, press *draw*. Every stroke is kept; undo and redo as often as you like.
 # - **Write.** In the tab *Files*, choose *corrected* and RTSTRUCT. The file is read back before you get it. It says
-#   that a program and a person drew it and that nobody has approved it: both are true.
+#   who drew it and that nobody has approved it.
 # - **Open.** There, too, is where you open a folder of your own. `python3 run.py viewer --dicom FOLDER` opens the room
 #   without a notebook.
 
