@@ -24,24 +24,6 @@ engines.reading_room(lesson.samples(), lesson.study())
 # %% [markdown]
 # ## How to read
 #
-<<<<<<< HEAD
-# - Three lists at the top choose contours: **A** is drawn solid (here the truth), **B** dashed, **C** dotted. The
-#   child's right is on the left of the picture; letters at the edge name the sides of the child, however it lies.
-# - The networks: each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and **centralized**, the
-#   ideal with all scans in one place.
-# - The mouse wheel scrolls through the slices, with *Ctrl* it zooms. A click moves the crosshair, and the line beneath
-#   names the organ under it. The right mouse button, or a finger, drags the window, measures in mm, or moves the
-#   picture, as you choose. The tab *Keys* has the keys.
-# - *Failures* starts with a map: organ, network, hospital. A click on a number lists these failures, the worst first,
-#   one line for each organ of a child. A click on a line opens the child, goes to the place, and says why: each cause
-#   with how much more often contours fail with it. *Scan again: prove it* scans the same child with one thing changed.
-#   These children are made by a program, so each can be made again in a second, voxel by voxel the same. The address of
-#   the page names the failure, so you can send it to a colleague.
-# - *Dose* shows what a contour does to a teaching plan. *Score* saves your judgment.
-# - *Differences* steps through the places where two sets of contours disagree. *Correct* lets you draw; what you draw
-#   is kept, and *Files* writes it or opens other scans.
-# - The table under *Organs* says in numbers what the colors say.
-=======
 # - Three lists at the top choose contours: **A** is drawn solid (here the true contours), **B** dashed, and **C**
 #   dotted. The child's right is on the left of the picture; letters at the edge name the sides of the child, however
 #   it lies.
@@ -50,12 +32,15 @@ engines.reading_room(lesson.samples(), lesson.study())
 # - The mouse wheel scrolls through the slices; with *Ctrl* it zooms. A click moves the crosshair, and the line below
 #   names the organ there. The right mouse button, or a finger, changes the window, measures in mm, or moves the
 #   picture, as you choose. The tab *Keys* lists the keyboard shortcuts.
-# - *Failures* lists what went wrong in the study, the worst first. A click opens the child and goes to the place. These
-#   children are made by a program, so each can be made again in a second, voxel by voxel the same.
+# - *Failures* starts with a map: organ, network, hospital. A click on a number lists these failures, the worst first,
+#   one line for each organ of a child. A click on a line opens the child, goes to the place, and says why: each cause
+#   with how much more often contours fail with it. *Scan again: prove it* scans the same child with one thing changed.
+#   These children are made by a program, so each can be made again in a second, voxel by voxel the same. The address of
+#   the page names the failure, so you can send it to a colleague.
+# - *Dose* shows what a contour does to a teaching plan. *Score* saves your judgment.
 # - *Differences* steps through the places where two sets of contours disagree. *Correct* lets you draw; what you draw
 #   is kept, and *Files* writes it or opens other scans.
 # - The table under *Organs* gives the scores in numbers.
->>>>>>> room
 #
 # These are synthetic children of two invented hospitals. They show what kinds of errors such networks make, not how
 # good a clinical network would be.
@@ -64,13 +49,8 @@ engines.reading_room(lesson.samples(), lesson.study())
 #
 # 1. **Worse next door.** Choose a child from Neckar and let *Polder alone* draw, then *federated*. Look at the kidneys
 #    and the spleen, in 3-D with *distance to A*.
-<<<<<<< HEAD
 # 2. **The missing kidney.** Choose the kind *drawn, but absent* in the list of failures. What did the network take for
 #    a kidney: bowel, spleen, or muscle? Which dose would be reported for it (*Dose*)?
-=======
-# 2. **The missing kidney.** Choose *removed kidney* in the list of failures. Does a network draw one anyway? What did
-#    it take for a kidney: bowel, spleen, or muscle?
->>>>>>> room
 # 3. **Thin organs.** Switch on the adrenal glands and the portal vein. Are they missed, or merely in the wrong place?
 # 4. **On the side.** Choose *children on their side* above the list. Then let the same network draw the child after it
 #    was turned onto its back.
