@@ -57,11 +57,11 @@ engines.reading_room(lesson.samples(), lesson.study())
 #
 # ## Your task: score contours
 #
-# Open *Score*, write your name or a letter, press *blinded*, and score the nine organs of one network in three children
-# of the study: keys 1 to 5, from "draw anew" to "good as it is". Each score is saved at once. Then set *reading* to 2
-# and score the same contours again, tomorrow if you can, or let somebody else read them. *Agreement, and scores beside
-# DSC* shows how well two readings agree, and whether you call good what has a high DSC. So does the next cell, if you
-# run it again.
+# Open *Score*, write your name or a letter, and press *blinded*. Score the nine organs of one network in three
+# children of the study with the keys 1 to 5, from "draw it again" to "good as it is". Each score is saved at once.
+# Then set *reading* to 2 and score the same contours again, tomorrow if you can, or let somebody else read them.
+# *Agreement, and scores beside DSC* shows how well two readings agree, and whether you call good what has a high DSC.
+# So does the next cell, if you run it again.
 
 # %% hidden
 from IPython.display import HTML

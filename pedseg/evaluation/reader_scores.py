@@ -23,7 +23,7 @@ from pedseg.evaluation.results import ModelKey
 from pedseg.files import write_atomically
 
 SCORES = {
-    1: "unusable: draw anew",
+    1: "unusable: draw it again",
     2: "large corrections",
     3: "some corrections",
     4: "small corrections",
