@@ -183,9 +183,9 @@ scores.shown(scores.kinds(failures), "How often, by network")
 # Which failure would you look at first? An adrenal gland of 2 mL that was missed has the worst Dice of all, and it
 # rarely changes a treatment. So the list is sorted by *clinical weight*. Wrong sides and false or missed kidneys come
 # first. Then come the evaluated organs and those that a hot spot harms (spinal canal, esophagus, bowel), then all
-# others. Within each group, the wrong milliliters count, times a weight of the organ. One table holds the weights and their
-# reasons ([organ_weights.tsv](../pedseg/evaluation/organ_weights.tsv)). Most of them are our choice, and you may choose
-# others. Here are the worst failures, in words, each organ twice at most.
+# others. Within each group, the wrong milliliters count, times a weight of the organ. One table holds the weights and
+# their reasons ([organ_weights.tsv](../pedseg/evaluation/organ_weights.tsv)). Most of them are our choice, and you may
+# choose others. Here are the worst failures, in words, each organ twice at most.
 
 # %%
 scores.shown(scores.sentences(varied(failures, 6)), "The worst failures")
