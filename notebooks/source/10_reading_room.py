@@ -26,8 +26,8 @@ engines.reading_room(lesson.samples(), lesson.study())
 # - Three lists at the top choose contours: **A** is drawn solid (here the true contours), **B** dashed, and **C**
 #   dotted. The child's right is on the left of the picture; letters at the edge name the sides of the child, however
 #   it lies.
-# - The networks are each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and **centralized**, the
-#   ideal with all scans in one place.
+# - The networks are each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and **centralized**,
+#   the ideal with all scans in one place.
 # - The mouse wheel scrolls through the slices; with *Ctrl* it zooms. A click moves the crosshair, and the line below
 #   names the organ there. The right mouse button, or a finger, changes the window, measures in mm, or moves the
 #   picture, as you choose. The tab *Keys* lists the keyboard shortcuts.
