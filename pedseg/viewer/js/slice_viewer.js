@@ -356,6 +356,7 @@ class SliceViewer {
   setCrosshair(voxel) {
     const moves = String(voxel) !== String(this.crosshair());
     this.place = voxel;
+    this.el.dataset.voxel = voxel.join(" ");
     this.draw();
     if (moves) this.share("crosshair", voxel);
   }
