@@ -24,20 +24,22 @@ engines.reading_room(lesson.samples(), lesson.study())
 # %% [markdown]
 # ## How to read
 #
-# - **Solid** lines are the true contours, **dashed** lines are what the chosen network drew, and **dotted** lines are
-#   what a second network drew. The child's right is on the left of the picture; letters at the edge name the sides.
-# - *Drawn by* chooses the network: each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, or
-#   **centralized**, the ideal with all scans in one place.
-# - The mouse wheel scrolls through the slices, a click moves the crosshair, and the line below names the organ there.
-#   The right mouse button changes the window, measures in mm, or moves the picture, as you choose. The tab *Keys* lists
-#   the keyboard shortcuts.
+# - Three lists at the top choose contours: **A** is drawn solid (here the true contours), **B** dashed, and **C**
+#   dotted. The child's right is on the left of the picture; letters at the edge name the sides of the child, however
+#   it lies.
+# - The networks are each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and **centralized**,
+#   the ideal with all scans in one place.
+# - The mouse wheel scrolls through the slices; with *Ctrl* it zooms. A click moves the crosshair, and the line below
+#   names the organ there. The right mouse button, or a finger, changes the window, measures in mm, or moves the
+#   picture, as you choose. The tab *Keys* lists the keyboard shortcuts.
 # - *Failures* starts with a map: organ, network, hospital. A click on a number lists these failures, the worst first,
 #   one line for each organ of a child. A click on a line opens the child, goes to the place, and says why: each cause
 #   with how much more often contours fail with it. *Scan again: prove it* scans the same child with one thing changed.
 #   These children are made by a program, so each can be made again in a second, voxel by voxel the same. The address of
 #   the page names the failure, so you can send it to a colleague.
 # - *Dose* shows what a contour does to a teaching plan. *Score* saves your judgment.
-# - *Two models* steps through the places where two networks disagree. *Correct* lets you draw.
+# - *Differences* steps through the places where two sets of contours disagree. *Correct* lets you draw; what you draw
+#   is kept, and *Files* writes it or opens other scans.
 # - The table under *Organs* gives the scores in numbers.
 #
 # These are synthetic children of two invented hospitals. They show what kinds of errors such networks make, not how
@@ -46,7 +48,7 @@ engines.reading_room(lesson.samples(), lesson.study())
 # ## Four things to look for
 #
 # 1. **Worse next door.** Choose a child from Neckar and let *Polder alone* draw, then *federated*. Look at the kidneys
-#    and the spleen, in 3-D with *distance to truth*.
+#    and the spleen, in 3-D with *distance to A*.
 # 2. **The missing kidney.** Choose the kind *drawn, but absent* in the list of failures. What did the network take for
 #    a kidney: bowel, spleen, or muscle? Which dose would be reported for it (*Dose*)?
 # 3. **Thin organs.** Switch on the adrenal glands and the portal vein. Are they missed, or merely in the wrong place?

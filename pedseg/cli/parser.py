@@ -8,6 +8,7 @@ from pedseg import __version__
 from pedseg.cli import (
     bench,
     check,
+    compare,
     coordinate,
     evaluate,
     export,
@@ -33,7 +34,7 @@ from pedseg.cli import (
 
 VERBS = (
     study, evaluate, shift, failures, fedgin, federate, keys, coordinate, join, status,
-    check, fetch, import_, predict, score, export, lab, viewer, notebooks, site, grade, test, bench,
+    check, fetch, import_, predict, score, export, compare, lab, viewer, notebooks, site, grade, test, bench,
 )  # fmt: skip
 
 

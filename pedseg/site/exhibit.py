@@ -1,7 +1,8 @@
 """The exhibit's files: scans and contours of a study's test patients as NIfTI, scores and failures as JSON.
 
-A page without a kernel (`static/exhibit.js`) shows them with NiiVue's own script. The contours are what the recorded
-networks predict when the site is built. Rounded gray values halve the size of the scans, most of which is noise.
+A page without a kernel (`static/exhibit.js`) shows them: slices with the reading room's viewer, surfaces with NiiVue's
+own script. The contours are what the recorded networks predict when the site is built. Rounded gray values halve
+the size of the scans, most of which is noise.
 """
 
 from __future__ import annotations
@@ -32,16 +33,14 @@ from pedseg.viewer import npm
 from pedseg.viewer.case_list import STUDY, ListedCase, list_cases
 from pedseg.viewer.case_view import CaseView
 from pedseg.viewer.failure_list import KINDS, LISTS, FailureEntry, FailureList, list_failures, map_cells
+from pedseg.viewer.slices import SCRIPTS, javascript
 from pedseg.workbook.figures import is_dark
 
 NIIVUE = "@niivue/niivue@0.69.0"
 NIIVUE_SHA256 = "6e9a6a471b428eb3b258a0086beca9187d95e43a781a39e8a519c6da246af485"
 SOFT_TISSUE_HU = -200, 300
 ROUNDED_HU = 10, 40  # in soft tissue, and beyond
-VIEWER = Path(__file__).parents[1] / "viewer"
-OVERLAY = VIEWER / "slices.js"  # the reading room's contours over NiiVue's slices
-FAILURE_MAP = (VIEWER / "failure_map.js", VIEWER / "failure_map.css")
-BEHIND_OVERLAY = "export default {"
+FAILURE_MAP = tuple(Path(__file__).parents[1] / "viewer" / f"failure_map.{end}" for end in ("js", "css"))
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,8 @@ class Exhibit:
     def _fingerprint(self) -> str:
         """Of the library's state, of what is asked for, and of the files that are copied."""
         digest = hashlib.sha256(f"{self.fingerprint} {self.cases}".encode())
-        for file in (Path(__file__), OVERLAY, *FAILURE_MAP):
+        digest.update(Path(__file__).read_bytes() + javascript(*SCRIPTS).encode())
+        for file in FAILURE_MAP:
             digest.update(file.read_bytes())
         return digest.hexdigest()
 
@@ -119,14 +119,12 @@ def rounded(voxels_hu: NDArray) -> NDArray[np.int16]:
 
 
 def fetch_scripts(out: Path) -> None:
-    """Put NiiVue, the reading room's overlay and its map of failures into a folder."""
+    """Put NiiVue, the reading room's slice viewer and its map of failures into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as work:
         package = npm.fetch(NIIVUE, NIIVUE_SHA256, Path(work))
         shutil.copyfile(package / "dist" / "niivue.umd.js", out / "niivue.umd.js")
-    before, end, _ = OVERLAY.read_text("utf-8").partition(BEHIND_OVERLAY)
-    assert end
-    write_atomically(out / "overlay.js", f"{before}export {{ Overlay }};\n".encode())
+    write_atomically(out / "slices.js", f"{javascript(*SCRIPTS)}\nexport {{ SliceViewer }};\n".encode())
     for file in FAILURE_MAP:
         shutil.copyfile(file, out / file.name)
 

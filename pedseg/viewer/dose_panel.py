@@ -8,7 +8,7 @@ import ipywidgets as widgets
 
 from pedseg.evaluation.dose import ARC, OPPOSED, PRESCRIBED_GY, DoseMap, teaching_dose
 from pedseg.organs import EVALUATED, ORGANS, organ
-from pedseg.viewer.case_view import TRUTH, CaseView
+from pedseg.viewer.case_view import CaseView
 from pedseg.viewer.controls import dropdown, sentence
 from pedseg.workbook import charts, figures
 from pedseg.workbook.scores import as_html, dose_table
@@ -37,13 +37,14 @@ class DosePanel(widgets.VBox):
         self.case_view: CaseView | None = None
         self.model: Hashable = None
         self._doses: dict[str, DoseMap | None] = {}
+        self._planned_for: tuple[CaseView | None, Hashable] = None, None  # whose contours told the tumor bed
         for control in (self.plan, self.organ):
             control.observe(lambda _: self._draw(), "value")
 
     def show(self, case_view: CaseView, model: Hashable, organ_id: int = 0) -> None:
         """Show the dose of a case by its truth and by what a model drew; `organ_id` is in focus, 0 for none."""
-        if case_view is not self.case_view:
-            self._doses = {}
+        if (case_view, case_view.reference) != self._planned_for:
+            self._doses, self._planned_for = {}, (case_view, case_view.reference)
         self.case_view, self.model = case_view, model
         if organ_id:
             self.organ.value = ORGANS[organ_id - 1].name
@@ -51,8 +52,10 @@ class DosePanel(widgets.VBox):
 
     def _dose(self) -> DoseMap | None:
         name = self.plan.label
-        if self.case_view is not None and self.case_view.truth is not None and name not in self._doses:
-            self._doses[name] = teaching_dose(self.case_view.scan, self.case_view.truth, self.plan.value)
+        view = self.case_view
+        if view is not None and view.reference is not None and name not in self._doses:
+            labels = view.segmentation(view.reference).labels
+            self._doses[name] = teaching_dose(view.scan, labels, self.plan.value)
         return self._doses.get(name)
 
     def _draw(self) -> None:
@@ -63,12 +66,11 @@ class DosePanel(widgets.VBox):
             self.message.value = sentence(text, role="status")
             return
         self.message.value = sentence(NOTE)
-        labels = {"true": view.segmentation(TRUTH).labels}
-        if self.model is not None:
-            labels["drawn"] = view.segmentation(self.model).labels
+        sets = [view.reference] if self.model is None else [view.reference, self.model]
+        labels = {str(name): view.segmentation(name).labels for name in sets}
         chosen = organ(self.organ.value)
         chart = charts.dose_volume(dose, labels, [chosen.name])
         picture = figures.show(chart, f"Dose-volume histogram of the {chosen.plain}.")
         self.histogram.value = picture.data["text/html"]
         names = dict.fromkeys((self.organ.value, *KEPT_ORGANS, *EVALUATED))
-        self.table.value = as_html(dose_table(dose, labels, names), f"Dose in Gy · drawn by {self.model}")
+        self.table.value = as_html(dose_table(dose, labels, names), "Dose in Gy")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections import ChainMap
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
@@ -17,8 +17,12 @@ from pedseg.errors import PedsegInputError
 from pedseg.evaluation.reader_scores import SCORES, ReaderScore, ScoreBook
 from pedseg.evaluation.results import read_rows
 from pedseg.organs import EVALUATED, NAMES, organ
+from pedseg.scan import Scan
 from pedseg.viewer.case_list import CaseKey
+from pedseg.viewer.case_view import CaseView
 from pedseg.viewer.controls import dropdown, sentence
+from pedseg.viewer.failure_panel import FailurePanel
+from pedseg.workbook import lesson
 from pedseg.workbook.reader_study import readings_html
 from pedseg.workbook.slice_viewer import suspend_callbacks
 
@@ -53,12 +57,15 @@ class _Renamed(Mapping[Hashable, NDArray]):
 
 
 class ScorePanel(widgets.VBox):
-    """Scores of the open case. `on_organ` is called with the organ to look at, `on_blind` when blinding changes."""
+    """Scores of the open case. `on_organ` is called with the organ to look at, `on_blind` when blinding changes.
+
+    The study of the panel `failures` has the DSC that scores are set beside.
+    """
 
     def __init__(
-        self, book: ScoreBook, study: Path | None, on_organ: Callable[[str], object], on_blind: Callable[[], object]
+        self, failures: Callable[[], FailurePanel], on_organ: Callable[[str], object], on_blind: Callable[[], object]
     ) -> None:
-        self.book, self.study, self.on_organ = book, study, on_organ
+        self.book, self.failures, self.on_organ = ScoreBook(lesson.runs() / "scores"), failures, on_organ
         self.quiet = False
         self.case_key: CaseKey | None = None
         self.model: Hashable = None
@@ -105,21 +112,23 @@ class ScorePanel(widgets.VBox):
 
     # --- what the room tells ------------------------------------------------------------------------
 
-    def blind(
-        self, case_key: CaseKey, truth: Any, predictions: Mapping[Hashable, NDArray]
-    ) -> tuple[Any, Mapping[Hashable, NDArray]]:
-        """Truth and predictions as the reader may see them: without the truth and under letters, where blinded.
+    def case_view(
+        self, case_key: CaseKey, scan: Scan, truth: Scan | None, predictions: Mapping[Hashable, NDArray],
+        contours: Mapping[Hashable, NDArray],
+    ) -> CaseView:  # fmt: skip
+        """The case as the reader may see it: where blinded, without the truth, and all contour sets under letters.
 
         The letters are dealt anew for each reader, reading and case, always the same way.
         """
         self.case_key = case_key
+        sets: Mapping[Hashable, NDArray] = ChainMap(predictions, contours)  # type: ignore[arg-type]
         if not self.blinded.value:
-            return truth, predictions
+            return CaseView(scan, None if truth is None else truth.voxels, sets, [*predictions])
         text = "|".join([self.reader.value, str(self.reading.value), *case_key])
         rng = np.random.default_rng(int(hashlib.sha256(text.encode()).hexdigest()[:12], 16))
-        keys = [*predictions]
-        models = [BlindedModel(chr(65 + k), keys[place]) for k, place in enumerate(rng.permutation(len(keys)))]
-        return None, _Renamed(predictions, models)
+        names = [*sets]
+        models = [BlindedModel(chr(65 + k), names[place]) for k, place in enumerate(rng.permutation(len(names)))]
+        return CaseView(scan, None, _Renamed(sets, models), models)
 
     def set_model(self, model: Hashable) -> None:
         """The contours that are scored, None for no model."""
@@ -165,7 +174,8 @@ class ScorePanel(widgets.VBox):
     def _look(self) -> None:
         if not self.quiet:
             self._show()
-            self.on_organ(self.organ.value)
+            if self.case_key is not None:
+                self.on_organ(self.organ.value)
 
     def _save(self, go_on: bool = True) -> None:
         """Keep the score at once, and go on to the next organ."""
@@ -217,7 +227,8 @@ class ScorePanel(widgets.VBox):
 
     def _show_agreement(self) -> None:
         """Agreement of readings, scores beside DSC, and a file to download."""
-        file = self.study / "cases.csv" if self.study else None
+        study = self.failures().entries.study
+        file = study / "cases.csv" if study else None
         rows = read_rows(file) if file and file.is_file() else None
         try:
             self.result.value = readings_html(self.book.all(), None if rows is None else rows[rows["seed"] == 0])

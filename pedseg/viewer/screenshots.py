@@ -12,7 +12,7 @@ from pedseg.files import write_atomically
 from pedseg.viewer import browser, serving
 
 LARGEST_CELL = ".pedseg-map button.strong"
-SECOND_MODEL = "select[title='second model (dotted)']"
+SECOND_MODEL = "select[title='C, dotted']"
 PEN_STROKE = ((25, -20), (55, -10), (60, 25), (30, 45), (0, 25), (0, 0))  # pixels right and down from its start
 
 
@@ -49,11 +49,11 @@ def _states(page: Any) -> Iterator[str]:
     page.locator(LARGEST_CELL).first.click()
     press("next (N)", 3000)  # the gravest: none was chosen
     yield "failure"
-    press("distance to truth")
+    press("distance to A")
     tab("Organs")
     yield "distance"
     page.locator(SECOND_MODEL).select_option(label="federated")
-    tab("Two models")
+    tab("Differences")
     press("next smaller", 3000)  # the largest: none was chosen
     yield "two_models"
     page.locator(SECOND_MODEL).select_option(index=0)

@@ -115,8 +115,8 @@ def room(tmp_path, monkeypatch):
     small = truth.copy()
     small[33:36, 8:12, 4:12] = 0
     scan = Scan(np.zeros(SHAPE, np.int16), np.diag([4.0, 4.0, 4.0, 1.0]))
-    room = engines.view(scan, truth, {"one": truth, "two": small}, engine="niivue")
-    room._ready("webgl")
+    room = engines.view(scan, truth, {"one": truth, "two": small}, engine="canvas")
+    room._ready()
     return room
 
 
@@ -140,8 +140,8 @@ def test_the_dose_is_that_of_the_plan_by_both_contours(room):
 
 
 def test_without_a_missing_organ_there_is_no_plan(scan, truth):
-    room = engines.view(scan, truth, {"one": truth}, engine="niivue")
-    room._ready("webgl")
+    room = engines.view(scan, truth, {"one": truth}, engine="canvas")
+    room._ready()
     tab(room, room.views.dose)
     assert "No plan" in room.views.dose.message.value and room.views.dose.table.value == ""
 
@@ -172,18 +172,18 @@ def test_a_blinded_reader_sees_letters_and_no_truth(room, tmp_path):
     tab(room, room.scores)
     room.scores.reader.value = "B"
     room.scores.blinded.value = True
-    names = [str(model) for model in room.case_view.predictions]
+    names = [str(model) for model in room.case_view.models]
     assert names == ["network A", "network B"] and room.case_view.truth is None
-    assert [layer["name"] for layer in room.slices.layers] == ["network A"]
+    assert [layer["name"] for layer in room.slices.layers] == ["nothing", "network A"]
     assert "truth" not in room.controls.crosshair_info.value and "one" not in room.controls.crosshair_info.value
     room.press("3")
     (score,) = read_scores(tmp_path / "scores" / "B.csv")
     assert score.blinded and score.contours in ("one", "two")
-    order = [model.key for model in room.case_view.predictions]
+    order = [model.key for model in room.case_view.models]
     room.scores.blinded.value = False
-    assert room.case_view.truth is not None and [*room.case_view.predictions] == ["one", "two"]
+    assert room.case_view.truth is not None and [*room.case_view.models] == ["one", "two"]
     room.scores.blinded.value = True
-    assert [model.key for model in room.case_view.predictions] == order  # the same letters again
+    assert [model.key for model in room.case_view.models] == order  # the same letters again
 
 
 def test_agreement_says_what_it_needs_and_then_what_it_is(room):

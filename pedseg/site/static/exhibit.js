@@ -1,9 +1,9 @@
 // The exhibit: a study's patients with the contours of its networks, organ by organ and failure by failure.
-// Slices and surfaces are drawn by NiiVue, contours by the reading room's overlay; there is no kernel behind the page.
+// Slices are drawn by the reading room's own viewer, surfaces by NiiVue; there is no kernel behind the page.
 
 import { drawMap } from "../exhibit/failure_map.js";
-import { Overlay } from "../exhibit/overlay.js";
-import { labelMap, outlines, surface } from "./surfaces.js";
+import { SliceViewer } from "../exhibit/slices.js";
+import { labelMap, surface } from "./surfaces.js";
 
 const FILES = new URL("../exhibit/", import.meta.url);
 const DASHES = { truth: [], model: [7, 5] }; // pixels on and off
@@ -12,7 +12,7 @@ const FILTERS = ["group", "kind", "cause", "about", "by", "center"]; // of the l
 const POOR_DSC = 0.7, FALSE_ML = 1, BEHIND_FOCUS = 0.25;
 const room = document.getElementById("exhibit"), $ = (name) => room.querySelector(`[data-part=${name}]`);
 
-// What the overlay shares with the kernel in the reading room, here without a kernel.
+// What the slices share with the kernel in the reading room, here without a kernel.
 class State {
   constructor(values) {
     this.values = values;
@@ -26,7 +26,7 @@ class State {
   }
   on(name, handle) { (this.handlers[name] ??= []).push(handle); }
   save_changes() {}
-  send({ event, data }) { if (event === "pedseg_key") this.onKey(data); }
+  send({ event, data }) { if (event === "key") this.onKey(data); }
 }
 
 // NiiVue draws after every step; between `pause` and `resume` it waits, and draws once.
@@ -47,8 +47,8 @@ class Exhibit {
     this.opened = null; // the patient on the screen: scan, label maps by model
     this.failure = -1; // place in `listed`
     this.state = new State({
-      layers: [], crosshair: [], marker: [], focused_organ: 0, spacing_mm: [1, 1, 1], arrangement: "planes",
-      contour_style: { lines: true, fill: false, opacity: 1, hidden: [] }, visible_organs: this.visibleOrgans("nine"),
+      crosshair: [], marker: [], focused_organ: 0, arrangement: "planes", window: Object.values(this.windows)[0],
+      contour_style: { lines: true, fill: false, opacity: 1, smooth: true, hidden: [] }, visible_organs: this.visibleOrgans("nine"),
       colors: Object.fromEntries(this.organs.map((organ) => [organ.id, organ.color])),
       dark: this.organs.filter((organ) => organ.dark).map((organ) => organ.id), drag_mode: "window", pen: { on: false },
     });
@@ -57,14 +57,7 @@ class Exhibit {
   // --- setting up ---------------------------------------------------------------------------------
 
   async start() {
-    const options = {
-      isRadiologicalConvention: true, sagittalNoseLeft: true, isOrientationTextVisible: false, isColorbar: false,
-      crosshairColor: [0.35, 0.75, 1, 0.6], crosshairWidth: 0.15, crosshairWidthUnit: "percent", crosshairGap: 4,
-      dragAndDropEnabled: false, backColor: [0, 0, 0, 1], loadingText: "", sliceType: 3,
-    };
-    this.slices = new Drawing(options);
-    this.slices.pause();
-    await this.slices.attachToCanvas($("slices"));
+    this.slices = new SliceViewer(this.state, $("slices-box"));
     this.fillLists();
     this.listen();
     const asked = new URLSearchParams(location.hash.slice(1));
@@ -180,21 +173,19 @@ class Exhibit {
   async open(key, voxel = null) {
     const patient = this.caseByKey.get(key);
     this.wanted = key;
-    this.slices.pause();
     room.dataset.busy = "true";
-    const [low, high] = this.windows[$("window").value];
     const [scan, truth] = await Promise.all([
-      niivue.NVImage.loadFromUrl({ url: new URL(`${key}/ct.nii.gz`, FILES).href, colormap: "gray", cal_min: low, cal_max: high }),
+      niivue.NVImage.loadFromUrl({ url: new URL(`${key}/ct.nii.gz`, FILES).href}),
       this.fetchLabels(patient, "truth"),
     ]);
     if (this.wanted !== key) return; // another one was asked for meanwhile
-    while (this.slices.volumes.length) this.slices.removeVolumeByIndex(0);
-    this.slices.addVolume(scan);
     this.opened = { patient, scan, sources: new Map([["truth", truth]]) };
-    this.state.values.spacing_mm = scan.pixDimsRAS.slice(1, 4);
-    this.overlay ??= new Overlay(this.slices, this.state, $("slices-box"));
+    this.spacing = [...scan.pixDimsRAS.slice(1, 4)];
     $("child").value = key;
     this.state.values.marker = [];
+    this.state.values.crosshair = voxel ?? patient.start;
+    const axes = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
+    this.slices.setVolume({ id: key, dims: [...scan.dimsRAS.slice(1, 4)], spacing: this.spacing, axes, voxels: scan.img });
     this.state.set("crosshair", voxel ?? patient.start);
     await this.show();
   }
@@ -209,11 +200,10 @@ class Exhibit {
     if (this.opened !== opened || $("model").value !== model) return;
     const layers = ["truth", ...(model ? [model] : [])].map((source, k) => {
       const map = opened.sources.get(source);
-      map.outlines ??= outlines(map);
-      return { name: k ? this.titleOf(model) : "truth", dash: k ? DASHES.model : DASHES.truth, ...map.outlines };
+      const name = k ? this.titleOf(model) : "truth", dash = k ? DASHES.model : DASHES.truth;
+      return { name, dash, values: map.labels, box: [0, 0, 0, ...map.dims] };
     });
-    this.state.set("layers", layers);
-    this.slices.resume();
+    this.slices.setLayers(layers);
     this.drawSurfaces();
     this.fillTable();
     this.describe();
@@ -266,14 +256,12 @@ class Exhibit {
 
   scrollTo(index) {
     const voxel = [...this.state.get("crosshair")];
-    voxel[[2, 1, 0][this.overlay.plane]] = index;
+    voxel[[2, 1, 0][this.slices.plane]] = index;
     this.goTo(voxel);
   }
 
   setWindow() {
-    const [low, high] = this.windows[$("window").value], scan = this.slices.volumes[0];
-    Object.assign(scan, { cal_min: low, cal_max: high });
-    this.slices.updateGLVolume();
+    this.state.set("window", this.windows[$("window").value]);
   }
 
   toggleTruth() {
@@ -284,17 +272,17 @@ class Exhibit {
   // --- words --------------------------------------------------------------------------------------
 
   describe() {
-    if (!this.opened || !this.overlay) return;
+    if (!this.opened) return;
     const { scan, sources } = this.opened, voxel = this.state.get("crosshair"), [nx, ny] = scan.dimsRAS.slice(1, 3);
     const place = voxel[0] + nx * (voxel[1] + ny * voxel[2]), model = $("model").value;
     const nameAt = (source) => this.organById.get(sources.get(source).labels[place])?.plain ?? "no organ";
     const words = [`${Math.round(scan.img[place])} HU`, `truth: ${nameAt("truth")}`];
     if (sources.has(model)) words.push(`${this.titleOf(model)}: ${nameAt(model)}`);
     $("crosshair").textContent = words.join(" · ");
-    const axis = [2, 1, 0][this.overlay.plane];
+    const axis = [2, 1, 0][this.slices.plane];
     $("slice").max = scan.dimsRAS[axis + 1] - 1;
     $("slice").value = voxel[axis];
-    $("slice-name").textContent = ["axial", "coronal", "sagittal"][this.overlay.plane];
+    $("slice-name").textContent = ["axial", "coronal", "sagittal"][this.slices.plane];
   }
 
   fillTable() {
@@ -329,7 +317,7 @@ class Exhibit {
   drawSurfaces() {
     if (!this.opened || !this.views) return;
     const model = $("model").value, shown = this.state.get("visible_organs");
-    const spacing = this.state.get("spacing_mm");
+    const { spacing } = this;
     $("model-name").textContent = model ? this.titleOf(model) : "";
     for (const [name, source] of [["truth", "truth"], ["model", model]]) {
       const view = this.views[name], map = this.opened.sources.get(source);
