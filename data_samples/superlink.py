@@ -1,7 +1,7 @@
 """A federation over a SuperLink with TLS and keys, recorded: `python data_samples/superlink.py runs/superlink`.
 
-Two rounds of ten steps on the virtual centers of `runs/data` (made by `python3 run.py`), as notebook 12 plays
-them in one program and through a mailbox. Leaves the log of the run, the disclosure log of each center and summary.json
+Two rounds of ten steps on a few children of each hospital, as notebook 12 plays them in one program and through a
+mailbox. Leaves the log of the run, the disclosure log of each center and summary.json
 with the fingerprint of the weights after each round, beside those of the same federation in this process.
 """
 
@@ -19,16 +19,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported
 from pedseg.federation import transports
 from pedseg.federation.config import FederationConfig
 from pedseg.files import write_atomically
+from pedseg.workbook import lesson
 
 SHORT = {"rounds": 2, "local_steps": 10, "seed": 0}
 
 
 def main(out: Path) -> None:
     """Play it both ways and write down what came of it."""
-    config, start = FederationConfig(out=out, **SHORT), time.time()
+    data, start = lesson.few_children(), time.time()
+    config = FederationConfig(data=data, out=out, **SHORT)
     over_superlink = [round_.sha256 for round_ in transports.federate(config, "superlink")]
     seconds = time.time() - start
-    config = FederationConfig(out=out / "in_process", **SHORT)
+    config = FederationConfig(data=data, out=out / "in_process", **SHORT)
     in_process = [round_.sha256 for round_ in transports.federate(config)]
     summary = {
         "command": "python data_samples/superlink.py runs/superlink", **SHORT, "seconds": round(seconds),

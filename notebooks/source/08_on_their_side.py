@@ -5,7 +5,7 @@
 #
 # **You will be able to**
 # - say why a network that is good on children on their back fails on a child on its side, and what helps,
-# - find out from a scan how the child was lying,
+# - write a function that finds out from a scan how the child was lying,
 # - measure how much each difference between two hospitals costs, one cause at a time,
 # - say why the same cause can cost more in other hospitals.
 
@@ -74,30 +74,41 @@ figures.show(picture, "A child on its back and on its side: truth solid, drawn d
 # A trunk is wider than it is deep. Seen from the feet, the body's outline is long from side to side and short from back
 # to front. So the **long axis** of the outline says how the child lies.
 #
-# **Question.** What is the angle of the long axis? `places_mm` has one row for every voxel of the body: its x and y.
-# The covariance of x and y says how far the body extends in each direction, and its *eigenvectors* are the two axes.
-# `eigh` gives the variance along each axis, the smaller first, and the two directions in the same order, each as (x,
-# y). Answer in degrees from the x axis, between 0 and 180, because an axis has no front end.
+# **Write it.** `places_mm` has one row for every voxel of the body: its x and y. The covariance of x and y says how far
+# the body extends in each direction, and its *eigenvectors* are the two axes. `eigh` gives the variance along each
+# axis, the smaller first, and the directions in the same order, as columns with x and y.
+
 
 # %% exercise
+def long_axis_deg(places_mm):
+    """Angle of the long axis of points (n, 2) from the x axis, in degrees, 0 to below 180."""
+    _, directions = np.linalg.eigh(np.cov(places_mm.T))  # answer
+    x, y = directions[:, 1]  # answer
+    return np.rad2deg(np.arctan2(y, x)) % 180  # answer
+
+
+long_axis_deg = lesson.check("long_axis_deg", long_axis_deg)
+
+# %% [markdown] answer
+# The first direction is the short one, from back to front. An axis has no front end, so 110 and -70 degrees are the
+# same axis, and `% 180` makes one number of both.
+
+# %%
 from pedseg.learning.body_mask import coarse_body_mask
 
 ct, truth = scans["on the side"]
 mask, step = coarse_body_mask(ct)  # the child without the table, in every so many voxels
 places_mm = np.argwhere(mask)[:, :2] * np.multiply(step, ct.spacing_mm)[:2]  # (voxels, 2)
-spreads, directions = np.linalg.eigh(np.cov(places_mm.T))
-first, second = directions.T
-angle_deg = np.rad2deg(np.arctan2(second[1], second[0])) % 180  # answer
-angle_deg = lesson.check("long axis", angle_deg, places_mm=places_mm)
-
-# %% [markdown] answer
-# The first direction is the short one, from back to front. For a child on its back, the angle of the long axis is about
-# 0 degrees, from one side of the table to the other.
+angle_deg = long_axis_deg(places_mm)
+print(f"the long axis is at {angle_deg:.0f}°")
 
 # %% [markdown]
-# An axis has no front end: the same line fits a child on its right side and one on its left. But the spine and the
-# backs of the ribs are bone, and bone is bright. So the bones show where the back is. Then we turn the scan, let the
-# network draw, and turn the contours back.
+# For a child on its back, it is about 0 degrees, from one side of the table to the other. *Stretch goal:* let your
+# function return how much longer the long axis is than the short one. For which bodies could it fail?
+#
+# The same line fits a child on its right side and one on its left. But the spine and the backs of the ribs are bone,
+# and bone is bright. So the bones show where the back is. Then we turn the scan, let the network draw, and turn the
+# contours back.
 
 # %%
 from pedseg.learning.orientation import to_supine, roll_deg

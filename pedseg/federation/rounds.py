@@ -28,19 +28,21 @@ from pedseg.federation.update_validation import SCORE_METRICS, has_metrics, metr
 from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import build
 from pedseg.learning.plans import Plan, make_plan
-from pedseg.learning.weights import Weights, get_weights
+from pedseg.learning.weights import Weights, get_weights, sha256_of
 
 
 def train_rounds(
-    grid: Grid, config: FederationConfig, strategy: Strategy | None = None, plan: Plan | None = None
-) -> Iterator[Round]:
+    grid: Grid, config: FederationConfig, strategy: Strategy | None = None, plan: Plan | None = None,
+    weights: Weights | None = None,
+) -> Iterator[Round]:  # fmt: skip
     """Train one model over all centers that `grid` reaches, one `Round` at a time.
 
     Rounds that an earlier run with the same settings, centers and cases left under `config.out` are yielded first,
     from disk; the last one leaves `federated.safetensors` there. Any Flower strategy can take the place of those that
     the configuration names; one with a state of its own, such as momentum, loses it when a run is resumed. A given
-    `plan` takes the place of the one that the fingerprints lead to. Raises `PedsegInputError` when a center cannot
-    send its fingerprint, or when no center sends a valid update.
+    `plan` takes the place of the one that the fingerprints lead to, given `weights` that of the random ones: with both,
+    the training of a model goes on. Raises `PedsegInputError` when a center cannot send its fingerprint, or when no
+    center sends a valid update.
     """
     if strategy and config.secure_aggregation:
         raise invalid_setting("secure_aggregation", "another strategy was given.", "Choose one of the two.")
@@ -52,9 +54,9 @@ def train_rounds(
         merged = merge([center.fingerprint for center in centers])
         gin = config.gin_probability
         plan = plan or make_plan(merged, config.profile, config.orientation, gin_probability=gin)
-        weights = get_weights(build(plan, config.seed))
+        start, weights = weights, weights or get_weights(build(plan, config.seed))
     folder = config.out / "rounds" if config.out else None
-    identity = _identity(config, plan, centers, strategy)
+    identity = _identity(config, plan, centers, strategy, start)
     done = 0
     for round_ in read_checkpoints(folder, identity, config.rounds):
         done, weights = round_.number, round_.weights
@@ -150,12 +152,15 @@ def _evaluate(
     return float(metrics["validation-dsc"]) if metrics else None  # type: ignore[arg-type]
 
 
-def _identity(config: FederationConfig, plan: Plan, centers: Sequence[Center], strategy: Strategy) -> str:
-    """What must be the same for a checkpoint to be resumed: settings, plan, centers, cases, strategy."""
+def _identity(
+    config: FederationConfig, plan: Plan, centers: Sequence[Center], strategy: Strategy, start: Weights | None
+) -> str:
+    """What must be the same for a checkpoint to be resumed: settings, plan, centers, cases, strategy, given weights."""
     parts = [
         config.identity(),
         plan.to_json(),
         [(center.index, center.name, center.cases, center.fingerprint.to_json()) for center in centers],
         type(strategy).__name__,
+        *([sha256_of(start)] if start else []),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

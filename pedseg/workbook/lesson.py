@@ -22,7 +22,7 @@ from pedseg import __version__, memory
 from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import read_dataset
 from pedseg.errors import input_error
-from pedseg.phantoms.centers import CENTERS, COHORT, make_dataset, planned_scans
+from pedseg.phantoms.centers import CENTERS, COHORT, RESOLUTIONS, Center, make_dataset, planned_scans
 from pedseg.resources import available_cores, available_memory_mib
 from pedseg.workbook import answer_records, function_checks
 from pedseg.workbook.answer_records import STILL_OPEN
@@ -134,19 +134,27 @@ def samples() -> list[DataSet]:
     """The sample children of both centers, read from `data_samples`; simulated if the folder is missing."""
     folders = sorted((root() / "data_samples").glob("Dataset*"))
     return [read_dataset(folder) for folder in folders] or _make_datasets(
-        runs() / "samples", train=0, validation=0, test=3
+        runs() / "samples", CENTERS.values(), train=0, validation=0, test=3
     )
 
 
 def centers() -> list[DataSet]:
     """The two virtual centers with all their children; simulated on the first call, then kept on disk."""
-    return _make_datasets(runs() / ("data" if size() == "full" else "data-test"), **SIZES[size()])
+    folder = runs() / ("data" if size() == "full" else "data-test")
+    return _make_datasets(folder, CENTERS.values(), **SIZES[size()])
 
 
-def _make_datasets(folder: Path, **cases: int) -> list[DataSet]:
-    """Data sets of both centers in `folder`; what exists is kept."""
+def few_children() -> Path:
+    """A folder with six children of each virtual center, in voxels so large that three programs fit into 1 GB."""
+    folder = runs() / "few-children"
+    _make_datasets(folder, map(RESOLUTIONS["coarse"], CENTERS.values()), train=4, validation=1, test=1)
+    return folder
+
+
+def _make_datasets(folder: Path, centers: Iterable[Center], **cases: int) -> list[DataSet]:
+    """Data sets of centers in `folder`; what exists is kept."""
     datasets = []
-    for number, center in enumerate(CENTERS.values(), start=901):
+    for number, center in enumerate(centers, start=901):
         target = folder / f"Dataset{number}_{center.name}"
         scans = len(planned_scans(center, **cases))
         list(progress(make_dataset(center, target, **cases), scans, f"children of {center.name}"))

@@ -1,4 +1,4 @@
-"""Files of one's own in the room, without a browser: what opens, what is called true, what is refused, what is written."""
+"""Files of one's own in the room, without a browser: what opens, is called true, is refused, and is written."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "data_samples/README.md"]
 PAGES += [f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")) if page.name != "commands.md"]
+PAGES += [str(page.relative_to(ROOT)) for page in sorted((ROOT / "pedseg" / "site" / "pages").rglob("*.md"))]
 CHAPTERS = [f"notebooks/source/{source.name}" for source in sorted((ROOT / "notebooks" / "source").glob("*.py"))]
 QUIZZES = [f"notebooks/quizzes/{quiz.name}" for quiz in sorted((ROOT / "notebooks" / "quizzes").glob("*.toml"))]
 LONGEST = {"notebooks": 32, "": 40}  # words in a sentence; a page that one looks things up in may have longer ones
