@@ -187,7 +187,7 @@ share = lesson.check("area through the centers", share, edge=edge)
 # - **Correct.** In the tab *Correct*, press *draw*. Every stroke is kept; undo and redo as often as you like.
 # - **Write.** In the tab *Files*, choose *corrected* and RTSTRUCT. The file is read back before you get it. It says
 #   who drew it and that nobody has approved it.
-# - **Open.** There, too, is where you open a folder of your own. `python3 run.py viewer --dicom FOLDER` opens the room
+# - **Open.** There, too, you open your own folders. `python3 run.py viewer --dicom FOLDER` opens the room
 #   without a notebook.
 
 # %% hidden

@@ -84,16 +84,19 @@ class Controls:
         At first the reference is shown, beside it the first model, if models may draw `at_once`, else another set.
         """
         models = [*models]
+        kept = [*models, *sets] if at_once else sets  # no model draws on the next patient because of the one before
         others = [*models] if at_once else [name for name in sets if name != reference]
-        self._list(self.reference, [*sets, *models], reference)
-        self._list(self.model, [*models, *sets], next(iter(others), None))
-        self._list(self.second, [*models, *sets], None)
+        self._list(self.reference, [*sets, *models], reference, kept)
+        self._list(self.model, [*models, *sets], next(iter(others), None), kept)
+        self._list(self.second, [*models, *sets], None, kept)
 
     @staticmethod
-    def _list(control: widgets.Dropdown, names: Sequence[Hashable], default: Hashable) -> None:
+    def _list(
+        control: widgets.Dropdown, names: Sequence[Hashable], default: Hashable, kept: Sequence[Hashable]
+    ) -> None:
         old = control.value
         control.options = [*((str(name), name) for name in names), (NOTHING, NOTHING)]
-        control.value = old if old in names else NOTHING if default is None else default
+        control.value = old if old in kept else NOTHING if default is None else default
 
     @property
     def chosen_models(self) -> list[Hashable]:
