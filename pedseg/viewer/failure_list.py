@@ -208,5 +208,8 @@ def _tested(entries: FailureList) -> str:
     """How many scans were tested in a center, in words."""
     if entries.study is None:
         return "those tested"
-    rows = read_rows(entries.study / "cases.csv")
+    file = entries.study / "cases.csv"
+    if not file.is_file():  # weights alone
+        return ""
+    rows = read_rows(file)
     return " or ".join(map(str, sorted(set(rows.groupby("tested_on")["case"].nunique()))))
