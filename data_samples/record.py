@@ -22,6 +22,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
                --test-patients 40 --out runs/fedgin_long
     noise      python data_samples/noise.py runs/noise
     superlink  python data_samples/superlink.py runs/superlink
+    capstone   python data_samples/capstone.py runs/capstone
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ KEPT = {
     "fedgin_complete": ("cases.csv.xz", "summary.json"),
     "fedgin_long": ("cases.csv.xz", "summary.json"),
     "noise": ("summary.json", "noise.csv"),
+    "capstone": ("summary.json", "hospitals.json.xz"),
     "superlink": ("summary.json", "run.log", "disclosure_logs/*.tsv"),
 }  # fmt: skip
 

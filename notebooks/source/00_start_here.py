@@ -93,12 +93,12 @@ lesson.check("number of organs", number_of_organs)
 #
 # | door | what you want | your way |
 # |---|---|---|
-# | **student** | to understand it by doing | all chapters in order, 01 to 14 |
+# | **student** | to understand it by doing | all chapters in order, 01 to 15 |
 # | **clinician** | to look at contours and failures, without code | 01, 04, 10, 14 |
 # | **lecturer** | 90 minutes in front of a class | show 01, 05, 07, 10; all questions take 150 |
 #
-# **Researchers** who want to take this to real hospitals read 03, 04, 06, 07, 08, 09, 12, 13, and then *Your own data*
-# in `README.md`.
+# **Researchers** on the way to real hospitals read 03, 04, 06, 07, 08, 09, 12, 13, 15, and then *Your own data* in
+# `README.md`.
 #
 # | notebook | the question | minutes |
 # |---|---|---|
@@ -116,6 +116,7 @@ lesson.check("number of organs", number_of_organs)
 # | [12 Across the firewall][12] | How do hospitals that cannot reach each other exchange models? | 45 |
 # | [13 What leaves the hospital?][13] | What does an update give away, and what does hiding it cost? | 50 |
 # | [14 Your own patients][14] | How do scans come in, and contours go out to treatment planning? | 25 |
+# | [15 Capstone: a third hospital joins][15] | Two flaws are hidden in its data: which, and what now? | 120 |
 #
 # The minutes are for reading and answering. If you do not know a term, look in the [glossary](../docs/glossary.md).
 #
@@ -133,6 +134,7 @@ lesson.check("number of organs", number_of_organs)
 # [12]: 12_across_the_firewall.ipynb
 # [13]: 13_what_leaves_the_hospital.ipynb
 # [14]: 14_your_own_patients.ipynb
+# [15]: 15_capstone.ipynb
 
 # %%
 lesson.finish()

@@ -31,19 +31,21 @@ from pedseg.federation.update_validation import checked_model, metric, no_reply,
 from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import build
 from pedseg.learning.plans import Plan, make_plan
-from pedseg.learning.weights import Weights, get_weights
+from pedseg.learning.weights import Weights, get_weights, sha256_of
 
 
 def train_rounds(
-    grid: Grid, config: FederationConfig, strategy: Strategy | None = None, plan: Plan | None = None
-) -> Iterator[Round]:
+    grid: Grid, config: FederationConfig, strategy: Strategy | None = None, plan: Plan | None = None,
+    weights: Weights | None = None,
+) -> Iterator[Round]:  # fmt: skip
     """Train one model over all centers that `grid` reaches, one `Round` at a time.
 
     Rounds that an earlier run with the same settings, centers and cases left under `config.out` are yielded first,
     from disk; the last one leaves `federated.safetensors` there. Any Flower strategy can take the place of those that
     the configuration names; arrays that it keeps, such as a momentum, are kept with the last checkpoint. A given
-    `plan` takes the place of the one that the fingerprints lead to. Raises `PedsegInputError` when a center cannot
-    send its fingerprint, or when no center sends a valid update.
+    `plan` takes the place of the one that the fingerprints lead to, given `weights` that of the random ones: with both,
+    the training of a model goes on. Raises `PedsegInputError` when a center cannot send its fingerprint, or when no
+    center sends a valid update.
     """
     if strategy and config.secure_aggregation:
         raise invalid_setting("secure_aggregation", "another strategy was given.", "Choose one of the two.")
@@ -52,9 +54,9 @@ def train_rounds(
     with untouched_randomness():
         centers = enroll(grid, config.min_available_centers, config.max_share)
         plan = plan or _merged_plan(centers, config)
-        weights = get_weights(build(plan, config.seed))
+        start, weights = weights, weights or get_weights(build(plan, config.seed))
     folder = config.out / "rounds" if config.out else None
-    identity = _identity(config, plan, centers, strategy, given=given)
+    identity = _identity(config, plan, centers, strategy, start, given=given)
     done = 0
     for restored in read_checkpoints(folder, identity, config.rounds):
         round_ = replace(restored, weights=_like(weights, restored.weights))
@@ -186,9 +188,10 @@ def _evaluate(
 
 
 def _identity(
-    config: FederationConfig, plan: Plan, centers: Sequence[Center], strategy: Strategy, *, given: bool
-) -> str:
-    """What must be the same for a checkpoint to be resumed: settings, plan, centers, cases, strategy.
+    config: FederationConfig, plan: Plan, centers: Sequence[Center], strategy: Strategy, start: Weights | None, *,
+    given: bool,
+) -> str:  # fmt: skip
+    """What must be the same for a checkpoint to be resumed: settings, plan, centers, cases, strategy, given weights.
 
     Of a strategy that was `given` its settings, too; the others follow from the configuration.
     """
@@ -198,5 +201,6 @@ def _identity(
         [(center.index, center.name, center.cases, center.fingerprint.to_json()) for center in centers],
         type(strategy).__name__,
         {name: value for name, value in vars(strategy).items() if given and isinstance(value, int | float | str)},
+        *([sha256_of(start)] if start else []),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

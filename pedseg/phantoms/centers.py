@@ -1,12 +1,12 @@
-"""The virtual centers Polder, Neckar and Fjord: their patients, their scan protocols, and data sets of their scans.
+"""The virtual centers Polder, Neckar, Fjord and Delta: their patients, scan protocols, and data sets of their scans.
 
 They differ in causes that have names: contrast phase, slice thickness, kernel, noise, couch, ages, and which kidney
 is mostly gone. Each is one field, so `dataclasses.replace` switches one of them at a time; posture, contouring
 protocol, cushion and field of view are there too, and off in all centers. All children had surgery, for a renal tumor
 or a neuroblastoma in the proportion 105 to 167, and 38 of 272 have a second scan (arXiv 2605.06820).
 
-Polder and Neckar are the study's; Fjord scans with MR and joins them where CT meets MR. A center with both machines has
-both kinds of protocol.
+Polder and Neckar are the study's; Fjord scans with MR and joins them where CT meets MR; Delta joins them in the last
+chapter. A center with both machines has both kinds of protocol.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,6 +71,13 @@ NECKAR = Center(
     left_share=0.2,
 )
 FJORD = Center(name="Fjord", protocols=((1, T2W_1_5T),), age_years=(1.0, 5.0, 11.0))
+DELTA_PORTAL = CtProtocol("portal venous, medium", "portal venous", kernel_mm=3.0, noise_hu=11.0, noise_grain_mm=2.5)
+DELTA = Center(  # joins the two, and its data hold flaws (`flaws`)
+    name="Delta",
+    protocols=((1, DELTA_PORTAL), (1, replace(DELTA_PORTAL, name="plain, medium", phase="none"))),
+    age_years=(1.5, 5.0, 10.0),
+    repeat_share=0.0,
+)
 CENTERS = {center.name: center for center in (POLDER, NECKAR)}  # those of the study
 COHORT = {"train": 30, "validation": 5, "test": 30}  # patients of each center in the study
 FIRST_EXTRA = 34 * BLOCK  # number of the first patient of a larger training cohort: beyond all that are tested
@@ -196,7 +204,8 @@ def make_dataset(
         raise input_error("E-OTHER-CASES", folder, problem, "Delete the folder or name another.")
     for scan in planned[first::every]:
         if scan.name not in rows or (rows[scan.name]["source"], rows[scan.name]["split"]) != (source, scan.split):
-            _write_scan(center, folder, scan, source)
+            image, labels = simulate_scan(center, scan)
+            write_case(folder, scan.name, image, labels, **case_fields(center, scan, source))
         yield scan.name
     if every == 1:
         write_index(folder, center=center.name)
@@ -212,29 +221,24 @@ def simulate_scan(center: Center, scan: PlannedScan) -> tuple[Scan, Scan]:
     return scan_ct(phantom, scan.protocol, seed)
 
 
-def _write_scan(center: Center, folder: Path, scan: PlannedScan, source: str) -> None:
-    """Simulate one scan and write its case."""
+def case_fields(center: Center, scan: PlannedScan, source: str) -> dict[str, Any]:
+    """What the table of cases says of one scan: the arguments of `write_case` beside image and labels."""
     child, protocol = scan.child, scan.protocol
-    image, labels = simulate_scan(center, scan)
-    write_case(
-        folder,
-        scan.name,
-        image,
-        labels,
-        patient=scan.patient,
-        center=center.name,
-        split=scan.split,
-        age_months=round(child.age_years * 12),
-        sex=child.sex,
-        source=source,
-        license=LICENSE,
-        tumor=child.tumor,
-        months_since_surgery=child.months_since_surgery,
-        posture=child.posture,
-        phase=protocol.phase,
-        modality="MR" if isinstance(protocol, MrProtocol) else "CT",
-        sequence=protocol.sequence if isinstance(protocol, MrProtocol) else "",
-    )
+    return {
+        "patient": scan.patient,
+        "center": center.name,
+        "split": scan.split,
+        "age_months": round(child.age_years * 12),
+        "sex": child.sex,
+        "source": source,
+        "license": LICENSE,
+        "tumor": child.tumor,
+        "months_since_surgery": child.months_since_surgery,
+        "posture": child.posture,
+        "phase": protocol.phase,
+        "modality": "MR" if isinstance(protocol, MrProtocol) else "CT",
+        "sequence": protocol.sequence if isinstance(protocol, MrProtocol) else "",
+    }
 
 
 def in_single_phase(center: Center) -> Center:

@@ -11,9 +11,9 @@ Header lines cut a source `notebooks/source/NN_title.py` into cells:
     # %% slide                 code whose output is on the slide of the lecture
     # %% [markdown] lecture    title, sentence and question of a slide; in no notebook (`slides.py`)
 
-Further words in a header become tags. In prose, `[[growing_bodies]]` is the number of that chapter, with a link to it:
-nothing else knows a chapter by its number. The solution of an exercise is written once, marked at the end of its
-lines:
+Further words in a header become tags; what is tagged `rubric` stands on the page of feedback, too. In prose,
+`[[growing_bodies]]` is the number of that chapter, with a link to it: nothing else knows a chapter by its number. The
+solution of an exercise is written once, marked at the end of its lines:
 
     fat_hu = -100  # answer                 ->  fat_hu = ...
     mean = mean + share * weights  # answer ->  mean = ...   (marked lines right below are left out)

@@ -24,13 +24,17 @@ class Exercise:
     """The right answer to an exercise, computed from what the notebook passes to `check`, and feedback on mistakes.
 
     `mistakes` maps a sentence to the wrong answer that earns it. `answer` and the functions in `mistakes` take the
-    keyword arguments of `check`. `hint` is shown after a wrong answer that is none of the known mistakes.
+    keyword arguments of `check`. `hint` is shown after a wrong answer that is none of the known mistakes. Of these
+    arguments, `own` are the learner's to choose, and `measured` comes out of the learner's own run: in both, copies
+    differ.
     """
 
     answer: Callable[..., Any]
     hint: str
     mistakes: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     rtol: float = ROUNDING
+    own: tuple[str, ...] = ()
+    measured: tuple[str, ...] = ()
 
 
 def load_exercises(folder: Path) -> dict[str, Exercise | FunctionExercise]:

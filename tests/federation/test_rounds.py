@@ -88,6 +88,17 @@ def test_results_depend_on_the_seed(config: FederationConfig) -> None:
     assert play(replace(config, rounds=1))[0].sha256 != play(replace(config, rounds=1, seed=8))[0].sha256
 
 
+def test_training_goes_on_from_given_weights(config: FederationConfig, tmp_path: Path) -> None:
+    once = replace(config, rounds=1, out=tmp_path / "out")
+    (first,) = play(once)
+    given = [list(train_rounds(grid_of(once), once, plan=first.plan, weights=w)) for w in (None, first.weights)]
+    assert given[0][0].sha256 == first.sha256  # taken up
+    assert given[1][0].sha256 != first.sha256  # another start is another run
+    start = get_weights(build(first.plan, config.seed))
+    (same,) = train_rounds(grid_of(once), replace(once, out=None), plan=first.plan, weights=start)
+    assert same.sha256 == first.sha256
+
+
 def test_one_learning_rate_schedule_runs_through_all_rounds(config: FederationConfig, counted: list[dict]) -> None:
     play(config, workers=1)
     assert [call["first_step"] for call in counted] == [0, 0, 2, 2]

@@ -8,6 +8,7 @@ import warnings
 from statistics import NormalDist
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import ndimage, stats
@@ -419,6 +420,57 @@ def rates_torch(ratios, removed, limit):
     return (named == lost)[lost >= 0].double().mean(), (named >= 0)[lost < 0].double().mean()
 
 
+def audit_loop(children):
+    named = []
+    for child in children:
+        if child["dsc"]["Liver"] < 0.75:
+            named.append("mirrored sides")
+        else:
+            enhanced = child["hu"]["A_Aorta"] > 75
+            named += ["wrong phase"] * (enhanced is not (child["phase"] != "none"))
+        named += ["swapped label"] * (child["x_mm"]["Lung_L"] - child["x_mm"]["Lung_R"] > 0)
+        named += ["thick slices"] * (child["slice_mm"] >= 8)
+    lacking = [name for name in children[0]["absent"] if all(name in child["absent"] for child in children)]
+    named += ["unequal organ list"] * bool(lacking)
+    volumes = [(c["volume_ml"]["Bowel^Stomach"], c["predicted_ml"]["Bowel^Stomach"]) for c in children]
+    return set(named) | (
+        {"contouring habit"} if sum(v for v, _ in volumes) < 0.88 * sum(p for _, p in volumes) else set()
+    )
+
+
+def audit_pandas(children):
+    table = pd.json_normalize(children, sep=" ")
+    upright = table[(table["dsc Liver"] > 0.7) & (table["dsc Spleen"] > 0.2)]
+    bowel = table["volume_ml Bowel^Stomach"] / table["predicted_ml Bowel^Stomach"]
+    rules = {
+        "mirrored sides": (table["dsc Liver"] < 0.7).any(),
+        "wrong phase": ((upright["hu V_Venacava_I"] < 85) == (upright["phase"] == "portal venous")).any(),
+        "swapped label": (table["x_mm Lung_L"] > table["x_mm Heart"]).any(),
+        "thick slices": table["slice_mm"].max() > 1.5 * 4,
+        "contouring habit": bowel.quantile(0.75) < 0.9,
+        "unequal organ list": set.intersection(*map(set, table["absent"])) != set(),
+    }
+    return tuple(flaw for flaw, there in rules.items() if there)
+
+
+def audit_torch(children):
+    def numbers(measure, name):
+        return torch.tensor([float(child[measure].get(name, torch.nan)) for child in children])
+
+    liver, stated = numbers("dsc", "Liver"), torch.tensor([child["phase"] == "portal venous" for child in children])
+    mirrored = liver < 0.7
+    bowel = numbers("volume_ml", "Bowel^Stomach") / numbers("predicted_ml", "Bowel^Stomach")
+    flaws = {
+        "mirrored sides": mirrored.any(),
+        "wrong phase": (((numbers("hu", "A_Aorta") > 80) != stated) & ~mirrored).any(),
+        "swapped label": (numbers("x_mm", "Lung_L") > numbers("x_mm", "Lung_R")).any(),
+        "thick slices": any(child["slice_mm"] > 5 for child in children),
+        "contouring habit": bowel.median() < 0.88,
+        "unequal organ list": numbers("x_mm", "Pancreas").isnan().all(),
+    }
+    return [flaw for flaw in flaws if flaws[flaw]]
+
+
 SPELLINGS = {
     "to_gray": (gray_loop, gray_where, gray_torch),
     "growth_percentile": (percentile_loop, percentile_numpy, percentile_torch),
@@ -435,6 +487,7 @@ SPELLINGS = {
     "accept": (accept_nested, accept_signatures, accept_count),
     "privatize": (private_numpy, private_flat, private_torch),
     "probe_rates": (rates_loop, rates_numpy, rates_torch),
+    "audit": (audit_loop, audit_pandas, audit_torch),
 }
 
 

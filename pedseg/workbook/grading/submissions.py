@@ -34,10 +34,11 @@ class ChapterCell:
 
 @dataclass(frozen=True)
 class Chapter:
-    """A chapter's code cells in order."""
+    """A chapter's code cells in order; `rubric` is the table, line by line, by which a person judges its page."""
 
     name: str
     cells: tuple[ChapterCell, ...]
+    rubric: tuple[tuple[str, ...], ...] = ()
 
     @property
     def exercises(self) -> list[str]:
@@ -118,8 +119,16 @@ def load_chapters(source_folder: Path) -> dict[str, Chapter]:
             if cell["cell_type"] == "code"
         )
         if any(cell.exercise for cell in cells):
-            chapters[source.stem] = Chapter(source.stem, cells)
+            rubric = (cell for cell in versions[0] if "rubric" in cell["metadata"].get("tags", ()))
+            lines = tuple(line for cell in rubric for line in table_lines("".join(cell["source"])))
+            chapters[source.stem] = Chapter(source.stem, cells, lines)
     return chapters
+
+
+def table_lines(markdown: str) -> list[tuple[str, ...]]:
+    """The lines of a table in markdown, its head first."""
+    lines = [line.strip("| ").split(" | ") for line in markdown.splitlines() if line.startswith("| ")]
+    return [tuple(cell.strip() for cell in line) for line in lines]
 
 
 def _asked(source: str) -> str:

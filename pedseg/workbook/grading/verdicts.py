@@ -36,19 +36,34 @@ def verdicts(
     exercises: Mapping[str, Any],
     cell_seconds: float,
 ) -> Iterator[Verdict]:
-    """One verdict for each exercise of a chapter; `reference` is what the chapter itself gave each of them."""
+    """One verdict for each exercise of a chapter; `reference` is what the chapter itself gave each of them.
+
+    What a learner chooses must be the same in all exercises of a copy.
+    """
+    chosen: dict[str, Any] = {}
     for name in names:
         records = execution.records.get(name, [])
         if records:  # the first: a later call could hand in what the first one returned
-            yield judge(records[0], exercises[name], reference[name], execution.examined.get(name))
+            given = {key: chosen.get(key, value) for key, value in reference[name].items()}
+            verdict = judge(records[0], exercises[name], given, execution.examined.get(name), tuple(chosen))
+            if verdict.state == RIGHT and isinstance(exercises[name], Exercise):
+                chosen |= {key: records[0].given[key] for key in exercises[name].own}
+            yield verdict
         else:
             yield Verdict(name, *_without_record(name, execution, cell_seconds))
 
 
-def judge(record: AnswerRecord, exercise: Any, given: Mapping[str, Any], examined: str | None = None) -> Verdict:
+def judge(
+    record: AnswerRecord,
+    exercise: Any,
+    given: Mapping[str, Any],
+    examined: str | None = None,
+    chosen: Sequence[str] = (),
+) -> Verdict:
     """The verdict on one recorded answer, computed from what the chapter gave.
 
-    For a function, `examined` is what this process found wrong with it; None if it could not look.
+    For a function, `examined` is what this process found wrong with it; None if it could not look. What is the
+    learner's own is taken from the record, unless it was `chosen` before; so is what the learner's run measured.
     """
     name = record.name
     if record.answer is ... or record.problem.startswith(STILL_OPEN):
@@ -58,11 +73,16 @@ def judge(record: AnswerRecord, exercise: Any, given: Mapping[str, Any], examine
         return Verdict(name, WRONG if problem else RIGHT, problem, "notebook" if examined is None else "grader")
     if isinstance(record.answer, Unreadable):
         return Verdict(name, WRONG, f"The answer is a {record.answer.type_name}, which is no value.")
-    changed = [key for key in given if not same(record.given.get(key), given[key])]
+    free = {*exercise.own, *exercise.measured} - {*chosen}
+    taken = {key: record.given[key] for key in given if key in free and key in record.given}
+    changed = [key for key in given if key not in taken and not same(record.given.get(key), given[key])]
     if changed:
         return Verdict(name, WRONG, CHANGED.format(", ".join(changed)))
-    problem = feedback(exercise, record.answer, given)[1]
-    return Verdict(name, WRONG if problem else RIGHT, problem)
+    try:
+        problem = feedback(exercise, record.answer, {**given, **taken})[1]
+    except Exception:  # what is taken from a copy may be anything
+        problem = CHANGED.format(", ".join(taken))
+    return Verdict(name, WRONG if problem else RIGHT, problem, "notebook" if exercise.measured else "grader")
 
 
 def same(value: Any, reference: Any) -> bool:
