@@ -37,11 +37,11 @@ PARTS = {"dev", "ray", "viewer3d", "mailbox", "dicom", "fetch", "site"}  # optio
 EXTRAS = {  # which of them a verb needs; the others do with the base
     **{verb: PARTS for verb in ("test", "bench")},
     "lab": {"viewer3d", "dicom"},
-    "viewer": {"viewer3d"},
+    "viewer": {"viewer3d", "dicom"},
     "fetch": {"fetch"},
     "site": {"site", "viewer3d", "dicom"},
     **{verb: {"mailbox"} for verb in ("coordinate", "join")},
-    **{verb: {"dicom"} for verb in ("import", "predict", "export")},
+    **{verb: {"dicom"} for verb in ("import", "predict", "export", "compare")},
 }
 REASONS = {  # what an installer writes when it fails, and what to say then
     r"Errno 28|WinError 112|No space left|not enough space": f"The disk is full: free {NEEDED_GB} GB and call again.",

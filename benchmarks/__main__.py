@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 NAMES = (
-    "metrics", "federation", "transports", "mailbox", "growth", "learning", "gin", "viewer", "dicom",
+    "metrics", "federation", "transports", "mailbox", "growth", "learning", "gin", "viewer", "hospital_scan", "dicom",
 )  # fmt: skip
 
 

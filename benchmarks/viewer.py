@@ -34,7 +34,7 @@ LARGE = """import numpy as np
 from pedseg.scan import Scan
 data = np.load("large.npz")
 maps = {name: data[name] for name in ("one", "two")}
-engines.view(Scan(data["image"], data["affine"]), data["truth"], maps, engine="niivue")"""
+engines.view(Scan(data["image"], data["affine"]), data["truth"], maps, engine="canvas")"""
 CLOCK = """() => {
     window.pressed = undefined;
     addEventListener('keydown', () => { window.pressed = performance.now(); }, {once: true, capture: true});

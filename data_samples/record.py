@@ -2,7 +2,7 @@
 
 Copies what the notebooks open, weights of the first seed only, to results/NAME. How each is made:
 
-    study      python3 run.py study --seeds 3; python3 run.py shift
+    study      python3 run.py study --seeds 3; python3 run.py shift; python3 run.py failures
     evaluate   python3 run.py evaluate
     evaluate_extra60  python3 run.py study --extra-patients 60 --rounds 20 --seeds 3 --out runs/extra60
                python3 run.py evaluate --study runs/extra60 --out runs/evaluate_extra60
@@ -44,7 +44,8 @@ from pedseg.learning.weights import load_weights, save_weights, sha256_of
 HERE = Path(__file__).parent
 KEPT = {
     "study": (
-        "cases.csv", "summary.json", "failures.json", "shift.csv.xz", "shift.json", "weights/seed0_*.safetensors",
+        "cases.csv", "summary.json", "failures.json", "causes.csv", "rescans.csv.xz", "shift.csv.xz", "shift.json",
+        "weights/seed0_*.safetensors",
     ),
     "evaluate": ("cases.csv.xz", "summary.json"),
     "evaluate_extra60": ("cases.csv.xz", "summary.json"),

@@ -54,7 +54,7 @@ def collect_problems(problems: list[InputProblem]) -> Iterator[None]:
 EXTRA_OF = {
     **dict.fromkeys(("pydicom", "highdicom"), "[dicom]"),
     **dict.fromkeys(("duckdb", "idc_index_data", "obstore"), "[fetch]"),
-    **dict.fromkeys(("ipyniivue", "itkwidgets", "k3d", "voila", "fast_simplification"), "[viewer3d]"),
+    **dict.fromkeys(("anywidget", "itkwidgets", "k3d", "voila", "fast_simplification"), "[viewer3d]"),
     **dict.fromkeys(("sphinx", "myst_nb", "jupyter_cache", "nbclient", "latex2mathml"), "[site]"),
 }
 

@@ -81,6 +81,24 @@ def score_case(truth: NDArray, prediction: NDArray, spacing_mm: Spacing, organs:
     return scores
 
 
+def added_path_length_mm(reference: NDArray[np.bool_], contour: NDArray[np.bool_], spacing_mm: Spacing) -> float:
+    """Added path length (APL): how much line must be drawn anew to turn a contour into the reference, in mm.
+
+    Both are masks (x, y, z) on one grid. Slice by slice along z, the border pixels of the reference (a neighbor beside
+    or above them in the slice is outside) that are none of the contour, times the size of a pixel. Without a tolerance,
+    as Vaassen et al. 2020 define it (Phys Imaging Radiat Oncol 13, doi:10.1016/j.phro.2019.12.001).
+    """
+    missing = _slice_borders(reference) & ~_slice_borders(contour)
+    return float(np.count_nonzero(missing) * np.sqrt(spacing_mm[0] * spacing_mm[1]))
+
+
+def _slice_borders(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The voxels of a mask with one of their four neighbors in the axial slice outside, or beyond the image."""
+    padded = np.pad(np.asarray(mask, bool), ((1, 1), (1, 1), (0, 0)))
+    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return padded[1:-1, 1:-1] & ~inside
+
+
 def surface_distances_mm(
     truth: NDArray[np.uint8], prediction: NDArray[np.uint8], spacing_mm: Spacing, ids: list[int]
 ) -> dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]:

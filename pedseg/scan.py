@@ -240,10 +240,16 @@ def write_nifti(file: Path, scan: Scan, *, note: str = "") -> None:
 
 def to_ras(scan: Scan) -> Scan:
     """The same scan with its axes flipped and swapped to run Right, Anterior, Superior; exact."""
+    view = ras_view(scan)
+    return Scan(np.ascontiguousarray(view.voxels), view.affine)
+
+
+def ras_view(scan: Scan) -> Scan:
+    """The same as `to_ras`, of the same memory: a large scan is not copied."""
     import nibabel
 
     axes = nibabel.orientations.io_orientation(scan.affine)
-    voxels = np.ascontiguousarray(nibabel.orientations.apply_orientation(scan.voxels, axes))
+    voxels = nibabel.orientations.apply_orientation(scan.voxels, axes)
     return Scan(voxels, scan.affine @ nibabel.orientations.inv_ornt_aff(axes, scan.shape))
 
 

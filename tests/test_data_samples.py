@@ -5,13 +5,16 @@ import json
 import runpy
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.evaluation import fedgin, gains
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS, shift_costs
-from pedseg.evaluation.failure_reasons import KINDS
+from pedseg.evaluation.failure import KINDS
+from pedseg.evaluation.failure_study import vanishing
 from pedseg.evaluation.failures import read_failures
+from pedseg.evaluation.rescans import read_rescans
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.trained_models import read_identity
@@ -102,6 +105,17 @@ def test_recorded_failures_are_of_the_recorded_cases(root):
     assert failures
     assert {failure.case for failure in failures} <= set(read_rows(folder / "cases.csv")["case"])
     assert {failure.kind for failure in failures} <= set(KINDS)
+
+
+def test_recorded_second_scans_are_of_the_recorded_failures(root):
+    """Every failure was scanned again; those led by the contrast phase vanish with it, not with other noise."""
+    folder = root / "data_samples" / "results" / "study"
+    failures = {(*f.contour, f.kind) for f in read_failures(folder)}
+    rescans = read_rescans(folder)
+    assert set(rescans) == failures
+    shares = vanishing(pd.read_csv(folder / "rescans.csv.xz")).set_index(["cause", "change"])
+    led = shares.loc["phase", "phase"]
+    assert led["failures"] > 100 and led["vanished_low"] > 2 * led["control_high"]
 
 
 def test_recorded_experiment_with_mr_follows_from_its_rows(root, rounded):

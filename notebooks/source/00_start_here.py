@@ -94,7 +94,7 @@ lesson.check("number of organs", number_of_organs)
 # | door | what you want | your way |
 # |---|---|---|
 # | **student** | to understand it by doing | all chapters in order, 01 to 15 |
-# | **clinician** | to look at contours and failures, without code | 01, 04, 10, 14 |
+# | **clinician** | to look at contours, your own too, without code | 01, 04, 10, 14 |
 # | **lecturer** | 90 minutes in front of a class | show 01, 05, 07, 10; all questions take 150 |
 #
 # **Researchers** on the way to real hospitals read 03, 04, 06, 07, 08, 09, 12, 13, 15, and then *Your own data* in

@@ -6,7 +6,8 @@
 # **You will be able to**
 # - look at the contours of four networks, child by child and organ by organ, in slices and in 3-D,
 # - find where they fail, and suggest why,
-# - see where two networks disagree, and correct a contour.
+# - see where two networks disagree, and correct a contour,
+# - score contours as a reader, blinded, and measure how well two readings agree.
 #
 # Click **Run → Run All Cells** once. Then only the pictures matter.
 
@@ -23,16 +24,22 @@ engines.reading_room(lesson.samples(), lesson.study())
 # %% [markdown]
 # ## How to read
 #
-# - **Solid** lines are the true contours, **dashed** lines are what the chosen network drew, and **dotted** lines are
-#   what a second network drew. The child's right is on the left of the picture; letters at the edge name the sides.
-# - *Drawn by* chooses the network: each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, or
-#   **centralized**, the ideal with all scans in one place.
-# - The mouse wheel scrolls through the slices, a click moves the crosshair, and the line below names the organ there.
-#   The right mouse button changes the window, measures in mm, or moves the picture, as you choose. The tab *Keys* lists
-#   the keyboard shortcuts.
-# - *Failures* lists what went wrong in the study, the worst first. A click opens the child and goes to the place. These
-#   children are made by a program, so each can be made again in a second, voxel by voxel the same.
-# - *Two models* steps through the places where two networks disagree. *Correct* lets you draw.
+# - Three lists at the top choose contours: **A** is drawn solid (here the true contours), **B** dashed, and **C**
+#   dotted. The child's right is on the left of the picture; letters at the edge name the sides of the child, however
+#   it lies.
+# - The networks are each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and **centralized**,
+#   the ideal with all scans in one place.
+# - The mouse wheel scrolls through the slices; with *Ctrl* it zooms. A click moves the crosshair, and the line below
+#   names the organ there. The right mouse button, or a finger, changes the window, measures in mm, or moves the
+#   picture, as you choose. The tab *Keys* lists the keyboard shortcuts.
+# - *Failures* starts with a map: organ, network, hospital. A click on a number lists these failures, the worst first,
+#   one line for each organ of a child. A click on a line opens the child, goes to the place, and says why: each cause
+#   with how much more often contours fail with it. *Scan again: prove it* scans the same child with one thing changed.
+#   These children are made by a program, so each can be made again in a second, voxel by voxel the same. The address of
+#   the page names the failure, so you can send it to a colleague.
+# - *Dose* shows what a contour does to a teaching plan. *Score* saves your judgment.
+# - *Differences* steps through the places where two sets of contours disagree. *Correct* lets you draw; what you draw
+#   is kept, and *Files* writes it or opens other scans.
 # - The table under *Organs* gives the scores in numbers.
 #
 # These are synthetic children of two invented hospitals. They show what kinds of errors such networks make, not how
@@ -41,13 +48,32 @@ engines.reading_room(lesson.samples(), lesson.study())
 # ## Four things to look for
 #
 # 1. **Worse next door.** Choose a child from Neckar and let *Polder alone* draw, then *federated*. Look at the kidneys
-#    and the spleen, in 3-D with *distance to truth*.
-# 2. **The missing kidney.** Choose *removed kidney* in the list of failures. Does a network draw one anyway? What did
-#    it take for a kidney: bowel, spleen, or muscle?
+#    and the spleen, in 3-D with *distance to A*.
+# 2. **The missing kidney.** Choose the kind *drawn, but absent* in the list of failures. What did the network take for
+#    a kidney: bowel, spleen, or muscle? Which dose would be reported for it (*Dose*)?
 # 3. **Thin organs.** Switch on the adrenal glands and the portal vein. Are they missed, or merely in the wrong place?
-# 4. **On the side.** Choose *on the side* in the list. Then let the same network draw the child after it was turned
-#    onto its back.
+# 4. **On the side.** Choose *children on their side* above the list. Then let the same network draw the child after it
+#    was turned onto its back.
 #
+# ## Your task: score contours
+#
+# Open *Score*, write your name or a letter, and press *blinded*. Score the nine organs of one network in three
+# children of the study with the keys 1 to 5, from "draw it again" to "good as it is". Each score is saved at once.
+# Then set *reading* to 2 and score the same contours again, tomorrow if you can, or let somebody else read them.
+# *Agreement, and scores beside DSC* shows how well two readings agree, and whether you call good what has a high DSC.
+# So does the next cell, if you run it again.
+
+# %% hidden
+from IPython.display import HTML
+
+from pedseg.evaluation.reader_scores import ScoreBook
+from pedseg.evaluation.results import read_rows
+from pedseg.workbook.reader_study import readings_html
+
+rows = read_rows(lesson.study() / "cases.csv")
+HTML(readings_html(ScoreBook(lesson.runs() / "scores").all(), rows[rows["seed"] == 0]))
+
+# %% [markdown]
 # ## To think about
 #
 # - Which of these failures would you notice in ten seconds? Which would slip through?

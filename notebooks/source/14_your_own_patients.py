@@ -139,7 +139,7 @@ kidney = lesson.check("empty contour", kidney)
 # `--even-if-implausible` it is written, and every ROI says so.
 
 # %%
-from pedseg.evaluation.trained_models import find_weights, weight_files
+from pedseg.evaluation.trained_models import find_weights
 from pedseg.importing import predict_scans
 from pedseg.learning.weights import load_network
 
@@ -180,13 +180,20 @@ share = lesson.check("area through the centers", share, edge=edge)
 # %% [markdown]
 # ## The same with buttons
 #
-# Type the name of a folder, open it, let the network draw, look at every slice, and write the file. The file says that
-# a program drew it and that nobody has approved it, which is true.
+# The room of chapter [[reading_room]], opened on her folder. Her RTSTRUCT is there as *hospital*; nobody calls it true.
+#
+# - **Compare.** Choose *federated* behind B: the network draws, if the scan is plausible. The table tells how far the
+#   two differ, and *Differences* steps through the places.
+# - **Correct.** In the tab *Correct*, press *draw*. Every stroke is kept; undo and redo as often as you like.
+# - **Write.** In the tab *Files*, choose *corrected* and RTSTRUCT. The file is read back before you get it. It says
+#   who drew it and that nobody has approved it.
+# - **Open.** There, too, you open your own folders. `python3 run.py viewer --dicom FOLDER` opens the room
+#   without a notebook.
 
 # %% hidden
-from pedseg.viewer.dicom_panel import dicom_panel
+from pedseg.viewer import engines
 
-dicom_panel(folder, weight_files(lesson.study()))
+engines.reading_room([], lesson.study(), dicom=folder)
 
 # %% [markdown]
 # ## To think about

@@ -8,9 +8,11 @@ from pedseg import __version__
 from pedseg.cli import (
     bench,
     check,
+    compare,
     coordinate,
     evaluate,
     export,
+    failures,
     federate,
     fedgin,
     fetch,
@@ -31,8 +33,8 @@ from pedseg.cli import (
 )  # fmt: skip
 
 VERBS = (
-    study, evaluate, shift, fedgin, federate, keys, coordinate, join, status,
-    check, fetch, import_, predict, score, export, lab, viewer, notebooks, site, grade, test, bench,
+    study, evaluate, shift, failures, fedgin, federate, keys, coordinate, join, status,
+    check, fetch, import_, predict, score, export, compare, lab, viewer, notebooks, site, grade, test, bench,
 )  # fmt: skip
 
 

@@ -69,13 +69,14 @@ def masks_on_ct(labels: Scan, ct: CtScan, file: Path | str) -> OrganMasks:
 
 
 def export(
-    labels: Scan, out: Path, *, kind: str, ct: CtScan | None = None, name: str | Path = "", description: str = ""
-) -> list[str]:
+    labels: Scan, out: Path, *, kind: str, ct: CtScan | None = None, name: str | Path = "", description: str = "",
+    drawn_by: str = "AUTOMATIC",
+) -> list[str]:  # fmt: skip
     """Write a label map as one of `options.FORMATS`; gives back what a person should look at.
 
     `rtstruct` and `seg` need the CT and are read back before they are kept; `nnunet` is one map of ids with its table
     beside it, `totalsegmentator` a folder with a mask an organ. Raises `PedsegInputError` for a name that promises
-    another format. Each ROI, segment or file bears the `description`.
+    another format. Each ROI, segment or file bears the `description`; `drawn_by` is DICOM's word for who drew it.
     """
     ending = next((ending for ending in (".nii.gz", ".nii", ".dcm") if out.name.lower().endswith(ending)), "")
     usual = {"nnunet": ".nii.gz", "totalsegmentator": ""}.get(kind, ".dcm")
@@ -97,8 +98,8 @@ def export(
     if not masks:
         raise input_error("E-LABEL-EMPTY", name, "nothing is drawn on this scan.", "There is nothing to export.")
     if kind == "rtstruct":
-        return write_rtstruct(out, masks, ct, description=description)
-    write_seg(out, masks, ct, description=description)
+        return write_rtstruct(out, masks, ct, description=description, drawn_by=drawn_by)
+    write_seg(out, masks, ct, description=description, drawn_by=drawn_by)
     return []
 
 

@@ -21,7 +21,7 @@ LARGEST_SLICE = 4096 * 4096  # pixels; more is no CT, and decoding it would take
 def read_hu(slices: Sequence[CtSlice]) -> NDArray[np.int16]:
     """The voxels (column, row, slice) in HU; padding reads as -1024, fractions of an HU are rounded."""
     rows, columns = slices[0].size
-    voxels = np.empty((columns, rows, len(slices)), dtype=np.int16)
+    voxels = np.empty((columns, rows, len(slices)), dtype=np.int16, order="F")  # a slice is one piece of memory
     path: Path | None = None  # an enhanced CT is decoded once for all its frames
     for place, ct_slice in enumerate(slices):
         if path != ct_slice.file.path:

@@ -34,6 +34,9 @@ LEAST_DSC = 0.999
 FEW_VOXELS = 10
 
 
+AUTHORS = {"AUTOMATIC": "a program", "SEMIAUTOMATIC": "a program and by hand", "MANUAL": "hand"}
+
+
 def write_rtstruct(
     file: Path, masks: Masks, ct: CtScan, *, label: str = "pedseg", few: int = FEW_VOXELS, drawn_by: str = "AUTOMATIC",
     description: str = "",
@@ -105,7 +108,7 @@ def _dataset(masks: Masks, ct: CtScan, label: str, drawn_by: str, description: s
 
     now = datetime.datetime.now()
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
-    author = "a program" if drawn_by == "AUTOMATIC" else "hand"
+    author = AUTHORS[drawn_by]
     colors = {organ.name: organ.color for organ in ORGANS}
     contours = [_contours(number, masks[name], ct, colors.get(name, "#FFFFFF")) for number, name in enumerate(masks, 1)]
     dataset = dicom_item(

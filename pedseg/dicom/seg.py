@@ -139,17 +139,20 @@ def _paste(file: Path, mask: NDArray[np.bool_], part: NDArray[np.bool_], start: 
         raise input_error("E-CONTOUR-OUTSIDE", file, problem, "Give the whole CT that they were drawn on.")
 
 
-def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, *, description: str = "") -> None:
+def write_seg(
+    file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, *, description: str = "",
+    drawn_by: str = "AUTOMATIC",
+) -> None:  # fmt: skip
     """Write masks (column, row, slice) by organ name as a binary SEG, read back before it is kept.
 
-    Each segment bears the `description`.
+    Each segment bears the `description`, and as its algorithm type who drew it (`drawn_by`).
     """
     check_references(ct)
     if INTERPOLATED in ct.uids:
         problem = "slices of this CT were interpolated; a SEG would have to refer to them."
         raise input_error("E-NO-REFERENCE", file, problem, "Take RTSTRUCT, which leaves them out, or NIfTI.")
     content = io.BytesIO()
-    with dicom_errors(ct.series.first.path), closed_segmentation(_segmentation(masks, ct)) as segmentation:
+    with dicom_errors(ct.series.first.path), closed_segmentation(_segmentation(masks, ct, drawn_by)) as segmentation:
         for segment in segmentation.SegmentSequence if description else ():
             segment.SegmentDescription = description
         segmentation.save_as(content)
@@ -164,7 +167,7 @@ def write_seg(file: Path, masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, *,
         os.replace(part, file)
 
 
-def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
+def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, drawn_by: str) -> Any:
     """The whole SEG, one segment an organ."""
     import highdicom
     import pydicom
@@ -188,8 +191,8 @@ def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan) -> Any:
                 segment_label=name,
                 segmented_property_category=CodedConcept("123037004", "SCT", "Anatomical Structure"),
                 segmented_property_type=CodedConcept(code, "SCT", meaning),
-                algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
-                algorithm_identification=algorithm,
+                algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues(drawn_by),
+                algorithm_identification=None if drawn_by == "MANUAL" else algorithm,
             )
         )
     array = np.stack([mask.transpose(2, 1, 0) for mask in masks.values()], axis=-1).astype(np.uint8)

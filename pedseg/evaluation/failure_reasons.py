@@ -1,185 +1,177 @@
-"""A segmentation failure, and the likely reasons for it that are known of the organ, the case and the model.
+"""What is known of a failed contour that makes such failures more frequent, counted against the contours that held.
 
-Nothing here is proven: a reason is offered as likely because such errors are common under it, in the order in which
-it explains this kind of error. What is known besides is named as known, and where nothing is, that is said.
+A fact about a case (young, small, another contrast phase) is a reason only where contours fail more often with it than
+without. The measure is the risk ratio of Mantel and Haenszel (J Natl Cancer Inst 1959;22:719), stratified by organ
+and model, so that an adrenal gland is compared with adrenal glands. It is an association; `rescans` proves causes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+
+import pandas as pd
 
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.evaluation.results import ModelKey
 from pedseg.organs import organ
 
-KINDS = {
-    "worst": "among the worst tenth",
-    "missed": "not drawn",
-    "false": "drawn, but absent",
-    "swapped": "left and right swapped",
-    "part": "a part elsewhere",
-    "displaced": "beside its place",
-    "leaking": "beyond its border",
+CAUSES = {
+    "posture": "not on its back",
+    "phase": "another contrast phase",
+    "plain": "no contrast agent",
+    "center": "an unseen center",
+    "bed": "a removed kidney beside it",
+    "small": "small for this organ",
+    "young": "under two years",
+    "cut": "cut by the edge of the scan",
 }
-Voxel = tuple[int, int, int]
-
 YOUNG_MONTHS = 24
-SMALL_ML = 5.0  # fewer than about 140 voxels of 3 x 3 x 4 mm
+SMALL_SHARE = 0.5  # of the median volume of this organ in the test cases
 USUAL_POSTURE = ("", "supine")
-
+MIN_RATIO = 1.2  # a fact with less explains nothing
+MIN_FAILED = 3  # so many failures with a fact, at least, before it is called a reason
 # Organs beside a kidney, which may be predicted in its empty bed or move there.
 BESIDE = {
     "Kidney_L": ("Glnd_Adrenal_L", "Spleen", "Pancreas", "Bowel^Stomach"),
     "Kidney_R": ("Glnd_Adrenal_R", "Liver", "Bowel^Stomach"),
 }
-# Which reason to name first for which kind of error; the others follow in the order of `explain`.
-FIRST = {  # posture and another phase before all else: one factor at a time, they cost most (`pedseg shift`)
-    "false": ("gone", "posture", "phase", "bed"),
-    "missed": ("posture", "phase", "small", "cut", "young"),
-    "swapped": ("posture", "phase", "bed"),
-    "displaced": ("posture", "phase", "bed"),
-    "leaking": ("posture", "phase", "bed", "cut"),
-    "part": ("posture", "phase", "bed"),
-    "worst": ("posture", "phase", "small", "cut"),
-}
-BY_THE_BED = ("Kidney_L", "Kidney_R", "Glnd_Adrenal_L", "Glnd_Adrenal_R")  # what surgery for the tumors moves
-
-
-@dataclass(frozen=True)
-class Failure:
-    """One failure of one contour.
-
-    `kind` is a key of `KINDS`; `amount` says how bad in its `unit`; `severity` runs from 0 to 1 (about the share
-    of the organ that is wrong) and sorts failures of all kinds. `voxel` is where it lies, None where that is unknown.
-    """
-
-    case: str
-    tested_on: str
-    organ: str
-    model: str
-    trained_on: str
-    kind: str
-    amount: float
-    unit: str
-    severity: float
-    voxel: Voxel | None
-    sentence: str
-
-    @property
-    def model_key(self) -> ModelKey:
-        """The model that failed."""
-        return ModelKey(self.model, self.trained_on)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values, numbers rounded to what they are good for."""
-        return {**asdict(self), "amount": round(self.amount, 4), "severity": round(self.severity, 4)}
-
-    @classmethod
-    def from_json(cls, line: Mapping[str, Any]) -> Failure:
-        """What `as_json` gave."""
-        return cls(**{**line, "voxel": None if line["voxel"] is None else tuple(line["voxel"])})
-
-
-@dataclass(frozen=True)
-class ErrorLocation:
-    """Where the contour of one organ is most wrong, and whether the edge of the scan cuts the true organ there."""
-
-    voxel: Voxel
-    cut: bool
-
-
-def model_phrase(model_key: ModelKey) -> str:
-    """A model in a sentence."""
-    if model_key.model == "local":
-        return f"The local model of {model_key.trained_on}"
-    return f"The {model_key.model} model"
-
-
-def ml(volume: float) -> str:
-    """A volume in a sentence."""
-    return f"{volume:.1f} mL"
+Facts = Mapping[str, str]  # cause: what is known, as a clause
 
 
 def usual_phases(datasets: Iterable[DataSet]) -> dict[str, str]:
     """The phase that most training scans of each center have, by center; empty where it is not on record."""
-    usual = {}
-    for dataset in datasets:
-        phases = Counter(case.phase for case in dataset.split("train"))
-        usual[dataset.center] = phases.most_common(1)[0][0] if phases else ""
-    return usual
+    return {dataset.center: usual_phase(dataset.split("train")) for dataset in datasets}
 
 
-def explain(
-    kind: str,
-    name: str,
-    case: Case | None,
-    model: ModelKey,
-    *,
-    tested_on: str = "",
-    volume_ml: float | None = None,
-    cut: bool = False,
-    usual_phase: Mapping[str, str] | None = None,
-) -> str:
-    """Why an error of this `kind` on the organ `name` is no wonder, as one or two short sentences.
+def usual_phase(cases: Iterable[Case]) -> str:
+    """The phase of most of these cases; empty without any."""
+    phases = Counter(case.phase for case in cases)
+    return phases.most_common(1)[0][0] if phases else ""
 
-    `case` is what the data set knows of the scan, `volume_ml` the true volume, `cut` whether the edge of the
-    scan cuts the true organ where it failed, `usual_phase` the phases of `usual_phases`.
+
+def known_facts(
+    name: str, case: Case | None, model: ModelKey, *,
+    tested_on: str = "", volume_ml: float = 0.0, median_ml: float = 0.0, cut: bool = False,
+    usual: Mapping[str, str] | None = None,
+) -> Facts:  # fmt: skip
+    """What is known of one contour of the organ `name` that might make it harder, by cause (keys of `CAUSES`).
+
+    `case` is what the data set knows of the scan, `volume_ml` the true volume, `median_ml` that of all test cases,
+    `cut` whether the edge of the scan cuts the true organ, `usual` the phases of `usual_phases`.
     """
-    facts = {
-        **dict(_facts_of_the_organ(name, volume_ml, cut)),
-        **dict(_facts_of_the_case(name, case)),
-        **dict(_facts_of_the_model(model, tested_on, case, usual_phase or {})),
-    }
-    order = [key for key in FIRST[kind] if key in facts] + [key for key in facts if key not in FIRST[kind]]
-    if not order:
-        return "Nothing that is known of the case explains it."
-    likely, *rest = (facts[key] for key in order)
-    return f"Likely because {likely}." + (f" Also known: {'; '.join(rest[:2])}." if rest else "")
-
-
-def _facts_of_the_organ(name: str, volume_ml: float | None, cut: bool) -> Iterator[tuple[str, str]]:
-    if volume_ml is not None and 0 < volume_ml < SMALL_ML:
-        yield "small", f"the organ is small here ({volume_ml:.1f} mL)"
+    facts = dict(_of_the_case(name, case)) if case else {}
+    if 0 < volume_ml < SMALL_SHARE * median_ml:
+        facts["small"] = f"the organ is small here ({volume_ml:.1f} mL, where the median is {median_ml:.1f} mL)"
     if cut:
-        yield "cut", "the edge of the scan cuts the organ there"
+        facts["cut"] = "the edge of the scan cuts the organ"
+    return facts | dict(_of_the_model(model, tested_on, case, usual or {}))
 
 
-def _facts_of_the_case(name: str, case: Case | None) -> Iterator[tuple[str, str]]:
-    if case is None:
-        return
-    if name in case.absent:
-        yield "gone", "what fills the gap may look alike to a network"
-    for kidney in [kidney for kidney in BESIDE if kidney in case.absent]:
-        if name in BESIDE[kidney]:
-            yield "bed", f"the {organ(kidney).plain} is not there, and neighbors tend to move into the gap"
-        if name in BESIDE and name != kidney:
-            yield "bed", f"the {organ(kidney).plain} is not there to compare with"
+def _of_the_case(name: str, case: Case) -> Iterator[tuple[str, str]]:
+    for kidney in [kidney for kidney in BESIDE if kidney in case.absent and name in BESIDE[kidney]]:
+        yield "bed", f"the {organ(kidney).plain} is not there, and neighbors move into the gap"
     if case.posture not in USUAL_POSTURE:
         lies = case.posture if case.posture == "prone" else f"on the {case.posture}"
         yield "posture", f"the child does not lie on its back but {lies}"
-    if case.tumor and name in BY_THE_BED:
-        named = "renal tumor" if case.tumor == "renal" else case.tumor
-        yield "tumor", f"surgery ({named}) has changed what lies around"
+    if case.phase == "none":
+        yield "plain", "the scan is without contrast, so there is less to see"
     if case.age_months is not None and case.age_months < YOUNG_MONTHS:
-        yield "young", f"the child is {case.age_months} months old, and organs are small under two years"
+        yield "young", f"the child is {case.age_months} months old"
 
 
-def _facts_of_the_model(
+def _of_the_model(
     model: ModelKey, tested_on: str, case: Case | None, usual: Mapping[str, str]
 ) -> Iterator[tuple[str, str]]:
     centers = model.trained_on.split("+")
     phase = case.phase if case else ""
     trained = sorted({usual.get(center, "") for center in centers} - {""})
     if phase and trained and phase not in trained:
-        known = " and ".join(map(_phrase, trained))
-        yield "phase", f"the scan is {_phrase(phase)}, and the model learned mostly from scans that are {known}"
-    elif tested_on and tested_on not in centers:
-        yield "phase", f"the model has seen no scan of {tested_on}"
+        known = " and ".join(map(phase_phrase, trained))
+        yield "phase", f"the scan is {phase_phrase(phase)}, and most scans that the model learned from are {known}"
+    if tested_on and tested_on not in centers:
+        yield "center", f"the model has seen no scan of {tested_on}"
 
 
-def _phrase(phase: str) -> str:
+def phase_phrase(phase: str) -> str:
     """A contrast phase as people say it."""
     return "without contrast" if phase == "none" else phase
+
+
+@dataclass(frozen=True)
+class RiskRatio:
+    """How often contours fail with a fact and without it; `ratio` compares contours of the same organ and model.
+
+    None where it is not defined: every contour has the fact, or none that lacks it failed.
+    """
+
+    ratio: float | None
+    failed: int
+    contours: int
+    failed_without: int
+    contours_without: int
+
+    @property
+    def explains(self) -> bool:
+        """Whether contours fail more often with the fact, by more than a little and more than a few."""
+        return self.ratio is not None and self.ratio >= MIN_RATIO and self.failed >= MIN_FAILED
+
+    def __str__(self) -> str:
+        if self.ratio is None:
+            return f"nothing to compare with, n = {self.contours}"
+        return f"such contours fail {self.ratio:.1f} times as often, n = {self.contours}"
+
+
+def risk_ratios(contours: pd.DataFrame) -> dict[str, RiskRatio]:
+    """The risk ratio of every cause, from all tested contours.
+
+    `contours` has the columns `stratum` (organ and model), `failed` (bool) and `facts` (keys of `CAUSES`).
+    """
+    return {
+        cause: _risk_ratio(contours, contours["facts"].map(lambda facts, cause=cause: cause in facts))
+        for cause in CAUSES
+    }
+
+
+def _risk_ratio(contours: pd.DataFrame, exposed: pd.Series) -> RiskRatio:
+    failed = contours["failed"].astype(bool)
+    counts = pd.DataFrame(
+        {"a": failed & exposed, "n1": exposed, "c": failed & ~exposed, "n0": ~exposed}
+    ).groupby(contours["stratum"]).sum()  # fmt: skip
+    n = counts["n1"] + counts["n0"]
+    above, below = (counts["a"] * counts["n0"] / n).sum(), (counts["c"] * counts["n1"] / n).sum()
+    total = counts.sum()
+    ratio = float(above / below) if below > 0 else None
+    return RiskRatio(ratio, int(total["a"]), int(total["n1"]), int(total["c"]), int(total["n0"]))
+
+
+def causes_of(facts: Facts, ratios: Mapping[str, RiskRatio]) -> tuple[str, ...]:
+    """Those of the known facts that explain something, the strongest first."""
+    explaining = [cause for cause in facts if cause in ratios and ratios[cause].explains]
+    return tuple(sorted(explaining, key=lambda cause: -(ratios[cause].ratio or 0.0)))
+
+
+def explain(facts: Facts, ratios: Mapping[str, RiskRatio]) -> str:
+    """What is known of a failed contour, each with its risk ratio; what explains nothing is said to.
+
+    Without `ratios` (too few cases to count) the facts stand alone.
+    """
+    if not facts:
+        return "Nothing is known of the case that might explain it."
+    if not ratios:
+        return f"Known of the case: {'; '.join(facts.values())}."
+    causes = causes_of(facts, ratios)
+    reasons = [f"{facts[cause]} ({ratios[cause]})" for cause in causes]
+    others = [f"{facts[cause]} ({ratios[cause]})" for cause in facts if cause not in causes]
+    likely = f"Likely because {'; '.join(reasons)}." if reasons else "Nothing that is known of the case explains it."
+    return likely + (f" Known, but no reason: {'; '.join(others)}." if others else "")
+
+
+def ratio_table(ratios: Mapping[str, RiskRatio]) -> pd.DataFrame:
+    """The risk ratios as a table, the strongest first: the columns of causes.csv."""
+    columns = ["cause", *RiskRatio.__dataclass_fields__]
+    lines = [{"cause": cause, **vars(ratio)} for cause, ratio in ratios.items()]
+    return pd.DataFrame(lines, columns=columns).sort_values(
+        "ratio", ascending=False, na_position="last", ignore_index=True
+    )

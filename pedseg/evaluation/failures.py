@@ -1,131 +1,150 @@
-"""Which contours failed, how, where, and what is known that makes it likely: failure detection by rules.
+"""Which contours failed and how: failure detection by rules, from the rows of cases.csv and from the contours.
 
-From the rows of cases.csv: the worst tenth of every organ and model, organs that were missed, organs that were
-predicted though absent. From the contours themselves (`misplacement`): left and right swapped, parts that lie
-elsewhere, contours that leak or lie beside their organ. One contour may fail in more than one way.
+From the rows: the worst tenth of every organ and model, organs that were missed, organs that were predicted though
+absent. From the contours themselves (`misplacement`): left and right swapped, parts that lie elsewhere, contours that
+leak or lie beside their organ. One contour may fail in more than one way. `severity` puts them in order,
+`failure_reasons` says what is known to make them more frequent.
 """
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 
 from pedseg.datasets.cases import Case
-from pedseg.evaluation.failure_reasons import ErrorLocation, Failure, explain, ml, model_phrase
+from pedseg.evaluation.failure import ContourFacts, Failure, ml, model_phrase
+from pedseg.evaluation.failure_reasons import (
+    Facts,
+    RiskRatio,
+    causes_of,
+    explain,
+    known_facts,
+    ratio_table,
+    risk_ratios,
+)
 from pedseg.evaluation.results import ModelKey
-from pedseg.organs import EVALUATED, organ
+from pedseg.files import write_atomically
+from pedseg.organs import organ
 
 FALSE_ML = 1.0  # less than this, predicted of an absent organ, is no false organ
 WORST_SHARE = 0.1
 GOOD_DSC = 0.95  # nothing so good is called a failure, though it be the worst of its organ
+MIN_CONTOURS = 100  # with fewer no risk ratios are counted
 Cases = Mapping[tuple[str, str], Case]  # by test center and case
-LocationKey = tuple[ModelKey, str, str, str]  # model, test center, case and organ
-Locations = Mapping[LocationKey, ErrorLocation]
+ContourKey = tuple[ModelKey, str, str, str]  # model, test center, case and organ
 
 
-class _Detected(NamedTuple):
-    """A row that fails by a rule: how, how much, and in words."""
-
-    row: pd.Series
-    kind: str
-    amount: float
-    unit: str
-    severity: float
-    text: str
-
-
-def from_rows(
-    rows: pd.DataFrame,
-    cases: Cases | None = None,
-    locations: Locations | None = None,
-    usual_phase: Mapping[str, str] | None = None,
-) -> list[Failure]:
-    """Missed organs, false organs and the worst tenth of each organ and model, from rows of the first seed.
-
-    `cases` and `locations` hold what is known besides; without them the sentences say less and `voxel` is None.
-    """
-    usual_ml = rows[rows["present"]].groupby("organ")["volume_ml"].median()
+def from_rows(rows: pd.DataFrame) -> list[Failure]:
+    """Missed organs, false organs and the worst tenth of each organ and model, from rows of the first seed."""
     first = rows[rows["seed"] == rows["seed"].min()]
-    return [
-        _failure(detected, cases or {}, locations or {}, usual_phase or {})
-        for _, group in first.groupby(["organ", "model", "trained_on"], sort=False)
-        for detected in _of_one_organ(group, usual_ml)
-    ]
+    groups = first.groupby(["organ", "model", "trained_on"], sort=False)
+    return [failure for _, group in groups for failure in _of_one_organ(group)]
 
 
-def _of_one_organ(rows: pd.DataFrame, usual_ml: pd.Series) -> Iterator[_Detected]:
+def _of_one_organ(rows: pd.DataFrame) -> Iterator[Failure]:
     """What went wrong with one organ under one model, over all test cases."""
-    name = rows["organ"].iloc[0]
-    plain = organ(name).plain
+    plain = organ(rows["organ"].iloc[0]).plain
     for _, row in rows.iterrows():
         predicted_ml, true_ml = row["predicted_ml"], row["volume_ml"]
         if row["present"] and predicted_ml == 0:
-            text = f"draws no {plain}, though {ml(true_ml)} of it are there"
-            yield _Detected(row, "missed", true_ml, "mL", 1.0, text)
+            yield _failure(row, "missed", true_ml, "mL", f"draws no {plain}, though {ml(true_ml)} of it are there")
         elif not row["present"] and predicted_ml >= FALSE_ML:
-            share = min(1.0, predicted_ml / usual_ml.get(name, predicted_ml))
             text = f"draws {ml(predicted_ml)} of {plain}, and there is none in this scan"
-            yield _Detected(row, "false", predicted_ml, "mL", share, text)
-    ranked = rows.dropna(subset="dsc").sort_values("dsc", kind="stable")
-    for _, row in ranked[: ceil(WORST_SHARE * len(ranked))].iterrows():
-        if row["dsc"] < GOOD_DSC and row["predicted_ml"] > 0:
-            text = f"draws the {plain} with a DSC of {row['dsc']:.2f}, where its median is {ranked['dsc'].median():.2f}"
-            yield _Detected(row, "worst", row["dsc"], "DSC", 1 - row["dsc"], text)
+            yield _failure(row, "false", predicted_ml, "mL", text)
+    defined = rows.dropna(subset="dsc")
+    for _, row in defined[defined["dsc"] <= worst_dsc(rows)].iterrows():
+        if row["predicted_ml"] > 0:
+            median = defined["dsc"].median()
+            text = f"draws the {plain} with a DSC of {row['dsc']:.2f}, where its median is {median:.2f}"
+            yield _failure(row, "worst", row["dsc"], "DSC", text)
 
 
-def _failure(detected: _Detected, cases: Cases, locations: Locations, usual_phase: Mapping[str, str]) -> Failure:
-    """The failure of a row, with its sentence."""
-    row, kind = detected.row, detected.kind
-    model_key, center = ModelKey(row["model"], row["trained_on"]), row["tested_on"]
-    case, name = row["case"], row["organ"]
-    location = locations.get((model_key, center, case, name))
-    reasons = explain(
-        kind, name, cases.get((center, case)), model_key, tested_on=center, volume_ml=row["volume_ml"],
-        cut=location.cut if location else False, usual_phase=usual_phase,
-    )  # fmt: skip
+def worst_dsc(rows: pd.DataFrame) -> float:
+    """The highest DSC in the worst tenth of the rows of one organ and model that is not good; 0 without any."""
+    dsc = rows["dsc"].dropna().sort_values().iloc[: ceil(WORST_SHARE * rows["dsc"].count())]
+    return float(dsc[dsc < GOOD_DSC].max()) if (dsc < GOOD_DSC).any() else 0.0
+
+
+def _failure(row: pd.Series, kind: str, amount: float, unit: str, text: str) -> Failure:
+    """The failure of a row. Of true T, predicted P and their intersection, T + P - 2 I is wrong."""
+    dsc = 0.0 if pd.isna(row["dsc"]) else row["dsc"]
+    wrong_ml = round(float((row["volume_ml"] + row["predicted_ml"]) * (1 - dsc)), 2)
+    model_key = ModelKey(row["model"], row["trained_on"])
     return Failure(
-        case, center, name, model_key.model, model_key.trained_on, kind, float(detected.amount), detected.unit,
-        float(detected.severity), location.voxel if location else None,
-        f"{model_phrase(model_key)} {detected.text}. {reasons}",
+        row["case"], row["tested_on"], row["organ"], model_key.model, model_key.trained_on, kind, float(amount), unit,
+        wrong_ml, None, f"{model_phrase(model_key)} {text}.",
     )  # fmt: skip
+
+
+def with_reasons(
+    failures: Iterable[Failure],
+    rows: pd.DataFrame,
+    cases: Cases,
+    contours: Mapping[ContourKey, ContourFacts] | None = None,
+    usual: Mapping[str, str] | None = None,
+) -> tuple[list[Failure], dict[str, RiskRatio]]:
+    """The failures with place, dose and reasons, and the risk ratio of each cause over all contours of the rows.
+
+    `cases` and `contours` hold what is known besides, `usual` the phase that the models of each center have learned.
+    Without rows, or with few, nothing is counted: the facts stand alone.
+    """
+    failures, contours = [*failures], contours or {}
+    facts = _facts(rows, cases, contours, usual or {})
+    failed = {failure.contour for failure in failures}
+    counted = pd.DataFrame(
+        [(f"{key[3]} {key[0]}", key in failed, [*known]) for key, known in facts.items()],
+        columns=["stratum", "failed", "facts"],
+    )
+    ratios = risk_ratios(counted) if len(counted) >= MIN_CONTOURS else {}
+    return [_with_reasons(failure, contours, facts, ratios) for failure in failures], ratios
+
+
+def _facts(
+    rows: pd.DataFrame, cases: Cases, contours: Mapping[ContourKey, ContourFacts], usual: Mapping[str, str]
+) -> dict[ContourKey, Facts]:
+    """What is known of every tested contour of the first seed."""
+    first = rows[rows["seed"] == rows["seed"].min()]
+    medians = first[first["present"]].groupby("organ")["volume_ml"].median()
+    facts = {}
+    for row in first.itertuples():
+        key = ModelKey(row.model, row.trained_on), row.tested_on, row.case, row.organ
+        facts[key] = known_facts(
+            row.organ, cases.get((row.tested_on, row.case)), key[0], tested_on=row.tested_on, volume_ml=row.volume_ml,
+            median_ml=medians.get(row.organ, 0.0), cut=key in contours and contours[key].cut, usual=usual,
+        )  # fmt: skip
+    return facts
+
+
+def _with_reasons(
+    failure: Failure,
+    contours: Mapping[ContourKey, ContourFacts],
+    facts: Mapping[ContourKey, Facts],
+    ratios: Mapping[str, RiskRatio],
+) -> Failure:
+    known, contour = facts.get(failure.contour, {}), contours.get(failure.contour)
+    return replace(
+        failure,
+        voxel=failure.voxel or (contour.voxel if contour else None),
+        dose_gy=contour.dose_gy if contour else None,
+        causes=causes_of(known, ratios),
+        sentence=f"{failure.sentence} {explain(known, ratios)}",
+    )
+
+
+def write_failures(study: Path, failures: Iterable[Failure], ratios: Mapping[str, RiskRatio]) -> None:
+    """Write failures.json, and causes.csv with the risk ratio of each cause."""
+    lines = [failure.as_json() for failure in failures]
+    text = ratio_table(ratios).to_csv(index=False, float_format="%.4g", lineterminator="\n")
+    write_atomically(study / "causes.csv", text.encode())
+    write_atomically(study / "failures.json", json.dumps(lines, indent=1, ensure_ascii=False).encode())
 
 
 def read_failures(study: Path) -> list[Failure]:
-    """The recorded failures of a study, the worst first; empty where none were recorded."""
+    """The recorded failures of a study, the gravest first; empty where none were recorded."""
     file = study / "failures.json"
     return [Failure.from_json(line) for line in json.loads(file.read_text("utf-8"))] if file.is_file() else []
-
-
-def by_severity(failures: Iterable[Failure]) -> list[Failure]:
-    """The worst first; of equally bad ones the larger first, then by model, organ and case."""
-
-    def key(f: Failure) -> tuple:
-        size = f.amount if f.unit == "mL" else 0.0
-        return -f.severity, -size, f.model, f.trained_on, f.organ, f.tested_on, f.case, f.kind
-
-    return sorted(failures, key=key)
-
-
-def worst(failures: Iterable[Failure], count: int = 12, *, a_kind: int = 3, an_organ: int = 2) -> list[Failure]:
-    """The worst ones without repeats: a contour once, a kind `a_kind`, an organ `an_organ` times.
-
-    Evaluated organs come first; the others fill up.
-    """
-    chosen: list[Failure] = []
-    seen: Counter[tuple[str, ...]] = Counter()
-    for failure in sorted(by_severity(failures), key=lambda failure: failure.organ not in EVALUATED):
-        limits = {
-            ("contour", failure.tested_on, failure.case, failure.organ): 1,
-            ("kind", failure.kind): a_kind,
-            ("organ", failure.organ): an_organ,
-        }
-        if len(chosen) < count and all(seen[key] < most for key, most in limits.items()):
-            chosen.append(failure)
-            seen.update(limits.keys())
-    return chosen

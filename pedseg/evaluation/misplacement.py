@@ -7,7 +7,7 @@ nobody annotated are not judged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.datasets.cases import Case
-from pedseg.evaluation.failure_reasons import ErrorLocation, Failure, Voxel, explain, ml, model_phrase
+from pedseg.evaluation.failure import ContourFacts, Failure, Voxel, ml, model_phrase
 from pedseg.evaluation.results import ModelKey
 from pedseg.metrics import ROUNDING_MM
 from pedseg.organs import NAMES, organ
@@ -57,36 +57,41 @@ class _LabelMaps:
         """How far from the true border an error is one of place: the organ's tolerance and one voxel."""
         return organ(name).tolerance_mm + max(self.spacing_mm)
 
+    def wrong_ml(self, name: str) -> float:
+        """The volume of an organ that is predicted too much and too little."""
+        i = organ(name).id
+        return round(self.ml(self.counts[i].sum() + self.counts[:, i].sum() - 2 * self.counts[i, i]), 2)
+
     def ml(self, voxels: float) -> float:
         """The volume of so many voxels."""
         return float(voxels * np.prod(self.spacing_mm) / 1000.0)
 
 
 def from_contours(
-    truth: NDArray, predicted: NDArray, spacing_mm: Spacing, case: Case, model: ModelKey,
-    *, tested_on: str = "", usual_phase: Mapping[str, str] | None = None,
-) -> list[Failure]:  # fmt: skip
+    truth: NDArray, predicted: NDArray, spacing_mm: Spacing, case: Case, model: ModelKey, *, tested_on: str = ""
+) -> list[Failure]:
     """Swapped, torn, displaced and leaking contours of one scan, as predicted by one model.
 
     `truth` and `predicted` are label maps of organ ids on one grid. `tested_on` is the case's center unless told.
     """
+    who = case.name, tested_on or case.center
     maps = _LabelMaps.of(truth, predicted, spacing_mm)
-    center = tested_on or case.center
-    failures = []
-    for name in case.annotated:
-        i = organ(name).id
-        for kind, amount, unit, severity, voxel, text in _of_one_organ(maps, name):
-            reasons = explain(
-                kind, name, case, model, tested_on=center, volume_ml=maps.ml(maps.counts[i].sum()),
-                cut=_cut(maps, i, voxel), usual_phase=usual_phase,
-            )  # fmt: skip
-            sentence = f"{model_phrase(model)} {text}. {reasons}"
-            who = case.name, center, name, model.model, model.trained_on
-            failures.append(Failure(*who, kind, amount, unit, severity, voxel, sentence))
-    return failures
+    return [
+        Failure(
+            *who, name, model.model, model.trained_on, found.kind, found.amount, found.unit, maps.wrong_ml(name),
+            found.voxel, f"{model_phrase(model)} {found.text}.",
+        )
+        for name in case.annotated
+        for found in _of_one_organ(maps, name)
+    ]  # fmt: skip
 
 
-def error_locations(truth: NDArray, predicted: NDArray, names: tuple[str, ...]) -> dict[str, ErrorLocation]:
+def misplaced_kinds(truth: NDArray, predicted: NDArray, spacing_mm: Spacing, name: str) -> set[str]:
+    """In which ways one organ is misplaced."""
+    return {found.kind for found in _of_one_organ(_LabelMaps.of(truth, predicted, spacing_mm), name)}
+
+
+def error_locations(truth: NDArray, predicted: NDArray, names: tuple[str, ...]) -> dict[str, ContourFacts]:
     """Where each organ is most wrong: the slice with most wrong voxels, or the organ's middle if none is wrong."""
     maps = _LabelMaps.of(truth, predicted, (1.0, 1.0, 1.0))
     locations = {}
@@ -96,7 +101,7 @@ def error_locations(truth: NDArray, predicted: NDArray, names: tuple[str, ...]) 
             true = truth[box] == i
             wrong = true != (predicted[box] == i)
             voxel = _absolute(_worst_slice(wrong) if wrong.any() else _center(true), box)
-            locations[name] = ErrorLocation(voxel, _cut(maps, i, voxel))
+            locations[name] = ContourFacts(voxel, _cut(maps, i, voxel))
     return locations
 
 
@@ -106,7 +111,6 @@ class _Detected(NamedTuple):
     kind: str
     amount: float
     unit: str
-    severity: float
     voxel: Voxel
     text: str
 
@@ -137,8 +141,7 @@ def _swapped(maps: _LabelMaps, name: str, box: Box) -> _Detected | None:
     share = there / predicted
     text = f"puts {100 * share:.0f} % of the {organ(name).plain} it draws into the true {organ(other).plain}"
     voxel = _absolute(_center((maps.truth[box] == j) & (maps.predicted[box] == i)), box)
-    severity = there / max(predicted, maps.counts[j].sum())
-    return _Detected("swapped", 100 * float(share), "%", float(severity), voxel, text)
+    return _Detected("swapped", 100 * float(share), "%", voxel, text)
 
 
 def _displaced(maps: _LabelMaps, name: str, box: Box) -> _Detected | None:
@@ -154,7 +157,7 @@ def _displaced(maps: _LabelMaps, name: str, box: Box) -> _Detected | None:
     false = (maps.predicted[box] == i) & (maps.truth[box] != i)
     where, voxel = _where(maps, box, false), _absolute(_center(_largest(false)), box)
     text = f"draws the {organ(name).plain} {away_mm:.0f} mm from its place, most of the false part {where}"
-    return _Detected("displaced", away_mm, "mm", float(1 - shared / predicted), voxel, text)
+    return _Detected("displaced", away_mm, "mm", voxel, text)
 
 
 def _separate_part(
@@ -170,10 +173,12 @@ def _separate_part(
     k = max(large, key=lambda k: (false[k], sizes[k]))
     part = labels == k
     plain, volume_ml = organ(name).plain, maps.ml(sizes[k])
-    lies = "inside the true organ" if 2 * false[k] < sizes[k] else _where(maps, box, part & ~true)
-    text = f"draws the {plain} in {len(large) + 1} pieces; one of {ml(volume_ml)} lies apart, {lies}"
-    severity = float(sizes[k] / max(sizes.sum(), true.sum()))
-    return _Detected("part", volume_ml, "mL", severity, _absolute(_center(part), box), text), part
+    text, voxel = f"draws the {plain} in {len(large) + 1} pieces", _absolute(_center(part), box)
+    if 2 * false[k] < sizes[k]:  # what lies between the pieces is missing
+        text += f"; one of {ml(volume_ml)} is cut off, inside the true organ"
+        return _Detected("gap", volume_ml, "mL", voxel, text), np.zeros_like(predicted)
+    text += f"; one of {ml(volume_ml)} lies apart, {_where(maps, box, part & ~true)}"
+    return _Detected("part", volume_ml, "mL", voxel, text), part
 
 
 def _is_large(maps: _LabelMaps, sizes: NDArray) -> NDArray[np.bool_]:
@@ -195,8 +200,7 @@ def _leaking(
     where, voxel = _where(maps, box, beyond), _absolute(_center(_largest(beyond)), box)
     far = f"more than {rim_mm:.0f} mm beyond its border"
     text = f"draws {ml(volume_ml)} of {organ(name).plain} {far}, most of it {where}"
-    severity = float(beyond.sum() / (true.sum() + beyond.sum()))
-    return _Detected("leaking", volume_ml, "mL", severity, voxel, text)
+    return _Detected("leaking", volume_ml, "mL", voxel, text)
 
 
 def _farther(

@@ -1,15 +1,16 @@
 """Score a trained model: predict label maps of test scans, compare them with the ground truth, one row an organ.
 
 `score` is what every experiment, notebook and command uses. `score_center` runs it over the test cases of one center
-and leaves two files: the rows of cases.csv, and beside them a JSON with the failures that only contours show. The rows
-come last, so that a file with today's columns and the rows of all test cases means: finished.
+and leaves two files: the rows of cases.csv, and beside them a JSON with what only contours show: misplaced organs,
+where each is most wrong, and its dose in the teaching plan. The rows come last, so that a file with today's columns and
+the rows of all test cases means: finished.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -18,14 +19,17 @@ from numpy.typing import NDArray
 from pedseg import memory
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_image, load_labels
-from pedseg.evaluation.failure_reasons import ErrorLocation, Failure, usual_phases
-from pedseg.evaluation.failures import LocationKey, by_severity, from_rows
+from pedseg.evaluation.dose import DoseMap, organ_dose_gy, teaching_dose
+from pedseg.evaluation.failure import ContourFacts, Dose, Failure
+from pedseg.evaluation.failure_reasons import RiskRatio, usual_phases
+from pedseg.evaluation.failures import Cases, ContourKey, from_rows, with_reasons
 from pedseg.evaluation.misplacement import error_locations, from_contours
 from pedseg.evaluation.results import COLUMNS, ModelKey, typed_rows, write_rows
+from pedseg.evaluation.severity import by_severity
 from pedseg.evaluation.trained_models import LazyPredictions, TrainedModel
 from pedseg.files import write_atomically
 from pedseg.metrics import score_case
-from pedseg.organs import NAMES
+from pedseg.organs import NAMES, organ
 from pedseg.phantoms.centers import Center, PlannedScan, simulate_scan
 from pedseg.scan import Scan, write_nifti
 
@@ -106,53 +110,77 @@ def is_finished(file: Path, dataset: DataSet) -> bool:
     return tuple(rows.columns) == COLUMNS and set(rows["case"]) == expected
 
 
-def score_center(
-    model: TrainedModel, dataset: DataSet, file: Path, *,
-    kept: Path | None = None, usual_phase: Mapping[str, str] | None = None,
-) -> Iterator[str]:  # fmt: skip
+def score_center(model: TrainedModel, dataset: DataSet, file: Path, *, kept: Path | None = None) -> Iterator[str]:
     """Score one model on all test cases of a center, write the rows to `file`, yield the name of each case.
 
     With a folder `kept`, the contours of the first case are kept there, and what went wrong with all.
     """
     parts: list[pd.DataFrame] = []
-    failures: list[Failure] = []
-    locations: dict[str, dict[str, ErrorLocation]] = {}
+    contours = InspectedContours(model.key, dataset.center)
 
     def inspect(scan: LabeledScan, predicted: NDArray) -> None:
-        if not locations and kept is not None:
+        if not contours.facts and kept is not None:
             _keep(kept / dataset.center / scan.case, scan, predicted, model.key)
-        known = tuple(name for name in model.plan.organs if name in scan.organs)
-        misplaced = misplaced_organs(scan, predicted, model.key, usual_phase)
-        failures.extend(failure for failure in misplaced if failure.organ in known)
-        locations[scan.case] = error_locations(scan.truth, predicted, known)
+        contours.add(scan, predicted, teaching_dose(scan.image, scan.truth))
 
     for scan in load_labeled_scans(dataset):
         parts.append(score(model, [scan], None if kept is None else inspect))
         yield scan.case
     if kept is not None:
-        content = {
-            **asdict(model.key),
-            "tested_on": dataset.center,
-            "failures": [failure.as_json() for failure in failures],
-            "locations": {case: {o: asdict(place) for o, place in by.items()} for case, by in locations.items()},
-        }
-        write_atomically(_failures_file(file), json.dumps(content, ensure_ascii=False).encode())
+        contours.write(_contours_file(file))
     write_rows(file, pd.concat(parts))
 
 
-def misplaced_organs(
-    scan: LabeledScan, predicted: NDArray, model_key: ModelKey, usual_phase: Mapping[str, str] | None = None
-) -> list[Failure]:
-    """What is misplaced in one predicted label map of a scan from a data set."""
+class InspectedContours:
+    """What the contours of one model show on the scans of one center: misplaced organs, and facts of every organ."""
+
+    def __init__(self, model_key: ModelKey, tested_on: str) -> None:
+        self.model_key, self.tested_on = model_key, tested_on
+        self.misplaced: list[Failure] = []
+        self.facts: dict[ContourKey, ContourFacts] = {}
+
+    def add(self, scan: LabeledScan, predicted: NDArray, dose_gy: DoseMap | None) -> None:
+        """Inspect the predicted label map of a scan; `dose_gy` is that of its teaching plan."""
+        self.misplaced += [f for f in misplaced_organs(scan, predicted, self.model_key) if f.organ in scan.organs]
+        for name, facts in error_locations(scan.truth, predicted, scan.organs).items():
+            dose: Dose | None = None
+            if dose_gy is not None:
+                true, drawn = (labels == organ(name).id for labels in (scan.truth, predicted))
+                dose = organ_dose_gy(dose_gy, true, name), organ_dose_gy(dose_gy, drawn, name)
+            self.facts[self.model_key, self.tested_on, scan.case, name] = replace(facts, dose_gy=dose)
+
+    def write(self, file: Path) -> None:
+        """Keep them in a JSON file."""
+        content = {
+            **asdict(self.model_key),
+            "tested_on": self.tested_on,
+            "misplaced": [failure.as_json() for failure in self.misplaced],
+            "facts": [[case, name, asdict(facts)] for (_, _, case, name), facts in self.facts.items()],
+        }
+        write_atomically(file, json.dumps(content, ensure_ascii=False).encode())
+
+    @classmethod
+    def read(cls, file: Path) -> InspectedContours:
+        """What `write` has written."""
+        content = json.loads(file.read_text(encoding="utf-8"))
+        contours = cls(ModelKey(content["model"], content["trained_on"]), content["tested_on"])
+        contours.misplaced = [Failure.from_json(line) for line in content["misplaced"]]
+        for case, name, facts in content["facts"]:
+            dose = None if facts["dose_gy"] is None else tuple(facts["dose_gy"])
+            key = contours.model_key, contours.tested_on, case, name
+            contours.facts[key] = ContourFacts(tuple(facts["voxel"]), facts["cut"], dose)
+        return contours
+
+
+def misplaced_organs(scan: LabeledScan, predicted: NDArray, model_key: ModelKey) -> list[Failure]:
+    """What is misplaced in one predicted label map of a scan whose record is known."""
     assert scan.record is not None
-    spacing_mm, center = scan.image.spacing_mm, scan.tested_on
-    return from_contours(
-        scan.truth, predicted, spacing_mm, scan.record, model_key, tested_on=center, usual_phase=usual_phase
-    )
+    spacing_mm = scan.image.spacing_mm
+    return from_contours(scan.truth, predicted, spacing_mm, scan.record, model_key, tested_on=scan.tested_on)
 
 
 def find_misplaced(files: Mapping[ModelKey, Path], scans: Iterable[LabeledScan]) -> list[Failure]:
-    """What is misplaced in some scans, predicted now by the models of these weights files; the worst first."""
+    """What is misplaced in some scans, predicted now by the models of these weights files; the gravest first."""
     failures: list[Failure] = []
     for scan in scans:
         for model_key, predicted in LazyPredictions(scan.image, files).items():
@@ -167,22 +195,30 @@ def _keep(folder: Path, scan: LabeledScan, predicted: NDArray, model_key: ModelK
         write_nifti(folder / f"{name}.nii.gz", Scan(voxels, scan.image.affine))
 
 
-def _failures_file(file: Path) -> Path:
-    return file.with_suffix(".failures.json")
+def _contours_file(file: Path) -> Path:
+    return file.with_suffix(".contours.json")
 
 
-def collect_failures(files: Sequence[Path], rows: pd.DataFrame, datasets: Sequence[DataSet]) -> list[Failure]:
-    """All failures of one seed, the worst first: those of the rows, and those that lie beside the `files` of rows."""
-    failures: list[Failure] = []
-    locations: dict[LocationKey, ErrorLocation] = {}
-    for file in files:
-        content = json.loads(_failures_file(file).read_text(encoding="utf-8"))
-        failures += [Failure.from_json(line) for line in content["failures"]]
-        model_key = ModelKey(content["model"], content["trained_on"])
-        for case, organs in content["locations"].items():
-            for name, place in organs.items():
-                key = model_key, content["tested_on"], case, name
-                locations[key] = ErrorLocation(tuple(place["voxel"]), place["cut"])
+def collect_failures(
+    files: Sequence[Path], rows: pd.DataFrame, datasets: Sequence[DataSet]
+) -> tuple[list[Failure], dict[str, RiskRatio]]:
+    """All failures of one seed, the gravest first, and the risk ratio of each cause.
+
+    They are those of the rows, and those that lie beside the `files` of rows.
+    """
+    contours = [InspectedContours.read(_contours_file(file)) for file in files]
     cases = {(d.center, case.name): case for d in datasets for case in d.split("test")}
-    failures += from_rows(rows, cases, locations, usual_phases(datasets))
-    return by_severity(failures)
+    return all_failures(contours, rows, cases, usual_phases(datasets))
+
+
+def all_failures(
+    contours: Iterable[InspectedContours], rows: pd.DataFrame, cases: Cases, usual: Mapping[str, str]
+) -> tuple[list[Failure], dict[str, RiskRatio]]:
+    """The failures of rows and of inspected contours, the gravest first, with reasons and their risk ratios."""
+    facts: dict[ContourKey, ContourFacts] = {}
+    failures = from_rows(rows)
+    for inspected in contours:
+        failures += inspected.misplaced
+        facts |= inspected.facts
+    failures, ratios = with_reasons(failures, rows, cases, facts, usual)
+    return by_severity(failures), ratios

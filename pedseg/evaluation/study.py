@@ -26,7 +26,7 @@ from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.evaluation import scoring
 from pedseg.evaluation.concurrency import Job, Progress, StageTimer, run_concurrently
 from pedseg.evaluation.config import StudyConfig
-from pedseg.evaluation.failure_reasons import usual_phases
+from pedseg.evaluation.failures import write_failures
 from pedseg.evaluation.reporting import summarize
 from pedseg.evaluation.results import read_rows, write_rows
 from pedseg.evaluation.statistics import summarize_rows
@@ -48,7 +48,7 @@ TEST_UNITS = 2  # a case is tested in about as long as so many training steps
 
 
 def run_study(data: Path | None, out: Path, config: StudyConfig) -> Iterator[Progress]:
-    """Run or resume the study; leaves cases.csv, failures.json, summary.json, weights/, predictions/ in `out`.
+    """Run or resume the study; leaves tables, summary, weights and predictions in `out`.
 
     `data` is a folder of data sets, one a center; None takes the virtual centers as `config` describes them. Raises
     `PedsegInputError` with every finding before anything is trained.
@@ -238,9 +238,9 @@ class Study:
         if scoring.is_finished(file, dataset):
             yield TEST_UNITS * len(dataset.split("test"))
             return
-        trained, usual_phase = load_model(self.weights_file(model)), usual_phases(self.datasets)
+        trained = load_model(self.weights_file(model))
         kept = self.out / "predictions" if model.seed == 0 else None
-        for _ in scoring.score_center(trained, dataset, file, kept=kept, usual_phase=usual_phase):
+        for _ in scoring.score_center(trained, dataset, file, kept=kept):
             yield TEST_UNITS
 
     def rows_file(self, model: Model, center: str) -> Path:
@@ -248,11 +248,11 @@ class Study:
         return self.work / f"{model.name}_on_{center.replace(' ', '-')}.csv"
 
     def finish(self) -> None:
-        """Write cases.csv, failures.json, the weights and summary.json from what the jobs have left."""
+        """Write cases.csv, failures.json, causes.csv, the weights and summary.json from what the jobs have left."""
         files = {(m, c): self.rows_file(m, c) for m in self.models for c in self.centers}
         rows = pd.concat(map(read_rows, files.values()), ignore_index=True)
         first = [file for (model, _), file in files.items() if model.seed == 0]
-        failures = scoring.collect_failures(first, rows[rows["seed"] == 0], self.datasets)
+        failures, ratios = scoring.collect_failures(first, rows[rows["seed"] == 0], self.datasets)
         for model in self.models:
             target = self.out / "weights" / f"{model.name}.safetensors"
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -267,9 +267,8 @@ class Study:
             peak_memory_mib=self.timer.peak_mib(),
             statistics=summarize_rows(rows),
         )
-        lines = [failure.as_json() for failure in failures]
         write_rows(self.out / "cases.csv", rows)
-        write_atomically(self.out / "failures.json", json.dumps(lines, indent=1, ensure_ascii=False).encode())
+        write_failures(self.out, failures, ratios)
         write_atomically(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
 
 

@@ -6,26 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from pedseg.dicom.ct_series import (
-    INTERPOLATED,
-    CtScan,
-    CtSeries,
-    choose_series,
-    group_series,
-    read_series,
-    series_table,
-)
+from pedseg.dicom.ct_series import CtScan, CtSeries, choose_series, group_series, read_series, series_table
 from pedseg.dicom.deidentification import identifiers, refuse_burned_in_annotation, retained_attributes
 from pedseg.dicom.dicom_files import DicomFile, dicom_errors, find_dicom_files
 from pedseg.dicom.options import CT_REPAIRS
 from pedseg.dicom.references import named_series
-from pedseg.dicom.rtstruct import read_rtstruct
-from pedseg.dicom.seg import read_seg
 from pedseg.errors import InputProblem, PedsegInputError, collect_problems
-from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, leave_out_organs_in_gaps, merge_masks
-from pedseg.organ_names import map_roi_names
+from pedseg.importing.contour_sets import read_structures
+from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource
 
 Pairs = dict[CtSeries, list[DicomFile]]  # a series and its contours; of more than one file none counts
 
@@ -144,22 +132,10 @@ def _load(
 
 def _with_contours(loaded: LoadedScan, structures: DicomFile, ct: CtScan, options: ImportOptions) -> LoadedScan:
     """The same scan with its contours: by organ, and who drew them."""
-    read = read_rtstruct if structures.kind == "RTSTRUCT" else read_seg
-    rois = read(
-        structures.path, ct, ignore_frame_of_reference=options.ignore_frame_of_reference,
-        ignore_references="references" in options.repairs,
-    )  # fmt: skip
-    empty = set() if options.empty_means_absent else rois.empty
-    mapping = map_roi_names((name for name in rois.masks if name not in empty), options.names, structures.path)
-    made = np.array(ct.uids) == INTERPOLATED
-    notes = leave_out_organs_in_gaps(rois.masks, mapping, made, structures.path) if made.any() else []
-    labels, organs, merging = merge_masks(rois.masks, mapping, ct.scan, structures.path, options.repairs)
-    notes += merging
-    silver = tuple(name for name in organs if rois.automatic & {*mapping.organs[name]})
-    manual = tuple(name for name in organs if name not in silver)
-    left_out = [f"empty, taken as not annotated: {name}" for name in sorted(empty)]
+    contours = read_structures(structures.path, structures.kind, ct, options)
+    manual = tuple(name for name in contours.organs if name not in contours.automatic)
     return replace(
-        loaded, labels=labels, manual=manual, silver=silver, notes=(*loaded.notes, *notes),
-        repairs=loaded.repairs + rois.decided,
-        messages=(*loaded.messages, *rois.notes, *mapping.messages(), *left_out, *notes),
+        loaded, labels=contours.labels, manual=manual, silver=contours.automatic,
+        notes=(*loaded.notes, *contours.notes), repairs=loaded.repairs + contours.decided,
+        messages=(*loaded.messages, *contours.messages),
     )  # fmt: skip

@@ -211,14 +211,17 @@ def make_dataset(
         write_index(folder, center=center.name)
 
 
-def simulate_scan(center: Center, scan: PlannedScan) -> tuple[Scan, Scan]:
-    """Build, contour and scan the phantom of one patient: image (int16; HU if it is a CT) and labels (uint8 ids)."""
+def simulate_scan(center: Center, scan: PlannedScan, noise_seed: int | None = None) -> tuple[Scan, Scan]:
+    """Build, contour and scan the phantom of one patient: image (int16; HU if it is a CT) and labels (uint8 ids).
+
+    With a `noise_seed`, only the noise of a CT is another.
+    """
     spacing = (center.build_mm[0], center.build_mm[1], min(center.build_mm[2], scan.protocol.slice_mm))
     phantom = contour(make_phantom(scan.child, spacing), center.contouring_protocol)
     seed = scan.child.seed + scan.child.visit
     if isinstance(scan.protocol, MrProtocol):
         return scan_mr(phantom, scan.protocol, seed)
-    return scan_ct(phantom, scan.protocol, seed)
+    return scan_ct(phantom, scan.protocol, seed, noise_seed)
 
 
 def case_fields(center: Center, scan: PlannedScan, source: str) -> dict[str, Any]:

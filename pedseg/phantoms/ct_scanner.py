@@ -78,13 +78,17 @@ class CtProtocol:
     padding_hu: int = -1024  # what stands outside of that field
 
 
-def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int) -> tuple[Scan, Scan]:
-    """Scan a child: image (int16 HU) and labels (uint8 organ ids) on the protocol's grid, same affine."""
+def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int | None = None) -> tuple[Scan, Scan]:
+    """Scan a child: image (int16 HU) and labels (uint8 organ ids) on the protocol's grid, same affine.
+
+    With a `noise_seed`, only the noise is another: gray values and texture of the tissues stay.
+    """
     rng = np.random.default_rng((seed, 23))
     grid = ScanGrid.of_protocol(phantom, protocol.pixel_mm, protocol.slice_mm)
     image = grid.measure(textured(phantom.tissues, tissue_hu(protocol, rng), _texture_sd(), rng), protocol.kernel_mm)
     labels = grid.nearest(phantom.labels)
-    image += _noise(image.shape, protocol, rng)
+    noise_rng = rng if noise_seed is None else np.random.default_rng((seed, 23, noise_seed))
+    image += _noise(image.shape, protocol, noise_rng)
     artifacts.add_metal_streaks(image, grid, seed)
     if protocol.couch:
         artifacts.add_couch(image, grid, protocol.couch)

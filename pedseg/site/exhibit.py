@@ -1,7 +1,8 @@
 """The exhibit's files: scans and contours of a study's test patients as NIfTI, scores and failures as JSON.
 
-A page without a kernel (`static/exhibit.js`) shows them with NiiVue's own script. The contours are what the recorded
-networks predict when the site is built. Rounded gray values halve the size of the scans, most of which is noise.
+A page without a kernel (`static/exhibit.js`) shows them: slices with the reading room's viewer, surfaces with NiiVue's
+own script. The contours are what the recorded networks predict when the site is built. Rounded gray values halve
+the size of the scans, most of which is noise.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pedseg.errors import input_error
-from pedseg.evaluation.failures import read_failures, worst
+from pedseg.evaluation.failure_reasons import CAUSES
+from pedseg.evaluation.failures import read_failures
 from pedseg.evaluation.results import ModelKey, read_rows
+from pedseg.evaluation.severity import varied
 from pedseg.evaluation.trained_models import LazyPredictions, weight_files
 from pedseg.files import write_atomically
 from pedseg.organs import EVALUATED, ORGANS, organ
@@ -29,15 +32,15 @@ from pedseg.scan import WINDOWS, Scan, write_nifti
 from pedseg.viewer import npm
 from pedseg.viewer.case_list import STUDY, ListedCase, list_cases
 from pedseg.viewer.case_view import CaseView
-from pedseg.viewer.failure_list import KINDS, FailureEntry, list_failures
+from pedseg.viewer.failure_list import KINDS, LISTS, FailureEntry, FailureList, list_failures, map_cells
+from pedseg.viewer.slices import SCRIPTS, javascript
 from pedseg.workbook.figures import is_dark
 
 NIIVUE = "@niivue/niivue@0.69.0"
 NIIVUE_SHA256 = "6e9a6a471b428eb3b258a0086beca9187d95e43a781a39e8a519c6da246af485"
 SOFT_TISSUE_HU = -200, 300
 ROUNDED_HU = 10, 40  # in soft tissue, and beyond
-OVERLAY = Path(__file__).parents[1] / "viewer" / "slices.js"  # the reading room's contours over NiiVue's slices
-BEHIND_OVERLAY = "export default {"
+FAILURE_MAP = tuple(Path(__file__).parents[1] / "viewer" / f"failure_map.{end}" for end in ("js", "css"))
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,8 @@ class Exhibit:
     def _fingerprint(self) -> str:
         """Of the library's state, of what is asked for, and of the files that are copied."""
         digest = hashlib.sha256(f"{self.fingerprint} {self.cases}".encode())
-        for file in (Path(__file__), OVERLAY):
+        digest.update(Path(__file__).read_bytes() + javascript(*SCRIPTS).encode())
+        for file in FAILURE_MAP:
             digest.update(file.read_bytes())
         return digest.hexdigest()
 
@@ -115,14 +119,14 @@ def rounded(voxels_hu: NDArray) -> NDArray[np.int16]:
 
 
 def fetch_scripts(out: Path) -> None:
-    """Put NiiVue and the reading room's overlay into a folder."""
+    """Put NiiVue, the reading room's slice viewer and its map of failures into a folder."""
     out.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as work:
         package = npm.fetch(NIIVUE, NIIVUE_SHA256, Path(work))
         shutil.copyfile(package / "dist" / "niivue.umd.js", out / "niivue.umd.js")
-    before, end, _ = OVERLAY.read_text("utf-8").partition(BEHIND_OVERLAY)
-    assert end
-    write_atomically(out / "overlay.js", f"{before}export {{ Overlay }};\n".encode())
+    write_atomically(out / "slices.js", f"{javascript(*SCRIPTS)}\nexport {{ SliceViewer }};\n".encode())
+    for file in FAILURE_MAP:
+        shutil.copyfile(file, out / file.name)
 
 
 def describe_study(
@@ -132,7 +136,8 @@ def describe_study(
     rows = read_rows(study / "cases.csv")
     rows = rows[rows["seed"] == 0]
     shown = {case.key.case for case in cases}
-    entries = [entry for entry in list_failures(study) if entry.kind != "side" and entry.case_key.case in shown]
+    listed = [entry for entry in list_failures(study) if entry.group != "side" and entry.case_key.case in shown]
+    entries = FailureList(listed, study)
     return {
         "organs": [
             {
@@ -143,7 +148,6 @@ def describe_study(
         ],
         "windows": {name: [center - width / 2, center + width / 2] for name, (center, width) in WINDOWS.items()},
         "models": [{"key": key.file_name, "title": str(key)} for key in models],
-        "kinds": {kind: KINDS[kind] for kind in KINDS if any(entry.kind == kind for entry in entries)},
         "cases": [
             {
                 "key": case.key.case, "center": case.key.center, "title": case.title, "start": starts[case.key.case],
@@ -152,7 +156,23 @@ def describe_study(
             for case in cases
         ],
         "failures": _failures(study, entries),
+        "map": map_cells(entries) | {"tested": _counted(cases)},
+        **_filters(entries),
     }  # fmt: skip
+
+
+def _filters(entries: list[FailureEntry]) -> dict[str, dict[str, str]]:
+    """Kinds, causes and lists that occur, with their words."""
+    kinds, causes = ({key for entry in entries for key in getattr(entry, name)} for name in ("kinds", "causes"))
+    groups = {entry.group for entry in entries}
+    found = {"kinds": (KINDS, kinds), "causes": (CAUSES, causes), "lists": (LISTS, groups)}
+    return {name: {key: text for key, text in words.items() if key in keys} for name, (words, keys) in found.items()}
+
+
+def _counted(cases: list[ListedCase]) -> str:
+    """How many patients of a center are shown, in words."""
+    centers = [case.key.center for case in cases]
+    return " or ".join(map(str, sorted({centers.count(center) for center in centers})))
 
 
 def _scores(rows: pd.DataFrame, models: dict[ModelKey, Path]) -> dict[str, dict[int, list[float | None]]]:
@@ -168,17 +188,19 @@ def _scores(rows: pd.DataFrame, models: dict[ModelKey, Path]) -> dict[str, dict[
 
 
 def _failures(study: Path, entries: list[FailureEntry]) -> list[dict[str, Any]]:
-    """The failures, the worst first; `selected` marks a varied dozen to begin with."""
+    """The lines of the list, the gravest first; `selected` marks a varied dozen to begin with."""
     shown = {entry.case_key.case for entry in entries}
-    recorded = [failure for failure in read_failures(study) if failure.case in shown]
-    chosen = {(f.kind, f.case, f.organ, f.model_key) for f in worst(recorded)}
+    chosen = {(f.case, f.organ) for f in varied(f for f in read_failures(study) if f.case in shown)}
     return [
         {
-            "kind": entry.kind, "case": entry.case_key.case, "organ": organ(entry.organ).id,
-            "model": entry.model.file_name, "severity": round(entry.severity, 2), "voxel": entry.voxel,
-            "sentence": entry.sentence,
-            "selected": (entry.kind, entry.case_key.case, entry.organ, entry.model) in chosen,
+            "case": entry.case_key.case, "center": entry.center, "organ": organ(entry.organ).id, "group": entry.group,
+            "kinds": entry.kinds, "causes": entry.causes, "line": entry.line, "fragment": entry.fragment,
+            "selected": (entry.case_key.case, entry.organ) in chosen,
+            "failures": [
+                {"model": failure.model.file_name, "sentence": failure.sentence, "voxel": failure.voxel}
+                for failure in entry.failures
+                if isinstance(failure.model, ModelKey)
+            ],
         }
         for entry in entries
-        if isinstance(entry.model, ModelKey)
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The case list of the reading room: sample scans, the test cases of a study, and the same ones lying on their side.
+"""The case list of the reading room: data sets, the test cases of a study, the same ones on their side, own scans.
 
 A study on the virtual centers keeps no scans: each of its cases is simulated again from its seed when it is opened, in
 half a second and voxel by voxel the same.
@@ -6,26 +6,33 @@ half a second and voxel by voxel the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from pedseg.datasets.cases import Case, DataSet
+from pedseg.datasets.cases_table import read_table
 from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import center_folders, is_data_set, read_dataset
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS, planned_test_scans, shifted_center
 from pedseg.evaluation.statistics import KIDNEYS
-from pedseg.evaluation.trained_models import LazyPredictions, weight_files
 from pedseg.organs import organ
 from pedseg.phantoms.centers import CENTERS, Center, PlannedScan, simulate_scan
 from pedseg.scan import Scan, to_ras
-from pedseg.workbook.slice_viewer import CaseImages
+from pedseg.viewer.own_scans import LazySets, OwnScan, find_ct_scans, find_nifti_scan
 
+ROLL_DEG = {"left side": 90.0, "right side": -90.0, "prone": 180.0}  # of a posture, where nobody has measured it
 ON_THE_SIDE = next(factor for factor in SHIFT_FACTORS if factor.name == "on the side; as they lie")
-SAMPLE, STUDY, SIDE = "sample", "study", "on the side"
+SAMPLE, STUDY, SIDE, OWN = "sample", "study", "on the side", "own"
+OF_STUDY = (STUDY, SIDE)  # the kinds that come with a study
+DATA_SET = "data set"  # the contours of a data set whose scans are no phantoms
+PHANTOM = "pedseg phantom"  # how the source of a synthetic case begins in cases.tsv
 
 
 class CaseKey(NamedTuple):
@@ -33,33 +40,77 @@ class CaseKey(NamedTuple):
 
     center: str
     case: str
-    kind: str  # SAMPLE, STUDY or SIDE
+    kind: str  # SAMPLE, STUDY, SIDE or OWN
 
 
 @dataclass(frozen=True)
 class ListedCase:
-    """One line of the case list; `open` gives the scan and its ground truth."""
+    """One line of the case list; `open` gives the scan and its ground truth, `contours` all other contour sets.
+
+    `axes` (3, 3) says where the voxel axes of a patient on the side point: right, anterior, superior.
+    """
 
     key: CaseKey
     title: str
     open: Callable[[], tuple[Scan, Scan | None]]
     image_file: Path | None = None  # None for a scan that is simulated
+    contours: Callable[[], Mapping[Hashable, NDArray]] = dict
+    own: OwnScan | None = None
+    axes: NDArray | None = None
+    is_own: bool = False  # nobody knows the truth of it: models draw behind the gate, and when they are asked to
+
+    @property
+    def origin(self) -> tuple[Path, Mapping[str, Any]]:
+        """Where the scan comes from, and the header of a CT in DICOM, else an empty one."""
+        if self.own is not None:
+            return self.own.path, {} if self.own.ct is None else self.own.ct.header
+        return self.image_file or Path(self.key.case), {}
 
     @property
     def file_stem(self) -> str:
         """The case in the name of a file, different for each kind of the same case."""
         kind = self.key.kind
+        if self.own is not None:
+            return self.own.file_stem
         return self.key.case if kind == SAMPLE else f"{self.key.case}_{kind.replace(' ', '-')}"
 
 
-def list_cases(datasets: list[DataSet], study: Path) -> dict[CaseKey, ListedCase]:
+Cases = dict[CaseKey, ListedCase]
+
+
+def list_cases(datasets: list[DataSet], study: Path) -> Cases:
     """The samples, then all test cases of the finished study in the folder `study`, supine and on their side."""
-    cases = [*_samples(datasets)]
+    cases = [case for dataset in datasets for case in _of_data_set(dataset, "test")]
     if _is_virtual(study):
         for name, center in CENTERS.items():
             cases += _simulated(center, STUDY)
             cases += _simulated(shifted_center(name, ON_THE_SIDE), SIDE)
     return {case.key: case for case in cases}
+
+
+def list_data(folder: Path) -> Cases:
+    """Every case of a data set, or of a folder of data sets; contours are true only where the scans are phantoms."""
+    folders = [folder] if is_data_set(folder) else center_folders(folder)
+    cases = (case for place in folders for case in _of_data_set(read_dataset(place)))
+    return {case.key: case for case in cases}
+
+
+def list_ct(folder: Path) -> Cases:
+    """The CT series below a folder, with the contours that lie beside them."""
+    return _own(Path(folder).resolve().name, find_ct_scans(Path(folder)))
+
+
+def list_nifti(file: Path) -> Cases:
+    """A NIfTI file."""
+    return _own("NIfTI", [find_nifti_scan(Path(file))])
+
+
+def _own(place: str, scans: list[tuple[str, OwnScan]]) -> Cases:
+    listed = (
+        ListedCase(CaseKey(place, scan.file_stem, OWN), title, scan.open, contours=scan.contours, own=scan, is_own=True)
+        for title, scan in scans
+    )
+    return {case.key: case for case in listed}
 
 
 def _is_virtual(study: Path) -> bool:
@@ -72,11 +123,41 @@ def _is_virtual(study: Path) -> bool:
     return not rows.empty and {*zip(rows["tested_on"], rows["case"], strict=True)} <= virtual
 
 
-def _samples(datasets: list[DataSet]) -> Iterator[ListedCase]:
-    for dataset in datasets:
-        for case in dataset.split("test"):
-            key = CaseKey(dataset.center, case.name, SAMPLE)
-            yield ListedCase(key, f"{describe(case)} · sample", partial(_load, dataset, case), case.image_file)
+def _of_data_set(dataset: DataSet, split: str = "") -> Iterator[ListedCase]:
+    synthetic = _is_synthetic(dataset.folder)
+    for case in dataset.cases if not split else dataset.split(split):
+        key, title = (
+            CaseKey(dataset.center, case.name, SAMPLE),
+            f"{describe(case)} · {(split and 'sample') or case.split}",
+        )
+        axes = _axes(ROLL_DEG[case.posture]) if case.posture in ROLL_DEG else None
+        opening, image_file = partial(_load, dataset, case), case.image_file
+        if synthetic or case.label_file is None:
+            yield ListedCase(key, title, opening, image_file, axes=axes, is_own=not synthetic)
+        else:
+            contours = partial(_contours, dataset, case)
+            yield ListedCase(key, title, partial(_load_scan, case), image_file, contours, axes=axes, is_own=True)
+
+
+def _is_synthetic(folder: Path) -> bool:
+    """Whether all cases of a data set are phantoms, whose contours are the truth."""
+    file = folder / "cases.tsv"
+    rows = read_table(file) if file.is_file() else []
+    return bool(rows) and all(row.get("source", "").startswith(PHANTOM) for row in rows)
+
+
+def _load_scan(case: Case) -> tuple[Scan, None]:
+    return load_image(case), None
+
+
+def _contours(dataset: DataSet, case: Case) -> LazySets:
+    return LazySets({DATA_SET: lambda: load_labels(dataset, case).voxels})
+
+
+def _axes(roll_deg: float) -> NDArray:
+    """Where the axes of the room point in a patient that is rolled about the long axis (`Child.roll_deg`)."""
+    cos, sin = np.cos(np.radians(roll_deg)), np.sin(np.radians(roll_deg))
+    return np.array([[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]])
 
 
 def describe(case: Case) -> str:
@@ -86,18 +167,6 @@ def describe(case: Case) -> str:
     return case.name + age + "".join(missing)
 
 
-def matplotlib_cases(datasets: list[DataSet], study: Path) -> dict[str, Callable[[], CaseImages]]:
-    """The samples for the engine `matplotlib`, by title, with predictions of a study's models when looked up."""
-    models = weight_files(study)
-
-    def load(dataset: DataSet, case: Case) -> CaseImages:
-        scan, truth = _load(dataset, case)
-        return CaseImages(scan, None if truth is None else truth.voxels, LazyPredictions(scan, models))
-
-    tests = [(dataset, case) for dataset in datasets for case in dataset.split("test")]
-    return {f"{dataset.center}: {describe(case)}": partial(load, dataset, case) for dataset, case in tests}
-
-
 def _load(dataset: DataSet, case: Case) -> tuple[Scan, Scan | None]:
     return load_image(case), load_labels(dataset, case) if case.label_file else None
 
@@ -105,7 +174,8 @@ def _load(dataset: DataSet, case: Case) -> tuple[Scan, Scan | None]:
 def _simulated(center: Center, kind: str) -> Iterator[ListedCase]:
     for scan in planned_test_scans(center):
         key = CaseKey(center.name, scan.name, kind)
-        yield ListedCase(key, _title(scan, kind), partial(_simulate, center, scan))
+        axes = _axes(scan.child.roll_deg) if kind == SIDE else None
+        yield ListedCase(key, _title(scan, kind), partial(_simulate, center, scan), axes=axes)
 
 
 def _simulate(center: Center, scan: PlannedScan) -> tuple[Scan, Scan]:

@@ -1,14 +1,16 @@
-"""One case under review: scan, ground truth and predictions, with scores, surface distances and disagreements.
+"""One case under review: a scan and its contour sets, two of which are compared: scores, distances, disagreements.
 
-Whatever does not fit together (a label map on another grid, a flat image, an empty prediction) is an error in a
-sentence.
+A contour set is the ground truth (of a synthetic child alone), what a hospital or a reader drew, or a prediction. One
+of them is the `reference` that the others are measured against; that does not make it true. Whatever does not fit
+together (a label map on another grid, a flat image, an empty prediction) is an error in a sentence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,10 +20,11 @@ from pedseg.metrics import OrganScore, score_case
 from pedseg.organs import EVALUATED, NAMES, ORGANS
 from pedseg.scan import Scan
 from pedseg.viewer.meshes import MaskBoundary, Surface, distance_to_truth_mm, organ_surfaces
-from pedseg.viewer.outlines import Outlines, outline_organs
+from pedseg.viewer.slices import PackedLabels
 from pedseg.workbook.figures import PLANES, fullest
 
 TRUTH = "truth"
+SURFACE_MM = 1.45  # finer voxels make no better surface
 MIN_DISAGREEMENT_ML = 0.05  # smaller ones are not listed
 ORGAN_BY_ID = {organ.id: organ for organ in ORGANS}
 Voxel = tuple[int, int, int]
@@ -30,11 +33,10 @@ LabelMap = NDArray[np.uint8]
 
 @dataclass
 class Segmentation:
-    """A label map on a scan's grid; volumes, outlines, surfaces and scores are computed when first asked for."""
+    """A label map on a scan's grid; volumes, surfaces and what is sent are computed when first asked for."""
 
     labels: LabelMap
     scan: Scan
-    truth: LabelMap | None
 
     @cached_property
     def volume_ml(self) -> dict[int, float]:
@@ -43,30 +45,16 @@ class Segmentation:
         return {i: float(n * self.scan.voxel_ml) for i, n in enumerate(counts) if i and n}
 
     @cached_property
-    def outlines(self) -> Outlines:
-        """The contours of every organ in every slice."""
-        return outline_organs(self.labels)
+    def packed(self) -> PackedLabels:
+        """The label map as it is sent to the browser."""
+        return PackedLabels(self.labels)
 
     @cached_property
     def surfaces(self) -> dict[int, Surface]:
-        """The surface mesh of every organ, by organ id."""
-        return organ_surfaces(self.labels, self.scan.affine)
-
-    @cached_property
-    def scores(self) -> dict[str, OrganScore]:
-        """DSC, HD95 and volumes against the truth, by organ name; empty without a truth."""
-        if self.truth is None:
-            return {}
-        scores = score_case(self.truth, self.labels, self.scan.spacing_mm, NAMES)
-        return {score.organ: score for score in scores}
-
-    @cached_property
-    def surface_distances_mm(self) -> dict[int, NDArray | None]:
-        """Signed distance of every vertex of `surfaces` from the true surface (`distance_to_truth_mm`)."""
-        if self.truth is None:
-            return {}
-        affine = self.scan.affine
-        return {i: distance_to_truth_mm(surface, self.truth, i, affine) for i, surface in self.surfaces.items()}
+        """The surface mesh of every organ, by organ id; of voxels below some 0.7 mm every second one is enough."""
+        step = [max(1, int(SURFACE_MM / mm)) for mm in self.scan.spacing_mm]
+        labels = np.ascontiguousarray(self.labels[:: step[0], :: step[1], :: step[2]])
+        return organ_surfaces(labels, self.scan.affine @ np.diag([*step, 1.0]))
 
     def organ_center(self, organ_id: int) -> Voxel | None:
         """The voxel of an organ that is nearest to its centroid; None where there is no such organ."""
@@ -79,9 +67,9 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class Disagreement:
-    """A connected region where two models differ in the same way."""
+    """A connected region where two contour sets differ in the same way."""
 
-    first: int  # organ id that the first model predicts there, 0 for none
+    first: int  # organ id that the first set has there, 0 for none
     second: int
     volume_ml: float
     voxel: Voxel  # deepest inside
@@ -96,23 +84,45 @@ class Disagreement:
 
 
 class CaseView:
-    """A scan (RAS) with ground truth and predictions on its grid; a prediction may be computed when it is looked up.
+    """A scan (RAS) with contour sets on its grid; a prediction may be computed when it is looked up.
 
-    The keys of `predictions` are shown by their `str`.
+    The keys of `contours` are shown by their `str`. The `reference` is the truth where there is one, else the first set
+    that is no prediction of `models`.
     """
 
     def __init__(
-        self, scan: Scan, truth: NDArray | None = None, predictions: Mapping[Hashable, NDArray] | None = None
-    ) -> None:
+        self, scan: Scan, truth: NDArray | None = None, contours: Mapping[Hashable, NDArray] | None = None,
+        models: Collection[Hashable] = (),
+    ) -> None:  # fmt: skip
         if scan.voxels.ndim != 3 or min(scan.voxels.shape) < 2:
             problem = f"the image has the shape {tuple(scan.voxels.shape)}: it is flat, not a volume."
             raise input_error("E-NOT-3D", "the scan", problem, "Give one three-dimensional volume.")
         self.scan = scan
+        self.models = models
         self.truth = None if truth is None else self._check(truth, TRUTH)
-        self.predictions = predictions or {}
+        self._added: dict[Hashable, Callable[[], NDArray]] = {}
+        self._contours = contours or {}
+        self.reference: Hashable | None = next((name for name in self.sets if name not in models), None)
         self._segmentations: dict[Hashable, Segmentation] = {}
-        self._true_boundaries: dict[int, MaskBoundary] = {}
+        self._scores: dict[tuple[Hashable, Hashable], dict[str, OrganScore]] = {}
+        self._distances: dict[tuple[Hashable, Hashable], dict[int, NDArray | None]] = {}
+        self._boundaries: dict[tuple[Hashable, int], MaskBoundary] = {}
         self._disagreements: dict[tuple[Hashable, Hashable, tuple[int, ...]], list[Disagreement]] = {}
+
+    @property
+    def sets(self) -> list[Hashable]:
+        """The names of all contour sets: the truth, those of the case, the models', and what was added."""
+        truth = [] if self.truth is None else [TRUTH]
+        return [*dict.fromkeys([*truth, *self._contours, *self._added])]
+
+    def add(self, name: Hashable, make: Callable[[], NDArray]) -> None:
+        """Add a contour set, or say that the one of this name has changed; it is made when it is looked at."""
+        self._added[name] = make
+        self._segmentations.pop(name, None)
+        kept: list[dict[Any, Any]] = [self._scores, self._distances, self._boundaries, self._disagreements]
+        for computed in kept:
+            for key in [key for key in computed if name in key]:
+                del computed[key]
 
     def _check(self, labels: NDArray, name: Hashable) -> LabelMap:
         labels = np.asarray(labels)
@@ -127,20 +137,46 @@ class CaseView:
         return labels.astype(np.uint8, copy=False)
 
     def segmentation(self, source: Hashable) -> Segmentation:
-        """The truth or the prediction of a model; an empty one where there is none."""
+        """A contour set by its name; an empty one where there is none."""
         if source not in self._segmentations:
             if source == TRUTH and self.truth is not None:
                 labels = self.truth
-            elif source in self.predictions:
-                labels = self._check(self.predictions[source], source)
+            elif source in self._added:
+                labels = self._check(self._added[source](), source)
+            elif source in self._contours:
+                labels = self._check(self._contours[source], source)
             else:
                 labels = np.zeros(self.scan.shape, np.uint8)
-            self._segmentations[source] = Segmentation(labels, self.scan, self.truth)
+            self._segmentations[source] = Segmentation(labels, self.scan)
         return self._segmentations[source]
+
+    def scores(self, source: Hashable) -> dict[str, OrganScore]:
+        """DSC, distances and volumes of a set against the reference, by organ name; empty without a reference."""
+        if self.reference is None:
+            return {}
+        key = (source, self.reference)
+        if key not in self._scores:
+            labels = self.segmentation(self.reference).labels, self.segmentation(source).labels
+            scores = score_case(labels[0], labels[1], self.scan.spacing_mm, NAMES)
+            self._scores[key] = {score.organ: score for score in scores}
+        return self._scores[key]
+
+    def surface_distances_mm(self, source: Hashable) -> dict[int, NDArray | None]:
+        """Signed distance of every vertex of a set's surfaces from those of the reference (`distance_to_truth_mm`)."""
+        if self.reference is None:
+            return {}
+        key = (source, self.reference)
+        if key not in self._distances:
+            reference, affine = self.segmentation(self.reference).labels, self.scan.affine
+            surfaces = self.segmentation(source).surfaces
+            self._distances[key] = {
+                i: distance_to_truth_mm(surface, reference, i, affine) for i, surface in surfaces.items()
+            }
+        return self._distances[key]
 
     def start_voxel(self) -> Voxel:
         """Where to look first: the slices that show most of the evaluated organs."""
-        if self.truth is None:
+        if self.truth is None:  # other contours are still to be read
             return tuple(n // 2 for n in self.scan.shape)  # type: ignore[return-value]
         index = {PLANES[plane][0]: fullest(self.truth, plane, EVALUATED) for plane in PLANES}
         return index[0], index[1], index[2]
@@ -160,25 +196,27 @@ class CaseView:
         """A voxel in words: millimeters from the scan's corner, HU, the organ in the truth and in predictions."""
         x, y, z = (f"{k * mm:.0f}" for k, mm in zip(voxel, self.scan.spacing_mm, strict=True))
         parts = [f"x {x} · y {y} · z {z} mm", f"{float(self.scan.voxels[voxel]):.0f} HU"]
-        sources = [TRUTH, *models] if self.truth is not None else [*models]
+        sources = [*models] if self.reference is None else [self.reference, *models]
         parts += [f"{source}: {_organ_name(self.segmentation(source).labels[voxel])}" for source in sources]
-        if self.truth is not None and (true_organ := int(self.truth[voxel])):
-            parts.append(f"{self._depth_mm(true_organ, voxel):.0f} mm inside the true border")
+        if self.reference is not None and (organ_id := int(self.segmentation(self.reference).labels[voxel])):
+            border = "the true border" if self.reference == TRUTH else f"the border of {self.reference}"
+            parts.append(f"{self._depth_mm(organ_id, voxel):.0f} mm inside {border}")
         return " · ".join(parts)
 
     def organs_at(self, voxel: Voxel, models: Iterable[Hashable]) -> list[int]:
-        """Ids of the organs at a voxel, in the truth or in a prediction."""
-        return sorted({int(self.segmentation(source).labels[voxel]) for source in (TRUTH, *models)} - {0})
+        """Ids of the organs at a voxel, in the reference or in another set."""
+        return sorted({int(self.segmentation(source).labels[voxel]) for source in (self.reference, *models)} - {0})
 
     def _depth_mm(self, organ_id: int, voxel: Voxel) -> float:
-        """Distance of a voxel inside a true organ from that organ's boundary."""
-        if organ_id not in self._true_boundaries:
-            mask = np.pad(self.segmentation(TRUTH).labels == organ_id, 1)
-            self._true_boundaries[organ_id] = MaskBoundary.of(mask, np.array(self.scan.spacing_mm))
-        return float(self._true_boundaries[organ_id].distance_mm(np.array([voxel]) + 1)[0])
+        """Distance of a voxel inside an organ of the reference from that organ's boundary."""
+        key = (self.reference, organ_id)
+        if key not in self._boundaries:
+            labels = self.segmentation(self.reference).labels
+            self._boundaries[key] = MaskBoundary.of(np.pad(labels == organ_id, 1), np.array(self.scan.spacing_mm))
+        return float(self._boundaries[key].distance_mm(np.array([voxel]) + 1)[0])
 
     def disagreements(self, first: Hashable, second: Hashable, organ_ids: Iterable[int]) -> list[Disagreement]:
-        """Connected regions where the predictions of two models differ on these organs, the largest first."""
+        """Connected regions where two contour sets differ on these organs, the largest first."""
         key = (first, second, tuple(organ_ids))
         if key not in self._disagreements:
             a, b = (self.segmentation(model).labels for model in (first, second))

@@ -1,186 +1,226 @@
-"""Contour editing: draw or correct a contour on the slices, with DSC, HD95 and changed volume, and save it as NIfTI."""
+"""Contour editing: a draft of one organ with undo and redo, tools over many slices, and what the draft is worth.
+
+A draft is written to a file after every change, so that it is there again when the case is opened another day.
+"""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Hashable, Sequence
+import io
+import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import ipywidgets as widgets
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.metrics import score_case
-from pedseg.organs import ORGANS, Organ, organ
-from pedseg.scan import Scan, restore_axes, write_nifti
-from pedseg.viewer.case_view import CaseView
-from pedseg.viewer.controls import sentence
-from pedseg.viewer.slices import Slices
+from pedseg.errors import input_error
+from pedseg.files import write_atomically
+from pedseg.metrics import added_path_length_mm, score_case
+from pedseg.organs import Organ
+from pedseg.scan import Spacing
+from pedseg.viewer.slices import Box, bounding_box, slices_of
 
-NOTHING = "nothing"
-HELP = "Press <b>draw</b>, then circle on a slice with the left mouse button: what is circled is added, or taken away."
+SMOOTHING_MM = 2.0
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class CorrectionScore:
-    """A corrected contour against the truth, and its changes; DSC and HD95 are None without a true organ."""
+class Change:
+    """What a stroke or a tool has changed: a box, packed, before and after."""
+
+    box: Box
+    before: NDArray[np.uint8]
+    after: NDArray[np.uint8]
+
+    def mask(self, packed: NDArray[np.uint8]) -> Mask:
+        """One of the two as a mask of the box."""
+        return _unpack(packed, self.box)
+
+
+class Draft:
+    """The mask of one organ as it is edited; `original` is what it started from."""
+
+    def __init__(self, organ: Organ, original: Mask, mask: Mask | None = None) -> None:
+        self.organ, self.original = organ, original
+        self.mask = original.copy() if mask is None else mask
+        self._changes: list[Change] = []
+        self._done = 0  # so many of the changes are in the mask
+
+    def change(self, box: Box, after: Mask) -> bool:
+        """Set a box of the mask; whether that changed anything. What was undone before cannot be redone any more."""
+        place = slices_of(box)
+        if np.array_equal(self.mask[place], after):
+            return False
+        change = Change(box, np.packbits(self.mask[place]), np.packbits(after))
+        self._changes[self._done :] = [change]
+        self._done += 1
+        self.mask[place] = after
+        return True
+
+    def replace(self, mask: Mask) -> Box | None:
+        """Take another mask as one change; gives the box that changed, None where nothing did."""
+        differs = self.mask != mask
+        if not differs.any():
+            return None
+        box = bounding_box(differs)
+        self.change(box, mask[slices_of(box)])
+        return box
+
+    def undo(self) -> Box | None:
+        """Take back the last change; gives its box, None where there is none."""
+        if not self._done:
+            return None
+        self._done -= 1
+        change = self._changes[self._done]
+        self.mask[slices_of(change.box)] = change.mask(change.before)
+        return change.box
+
+    def redo(self) -> Box | None:
+        """Make the change again that was undone last; gives its box, None where there is none."""
+        if self._done == len(self._changes):
+            return None
+        change = self._changes[self._done]
+        self._done += 1
+        self.mask[slices_of(change.box)] = change.mask(change.after)
+        return change.box
+
+    def write(self, file: Path) -> None:
+        """Keep the mask in a file: the box that holds it, packed."""
+        box, stream = bounding_box(self.mask), io.BytesIO()
+        bits = np.packbits(self.mask[slices_of(box)])
+        np.savez_compressed(stream, shape=self.mask.shape, box=box, bits=bits)
+        write_atomically(file, stream.getvalue())
+
+
+def read_draft_mask(file: Path, shape: tuple[int, ...]) -> Mask:
+    """The mask of a draft; raises `PedsegInputError` for a damaged file or one of another scan."""
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            own, box, bits = content["shape"], tuple(map(int, content["box"])), content["bits"]
+        mask = np.zeros(shape, bool)
+        if tuple(own) == tuple(shape):
+            mask[slices_of(box)] = _unpack(bits, box)  # type: ignore[arg-type]
+            return mask
+    except Exception as error:
+        raise input_error("E-DRAFT", file, f"it cannot be read ({error}).", "Take it out of the folder.") from error
+    raise input_error("E-DRAFT", file, "it was drawn on another scan.", "Take it out of the folder.")
+
+
+def _unpack(packed: NDArray[np.uint8], box: Box) -> Mask:
+    return np.unpackbits(packed, count=int(np.prod(box[3:]))).astype(bool).reshape(box[3:])
+
+
+def interpolate_slices(mask: Mask) -> Mask:
+    """Fill the empty axial slices between drawn ones: shape-based, by the distances from both borders.
+
+    Raya and Udupa 1990, IEEE Trans Med Imaging 9(1).
+    """
+    from scipy.ndimage import distance_transform_edt
+
+    filled, out = np.flatnonzero(mask.any(axis=(0, 1))), mask.copy()
+    for low, high in itertools.pairwise(filled):
+        if high - low > 1:
+            a, b = (
+                distance_transform_edt(cut) - distance_transform_edt(~cut)
+                for cut in (mask[:, :, low], mask[:, :, high])
+            )
+            for k in range(low + 1, high):
+                share = (k - low) / (high - low)
+                out[:, :, k] = (1 - share) * a + share * b > 0
+    return out
+
+
+def largest_part(mask: Mask) -> Mask:
+    """The largest connected part of a mask (in 3-D, by faces); the islands are gone."""
+    from scipy.ndimage import label
+
+    parts, count = label(mask)
+    return mask if count < 2 else parts == 1 + int(np.argmax(np.bincount(parts[parts > 0])[1:]))
+
+
+def smooth(mask: Mask, spacing_mm: Spacing) -> Mask:
+    """Round off what is smaller than some 2 mm, in 3-D: a blurred mask above one half."""
+    from scipy.ndimage import gaussian_filter
+
+    low, size = np.array(bounding_box(mask)).reshape(2, 3)
+    sigma = SMOOTHING_MM / np.asarray(spacing_mm)
+    margin = np.ceil(3 * sigma).astype(int)
+    start, end = np.maximum(0, low - margin), np.minimum(mask.shape, low + size + margin)
+    box = tuple(map(slice, start, end))
+    out = mask.copy()
+    out[box] = gaussian_filter(mask[box].astype(np.float32), sigma, mode="nearest") > 0.5
+    return out
+
+
+TOOLS: dict[str, Callable[[Mask, Spacing], Mask]] = {
+    "fill between slices": lambda mask, _: interpolate_slices(mask),
+    "largest part only": lambda mask, _: largest_part(mask),
+    "smooth": smooth,
+}
+
+
+class Drafts:
+    """The drafts of one case by organ, each in a file of the folder; `folder` is made with the first of them."""
+
+    def __init__(self, folder: Path, shape: tuple[int, ...]) -> None:
+        self.folder, self.shape = folder, shape
+        self._open: dict[str, Draft] = {}
+
+    @property
+    def organs(self) -> list[str]:
+        """The organs that have a draft, of this session or of an earlier one."""
+        return sorted(file.stem.replace("-", "^") for file in self.folder.glob("*.npz"))
+
+    def open(self, organ: Organ, original: Mask) -> Draft:
+        """The draft of an organ: the one at work, else the one on disk, else a new one that starts from `original`."""
+        file = self._file(organ)
+        if not file.is_file():  # nothing was drawn yet
+            self._open[organ.name] = Draft(organ, original)
+        elif organ.name not in self._open:
+            self._open[organ.name] = Draft(organ, original, read_draft_mask(file, self.shape))
+        return self._open[organ.name]
+
+    def keep(self, draft: Draft) -> None:
+        """Write a draft to its file."""
+        draft.write(self._file(draft.organ))
+
+    def merged(self, labels: NDArray[np.uint8], organ_of: Callable[[str], Organ]) -> NDArray[np.uint8]:
+        """A label map with all drafts in it: a drafted organ is what its draft says, and wins over its neighbors."""
+        out = labels.copy()
+        drafts = [self.open(organ_of(name), labels == organ_of(name).id) for name in self.organs]
+        for draft in drafts:
+            out[out == draft.organ.id] = 0
+        for draft in drafts:
+            out[draft.mask] = draft.organ.id
+        return out
+
+    def _file(self, organ: Organ) -> Path:
+        return self.folder / f"{organ.name.replace('^', '-')}.npz"
+
+
+@dataclass(frozen=True)
+class DraftScore:
+    """A draft against the reference, and its changes; the first three are None if the reference has no such organ."""
 
     dsc: float | None
     hd95_mm: float | None
+    added_path_mm: float | None
     volume_ml: float
     added_ml: float
     removed_ml: float
 
 
-class Correction:
-    """One organ of one case, as `source` (a model, the truth or nothing) contoured it and as it is edited."""
-
-    def __init__(self, case_view: CaseView, organ: Organ, source: Hashable) -> None:
-        self.case_view, self.organ = case_view, organ
-        self.source_labels = case_view.segmentation(source).labels
-        self.original = self.source_labels == organ.id
-        self.mask = self.original.copy()
-
-    def as_bytes(self) -> bytes:
-        """The mask for the pen: one byte a voxel, x fastest."""
-        return self.mask.astype(np.uint8).tobytes(order="F")
-
-    def update(self, drawing: bytes) -> None:
-        """Take the mask from the pen, in the same order; a drawing of another size is ignored."""
-        voxels = np.frombuffer(drawing, np.uint8)
-        if voxels.size == self.mask.size:
-            self.mask = voxels.reshape(self.mask.shape, order="F") > 0
-
-    def score(self) -> CorrectionScore:
-        """Score the contour as it is now."""
-        scan, truth = self.case_view.scan, self.case_view.truth
-        changes = (self.mask & ~self.original, self.original & ~self.mask)
-        added_ml, removed_ml = (float(np.count_nonzero(change) * scan.voxel_ml) for change in changes)
-        if truth is None:
-            return CorrectionScore(None, None, float(self.mask.sum() * scan.voxel_ml), added_ml, removed_ml)
-        true, edited = ((mask * self.organ.id).astype(np.uint8) for mask in (truth == self.organ.id, self.mask))
-        (score,) = score_case(true, edited, scan.spacing_mm, [self.organ.name])
-        return CorrectionScore(score.dsc, score.hd95_mm, score.predicted_ml, added_ml, removed_ml)
-
-    def summary(self) -> str:
-        """The scores in one line of HTML."""
-        score, quality = self.score(), "no true contour to compare with"
-        if score.dsc is not None and score.hd95_mm is not None:
-            quality = f"DSC <b>{score.dsc:.3f}</b> · HD95 <b>{score.hd95_mm:.1f} mm</b>"
-        changes = f"<b>{score.volume_ml:.1f} mL</b>, changed: +{score.added_ml:.1f} −{score.removed_ml:.1f} mL"
-        return f"{html.escape(self.organ.plain)}: {quality} · {changes}"
-
-    def labels(self) -> NDArray[np.uint8]:
-        """The whole label map with the corrected organ in it."""
-        corrected = np.where(self.original, 0, self.source_labels)
-        corrected[self.mask] = self.organ.id
-        return corrected.astype(np.uint8)
-
-    def save(self, folder: Path, case: str, original: Scan | None = None) -> Path:
-        """Write the corrected label map as NIfTI under a new name; no file is overwritten.
-
-        On the grid of `original` (the scan as it lies on disk), else on that of the RAS scan.
-        """
-        scan = Scan(self.labels(), self.case_view.scan.affine)
-        if original is not None:
-            scan = restore_axes(scan.voxels, original)
-        stem = "_".join([case, self.organ.name.replace("^", "-"), "corrected"])
-        files = (folder / f"{stem}{f'-{k}' if k > 1 else ''}.nii.gz" for k in range(1, 10_000))
-        file = next(file for file in files if not file.exists())
-        write_nifti(file, scan)
-        return file
-
-
-class CorrectionPanel(widgets.VBox):
-    """Pen, live scores and a button to save; `save` writes a correction and gives its file, None where it cannot."""
-
-    def __init__(self, slices: Slices, save: Callable[[Correction], Path | None]) -> None:
-        self.slices, self.save = slices, save
-        self.case_view: CaseView | None = None
-        self.correction: Correction | None = None
-        half = widgets.Layout(width="49%")
-        self.organ = widgets.Dropdown(
-            options=[(organ.plain, organ.name) for organ in ORGANS], value="Liver", description="organ", layout=half,
-            style={"description_width": "42px"},
-        )  # fmt: skip
-        self.start_from = widgets.Dropdown(
-            options=[NOTHING], description="from", layout=half, style={"description_width": "36px"}
-        )
-        self.on = widgets.ToggleButton(description="draw (D)", tooltip="the left mouse button draws", layout=half)
-        self.pen = widgets.ToggleButtons(options=["add", "take away"], style={"button_width": "86px"})
-        self.filled = widgets.Checkbox(value=True, description="fill what is circled", indent=False, layout=half)
-        self.size = widgets.IntSlider(
-            value=1, min=1, max=9, description="pen", layout=half, style={"description_width": "30px"}
-        )
-        self.undo = widgets.Button(description="undo (U)")
-        self.save_button = widgets.Button(description="save as NIfTI", disabled=True)
-        self.scores, self.saved = widgets.HTML(), widgets.HTML()
-        choices = [(self.organ, self.start_from), (self.on, self.pen), (self.filled, self.size)]
-        buttons = widgets.HBox([self.undo, self.save_button])
-        super().__init__([*map(widgets.HBox, choices), self.scores, buttons, self.saved])
-        self._show_scores()
-        self.on.observe(lambda _: self._switch(), "value")
-        for control in (self.pen, self.filled, self.size):
-            control.observe(lambda _: self._set_pen(), "value")
-        for control in (self.organ, self.start_from):
-            control.observe(lambda _: self._restart(), "value")
-        self.undo.on_click(lambda _: slices.undo())
-        self.save_button.on_click(lambda _: self._save())
-        slices.observe(lambda change: self._update(change["new"]), "pen_output")
-
-    def set_case(self, case_view: CaseView) -> None:
-        """Another case: a correction that is under way ends."""
-        self.case_view, self.on.value = case_view, False
-        self._discard()
-
-    def set_sources(self, sources: Sequence[Hashable]) -> None:
-        """What a correction can start from: these, or nothing. A change ends a correction that is under way."""
-        old, options = self.start_from.value, [(str(source), source) for source in (*sources, NOTHING)]
-        if list(self.start_from.options) != options:
-            self.start_from.options = options
-            self.start_from.value = old if old in sources else options[0][1]
-
-    def _switch(self) -> None:
-        if self.on.value and self.case_view is not None:
-            if self.correction is None:
-                self._begin(self.case_view)
-            else:
-                self.slices.pen_input = self.correction.as_bytes()
-        self._set_pen()
-
-    def _begin(self, case_view: CaseView) -> None:
-        self.correction = Correction(case_view, organ(self.organ.value), self.start_from.value)
-        self.slices.pen_input = self.correction.as_bytes()
-        self.save_button.disabled = False
-        self._show_scores()
-
-    def _restart(self) -> None:
-        """Another organ or another source: what was drawn before is discarded."""
-        self._discard()
-        if self.on.value and self.case_view is not None:
-            self._begin(self.case_view)
-
-    def _discard(self) -> None:
-        self.correction, self.saved.value, self.save_button.disabled = None, "", True
-        self._show_scores()
-
-    def _set_pen(self) -> None:
-        erase = self.pen.value != "add"
-        pen = {"on": self.on.value, "erase": erase, "filled": self.filled.value, "size": self.size.value}
-        self.slices.pen = pen
-
-    def _update(self, drawing: bytes) -> None:
-        if self.correction is not None and self.on.value and len(drawing):
-            self.correction.update(bytes(drawing))
-            self._show_scores()
-
-    def _show_scores(self) -> None:
-        text = HELP if self.correction is None else self.correction.summary()
-        self.scores.value = f'<div class="pedseg-info" role="status" aria-live="polite">{text}</div>'
-
-    def _save(self) -> None:
-        if self.correction is not None:
-            file = self.save(self.correction)
-            text = f"Saved as {file.name} in the folder {file.parent.name}." if file else "Not saved."
-            self.saved.value = sentence(text, role="status")
+def score_draft(draft: Draft, reference: Mask | None, spacing_mm: Spacing) -> DraftScore:
+    """Score a draft as it is now; `reference` is the mask of the organ that it is compared with."""
+    everything = draft.mask | draft.original
+    box = slices_of(bounding_box(everything if reference is None else everything | reference))
+    mask, original, ml = draft.mask[box], draft.original[box], float(np.prod(spacing_mm)) / 1000
+    changes = [float(np.count_nonzero(change) * ml) for change in (mask & ~original, original & ~mask)]
+    volume_ml = float(np.count_nonzero(mask) * ml)
+    if reference is None or not reference.any():
+        return DraftScore(None, None, None, volume_ml, *changes)
+    true, edited = ((part * draft.organ.id).astype(np.uint8) for part in (reference[box], mask))
+    (score,) = score_case(true, edited, spacing_mm, [draft.organ.name])
+    path_mm = added_path_length_mm(reference[box], mask, spacing_mm)
+    return DraftScore(score.dsc, score.hd95_mm, path_mm, volume_ml, *changes)

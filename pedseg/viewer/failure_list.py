@@ -1,31 +1,29 @@
-"""The failure list: contours that went wrong in a study, the worst first, with a click that opens case and place.
+"""The failure list of a study: one line an organ of a child, the gravest first, with the models that failed on it.
 
-Besides the recorded failures it holds every removed kidney and every patient lying on the side.
+Three lists: the evaluated organs, the others, and the children who lie on their side. Correct answers are in none.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-import ipywidgets as widgets
-
+from pedseg.evaluation.failure import KINDS as FAILURE_KINDS
+from pedseg.evaluation.failure import Dose, Failure
 from pedseg.evaluation.failures import read_failures
 from pedseg.evaluation.results import ModelKey, read_rows
-from pedseg.evaluation.statistics import KIDNEYS
+from pedseg.evaluation.severity import FailedOrgan, by_organ, tier, weighted_ml
 from pedseg.organs import EVALUATED, NAMES, organ
 from pedseg.viewer.case_list import ON_THE_SIDE, SIDE, STUDY, CaseKey
-from pedseg.viewer.controls import dropdown, sentence
-from pedseg.viewer.step_panel import MAX_LINES, StepPanel
 
-KINDS = {
-    "missed": "missing", "false": "false", "swapped": "swapped", "displaced": "displaced", "leaking": "leaking",
-    "part": "part elsewhere", "worst": "worst tenth", "removed": "removed kidney", "side": "on the side",
-}  # fmt: skip
-SEVERE_FALSE_KIDNEY_ML = 80.0  # a usual kidney: severity 1 where there is none
+KINDS = {**FAILURE_KINDS, "side": "on its side"}
+LISTS = {"evaluated": "evaluated organs", "others": "other organs", "side": "children on their side"}
+ORDERS = {"weight": "by clinical weight", "dose": "by change of dose"}
 TURNED_FIRST = "on the side; turned first"
+MODELS_NAMED = 2  # in a line
 
 
 @dataclass(frozen=True)
@@ -39,16 +37,27 @@ class AsItLies:
 
 
 @dataclass(frozen=True)
-class FailureEntry:
-    """One line of the failure list. `voxel` is None where it must be looked for when the case is open."""
+class ModelFailure:
+    """One failure of one model. `voxel` is None where it must be looked for when the case is open."""
 
+    model: ModelKey | AsItLies
     kind: str  # a key of KINDS
+    sentence: str
+    voxel: tuple[int, int, int] | None = None
+    causes: tuple[str, ...] = ()
+    dose_gy: Dose | None = None
+
+
+@dataclass(frozen=True)
+class FailureEntry:
+    """One line of the failure list: an organ of a case, and how models failed on it, the worst first."""
+
     case_key: CaseKey
     organ: str  # "" for all organs
-    model: ModelKey | AsItLies
-    severity: float
-    voxel: tuple[int, int, int] | None
-    sentence: str
+    failures: tuple[ModelFailure, ...]
+    tier: int = 3  # of severity.TIERS
+    weighted_ml: float = 0.0
+    dose_change_gy: float | None = None
 
     @property
     def center(self) -> str:
@@ -56,105 +65,148 @@ class FailureEntry:
         return self.case_key.center
 
     @property
+    def model(self) -> ModelKey | AsItLies:
+        """The model whose contour is shown."""
+        return self.failures[0].model
+
+    @property
+    def voxel(self) -> tuple[int, int, int] | None:
+        """Where to look."""
+        return self.failures[0].voxel
+
+    @property
+    def models(self) -> tuple[ModelKey | AsItLies, ...]:
+        """The models that failed."""
+        return tuple(dict.fromkeys(failure.model for failure in self.failures))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """How they failed; the worst tenth is no kind of its own beside another."""
+        kinds = tuple(dict.fromkeys(failure.kind for failure in self.failures))
+        return tuple(kind for kind in kinds if kind != "worst") or kinds
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """What is known to make such failures more frequent."""
+        return tuple(dict.fromkeys(cause for failure in self.failures for cause in failure.causes))
+
+    @property
+    def group(self) -> str:
+        """Which of the `LISTS` the entry is in."""
+        if self.case_key.kind == SIDE:
+            return "side"
+        return "evaluated" if self.organ in EVALUATED else "others"
+
+    @property
     def line(self) -> str:
-        """The entry in the list: how bad, what, where, by which model."""
+        """The entry in the list: what, where, by which models, and what it does to the dose."""
         what = organ(self.organ).plain if self.organ else "all organs"
-        return f"{100 * self.severity:3.0f}  {KINDS[self.kind]}: {what} · {self.case_key.case} · {self.model}"
+        models = ", ".join(map(str, self.models[:MODELS_NAMED]))
+        more = f" + {len(self.models) - MODELS_NAMED}" if len(self.models) > MODELS_NAMED else ""
+        dose = "" if self.dose_change_gy is None else f" · {self.dose_change_gy:+.1f} Gy".replace("-", "−")
+        return f"{what}: {KINDS[self.kinds[0]]} · {self.case_key.case} · {models}{more}{dose}"
+
+    @property
+    def fragment(self) -> str:
+        """The entry in the address of the page, behind #."""
+        return urlencode(
+            {"failure": f"{self.case_key.case}/{self.organ}"} | ({"on": SIDE} if self.group == "side" else {})
+        )
+
+    def by_model(self, model: Any) -> FailureEntry:
+        """The same with the failures of this model first."""
+        return replace(self, failures=tuple(sorted(self.failures, key=lambda failure: failure.model != model)))
 
 
-def list_failures(study: Path) -> list[FailureEntry]:
-    """Every failure of a study, the worst first; empty where nothing was recorded."""
-    entries = [*_recorded(study), *_removed_kidneys(study), *_on_their_side(study)]
-    return sorted(entries, key=lambda entry: (-entry.severity, entry.organ not in EVALUATED))
+class FailureList(list[FailureEntry]):
+    """The entries; with the study that they are of, their reasons can be proved."""
+
+    def __init__(self, entries: Iterable[FailureEntry] = (), study: Path | None = None) -> None:
+        super().__init__(entries)
+        self.study = study
 
 
-def _recorded(study: Path) -> Iterator[FailureEntry]:
-    for failure in read_failures(study):
-        key = CaseKey(failure.tested_on, failure.case, STUDY)
-        place = (failure.severity, failure.voxel, failure.sentence)
-        yield FailureEntry(failure.kind, key, failure.organ, failure.model_key, *place)
+def list_failures(study: Path) -> FailureList:
+    """Every failure of a study, the gravest first, then the children on their side; empty if none was recorded."""
+    entries = [_entry(line) for line in by_organ(read_failures(study))]
+    return FailureList([*entries, *_on_their_side(study)], study)
 
 
-def _removed_kidneys(study: Path) -> Iterator[FailureEntry]:
-    """Every removed kidney, and what each model predicts in its place: none, if it is right."""
-    file = study / "cases.csv"
-    if not file.is_file():
-        return
-    rows = read_rows(file)
-    for row in rows[rows["organ"].isin(KIDNEYS) & ~rows["present"] & (rows["seed"] == 0)].itertuples():
-        key, model_key = CaseKey(row.tested_on, row.case, STUDY), ModelKey(row.model, row.trained_on)
-        result = f"{row.predicted_ml:.1f} mL of one all the same" if row.predicted_ml else "none, as is right"
-        text = f"The {organ(row.organ).plain} is not there. The model ({model_key}) draws {result}."
-        severity = min(1.0, row.predicted_ml / SEVERE_FALSE_KIDNEY_ML)
-        yield FailureEntry("removed", key, row.organ, model_key, severity, None, text)
+def _entry(line: FailedOrgan) -> FailureEntry:
+    worst = line.worst
+    failures = tuple(map(_model_failure, line.failures))
+    key = CaseKey(worst.tested_on, worst.case, STUDY)
+    return FailureEntry(key, worst.organ, failures, tier(worst), weighted_ml(worst), line.dose_change_gy)
+
+
+def _model_failure(f: Failure) -> ModelFailure:
+    return ModelFailure(f.model_key, f.kind, f.sentence, f.voxel, f.causes, f.dose_gy)
 
 
 def _on_their_side(study: Path) -> Iterator[FailureEntry]:
-    """Every patient on the side: mean DSC as the patient lies, and after reorientation to supine."""
+    """Every patient on the side: mean DSC as the patient lies, and after reorientation to supine; the worst first."""
     file = next((file for file in (study / "shift.csv", study / "shift.csv.xz") if file.is_file()), None)
     if file is None:
         return
     rows = read_rows(file)
     rows = rows[rows["organ"].isin(EVALUATED) & (rows["seed"] == 0)].dropna(subset="dsc")
-    means = rows.groupby(["model", "trained_on", "tested_on", "case", "factor"])["dsc"].mean().unstack()
-    means = means.reindex(columns=[ON_THE_SIDE.name, TURNED_FIRST]).dropna()
-    for (model, trained_on, center, case), lying, turned in means.itertuples():
+    means = rows.groupby(["tested_on", "case", "model", "trained_on", "factor"])["dsc"].mean().unstack()
+    means = means.reindex(columns=[ON_THE_SIDE.name, TURNED_FIRST]).dropna().sort_values(ON_THE_SIDE.name)
+    cases: dict[CaseKey, list[ModelFailure]] = {}
+    for (center, case, model, trained_on), lying, turned in means.itertuples():
         model_key = ModelKey(model, trained_on)
         text = (
             f"The child lies on its side. Seen as it lies, the model ({model_key}) reaches a mean DSC of"
             f" {lying:.2f} over nine organs; turned onto its back first, {turned:.2f}."
         )
-        yield FailureEntry("side", CaseKey(center, case, SIDE), "", AsItLies(model_key), 1 - lying, None, text)
+        failure = ModelFailure(AsItLies(model_key), "side", text, causes=("posture",))
+        cases.setdefault(CaseKey(center, case, SIDE), []).append(failure)
+    yield from (FailureEntry(key, "", tuple(failures)) for key, failures in cases.items())
 
 
-def filter_failures(entries: Iterable[FailureEntry], **wanted: Any) -> list[FailureEntry]:
-    """The entries with the wanted `kind`, `organ`, `center` and `model`; an empty value passes all."""
-    return [entry for entry in entries if all(value in ("", getattr(entry, name)) for name, value in wanted.items())]
+def filter_failures(
+    entries: Iterable[FailureEntry], *,
+    group: str = "", kind: str = "", organ: str = "", cause: str = "", center: str = "", model: Any = "",
+) -> list[FailureEntry]:  # fmt: skip
+    """The entries with a wanted `group`, `kind`, `organ`, `cause`, `center` and `model`; an empty value passes all."""
+    return [
+        entry.by_model(model) if model else entry
+        for entry in entries
+        if group in ("", entry.group) and organ in ("", entry.organ) and center in ("", entry.center)
+        if (not kind or kind in entry.kinds) and (not cause or cause in entry.causes)
+        if not model or model in entry.models
+    ]  # fmt: skip
 
 
-class FailurePanel(StepPanel):
-    """The failure list on the page: filters, one line a failure, a sentence about the chosen one.
+def in_order(entries: Sequence[FailureEntry], order: str) -> list[FailureEntry]:
+    """The entries by clinical weight, as they are, or by how much they change a dose."""
+    if order == "weight":
+        return [*entries]
+    return sorted(entries, key=lambda entry: -abs(entry.dose_change_gy or 0.0))
 
-    `on_choose` is given the `FailureEntry` that was clicked.
-    """
 
-    def __init__(self, entries: Sequence[FailureEntry], on_choose: Callable[[FailureEntry], object]) -> None:
-        super().__init__(self._open, "110px")
-        self.entries, self.on_open = entries, on_choose
-        present = {entry.organ for entry in entries}
-        kinds = {entry.kind for entry in entries}
-        self.filters = {
-            "kind": self._filter("kind", [(label, kind) for kind, label in KINDS.items() if kind in kinds]),
-            "organ": self._filter("organ", [(organ(name).plain, name) for name in NAMES if name in present]),
-            "center": self._filter("center", [(c, c) for c in sorted({entry.center for entry in entries})]),
-            "model": self._filter("model", [(str(m), m) for m in sorted({entry.model for entry in entries}, key=str)]),
-        }
-        self.count, self.message = widgets.HTML(), widgets.HTML()
-        self.list.layout.flex = "1 1 auto"
-        self.previous.description, self.previous.tooltip = "previous (B)", "the next worse one"
-        self.next.description, self.next.tooltip = "next (N)", "the next one"
-        self.previous.layout.width = self.next.layout.width = "110px"
-        row = widgets.Layout(width="100%", overflow="hidden")
-        kind, organ_, center, model = self.filters.values()
-        rows = [(kind, organ_), (center, model), (self.previous, self.next, self.count)]
-        first, second, steps = (widgets.HBox(controls, layout=row) for controls in rows)
-        self.children = [first, second, self.list, steps, self.message]
-        self.filter()
+def map_cells(entries: FailureList) -> dict[str, Any]:
+    """The map that failure_map.js draws: how many scans failed, by organ (rows), model and center (columns)."""
+    counts: dict[tuple[str, ModelKey, str], int] = {}
+    for entry in entries:
+        for model in entry.models:
+            if isinstance(model, ModelKey) and entry.organ in NAMES:
+                cell = entry.organ, model, entry.center
+                counts[cell] = counts.get(cell, 0) + 1
+    models, centers = sorted({cell[1] for cell in counts}, key=str), sorted({cell[2] for cell in counts})
+    names = [name for name in NAMES if any(name == cell[0] for cell in counts)]
+    columns = [(model, center) for center in centers for model in models]
+    return {
+        "organs": [{"name": name, "plain": organ(name).plain, "evaluated": name in EVALUATED} for name in names],
+        "columns": [{"model": model.file_name, "title": str(model), "center": center} for model, center in columns],
+        "counts": [[counts.get((name, *column), 0) for column in columns] for name in names],
+        "tested": _tested(entries),
+    }
 
-    def _filter(self, name: str, options: list[tuple[str, object]]) -> widgets.Dropdown:
-        control = dropdown([(f"all {name}s", ""), *options], "50%", f"filter by {name}")
-        control.observe(lambda _: self.filter(), "value")
-        return control
 
-    def filter(self) -> None:
-        """List the entries that pass the filters; none is chosen yet."""
-        passed = filter_failures(self.entries, **{name: control.value for name, control in self.filters.items()})
-        self.fill(passed, (entry.line for entry in passed))
-        count = f"{len(passed)} entries" + (f", the worst {MAX_LINES} listed" if len(passed) > MAX_LINES else "")
-        self.count.value = sentence(count)
-        nothing = "Nothing passes these filters." if self.entries else "No failures were recorded with this study."
-        self.message.value = "" if passed else sentence(nothing)
-
-    def _open(self, entry: FailureEntry) -> None:
-        self.message.value = sentence(entry.sentence, "info", role="status")
-        self.on_open(entry)
+def _tested(entries: FailureList) -> str:
+    """How many scans were tested in a center, in words."""
+    if entries.study is None:
+        return "those tested"
+    rows = read_rows(entries.study / "cases.csv")
+    return " or ".join(map(str, sorted(set(rows.groupby("tested_on")["case"].nunique()))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from functools import partial
 
 import ipywidgets as widgets
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from pedseg.metrics import OrganScore
 from pedseg.organs import EVALUATED, ORGANS
-from pedseg.viewer.case_view import Segmentation
+from pedseg.viewer.case_view import TRUTH, CaseView
 from pedseg.workbook.slice_viewer import suspend_callbacks
 
 ROW_HEIGHT = "24px"
@@ -21,8 +21,8 @@ GROUPS = {
     group: [organ for organ in ORGANS if organ.group == group] for group in dict.fromkeys(o.group for o in ORGANS)
 }
 EVALUATED_IDS = [organ.id for organ in ORGANS if organ.name in EVALUATED]
-# The last: mm short of and beyond the truth, 95 % of the surface.
-COLUMNS = ("true mL", "drawn", "DSC", "HD95", "− / + mm")
+COLUMNS = ("A mL", "B mL", "DSC", "HD95", "− / + mm")  # A is drawn solid, B dashed
+# The last: mm that B falls short of A and goes beyond it, 95 % of the surface.
 POOR_DSC, FALSE_ML = 0.7, 1.0  # what marks a row: an organ below this DSC, or more than this of an absent one
 
 
@@ -89,21 +89,24 @@ class OrganPanel(widgets.VBox):
         if not self.quiet:
             self.on_change()
 
-    def show(self, truth: Segmentation, predicted: Segmentation | None, model: str) -> None:
-        """Fill the table for one model; without scores (no truth, or no model) it holds volumes alone."""
-        lines = [_table_row("", COLUMNS, "th")]
+    def show(self, case_view: CaseView, model: Hashable) -> None:
+        """Fill the table for one contour set beside the reference; without one of the two it holds volumes alone."""
+        reference, predicted = case_view.segmentation(case_view.reference), case_view.segmentation(model)
+        scores = {} if model is None else case_view.scores(model)
+        distances = case_view.surface_distances_mm(model) if scores else {}
+        title = f"A: {case_view.reference or 'nothing'} · B: {'nothing' if model is None else model}"
+        rows = [_table_row("", COLUMNS, "th")]
         for group, organs in GROUPS.items():
-            lines.append(f'<tr><th colspan="{1 + len(COLUMNS)}">{group} · {html.escape(model)}</th></tr>')
+            rows.append(f'<tr><th colspan="{1 + len(COLUMNS)}">{group} · {html.escape(title)}</th></tr>')
             for organ in organs:
-                true_ml, predicted_ml, score, distances_mm = truth.volume_ml.get(organ.id), None, None, None
-                if predicted is not None:
-                    predicted_ml, score = predicted.volume_ml.get(organ.id), predicted.scores.get(organ.name)
-                    distances_mm = predicted.surface_distances_mm.get(organ.id)
+                score = scores.get(organ.name)
+                volumes = reference.volume_ml.get(organ.id), predicted.volume_ml.get(organ.id)
                 swatch = f'<i class="pedseg-swatch" style="border-color:{organ.color}"></i>'
-                cells = _cells(true_ml, predicted_ml, score, distances_mm)
-                lines.append(_table_row(swatch, cells, "td", ' class="bad"' if _is_poor(score) else ""))
-        label = f"Organs as drawn by {html.escape(model)}"
-        self.table.value = f'<table class="pedseg" aria-label="{label}">{"".join(lines)}</table>'
+                cells = _cells(*volumes, score, distances.get(organ.id), case_view.reference == TRUTH)
+                attributes = ' class="bad"' if _is_poor(score) else ""
+                rows.append(_table_row(swatch, cells, "td", attributes))
+        label = html.escape(f"Organs: {title}")
+        self.table.value = f'<table class="pedseg" aria-label="{label}">{"".join(rows)}</table>'
 
 
 def _table_row(first: str, cells: Iterable[str], tag: str, attributes: str = "") -> str:
@@ -118,20 +121,21 @@ def _is_poor(score: OrganScore | None) -> bool:
 
 
 def _cells(
-    true_ml: float | None, predicted_ml: float | None, score: OrganScore | None, distances_mm: NDArray | None
+    a_ml: float | None, b_ml: float | None, score: OrganScore | None, distances_mm: NDArray | None, is_true: bool
 ) -> list[str]:
-    """The numbers of one organ."""
+    """The numbers of one organ; only the truth says that an organ is absent, or that it was missed."""
     if score is None:
-        return [_ml(true_ml), _ml(predicted_ml), "", "", ""]
+        return [_ml(a_ml), _ml(b_ml), "", "", ""]
     if not score.present:
-        return ["absent", f"{_ml(predicted_ml)} false" if predicted_ml else "none", "–", "–", "–"]
+        nothing, extra = ("absent", f"{_ml(b_ml)} false") if is_true else ("–", _ml(b_ml))
+        return [nothing, extra if score.predicted_ml else ("none" if is_true else "–"), "–", "–", "–"]
     if not score.predicted_ml:
-        return [_ml(true_ml), "missed", "0.00", "–", "–"]
+        return [_ml(a_ml), "missed" if is_true else "–", "0.00", "–", "–"]
     ends = "–"
     if distances_mm is not None:
         low, high = np.percentile(distances_mm, (2.5, 97.5))
         ends = f"{max(0.0, -low):.0f} / {max(0.0, high):.0f}"
-    return [_ml(true_ml), _ml(predicted_ml), f"{score.dsc:.2f}", f"{score.hd95_mm:.1f}", ends]
+    return [_ml(a_ml), _ml(b_ml), f"{score.dsc:.2f}", f"{score.hd95_mm:.1f}", ends]
 
 
 def _ml(volume_ml: float | None) -> str:

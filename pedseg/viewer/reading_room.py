@@ -2,121 +2,119 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 
 import ipywidgets as widgets
-from numpy.typing import NDArray
 
-from pedseg.errors import PedsegInputError
 from pedseg.organs import EVALUATED, organ
-from pedseg.scan import Scan, read_nifti
 from pedseg.viewer import shortcuts
+from pedseg.viewer.case_files import CaseFiles
 from pedseg.viewer.case_list import CaseKey, ListedCase
 from pedseg.viewer.case_view import TRUTH, CaseView, Voxel
-from pedseg.viewer.contour_editing import Correction, CorrectionPanel
-from pedseg.viewer.controls import CONTOUR_STYLES, Controls, sentence
-from pedseg.viewer.failure_list import FailureEntry, FailurePanel
+from pedseg.viewer.controls import NOTHING, Controls
+from pedseg.viewer.correction_panel import CORRECTED, CorrectionPanel
+from pedseg.viewer.failure_list import FailureEntry
+from pedseg.viewer.failure_panel import FailurePanel
+from pedseg.viewer.files_panel import FilesPanel
 from pedseg.viewer.image_views import ImageViews
-from pedseg.viewer.slices import window_limits
+from pedseg.viewer.models import Predict
+from pedseg.viewer.navigation import Navigation
+from pedseg.viewer.page_errors import PageErrors
+from pedseg.viewer.score_panel import ScorePanel
+from pedseg.viewer.slices import window_name
 from pedseg.workbook import figures, lesson
 from pedseg.workbook.slice_viewer import SliceCanvas, describe, suspend_callbacks, with_picture
 
-Predict = Callable[[Scan, ListedCase], Mapping[Hashable, NDArray]]
+LARGE = 20_000_000  # voxels: contours wait until the browser has the scan
 
 
 class ReadingRoom(widgets.VBox):
     """The page. `predict` gives the predictions of `models` on a scan, which may be computed when looked up."""
 
     def __init__(
-        self,
-        cases: Mapping[CaseKey, ListedCase],
-        failures: list[FailureEntry],
-        models: list[Hashable],
-        predict: Predict,
-    ) -> None:
-        self.cases, self.predict = cases, predict
+        self, cases: Mapping[CaseKey, ListedCase], failures: list[FailureEntry], models: Sequence[Hashable],
+        predict: Predict, start: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.cases, self.predict = dict(cases), predict
         self.case: ListedCase | None = None  # the open one
-        self.quiet = self._in_browser = False
+        self.quiet = self._in_browser = self._waiting = False
         self.controls = Controls([*dict.fromkeys(key.center for key in cases)], models)
+        self.errors = PageErrors(self.controls.error)
         self.views = ImageViews(self.controls)
         self.slices = self.views.slices
         self.failures = FailurePanel(failures, self.open_failure)
-        self.corrections = CorrectionPanel(self.slices, self.show_errors()(self._save))
+        self.corrections = CorrectionPanel(self.slices, self._drafts_changed, self.errors.guard)
+        self.case_files = CaseFiles(self)
+        opening, writing = self.errors.guard_text(self.case_files.open), self.errors.guard_text(self.case_files.write)
+        self.files = FilesPanel(opening, writing, start or Path.cwd())
+        self.scores = ScorePanel(lambda: self.failures, lambda name: self.navigation.look_at(name), self.open_patient)
         panels = {
-            "Organs": self.views.organs, "Failures": self.failures, "Two models": self.views.disagreements,
-            "Correct": self.corrections, "Keys": widgets.HTML(shortcuts.HELP),
+            "Organs": self.views.organs, "Failures": self.failures, "Differences": self.views.disagreements,
+            "Correct": self.corrections, "Dose": self.views.dose, "Score": self.scores, "Files": self.files,
+            "Keys": widgets.HTML(shortcuts.HELP),
         }  # fmt: skip
         super().__init__(self.controls.page(self.slices, panels))
         self.add_class("pedseg-room")
-        self.shortcuts = shortcuts.shortcut_actions(self.controls, self.views, self.failures, self.corrections)
+        self.shortcuts = shortcuts.shortcut_actions(self.controls, self.views, lambda: self.failures, self.corrections)
         self._connect()
-        self.choose_center()
+        if self.cases:
+            self.choose_center()
 
     def _connect(self) -> None:
-        """Let every control do what it says; without an open case only the case list does anything."""
+        """Let every control do what it says; without an open case only the case list and the files do anything."""
 
         def on(act: Callable[[], object], *sources: widgets.Widget, name: str = "value") -> None:
             for source in sources:
-                source.observe(self.show_errors()(lambda _: act()), name)
+                source.observe(self.errors.guard(lambda _: act()), name)
 
         def if_open(act: Callable[..., object]) -> Callable[..., object]:
-            return self.show_errors()(lambda *arguments: act(*arguments) if self.case is not None else None)
+            return self.errors.guard(lambda *arguments: act(*arguments) if self.case is not None else None)
 
         controls, slices = self.controls, self.slices
         on(self.choose_center, controls.center)
         on(self.open_patient, controls.patient)
-        on(if_open(self.show_models), controls.model, controls.second)
-        on(self._set_window, controls.window)
-        on(lambda: slices.set_window(*controls.range.value), controls.range)
-        on(self._set_contour_style, controls.contour_style, controls.opacity, *controls.layers)
-        on(lambda: setattr(slices, "arrangement", controls.arrangement.value), controls.arrangement)
-        on(lambda: setattr(slices, "drag_mode", controls.drag_mode.value), controls.drag_mode)
+        on(if_open(self.show_models), controls.reference, controls.model, controls.second)
         on(if_open(self.views.show_surfaces), controls.coloring)
-        on(self._slider_moved, *controls.planes)
-        on(if_open(self._crosshair_moved), slices, name="crosshair")
-        on(if_open(self.views.list_disagreements), controls.tabs, name="selected_index")
-        slices.observe(lambda change: self._ready(change["new"].split()[0]), "ready")
+        on(if_open(self.views.fill_panels), controls.tabs, name="selected_index")
+        on(if_open(self._pen_switched), self.corrections.on)
+        on(self._ready, slices, name="ready")
+        on(if_open(lambda: self._show_models_soon() if self._waiting else None), slices, name="whole")
+        on(if_open(self.views.webgl_changed), slices, name="webgl")
+        controls.reset.on_click(lambda _: self.reset())
+        controls.again_3d.on_click(if_open(lambda _: self.views.restart_3d()))
         slices.on_key = if_open(self.press)
-        slices.on_hover = if_open(self._describe_pointer)
-        self.views.on_pick = if_open(lambda position_mm: self.move_crosshair(self.case_view.to_voxel(position_mm)))
+        self.navigation = Navigation(controls, self.views, self.errors.guard, if_open)
+        self.move_crosshair = self.navigation.move_crosshair
 
     @property
     def case_view(self) -> CaseView:
-        """The open case with its predictions."""
+        """The open case with its contour sets."""
         return self.views.case_view
 
     def press(self, key: str) -> None:
         """Do what a keyboard shortcut stands for; other keys do nothing."""
-        self.shortcuts.get(key, lambda: None)()
+        if not (self.views.is_open(self.scores) and self.scores.press(key)):
+            self.shortcuts.get(key, lambda: None)()
 
-    def _ready(self, drawing: str) -> None:
+    def reset(self) -> None:
+        """Zoom, place and window as at first."""
+        self.navigation.reset()
+        if self.case is not None:
+            self.views.view_from_front()
+
+    def _ready(self) -> None:
         """A browser shows the page: only now is there time for the models, which keep the kernel busy for a while."""
         self._in_browser = True
         self.controls.preview.layout.display = "none"
         if self.case is not None:
+            self._show_models_soon()
+
+    def _show_models_soon(self) -> None:
+        """Show contours and surfaces: of a large scan when the browser has it, so that its slices need not wait."""
+        self._waiting = self.case_view.scan.voxels.size > LARGE and self.slices.whole != self.slices.scan["id"]
+        if not self._waiting:
             self.show_models()
-        if drawing == "none":
-            self.show_error(
-                "This browser has no WebGL 2: the slices stay dark. Use another one, or set PEDSEG_VIEWER=matplotlib."
-            )
-
-    @contextmanager
-    def show_errors(self, addition: str = "") -> Iterator[None]:
-        """Show an error as a sentence on the page, with `addition` behind it."""
-        try:
-            yield
-        except PedsegInputError as error:
-            problems = (f"{problem.file}: {problem.problem} {problem.remedy}" for problem in error.problems)
-            self.show_error(" ".join(problems) + addition)
-        except Exception as error:  # a reader of the page gets a sentence, whatever it was
-            self.show_error(f"That could not be done ({type(error).__name__}: {error}).{addition}")
-
-    def show_error(self, text: str = "") -> None:
-        """Show an error message on the page, or remove it."""
-        self.controls.error.value = sentence(text, "error", role="alert") if text else ""
 
     # --- opening a case ---------------------------------------------------------------------------
 
@@ -133,36 +131,76 @@ class ReadingRoom(widgets.VBox):
         self.controls.patient.value = keys[0]
 
     def open_patient(self) -> None:
-        """Open the chosen patient: the scan and the truth at once, then the predictions."""
+        """Open the chosen patient: the scan at once, then the contours."""
         if not self.quiet and self.controls.patient.value is not None and self._open() and self._in_browser:
-            self.show_models()
+            self._show_models_soon()
 
     def _open(self, voxel: Voxel | None = None) -> bool:
-        """Show scan and truth of the chosen patient, without predictions; whether that could be done."""
-        self.show_error()
+        """Show the scan of the chosen patient, with the truth if it is known; whether that could be done."""
+        self.errors.show()
         case = self.cases[self.controls.patient.value]
-        with self.show_errors(f" Still shown: {self.case.title}." if self.case else " Choose another patient."):
+        with self.errors.caught(f" Still shown: {self.case.title}." if self.case else " Choose another patient."):
             scan, truth = case.open()
-            view = CaseView(scan, None if truth is None else truth.voxels, self.predict(scan, case))
-            self.case, self.views.case_view, self.views.models = case, view, []
-            self.controls.pointer_info.value = ""
-            self.corrections.set_case(view)
-            if not self._in_browser:
-                self.controls.preview.value = self._preview()
-            with suspend_callbacks(self):
-                self.controls.set_models(view.predictions)
-                for k, slider in enumerate(self.controls.planes):
-                    slider.max = scan.shape[k]
-            self.slices.show(scan, *self.controls.range.value)
-            self.move_crosshair(voxel or view.start_voxel())
-            self.views.view_from_front()
-            self.views.show_contours()
+            predictions = self.predict(scan, case, lambda: self.files.anyway.value)
+            view = self.scores.case_view(case.key, scan, truth, predictions, case.contours())
+            if self.case is not None and self.case.own is not None and self.case is not case:
+                self.case.own.close()
+            self.case = case
+            self.views.open(view, case.axes)
+            self.case_files.offer_models(case, predictions)
+            self._show_case(case, view, voxel or view.start_voxel())
             return True
         if self.case is not None:
-            self._select(self.case.key)
+            self.select(self.case.key)
         return False
 
-    def _select(self, key: CaseKey) -> None:
+    def _show_case(self, case: ListedCase, view: CaseView, voxel: Voxel) -> None:
+        """Let lists, sliders, drafts and 3-D be those of another case."""
+        self.corrections.set_case(view, lesson.runs() / "drafts" / case.file_stem)
+        if self.corrections.has_drafts:
+            view.add(CORRECTED, self.corrections.corrected)
+        if not self._in_browser:
+            self.controls.preview.value = self._preview()
+        self._list_sets()
+        self.navigation.set_size(view.scan.shape)
+        self.case_files.offer(self.views.shown)
+        self.move_crosshair(voxel)
+        self.views.view_from_front()
+        if view.truth is not None:
+            self.views.show_contours()
+
+    def set_cases(self, cases: Mapping[CaseKey, ListedCase]) -> None:
+        """List other cases; the open one stays on the page."""
+        self.cases = dict(cases)
+        with suspend_callbacks(self):
+            self.controls.center.options = [*dict.fromkeys(key.center for key in self.cases)]
+
+    def set_failures(self, entries: list[FailureEntry]) -> None:
+        """List the failures of another study."""
+        old, self.failures = self.failures, FailurePanel(entries, self.open_failure)
+        tabs = self.controls.tabs
+        tabs.children = [self.failures if panel is old else panel for panel in tabs.children]
+
+    def show_set(self, name: Hashable) -> str:
+        """Show a new contour set: as the reference if there is none, else beside it."""
+        self._list_sets()
+        is_first = self.case_view.reference is None
+        with suspend_callbacks(self):
+            (self.controls.reference if is_first else self.controls.model).value = name
+        self.show_models()
+        return f"{name} is shown as {'A, solid' if is_first else 'B, dashed'}."
+
+    def _list_sets(self) -> None:
+        """Offer the contour sets of this patient."""
+        assert self.case is not None
+        view = self.case_view
+        sets = [name for name in view.sets if name not in view.models]
+        with suspend_callbacks(self):
+            self.controls.set_models(sets, view.models, view.reference, at_once=not self.case.is_own)
+            sources = [*sets, *view.models] if self.case.is_own else [*view.models, *sets]
+            self.corrections.set_sources([name for name in sources if name != CORRECTED])
+
+    def select(self, key: CaseKey) -> None:
         """Select a patient in the lists, without opening it."""
         with suspend_callbacks(self):
             self.controls.center.value = key.center
@@ -172,63 +210,39 @@ class ReadingRoom(widgets.VBox):
     def _preview(self) -> bytes:
         """One slice as a picture: it is there at once, while the browser still loads the interactive views."""
         view, organs = self.case_view, [organ(name) for name in EVALUATED]
-        index, window = view.start_voxel()[2], self.controls.window.value
+        index, window = view.start_voxel()[2], window_name(self.slices.window) or "soft tissue"
         return SliceCanvas().draw(view.scan, "axial", index, window, view.truth, None, organs)
 
     def show_models(self) -> None:
-        """Show the predictions of the chosen models in slices, in 3-D and in the table."""
+        """Show the reference and the chosen contour sets in slices, in 3-D and in the table."""
         if self.quiet:
             return
-        with self.show_errors():
-            models = self.controls.chosen_models
+        self.errors.show()
+        view, models = self.case_view, self.controls.chosen_models
+        with self.errors.caught():
+            self._set_reference(self.controls.chosen_reference)
+        with self.errors.caught():
             try:
                 self.views.show(models)
             finally:
-                sources = [*self.views.models, *([TRUTH] if self.case_view.truth is not None else [])]
-                self.corrections.set_sources(sources)
-            self._describe_crosshair()
-            empty = " and ".join(str(model) for model in models if not self.case_view.segmentation(model).volume_ml)
-            missed = f"{empty} drew nothing at all on this patient: every organ counts as missed."
-            self.show_error(missed if empty else "")
+                self.case_files.offer(self.views.shown)
+            self.scores.set_model(models[0] if models else None)
+            self.navigation.describe_crosshair()
+            empty = [str(model) for model in self.views.models if not view.segmentation(model).volume_ml]
+            if empty:
+                missed = " Every organ counts as missed." if view.reference == TRUTH else ""
+                self.errors.show(f"{' and '.join(empty)} drew nothing at all on this patient.{missed}")
 
-    # --- controls and mouse -----------------------------------------------------------------------
-
-    def _set_window(self) -> None:
-        self.controls.range.value = window_limits(self.controls.window.value)
-
-    def _set_contour_style(self) -> None:
-        hidden = [k for k, button in enumerate(self.controls.layers) if not button.value]
-        style = CONTOUR_STYLES[self.controls.contour_style.value]
-        self.slices.contour_style = style | {"opacity": self.controls.opacity.value, "hidden": hidden}
-
-    def move_crosshair(self, voxel: Voxel) -> None:
-        """Move the crosshair in all slices and in 3-D."""
-        self.slices.crosshair = [*voxel]
-        self._crosshair_moved()
-
-    def _slider_moved(self) -> None:
-        if not self.quiet:
-            x, y, z = (slider.value - 1 for slider in self.controls.planes)
-            self.move_crosshair((x, y, z))
-
-    def _crosshair_moved(self) -> None:
-        """Let sliders, description and 3-D follow the crosshair."""
-        with suspend_callbacks(self):
-            for slider, index in zip(self.controls.planes, self.slices.crosshair, strict=True):
-                slider.value = index + 1
-        self._describe_crosshair()
-        self.views.move_3d_crosshair()
-
-    def _describe_crosshair(self) -> None:
-        self.controls.crosshair_info.value = self._describe("crosshair", tuple(self.slices.crosshair))
-
-    def _describe_pointer(self, voxel: Voxel) -> None:
-        if all(0 <= v < n for v, n in zip(voxel, self.case_view.scan.shape, strict=True)):
-            self.controls.pointer_info.value = self._describe("pointer", voxel)
-
-    def _describe(self, what: str, voxel: Voxel) -> str:
-        text = html.escape(self.case_view.describe_voxel(voxel, self.views.models))
-        return f'<div class="pedseg-info pedseg-{what}" role="status"><b>{what}</b> {text}</div>'
+    def _set_reference(self, name: Hashable) -> None:
+        """Compare with this contour set; with none where it cannot be read."""
+        view, view.reference = self.case_view, None
+        try:
+            view.segmentation(name)
+            view.reference = name
+        except Exception:
+            with suspend_callbacks(self):
+                self.controls.reference.value = NOTHING
+            raise
 
     # --- failures and corrections -----------------------------------------------------------------
 
@@ -236,12 +250,12 @@ class ReadingRoom(widgets.VBox):
         """Open the case of an entry of the failure list, at the place of the failure."""
         if entry.case_key not in self.cases:
             name = entry.case_key.case
-            self.show_error(f"The scan of {name} is not on this machine; the sentence is all there is.")
+            self.errors.show(f"The scan of {name} is not on this machine; the sentence is all there is.")
             return
-        self._select(entry.case_key)
+        self.select(entry.case_key)
         is_open = self.case is not None and self.case.key == entry.case_key
         if is_open or self._open(entry.voxel):
-            with self.show_errors():
+            with self.errors.caught():
                 self._show_failure(entry)
 
     def _show_failure(self, entry: FailureEntry) -> None:
@@ -258,10 +272,21 @@ class ReadingRoom(widgets.VBox):
         self.slices.marker = list(voxel or ())
         self.move_crosshair(voxel or self.case_view.start_voxel())
 
-    def _save(self, correction: Correction) -> Path:
-        assert self.case is not None
-        original = read_nifti(self.case.image_file) if self.case.image_file else None
-        return correction.save(lesson.runs() / "corrections", self.case.file_stem, original)
+    def _drafts_changed(self) -> None:
+        """A draft has changed: the corrected contours are made anew when they are looked at."""
+        is_new = CORRECTED not in self.case_view.sets
+        self.case_view.add(CORRECTED, self.corrections.corrected)
+        if is_new:
+            self._list_sets()
+            self.case_files.offer(self.views.shown)
+            self.files.source.value = CORRECTED
+        elif CORRECTED in self.views.shown:
+            self.views.show_contours()
+
+    def _pen_switched(self) -> None:
+        """The pen rests: what is shown of the corrected contours is measured again."""
+        if not self.corrections.on.value and CORRECTED in self.views.shown:
+            self.show_models()
 
     # --- where there is no browser ----------------------------------------------------------------
 

@@ -11,8 +11,8 @@ from pedseg import processes
 from pedseg.files import write_atomically
 from pedseg.viewer import browser, serving
 
-FAILURES = ".pedseg-room .widget-select select"
-SECOND_MODEL = "select[title='second model (dotted)']"
+LARGEST_CELL = ".pedseg-map button.strong"
+SECOND_MODEL = "select[title='C, dotted']"
 PEN_STROKE = ((25, -20), (55, -10), (60, 25), (30, 45), (0, 25), (0, 0))  # pixels right and down from its start
 
 
@@ -45,15 +45,15 @@ def _states(page: Any) -> Iterator[str]:
     page.mouse.move(2, 2)
     yield "open"
     tab("Failures")
-    page.locator("select[title='filter by kind']").select_option(label="missing")
-    page.locator(FAILURES).first.select_option(index=0)  # the worst
-    page.wait_for_timeout(3000)
+    yield "map"
+    page.locator(LARGEST_CELL).first.click()
+    press("next (N)", 3000)  # the gravest: none was chosen
     yield "failure"
-    press("distance to truth")
+    press("distance to A")
     tab("Organs")
     yield "distance"
     page.locator(SECOND_MODEL).select_option(label="federated")
-    tab("Two models")
+    tab("Differences")
     press("next smaller", 3000)  # the largest: none was chosen
     yield "two_models"
     page.locator(SECOND_MODEL).select_option(index=0)

@@ -12,6 +12,7 @@ from pedseg import processes
 from pedseg.errors import input_error
 from pedseg.processes import HOST, prepend_path
 from pedseg.viewer import itk
+from pedseg.viewer.engines import OPENED
 
 HERE = Path(__file__).parent
 HEADLESS_LAB = (  # options of JupyterLab for an automated browser
@@ -21,25 +22,33 @@ QUIET_LAB = (  # no prompt about news, and no question to jupyter.org or PyPI ab
     "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     "--LabApp.extension_manager=readonly",
 )  # fmt: skip
+CULLING = (  # a kernel whose browser has crashed, or lost its network, ends by itself
+    "--MappingKernelManager.cull_idle_timeout=600", "--MappingKernelManager.cull_interval=60",
+    "--MappingKernelManager.cull_connected=False",
+)  # fmt: skip
 
 
 def voila_command(
     notebook: Path, *, port: int | None = None, browser: bool = True, rest: Sequence[str] = ()
 ) -> list[str]:
     """The command that serves a notebook as a page on loopback."""
-    options = [f"--Voila.ip={HOST}", "--template=pedseg", "--theme=dark", "--strip_sources=True"]
+    options = [f"--Voila.ip={HOST}", "--template=pedseg", "--theme=dark", "--strip_sources=True", *CULLING]
     options += [f"--port={port}", "--Voila.port_retries=0"] if port else []
     options += [] if browser else ["--no-browser"]
     return [sys.executable, "-m", "voila", str(notebook), *options, *rest]
 
 
-def voila_environment() -> dict[str, str]:
-    """The environment under which Voilà finds our template, and the kernel this package."""
+def voila_environment(**opened: Path | None) -> dict[str, str]:
+    """The environment under which Voilà finds our template, and the kernel this package and what is to be `opened`.
+
+    By name (`engines.OPENED`): the folder of data, study or DICOM.
+    """
     paths = {
         "JUPYTER_PATH": prepend_path(HERE, "JUPYTER_PATH"),
         "PYTHONPATH": prepend_path(HERE.parents[1], "PYTHONPATH"),
     }
-    return {**os.environ, **paths}
+    folders = {OPENED[name]: str(folder.resolve()) for name, folder in opened.items() if folder}
+    return {**os.environ, **paths, **folders}
 
 
 def lab_command(root: Path, first: Path, rest: Sequence[str] = ()) -> list[str]:

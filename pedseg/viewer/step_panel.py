@@ -1,4 +1,4 @@
-"""Lists on the page to click in or step through; disagreements of two models, the largest first."""
+"""Lists on the page to click in or step through; disagreements of two contour sets, the largest first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class StepPanel(widgets.VBox):
         self.on_choose = on_choose
         self.items: Sequence[Any] = []
         self.quiet = False
-        self.list = widgets.Select(layout=widgets.Layout(width="100%", height=height))
+        self.list = widgets.Select(layout=widgets.Layout(width="100%", height=height), tooltip="list to choose from")
         self.previous, self.next = widgets.Button(), widgets.Button()
         self.previous.on_click(lambda _: self.step(-1))
         self.next.on_click(lambda _: self.step(1))
@@ -47,7 +47,7 @@ class StepPanel(widgets.VBox):
 
 
 class DisagreementPanel(StepPanel):
-    """Regions where two models disagree on a case, as volumes; `on_choose` is given a `Disagreement`."""
+    """Regions where two contour sets of a case disagree, as volumes; `on_choose` is given a `Disagreement`."""
 
     def __init__(self, on_choose: Callable[[Disagreement], object]) -> None:
         super().__init__(on_choose, "216px")
@@ -56,16 +56,16 @@ class DisagreementPanel(StepPanel):
         self.children = [self.total, self.list, widgets.HBox([self.previous, self.next])]
 
     def show(self, models: Sequence[Hashable], regions: Sequence[Disagreement]) -> None:
-        """List the regions where two models disagree."""
+        """List the regions where two contour sets disagree."""
         self.fill(regions, (_line(k, region, models) for k, region in enumerate(regions, start=1)))
         total_ml = sum(region.volume_ml for region in regions)
         text = f"{len(regions)} places, {total_ml:.0f} mL together, of the organs that are on."
         if len(models) < 2:
-            text = "Choose a second model at the top, behind “and”: here is listed where the two draw differently."
+            text = "Choose two contour sets at the top: here is listed where the two differ."
         self.total.value = sentence(text)
 
 
 def _line(number: int, region: Disagreement, models: Sequence[Hashable]) -> str:
-    """A region in the list: its volume, and what each model predicts there."""
+    """A region in the list: its volume, and what each set has there."""
     first, second = (ORGAN_BY_ID[i].plain if i else "nothing" for i in (region.first, region.second))
     return f"{number:3d}  {region.volume_ml:6.1f} mL · {models[0]}: {first} | {models[1]}: {second}"

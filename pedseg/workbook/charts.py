@@ -10,14 +10,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullLocator
 from numpy.typing import NDArray
 
+from pedseg.evaluation.dose import dvh
 from pedseg.organs import NAMES, organ
 from pedseg.scan import WINDOWS
-from pedseg.workbook.figures import BLUE, INK, ORANGE
+from pedseg.workbook.figures import BLUE, DASHED, INK, ORANGE
 
 # Color (Okabe-Ito), line style and marker of a series, by its place.
 STYLES = [
@@ -195,4 +198,37 @@ def bars(values: Mapping[str, float], *, x: str, color: str = BLUE) -> Figure:
     axes.bar_label(axes.barh(list(values), list(values.values()), color=color), fmt="%.3g", padding=3, fontsize=8)
     axes.invert_yaxis()
     axes.set(xlabel=x)
+    return figure
+
+
+def dose_volume(dose_gy: NDArray, contours: Mapping[str, NDArray], organs: Sequence[str]) -> Figure:
+    """Cumulative dose-volume histograms of some organs, by one or two sets of contours: the first solid, then dashed.
+
+    `contours` are label maps by name, on the grid of the dose.
+    """
+    figure, axes = _axes(6.0, 3.1, grid="both")
+    at_gy = np.linspace(0.0, max(1.0, 1.02 * float(dose_gy.max())), 200)
+    for name in organs:
+        for (what, labels), line in zip(contours.items(), ("solid", DASHED), strict=False):
+            mask = labels == organ(name).id
+            label = f"{organ(name).plain}, {what}" + ("" if mask.any() else ": none")
+            (drawn,) = axes.plot(at_gy, 100 * dvh(dose_gy, mask, at_gy), color=organ(name).color, ls=line, label=label)
+            drawn.set(linewidth=2.2, path_effects=[withStroke(linewidth=3, foreground="#777777")])
+    axes.set(xlabel="dose in Gy", ylabel="volume that gets it, in %", xlim=(0, at_gy[-1]), ylim=(0, 103))
+    figure.legend(loc="outside upper center", ncols=2, **LEGEND)
+    return figure
+
+
+def scores_against(table: pd.DataFrame) -> Figure:
+    """Scores of readers (1 to 5) against DSC, an open marker for each score, by reader, spread so that none hides."""
+    figure, axes = _axes(7.0, 3.4, grid="both")
+    readers = sorted(set(table["reader"]))
+    offsets = np.linspace(-0.18, 0.18, len(readers)) if len(readers) > 1 else [0.0]
+    for reader, (color, _, marker), offset in zip(readers, cycle(STYLES), offsets, strict=False):
+        part = table[table["reader"] == reader]
+        spread = np.random.default_rng(0).uniform(-0.06, 0.06, len(part))
+        y = part["score"] + offset + spread
+        axes.plot(part["dsc"], y, marker, color=color, markersize=6, markerfacecolor="none", label=reader)
+    axes.set(xlabel="DSC", ylabel="score", ylim=(0.6, 5.4), xlim=(None, 1.0), yticks=range(1, 6))
+    axes.legend(loc="upper left", **LEGEND)
     return figure

@@ -21,9 +21,10 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from pedseg.errors import input_error
-from pedseg.evaluation.failure_reasons import KINDS, Failure
-from pedseg.evaluation.failures import read_failures, worst
+from pedseg.evaluation.failure import KINDS, Failure
+from pedseg.evaluation.failures import read_failures
 from pedseg.evaluation.results import ModelKey, display_name, read_rows
+from pedseg.evaluation.severity import varied
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.files import write_atomically
 from pedseg.organs import EVALUATED, organ
@@ -78,7 +79,7 @@ def render(
         model_name=model_name,
         tolerances_mm=(min(tolerances_mm), max(tolerances_mm)),
         pictures=[(base64.b64encode(picture).decode(), alt) for picture, alt in pictures],
-        failures=worst(failures, LISTED_FAILURES),
+        failures=varied(failures, LISTED_FAILURES),
         failure_counts=scores.kinds(failures).drop(columns="kind"),
         significance=significance(statistics),
         organ_charts=[organ_chart(statistics, center) for center in statistics["centers"]],

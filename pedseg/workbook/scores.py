@@ -14,17 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from pedseg import memory
 from pedseg.evaluation.domain_shift import evaluate_shift
-from pedseg.evaluation.failure_reasons import KINDS, Failure
+from pedseg.evaluation.dose import organ_dose_gy
+from pedseg.evaluation.failure import KINDS, Failure
+from pedseg.evaluation.failure_reasons import CAUSES
+from pedseg.evaluation.failure_study import vanishing as vanishing_shares
 from pedseg.evaluation.results import ModelKey, Results, display_name
+from pedseg.evaluation.severity import weight_of
 from pedseg.evaluation.statistics import KIDNEYS
 from pedseg.organs import organ
 from pedseg.workbook import lesson
 
 ORDER = ("local", "federated", "federated_gin", "centralized", "centralized_gin")
 A_FEW = ("contrast phase", "80 kV", "on the side; turned first", "on the side; as they lie")  # factors
+ENDS = ("", "_low", "_high")  # of the columns of a share and its interval
 Interval = tuple[float, float, float]  # mean, low, high
 Lines = Iterable[Mapping[str, Any]]  # of a summary.json
 
@@ -187,6 +193,53 @@ def sentences(failures: Iterable[Failure]) -> pd.DataFrame:
     """Failures in words, one line a failure."""
     lines = [(failure.case, organ(failure.organ).plain, failure.kind, failure.sentence) for failure in failures]
     return pd.DataFrame(lines, columns=["child", "organ", "kind", "what happened"])
+
+
+def dose_table(dose_gy: NDArray, contours: Mapping[str, NDArray], organs: Iterable[str]) -> pd.DataFrame:
+    """Doses in Gy by organ, as each set of contours (label maps by name) reports them; absent organs are left out.
+
+    A serial organ stands with its near-maximum dose, the others with their mean. With two sets of contours, the last
+    column is what the second reports too much.
+    """
+    lines = []
+    for name in organs:
+        values = {what: organ_dose_gy(dose_gy, labels == organ(name).id, name) for what, labels in contours.items()}
+        serial = weight_of(name).architecture == "serial"
+        line = {"organ": organ(name).plain, "measure": "near-maximum" if serial else "mean"}
+        line |= {what: "–" if gy is None else f"{gy:.1f}" for what, gy in values.items()}
+        if len(values) == 2:
+            first, second = (gy or 0.0 for gy in values.values())
+            line["difference"] = f"{second - first:+.1f}".replace("-", "−")
+        if any(gy is not None for gy in values.values()):
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def vanishing(rescans: pd.DataFrame, change: str) -> pd.DataFrame:
+    """Of the failures led by each cause, the share that vanishes with a change of the scan, and with other noise."""
+    shares = vanishing_shares(rescans)
+    chosen = shares[shares["change"] == change]
+    return pd.DataFrame(
+        {
+            "led by": chosen["cause"].map(lambda cause: CAUSES.get(cause, cause)),
+            "failures": chosen["failures"],
+            "vanish": [_share(s, (a, b)) for s, a, b in zip(*(chosen[f"vanished{e}"] for e in ENDS), strict=True)],
+            "with other noise only": [
+                _share(s, (a, b)) for s, a, b in zip(*(chosen[f"control{e}"] for e in ENDS), strict=True)
+            ],
+        }
+    )
+
+
+def causes(table: pd.DataFrame) -> pd.DataFrame:
+    """What is known of contours, by how much more often they fail with it; `table` is that of causes.csv."""
+    ratios = table["ratio"].map(lambda ratio: "–" if pd.isna(ratio) else f"{ratio:.2f}")
+    lines = {
+        "known of the contour": table["cause"].map(CAUSES),
+        "fails … times as often": ratios,
+        "failed, of": [f"{a} of {n}" for a, n in zip(table["failed"], table["contours"], strict=True)],
+    }
+    return pd.DataFrame(lines)[table["contours"] > 0]
 
 
 def by_noise(rows: pd.DataFrame) -> tuple[dict[str, dict[float, list[float]]], dict[float, str]]:

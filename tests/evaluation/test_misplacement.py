@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from pedseg.datasets.cases import Case
-from pedseg.evaluation.misplacement import error_locations, from_contours
+from pedseg.evaluation.misplacement import error_locations, from_contours, misplaced_kinds
 from pedseg.evaluation.results import ModelKey
 from pedseg.organs import NAMES, organ
 
@@ -46,7 +46,7 @@ def test_left_and_right_swapped():
     truth = label_map(Kidney_L=box(6, 8, 8), Kidney_R=box(28, 8, 8))
     predicted = label_map(Kidney_R=box(6, 8, 8), Kidney_L=box(28, 8, 8))
     left, right = misplaced(truth, predicted)
-    assert (left.kind, left.organ, left.amount, left.unit, left.severity) == ("swapped", "Kidney_L", 100.0, "%", 1.0)
+    assert (left.kind, left.organ, left.amount, left.unit, left.wrong_ml) == ("swapped", "Kidney_L", 100.0, "%", 54.0)
     assert "puts 100 % of the left kidney it draws into the true right kidney" in left.sentence
     assert 28 <= left.voxel[0] < 34 and 6 <= right.voxel[0] < 12
     assert (left.case, left.tested_on, left.model, left.trained_on) == ("c1", "Aa", "federated", "Aa+Bb")
@@ -79,7 +79,7 @@ def test_a_part_elsewhere():
     predicted = label_map(Spleen=box(4, 8, 8, 8), Liver=box(24, 8, 8, 8), Spleen2=box(28, 10, 10, 4))
     (part,) = [failure for failure in misplaced(truth, predicted) if failure.organ == "Spleen"]
     assert (part.kind, part.unit, part.amount) == ("part", "mL", 8.0)  # 64 voxels of 0.125 mL
-    assert part.severity == pytest.approx(64 / (512 + 64))
+    assert part.wrong_ml == pytest.approx(8.0)
     assert "draws the spleen in 2 pieces; one of 8.0 mL lies apart, in the liver" in part.sentence
     assert all(28 <= k < 32 for k in part.voxel[:1]) and truth[part.voxel] == organ("Liver").id
 
@@ -87,8 +87,9 @@ def test_a_part_elsewhere():
 def test_an_organ_torn_in_two_is_told_and_an_organ_of_two_parts_is_not():
     whole = label_map(Spleen=(slice(4, 20), slice(8, 14), slice(8, 14)))
     torn = label_map(Spleen=box(4, 8, 8), Spleen2=(slice(11, 20), slice(8, 14), slice(8, 14)))
-    (part,) = misplaced(whole, torn)
-    assert part.kind == "part" and "inside the true organ" in part.sentence and 4 <= part.voxel[0] < 10
+    (gap,) = misplaced(whole, torn)
+    assert gap.kind == "gap" and 4 <= gap.voxel[0] < 10 and gap.wrong_ml == pytest.approx(36 * 0.125)
+    assert "in 2 pieces; one of 27.0 mL is cut off, inside the true organ" in gap.sentence
     assert misplaced(torn, torn) == []
 
 
@@ -104,7 +105,7 @@ def test_leaking_into_a_neighbor():
     (leak,) = [failure for failure in misplaced(truth, predicted) if failure.organ == "Heart"]
     assert (leak.kind, leak.unit) == ("leaking", "mL")
     assert leak.amount == pytest.approx(3 * 64 * 0.125)  # five layers, two of them within 5 mm and a voxel
-    assert leak.severity == pytest.approx(192 / (512 + 192))
+    assert leak.wrong_ml == pytest.approx(5 * 64 * 0.125)
     assert "draws 24.0 mL of heart more than 10 mm beyond its border, most of it in the liver" in leak.sentence
     assert 14 <= leak.voxel[0] < 17
 
@@ -127,7 +128,7 @@ def test_displaced():
     predicted = label_map(Pancreas=box(8, 8, 8))
     (moved,) = misplaced(truth, predicted)
     assert (moved.kind, moved.unit, moved.amount) == ("displaced", "mm", pytest.approx(20.0))
-    assert moved.severity == pytest.approx(1 - 2 / 6)
+    assert moved.wrong_ml == pytest.approx(2 * 4 * 36 * 0.125)
     assert "draws the pancreas 20 mm from its place, most of the false part in no contoured organ" in moved.sentence
 
 
@@ -138,13 +139,10 @@ def test_what_nobody_annotated_is_not_judged():
     assert misplaced(truth * 0, predicted, ("Liver",)) == []
 
 
-def test_what_is_known_enters_the_sentence():
-    """The bowel leaks out at the lower edge of the scan, which cuts it, beside a removed kidney."""
-    truth = label_map(**{"Liver": box(20, 8, 0, 8)})
-    predicted = label_map(**{"Liver": (slice(20, 34), slice(8, 16), slice(0, 3)), "Liver2": box(20, 8, 0, 8)})
-    (leak,) = misplaced(truth, predicted, absent=("Kidney_R",), age_months=12)
-    assert "Likely because the right kidney is not there" in leak.sentence
-    assert "Also known: the edge of the scan cuts the organ there" in leak.sentence
+def test_the_kinds_of_one_organ_are_those_of_its_failures():
+    truth, predicted = label_map(Pancreas=box(4, 8, 8), Liver=box(20, 8, 8)), label_map(Pancreas=box(8, 8, 8))
+    assert misplaced_kinds(truth, predicted, SPACING, "Pancreas") == {"displaced"}
+    assert misplaced_kinds(truth, predicted, SPACING, "Liver") == set()  # missed: the rows tell it
 
 
 def test_where_to_look_is_the_slice_with_most_errors():

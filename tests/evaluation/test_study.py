@@ -13,8 +13,10 @@ from pedseg.errors import PedsegInputError
 from pedseg.evaluation import study as room
 from pedseg.evaluation import virtual_data
 from pedseg.evaluation.config import StudyConfig
+from pedseg.evaluation.failures import read_failures
 from pedseg.evaluation.reporting import table
 from pedseg.evaluation.results import COLUMNS, ModelKey
+from pedseg.evaluation.severity import by_severity
 from pedseg.evaluation.study import run_study
 from pedseg.evaluation.trained_models import read_identity
 from pedseg.federation.config import FederationConfig
@@ -79,8 +81,9 @@ def test_failures_of_the_first_seed_are_told_the_worst_first(finished):
     assert {(line["model"], line["trained_on"]) for line in failures} <= {
         ("local", "Aa"), ("local", "Bb"), ("federated", "Aa+Bb"), ("centralized", "Aa+Bb"),
     }  # fmt: skip
-    severities = [line["severity"] for line in failures]
-    assert severities == sorted(severities, reverse=True)
+    recorded = read_failures(finished[0])
+    assert recorded == by_severity(recorded) and len(recorded) == len(failures)
+    assert (finished[0] / "causes.csv").read_text().startswith("cause,ratio")
     assert all(len(line["voxel"]) == 3 and line["sentence"].endswith(".") for line in failures)
 
 
@@ -120,7 +123,7 @@ def test_a_study_from_before_nsd_is_tested_again_and_not_trained(hospitals, fini
     for file in out.rglob("*_on_*.csv"):
         lines = file.read_text().splitlines()
         file.write_text("".join(line.rsplit(",", 1)[0] + "\n" for line in lines))
-    for file in out.rglob("*failures.json"):
+    for file in out.rglob("*.contours.json"):
         file.unlink()
     monkeypatch.setattr(training, "train", None)
     monkeypatch.setattr(room, "train_rounds", None)

@@ -174,7 +174,7 @@ def wait_until_idle(page) -> None:
 
 def test_the_exhibit_opens_with_scan_contours_and_surfaces(exhibit):
     page, outside = exhibit
-    shown = pixels(page, "slices")
+    shown = pixels(page, "slices-box")
     assert (shown.max(axis=2) > 40).mean() > 0.2
     assert ((shown.max(axis=2) - shown.min(axis=2)) > 60).mean() > 0.005  # colored lines
     for name in ("surface-truth", "surface-model"):
@@ -185,10 +185,10 @@ def test_the_exhibit_opens_with_scan_contours_and_surfaces(exhibit):
 
 def test_another_model_changes_contours_and_scores(exhibit):
     page, _ = exhibit
-    before, words = pixels(page, "slices"), part(page, "scores").inner_text()
+    before, words = pixels(page, "slices-box"), part(page, "scores").inner_text()
     part(page, "model").select_option("local_Neckar")
     wait_until_idle(page)
-    assert (np.abs(pixels(page, "slices") - before).max(axis=2) > 12).mean() > 0.0005
+    assert (np.abs(pixels(page, "slices-box") - before).max(axis=2) > 12).mean() > 0.0005
     assert part(page, "scores").inner_text() != words
     assert "Neckar alone" in part(page, "scores-title").inner_text()
 
@@ -204,12 +204,12 @@ def test_an_organ_alone_is_shown_and_found(exhibit):
 
 def test_another_child_is_opened(exhibit):
     page, _ = exhibit
-    before = pixels(page, "slices")
+    before = pixels(page, "slices-box")
     other = part(page, "child").locator("option").last.get_attribute("value")
     part(page, "child").select_option(other)
     wait_until_idle(page)
     assert f"child={other}" in page.url
-    assert (np.abs(pixels(page, "slices") - before).max(axis=2) > 12).mean() > 0.1
+    assert (np.abs(pixels(page, "slices-box") - before).max(axis=2) > 12).mean() > 0.1
 
 
 def test_failures_are_stepped_through_by_key(exhibit):

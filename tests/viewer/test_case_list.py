@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,10 @@ import pytest
 
 from pedseg.evaluation.trained_models import weight_files
 from pedseg.metrics import score_case
-from pedseg.organs import NAMES
-from pedseg.viewer.case_list import SAMPLE, SIDE, STUDY, describe, list_cases, matplotlib_cases
-from pedseg.viewer.engines import study_predictions
+from pedseg.organs import NAMES, organ
+from pedseg.viewer import engines
+from pedseg.viewer.case_list import DATA_SET, SAMPLE, SIDE, STUDY, describe, list_cases, list_data
+from pedseg.viewer.models import study_predictions
 from pedseg.workbook import lesson
 
 
@@ -62,7 +64,7 @@ def test_and_the_federated_model_draws_on_it_what_was_recorded(cases, study):
     case = cases["Polder", "polder-037", STUDY]
     scan, _ = case.open()
     federated = next(model for model in weight_files(study) if str(model) == "federated")
-    predicted = study_predictions(study)(scan, case)[federated]
+    predicted = study_predictions(study)(scan, case, lambda: False)[federated]
     volumes_ml = np.bincount(predicted.ravel(), minlength=len(NAMES) + 1) * scan.voxel_ml
     for row in rows(study, "polder-037").query("model == 'federated'").itertuples():
         assert volumes_ml[NAMES.index(row.organ) + 1] == pytest.approx(row.predicted_ml, rel=0.03, abs=0.3)
@@ -87,5 +89,26 @@ def test_a_case_is_described_for_a_list():
 
 
 def test_the_picture_engine_lists_the_samples_by_title(study):
-    cases = matplotlib_cases(lesson.samples()[:1], study)
+    cases = engines.reading_room(lesson.samples()[:1], study, "matplotlib").cases
     assert len(cases) == 3 and all(title.startswith("Polder: polder-00") for title in cases)
+
+
+def test_contours_of_a_data_set_are_true_only_if_its_scans_are_phantoms(root, tmp_path):
+    source = root / "data_samples" / "Dataset901_Polder"
+    assert all(case.open()[1] is not None and not case.is_own for case in [*list_data(source).values()][:1])
+    own = tmp_path / "Dataset905_Own"
+    shutil.copytree(source, own)
+    table = (own / "cases.tsv").read_text()
+    (own / "cases.tsv").write_text(table.replace("pedseg phantom", "our archive"))
+    case = next(iter(list_data(tmp_path).values()))
+    assert case.is_own and case.open()[1] is None and [*case.contours()] == [DATA_SET]
+    assert case.contours()[DATA_SET].max() > 0
+
+
+def test_the_sides_of_a_child_on_its_side_are_those_of_its_body(cases):
+    """From the spleen to the liver it is far to the right, whatever way the child lies."""
+    case = next(case for case in cases.values() if "on the right side" in case.title)
+    scan, truth = case.open()
+    liver, spleen = (np.argwhere(truth.voxels == organ(name).id).mean(axis=0) for name in ("Liver", "Spleen"))
+    moved_mm = ((liver - spleen) * scan.spacing_mm) @ case.axes  # right, anterior, superior
+    assert moved_mm[0] > 40 and moved_mm[0] > 1.5 * np.abs(moved_mm[1:]).max() and moved_mm[1] > 0  # and to the front

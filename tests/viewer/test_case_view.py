@@ -25,8 +25,29 @@ def case_view(scan, truth):
 
 def test_scores_are_those_of_the_metrics(case_view, truth):
     for score in score_case(truth, case_view.segmentation("wrong").labels, (3.0, 3.0, 4.0), NAMES):
-        assert case_view.segmentation("wrong").scores[score.organ] == score
-    assert case_view.segmentation("good").scores["Liver"].dsc == 1.0
+        assert case_view.scores("wrong")[score.organ] == score
+    assert case_view.scores("good")["Liver"].dsc == 1.0
+
+
+def test_any_two_sets_are_compared_and_none_is_called_true(scan, truth):
+    case_view = CaseView(
+        scan, None, {"hospital": truth, "reader A": np.where(truth == SPLEEN, 0, truth), "net": truth}, ["net"]
+    )
+    assert case_view.sets == ["hospital", "reader A", "net"] and case_view.reference == "hospital"
+    assert case_view.scores("reader A")["Spleen"].dsc == 0.0 and case_view.scores("reader A")["Liver"].dsc == 1.0
+    case_view.reference = "reader A"
+    assert not case_view.scores("hospital")["Spleen"].present
+    assert "mm inside the border of reader A" in case_view.describe_voxel((5, 8, 8), ["hospital"])
+    case_view.reference = None
+    assert case_view.scores("hospital") == {} and case_view.start_voxel() == (12, 11, 10)
+
+
+def test_a_set_that_is_exchanged_is_measured_again(scan, truth):
+    case_view = CaseView(scan, truth)
+    case_view.add("mine", lambda: truth)
+    assert case_view.scores("mine")["Liver"].dsc == 1.0
+    case_view.add("mine", lambda: np.zeros_like(truth))
+    assert case_view.scores("mine")["Liver"].dsc == 0.0 and case_view.segmentation("mine").volume_ml == {}
 
 
 def test_disagreements_are_volumes_by_kind_the_largest_first(case_view):
@@ -75,7 +96,6 @@ def test_a_flat_image_is_a_sentence(shape):
 
 def test_without_truth_or_with_an_empty_prediction_it_still_reads(scan, truth):
     alone = CaseView(scan, None, {"empty": np.zeros(SHAPE, np.uint8)})
-    assert alone.segmentation("empty").scores == {} and alone.segmentation("empty").surfaces == {}
-    assert alone.start_voxel() == (12, 11, 10)
-    empty = CaseView(scan, truth, {"empty": np.zeros(SHAPE, np.uint8)}).segmentation("empty")
-    assert empty.scores["Liver"].dsc == 0.0 and empty.volume_ml == {}
+    assert alone.segmentation("empty").surfaces == {} and alone.truth is None
+    empty = CaseView(scan, truth, {"empty": np.zeros(SHAPE, np.uint8)})
+    assert empty.scores("empty")["Liver"].dsc == 0.0 and empty.segmentation("empty").volume_ml == {}

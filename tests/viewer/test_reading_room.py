@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from pedseg.organs import EVALUATED, organ
 from pedseg.scan import Scan
 from pedseg.viewer import engines
 from pedseg.viewer.case_list import SAMPLE, CaseKey, ListedCase
-from pedseg.viewer.failure_list import FailureEntry
+from pedseg.viewer.failure_list import FailureEntry, ModelFailure
 from pedseg.viewer.reading_room import ReadingRoom
 from pedseg.workbook.slice_viewer import SliceViewer
 
@@ -23,18 +24,18 @@ LIVER, SPLEEN = organ("Liver").id, organ("Spleen").id
 
 def seen(room: ReadingRoom) -> ReadingRoom:
     """As if a browser had opened the page."""
-    room._ready("webgl")
+    room.slices.webgl, room.slices.ready = "ok", "1"
     return room
 
 
 def missed(case_key, organ_name, model, voxel) -> FailureEntry:
-    return FailureEntry("missed", case_key, organ_name, model, 1.0, voxel, "It draws none.")
+    return FailureEntry(case_key, organ_name, (ModelFailure(model, "missed", "It draws none.", voxel),))
 
 
 @pytest.fixture
 def room(scan, truth):
     other = np.where(truth == SPLEEN, LIVER, truth).astype(np.uint8)
-    return seen(engines.view(scan, truth, {"one": truth.copy(), "two": other}, engine="niivue"))
+    return seen(engines.view(scan, truth, {"one": truth.copy(), "two": other}, engine="canvas"))
 
 
 def error(room: ReadingRoom) -> str:
@@ -49,26 +50,26 @@ def test_a_model_draws_only_when_a_browser_looks(scan, truth):
             asked.append(name)
             return truth
 
-    room = engines.view(scan, truth, Late(one=None), engine="niivue")
+    room = engines.view(scan, truth, Late(one=None), engine="canvas")
     assert asked == [] and len(room.slices.layers) == 1
     seen(room)
     assert "one" in asked and [layer["name"] for layer in room.slices.layers] == ["truth", "one"]
 
 
 def test_a_prediction_on_another_grid_is_a_sentence_and_the_scan_stays(scan, truth):
-    room = seen(engines.view(scan, truth, {"model": truth[:-1]}, engine="niivue"))
+    room = seen(engines.view(scan, truth, {"model": truth[:-1]}, engine="canvas"))
     assert "23 × 22 × 20 voxels, the scan 24 × 22 × 20" in error(room) and "Traceback" not in error(room)
-    assert room.slices.volumes and [layer["name"] for layer in room.slices.layers] == ["truth"]
+    assert room.slices.scan["shape"] == [24, 22, 20] and [layer["name"] for layer in room.slices.layers] == ["truth"]
 
 
 def test_an_empty_prediction_is_a_sentence(scan, truth):
-    room = seen(engines.view(scan, truth, {"model": np.zeros_like(truth)}, engine="niivue"))
+    room = seen(engines.view(scan, truth, {"model": np.zeros_like(truth)}, engine="canvas"))
     assert "model drew nothing at all on this patient" in error(room)
     assert "missed" in room.views.organs.table.value
 
 
 def test_a_flat_file_is_a_sentence():
-    room = engines.view(Scan(np.zeros((24, 22, 1), np.int16), np.eye(4)), engine="niivue")
+    room = engines.view(Scan(np.zeros((24, 22, 1), np.int16), np.eye(4)), engine="canvas")
     assert "flat, not a volume" in error(room)
 
 
@@ -80,7 +81,7 @@ def test_the_table_says_what_colors_say(room):
 
 def test_two_models_are_stepped_through(room):
     room.controls.tabs.selected_index = 2
-    assert "Choose a second model" in room.views.disagreements.total.value
+    assert "0 places" in room.views.disagreements.total.value  # of the truth and the first model
     room.controls.second.value = "two"
     assert "1 places, 5 mL together" in room.views.disagreements.total.value
     room.views.disagreements.step(1)
@@ -101,11 +102,11 @@ def test_surfaces_that_stay_are_not_sent_again(room):
     before = {name: dict(plot.meshes) for name, plot in room.views.plots.items()}
     room.controls.model.value = "two"
     now = {name: plot.meshes for name, plot in room.views.plots.items()}
-    assert set(now["truth"]) == {LIVER, SPLEEN} and set(now["model"]) == {LIVER}
-    assert all(now["truth"][i] is mesh for i, mesh in before["truth"].items())
+    assert set(now["reference"]) == {LIVER, SPLEEN} and set(now["model"]) == {LIVER}
+    assert all(now["reference"][i] is mesh for i, mesh in before["reference"].items())
     assert now["model"][LIVER] is not before["model"][LIVER] and len(room.views.plots["model"].plot.objects) == 2
-    room.controls.coloring.value = "distance to truth"
-    assert len(now["model"][LIVER].attribute) and now["truth"][LIVER] is before["truth"][LIVER]
+    room.controls.coloring.value = "distance to A"
+    assert len(now["model"][LIVER].attribute) and now["reference"][LIVER] is before["reference"][LIVER]
 
 
 def test_keys_set_window_layers_organs_and_pen(room):
@@ -120,25 +121,105 @@ def test_keys_set_window_layers_organs_and_pen(room):
     assert room.slices.visible_organs == [SPLEEN]
     room.press("e")
     assert set(room.slices.visible_organs) == {organ(name).id for name in EVALUATED}
+    room.press("v")
+    assert not room.slices.contour_style["smooth"]
     room.press("d")
-    assert room.slices.pen["on"] and len(room.slices.pen_input) == np.prod(SHAPE)
+    assert room.slices.pen["on"] and room.slices.session == 1
+    room.press("x")
+    room.press("]")
+    assert room.slices.pen["tool"] == "eraser" and room.slices.pen["radius_mm"] > 4
     room.press("q")  # means nothing
 
 
-def test_what_is_drawn_changes_the_numbers_and_can_be_saved(room, tmp_path, monkeypatch):
-    monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path))
-    assert room.corrections.start_from.options == (("one", "one"), ("truth", "truth"), ("nothing", "nothing"))
-    assert room.corrections.start_from.value == "one"
+def test_the_window_is_what_all_controls_say(room):
+    room.slices.window = [-300, 300]  # dragged with the mouse
+    assert room.controls.range.value == (-300, 300) and room.controls.window.value is None
+    room.controls.window.value = "soft tissue"
+    assert room.slices.window == [-160, 240] and room.controls.range.value == (-160, 240)
+    room.controls.range.value = (-500, 1300)
+    assert room.controls.window.value == "bone" and room.slices.window == [-500, 1300]
+    room.reset()
+    assert room.controls.window.value == "soft tissue" and room.slices.reset_count == 1
+
+
+def stroke(room, box, mask) -> None:
+    bits = np.packbits(mask.ravel(order="F"), bitorder="little").tobytes()
+    room.slices._receive({"event": "stroke", "scan": room.slices.scan["id"], "box": list(box)}, [bits])
+
+
+def with_drafts(room, folder) -> None:
+    """The pen on the liver of the room, its drafts in a folder."""
+    room.corrections.set_case(room.case_view, folder / "drafts" / "scan")
+    room._list_sets()
     room.corrections.on.value = True
-    before = room.corrections.scores.value
-    assert "DSC <b>1.000</b>" in before
-    drawing = np.zeros(SHAPE, np.uint8)
-    drawing[2:12, 4:14, 3:8] = 1  # half of the liver
-    room.slices.pen_output = drawing.tobytes(order="F")
-    assert "DSC <b>0.667</b>" in room.corrections.scores.value and "−18.0 mL" in room.corrections.scores.value
-    room.corrections.save_button.click()
-    assert (tmp_path / "corrections" / "scan_Liver_corrected.nii.gz").is_file()
-    assert "Saved as" in room.corrections.saved.value
+
+
+@pytest.fixture
+def drawing(room, tmp_path, monkeypatch):
+    """The room with the pen on the liver, and its drafts in a folder."""
+    monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path))
+    with_drafts(room, tmp_path)
+    return room
+
+
+def test_what_is_drawn_changes_the_numbers_and_is_kept(drawing, tmp_path):
+    assert drawing.corrections.start_from.options == (
+        ("one", "one"),
+        ("two", "two"),
+        ("truth", "truth"),
+        ("nothing", "nothing"),
+    )
+    assert "DSC <b>1.000</b>" in drawing.corrections.scores.value
+    stroke(drawing, (2, 4, 8, 10, 10, 5), np.zeros((10, 10, 5), bool))  # half of the liver goes
+    text = drawing.corrections.scores.value
+    assert "against truth: DSC <b>0.667</b>" in text and "−18.0 mL" in text
+    assert (tmp_path / "drafts" / "scan" / "Liver.npz").is_file()
+    assert drawing.case_view.sets[-1] == "corrected" and "corrected" in dict(drawing.controls.model.options).values()
+    assert (drawing.case_view.segmentation("corrected").labels == LIVER).sum() == 500
+    drawing.press("u")
+    assert "DSC <b>1.000</b>" in drawing.corrections.scores.value
+    drawing.press("y")
+    assert "DSC <b>0.667</b>" in drawing.corrections.scores.value
+    drawing.corrections.organ.value = "Spleen"
+    assert "spleen: <b>5.2 mL</b>" in drawing.corrections.scores.value
+    drawing.corrections.organ.value = "Liver"
+    assert "DSC <b>0.667</b>" in drawing.corrections.scores.value  # nothing was dropped
+    assert "Drafts kept: liver." in drawing.corrections.drafted.value
+
+
+def test_a_draft_is_there_again_when_the_case_is_opened_again(drawing, scan, truth, tmp_path):
+    stroke(drawing, (2, 4, 3, 1, 1, 1), np.zeros((1, 1, 1), bool))
+    again = seen(engines.view(scan, truth, {"one": truth.copy()}, engine="canvas"))
+    with_drafts(again, tmp_path)
+    assert "−0.0 mL" in again.corrections.scores.value and again.corrections.draft.mask.sum() == 999
+
+
+def test_a_stroke_for_another_scan_is_passed_over(drawing):
+    before = drawing.corrections.draft.mask.copy()
+    drawing.slices._receive({"event": "stroke", "scan": "none", "box": [0, 0, 0, 1, 1, 1]}, [b"\1"])
+    np.testing.assert_array_equal(drawing.corrections.draft.mask, before)
+
+
+def test_scan_and_mask_reach_the_browser_piece_by_piece(drawing, monkeypatch, scan):
+    sent = []
+    monkeypatch.setattr(drawing.slices, "send", lambda content, buffers: sent.append((content, *buffers)))
+    drawing.slices._receive({"event": "slices", "scan": drawing.slices.scan["id"], "data": [4, 6]}, [])
+    voxels = np.frombuffer(sent[-1][1], np.int16).reshape(24, 22, 2, order="F")
+    np.testing.assert_array_equal(voxels, scan.voxels[:, :, 4:6])
+    drawing.slices._receive({"event": "mask"}, [])
+    assert sent[-1][0]["box"] == [2, 4, 3, 10, 10, 10] and sent[-1][0]["fresh"]
+    assert zlib.decompress(sent[-1][1]) == b"\1" * 1000
+
+
+def test_no_webgl_and_a_lost_context_are_said_and_the_slices_stay(room):
+    room.slices.webgl = "lost"
+    assert "Slices, contours and pen work on" in room.controls.info_3d.value and not room.controls.plots_3d.children
+    assert room.controls.again_3d.layout.display is None
+    room.controls.again_3d.click()
+    assert len(room.controls.plots_3d.children) == 2 and room.views.plots["reference"].meshes
+    room.slices.webgl = "none"
+    room.controls.model.value = "two"
+    assert "needs WebGL 2" in room.controls.info_3d.value and len(room.slices.layers) == 2
 
 
 def test_a_failure_whose_scan_is_not_here_is_only_a_sentence(room):
@@ -164,7 +245,7 @@ def test_a_patient_who_cannot_be_opened_is_a_sentence_that_stays(two):
     two.controls.patient.value = ("Here", "bad", SAMPLE)
     assert "bad.nii.gz: it is damaged. Copy it again. Still shown: a good child." in error(two)
     assert two.case.key == two.controls.patient.value == ("Here", "good", SAMPLE)
-    assert two.corrections.correction.case_view is two.case_view
+    assert two.corrections.draft is not None and two.corrections.case_view is two.case_view
 
 
 def test_a_failure_of_a_patient_who_cannot_be_opened_moves_nothing(two):
@@ -174,10 +255,10 @@ def test_a_failure_of_a_patient_who_cannot_be_opened_moves_nothing(two):
 
 
 def test_where_a_model_cannot_draw_nothing_is_drawn_in_its_name(scan, truth):
-    room = seen(engines.view(scan, truth, {"good": truth.copy(), "bad": truth[:-1]}, engine="niivue"))
+    room = seen(engines.view(scan, truth, {"good": truth.copy(), "bad": truth[:-1]}, engine="canvas"))
     room.controls.model.value = "bad"
     assert "another grid" in error(room) and [layer["name"] for layer in room.slices.layers] == ["truth"]
-    room.slices._handle_custom_msg({"event": "pedseg_hover", "data": [1, 1, 1]}, [])
+    room.slices._receive({"event": "hover", "data": [1, 1, 1]}, [])
     assert "truth: no organ" in room.controls.pointer_info.value and "bad" not in room.controls.pointer_info.value
 
 
@@ -185,7 +266,7 @@ def test_a_drawing_ends_with_its_child_though_no_model_can_draw_the_next(scan, t
     def listed(name):
         return ListedCase(CaseKey("Here", name, SAMPLE), name, lambda: (scan, Scan(truth, scan.affine)))
 
-    def predict(_, which):
+    def predict(_, which, anyway):
         return {"one": truth.copy() if which.key.case == "first" else truth[:-1]}
 
     cases = {case.key: case for case in (listed("first"), listed("second"))}
@@ -193,16 +274,15 @@ def test_a_drawing_ends_with_its_child_though_no_model_can_draw_the_next(scan, t
     room.corrections.on.value = True
     room.controls.patient.value = ("Here", "second", SAMPLE)
     assert "another grid" in error(room) and room.case.key.case == "second"
-    assert room.corrections.correction is None and room.corrections.case_view is room.case_view
-    assert room.corrections.start_from.options == (("truth", "truth"), ("nothing", "nothing"))
+    assert room.corrections.draft is None and room.corrections.case_view is room.case_view
 
 
-def test_a_correction_that_cannot_be_saved_is_a_sentence(room, tmp_path, monkeypatch):
+def test_a_draft_that_cannot_be_kept_is_a_sentence(room, tmp_path):
     (tmp_path / "a file").write_text("")
-    monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path / "a file"))
+    room.corrections.set_case(room.case_view, tmp_path / "a file" / "drafts")
     room.corrections.on.value = True
-    room.corrections.save_button.click()
-    assert "could not be" in error(room) and "Not saved." in room.corrections.saved.value
+    stroke(room, (0, 0, 0, 1, 1, 1), np.ones((1, 1, 1), bool))
+    assert "could not be" in error(room)
 
 
 def test_a_failure_opens_model_organ_and_place(room):
@@ -225,18 +305,18 @@ def test_where_no_widgets_are_known_a_picture_is_shown(room):
 def test_the_engine_is_chosen_by_place_and_can_be_forced(monkeypatch, scan, truth):
     for variable in ("PEDSEG_VIEWER", "VSCODE_PID", "VSCODE_CWD"):
         monkeypatch.delenv(variable, raising=False)
-    assert engines.choose_engine() == "niivue"
+    assert engines.choose_engine() == "canvas"
     monkeypatch.setenv("VSCODE_PID", "1")
-    assert engines.choose_engine() == "matplotlib" and engines.choose_engine("niivue") == "niivue"
+    assert engines.choose_engine() == "matplotlib" and engines.choose_engine("canvas") == "canvas"
     assert isinstance(engines.view(scan, truth), SliceViewer)
-    monkeypatch.setenv("PEDSEG_VIEWER", "niivue")
+    monkeypatch.setenv("PEDSEG_VIEWER", "canvas")
     assert isinstance(engines.view(scan, truth), ReadingRoom)
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
-    with pytest.raises(PedsegInputError, match="ipyniivue, k3d, fast_simplification is not installed"):
+    with pytest.raises(PedsegInputError, match="anywidget, k3d, fast_simplification is not installed"):
         engines.choose_engine()
     monkeypatch.delenv("PEDSEG_VIEWER")
     assert engines.choose_engine() == "matplotlib"
-    with pytest.raises(PedsegInputError, match="Choose niivue, matplotlib, itkwidgets"):
+    with pytest.raises(PedsegInputError, match="Choose canvas, matplotlib, itkwidgets"):
         engines.choose_engine("vtk")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pedseg.errors import PedsegInputError
-from pedseg.evaluation.failure_reasons import Failure
+from pedseg.evaluation.failure import Failure
 from pedseg.evaluation.results import COLUMNS, read_rows
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.organs import EVALUATED
@@ -156,15 +156,15 @@ def test_failures_are_told_in_words_and_numbers(folder, tmp_path):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     who = ("c1", CENTERS[1], "Spleen", "local", CENTERS[0])
     failures = [
-        Failure(*who, "leaking", 12.34, "mL", 0.4, (1, 2, 3), "The local model of <Neckar> draws too much."),
-        Failure("c2", *who[1:], "swapped", 34.5, "%", 0.3, None, "Left is right."),
-        Failure("c3", *who[1:], "worst", 0.456, "DSC", 0.2, None, "A third spleen."),
+        Failure(*who, "leaking", 12.34, "mL", 40.0, (1, 2, 3), "The local model of <Neckar> draws too much."),
+        Failure("c2", *who[1:], "swapped", 34.5, "%", 30.0, None, "Left is right."),
+        Failure("c3", *who[1:], "worst", 0.456, "DSC", 20.0, None, "A third spleen."),
     ]
     (tmp_path / "failures.json").write_text(json.dumps([f.as_json() for f in failures]), encoding="utf-8")
     page = Page(write_report(tmp_path).read_text(encoding="utf-8"))
     text = page.text[page.text.index("Failures") :]
     assert "The 2 worst contours" in text  # an organ stands there twice at most
-    assert "c1, spleen: beyond its border, 12.3\u00a0mL. The local model of <Neckar> draws too much.c2" in text
+    assert "c1, spleen: beyond its border, 12.3\u00a0mL. The local model of <Neckar> draws too much." in text
     assert "left and right swapped, 34\u00a0%. Left is right." in text
     assert "left and right swapped1a part elsewhere0" in text  # how often
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS
-from pedseg.evaluation.failure_reasons import KINDS, Failure
+from pedseg.evaluation.failure import KINDS, Failure
 from pedseg.evaluation.results import ModelKey, Results, display_name, typed_rows
 from pedseg.evaluation.statistics import kidney_detection
 from pedseg.workbook import scores
@@ -133,7 +133,7 @@ def test_factors_can_be_chosen_or_left_out():
 
 
 def failure(kind, model="local", trained_on="Polder") -> Failure:
-    return Failure("p1", "Polder", "Kidney_L", model, trained_on, kind, 3.0, "mL", 0.5, (1, 2, 3), "It went wrong.")
+    return Failure("p1", "Polder", "Kidney_L", model, trained_on, kind, 3.0, "mL", 5.0, (1, 2, 3), "It went wrong.")
 
 
 def test_failures_are_counted_by_kind_and_model():

@@ -1,16 +1,18 @@
 // The exhibit: a study's patients with the contours of its networks, organ by organ and failure by failure.
-// Slices and surfaces are drawn by NiiVue, contours by the reading room's overlay; there is no kernel behind the page.
+// Slices are drawn by the reading room's own viewer, surfaces by NiiVue; there is no kernel behind the page.
 
-import { Overlay } from "../exhibit/overlay.js";
-import { labelMap, outlines, surface } from "./surfaces.js";
+import { drawMap } from "../exhibit/failure_map.js";
+import { SliceViewer } from "../exhibit/slices.js";
+import { labelMap, surface } from "./surfaces.js";
 
 const FILES = new URL("../exhibit/", import.meta.url);
 const DASHES = { truth: [], model: [7, 5] }; // pixels on and off
 const SEE_THROUGH = { Lung_L: 0.15, Lung_R: 0.15, "Bowel^Stomach": 0.6 }; // others lie behind them
+const FILTERS = ["group", "kind", "cause", "about", "by", "center"]; // of the list of failures
 const POOR_DSC = 0.7, FALSE_ML = 1, BEHIND_FOCUS = 0.25;
 const room = document.getElementById("exhibit"), $ = (name) => room.querySelector(`[data-part=${name}]`);
 
-// What the overlay shares with the kernel in the reading room, here without a kernel.
+// What the slices share with the kernel in the reading room, here without a kernel.
 class State {
   constructor(values) {
     this.values = values;
@@ -24,7 +26,7 @@ class State {
   }
   on(name, handle) { (this.handlers[name] ??= []).push(handle); }
   save_changes() {}
-  send({ event, data }) { if (event === "pedseg_key") this.onKey(data); }
+  send({ event, data }) { if (event === "key") this.onKey(data); }
 }
 
 // NiiVue draws after every step; between `pause` and `resume` it waits, and draws once.
@@ -45,8 +47,8 @@ class Exhibit {
     this.opened = null; // the patient on the screen: scan, label maps by model
     this.failure = -1; // place in `listed`
     this.state = new State({
-      layers: [], crosshair: [], marker: [], focused_organ: 0, spacing_mm: [1, 1, 1], arrangement: "planes",
-      contour_style: { lines: true, fill: false, opacity: 1, hidden: [] }, visible_organs: this.visibleOrgans("nine"),
+      crosshair: [], marker: [], focused_organ: 0, arrangement: "planes", window: Object.values(this.windows)[0],
+      contour_style: { lines: true, fill: false, opacity: 1, smooth: true, hidden: [] }, visible_organs: this.visibleOrgans("nine"),
       colors: Object.fromEntries(this.organs.map((organ) => [organ.id, organ.color])),
       dark: this.organs.filter((organ) => organ.dark).map((organ) => organ.id), drag_mode: "window", pen: { on: false },
     });
@@ -55,14 +57,7 @@ class Exhibit {
   // --- setting up ---------------------------------------------------------------------------------
 
   async start() {
-    const options = {
-      isRadiologicalConvention: true, sagittalNoseLeft: true, isOrientationTextVisible: false, isColorbar: false,
-      crosshairColor: [0.35, 0.75, 1, 0.6], crosshairWidth: 0.15, crosshairWidthUnit: "percent", crosshairGap: 4,
-      dragAndDropEnabled: false, backColor: [0, 0, 0, 1], loadingText: "", sliceType: 3,
-    };
-    this.slices = new Drawing(options);
-    this.slices.pause();
-    await this.slices.attachToCanvas($("slices"));
+    this.slices = new SliceViewer(this.state, $("slices-box"));
     this.fillLists();
     this.listen();
     const asked = new URLSearchParams(location.hash.slice(1));
@@ -70,9 +65,12 @@ class Exhibit {
       const choice = [...$(name).options].find((option) => option.value === asked.get(name));
       if (choice) $(name).value = choice.value;
     }
+    const wanted = this.failures.find((failure) => asked.has("failure") && failure.fragment === `${new URLSearchParams({ failure: asked.get("failure") })}`);
     const first = this.failures.find((failure) => failure.selected) ?? this.cases[0];
-    await this.open(this.caseByKey.has(asked.get("child")) ? asked.get("child") : first.case ?? first.key);
-    this.chooseOrgan();
+    const child = this.caseByKey.has(asked.get("child")) ? asked.get("child") : first.case ?? first.key;
+    await this.open(wanted?.case ?? child);
+    if (wanted) await this.openFailure(this.list({ group: wanted.group }).indexOf(wanted), asked.get("model"));
+    else this.chooseOrgan();
     room.dataset.ready = "true";
     await new Promise((shown) => setTimeout(shown, 50)); // the slices first: two more canvases take their time
     await this.startSurfaces();
@@ -108,9 +106,19 @@ class Exhibit {
     $("organ").replaceChildren(option("nine", "nine evaluated organs"), option("all", `all ${this.organs.length} organs`),
       ...this.organs.map((organ) => option(organ.id, organ.plain)));
     $("window").replaceChildren(...Object.keys(this.windows).map((name) => option(name, name)));
-    $("kind").replaceChildren(option("selected", "a varied dozen"), option("", "all kinds"),
-      ...Object.entries(this.kinds).map(([kind, text]) => option(kind, text)));
+    const words = (entries) => Object.entries(entries).map(([key, text]) => option(key, text));
+    $("group").replaceChildren(option("selected", "a varied dozen"), ...words(this.lists));
+    $("kind").replaceChildren(option("", "all kinds"), ...words(this.kinds));
+    $("cause").replaceChildren(option("", "all causes"), ...words(this.causes));
+    $("about").replaceChildren(option("", "all organs"), ...this.organs.map((organ) => option(organ.id, organ.plain)));
     $("by").replaceChildren(option("", "all networks"), ...this.models.map((m) => option(m.key, m.title)));
+    $("center").replaceChildren(option("", "all hospitals"), ...centers.map((center) => option(center, center)));
+    drawMap($("map"), this.map, (row, column) => {
+      const { name, evaluated } = this.map.organs[row], { model, center } = this.map.columns[column];
+      const organ = this.organs.find((o) => o.name === name);
+      this.list({ group: evaluated ? "evaluated" : "others", about: organ.id, by: model, center });
+      $("failures").focus();
+    });
     this.listFailures();
   }
 
@@ -121,8 +129,7 @@ class Exhibit {
     on("organ", () => this.chooseOrgan());
     on("window", () => this.setWindow());
     on("arrangement", () => this.state.set("arrangement", $("arrangement").value));
-    on("kind", () => this.listFailures());
-    on("by", () => this.listFailures());
+    for (const name of FILTERS) on(name, () => this.listFailures());
     on("failures", () => this.openFailure(Number($("failures").value)));
     $("slice").addEventListener("input", () => this.scrollTo(Number($("slice").value)));
     $("previous").addEventListener("click", () => this.step(-1));
@@ -166,21 +173,19 @@ class Exhibit {
   async open(key, voxel = null) {
     const patient = this.caseByKey.get(key);
     this.wanted = key;
-    this.slices.pause();
     room.dataset.busy = "true";
-    const [low, high] = this.windows[$("window").value];
     const [scan, truth] = await Promise.all([
-      niivue.NVImage.loadFromUrl({ url: new URL(`${key}/ct.nii.gz`, FILES).href, colormap: "gray", cal_min: low, cal_max: high }),
+      niivue.NVImage.loadFromUrl({ url: new URL(`${key}/ct.nii.gz`, FILES).href}),
       this.fetchLabels(patient, "truth"),
     ]);
     if (this.wanted !== key) return; // another one was asked for meanwhile
-    while (this.slices.volumes.length) this.slices.removeVolumeByIndex(0);
-    this.slices.addVolume(scan);
     this.opened = { patient, scan, sources: new Map([["truth", truth]]) };
-    this.state.values.spacing_mm = scan.pixDimsRAS.slice(1, 4);
-    this.overlay ??= new Overlay(this.slices, this.state, $("slices-box"));
+    this.spacing = [...scan.pixDimsRAS.slice(1, 4)];
     $("child").value = key;
     this.state.values.marker = [];
+    this.state.values.crosshair = voxel ?? patient.start;
+    const axes = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
+    this.slices.setVolume({ id: key, dims: [...scan.dimsRAS.slice(1, 4)], spacing: this.spacing, axes, voxels: scan.img });
     this.state.set("crosshair", voxel ?? patient.start);
     await this.show();
   }
@@ -195,14 +200,14 @@ class Exhibit {
     if (this.opened !== opened || $("model").value !== model) return;
     const layers = ["truth", ...(model ? [model] : [])].map((source, k) => {
       const map = opened.sources.get(source);
-      map.outlines ??= outlines(map);
-      return { name: k ? this.titleOf(model) : "truth", dash: k ? DASHES.model : DASHES.truth, ...map.outlines };
+      const name = k ? this.titleOf(model) : "truth", dash = k ? DASHES.model : DASHES.truth;
+      return { name, dash, values: map.labels, box: [0, 0, 0, ...map.dims] };
     });
-    this.state.set("layers", layers);
-    this.slices.resume();
+    this.slices.setLayers(layers);
     this.drawSurfaces();
     this.fillTable();
     this.describe();
+    this.tellFailure();
     this.remember();
     room.dataset.busy = "false";
   }
@@ -251,14 +256,12 @@ class Exhibit {
 
   scrollTo(index) {
     const voxel = [...this.state.get("crosshair")];
-    voxel[[2, 1, 0][this.overlay.plane]] = index;
+    voxel[[2, 1, 0][this.slices.plane]] = index;
     this.goTo(voxel);
   }
 
   setWindow() {
-    const [low, high] = this.windows[$("window").value], scan = this.slices.volumes[0];
-    Object.assign(scan, { cal_min: low, cal_max: high });
-    this.slices.updateGLVolume();
+    this.state.set("window", this.windows[$("window").value]);
   }
 
   toggleTruth() {
@@ -269,17 +272,17 @@ class Exhibit {
   // --- words --------------------------------------------------------------------------------------
 
   describe() {
-    if (!this.opened || !this.overlay) return;
+    if (!this.opened) return;
     const { scan, sources } = this.opened, voxel = this.state.get("crosshair"), [nx, ny] = scan.dimsRAS.slice(1, 3);
     const place = voxel[0] + nx * (voxel[1] + ny * voxel[2]), model = $("model").value;
     const nameAt = (source) => this.organById.get(sources.get(source).labels[place])?.plain ?? "no organ";
     const words = [`${Math.round(scan.img[place])} HU`, `truth: ${nameAt("truth")}`];
     if (sources.has(model)) words.push(`${this.titleOf(model)}: ${nameAt(model)}`);
     $("crosshair").textContent = words.join(" · ");
-    const axis = [2, 1, 0][this.overlay.plane];
+    const axis = [2, 1, 0][this.slices.plane];
     $("slice").max = scan.dimsRAS[axis + 1] - 1;
     $("slice").value = voxel[axis];
-    $("slice-name").textContent = ["axial", "coronal", "sagittal"][this.overlay.plane];
+    $("slice-name").textContent = ["axial", "coronal", "sagittal"][this.slices.plane];
   }
 
   fillTable() {
@@ -304,7 +307,9 @@ class Exhibit {
 
   remember() {
     const parts = { child: this.opened.patient.key, model: $("model").value, organ: $("organ").value };
-    history.replaceState(null, "", `#${new URLSearchParams(parts)}`);
+    const line = this.listed[this.failure];
+    const shown = line?.case === parts.child ? `${line.fragment}&model=${parts.model}` : new URLSearchParams(parts);
+    history.replaceState(null, "", `#${shown}`);
   }
 
   // --- 3-D ----------------------------------------------------------------------------------------
@@ -312,7 +317,7 @@ class Exhibit {
   drawSurfaces() {
     if (!this.opened || !this.views) return;
     const model = $("model").value, shown = this.state.get("visible_organs");
-    const spacing = this.state.get("spacing_mm");
+    const { spacing } = this;
     $("model-name").textContent = model ? this.titleOf(model) : "";
     for (const [name, source] of [["truth", "truth"], ["model", model]]) {
       const view = this.views[name], map = this.opened.sources.get(source);
@@ -342,17 +347,29 @@ class Exhibit {
 
   // --- failures -----------------------------------------------------------------------------------
 
+  // The failures by these filters and no others.
+  list(filters) {
+    for (const name of FILTERS) $(name).value = filters[name] ?? "";
+    return this.listFailures();
+  }
+
   listFailures() {
-    const kind = $("kind").value, model = $("by").value;
-    this.listed = this.failures.filter((f) => (kind === "selected" ? f.selected : !kind || f.kind === kind)
-      && (!model || f.model === model));
-    $("failures").replaceChildren(...this.listed.map((f, k) => {
-      const text = `${this.kinds[f.kind]}: ${this.organById.get(f.organ).plain} · ${f.case} · ${this.titleOf(f.model)}`;
-      return new Option(text, k);
-    }));
+    const { group, kind, cause, about, by, center } = Object.fromEntries(FILTERS.map((name) => [name, $(name).value]));
+    this.listed = this.failures.filter((f) => (group === "selected" ? f.selected : f.group === group)
+      && (!kind || f.kinds.includes(kind)) && (!cause || f.causes.includes(cause)) && (!about || f.organ === Number(about))
+      && (!by || f.failures.some((failure) => failure.model === by)) && (!center || f.center === center));
+    $("failures").replaceChildren(...this.listed.map((f, k) => new Option(f.line, k)));
     this.failure = -1;
-    $("count").textContent = this.listed.length ? `${this.listed.length} failures, the worst first` : "none of this kind";
+    $("count").textContent = this.listed.length ? `${this.listed.length} lines, the gravest first` : "none by these filters";
     $("sentence").textContent = "";
+    return this.listed;
+  }
+
+  // What the chosen network did to the organ of the open failure; nothing, if it did not fail.
+  tellFailure() {
+    const model = $("model").value, line = this.listed[this.failure];
+    if (line) $("sentence").textContent = line.failures.filter((f) => f.model === model).map((f) => f.sentence).join(" ")
+      || `${this.titleOf(model)} did not fail here.`;
   }
 
   step(by) {
@@ -360,19 +377,19 @@ class Exhibit {
     if (place >= 0 && place < this.listed.length) this.openFailure(place);
   }
 
-  async openFailure(place) {
+  async openFailure(place, by = $("by").value) {
     const failure = this.listed[this.failure = place];
+    const { model, voxel: at } = failure.failures.find((f) => f.model === by) ?? failure.failures[0];
     $("failures").value = place;
     $("count").textContent = `${place + 1} of ${this.listed.length}`;
-    $("sentence").textContent = failure.sentence;
-    $("model").value = failure.model;
+    $("model").value = model;
     $("organ").value = this.organById.get(failure.organ).evaluated ? "nine" : "all";
     this.state.set("visible_organs", this.visibleOrgans($("organ").value));
     this.state.set("focused_organ", failure.organ);
     if (this.opened.patient.key === failure.case) await this.show();
-    else await this.open(failure.case, failure.voxel);
+    else await this.open(failure.case, at);
     if (this.listed[this.failure] !== failure) return;
-    const voxel = failure.voxel ?? this.centerOf(failure.organ);
+    const voxel = at ?? this.centerOf(failure.organ);
     this.state.set("marker", voxel ?? []);
     this.goTo(voxel ?? this.opened.patient.start);
   }

@@ -1,6 +1,4 @@
-// Label maps in the browser: the outline of every organ in every slice, and organ surfaces.
-
-const PLANES = [[2, 0, 1], [1, 0, 2], [0, 1, 2]]; // slice, across, up: axial, coronal, sagittal
+// Label maps in the browser: the boxes of their organs, and organ surfaces.
 
 // A label map with the box of every organ: { labels, dims, boxes: Map(organ id -> [[low, high] per axis]) }.
 export function labelMap(labels, dims) {
@@ -20,57 +18,6 @@ export function labelMap(labels, dims) {
     }
   }
   return { labels, dims, boxes };
-}
-
-// Closed lines half-way between voxels in and out of an organ, as viewer/outlines.py packs them: rows of plane, slice,
-// organ, start and length; points (across, up) whose position in voxels is value / 2 - 1.
-export function outlines({ labels, dims, boxes }) {
-  const table = [], points = [], strides = [1, dims[0], dims[0] * dims[1]];
-  for (const [organ, box] of boxes) {
-    PLANES.forEach(([axis, across, up], plane) => {
-      const [left, right] = box[across], [low, high] = box[up];
-      for (let slice = box[axis][0]; slice <= box[axis][1]; slice++) {
-        const inside = (a, b) => a >= left && a <= right && b >= low && b <= high
-          && labels[slice * strides[axis] + a * strides[across] + b * strides[up]] === organ;
-        for (const line of closedLines(inside, left, right, low, high)) {
-          table.push(plane, slice, organ, points.length / 2, line.length / 2);
-          for (const value of line) points.push(value);
-        }
-      }
-    });
-  }
-  return { table: Int32Array.from(table), points: Uint16Array.from(points) };
-}
-
-// Walk every cell of four neighboring voxels: where the border leaves the organ, a line runs to where it enters again.
-function closedLines(inside, left, right, low, high) {
-  const corners = [[0, 0], [1, 0], [1, 1], [0, 1]], edges = [[1, 0], [2, 1], [1, 2], [0, 1]];
-  const next = new Map(), key = (a, b) => a * 65536 + b;
-  for (let b = low - 1; b <= high; b++) {
-    for (let a = left - 1; a <= right; a++) {
-      const within = corners.map(([i, j]) => inside(a + i, b + j));
-      for (let k = 0; k < 4; k++) {
-        if (!within[k] || within[(k + 1) % 4]) continue;
-        let to = (k + 1) % 4;
-        while (within[to] || !within[(to + 1) % 4]) to = (to + 1) % 4;
-        const point = (edge) => key(2 * a + 2 + edges[edge][0], 2 * b + 2 + edges[edge][1]);
-        next.set(point(k), point(to));
-      }
-    }
-  }
-  const lines = [];
-  while (next.size) {
-    const line = [];
-    let [point] = next.keys();
-    while (next.has(point)) {
-      line.push(Math.floor(point / 65536), point % 65536);
-      const following = next.get(point);
-      next.delete(point);
-      point = following;
-    }
-    lines.push(line);
-  }
-  return lines;
 }
 
 // The surface of one organ in millimeters (naive surface nets, then smoothed): { points, triangles }.

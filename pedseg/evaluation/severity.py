@@ -1,0 +1,114 @@
+"""The clinical weight of failures: which to look at first, one line a child and organ.
+
+Wrong sides and false or missed kidneys come first, then organs that the study evaluates and serial organs (harmed by a
+hot spot, however small), then all others; within each, wrong mL times the organ's weight. `organ_weights.tsv` gives
+every weight with its reason. They are choices for a lesson, not a clinical standard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from pedseg import tables
+from pedseg.evaluation.failure import KINDS, Failure
+from pedseg.evaluation.results import ModelKey
+from pedseg.evaluation.statistics import KIDNEYS
+from pedseg.organs import EVALUATED
+
+WEIGHTS = Path(__file__).with_name("organ_weights.tsv")
+TIERS = {1: "wrong side, or a false or missed kidney", 2: "an evaluated or serial organ", 3: "another organ"}
+
+
+@dataclass(frozen=True)
+class OrganWeight:
+    """How much a wrong mL of an organ counts, and why; `architecture` is `serial` or `parallel`."""
+
+    organ: str
+    architecture: str
+    weight: float
+    reason: str
+    source: str
+
+
+@cache
+def organ_weights() -> dict[str, OrganWeight]:
+    """The table of weights by organ."""
+    rows = tables.read_rows(WEIGHTS, "organ")
+    return {
+        row["organ"]: OrganWeight(row["organ"], row["architecture"], float(row["weight"]), row["reason"], row["source"])
+        for row in rows
+    }
+
+
+def weight_of(name: str) -> OrganWeight:
+    """The weight of an organ; one that the table does not hold counts 1 and as parallel."""
+    return organ_weights().get(name) or OrganWeight(name, "parallel", 1.0, "not in the table", "our choice")
+
+
+def tier(failure: Failure) -> int:
+    """Which of the `TIERS` a failure belongs to."""
+    if failure.kind == "swapped" or (failure.organ in KIDNEYS and failure.kind in ("false", "missed")):
+        return 1
+    return 2 if failure.organ in EVALUATED or weight_of(failure.organ).architecture == "serial" else 3
+
+
+def weighted_ml(failure: Failure) -> float:
+    """The wrong volume times the weight of the organ."""
+    return failure.wrong_ml * weight_of(failure.organ).weight
+
+
+def by_severity(failures: Iterable[Failure]) -> list[Failure]:
+    """The gravest first; of equal ones by organ, case, model and kind."""
+    return sorted(failures, key=lambda f: (tier(f), -weighted_ml(f), f.organ, f.tested_on, f.case, f.model_key, f.kind))
+
+
+@dataclass(frozen=True)
+class FailedOrgan:
+    """One organ of one scan that models failed on: a line of the failure list. The gravest failure comes first."""
+
+    failures: tuple[Failure, ...]
+
+    @property
+    def worst(self) -> Failure:
+        """The gravest failure."""
+        return self.failures[0]
+
+    @property
+    def models(self) -> tuple[ModelKey, ...]:
+        """The models that failed, the worst first."""
+        return tuple(dict.fromkeys(failure.model_key for failure in self.failures))
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """How they failed, the gravest first; the worst tenth is no kind of its own beside another."""
+        kinds = tuple(dict.fromkeys(failure.kind for failure in self.failures))
+        return tuple(kind for kind in kinds if kind != "worst") or kinds
+
+    @property
+    def dose_change_gy(self) -> float | None:
+        """The largest change of the reported dose by any of the models; None without a plan."""
+        changes = [change for failure in self.failures if (change := failure.dose_change_gy) is not None]
+        return max(changes, key=abs, default=None)
+
+
+def by_organ(failures: Iterable[Failure]) -> list[FailedOrgan]:
+    """One line for each organ of each scan, the gravest first, with all failures of all models in it."""
+    lines: dict[tuple[str, str, str], list[Failure]] = {}
+    for failure in by_severity(failures):
+        lines.setdefault((failure.tested_on, failure.case, failure.organ), []).append(failure)
+    return [FailedOrgan(tuple(group)) for group in lines.values()]
+
+
+def varied(failures: Iterable[Failure], count: int = 12, *, a_kind: int = 3, an_organ: int = 2) -> list[Failure]:
+    """The gravest ones without repeats: a contour once, a kind `a_kind` times, an organ `an_organ` times."""
+    chosen: list[Failure] = []
+    seen = dict.fromkeys(KINDS, 0)
+    for line in by_organ(failures):
+        kind, organ = line.worst.kind, line.worst.organ
+        if len(chosen) < count and seen[kind] < a_kind and seen.get(organ, 0) < an_organ:
+            chosen.append(line.worst)
+            seen[kind], seen[organ] = seen[kind] + 1, seen.get(organ, 0) + 1
+    return chosen
