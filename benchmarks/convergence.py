@@ -92,16 +92,16 @@ def nnunet(folder: Path, out: Path, minutes: float, options: Sequence[str]) -> t
     """Scores and settings of nnU-Net's own trainer, which runs in an environment of its own."""
     command = [PYTHON, "benchmarks/nnunet/train.py", str(folder), str(out), "--minutes", str(minutes), *options]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": "."})
-    found = scores(read_dataset(folder), lambda name, _: np.asarray(nib.load(out / f"{name}.nii.gz").dataobj))
-    return found, json.loads((out / "run.json").read_text())
+    measured = scores(read_dataset(folder), lambda name, _: np.asarray(nib.load(out / f"{name}.nii.gz").dataobj))
+    return measured, json.loads((out / "run.json").read_text())
 
 
 def measure(folder: Path, out: Path, method: str, minutes: float) -> dict:
     """The row of one run: CPU minutes of its training, its steps, and its scores."""
     row = {"method": method, "minutes": minutes}
     if method in NNUNET:
-        found, run = nnunet(folder, out / f"{method} {minutes:g}".replace(" ", "_"), minutes, NNUNET[method])
-        return row | run | found
+        measured, run = nnunet(folder, out / f"{method} {minutes:g}".replace(" ", "_"), minutes, NNUNET[method])
+        return row | run | measured
     torch.set_num_threads(1)
     dataset = read_dataset(folder)
     plan = make_plan(fingerprint(dataset, dataset.split("train")), "lesson")

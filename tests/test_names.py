@@ -47,6 +47,7 @@ def sources(root: Path) -> list[Path]:
         file
         for folder in ("pedseg", "benchmarks", "data_samples", "notebooks")
         for file in (root / folder).rglob("*.py")
+        if not any(part.startswith(".") for part in file.relative_to(root).parts)  # another program's environment
     ]
 
 

@@ -137,8 +137,8 @@ def draw(trainer: Any, dataset: Path, out: Path) -> None:
     files = SimpleITKIO()
     for image in sorted((dataset / "imagesTs").glob("*_0000.nii.gz")):
         voxels, properties = files.read_images([str(image)])
-        drawn = predictor.predict_single_npy_array(voxels, properties)
-        files.write_seg(drawn, str(out / image.name.replace("_0000", "")), properties)
+        labels = predictor.predict_single_npy_array(voxels, properties)
+        files.write_seg(labels, str(out / image.name.replace("_0000", "")), properties)
 
 
 if __name__ == "__main__":

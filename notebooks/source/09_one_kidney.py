@@ -123,10 +123,10 @@ stay = lesson.check("pieces that stay", stay, volumes_ml=volumes_ml, mean_ml=mea
 from pedseg.evaluation.scoring import load_labeled_scans
 
 polder, neckar = lesson.samples()
-drawn = [(ct, truth.voxels) for ct, truth in children.values()]
-drawn += [(child.image, child.truth) for child in load_labeled_scans(polder, neckar)]
+scans = [(ct, truth.voxels) for ct, truth in children.values()]
+scans += [(child.image, child.truth) for child in load_labeled_scans(polder, neckar)]
 sides = []  # for each child and side: is the kidney gone, and which pieces were drawn
-for ct, truth in lesson.progress(drawn, len(drawn), "children"):
+for ct, truth in lesson.progress(scans, len(scans), "children"):
     voxels = predict(local, ct, bare)
     for name in ("Kidney_L", "Kidney_R"):
         sides.append((organ(name).id not in truth, pieces_ml(voxels, name, ct)))
@@ -139,7 +139,7 @@ for share in (0, 0.1, 0.25, 0.5, 1):
     detected = [ml > 0 for gone, ml in kept if not gone]
     line = {"limit": f"{share:.0%} of the mean", "false kidney (mL)": round(false_ml, 1)}
     lines.append(line | {"true kidneys left": f"{sum(detected)} of {len(detected)}"})
-scores.shown(lines, f"Polder's network in {len(drawn)} scans")
+scores.shown(lines, f"Polder's network in {len(scans)} scans")
 
 # %% [markdown]
 # That is the trap. With a limit that is high enough, every false kidney disappears, but so do the true kidneys of small

@@ -61,8 +61,8 @@ class Failure:
         """How much dose is reported too much (too little: negative) because of the contour; a missing one has none."""
         if self.dose_gy is None:
             return None
-        true, drawn = self.dose_gy
-        return round((drawn or 0.0) - (true or 0.0), 2)
+        true, predicted = self.dose_gy
+        return round((predicted or 0.0) - (true or 0.0), 2)
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, numbers rounded to what they are good for."""

@@ -78,17 +78,17 @@ def from_contours(
     maps = _LabelMaps.of(truth, predicted, spacing_mm)
     return [
         Failure(
-            *who, name, model.model, model.trained_on, found.kind, found.amount, found.unit, maps.wrong_ml(name),
-            found.voxel, f"{model_phrase(model)} {found.text}.",
+            *who, name, model.model, model.trained_on, fault.kind, fault.amount, fault.unit, maps.wrong_ml(name),
+            fault.voxel, f"{model_phrase(model)} {fault.text}.",
         )
         for name in case.annotated
-        for found in _of_one_organ(maps, name)
+        for fault in _of_one_organ(maps, name)
     ]  # fmt: skip
 
 
 def misplaced_kinds(truth: NDArray, predicted: NDArray, spacing_mm: Spacing, name: str) -> set[str]:
     """In which ways one organ is misplaced."""
-    return {found.kind for found in _of_one_organ(_LabelMaps.of(truth, predicted, spacing_mm), name)}
+    return {fault.kind for fault in _of_one_organ(_LabelMaps.of(truth, predicted, spacing_mm), name)}
 
 
 def error_locations(truth: NDArray, predicted: NDArray, names: tuple[str, ...]) -> dict[str, ContourFacts]:

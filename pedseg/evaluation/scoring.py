@@ -145,8 +145,9 @@ class InspectedContours:
         for name, facts in error_locations(scan.truth, predicted, scan.organs).items():
             dose: Dose | None = None
             if dose_gy is not None:
-                true, drawn = (labels == organ(name).id for labels in (scan.truth, predicted))
-                dose = organ_dose_gy(dose_gy, true, name), organ_dose_gy(dose_gy, drawn, name)
+                masks = (labels == organ(name).id for labels in (scan.truth, predicted))
+                true_gy, predicted_gy = (organ_dose_gy(dose_gy, mask, name) for mask in masks)
+                dose = true_gy, predicted_gy
             self.facts[self.model_key, self.tested_on, scan.case, name] = replace(facts, dose_gy=dose)
 
     def write(self, file: Path) -> None:

@@ -165,8 +165,8 @@ def _filters(entries: list[FailureEntry]) -> dict[str, dict[str, str]]:
     """Kinds, causes and lists that occur, with their words."""
     kinds, causes = ({key for entry in entries for key in getattr(entry, name)} for name in ("kinds", "causes"))
     groups = {entry.group for entry in entries}
-    found = {"kinds": (KINDS, kinds), "causes": (CAUSES, causes), "lists": (LISTS, groups)}
-    return {name: {key: text for key, text in words.items() if key in keys} for name, (words, keys) in found.items()}
+    choices = {"kinds": (KINDS, kinds), "causes": (CAUSES, causes), "lists": (LISTS, groups)}
+    return {name: {key: text for key, text in words.items() if key in keys} for name, (words, keys) in choices.items()}
 
 
 def _counted(cases: list[ListedCase]) -> str:

@@ -102,9 +102,9 @@ class FailureEntry:
         """The entry in the list: what, where, by which models, and what it does to the dose."""
         what = organ(self.organ).plain if self.organ else "all organs"
         models = ", ".join(map(str, self.models[:MODELS_NAMED]))
-        more = f" + {len(self.models) - MODELS_NAMED}" if len(self.models) > MODELS_NAMED else ""
+        others = f" + {len(self.models) - MODELS_NAMED}" if len(self.models) > MODELS_NAMED else ""
         dose = "" if self.dose_change_gy is None else f" · {self.dose_change_gy:+.1f} Gy".replace("-", "−")
-        return f"{what}: {KINDS[self.kinds[0]]} · {self.case_key.case} · {models}{more}{dose}"
+        return f"{what}: {KINDS[self.kinds[0]]} · {self.case_key.case} · {models}{others}{dose}"
 
     @property
     def fragment(self) -> str:

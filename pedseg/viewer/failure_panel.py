@@ -74,8 +74,8 @@ class FailurePanel(StepPanel):
         return read_rescans(self.entries.study) if self.entries.study else {}
 
     def _filters(self) -> Iterator[tuple[str, widgets.Dropdown]]:
-        def present(name: str, words: dict[str, str], found: set[str]) -> list[tuple[str, Any]]:
-            return [(f"all {name}s", ""), *((text, key) for key, text in words.items() if key in found)]
+        def present(name: str, words: dict[str, str], keys: set[str]) -> list[tuple[str, Any]]:
+            return [(f"all {name}s", ""), *((text, key) for key, text in words.items() if key in keys)]
 
         e, plain = self.entries, {name: organ(name).plain for name in NAMES}
         groups = {entry.group for entry in e}
@@ -229,7 +229,5 @@ class FailurePanel(StepPanel):
 def _dose_sentence(failure: ModelFailure) -> str:
     """What a contour does to the dose that the teaching plan reports."""
     assert failure.dose_gy is not None
-    true, drawn = (f"{gy:.1f} Gy" if gy is not None else "no dose" for gy in failure.dose_gy)
-    return (
-        f"In the teaching plan (two opposed fields, not clinical) the true contour gets {true}, the drawn one {drawn}."
-    )
+    true, predicted = (f"{gy:.1f} Gy" if gy is not None else "no dose" for gy in failure.dose_gy)
+    return f"In the teaching plan (two opposed fields, not clinical) the true contour gets {true}, the drawn one {predicted}."

@@ -212,8 +212,8 @@ def dose_volume(dose_gy: NDArray, contours: Mapping[str, NDArray], organs: Seque
         for (what, labels), line in zip(contours.items(), ("solid", DASHED), strict=False):
             mask = labels == organ(name).id
             label = f"{organ(name).plain}, {what}" + ("" if mask.any() else ": none")
-            (drawn,) = axes.plot(at_gy, 100 * dvh(dose_gy, mask, at_gy), color=organ(name).color, ls=line, label=label)
-            drawn.set(linewidth=2.2, path_effects=[withStroke(linewidth=3, foreground="#777777")])
+            (curve,) = axes.plot(at_gy, 100 * dvh(dose_gy, mask, at_gy), color=organ(name).color, ls=line, label=label)
+            curve.set(linewidth=2.2, path_effects=[withStroke(linewidth=3, foreground="#777777")])
     axes.set(xlabel="dose in Gy", ylabel="volume that gets it, in %", xlim=(0, at_gy[-1]), ylim=(0, 103))
     figure.legend(loc="outside upper center", ncols=2, **LEGEND)
     return figure

@@ -23,12 +23,12 @@ def readings_html(scores: Sequence[ReaderScore], rows: pd.DataFrame | None = Non
 
     Where something is missing, it says what it needs.
     """
-    found = agreements(scores)
+    pairs = agreements(scores)
     table = with_dsc(scores, rows) if rows is not None else pd.DataFrame()
-    needs = [AGREEMENT_NEEDS] * (not found) + [DSC_NEEDS] * table.empty
+    needs = [AGREEMENT_NEEDS] * (not pairs) + [DSC_NEEDS] * table.empty
     parts = [f"<p>{' '.join([f'{len(scores)} scores.', *needs])}</p>"]
-    if found:
-        parts.append(as_html(agreement_table(found), "Agreement of two readings (quadratically weighted kappa)"))
+    if pairs:
+        parts.append(as_html(agreement_table(pairs), "Agreement of two readings (quadratically weighted kappa)"))
     if len(table):
         picture = figures.show(charts.scores_against(table), "Scores of readers against DSC.")
         parts.append(picture.data["text/html"])
@@ -38,14 +38,14 @@ def readings_html(scores: Sequence[ReaderScore], rows: pd.DataFrame | None = Non
     return "".join(parts)
 
 
-def agreement_table(found: Iterable[Agreement]) -> pd.DataFrame:
+def agreement_table(pairs: Iterable[Agreement]) -> pd.DataFrame:
     """Agreements of readings, one line a pair."""
     lines = [
         {
             "first": a.first, "second": a.second, "contours": a.items, "children": a.cases,
             "same score": f"{100 * a.same:.0f} %", "weighted kappa": _kappa(a),
         }
-        for a in found
+        for a in pairs
     ]  # fmt: skip
     return pd.DataFrame(lines)
 

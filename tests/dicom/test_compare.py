@@ -77,6 +77,8 @@ def test_what_cannot_be_compared_is_a_sentence(folder, capsys):
     ct = ["--ct", str(folder / "ct")]
     assert main(["compare", str(folder / "a.nii.gz"), str(folder / "none.dcm"), *ct]) == 1
     assert "E-FILE-MISSING" in capsys.readouterr().err
+    assert main(["compare", str(folder / "a.nii.gz"), str(next((folder / "ct").iterdir())), *ct]) == 1
+    assert "E-NO-CONTOURS" in capsys.readouterr().err
     some_slice = next((folder / "ct").iterdir())
     assert main(["compare", str(folder / "a.nii.gz"), str(some_slice), *ct]) == 1
     assert "holds no contours" in capsys.readouterr().err
