@@ -230,4 +230,5 @@ def _dose_sentence(failure: ModelFailure) -> str:
     """What a contour does to the dose that the teaching plan reports."""
     assert failure.dose_gy is not None
     true, predicted = (f"{gy:.1f} Gy" if gy is not None else "no dose" for gy in failure.dose_gy)
-    return f"In the teaching plan (two opposed fields, not clinical) the true contour gets {true}, the drawn one {predicted}."
+    plan = "In the teaching plan (two opposed fields, not clinical)"
+    return f"{plan} the true contour gets {true}, the drawn one {predicted}."
