@@ -8,7 +8,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-LARGE_BYTES, SPARE_BYTES = 3 * 2**20, 64 * 2**20
+LARGE_BYTES, SPARE_BYTES = 4 * 2**20, 64 * 2**20
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # glibc's numbers of the settings (malloc.h)
 
 
@@ -16,8 +16,7 @@ def limit_heap() -> None:
     """Give every large array's memory back to the system as soon as the array is gone; on Linux, else nothing happens.
 
     glibc raises its limit for that to 32 MiB by itself, and then keeps torch's freed arrays in pieces: a fixed limit
-    takes a quarter off the peak of a study. Huge pages, asked for in `pedseg/__init__.py`, pay for the extra work. A
-    feature map of the lesson's network in float32 takes 3.1 MiB and counts as large: 40 MiB less for 7 % more work.
+    takes a quarter off the peak of a study. Huge pages, asked for in `pedseg/__init__.py`, pay for the extra work.
     One heap for all threads takes off a little more: what one thread frees another can use. Its free end stays up to
     `SPARE_BYTES`; with a fixed limit glibc would keep 128 KiB only and fetch the rest anew at every step.
     """

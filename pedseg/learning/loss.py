@@ -17,19 +17,16 @@ SMOOTH = 1e-5
 
 
 def dice_cross_entropy(
-    logits: Tensor, labels: Tensor, unknown: Sequence[tuple[int, ...]], *, dice_weight: float = 1.0,
-    overwrite: bool = False,
-) -> Tensor:  # fmt: skip
+    logits: Tensor, labels: Tensor, unknown: Sequence[tuple[int, ...]], *, dice_weight: float = 1.0
+) -> Tensor:
     """Mean over the batch of `dice_weight` times soft Dice loss (mean over the known organs) plus cross entropy.
 
     `logits` (batch, classes, …), `labels` (batch, …) class numbers, `unknown` the channels that
     nobody annotated in each case. Such an organ may hide in the background: there its
     probability counts as background (marginal loss, Shi et al. 2021), and it has no Dice term.
-    `overwrite` takes the memory of the logits for their gradient: 31 MiB less for the lesson's network in float32. Only
-    where nobody, and no other layer's backward pass, reads them again.
     """
     losses = [
-        _DiceCrossEntropy.apply(case.flatten(1), truth.flatten(), channels, dice_weight, overwrite)
+        _DiceCrossEntropy.apply(case.flatten(1), truth.flatten(), channels, dice_weight)
         for case, truth, channels in zip(logits, labels, unknown, strict=True)
     ]
     return torch.stack(losses).mean()
@@ -39,12 +36,9 @@ class _DiceCrossEntropy(torch.autograd.Function):
     """The loss of one case: logits (classes, voxels), truth (voxels), numbers of the unknown channels."""
 
     @staticmethod
-    def forward(
-        ctx: Any, logits: Tensor, truth: Tensor, unknown: tuple[int, ...], dice_weight: float, overwrite: bool
-    ) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, truth: Tensor, unknown: tuple[int, ...], dice_weight: float) -> Tensor:
         classes, background = len(logits), [0, *unknown]
-        p = logits.detach() if overwrite else torch.empty_like(logits)
-        p_true, p_background = logits.new_empty((2, len(truth)), dtype=torch.float32)
+        p, p_true, p_background = torch.empty_like(logits), *logits.new_empty((2, len(truth)), dtype=torch.float32)
         overlap, size = p_true.new_zeros((2, classes))
         for part in _parts(truth):  # softmax, a cache full at a time
             q = logits[:, part].to(torch.float32, copy=True)
@@ -65,7 +59,7 @@ class _DiceCrossEntropy(torch.autograd.Function):
         return cross_entropy + (weight * (1 - dice)).sum()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         p, truth, p_true, p_background, per_volume, per_overlap = ctx.saved_tensors
         gradient, share = gradients[0], gradients[0] / truth.numel()
         per_volume, per_overlap = per_volume * gradient, per_overlap * gradient
@@ -82,7 +76,7 @@ class _DiceCrossEntropy(torch.autograd.Function):
             at_organ = slope.gather(0, truth[None, part]) - (at_truth[part] + share)
             slope.scatter_(0, truth[None, part], torch.where(organ[part], at_organ, slope[:1]))
             p[:, part] = slope
-        return p, None, None, None, None
+        return p, None, None, None
 
 
 def _parts(truth: Tensor, size: int = 16384) -> list[slice]:
