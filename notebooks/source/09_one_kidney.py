@@ -184,7 +184,7 @@ scores.shown(scores.kinds(failures), "How often, by network")
 # rarely changes a treatment. So the list is sorted by *clinical weight*. Wrong sides and false or missed kidneys come
 # first. Then come the evaluated organs and those that a hot spot harms (spinal canal, esophagus, bowel), then all
 # others. Within each group, the wrong milliliters count, times a weight of the organ. One table holds the weights and
-# their reasons ([organ_weights.tsv](../pedseg/evaluation/organ_weights.tsv)). Most of them are our choice, and you may
+# their reasons (`pedseg/evaluation/organ_weights.tsv`). Most of them are our choice, and you may
 # choose others. Here are the worst failures, in words, each organ twice at most.
 
 # %%

@@ -35,7 +35,7 @@ def truth(scan) -> np.ndarray:
     return labels
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
     with browser.chromium() as program:
         yield program
