@@ -30,7 +30,7 @@ from pedseg.evaluation.failures import write_failures
 from pedseg.evaluation.reporting import summarize
 from pedseg.evaluation.results import read_rows, write_rows
 from pedseg.evaluation.statistics import summarize_rows
-from pedseg.evaluation.time_budget import with_local_steps
+from pedseg.evaluation.time_budget import with_local_steps, workload
 from pedseg.evaluation.trained_models import Model, load_model
 from pedseg.evaluation.virtual_data import CHILD_UNITS, centers_for, count_scans, data_folder, virtual_centers
 from pedseg.federation import client_app
@@ -93,13 +93,9 @@ def _check_options(data: Path | None, config: StudyConfig) -> None:
 
 
 def training_units(config: StudyConfig, centers: int, tests: int) -> int:
-    """The size of training and testing in units of about one training step.
-
-    Each center trains its local model, its share of the pooled one and its share of the federation;
-    one local model a center and the two common ones are tested on all test cases.
-    """
-    trained = 3 * centers * config.federation.rounds * config.federation.local_steps
-    return config.seeds * (trained + (centers + 2) * tests * TEST_UNITS)
+    """The size of training and testing in units of about one training step."""
+    work = workload(config, centers, 0, tests)
+    return work.steps * config.federation.local_steps + work.tests * TEST_UNITS
 
 
 def _read_two_or_more(data: Path) -> list[DataSet]:

@@ -21,21 +21,21 @@ FILE = "local_steps.json"
 
 @dataclass(frozen=True)
 class Workload:
-    """What a study does: training steps for one local step a round, and networks that look at one case each."""
+    """What a study does: training steps for one local step a round, and predictions of one case each."""
 
     steps: int
-    predictions: int
+    validations: int
+    tests: int
 
 
-def workload(config: StudyConfig, datasets: Sequence[DataSet]) -> Workload:
-    """Each center's cases are trained on three times: alone, in the federation, and pooled; and so they are validated.
+def workload(config: StudyConfig, centers: int, validation: int, test: int) -> Workload:
+    """The work of a study of so many centers with so many validation and test cases in all.
 
+    Each center's cases are trained on three times (alone, in the federation, and pooled), and so they are validated.
     Each local model, the centralized and the federated one meet the test cases of all centers.
     """
-    rounds, centers = config.federation.rounds, len(datasets)
-    validation, test = (sum(len(d.split(split)) for d in datasets) for split in ("validation", "test"))
-    predictions = 3 * rounds * validation + (centers + 2) * test
-    return Workload(config.seeds * 3 * centers * rounds, config.seeds * predictions)
+    times = config.seeds * config.federation.rounds * 3
+    return Workload(times * centers, times * validation, config.seeds * (centers + 2) * test)
 
 
 def with_local_steps(config: StudyConfig, datasets: Sequence[DataSet], plan: Plan, out: Path) -> StudyConfig:
@@ -57,12 +57,13 @@ def with_local_steps(config: StudyConfig, datasets: Sequence[DataSet], plan: Pla
 
 def _measure(config: StudyConfig, datasets: Sequence[DataSet], plan: Plan, out: Path) -> dict[str, float]:
     """Local steps, and what a step and the prediction of a case take."""
-    work, (step, prediction) = workload(config, datasets), _seconds(datasets[0], plan)
+    validation, test = (sum(len(d.split(split)) for d in datasets) for split in ("validation", "test"))
+    work, (step, prediction) = workload(config, len(datasets), validation, test), _seconds(datasets[0], plan)
     side_by_side = parallel_jobs() if plan.recipe.threads else 1
-    left = 60 * config.minutes * side_by_side - work.predictions * prediction
-    local_steps = int(left / (work.steps * step))
+    predicting = (work.validations + work.tests) * prediction
+    local_steps = int((60 * config.minutes * side_by_side - predicting) / (work.steps * step))
     if local_steps < 1:
-        least = (work.steps * step + work.predictions * prediction) / (60 * side_by_side)
+        least = (work.steps * step + predicting) / (60 * side_by_side)
         problem = f"{config.minutes} minutes have no room for one step a round: here that takes {least:.1f}."
         raise input_error("E-MINUTES", out, problem, "Give more minutes, fewer rounds, or fewer seeds.")
     return {"local_steps": local_steps, "seconds a step": step, "seconds a prediction": prediction}

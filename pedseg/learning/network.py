@@ -125,13 +125,21 @@ class _Conv3d(nn.Conv3d):
     def forward(self, image: Tensor) -> Tensor:
         """As `nn.Conv3d`: (batch, in, x, y, z) → (batch, out, x, y, z)."""
         single = image.device.type == "cpu" and image.dtype == torch.float32 and len(image) == 1
-        if not single or torch.is_autocast_enabled("cpu") or not torch.backends.mkldnn.is_available():
+        if (
+            not single
+            or self.bias is not None
+            or torch.is_autocast_enabled("cpu")
+            or not torch.backends.mkldnn.is_available()
+        ):
             return super().forward(image)
         return _OneDnnConvolution.apply(image, self.weight, self.stride, self.padding)
 
 
 class _OneDnnConvolution(torch.autograd.Function):
-    """A convolution of a float32 tensor in oneDNN's layout, which is not kept for the backward pass: 40 MiB a step."""
+    """A convolution without bias of a float32 tensor in oneDNN's layout, which is not kept for the backward pass.
+
+    For the lesson's network that takes 75 MiB off the peak of a step.
+    """
 
     @staticmethod
     def forward(ctx: Any, image: Tensor, weight: Tensor, stride: Sequence[int], padding: Sequence[int]) -> Tensor:

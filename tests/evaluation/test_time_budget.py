@@ -20,10 +20,10 @@ def config():
     return StudyConfig(FederationConfig(rounds=2), seeds=1, minutes=1)
 
 
-def test_two_hospitals_counted_by_hand(hospitals, config):
-    """3 kinds of training × 2 centers × 2 rounds; 3 × 2 × 2 validation cases, and 4 models on 2 test cases."""
-    assert workload(config, read_centers(hospitals)) == Workload(steps=12, predictions=12 + 8)
-    assert workload(replace(config, seeds=3), read_centers(hospitals)) == Workload(steps=36, predictions=60)
+def test_two_hospitals_counted_by_hand(config):
+    """3 kinds of training × 2 centers × 2 rounds; 3 × 2 rounds × 2 validation cases; 4 models on 2 test cases."""
+    assert workload(config, 2, 2, 2) == Workload(steps=12, validations=12, tests=8)
+    assert workload(replace(config, seeds=3), 2, 2, 2) == Workload(steps=36, validations=36, tests=24)
 
 
 def test_the_minutes_are_filled_and_the_decision_is_kept(hospitals, config, tmp_path, monkeypatch):
