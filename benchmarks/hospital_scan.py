@@ -22,6 +22,7 @@ from pedseg.viewer import browser, serving
 
 SHAPE, SPACING_MM = (512, 512, 300), (0.7, 0.7, 1.0)
 STEPS = 30
+WAYS = ("framesent", "framereceived")  # of a message over a websocket
 SLICES = "document.querySelector('.pedseg-slices')"
 ANSWER = f"""async (act) => {{
     const el = {SLICES}, canvas = el.querySelector('canvas'), box = canvas.getBoundingClientRect(), took = [];
@@ -103,6 +104,3 @@ def _page(chromium: Any, work: Path, folder: Path) -> Iterator[tuple[str, float]
         page.wait_for_function("!document.body.innerText.includes('changed: +0.0')")
         yield "largest message with the pen", max(sizes)
         page.close()
-
-
-WAYS = ("framesent", "framereceived")

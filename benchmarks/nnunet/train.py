@@ -14,6 +14,7 @@ OUT holds the label maps (NIfTI) and `run.json`.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import shutil
@@ -36,10 +37,10 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     _set_folders(options.out / "nnunet")
-    labels = prepare(options.dataset, options.spacing)
+    prepare(options.dataset, options.spacing)
     trainer, run = train(options.minutes * 60)
     draw(trainer, options.dataset, options.out)
-    run |= {"spacing": list(trainer.configuration_manager.spacing[::-1]), "labels": labels}
+    run |= {"spacing": list(trainer.configuration_manager.spacing[::-1])}
     run |= {"patch": list(trainer.configuration_manager.patch_size[::-1]), "batch": trainer.batch_size}
     (options.out / "run.json").write_text(json.dumps(run, indent=1))
 
@@ -53,23 +54,21 @@ def _set_folders(folder: Path) -> None:
     os.environ["nnUNet_compile"] = "f"
 
 
-def prepare(dataset: Path, spacing: list[float] | None) -> dict[str, int]:
-    """Give nnU-Net the training cases, let it plan and preprocess; the labels of the data set."""
+def prepare(dataset: Path, spacing: list[float] | None) -> None:
+    """Give nnU-Net the training cases, let it plan and preprocess."""
     from nnunetv2.experiment_planning import plan_and_preprocess_api as api
 
-    raw = Path(os.environ["nnUNet_raw"]) / NAME
-    if not (Path(os.environ["nnUNet_preprocessed"]) / NAME / "gt_segmentations").is_dir():
-        for part in ("imagesTr", "labelsTr"):
-            shutil.copytree(dataset / part, raw / part, dirs_exist_ok=True)
-        shutil.copyfile(dataset / "dataset.json", raw / "dataset.json")
-        api.extract_fingerprints([NUMBER], num_processes=1)
-        order = spacing and spacing[::-1]  # nnU-Net's axes are z, y, x
-        api.plan_experiments([NUMBER], overwrite_target_spacing=order, overwrite_plans_name=PLANS)
-        api.preprocess([NUMBER], PLANS, configurations=("3d_fullres",), num_processes=(1,))
-        shutil.copyfile(
-            dataset / "splits_final.json", Path(os.environ["nnUNet_preprocessed"]) / NAME / "splits_final.json"
-        )
-    return json.loads((raw / "dataset.json").read_text())["labels"]
+    raw, preprocessed = (Path(os.environ[f"nnUNet_{part}"]) / NAME for part in ("raw", "preprocessed"))
+    if (preprocessed / "splits_final.json").exists():
+        return
+    for part in ("imagesTr", "labelsTr"):
+        shutil.copytree(dataset / part, raw / part, dirs_exist_ok=True)
+    shutil.copyfile(dataset / "dataset.json", raw / "dataset.json")
+    api.extract_fingerprints([NUMBER], num_processes=1)
+    order = spacing and spacing[::-1]  # nnU-Net's axes are z, y, x
+    api.plan_experiments([NUMBER], overwrite_target_spacing=order, overwrite_plans_name=PLANS)
+    api.preprocess([NUMBER], PLANS, configurations=("3d_fullres",), num_processes=(1,))
+    shutil.copyfile(dataset / "splits_final.json", preprocessed / "splits_final.json")
 
 
 def train(seconds: float) -> tuple[Any, dict[str, float]]:
@@ -78,33 +77,33 @@ def train(seconds: float) -> tuple[Any, dict[str, float]]:
 
     os.environ["nnUNet_n_proc_DA"] = "0"  # the data loader in this process
     torch.set_num_threads(1)
-    trial = make_trainer(epochs=1000)
-    next(steps(trial))
+    epochs = max(1, round(seconds / seconds_a_step(make_trainer(epochs=1000)) / STEPS_AN_EPOCH))
+    trainer, start = make_trainer(epochs), time.process_time()
+    losses = list(itertools.islice(steps(trainer), epochs * STEPS_AN_EPOCH))
+    used = (time.process_time() - start) / 60
+    return trainer, {"cpu_minutes": used, "steps": len(losses), "loss": sum(losses[-50:]) / len(losses[-50:])}
+
+
+def seconds_a_step(trainer: Any, trial: int = 3) -> float:
+    """CPU seconds of a training step: the mean of three, after one that warms up."""
+    trained = steps(trainer)
+    next(trained)
     start = time.process_time()
-    for _, _ in zip(range(3), steps(trial), strict=False):
+    for _ in itertools.islice(trained, trial):
         pass
-    step = (time.process_time() - start) / 3
-    epochs = max(1, round(seconds / step / STEPS_AN_EPOCH))
-    trainer, start, number, losses = make_trainer(epochs), time.process_time(), 0, []
-    for number, loss in enumerate(steps(trainer), start=1):
-        losses.append(loss)
-        if number == epochs * STEPS_AN_EPOCH:
-            break
-    used = time.process_time() - start
-    return trainer, {"cpu_minutes": used / 60, "steps": number, "loss": sum(losses[-50:]) / len(losses[-50:])}
+    return (time.process_time() - start) / trial
 
 
 def make_trainer(epochs: int) -> Any:
     """nnU-Net's trainer without mirroring, with a schedule of so many epochs."""
     import torch
-    from nnunetv2.training.nnUNetTrainer.variants.data_augmentation.nnUNetTrainerNoMirroring import (
-        nnUNetTrainerNoMirroring,
-    )
+    from nnunetv2.training.nnUNetTrainer.variants.data_augmentation import nnUNetTrainerNoMirroring as variant
 
     folder = Path(os.environ["nnUNet_preprocessed"]) / NAME
     plans, dataset = (json.loads((folder / name).read_text()) for name in (f"{PLANS}.json", "dataset.json"))
+    plans["continue_training"] = False  # as nnUNetv2_train puts it there
     torch.manual_seed(0)
-    trainer = nnUNetTrainerNoMirroring(plans, "3d_fullres", 0, dataset, device=torch.device("cpu"))
+    trainer = variant.nnUNetTrainerNoMirroring(plans, "3d_fullres", 0, dataset, device=torch.device("cpu"))
     trainer.num_epochs, trainer.num_iterations_per_epoch = epochs, STEPS_AN_EPOCH
     trainer.initialize()
     return trainer
