@@ -59,6 +59,7 @@ def _states(page: Any) -> Iterator[str]:
     page.locator(SECOND_MODEL).select_option(index=0)
     tab("Correct")
     press("draw (D)")
+    page.wait_for_selector(".pedseg-slices[data-pen=brush]")
     box = page.locator(".pedseg-slices").bounding_box()
     x, y = box["x"] + 0.3 * box["width"], box["y"] + 0.4 * box["height"]
     page.mouse.move(x, y)

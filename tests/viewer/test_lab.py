@@ -28,15 +28,18 @@ itk.view(load_image(case), load_labels(dataset, case).voxels)
 def run_all_cells(page) -> None:
     """Run the notebook that JupyterLab shows; a click that gets lost while it lays out is made again."""
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
+    indicator = ".jp-Notebook-ExecutionIndicator"
+    page.wait_for_selector(f"{indicator}[data-status=idle]")
     for _ in range(4):
-        page.wait_for_timeout(1500)
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_text("Run All Cells", exact=True).click()
         try:
-            page.wait_for_selector(".jp-OutputArea-child", timeout=15_000)
+            began = f"{indicator}[data-status=busy], .jp-OutputArea-child"
+            page.wait_for_selector(began, state="attached", timeout=8_000)
             return
         except Exception:  # Playwright's own; the click was lost
             page.keyboard.press("Escape")
+    raise AssertionError("JupyterLab runs no cell")
 
 
 def test_the_room_opens_in_jupyterlab_and_letters_do_not_reach_the_notebook(root, chromium, lab, keep, tmp_path):
@@ -107,7 +110,8 @@ def test_itkwidgets_renders_with_nothing_from_the_internet(chromium, lab, keep, 
     with lab(tmp_path, itk="offline") as address:
         page, outside = browser.open_page(chromium, f"{address}lab/tree/itk.ipynb")
         run_all_cells(page)
-        page.wait_for_selector(".jp-OutputArea iframe", timeout=120_000)
+        page.wait_for_selector(".jp-OutputArea iframe, .jp-OutputArea-output[data-mime-type*=stderr]")
+        assert page.locator(".jp-OutputArea-output[data-mime-type*=stderr]").all_inner_texts() == []
         viewer = page.frame_locator(".jp-OutputArea iframe").first
         viewer.locator("canvas").first.wait_for(timeout=120_000)
         page.wait_for_timeout(4000)

@@ -203,7 +203,8 @@ def numbers(page) -> str:
 def test_what_is_drawn_changes_the_dsc_and_is_kept(page, keep, runs):
     tab(page, "Correct")
     page.get_by_role("button", name="draw (D)").click()
-    page.wait_for_function("document.body.innerText.includes('changed:')")
+    page.get_by_text("changed:").wait_for()
+    page.wait_for_selector(f"{SLICES}[data-pen=brush]")
     before, text = keep(page, "voila-before-drawing", SLICES), numbers(page)
     box = page.locator(SLICES).bounding_box()
     x, y = box["x"] + 0.3 * box["width"], box["y"] + 0.35 * box["height"]
@@ -215,7 +216,7 @@ def test_what_is_drawn_changes_the_dsc_and_is_kept(page, keep, runs):
     page.wait_for_function(f"!document.body.innerText.includes({text!r})")
     after = keep(page, "voila-drawing", SLICES)
     assert changed(before, after) > 0.01 and "DSC" in numbers(page) and numbers(page) != text
-    assert len(list((runs / "drafts").glob("*/*.npz"))) == 1
+    assert len(list((runs / "drafts").glob("*_study/*.npz"))) == 1  # an own patient has a folder of its own
     page.keyboard.press("Control+z")
     page.wait_for_function(f"document.body.innerText.includes({text!r})")
     page.keyboard.press("Control+y")

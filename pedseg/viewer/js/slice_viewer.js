@@ -178,6 +178,8 @@ class SliceViewer {
     }
     this.el.dataset.drawn = String(performance.now());
     this.el.dataset.voxel = this.crosshair().join(" ");
+    this.el.dataset.pen = this.pen.isOn ? this.get("pen").tool : "";
+    this.canvas.style.cursor = this.get("pen").on && !this.pen.isOn ? "progress" : ""; // its mask is on the way
   }
 
   drawSlice(context, tile) {
