@@ -221,4 +221,4 @@ def _loss(
         return sum((w * loss for w, loss in zip(weights, losses, strict=True)), torch.zeros(())) / sum(weights)
     if logits.ndim == 6:  # space to depth: (batch, classes, 8, x/2, y/2, z/2)
         labels = space_to_depth(labels[:, None])[:, 0]
-    return dice_cross_entropy(logits, labels, unknown, dice_weight=dice_weight)
+    return dice_cross_entropy(logits, labels, unknown, dice_weight=dice_weight, inplace=True)

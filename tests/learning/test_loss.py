@@ -77,3 +77,15 @@ def test_hand_computed():
     cross_entropy = -(torch.log(torch.tensor(0.5)) + torch.log(torch.tensor(0.75))) / 2
     dice = 2 * 0.75 / (0.5 + 0.75 + 1)
     torch.testing.assert_close(dice_cross_entropy(logits, labels, [()]), cross_entropy + 1 - dice, rtol=1e-4, atol=1e-5)
+
+
+def test_the_gradient_can_take_the_place_of_the_logits():
+    """The value and the gradient are those of logits that stay, to the last bit."""
+    logits, labels = cube()
+    kept = dice_cross_entropy(logits, labels, [(), (2,)])
+    (expected,) = torch.autograd.grad(kept, logits)
+    passed_on = logits * 1.0  # as the output of a layer that does not look at it again
+    value = dice_cross_entropy(passed_on, labels, [(), (2,)], inplace=True)
+    (gradient,) = torch.autograd.grad(value, logits)
+    assert torch.equal(value, kept) and torch.equal(gradient, expected)
+    assert not torch.equal(passed_on, logits)
