@@ -9,7 +9,7 @@ the rows of all test cases means: finished.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from pedseg import memory
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_image, load_labels
+from pedseg.evaluation.concurrency import Job, run_concurrently
 from pedseg.evaluation.dose import DoseMap, organ_dose_gy, teaching_dose
 from pedseg.evaluation.failure import ContourFacts, Dose, Failure
 from pedseg.evaluation.failure_reasons import RiskRatio, usual_phases
 from pedseg.evaluation.failures import Cases, ContourKey, from_rows, with_reasons
 from pedseg.evaluation.misplacement import error_locations, from_contours
-from pedseg.evaluation.results import COLUMNS, ModelKey, typed_rows, write_rows
+from pedseg.evaluation.results import COLUMNS, ModelKey, read_rows, typed_rows, write_rows
 from pedseg.evaluation.severity import by_severity
 from pedseg.evaluation.trained_models import LazyPredictions, TrainedModel
 from pedseg.files import write_atomically
@@ -80,11 +81,11 @@ def score(
 
 
 def score_simulated(
-    models: Sequence[TrainedModel], center: Center, scans: Sequence[PlannedScan], file: Path, factor: str = ""
+    models: Sequence[TrainedModel], center: Center, scans: Sequence[PlannedScan], file: Path, factor: str
 ) -> Iterator[int]:
     """Simulate scans of a virtual center, score every model on them, write the rows to `file`; one tick a scan.
 
-    A `factor` of domain shift becomes the first column. A file that is there is kept.
+    A `factor` of domain shift, if it is not empty, becomes the first column. A file that is there is kept.
     """
     if file.exists():
         yield len(scans)
@@ -99,6 +100,18 @@ def score_simulated(
     if factor:
         rows.insert(0, "factor", factor)
     write_rows(file, rows)
+
+
+def score_side_by_side(
+    tasks: Sequence[tuple[Sequence[TrainedModel], Center, Sequence[PlannedScan], Path, str]], cores: int | None = None
+) -> Generator[tuple[int, int], None, pd.DataFrame]:
+    """Do `score_simulated` for several tasks (its arguments); yields (scans done, in all), and returns all rows."""
+    jobs = [Job(task[1].name, score_simulated(*task)) for task in tasks]
+    done, total = 0, sum(len(scans) for _, _, scans, _, _ in tasks)
+    for _, scans_done in run_concurrently(jobs, cores):
+        done += scans_done
+        yield done, total
+    return pd.concat([read_rows(file) for *_, file, _ in tasks], ignore_index=True)
 
 
 def is_finished(file: Path, dataset: DataSet) -> bool:
