@@ -27,7 +27,7 @@ from pedseg.evaluation.concurrency import Progress, StageTimer
 from pedseg.evaluation.config import FEDGIN_MODELS, FEDGIN_SCENARIOS, FEDGIN_TEST_PATIENTS, StudyConfig
 from pedseg.evaluation.gains import summarize_gains
 from pedseg.evaluation.reporting import write_results
-from pedseg.evaluation.results import COLUMNS, ModelKey, display_name, read_rows
+from pedseg.evaluation.results import COLUMNS, ModelKey, read_rows
 from pedseg.evaluation.study import TEST_UNITS, Study, plan_of
 from pedseg.evaluation.trained_models import Model
 from pedseg.evaluation.virtual_data import CHILD_UNITS, write_datasets
@@ -225,7 +225,7 @@ def table(out: Path) -> str:
     means = json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))["means"]
     cells: dict[str, dict[tuple[str, str], str]] = {}
     for line in means:
-        model = line["scenario"], display_name(ModelKey(line["model"], line["trained_on"]))
+        model = line["scenario"], str(ModelKey(line["model"], line["trained_on"]))
         cells.setdefault(line["tested_on"], {})[model] = f"{line['five']['mean']:.3f}"
     table = pd.DataFrame(cells).fillna("")
     table.columns.name = "mean DSC, five organs"
