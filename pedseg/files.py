@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,10 +14,17 @@ PART = ".part"  # how the name of a file ends that is not whole yet
 NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV)
 
 
-def write_atomically(file: Path, content: bytes, *, mode: int = 0o666) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a half; `mode` as the system knows it."""
+def write_atomically(
+    file: Path, content: bytes, *, mode: int = 0o666, check: Callable[[Path], object] | None = None
+) -> None:
+    """Write a file so that a crash leaves the old one or the new one, never a half; `mode` as the system knows it.
+
+    `check` is called with the file under its temporary name; where it raises, the old file stays.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    with staged_file(file, content, mode=mode) as part:
+    with _staged_file(file, content, mode=mode) as part:
+        if check:
+            check(part)
         os.replace(part, file)
 
 
@@ -26,7 +33,7 @@ def write_new(file: Path, content: bytes, *, mode: int = 0o666) -> None:
 
     Where the file system has no hard links (SMB, FAT), an empty file beside it keeps other programs away meanwhile.
     """
-    with staged_file(file, content, mode=mode) as part:
+    with _staged_file(file, content, mode=mode) as part:
         try:
             os.link(part, file)  # unlike a renaming it fails when the name is taken
         except OSError as error:
@@ -47,7 +54,7 @@ def _rename_to_new(part: Path, file: Path) -> None:
 
 
 @contextmanager
-def staged_file(file: Path, content: bytes, *, mode: int = 0o666) -> Iterator[Path]:
+def _staged_file(file: Path, content: bytes, *, mode: int = 0o666) -> Iterator[Path]:
     """The content of a file, whole and on the disk, under a temporary name beside it; removed if it was not renamed."""
     part = file.with_name(f".{file.name}.{os.getpid()}-{threading.get_ident()}{PART}")
     part.unlink(missing_ok=True)

@@ -55,11 +55,10 @@ PART_ALIASES = {
 
 @dataclass
 class NameMapping:
-    """TG-263 name -> the ROI names that make up the organ; and the ROIs that are not imported, with the reason."""
+    """TG-263 name -> the ROI names that make up the organ; and the ROIs that are not imported."""
 
     organs: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unmapped: list[str] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
     incomplete: dict[str, tuple[str, ...]] = field(default_factory=dict)  # organ -> parts that are missing
 
     def messages(self) -> list[str]:
@@ -107,9 +106,7 @@ def map_roi_names(names: Iterable[str], own: Mapping[str, str] | None = None, fi
         organ, part = (own[name], "") if name in own else _MEANING.get(normalize_roi_name(name), (None, ""))
         if organ is None:
             mapping.unmapped.append(name)
-        elif organ == "":
-            mapping.ignored.append(name)
-        else:
+        elif organ:
             others = meant.setdefault((organ, part), [])
             if others and not {name, *others} <= own.keys():
                 problem = f"{name!r} and {others[0]!r} both mean {part or organ}."

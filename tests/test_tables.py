@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from pedseg.tables import one_to_one, read_json, read_rows, unique
+from pedseg.tables import LazyMapping, one_to_one, read_json, read_rows, unique
+
+
+def test_values_are_made_when_they_are_looked_up():
+    asked = []
+    lengths = LazyMapping(["ab", "c", "ab"], lambda key: asked.append(key) or len(key))
+    assert list(lengths) == ["ab", "c"] and len(lengths) == 2 and not asked
+    assert lengths["ab"] == 2 and asked == ["ab"]
+    with pytest.raises(KeyError):
+        lengths["d"]
 
 
 def test_every_key_once():

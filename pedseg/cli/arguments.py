@@ -11,11 +11,13 @@ from dataclasses import Field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pedseg.dicom.options import REPAIRS
 from pedseg.evaluation.config import OUT
 from pedseg.federation.config import OF_PROFILE, Config
 
 if TYPE_CHECKING:
     from pedseg.evaluation.concurrency import Progress
+    from pedseg.importing.scan_sources import ImportOptions
 
 C = TypeVar("C", bound=Config)
 
@@ -67,9 +69,7 @@ def number(kind: type[int] | type[float], least: float, most: float) -> Callable
     return parse
 
 
-def positive_int(text: str) -> int:
-    """A whole number from 1 on; anything else is wrong usage."""
-    return int(number(int, 1, 2**63)(text))
+positive_int = number(int, 1, 2**63)
 
 
 def add_evaluated_study(parser: argparse.ArgumentParser, *, patients: int, seeds: int) -> None:
@@ -98,6 +98,24 @@ def add_mailbox_url(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("url", help="a folder, https://… (WebDAV) or s3://bucket/prefix")
 
 
+def add_contour_reading(parser: argparse.ArgumentParser, repaired: str) -> None:
+    """How contours and their CT are read: what `contour_reading` makes import options of."""
+    names, frame = "lines of foreign name, tab, TG-263 name or `ignore`", "take contours of another frame of reference"
+    parser.add_argument("--names", type=Path, metavar="FILE", help=names)
+    add_ct(parser, REPAIRS, repaired)
+    parser.add_argument("--ignore-frame-of-reference", action="store_true", help=frame)
+
+
+def contour_reading(options: argparse.Namespace) -> ImportOptions:
+    """The import options that were given."""
+    from pedseg.importing.scan_sources import ImportOptions
+    from pedseg.organ_names import read_names
+
+    return ImportOptions(
+        options.series, read_names(options.names), tuple(options.repair), options.ignore_frame_of_reference
+    )
+
+
 def add_ct(parser: argparse.ArgumentParser, repairs: Iterable[str], repaired: str) -> None:
     """Which CT series of a DICOM folder is read, and which repairs are asked for."""
     parser.add_argument("--series", default="", metavar="N", help="which CT series, by number in the table or UID")
@@ -116,12 +134,8 @@ def show_stages(stages: Iterable[Progress]) -> None:
     bar.close()
 
 
-def show_scans(ticks: Iterable[tuple[int, int]], description: str) -> None:
-    """Run to the end; a bar shows how many scans of how many are done."""
-    from tqdm import tqdm
+def show_scans(ticks: Iterable[tuple[int, int]], stage: str) -> None:
+    """The same for a single stage, of which so many scans of so many are done."""
+    from pedseg.evaluation.concurrency import Progress
 
-    bar = tqdm(total=1, desc=description, unit="scan")
-    for done, total in ticks:
-        bar.total = total
-        bar.update(done - bar.n)
-    bar.close()
+    show_stages(Progress(stage, done, total) for done, total in ticks)

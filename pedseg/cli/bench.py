@@ -16,5 +16,4 @@ def run(options: argparse.Namespace) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The option of `pedseg bench`."""
     parser.add_argument("--json", action="store_true")

@@ -26,5 +26,4 @@ def run(options: argparse.Namespace) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg check`."""
     parser.add_argument("dataset", type=Path)

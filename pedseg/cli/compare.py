@@ -9,8 +9,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from pedseg.cli.arguments import add_ct
-from pedseg.dicom.options import CT_REPAIRS, REPAIRS
+from pedseg.cli.arguments import add_contour_reading, contour_reading
+from pedseg.dicom.options import CT_REPAIRS
 from pedseg.errors import input_error
 
 
@@ -19,14 +19,10 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     from pedseg.dicom.ct_series import read_ct
     from pedseg.evaluation.contour_comparison import compare_contours, text_table, write
     from pedseg.importing.contour_sets import read_contours
-    from pedseg.importing.scan_sources import ImportOptions
-    from pedseg.organ_names import read_names
     from pedseg.scan import is_nifti_name, read_nifti
 
     _check_outputs(options.out)
-    reading = ImportOptions(
-        options.series, read_names(options.names), tuple(options.repair), options.ignore_frame_of_reference
-    )
+    reading = contour_reading(options)
     repairs = [word for word in options.repair if word in CT_REPAIRS]
     is_nifti = is_nifti_name(options.ct)
     ct = read_nifti(options.ct) if is_nifti else read_ct(options.ct, wanted=options.series, repairs=repairs)
@@ -51,15 +47,10 @@ def _check_outputs(files: list[Path]) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg compare`."""
     parser.add_argument("a", type=Path, metavar="A", help="an RTSTRUCT, a SEG, or a label map (.nii.gz)")
     parser.add_argument("b", type=Path, metavar="B", help="another one, on the same CT")
     ct = "the DICOM folder of the CT, or its NIfTI file for two label maps"
     parser.add_argument("--ct", type=Path, required=True, metavar="FOLDER", help=ct)
-    names = "lines of foreign name, tab, TG-263 name or `ignore`"
-    parser.add_argument("--names", type=Path, metavar="FILE", help=names)
-    add_ct(parser, REPAIRS, "as at an import")
-    frame = "take contours of another frame of reference"
-    parser.add_argument("--ignore-frame-of-reference", action="store_true", help=frame)
+    add_contour_reading(parser, "as at an import")
     out = "also write it here, as .csv or .html; may be given twice"
     parser.add_argument("--out", type=Path, action="append", default=[], metavar="FILE", help=out)

@@ -29,7 +29,6 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg coordinate`."""
     add_mailbox_url(parser)
     add_settings(parser, FederationConfig, *TRAINING, "keys")
     add_settings(parser, MailboxConfig, "poll", "round_timeout", "min_centers")

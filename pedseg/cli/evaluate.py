@@ -26,6 +26,5 @@ def run(options: argparse.Namespace) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg evaluate`."""
     add_evaluated_study(parser, **LARGE_COHORT)
     parser.add_argument("--out", type=Path, default=Path("runs/evaluate"))

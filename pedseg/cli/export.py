@@ -28,7 +28,6 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg export`."""
     parser.add_argument("case", type=Path, help="a label map (.nii.gz), as `pedseg predict` leaves it")
     ct = "the DICOM folder of the CT; needed for rtstruct and seg"
     parser.add_argument("--ct", type=Path, metavar="FOLDER", help=ct)

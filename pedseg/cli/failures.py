@@ -23,6 +23,5 @@ def run(options: argparse.Namespace) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg failures`."""
     parser.add_argument("--study", type=Path, default=OUT, help="folder of a finished study of the virtual centers")
     parser.add_argument("--out", type=Path, help="default: the study's folder")

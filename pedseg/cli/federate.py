@@ -49,7 +49,6 @@ def last_lines(config: FederationConfig, digest: str) -> list[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg federate`."""
     transports = ["in-process", "ray", "superlink", "mailbox"]
     parser.add_argument("--transport", choices=transports, default="in-process")
     add_settings(parser, FederationConfig, "data", *TRAINING)

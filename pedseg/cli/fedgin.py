@@ -24,7 +24,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg fedgin`."""
     add_settings(parser, FEDGIN, "seeds")
     add_settings(parser, FEDGIN.federation, "rounds", "local_steps")
     once = "only this one (may be given more than once)"

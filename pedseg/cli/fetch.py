@@ -31,7 +31,6 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg fetch`."""
     children = "1 to 5, of other ages; default: 2"
     parser.add_argument("--children", type=int, default=2, choices=range(1, 6), help=children)
     parser.add_argument("--to", type=Path, default=Path("runs/pediatric_ct_seg"), metavar="FOLDER")

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from pedseg.cli.arguments import add_ct
-from pedseg.dicom.options import REPAIRS
+from pedseg.cli.arguments import add_contour_reading, contour_reading
 from pedseg.errors import InputProblem
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
     """Import scans and contours (DICOM, NIfTI, public layouts) into a center's data set, without names."""
     from pedseg.importing.import_scans import import_scans
-    from pedseg.importing.scan_sources import ImportOptions
-    from pedseg.organ_names import read_names
 
     key = options.key or Path("keys") / f"{options.center}.case-key"
-    reading = ImportOptions(
-        options.series, read_names(options.names), tuple(options.repair), options.ignore_frame_of_reference,
-        options.empty_means_absent,
-    )  # fmt: skip
+    reading = replace(contour_reading(options), empty_means_absent=options.empty_means_absent)
     count = 0
     for result in import_scans(
         options.source, options.to, center=options.center, key=key, options=reading, skip_refused=options.skip_refused,
@@ -42,17 +37,12 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg import`."""
     source = "folder of DICOM files, a NIfTI file, a public data set or its list"
     parser.add_argument("source", type=Path, help=source)
     to = "folder of the data set; made or added to"
     parser.add_argument("--to", type=Path, required=True, metavar="DATASET", help=to)
     parser.add_argument("--center", required=True, metavar="NAME")
-    names = "lines of foreign name, tab, TG-263 name or `ignore`"
-    parser.add_argument("--names", type=Path, metavar="FILE", help=names)
-    add_ct(parser, REPAIRS, "may be given more than once")
-    frame = "take contours of another frame of reference"
-    parser.add_argument("--ignore-frame-of-reference", action="store_true", help=frame)
+    add_contour_reading(parser, "may be given more than once")
     empty = "an empty ROI says that the organ was removed"
     parser.add_argument("--empty-means-absent", action="store_true", help=empty)
     mirrored = "organs of these scans are truly mirrored"

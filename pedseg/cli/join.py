@@ -39,7 +39,6 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg join`."""
     add_mailbox_url(parser)
     parser.add_argument("--center", required=True, metavar="NAME")
     parser.add_argument("--data", type=Path, required=True, help="folder of this center's data set")

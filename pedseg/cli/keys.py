@@ -27,6 +27,5 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg keys`."""
     parser.add_argument("name", help="the center's name, or: coordinator")
     add_settings(parser, PrivacyConfig, "keys")

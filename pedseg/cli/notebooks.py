@@ -30,7 +30,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg notebooks`."""
     parser.add_argument("--out", type=Path, help=f"default: notebooks; with --lecture, {SLIDES}")
     slides = "run these chapters (as in 05; without one, all that have slides) and make slides of them"
     parser.add_argument("--lecture", nargs="*", metavar="NN", help=slides)

@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from importlib import import_module
 
 from pedseg import __version__
-from pedseg.cli import (
-    bench,
-    check,
-    compare,
-    coordinate,
-    evaluate,
-    export,
-    failures,
-    federate,
-    fedgin,
-    fetch,
-    grade,
-    import_,
-    join,
-    keys,
-    lab,
-    notebooks,
-    predict,
-    score,
-    shift,
-    site,
-    status,
-    study,
-    test,
-    viewer,
-)  # fmt: skip
 
 VERBS = (
-    study, evaluate, shift, failures, fedgin, federate, keys, coordinate, join, status,
-    check, fetch, import_, predict, score, export, compare, lab, viewer, notebooks, site, grade, test, bench,
+    "study", "evaluate", "shift", "failures", "fedgin", "federate", "keys", "coordinate", "join", "status",
+    "check", "fetch", "import_", "predict", "score", "export", "compare",
+    "lab", "viewer", "notebooks", "site", "grade", "test", "bench",
 )  # fmt: skip
 
 
@@ -43,9 +19,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser("pedseg", description="Federated learning of organ contours on pediatric CT.")
     top.add_argument("--version", action="version", version=__version__)
     subparsers = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in VERBS:
-        name, help_ = verb.__name__.rpartition(".")[2].rstrip("_"), verb.run.__doc__
-        own = subparsers.add_parser(name, help=help_, description=help_)
+    for name in VERBS:
+        verb = import_module(f"pedseg.cli.{name}")
+        own = subparsers.add_parser(name.rstrip("_"), help=verb.run.__doc__, description=verb.run.__doc__)
         own.set_defaults(run=verb.run)
         own.add_argument("--debug", action="store_true", help="show the traceback of an error")
         verb.add_arguments(own)

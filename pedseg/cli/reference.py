@@ -28,7 +28,7 @@ def _section(name: str, parser: argparse.ArgumentParser) -> str:
     module = sys.modules[parser.get_default("run").__module__]
     _, _, leaves = inspect.cleandoc(module.__doc__ or "").partition("\n\n")
     actions = [action for action in parser._actions if action.dest not in ("help", "debug")]
-    rows = [f"| `{_usage(action)}` | {_escape(_help(parser, action))} |" for action in actions]
+    rows = [f"| `{_usage(action)}` | {_help(parser, action)} |" for action in actions]
     table = ["| argument | |", "|---|---|", *rows] if rows else []
     return "\n".join([f"## {name}", "", str(parser.description), "", *([leaves, ""] if leaves else []), *table, ""])
 
@@ -42,16 +42,12 @@ def _usage(action: argparse.Action) -> str:
 
 
 def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    """The help text with its default; required options say so."""
-    text = (action.help or "") % {**vars(action), "prog": parser.prog}
+    """The help text with its default, for a table; required options say so."""
+    text = ((action.help or "") % {**vars(action), "prog": parser.prog}).replace("|", "\\|")
     if action.required and action.option_strings:
         text = f"{text}; required" if text else "required"
     complete = "default" in text or action.default in (None, False, "", []) or action.default is argparse.SUPPRESS
     return text if complete else f"{text}; default: {action.default}".removeprefix("; ")
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":

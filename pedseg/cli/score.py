@@ -24,7 +24,6 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg score`."""
     several = "a .safetensors file; again for each further model"
     parser.add_argument("--model", type=Path, action="append", required=True, metavar="WEIGHTS", help=several)
     parser.add_argument("--data", type=Path, required=True, help="a data set, or a folder of one for each center")

@@ -26,7 +26,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg shift`."""
     add_evaluated_study(parser, **SHIFT)
     parser.add_argument("--factor", action="append", default=[], help="only this one (may be given more than once)")
     parser.add_argument("--out", type=Path, help="default: the study's folder")

@@ -22,7 +22,6 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg site`."""
     parser.add_argument("--out", type=Path, default=ROOT / "runs" / "site", help="default: runs/site")
     parser.add_argument("--repository", default="", metavar="OWNER/NAME", help="on GitHub, for Binder and Colab")
     some = "give outputs to these chapters alone, `none` to no chapter; default: to all"

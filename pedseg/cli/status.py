@@ -22,6 +22,5 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg status`."""
     parser.add_argument("folder", type=Path, help="the coordinator's --out, or a center's --state")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a page of the run, too")

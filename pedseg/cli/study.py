@@ -27,7 +27,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `pedseg study`."""
     settings = ("data", "profile", "rounds", "local_steps", "orientation", "gin_probability")
     add_settings(parser, FederationConfig, *settings)
     add_settings(parser, StudyConfig, "seeds", "single_phase", "resolution", "extra_patients", "filters", "minutes")

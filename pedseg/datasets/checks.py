@@ -39,26 +39,26 @@ def _inspect(
     present: tuple[str, ...] = ()
     with collect_problems(problems):
         image = read_nifti(case.image_file)
-        problems += check_image(image, case)
+        problems += check_image(image, case.image_file, case.modality)
         file_hash = hashlib.sha256(case.image_file.read_bytes()).hexdigest()
         voxel_hash = hashlib.sha256(image.voxels.ravel(order="K").data).hexdigest()
     with collect_problems(problems):
         if case.label_file is not None:
             labels = read_labels(dict(labels_of_set), case)
             present = organs_present(labels)
-            problems += check_labels(labels, case, present, situs_inversus)
+            problems += check_labels(labels, case.label_file, case.annotated, present, situs_inversus)
             if image is not None:
-                refuse_other_grid(case, labels, image)
+                refuse_other_grid(case.label_file, labels, image)
     return Inspection(tuple(problems), present, file_hash, voxel_hash)
 
 
-def check_image(image: Scan, case: Case) -> Iterator[InputProblem]:
+def check_image(image: Scan, path: Path, modality: str) -> Iterator[InputProblem]:
     """NaN and infinite voxels, and in a CT gray values that are no HU."""
-    file, voxels = str(case.image_file), image.voxels
+    file, voxels = str(path), image.voxels
     odd = 0 if np.issubdtype(voxels.dtype, np.integer) else int(voxels.size - np.isfinite(voxels).sum())
     if odd:
         yield InputProblem("E-NOT-FINITE", file, f"{odd} voxels are NaN or infinite.", CONVERT_AGAIN)
-    elif case.modality == "CT":
+    elif modality == "CT":
         yield from check_hounsfield(voxels, file)
     elif voxels.min() == voxels.max():
         yield InputProblem("E-FLAT", file, f"every voxel is {voxels.min():g}.", "Export the scan again.")
@@ -105,21 +105,26 @@ def why_not_hu(voxels: NDArray) -> str:
 
 
 def check_labels(
-    labels: Scan, case: Case, present: tuple[str, ...], situs_inversus: bool, left_out: Sequence[str] = ()
+    labels: Scan,
+    path: Path,
+    annotated: Sequence[str],
+    present: Sequence[str],
+    situs_inversus: bool,
+    left_out: Sequence[str] = (),
 ) -> Iterator[InputProblem]:
-    """Something is contoured, only what counts as annotated, and left is left.
+    """Something is contoured (`present`), only what counts as `annotated`, and left is left.
 
     Swapped sides show as a pair that is mirrored by more than it is turned: in a child who lies on
     its side, liver and spleen lie above each other, and that is no problem. `left_out`: what an import did not take.
     """
-    file = str(case.label_file)
+    file = str(path)
     if not present:
         problem, remedy = "the label map holds no organ at all.", "Draw it, or take the case out."
         if left_out:
             problem = f"no structure is an organ of the table; {'; '.join(left_out)}."
             remedy = "Say which organs they are by a table of names (--names), draw organs, or take the case out."
         yield InputProblem("E-LABEL-EMPTY", file, problem, remedy)
-    unlisted = [name for name in present if name not in case.annotated]
+    unlisted = [name for name in present if name not in annotated]
     if unlisted:
         problem = f"it holds {', '.join(unlisted)}, which nobody drew after the table."
         yield InputProblem("E-NOT-ANNOTATED", file, problem, "List them under manual or silver in cases.tsv.")

@@ -39,7 +39,7 @@ def load_labels(dataset: DataSet, case: Case) -> Scan:
     masks overlap, or if the map does not lie on the grid of the image.
     """
     labels = read_labels(dataset.labels, case)
-    refuse_other_grid(case, labels, _read_grid(case.image_file))
+    refuse_other_grid(case.label_file, labels, _read_grid(case.image_file))
     return to_ras(labels)
 
 
@@ -144,12 +144,12 @@ def _read_grid(file: Path) -> Scan:
     return Scan(np.broadcast_to(np.uint8(0), header.shape[:3]), np.asarray(header.affine, dtype=np.float64))
 
 
-def refuse_other_grid(case: Case, labels: Scan, image: Scan) -> None:
-    """The label map must have the shape of its image and lie in the same place."""
+def refuse_other_grid(file: Path | None, labels: Scan, image: Scan) -> None:
+    """The label map in a file must have the shape of its image and lie in the same place."""
     if not same_grid(image, labels):
         grids = f"{describe_grid(labels)} does not lie on the grid of its image {describe_grid(image)}"
         remedy = "Export the label map on the grid of the image; nothing is resampled in silence."
-        raise input_error("E-GEOMETRY", str(case.label_file), f"the label map {grids}.", remedy)
+        raise input_error("E-GEOMETRY", str(file), f"the label map {grids}.", remedy)
 
 
 def describe_grid(scan: Scan) -> str:

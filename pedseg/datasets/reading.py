@@ -5,7 +5,7 @@ Two layouts are known: nnU-Net v2 raw (with or without `cases.tsv`; see `writing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +18,6 @@ from pedseg.datasets.nnunet import list_nnunet
 from pedseg.datasets.totalsegmentator import is_totalsegmentator, list_totalsegmentator
 from pedseg.errors import InputProblem, input_error, raise_problems
 from pedseg.organs import normalize
-
-Progress = Callable[[int, int], object]  # called with (cases done, cases in all)
 
 
 def read_dataset(folder: Path) -> DataSet:
@@ -66,9 +64,9 @@ def list_cases(folder: Path) -> DataSetListing:
     return listing
 
 
-def check_dataset(*folders: Path, progress: Progress | None = None) -> list[InputProblem]:
+def check_dataset(*folders: Path) -> list[InputProblem]:
     """Everything that is wrong with a data set, or with several beside each other; every byte of every case is read."""
-    return _check(list(map(list_cases, folders)), progress)
+    return _check(list(map(list_cases, folders)))
 
 
 def read_checked(folder: Path) -> DataSet:
@@ -78,14 +76,14 @@ def read_checked(folder: Path) -> DataSet:
     return listing.dataset
 
 
-def read_centers(folder: Path, *, progress: Progress | None = None) -> list[DataSet]:
+def read_centers(folder: Path) -> list[DataSet]:
     """The data sets of all centers, in the order of `center_folders`.
 
     Every byte is read. One `PedsegInputError` lists all problems of all centers; nothing is trained
     on a part of the data.
     """
     listings = list(map(list_cases, center_folders(folder)))
-    raise_problems(_check(listings, progress))
+    raise_problems(_check(listings))
     return [listing.dataset for listing in listings]
 
 
@@ -105,7 +103,7 @@ def is_data_set(folder: Path) -> bool:
     return (folder / "dataset.json").exists() or is_totalsegmentator(folder)
 
 
-def _check(listings: Sequence[DataSetListing], progress: Progress | None = None) -> list[InputProblem]:
+def _check(listings: Sequence[DataSetListing]) -> list[InputProblem]:
     """Read the voxels of every case of the listed data sets, two cases at a time; everything that is wrong."""
     jobs = [(listing, case) for listing in listings for case in listing.dataset.cases]
 
@@ -114,11 +112,9 @@ def _check(listings: Sequence[DataSetListing], progress: Progress | None = None)
         return inspect_case(listing.dataset, case, case.name in listing.situs_inversus)
 
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for number, ((listing, case), inspection) in enumerate(zip(jobs, pool.map(inspect, jobs), strict=True), 1):
+        for (listing, case), inspection in zip(jobs, pool.map(inspect, jobs), strict=True):
             listing.inspections[case.name] = inspection
             listing.problems += [*inspection.problems, *_against_table(listing, case, inspection)]
-            if progress:
-                progress(number, len(jobs))
     for listing in listings:
         if not listing.absent_stated:
             present = {name: inspection.present for name, inspection in listing.inspections.items()}

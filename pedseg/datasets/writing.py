@@ -56,7 +56,7 @@ def write_case(
     notes: Iterable[str] = (),
     modality: str = "CT",
     sequence: str = "",
-) -> dict[str, str]:
+) -> None:
     """Write one case: image (int16; HU if it is a CT), label map (uint8 organ ids), then its row for the table.
 
     Both are turned to RAS, spacing unchanged. `manual` are the organs drawn by people, `silver`
@@ -99,7 +99,6 @@ def write_case(
         "months_since_surgery": "" if months_since_surgery is None else str(round(float(months_since_surgery), 2)),
     } | about
     write_atomically(folder / PENDING / f"{name}.json", json.dumps(row).encode())
-    return row
 
 
 def _check_fields(
@@ -179,7 +178,7 @@ def written_cases(folder: Path) -> dict[str, dict[str, str]]:
     return {name: rows[name] for name in sorted(rows) if complete(name)}
 
 
-def write_index(folder: Path, *, center: str, situs_inversus: Iterable[str] = ()) -> list[dict[str, str]]:
+def write_index(folder: Path, *, center: str, situs_inversus: Iterable[str] = ()) -> None:
     """Gather the finished cases: `cases.tsv`, the lists for nnU-Net and MONAI, last `dataset.json`.
 
     A folder without `dataset.json` is unfinished. May be called again after more cases. `situs_inversus` are cases
@@ -211,7 +210,6 @@ def write_index(folder: Path, *, center: str, situs_inversus: Iterable[str] = ()
         part.unlink()
     with contextlib.suppress(OSError):  # not there, or another run has written a case meanwhile
         (folder / PENDING).rmdir()
-    return rows
 
 
 def _write_json(file: Path, content: object) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-import os
 import re
 import secrets
 import unicodedata
@@ -20,7 +19,7 @@ from typing import Any
 
 from pedseg.dicom.dicom_files import DicomFile, dicom_errors
 from pedseg.errors import InputProblem, input_error
-from pedseg.files import staged_file
+from pedseg.files import write_new
 
 POSTURES = {"S": "supine", "P": "prone", "DL": "left side", "DR": "right side"}  # behind HF or FF in PatientPosition
 # Value representations in which a person can have been named, and elements of these kinds that name nobody.
@@ -48,9 +47,8 @@ def read_key(file: Path, dataset: Path, *, make: bool = True) -> bytes:
         return secrets.token_bytes(32)
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
-        key = f"{secrets.token_hex(32)}\n".encode()
-        with contextlib.suppress(FileExistsError), staged_file(file, key, mode=0o600) as part:
-            os.link(part, file)  # unlike a renaming it spares the key that another import has made meanwhile
+        with contextlib.suppress(FileExistsError):  # another import has made the key meanwhile
+            write_new(file, f"{secrets.token_hex(32)}\n".encode(), mode=0o600)
     text = file.read_text(encoding="ascii", errors="replace").strip()
     if not re.fullmatch(r"[0-9a-f]{64}", text):
         remedy = "Restore it; with another key, patients get new names."

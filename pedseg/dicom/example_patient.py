@@ -49,10 +49,10 @@ PIXELS = {"SamplesPerPixel": 1, "PhotometricInterpretation": "MONOCHROME2", "Pix
 PIXELS |= {"BitsAllocated": 16, "BitsStored": 16, "HighBit": 15}
 
 
-def write_example_patient(folder: Path, image: Scan, labels: Scan, rois: Mapping[str, str] = ROIS) -> Path:
+def write_example_patient(folder: Path, image: Scan, labels: Scan) -> Path:
     """Write a scan (RAS, HU) as DICOM files below a folder that bears the patient's name; gives back that folder.
 
-    `rois` are the ROIs of the RTSTRUCT and their organs. A folder that is there already is left as it is.
+    A folder that is there already is left as it is.
     """
     place = folder / "Paula_Practice"
     if (place / "RS.dcm").exists():
@@ -62,12 +62,12 @@ def write_example_patient(folder: Path, image: Scan, labels: Scan, rois: Mapping
     ct = read_ct(place / "CT")
     voxels = labels.voxels[::-1, ::-1]  # from RAS to the scanner's own axes
     empty = np.zeros(voxels.shape, dtype=bool)
-    masks = {name: voxels == organ(meaning).id if meaning else empty for name, meaning in rois.items()}
+    masks = {name: voxels == organ(meaning).id if meaning else empty for name, meaning in ROIS.items()}
     write_rtstruct(place / "RS.dcm", masks, ct, drawn_by="MANUAL")
     return place
 
 
-def write_ct(folder: Path, image: Scan, patient: Mapping[str, str] = PATIENT) -> None:
+def write_ct(folder: Path, image: Scan) -> None:
     """A scan in RAS as one CT series, a file a slice, columns to the patient's left and rows to her back."""
     from pydicom.uid import generate_uid
 
@@ -83,7 +83,7 @@ def write_ct(folder: Path, image: Scan, patient: Mapping[str, str] = PATIENT) ->
             "SliceThickness": f"{image.spacing_mm[2]:.6g}",
             "InstanceNumber": k + 1,
         }
-        _save(folder / f"IM{k + 1:04d}.dcm", stored, {**patient, **series, **geometry})
+        _save(folder / f"IM{k + 1:04d}.dcm", stored, {**PATIENT, **series, **geometry})
 
 
 def _write_localizer(file: Path) -> None:

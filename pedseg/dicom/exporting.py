@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pedseg.datasets.loading import describe_grid, organs_present, same_grid, whole_numbers
 from pedseg.dicom.ct_series import CtScan
-from pedseg.dicom.rtstruct_writing import write_rtstruct
+from pedseg.dicom.rtstruct_writing import Masks, write_rtstruct
 from pedseg.dicom.seg import write_seg
 from pedseg.errors import input_error
 from pedseg.files import PART, write_atomically
 from pedseg.organ_names import TOTALSEGMENTATOR_PARTS
 from pedseg.organs import ORGANS, organ
 from pedseg.scan import Scan, read_nifti, restore_axes, to_ras, write_nifti
+from pedseg.tables import LazyMapping
 
 IMPLAUSIBLE = "IMPLAUSIBLE: "  # how the note of a prediction begins that the user asked for all the same
 
@@ -41,31 +40,18 @@ def read_note(file: Path) -> str:
     return note if note.startswith(IMPLAUSIBLE) else ""
 
 
-class OrganMasks(Mapping[str, NDArray[np.bool_]]):
-    """The masks of a label map by organ name, each made when it is asked for: all of a large CT fill the memory."""
-
-    def __init__(self, labels: Scan) -> None:
-        self.voxels, self.names = labels.voxels, organs_present(labels)
-
-    def __getitem__(self, name: str) -> NDArray[np.bool_]:
-        if name not in self.names:
-            raise KeyError(name)
-        return self.voxels == organ(name).id
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.names)
-
-    def __len__(self) -> int:
-        return len(self.names)
+def organ_masks(labels: Scan) -> Masks:
+    """The masks of a label map by organ name."""
+    return LazyMapping(organs_present(labels), lambda name: labels.voxels == organ(name).id)
 
 
-def masks_on_ct(labels: Scan, ct: CtScan, file: Path | str) -> OrganMasks:
+def masks_on_ct(labels: Scan, ct: CtScan, file: Path | str) -> Masks:
     """A label map as masks by organ name on the grid of a CT, (column, row, slice); exact, nothing is resampled."""
     ras, ct_ras = to_ras(labels), to_ras(ct.scan)
     if not same_grid(ras, ct_ras):
         problem = f"it lies on the grid {describe_grid(ras)}, this CT on {describe_grid(ct_ras)}."
         raise input_error("E-GEOMETRY", file, problem, "Give the CT that these contours were drawn for.")
-    return OrganMasks(restore_axes(ras.voxels, ct.scan))
+    return organ_masks(restore_axes(ras.voxels, ct.scan))
 
 
 def export(
@@ -109,7 +95,7 @@ def _write_masks(labels: Scan, out: Path, note: str) -> None:
         raise input_error("E-FILE", out, "this folder exists already.", "Name another one.")
     part = out.with_name(f".{out.name}.{os.getpid()}{PART}")
     try:
-        for name, mask in OrganMasks(labels).items():
+        for name, mask in organ_masks(labels).items():
             parts = TOTALSEGMENTATOR_PARTS.get(name, ())
             file = parts[0] if len(parts) == 1 else organ(name).plain.replace(" ", "_")
             write_nifti(part / f"{file}.nii.gz", Scan(mask.astype(np.uint8), labels.affine), note=note)

@@ -7,7 +7,7 @@ images are refused. What does not lie in a plane of the CT is reported, never ro
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pedseg.dicom.dicom_files import dicom_errors
 from pedseg.dicom.polygons import Polygon, polygon_area, polygons_to_mask, resolve_overlaps
 from pedseg.dicom.references import References, check_rois
 from pedseg.errors import InputProblem, input_error
+from pedseg.tables import LazyMapping
 
 OFF_PLANE_MM = 0.1
 XOR = "CLOSEDPLANAR_XOR"  # of one contour: all of its ROI are combined by exclusive or (DICOM PS3.3 C.8.8.6.3)
@@ -49,26 +50,9 @@ class PlanarContours:
         return mask
 
 
-class LazyMasks(Mapping[str, "NDArray[np.bool_] | None"]):
-    """Masks (column, row, slice) by ROI name, filled when they are asked for: thirty of a large scan need gigabytes."""
-
-    def __init__(self, contours: Mapping[str, PlanarContours | None], shape: tuple[int, int, int]) -> None:
-        self.contours, self.shape = contours, shape
-
-    def __getitem__(self, name: str) -> NDArray[np.bool_] | None:
-        contours = self.contours[name]
-        return None if contours is None else contours.mask(self.shape)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.contours)
-
-    def __len__(self) -> int:
-        return len(self.contours)
-
-
 @dataclass(frozen=True)
 class RoiMasks:
-    """What an RTSTRUCT or a SEG holds: a mask (column, row, slice) by the ROI's own name; None where nothing is drawn.
+    """What an RTSTRUCT or a SEG holds: a mask (column, row, slice) by the ROI's own name; None for the `empty` ones.
 
     `notes` are what a person should know: points passed over, slices left out between contours, contours cut
     off by the border of the scan, slices named that the CT does not have. They hold the ROIs' own names, in which
@@ -77,15 +61,10 @@ class RoiMasks:
     """
 
     masks: Mapping[str, NDArray[np.bool_] | None]
+    empty: set[str]
     notes: tuple[str, ...] = ()
     automatic: frozenset[str] = frozenset()
     decided: tuple[str, ...] = ()
-
-    @property
-    def empty(self) -> set[str]:
-        """ROIs with a name and nothing drawn."""
-        rois: Mapping[str, object] = self.masks.contours if isinstance(self.masks, LazyMasks) else self.masks
-        return {name for name, content in rois.items() if content is None}
 
 
 def read_rtstruct(file: Path, ct: CtScan, **ignored: bool) -> RoiMasks:
@@ -120,7 +99,9 @@ def read_rtstruct(file: Path, ct: CtScan, **ignored: bool) -> RoiMasks:
             notes += reader.notes
     decided = references.decide(problems)
     automatic = frozenset(name for _, name, algorithm in rois if algorithm == "AUTOMATIC")
-    return RoiMasks(LazyMasks(contours, ct.scan.shape), (*notes, *references.notes()), automatic, decided)
+    masks = LazyMapping(contours, lambda name: roi.mask(ct.scan.shape) if (roi := contours[name]) else None)
+    empty = {name for name, roi in contours.items() if roi is None}
+    return RoiMasks(masks, empty, (*notes, *references.notes()), automatic, decided)
 
 
 class _RoiReader:

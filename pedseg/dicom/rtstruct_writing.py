@@ -7,7 +7,6 @@ them; nothing else of the CT's header enters it. Contours come marked as drawn b
 from __future__ import annotations
 
 import datetime
-import os
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +21,7 @@ from pedseg.dicom.dicom_files import dicom_bytes, dicom_errors, dicom_item
 from pedseg.dicom.polygons import mask_to_polygons
 from pedseg.dicom.rtstruct import CONTOUR_DATA, read_rtstruct
 from pedseg.errors import input_error
-from pedseg.files import staged_file
+from pedseg.files import write_atomically
 from pedseg.organs import ORGANS
 
 Masks = Mapping[str, NDArray[np.bool_]]
@@ -32,15 +31,12 @@ STUDY = ("StudyInstanceUID", "StudyDate", "StudyTime", "StudyID", "AccessionNumb
 CONTOURS, CONTOUR_IMAGES, ITEM = 0x30060040, 0x30060016, 0xFFFEE000
 LEAST_DSC = 0.999
 FEW_VOXELS = 10
-
-
 AUTHORS = {"AUTOMATIC": "a program", "SEMIAUTOMATIC": "a program and by hand", "MANUAL": "hand"}
 
 
 def write_rtstruct(
-    file: Path, masks: Masks, ct: CtScan, *, label: str = "pedseg", few: int = FEW_VOXELS, drawn_by: str = "AUTOMATIC",
-    description: str = "",
-) -> list[str]:  # fmt: skip
+    file: Path, masks: Masks, ct: CtScan, *, drawn_by: str = "AUTOMATIC", description: str = ""
+) -> list[str]:
     """Write masks (column, row, slice), by TG-263 name, as an RTSTRUCT; gives back what a person should look at.
 
     `description` is what a planning system shows beside each ROI, such as doubts.
@@ -56,12 +52,9 @@ def write_rtstruct(
         notes.append(f"{int(made.sum())} interpolated slices bear no contours")
     with dicom_errors(ct.series.first.path):
         # Implicit VR: an element of explicit VR ends at 64 KiB, a contour may not.
-        content = dicom_bytes(_dataset(masks, ct, label, drawn_by, description), "1.2.840.10008.1.2")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with staged_file(file, content) as part:
-        _compare(part, file, masks, ct)
-        os.replace(part, file)
-    return [*notes, *_small_contours(masks, few)]
+        content = dicom_bytes(_dataset(masks, ct, drawn_by, description), "1.2.840.10008.1.2")
+    write_atomically(file, content, check=lambda part: _compare(part, file, masks, ct))
+    return [*notes, *_small_contours(masks)]
 
 
 def check_references(ct: CtScan) -> None:
@@ -81,12 +74,12 @@ def check_references(ct: CtScan) -> None:
         raise input_error("E-NO-REFERENCE", ct.series.first.path, problem, remedy)
 
 
-def _small_contours(masks: Masks, few: int) -> Iterator[str]:
+def _small_contours(masks: Masks) -> Iterator[str]:
     for name, mask in masks.items():
         count, planes = int(mask.sum()), int(mask.any(axis=(0, 1)).sum())
         if count == 0:
             yield f"{name}: nothing drawn"
-        elif count < few or planes == 1:
+        elif count < FEW_VOXELS or planes == 1:
             yield f"{name}: only {count} voxels in {planes} slice(s)"
 
 
@@ -102,7 +95,7 @@ def _compare(part: Path, file: Path, masks: Masks, ct: CtScan) -> None:
             raise input_error("E-READ-BACK", file, problem, "Nothing was written; please report this scan's geometry.")
 
 
-def _dataset(masks: Masks, ct: CtScan, label: str, drawn_by: str, description: str) -> Any:
+def _dataset(masks: Masks, ct: CtScan, drawn_by: str, description: str) -> Any:
     """The whole RTSTRUCT: as many elements as DICOM PS3.3 A.19.3 asks for."""
     from pydicom.uid import RTStructureSetStorage, generate_uid
 
@@ -125,7 +118,7 @@ def _dataset(masks: Masks, ct: CtScan, label: str, drawn_by: str, description: s
         OperatorsName="",
         FrameOfReferenceUID=ct.frame_of_reference,
         PositionReferenceIndicator="",
-        StructureSetLabel=label[:16],
+        StructureSetLabel="pedseg",
         StructureSetDate=date,
         StructureSetTime=time,
         InstanceCreationDate=date,

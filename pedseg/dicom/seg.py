@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ from pedseg.dicom.references import References, check_rois
 from pedseg.dicom.rtstruct import OFF_PLANE_MM, RoiMasks
 from pedseg.dicom.rtstruct_writing import PATIENT, STUDY, check_references
 from pedseg.errors import InputProblem, collect_problems, input_error, raise_problems
-from pedseg.files import staged_file
+from pedseg.files import write_atomically
 
 BACKGROUND = "125040"  # in DICOM's own codes
 LARGEST_VOXELS = 2**31  # of all segments together
@@ -80,7 +79,8 @@ def read_seg(file: Path, ct: CtScan, **ignored: bool) -> RoiMasks:
         mask = np.zeros(ct.scan.shape, dtype=bool)
         _paste(file, mask, segment >= half, start)
         masks[name] = mask if segment.any() else None
-    return RoiMasks(masks, tuple(references.notes()), automatic, decided)
+    empty = {name for name, mask in masks.items() if mask is None}
+    return RoiMasks(masks, empty, tuple(references.notes()), automatic, decided)
 
 
 def _is_background(seg: Any, segment: Any) -> bool:
@@ -156,15 +156,16 @@ def write_seg(
         for segment in segmentation.SegmentSequence if description else ():
             segment.SegmentDescription = description
         segmentation.save_as(content)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with staged_file(file, content.getvalue()) as part:
+
+    def compare(part: Path) -> None:
         read_back = read_seg(part, ct).masks
         for name, mask in masks.items():
             back = read_back.get(name)
             if mask.any() if back is None else not np.array_equal(mask, back):
                 remedy = "Nothing was written; report this scan."
                 raise input_error("E-READ-BACK", file, f"read back, {name} differs.", remedy)
-        os.replace(part, file)
+
+    write_atomically(file, content.getvalue(), check=compare)
 
 
 def _segmentation(masks: Mapping[str, NDArray[np.bool_]], ct: CtScan, drawn_by: str) -> Any:

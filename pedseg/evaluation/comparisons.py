@@ -88,7 +88,7 @@ def compare_unpaired(first: ArrayLike, second: ArrayLike) -> Comparison:
     return Comparison(
         n=(a.size, b.size),
         median_difference=float(np.median(a) - np.median(b)),
-        interval=_interval_of_two(a, b),
+        interval=bootstrap_interval_of_two(a, b, np.median, fewest=FEWEST),
         hodges_lehmann=float(np.median(table)),
         rank_biserial=float(np.sign(table).mean()),
         p=float(mannwhitneyu(a, b).pvalue) if np.ptp(np.concatenate([a, b])) > 0 else 1.0,
@@ -107,12 +107,12 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def bootstrap_interval(
-    values: NDArray[np.float64], statistic: Callable[..., NDArray], *, fewest: int = 2, seed: int = 0
+    values: NDArray[np.float64], statistic: Callable[..., NDArray], *, fewest: int = 2
 ) -> tuple[float, float] | None:
     """Percentile interval of `statistic(…, axis=1)` when patients (n,) are drawn again; None for n < `fewest`."""
     if len(values) < fewest:
         return None
-    resampled = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
+    resampled = np.random.default_rng(0).integers(len(values), size=(RESAMPLES, len(values)))
     return percentile_interval(statistic(values[resampled], axis=1))
 
 
@@ -132,10 +132,12 @@ def wilson_interval(hits: int, of: int) -> tuple[float, float] | None:
     return float(interval.low), float(interval.high)
 
 
-def _interval_of_two(a: NDArray, b: NDArray, seed: int = 0) -> tuple[float, float] | None:
-    """Bootstrap interval of median(a) - median(b), both groups drawn again."""
-    if min(a.size, b.size) < FEWEST:
+def bootstrap_interval_of_two(
+    a: NDArray, b: NDArray, statistic: Callable[..., NDArray], *, fewest: int = 2
+) -> tuple[float, float] | None:
+    """The same of `statistic(a) - statistic(b)` of two groups of patients, both drawn again."""
+    if min(a.size, b.size) < fewest:
         return None
-    rng = np.random.default_rng(seed)
-    medians = [np.median(v[rng.integers(v.size, size=(RESAMPLES, v.size))], axis=1) for v in (a, b)]
-    return percentile_interval(medians[0] - medians[1])
+    rng = np.random.default_rng(0)
+    first, second = (statistic(v[rng.integers(v.size, size=(RESAMPLES, v.size))], axis=1) for v in (a, b))
+    return percentile_interval(first - second)

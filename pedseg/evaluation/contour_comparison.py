@@ -6,14 +6,13 @@ to turn the first set into the second.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass
 from html import escape
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from scipy.ndimage import find_objects
 
 from pedseg.datasets.loading import organs_present
@@ -89,13 +88,7 @@ def write(file: Path, rows: Sequence[OrganComparison], a: str, b: str, notes: Se
 
 def write_csv(file: Path, rows: Sequence[OrganComparison]) -> None:
     """Write the comparison as CSV; an empty field where only one of the sets has the organ."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(field.name for field in fields(OrganComparison))
-    writer.writerows(
-        ["" if x is None else round(x, 6) if isinstance(x, float) else x for x in astuple(r)] for r in rows
-    )
-    write_atomically(file, stream.getvalue().encode())
+    write_atomically(file, pd.DataFrame(rows).round(6).to_csv(index=False, lineterminator="\n").encode())
 
 
 def html_table(rows: Sequence[OrganComparison]) -> str:

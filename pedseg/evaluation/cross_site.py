@@ -15,12 +15,11 @@ import pandas as pd
 from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import center_folders, is_data_set, read_checked
 from pedseg.errors import input_error
-from pedseg.evaluation.reporting import summarize
-from pedseg.evaluation.results import OrganMean, Results, read_rows, write_rows
+from pedseg.evaluation.reporting import write_results
+from pedseg.evaluation.results import OrganMean, Results, read_rows
 from pedseg.evaluation.scoring import is_finished, score_center
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.trained_models import TrainedModel, load_model, models_digest
-from pedseg.files import write_atomically
 
 
 def score_models(files: Sequence[Path], data: Path, out: Path) -> Iterator[tuple[int, int]]:
@@ -48,9 +47,7 @@ def score_models(files: Sequence[Path], data: Path, out: Path) -> Iterator[tuple
     weights = {f"seed{model.seed}_{model.key.file_name}": file for model, file in zip(models, files, strict=True)}
     counts = {dataset.center: {"test": len(dataset.split("test"))} for dataset in datasets}
     plan, statistics = json.loads(models[0].plan.to_json()), summarize_rows(rows)
-    summary = summarize(weights, data=counts, plan=plan, left_out=[], statistics=statistics)
-    write_rows(out / "cases.csv", rows)
-    write_atomically(out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode(), mode=0o600)
+    write_results(out, rows, weights, mode=0o600, data=counts, plan=plan, left_out=[], statistics=statistics)
 
 
 def matrix(rows: pd.DataFrame) -> pd.DataFrame:

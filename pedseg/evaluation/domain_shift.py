@@ -17,11 +17,10 @@ import numpy as np
 import pandas as pd
 
 from pedseg.errors import input_error
-from pedseg.evaluation.comparisons import RESAMPLES, bootstrap_interval, percentile_interval
-from pedseg.evaluation.concurrency import Job, run_concurrently
+from pedseg.evaluation.comparisons import bootstrap_interval, bootstrap_interval_of_two
 from pedseg.evaluation.config import SHIFT
-from pedseg.evaluation.results import Results, read_rows, row_means, write_rows
-from pedseg.evaluation.scoring import score_simulated
+from pedseg.evaluation.results import Results, row_means, write_rows
+from pedseg.evaluation.scoring import score_side_by_side
 from pedseg.evaluation.trained_models import TrainedModel, load_virtual_models, models_digest
 from pedseg.files import write_atomically
 from pedseg.phantoms.centers import CENTERS, COHORT, Center, PlannedScan, planned_scans
@@ -113,19 +112,13 @@ def evaluate_shift(
     chosen = _factors(names)
     models = load_virtual_models(study, seeds)
     work = out / "work" / f"factors_{_digest(models, patients)}"
-    jobs, files, total = [], [], 0
+    tasks = []
     for factor in chosen:
         for name in CENTERS:
             center = shifted_center(name, factor)
-            scans = planned_test_scans(center, patients)
-            files.append(work / f"{factor.name.replace(' ', '-').replace(';', '')}_{name}.csv")
-            jobs.append(Job(name, score_simulated(_met(models, name, factor), center, scans, files[-1], factor.name)))
-            total += len(scans)
-    done = 0
-    for _, scans_done in run_concurrently(jobs, cores):
-        done += scans_done
-        yield done, total
-    rows = pd.concat([read_rows(file) for file in files], ignore_index=True)
+            file = work / f"{factor.name.replace(' ', '-').replace(';', '')}_{name}.csv"
+            tasks.append((_met(models, name, factor), center, planned_test_scans(center, patients), file, factor.name))
+    rows = yield from score_side_by_side(tasks, cores)
     write_rows(out / "shift.csv", rows)
     summary = {"patients": patients, "seeds": seeds, "costs": shift_costs(rows).to_dict("records")}
     write_atomically(out / "shift.json", json.dumps(summary, indent=1).encode())
@@ -194,10 +187,7 @@ def _difference(unshifted: pd.Series, shifted: pd.Series, paired: bool) -> tuple
         both = (unshifted - shifted).dropna().to_numpy()
         return float(both.mean()), bootstrap_interval(both, np.mean)
     a, b = unshifted.to_numpy(), shifted.to_numpy()
-    rng = np.random.default_rng(0)
-    means = [v[rng.integers(v.size, size=(RESAMPLES, v.size))].mean(axis=1) for v in (a, b)]
-    interval = percentile_interval(means[0] - means[1]) if min(a.size, b.size) > 1 else None
-    return float(a.mean() - b.mean()), interval
+    return float(a.mean() - b.mean()), bootstrap_interval_of_two(a, b, np.mean)
 
 
 def table(out: Path) -> str:

@@ -14,7 +14,6 @@ a margin and blurred edges. There is no scatter of its own, no blocks, no optimi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,20 +47,14 @@ def depth_dose(depth_mm: NDArray) -> NDArray:
     return np.exp(-MU * depth_mm) - np.exp(-BETA * depth_mm)
 
 
-@dataclass(frozen=True)
-class TeachingPlan:
-    """Equally weighted fields on a target, by their angles: 0 from the front, 90 degrees from the patient's left."""
+def plan_dose_gy(image: Scan, target: Mask, angles: Sequence[float] = OPPOSED) -> DoseMap:
+    """The dose in every voxel of a CT (RAS, supine), in Gy; its mean in the target is what is prescribed.
 
-    target: Mask
-    angles: tuple[float, ...] = OPPOSED
-    prescribed_gy: float = PRESCRIBED_GY
-
-    def dose_gy(self, image: Scan) -> DoseMap:
-        """The dose in every voxel of a CT (RAS, supine), in Gy; its mean in the target is what is prescribed."""
-        density = electron_density(image.voxels)
-        fields = [field_dose(density, image.spacing_mm, self.target, angle) for angle in self.angles]
-        dose = np.sum(fields, axis=0)
-        return (dose * (self.prescribed_gy / float(dose[self.target].mean()))).astype(np.float32)
+    Equally weighted fields on the target, by their angles: 0 from the front, 90 degrees from the patient's left.
+    """
+    density = electron_density(image.voxels)
+    dose = np.sum([field_dose(density, image.spacing_mm, target, angle) for angle in angles], axis=0)
+    return (dose * (PRESCRIBED_GY / float(dose[target].mean()))).astype(np.float32)
 
 
 def field_dose(density: NDArray, spacing_mm: Spacing, target: Mask, angle: float) -> NDArray[np.float32]:
@@ -145,7 +138,7 @@ def _mirrored(mask: Mask, plane: float, margin_mm: float, spacing_mm: Spacing) -
 def teaching_dose(image: Scan, truth: NDArray, angles: tuple[float, ...] = OPPOSED) -> DoseMap | None:
     """The dose of the plan for the tumor bed of a child; None where no bed can be found."""
     bed = tumor_bed(truth, image.spacing_mm)
-    return None if bed is None else TeachingPlan(bed, angles).dose_gy(image)
+    return None if bed is None else plan_dose_gy(image, bed, angles)
 
 
 def organ_dose_gy(dose_gy: DoseMap, mask: Mask, name: str) -> float | None:

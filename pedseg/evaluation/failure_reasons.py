@@ -42,13 +42,13 @@ Facts = Mapping[str, str]  # cause: what is known, as a clause
 
 def usual_phases(datasets: Iterable[DataSet]) -> dict[str, str]:
     """The phase that most training scans of each center have, by center; empty where it is not on record."""
-    return {dataset.center: usual_phase(dataset.split("train")) for dataset in datasets}
+    return {dataset.center: usual_phase(case.phase for case in dataset.split("train")) for dataset in datasets}
 
 
-def usual_phase(cases: Iterable[Case]) -> str:
-    """The phase of most of these cases; empty without any."""
-    phases = Counter(case.phase for case in cases)
-    return phases.most_common(1)[0][0] if phases else ""
+def usual_phase(phases: Iterable[str]) -> str:
+    """The most frequent phase; empty without any."""
+    counts = Counter(phases).most_common(1)
+    return counts[0][0] if counts else ""
 
 
 def known_facts(

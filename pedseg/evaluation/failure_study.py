@@ -6,10 +6,10 @@ Every test child is made again; the networks of the first seed draw it. Leaves `
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from pedseg.datasets.cases import Case
@@ -18,16 +18,14 @@ from pedseg.evaluation.comparisons import wilson_interval
 from pedseg.evaluation.domain_shift import planned_test_scans
 from pedseg.evaluation.dose import teaching_dose
 from pedseg.evaluation.failure import Failure
-from pedseg.evaluation.failure_reasons import CAUSES
+from pedseg.evaluation.failure_reasons import CAUSES, usual_phase
 from pedseg.evaluation.failures import write_failures
 from pedseg.evaluation.rescans import SecondScans, rescan, worst_limits
 from pedseg.evaluation.results import ModelKey, read_rows
-from pedseg.evaluation.scoring import InspectedContours, LabeledScan, all_failures
+from pedseg.evaluation.scoring import InspectedContours, all_failures, labeled_scan
 from pedseg.evaluation.trained_models import TrainedModel, load_model, weight_files
 from pedseg.files import write_atomically
-from pedseg.organs import NAMES, organ
-from pedseg.phantoms.centers import CENTERS, COHORT, Center, PlannedScan, planned_scans, simulate_scan
-from pedseg.scan import to_ras
+from pedseg.phantoms.centers import CENTERS, COHORT, Center, PlannedScan, planned_scans
 
 NO_CAUSE = "nothing known"
 
@@ -43,8 +41,7 @@ def find_failures(study: Path, out: Path) -> Iterator[tuple[int, int]]:
     cases: dict[tuple[str, str], Case] = {}
     for done, (center, scan) in enumerate(children, start=1):
         labeled = labeled_scan(center, scan)
-        assert labeled.record is not None
-        cases[center.name, scan.name] = labeled.record
+        cases[center.name, scan.name] = labeled.case
         dose = teaching_dose(labeled.image, labeled.truth)
         for key, model in models.items():
             contours[key, center.name].add(labeled, model.predict(labeled.image), dose)
@@ -73,24 +70,10 @@ def _read(study: Path) -> tuple[pd.DataFrame, dict[ModelKey, TrainedModel]]:
     return rows[rows["seed"] == 0], {key: load_model(file) for key, file in files.items()}
 
 
-def labeled_scan(center: Center, scan: PlannedScan) -> LabeledScan:
-    """One scan of a virtual center with its truth and with what its data set would say of it."""
-    image, labels = (to_ras(made) for made in simulate_scan(center, scan))
-    child, absent = scan.child, tuple(name for name in NAMES if not np.any(labels.voxels == organ(name).id))
-    record = Case(
-        scan.name, scan.patient, center.name, scan.split, Path(), None, NAMES, absent, round(child.age_years * 12),
-        child.sex, child.tumor, child.months_since_surgery, child.posture, getattr(scan.protocol, "phase", ""),
-    )  # fmt: skip
-    return LabeledScan(image, labels.voxels, center.name, scan.patient, scan.name, NAMES, record)
-
-
 def virtual_phases() -> dict[str, str]:
     """The contrast phase of most training scans of each virtual center."""
-    usual = {}
-    for name, center in CENTERS.items():
-        phases = pd.Series([s.protocol.phase for s in planned_scans(center, **COHORT) if s.split == "train"])
-        usual[name] = str(phases.mode()[0])
-    return usual
+    planned = {name: planned_scans(center, **COHORT) for name, center in CENTERS.items()}
+    return {name: usual_phase(s.protocol.phase for s in scans if s.split == "train") for name, scans in planned.items()}
 
 
 def _rescans(
@@ -129,19 +112,31 @@ def vanishing(rescans: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def table(out: Path) -> str:
-    """What rescans prove, as plain text: a line for each leading cause and change."""
-    shares = vanishing(pd.read_csv(out / "rescans.csv"))
-    text = {
-        what: [f"{100 * a:.0f} % ({100 * b:.0f} to {100 * c:.0f})" for a, b, c in columns.itertuples(index=False)]
-        for what, columns in ((w, shares[[w, f"{w}_low", f"{w}_high"]]) for w in ("vanished", "control"))
-    }
+def share_text(share: float | None, interval: tuple[float, float] | None) -> str:
+    """A share in percent and, where it is known, the interval around it."""
+    if share is None or math.isnan(share) or not isinstance(interval, tuple):
+        return "–"
+    return f"{100 * share:.0f} % ({100 * interval[0]:.0f} to {100 * interval[1]:.0f} %)"
+
+
+def vanishing_table(rescans: pd.DataFrame) -> pd.DataFrame:
+    """The shares of `vanishing` as people read them: a line for each leading cause and change."""
+    shares = vanishing(rescans)
+    vanished, control = (
+        [share_text(share, (low, high)) for share, low, high in shares[columns].itertuples(index=False)]
+        for columns in (["vanished", "vanished_low", "vanished_high"], ["control", "control_low", "control_high"])
+    )
     return pd.DataFrame(
         {
             "led by": shares["cause"].map(lambda cause: CAUSES.get(cause, cause)),
             "changed": shares["change"],
             "failures": shares["failures"],
-            "vanish": text["vanished"],
-            "with other noise": text["control"],
+            "vanish": vanished,
+            "with other noise only": control,
         }
-    ).to_string(index=False)
+    )
+
+
+def table(out: Path) -> str:
+    """What rescans prove, as plain text."""
+    return vanishing_table(pd.read_csv(out / "rescans.csv")).to_string(index=False)

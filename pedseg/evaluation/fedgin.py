@@ -24,10 +24,10 @@ from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import read_checked, read_dataset
 from pedseg.evaluation import scoring
 from pedseg.evaluation.concurrency import Progress, StageTimer
-from pedseg.evaluation.config import FEDGIN, FEDGIN_MODELS, FEDGIN_SCENARIOS, FEDGIN_TEST_PATIENTS, StudyConfig
+from pedseg.evaluation.config import FEDGIN_MODELS, FEDGIN_SCENARIOS, FEDGIN_TEST_PATIENTS, StudyConfig
 from pedseg.evaluation.gains import summarize_gains
-from pedseg.evaluation.reporting import summarize
-from pedseg.evaluation.results import COLUMNS, ModelKey, display_name, read_rows, write_rows
+from pedseg.evaluation.reporting import write_results
+from pedseg.evaluation.results import COLUMNS, ModelKey, read_rows
 from pedseg.evaluation.study import TEST_UNITS, Study, plan_of
 from pedseg.evaluation.trained_models import Model
 from pedseg.evaluation.virtual_data import CHILD_UNITS, write_datasets
@@ -75,11 +75,6 @@ def select_size(scenarios: Sequence[str], models: Sequence[str] = (), test: int 
         test=test,
         models=tuple(model for model in FEDGIN_MODELS if not models or model in models),
     )
-
-
-def fedgin_config(seeds: int = FEDGIN.seeds, **federation: Any) -> StudyConfig:
-    """The experiment's configuration, with these settings of its federations."""
-    return replace(FEDGIN, seeds=seeds, federation=replace(FEDGIN.federation, **federation))
 
 
 def run_fedgin(out: Path, config: StudyConfig, *, data: Path = DATA, size: Size = FULL) -> Iterator[Progress]:
@@ -199,7 +194,6 @@ class Experiment:
     def finish(self) -> None:
         """Write cases.csv, summary.json and the weights of the first seed from what the jobs have left."""
         rows = self.rows()
-        write_rows(self.out / "cases.csv", rows)
         first = next(iter(self.studies.values()))
         files = {
             f"{name}_{model.name}": study.weights_file(model)
@@ -209,7 +203,9 @@ class Experiment:
         for name, file in files.items():
             if "seed0" in name:
                 write_atomically(self.out / "weights" / f"{name.replace(':', '-')}.safetensors", file.read_bytes())
-        summary = summarize(
+        write_results(
+            self.out,
+            rows,
             files,
             settings=self.config.summary(),
             patients={
@@ -221,8 +217,7 @@ class Experiment:
             seconds={"total": first.timer.totals(), **first.timer.seconds},
             peak_memory_mib=first.timer.peak_mib(),
             **summarize_gains(rows),
-        )  # fmt: skip
-        write_atomically(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
+        )
 
 
 def table(out: Path) -> str:
@@ -230,7 +225,7 @@ def table(out: Path) -> str:
     means = json.loads((Path(out) / "summary.json").read_text(encoding="utf-8"))["means"]
     cells: dict[str, dict[tuple[str, str], str]] = {}
     for line in means:
-        model = line["scenario"], display_name(ModelKey(line["model"], line["trained_on"]))
+        model = line["scenario"], str(ModelKey(line["model"], line["trained_on"]))
         cells.setdefault(line["tested_on"], {})[model] = f"{line['five']['mean']:.3f}"
     table = pd.DataFrame(cells).fillna("")
     table.columns.name = "mean DSC, five organs"

@@ -28,7 +28,7 @@ FIVE: dict[str, tuple[str, ...]] = {
 Line = dict[str, Any]
 
 
-def summarize_gains(rows: pd.DataFrame) -> dict[str, list[Line]]:
+def summarize_gains(rows: pd.DataFrame) -> dict[str, Any]:
     """The lines of `means`, `gains` and `overall` of summary.json, from typed rows of the experiment's cases.csv."""
     return {"means": list(means(rows)), "gains": list(gains(rows)), "overall": list(overall(rows))}
 

@@ -49,33 +49,31 @@ class OrganPower(Power):
     organ: str
 
 
-def estimate_power(
-    differences: ArrayLike, margin: float, *, alpha: float, power: float = POWER, seed: int = 0
-) -> Power:
+def estimate_power(differences: ArrayLike, margin: float, *, alpha: float) -> Power:
     """What a cohort with the spread of these paired differences (n,) finds by tests of the level `alpha`.
 
     Two-sided signed-rank test of a difference; two one-sided ones of equivalence, where the true difference is zero.
     """
     d = np.asarray(differences, dtype=float)
-    different, equal = (_limits(d, one_sided, seed) for one_sided in (alpha / 2, alpha))
+    different, equal = (_limits(d, one_sided) for one_sided in (alpha / 2, alpha))
     if different is None or equal is None:
         return Power(len(d))
     below, above = different.T  # a shift s is found upwards where s + below > 0, downwards where above - s < 0
     width = np.maximum(-equal[:, 0], equal[:, 1])
     return Power(
         n=len(d),
-        smallest_difference=float(max(np.quantile(-below, power), np.quantile(above, power))),
-        smallest_margin=float(np.quantile(width, power)),
+        smallest_difference=float(max(np.quantile(-below, POWER), np.quantile(above, POWER))),
+        smallest_margin=float(np.quantile(width, POWER)),
         equivalence_power=float((width < margin).mean()),
     )
 
 
-def _limits(d: NDArray[np.float64], alpha: float, seed: int) -> NDArray[np.float64] | None:
+def _limits(d: NDArray[np.float64], alpha: float) -> NDArray[np.float64] | None:
     """Limits of the shift in every resampled cohort, (cohorts, 2)."""
     if len(d) < 2:
         return None
     spread = (d - hodges_lehmann(d)) * np.sqrt(len(d) / (len(d) - 1))
-    resampled = np.random.default_rng(seed).integers(len(d), size=(COHORTS, len(d)))
+    resampled = np.random.default_rng(0).integers(len(d), size=(COHORTS, len(d)))
     parts = np.array_split(resampled, max(1, COHORTS * len(d) ** 2 // (2 * AT_ONCE)))
     limits = [shift_limits(spread[part], alpha) for part in parts]
     known = [part for part in limits if part is not None]
@@ -101,9 +99,9 @@ class CenterPower:
     organs: list[OrganPower]
 
 
-def center_powers(results: Results, measure: str = "dsc") -> Iterator[CenterPower]:
-    """The power of every center's test patients, organ by organ."""
-    federated, margin = results.kind("federated"), MARGINS[measure]
+def center_powers(results: Results) -> Iterator[CenterPower]:
+    """The power in DSC of every center's test patients, organ by organ."""
+    federated, measure, margin = results.kind("federated"), "dsc", MARGINS["dsc"]
     for center in results.centers:
         local = results.local(center)
         if federated is None or local is None:

@@ -7,7 +7,6 @@ A score is of one organ of one contour set in one case. Agreement is Cohen's kap
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -30,7 +29,6 @@ SCORES = {
     5: "good as it is",
 }  # as in the study's review by clinicians (arXiv 2411.00594): a scale of five steps
 RESAMPLES = 2000
-COLUMNS = ("reader", "reading", "center", "case", "organ", "contours", "score", "comment", "blinded", "saved_at")
 
 
 @dataclass(frozen=True)
@@ -52,6 +50,9 @@ class ReaderScore:
     def item(self) -> tuple[str, str, str, str]:
         """What was scored."""
         return self.center, self.case, self.organ, self.contours
+
+
+COLUMNS = [field.name for field in fields(ReaderScore)]
 
 
 class ScoreBook:
@@ -86,18 +87,15 @@ class ScoreBook:
 
 def as_csv(scores: Iterable[ReaderScore]) -> str:
     """Scores as the text of a CSV file."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(asdict(score) | {"blinded": int(score.blinded)} for score in scores)
-    return stream.getvalue()
+    rows = [asdict(score) | {"blinded": int(score.blinded)} for score in scores]
+    return pd.DataFrame(rows, columns=COLUMNS).to_csv(index=False, lineterminator="\n")
 
 
 def read_scores(file: Path) -> list[ReaderScore]:
     """The scores of a CSV file. Raises `PedsegInputError` for other columns, and for what is no score."""
     with file.open(newline="", encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
-    if rows and set(rows[0]) != {field.name for field in fields(ReaderScore)}:
+    if rows and set(rows[0]) != {*COLUMNS}:
         raise input_error("E-SCORES", file, f"its columns are not {', '.join(COLUMNS)}.", "Give an exported table.")
     try:
         scores = [
@@ -171,7 +169,7 @@ def with_dsc(scores: Iterable[ReaderScore], rows: pd.DataFrame) -> pd.DataFrame:
 
     `contours` of a score is the display name of a model, as `str(ModelKey)` gives it.
     """
-    table = pd.DataFrame([asdict(score) for score in scores], columns=list(COLUMNS))
+    table = pd.DataFrame([asdict(score) for score in scores], columns=COLUMNS)
     names = [str(ModelKey(model, trained)) for model, trained in zip(rows["model"], rows["trained_on"], strict=True)]
     dsc = rows.assign(contours=names, center=rows["tested_on"])[["center", "case", "organ", "contours", "dsc"]]
     return table.merge(dsc, on=["center", "case", "organ", "contours"]).dropna(subset="dsc").reset_index(drop=True)

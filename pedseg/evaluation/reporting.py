@@ -13,6 +13,8 @@ from typing import Any
 import pandas as pd
 
 from pedseg import __version__
+from pedseg.evaluation.results import write_rows
+from pedseg.files import write_atomically
 from pedseg.learning.devices import precision, processor
 from pedseg.learning.weights import load_weights, sha256_of
 
@@ -20,10 +22,12 @@ PACKAGES = ("torch", "monai", "flwr", "numpy", "scipy", "nibabel")
 ROLES = ("home", "away", "federated", "centralized")
 
 
-def summarize(weight_files: Mapping[str, Path], **content: Any) -> dict[str, Any]:
-    """The content of summary.json: what is given, versions, digests and learning curves of the models."""
+def write_results(
+    out: Path, rows: pd.DataFrame, weight_files: Mapping[str, Path], *, mode: int = 0o666, **content: Any
+) -> None:
+    """Write `cases.csv` and `summary.json`: the `content`, versions, digests and learning curves of the models."""
     loaded = {name: load_weights(file) for name, file in weight_files.items()}
-    return {
+    summary = {
         "command": " ".join(["pedseg", *(_without_folder(word) for word in sys.argv[1:])]),
         "versions": {
             "pedseg": __version__,
@@ -35,6 +39,8 @@ def summarize(weight_files: Mapping[str, Path], **content: Any) -> dict[str, Any
         "sha256": {name: sha256_of(weights) for name, (weights, _, _) in loaded.items()},
         "curves": {name: json.loads(metadata.get("curve", "[]")) for name, (_, _, metadata) in loaded.items()},
     }
+    write_rows(out / "cases.csv", rows)
+    write_atomically(out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode(), mode=mode)
 
 
 def _without_folder(word: str) -> str:

@@ -23,7 +23,7 @@ from pedseg.evaluation.results import ModelKey, read_rows
 from pedseg.evaluation.trained_models import TrainedModel, load_model, weight_files
 from pedseg.organs import organ
 from pedseg.phantoms.centers import CENTERS, Center, PlannedScan, simulate_scan
-from pedseg.phantoms.ct_scanner import CtProtocol, Phase
+from pedseg.phantoms.ct_scanner import Phase
 from pedseg.scan import Scan, to_ras
 
 CONTROL = "other noise"
@@ -33,22 +33,9 @@ THIN, LOW_NOISE = 0.5, 0.5  # of what the center does
 Change = Callable[[PlannedScan], PlannedScan | None]
 
 
-def _protocol(**factors: float) -> Change:
-    """A scan by the same protocol, but for some numbers times a factor."""
-
-    def change(scan: PlannedScan) -> PlannedScan | None:
-        if not isinstance(scan.protocol, CtProtocol):
-            return None
-        changed = {field: factor * getattr(scan.protocol, field) for field, factor in factors.items()}
-        return replace(scan, protocol=replace(scan.protocol, **changed))
-
-    return change
-
-
-def _other_phase(scan: PlannedScan) -> PlannedScan | None:
-    if not isinstance(scan.protocol, CtProtocol):
-        return None
-    return replace(scan, protocol=replace(scan.protocol, phase=OTHER_PHASE[scan.protocol.phase]))
+def _protocol(changed: Callable[[Any], dict[str, Any]]) -> Change:
+    """A scan by the same protocol, but for what is changed in it."""
+    return lambda scan: replace(scan, protocol=replace(scan.protocol, **changed(scan.protocol)))
 
 
 def _supine(scan: PlannedScan) -> PlannedScan | None:
@@ -57,9 +44,9 @@ def _supine(scan: PlannedScan) -> PlannedScan | None:
 
 # What is changed, by the cause that it belongs to; None where there is nothing to change.
 CHANGES: dict[str, tuple[str, Change]] = {
-    "phase": ("in the other contrast phase", _other_phase),
-    "slices": ("in slices half as thick", _protocol(slice_mm=THIN)),
-    "noise": ("with half the noise", _protocol(noise_hu=LOW_NOISE)),
+    "phase": ("in the other contrast phase", _protocol(lambda ct: {"phase": OTHER_PHASE[ct.phase]})),
+    "slices": ("in slices half as thick", _protocol(lambda ct: {"slice_mm": THIN * ct.slice_mm})),
+    "noise": ("with half the noise", _protocol(lambda ct: {"noise_hu": LOW_NOISE * ct.noise_hu})),
     "posture": ("on its back", _supine),
 }
 

@@ -36,14 +36,17 @@ PRESENT = {"1": True, "0": False, "True": True, "False": False, "true": True, "f
 class ModelKey:
     """A model by its kind (local, federated, centralized; `_gin` behind it) and the centers it learned from.
 
-    `trained_on` joins the names of several centers by "+". Printed, it is the model's display name.
+    `trained_on` joins the names of several centers by "+". Printed, it is what tables and charts call the model:
+    `Polder alone`, `federated`, `federated with GIN`.
     """
 
     model: str
     trained_on: str
 
     def __str__(self) -> str:
-        return display_name(self)
+        if self.model == "local":
+            return f"{self.trained_on} alone"
+        return self.model.removesuffix("_gin") + (" with GIN" if self.model.endswith("_gin") else "")
 
     def at(self, center: str) -> ModelAtCenter:
         """The model on the test patients of a center."""
@@ -67,13 +70,6 @@ class ModelAtCenter(ModelKey):
         if self.model != "local":
             return self.model
         return "home" if self.trained_on == self.tested_on else "away"
-
-
-def display_name(model_key: ModelKey) -> str:
-    """What tables and charts call a model: `Polder alone`, `federated`, `federated with GIN`."""
-    if model_key.model == "local":
-        return f"{model_key.trained_on} alone"
-    return model_key.model.removesuffix("_gin") + (" with GIN" if model_key.model.endswith("_gin") else "")
 
 
 def typed_rows(rows: pd.DataFrame | Iterable[Mapping[str, Any]]) -> pd.DataFrame:

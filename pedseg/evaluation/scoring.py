@@ -9,7 +9,7 @@ the rows of all test cases means: finished.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -18,36 +18,34 @@ from numpy.typing import NDArray
 
 from pedseg import memory
 from pedseg.datasets.cases import Case, DataSet
-from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.loading import load_image, load_labels, organs_present
+from pedseg.evaluation.concurrency import Job, run_concurrently
 from pedseg.evaluation.dose import DoseMap, organ_dose_gy, teaching_dose
 from pedseg.evaluation.failure import ContourFacts, Dose, Failure
 from pedseg.evaluation.failure_reasons import RiskRatio, usual_phases
 from pedseg.evaluation.failures import Cases, ContourKey, from_rows, with_reasons
 from pedseg.evaluation.misplacement import error_locations, from_contours
-from pedseg.evaluation.results import COLUMNS, ModelKey, typed_rows, write_rows
+from pedseg.evaluation.results import COLUMNS, ModelKey, read_rows, typed_rows, write_rows
 from pedseg.evaluation.severity import by_severity
 from pedseg.evaluation.trained_models import LazyPredictions, TrainedModel
 from pedseg.files import write_atomically
 from pedseg.metrics import score_case
 from pedseg.organs import NAMES, organ
-from pedseg.phantoms.centers import Center, PlannedScan, simulate_scan
-from pedseg.scan import Scan, write_nifti
+from pedseg.phantoms.centers import Center, PlannedScan, case_fields, simulate_scan
+from pedseg.scan import Scan, to_ras, write_nifti
 
 
 @dataclass(frozen=True)
 class LabeledScan:
-    """A scan with its ground truth on one grid, whose it is, and the organs that a model is scored on.
+    """A scan with its ground truth on one grid, and what its data set knows of the case.
 
-    `record` is what the data set knows of the case; None of a simulated scan.
+    `tested_on` names the test center: a hospital, or one of several ways in which it scans.
     """
 
     image: Scan
     truth: NDArray
     tested_on: str
-    patient: str
-    case: str
-    organs: tuple[str, ...] = NAMES
-    record: Case | None = None
+    case: Case
 
 
 def load_labeled_scans(*datasets: DataSet) -> Iterator[LabeledScan]:
@@ -56,7 +54,17 @@ def load_labeled_scans(*datasets: DataSet) -> Iterator[LabeledScan]:
         for case in dataset.split("test"):
             memory.release_memory()
             image, truth = load_image(case), load_labels(dataset, case).voxels
-            yield LabeledScan(image, truth, dataset.center, case.patient, case.name, case.trusted, case)
+            yield LabeledScan(image, truth, dataset.center, case)
+
+
+def labeled_scan(center: Center, planned: PlannedScan) -> LabeledScan:
+    """One scan of a virtual center with its ground truth, simulated now."""
+    image, labels = map(to_ras, simulate_scan(center, planned))
+    present = organs_present(labels)
+    fields = {k: v for k, v in case_fields(center, planned, "").items() if k not in ("source", "license")}
+    absent = tuple(name for name in NAMES if name not in present)
+    case = Case(planned.name, image_file=Path(), label_file=None, annotated=NAMES, absent=absent, **fields)
+    return LabeledScan(image, labels.voxels, center.name, case)
 
 
 def score(
@@ -69,9 +77,9 @@ def score(
     rows = []
     for scan in scans:
         predicted = model.predict(scan.image)
-        organs = [name for name in model.plan.organs if name in scan.organs]
+        organs = [name for name in model.plan.organs if name in scan.case.trusted]
         who = {"seed": model.seed, **asdict(model.key)}
-        who |= {"tested_on": scan.tested_on, "patient": scan.patient, "case": scan.case}
+        who |= {"tested_on": scan.tested_on, "patient": scan.case.patient, "case": scan.case.name}
         scores = score_case(scan.truth, predicted, scan.image.spacing_mm, organs)
         rows += [{**who, **vars(organ_score)} for organ_score in scores]
         if inspect:
@@ -80,25 +88,36 @@ def score(
 
 
 def score_simulated(
-    models: Sequence[TrainedModel], center: Center, scans: Sequence[PlannedScan], file: Path, factor: str = ""
+    models: Sequence[TrainedModel], center: Center, scans: Sequence[PlannedScan], file: Path, factor: str
 ) -> Iterator[int]:
     """Simulate scans of a virtual center, score every model on them, write the rows to `file`; one tick a scan.
 
-    A `factor` of domain shift becomes the first column. A file that is there is kept.
+    A `factor` of domain shift, if it is not empty, becomes the first column. A file that is there is kept.
     """
     if file.exists():
         yield len(scans)
         return
     parts = []
     for planned in scans:
-        image, labels = simulate_scan(center, planned)
-        scan = LabeledScan(image, labels.voxels, center.name, planned.patient, planned.name)
+        scan = labeled_scan(center, planned)
         parts += [score(model, [scan]) for model in models]
         yield 1
     rows = pd.concat(parts, ignore_index=True)
     if factor:
         rows.insert(0, "factor", factor)
     write_rows(file, rows)
+
+
+def score_side_by_side(
+    tasks: Sequence[tuple[Sequence[TrainedModel], Center, Sequence[PlannedScan], Path, str]], cores: int | None = None
+) -> Generator[tuple[int, int], None, pd.DataFrame]:
+    """Do `score_simulated` for several tasks (its arguments); yields (scans done, in all), and returns all rows."""
+    jobs = [Job(task[1].name, score_simulated(*task)) for task in tasks]
+    done, total = 0, sum(len(scans) for _, _, scans, _, _ in tasks)
+    for _, scans_done in run_concurrently(jobs, cores):
+        done += scans_done
+        yield done, total
+    return pd.concat([read_rows(file) for *_, file, _ in tasks], ignore_index=True)
 
 
 def is_finished(file: Path, dataset: DataSet) -> bool:
@@ -120,12 +139,12 @@ def score_center(model: TrainedModel, dataset: DataSet, file: Path, *, kept: Pat
 
     def inspect(scan: LabeledScan, predicted: NDArray) -> None:
         if not contours.facts and kept is not None:
-            _keep(kept / dataset.center / scan.case, scan, predicted, model.key)
+            _keep(kept / dataset.center / scan.case.name, scan, predicted, model.key)
         contours.add(scan, predicted, teaching_dose(scan.image, scan.truth))
 
     for scan in load_labeled_scans(dataset):
         parts.append(score(model, [scan], None if kept is None else inspect))
-        yield scan.case
+        yield scan.case.name
     if kept is not None:
         contours.write(_contours_file(file))
     write_rows(file, pd.concat(parts))
@@ -141,14 +160,15 @@ class InspectedContours:
 
     def add(self, scan: LabeledScan, predicted: NDArray, dose_gy: DoseMap | None) -> None:
         """Inspect the predicted label map of a scan; `dose_gy` is that of its teaching plan."""
-        self.misplaced += [f for f in misplaced_organs(scan, predicted, self.model_key) if f.organ in scan.organs]
-        for name, facts in error_locations(scan.truth, predicted, scan.organs).items():
+        organs = scan.case.trusted
+        self.misplaced += [f for f in misplaced_organs(scan, predicted, self.model_key) if f.organ in organs]
+        for name, facts in error_locations(scan.truth, predicted, organs).items():
             dose: Dose | None = None
             if dose_gy is not None:
                 masks = (labels == organ(name).id for labels in (scan.truth, predicted))
                 true_gy, predicted_gy = (organ_dose_gy(dose_gy, mask, name) for mask in masks)
                 dose = true_gy, predicted_gy
-            self.facts[self.model_key, self.tested_on, scan.case, name] = replace(facts, dose_gy=dose)
+            self.facts[self.model_key, self.tested_on, scan.case.name, name] = replace(facts, dose_gy=dose)
 
     def write(self, file: Path) -> None:
         """Keep them in a JSON file."""
@@ -174,10 +194,9 @@ class InspectedContours:
 
 
 def misplaced_organs(scan: LabeledScan, predicted: NDArray, model_key: ModelKey) -> list[Failure]:
-    """What is misplaced in one predicted label map of a scan whose record is known."""
-    assert scan.record is not None
+    """What is misplaced in one predicted label map of a scan."""
     spacing_mm = scan.image.spacing_mm
-    return from_contours(scan.truth, predicted, spacing_mm, scan.record, model_key, tested_on=scan.tested_on)
+    return from_contours(scan.truth, predicted, spacing_mm, scan.case, model_key, tested_on=scan.tested_on)
 
 
 def find_misplaced(files: Mapping[ModelKey, Path], scans: Iterable[LabeledScan]) -> list[Failure]:

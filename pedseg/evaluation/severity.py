@@ -102,13 +102,13 @@ def by_organ(failures: Iterable[Failure]) -> list[FailedOrgan]:
     return [FailedOrgan(tuple(group)) for group in lines.values()]
 
 
-def varied(failures: Iterable[Failure], count: int = 12, *, a_kind: int = 3, an_organ: int = 2) -> list[Failure]:
-    """The gravest ones without repeats: a contour once, a kind `a_kind` times, an organ `an_organ` times."""
+def varied(failures: Iterable[Failure], count: int = 12) -> list[Failure]:
+    """The gravest ones without repeats: a contour once, a kind three times at most, an organ twice."""
     chosen: list[Failure] = []
     seen = dict.fromkeys(KINDS, 0)
     for line in by_organ(failures):
         kind, organ = line.worst.kind, line.worst.organ
-        if len(chosen) < count and seen[kind] < a_kind and seen.get(organ, 0) < an_organ:
+        if len(chosen) < count and seen[kind] < 3 and seen.get(organ, 0) < 2:
             chosen.append(line.worst)
             seen[kind], seen[organ] = seen[kind] + 1, seen.get(organ, 0) + 1
     return chosen

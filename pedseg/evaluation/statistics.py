@@ -33,7 +33,7 @@ def summarize_rows(rows: pd.DataFrame) -> dict[str, Any]:
     """
     results = Results(rows)
     contrasts = [c for measure in results.measures for c in planned_contrasts(results, measure)]
-    of_dsc = [c for c in contrasts if c.measure == "dsc"]
+    of_dsc, kidneys = [c for c in contrasts if c.measure == "dsc"], kidney_detection(results)
     return {
         "centers": results.centers,
         "seeds": results.seeds,
@@ -43,18 +43,13 @@ def summarize_rows(rows: pd.DataFrame) -> dict[str, Any]:
         "table": list(_center_means(results)),
         "organ_table": list(_organ_means(results)),
         "contrasts": [asdict(c) for c in contrasts],
-        "drops": _records(_drops(results, of_dsc)),
-        "cross": _records(_cross_center(results, of_dsc)),
-        "home": _records(_home(results, of_dsc)),
-        "centralized": _records(_centralized(results, of_dsc)),
+        "drops": list(_drops(results, of_dsc)),
+        "cross": list(_cross_center(results, of_dsc)),
+        "home": list(_home(results, of_dsc)),
+        "centralized": list(_centralized(results, of_dsc)),
         "power": [asdict(power) for power in center_powers(results)],
-        "kidneys": _records(kidney_detection(results)),
+        "kidneys": kidneys.astype(object).where(kidneys.notna(), None).to_dict("records"),  # None where undefined
     }
-
-
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The lines of a table for JSON, None where a value is undefined."""
-    return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def _who(at: ModelAtCenter) -> dict[str, str]:
@@ -114,9 +109,8 @@ def _each_seed(results: Results, compared: Contrast) -> list[Contrast]:
     return [contrast(alone, compared.first, compared.second, compared.measure) for alone in results.by_seed]
 
 
-def _drops(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:
+def _drops(results: Results, contrasts: list[Contrast]) -> Iterator[dict[str, Any]]:
     """What each local model loses next door: beside itself at home (unpaired), and beside the model trained there."""
-    lines = []
     for away_home in _named(contrasts, "away - home"):
         side = away_home.first
         away, home = (_dsc(results, at, results.evaluated) for at in (side, away_home.second))
@@ -125,18 +119,15 @@ def _drops(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:
         line = {"trained_on": side.trained_on, "tested_on": side.tested_on, "home": home, "away": away}
         line |= {"drop": home - away, "organs": len(results.evaluated), "worse_than_at_home": away_home.worse()}
         beside = next((c for c in _named(contrasts, "other local - home local") if c.first == side), None)
-        line |= {
+        yield line | {
             "worse_than_the_local_model_there": beside.worse() if beside else [],
             "better_than_the_local_model_there": beside.better() if beside else [],
             "worse_there_by_seed": [len(c.worse()) for c in _each_seed(results, beside)] if beside else [],
         }
-        lines.append(line)
-    return pd.DataFrame(lines)
 
 
-def _cross_center(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:
+def _cross_center(results: Results, contrasts: list[Contrast]) -> Iterator[dict[str, Any]]:
     """Whether the federation serves a center better than a neighbor's model does."""
-    lines = []
     for compared in _named(contrasts, "federated - other local"):
         means = {
             o: (_dsc(results, compared.first, [o]), _dsc(results, compared.second, [o])) for o in results.evaluated
@@ -144,34 +135,29 @@ def _cross_center(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:
         line = {"tested_on": compared.first.tested_on, "other": compared.second.trained_on, "organs": len(means)}
         as_good = [o for o, (a, b) in means.items() if a is not None and b is not None and a >= b]
         line |= {"at_least_as_good": as_good}
-        lines.append(line | {"significantly_better": compared.better(), "significantly_worse": compared.worse()})
-    return pd.DataFrame(lines)
+        yield line | {"significantly_better": compared.better(), "significantly_worse": compared.worse()}
 
 
-def _home(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:
+def _home(results: Results, contrasts: list[Contrast]) -> Iterator[dict[str, Any]]:
     """Whether the federation is as good at a center as the model it trained alone."""
-    lines = []
     for compared in _named(contrasts, "federated - home local"):
         federated, home = (_dsc(results, at, results.evaluated) for at in (compared.first, compared.second))
         if federated is None or home is None:
             continue
-        lines.append(
-            {
-                "tested_on": compared.first.tested_on,
-                "home": home,
-                "federated": federated,
-                "difference": federated - home,
-                "difference_seed_sd": _seed_sd(results, compared),
-                "margin": MARGINS["dsc"],
-                "organs": len(results.evaluated),
-                "equivalent": compared.equivalent(),
-                "noninferior": compared.noninferior(),
-                "equivalent_by_seed": [len(c.equivalent()) for c in _each_seed(results, compared)],
-                "significantly_better": compared.better(),
-                "significantly_worse": compared.worse(),
-            }
-        )
-    return pd.DataFrame(lines)
+        yield {
+            "tested_on": compared.first.tested_on,
+            "home": home,
+            "federated": federated,
+            "difference": federated - home,
+            "difference_seed_sd": _seed_sd(results, compared),
+            "margin": MARGINS["dsc"],
+            "organs": len(results.evaluated),
+            "equivalent": compared.equivalent(),
+            "noninferior": compared.noninferior(),
+            "equivalent_by_seed": [len(c.equivalent()) for c in _each_seed(results, compared)],
+            "significantly_better": compared.better(),
+            "significantly_worse": compared.worse(),
+        }
 
 
 def _seed_sd(results: Results, compared: Contrast) -> float | None:
@@ -184,15 +170,13 @@ def _seed_sd(results: Results, compared: Contrast) -> float | None:
     return stdev(differences) if len(differences) > 1 else None
 
 
-def _centralized(results: Results, contrasts: list[Contrast]) -> pd.DataFrame:
+def _centralized(results: Results, contrasts: list[Contrast]) -> Iterator[dict[str, Any]]:
     """How much of the pooled ideal the federation reaches, over the evaluated organs."""
-    lines = []
     for compared in _named(contrasts, "federated - centralized"):
         ours, ideal = (_dsc(results, at, results.evaluated) for at in (compared.first, compared.second))
         if ours is not None and ideal:
             center = compared.first.tested_on
-            lines.append({"tested_on": center, "federated": ours, "centralized": ideal, "ratio": ours / ideal})
-    return pd.DataFrame(lines)
+            yield {"tested_on": center, "federated": ours, "centralized": ideal, "ratio": ours / ideal}
 
 
 def kidney_detection(results: Results) -> pd.DataFrame:

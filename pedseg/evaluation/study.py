@@ -13,7 +13,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +27,8 @@ from pedseg.evaluation import scoring
 from pedseg.evaluation.concurrency import Job, Progress, StageTimer, run_concurrently
 from pedseg.evaluation.config import StudyConfig
 from pedseg.evaluation.failures import write_failures
-from pedseg.evaluation.reporting import summarize
-from pedseg.evaluation.results import read_rows, write_rows
+from pedseg.evaluation.reporting import write_results
+from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.time_budget import with_local_steps, workload
 from pedseg.evaluation.trained_models import Model, load_model
@@ -37,13 +37,13 @@ from pedseg.federation import client_app
 from pedseg.federation.config import PROFILES, FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds
-from pedseg.files import write_atomically
 from pedseg.learning import devices, fingerprint, inference, network, plans, training
 from pedseg.learning.preprocessing import Prepared
 from pedseg.learning.recipe import RECIPES
 from pedseg.learning.weights import Weights, get_weights, load_weights, save_weights, set_weights
 from pedseg.resources import parallel_jobs
 
+Point = dict[str, float | None]
 TEST_UNITS = 2  # a case is tested in about as long as so many training steps
 
 
@@ -186,7 +186,7 @@ class Study:
         if file.exists():
             weights, _, metadata = load_weights(file)
             set_weights(net, weights)
-            curve = [Point(**point) for point in json.loads(metadata["curve"])]
+            curve = json.loads(metadata["curve"])
             yield steps * len(curve)
         for round_ in range(len(curve), self.config.federation.rounds):
             losses = []
@@ -225,8 +225,7 @@ class Study:
 
     def _save(self, model: Model, weights: Weights, plan: plans.Plan, curve: list[Point]) -> None:
         identity = {**asdict(model.model_key), "seed": model.seed}
-        points = json.dumps([asdict(point) for point in curve])
-        save_weights(self.weights_file(model), weights, plan, curve=points, **identity)
+        save_weights(self.weights_file(model), weights, plan, curve=json.dumps(curve), **identity)
 
     def _test(self, model: Model, dataset: DataSet) -> Iterator[int]:
         """Score one model on the test patients of one center."""
@@ -253,7 +252,10 @@ class Study:
             target = self.out / "weights" / f"{model.name}.safetensors"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.weights_file(model), target)
-        summary = summarize(
+        write_failures(self.out, failures, ratios)
+        write_results(
+            self.out,
+            rows,
             {model.name: self.weights_file(model) for model in self.models},
             settings=self.config.summary(),
             data={d.center: {s: len(d.split(s)) for s in ("train", "validation", "test")} for d in self.datasets},
@@ -263,9 +265,6 @@ class Study:
             peak_memory_mib=self.timer.peak_mib(),
             statistics=summarize_rows(rows),
         )
-        write_rows(self.out / "cases.csv", rows)
-        write_failures(self.out, failures, ratios)
-        write_atomically(self.out / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False).encode())
 
 
 def plan_of(datasets: Sequence[DataSet], config: FederationConfig) -> plans.Plan:
@@ -276,14 +275,6 @@ def plan_of(datasets: Sequence[DataSet], config: FederationConfig) -> plans.Plan
     return plans.make_plan(merged, config.profile, config.orientation, gin_probability=gin)
 
 
-@dataclass(frozen=True)
-class Point:
-    """One point of a learning curve: steps so far, mean loss of the round, mean DSC on the validation cases."""
-
-    step: int
-    loss: float
-    dsc: float | None
-
-
 def _point(step: int, loss: float, dsc: float | None) -> Point:
-    return Point(step, round(loss, 5), None if dsc is None or math.isnan(dsc) else round(dsc, 5))
+    """One point of a learning curve: steps so far, mean loss of the round, mean DSC on the validation cases."""
+    return {"step": step, "loss": round(loss, 5), "dsc": None if dsc is None or math.isnan(dsc) else round(dsc, 5)}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,13 +13,14 @@ import safetensors
 from numpy.typing import NDArray
 
 from pedseg.errors import input_error
-from pedseg.evaluation.results import ModelKey, display_name
+from pedseg.evaluation.results import ModelKey
 from pedseg.learning import inference
 from pedseg.learning.network import Network
 from pedseg.learning.plans import Plan
 from pedseg.learning.weights import get_weights, load_network, sha256_of
 from pedseg.phantoms.centers import CENTERS
 from pedseg.scan import Scan
+from pedseg.tables import LazyMapping
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def weight_files(study: Path, seed: int = 0) -> dict[ModelKey, Path]:
     files = sorted([*study.glob("seed*.safetensors"), *study.glob("weights/seed*.safetensors")])
     identities = {file: read_identity(file) for file in files}
     chosen = {model_key: file for file, (model_key, own_seed) in identities.items() if own_seed == seed}
-    return dict(sorted(chosen.items(), key=lambda item: (item[0].model != "federated", display_name(item[0]))))
+    return dict(sorted(chosen.items(), key=lambda item: (item[0].model != "federated", str(item[0]))))
 
 
 def find_weights(study: Path, model: str, trained_on: str = "", seed: int = 0) -> Path:
@@ -122,25 +124,17 @@ def models_digest(models: Sequence[TrainedModel], *conditions: object) -> str:
 K = TypeVar("K", bound=Hashable)
 
 
-class LazyPredictions(Mapping[K, NDArray]):
+class LazyPredictions(LazyMapping[K, NDArray]):
     """Label maps of one scan by model, each predicted when it is first looked up, and only once.
 
     `orientations` says for single keys how the model meets patients on their side, where it is not as its plan says.
     """
 
     def __init__(self, image: Scan, files: Mapping[K, Path], orientations: Mapping[K, str] | None = None) -> None:
-        self.image, self.files, self.orientations = image, files, orientations or {}
-        self._predicted: dict[K, NDArray] = {}
+        @cache
+        def predict(key: K) -> NDArray:
+            network, plan = load_network(files[key])
+            plan = replace(plan, orientation=(orientations or {}).get(key, plan.orientation))
+            return inference.predict(network, image, plan)
 
-    def __getitem__(self, key: K) -> NDArray:
-        if key not in self._predicted:
-            network_, plan = load_network(self.files[key])
-            plan = replace(plan, orientation=self.orientations.get(key, plan.orientation))
-            self._predicted[key] = inference.predict(network_, self.image, plan)
-        return self._predicted[key]
-
-    def __iter__(self) -> Iterator[K]:
-        return iter(self.files)
-
-    def __len__(self) -> int:
-        return len(self.files)
+        super().__init__(files, predict)

@@ -7,7 +7,6 @@ Where their series lie is looked up in the index that the package idc-index brin
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 from pedseg.errors import import_errors, input_error
 from pedseg.files import write_atomically
+from pedseg.tables import read_rows
 
 CHILDREN = Path(__file__).with_name("pediatric_ct_seg.tsv")
 ENDPOINT = "PEDSEG_IDC_ENDPOINT"  # another S3 server that mirrors the archive
@@ -50,9 +50,7 @@ class RemoteSeries:
 
 def look_up(children: int, index: Path | None = None) -> list[RemoteSeries]:
     """The series of the first children of the table; `index` is a parquet file, by default that of idc-index."""
-    with CHILDREN.open(newline="", encoding="utf-8") as stream:
-        chosen = list(csv.DictReader(stream, delimiter="\t"))[:children]
-    uids = [row[kind] for row in chosen for kind in ("ct", "rtstruct")]
+    uids = [row[kind] for row in read_rows(CHILDREN, "ct")[:children] for kind in ("ct", "rtstruct")]
     known = {series.uid: series for series in _query(uids, index)}
     missing = [uid for uid in uids if uid not in known]
     if missing:

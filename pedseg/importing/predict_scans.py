@@ -34,16 +34,13 @@ def count_drawn(labels: Scan, plan: Plan) -> str:
     )
 
 
-def predict_scan(network: Network, plan: Plan, scan: Scan, source: Path, header: Header = NO_HEADER) -> Scan:
-    """The label map (organ ids) of a scan on its own grid; refused if it is not in HU or not plausible."""
-    return predict_plausible(network, plan, scan, source, header)[0]
-
-
 def predict_plausible(
     network: Network, plan: Plan, scan: Scan, source: Path, header: Header = NO_HEADER, *,
     even_if_implausible: bool = False,
 ) -> tuple[Scan, str]:  # fmt: skip
-    """The same behind the gate of `plausibility`; `header` is that of a DICOM slice.
+    """The label map (organ ids) of a scan on its own grid, behind the gate of `plausibility`, and a note for its file.
+
+    `header` is that of a DICOM slice.
 
     Raises `PedsegInputError` with all doubts, unless `even_if_implausible`: then they are a note for the file.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -21,7 +21,7 @@ from pedseg.importing.dicom_folders import list_dicom_scans
 from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, merge_masks, read_clean_nifti
 from pedseg.organ_names import IGNORE, NameMapping, map_roi_names
 from pedseg.organs import recognize
-from pedseg.scan import Scan, is_nifti_name, nifti_stem, read_nifti, to_ras
+from pedseg.scan import is_nifti_name, nifti_stem, read_nifti, to_ras
 
 # Formats of scans that are not read, by the ending of their names.
 FOREIGN = {".nrrd": "NRRD", ".nhdr": "NRRD", ".mha": "MetaImage", ".mhd": "MetaImage", ".hdr": "a pair of files"}
@@ -81,12 +81,7 @@ def _is_datalist(file: Path) -> bool:
 
 def _nifti(file: Path) -> ScanSource:
     """A scan without contours."""
-
-    def load() -> LoadedScan:
-        image, repairs, notes = read_clean_nifti(file)
-        return LoadedScan(image, None, notes=tuple(notes), repairs=tuple(repairs), messages=tuple(notes))
-
-    return ScanSource(file, str(file.resolve()), str(file.resolve()), load)
+    return ScanSource(file, str(file.resolve()), str(file.resolve()), lambda: read_clean_nifti(file))
 
 
 def _list_dataset(
@@ -109,14 +104,14 @@ def _list_dataset(
 
 def _case(dataset: DataSet, case: Case, silver: bool) -> ScanSource:
     def load() -> LoadedScan:
-        image, repairs, notes = read_clean_nifti(case.image_file)
+        loaded = read_clean_nifti(case.image_file)
         labels = load_labels(dataset, case) if case.label_file else None
         automatic = case.annotated if silver else case.silver
         manual = tuple(name for name in case.annotated if name not in automatic)
         kept = ("age_months", "sex", "posture", "tumor", "months_since_surgery", "phase", "modality", "sequence")
         attributes = {name: getattr(case, name) for name in kept}
-        notes_and_repairs = tuple(notes), tuple(repairs), tuple(notes)
-        return LoadedScan(to_ras(image), labels, manual, automatic, attributes, *notes_and_repairs)
+        ras = to_ras(loaded.image)
+        return replace(loaded, image=ras, labels=labels, manual=manual, silver=automatic, attributes=attributes)
 
     public_id = case.name if PUBLIC_ID.fullmatch(case.name) else ""
     patient = f"{dataset.center} {case.patient}" if public_id else f"{dataset.folder.resolve()} {case.patient}"
@@ -190,7 +185,7 @@ class _Datalist:
         name = nifti_stem(image)
         public_id = name if PUBLIC_ID.fullmatch(name) else ""
         patient, has_label = public_id or str(image.resolve()), label is not None
-        return ScanSource(image, patient, name, lambda: self.load(split, image, label), split, public_id, has_label)
+        return ScanSource(image, patient, name, lambda: self.load(image, label), split, public_id, has_label)
 
     def attributes(self, image: Path) -> dict[str, str]:
         """CT or MR: AMOS22 tells by its number, other lists say `"modality": {"0": "MRI"}`."""
@@ -199,21 +194,18 @@ class _Datalist:
         mr = int(amos[1]) >= FIRST_MR_OF_AMOS if amos else {str(word).upper()[:2] for word in stated} == {"MR"}
         return {"modality": "MR", "sequence": "other"} if mr else {}
 
-    def load(self, split: str, image: Path, label: Path | None) -> LoadedScan:
+    def load(self, image: Path, label: Path | None) -> LoadedScan:
         """Image and label map of one scan, with its organs by their TG-263 names."""
-        scan, repairs, notes = read_clean_nifti(image)
-        labels: Scan | None = None
-        manual: tuple[str, ...] = ()
-        overlaps: list[str] = []
-        if label is not None:
-            label_map = read_nifti(label)
-            refuse_other_grid(Case(image.name, "", "", split, image, label), label_map, scan)
-            numbers = whole_numbers(label_map.voxels, label)
-            unknown = sorted({*np.unique(numbers).tolist()} - {0, *self.labels})
-            if unknown:
-                problem = f"the list does not name the label(s) {unknown[:8]}."
-                raise input_error("E-LABEL-VALUES", label, problem, "Name them in the list, or redraw the map.")
-            masks = {name: mask if (mask := numbers == number).any() else None for number, name in self.labels.items()}
-            labels, manual, overlaps = merge_masks(masks, self.mapping, scan, label, self.options.repairs)
-        notes_and_repairs = (*notes, *overlaps), tuple(repairs), tuple(notes)
-        return LoadedScan(scan, labels, manual, (), self.attributes(image), *notes_and_repairs)
+        loaded = replace(read_clean_nifti(image), attributes=self.attributes(image))
+        if label is None:
+            return loaded
+        label_map = read_nifti(label)
+        refuse_other_grid(label, label_map, loaded.image)
+        numbers = whole_numbers(label_map.voxels, label)
+        unknown = sorted({*np.unique(numbers).tolist()} - {0, *self.labels})
+        if unknown:
+            problem = f"the list does not name the label(s) {unknown[:8]}."
+            raise input_error("E-LABEL-VALUES", label, problem, "Name them in the list, or redraw the map.")
+        masks = {name: mask if (mask := numbers == number).any() else None for number, name in self.labels.items()}
+        labels, manual, overlaps = merge_masks(masks, self.mapping, loaded.image, label, self.options.repairs)
+        return replace(loaded, labels=labels, manual=manual, notes=(*loaded.notes, *overlaps))

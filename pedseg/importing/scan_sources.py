@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.datasets.cases import UNLABELED, Case
 from pedseg.datasets.checks import check_image, check_labels
 from pedseg.datasets.loading import PADDING_HU, organs_present
 from pedseg.errors import InputProblem, input_error, raise_problems
@@ -79,14 +78,11 @@ class ScanSource:
 
 def check_scan(source: ScanSource, loaded: LoadedScan, situs_inversus: bool = False) -> list[InputProblem]:
     """What is wrong with the gray values and the contours of a scan, before a byte of it is written."""
-    annotated, labels = (*loaded.manual, *loaded.silver), loaded.labels
-    split, contours = (source.split, source.path) if labels is not None else (UNLABELED, None)
-    modality = loaded.attributes.get("modality", "CT")
-    case = Case("", "", "", split, source.path, contours, annotated, modality=modality)
-    problems = list(check_image(loaded.image, case))
-    if labels is not None:
+    problems = list(check_image(loaded.image, source.path, loaded.attributes.get("modality", "CT")))
+    if loaded.labels is not None:
+        annotated, present = (*loaded.manual, *loaded.silver), organs_present(loaded.labels)
         left_out = [line for line in loaded.messages if line.startswith(("not imported", "empty"))]
-        problems += check_labels(labels, case, organs_present(labels), situs_inversus, left_out)
+        problems += check_labels(loaded.labels, source.path, annotated, present, situs_inversus, left_out)
     return problems
 
 
@@ -143,8 +139,8 @@ def merge_masks(
     return Scan(labels, image.affine), tuple(name for name in mapping.organs if left.get(name) != 0), notes
 
 
-def read_clean_nifti(file: Path) -> tuple[Scan, list[str], list[str]]:
-    """A NIfTI scan with repairs and notes: padding and a few NaN in the air become -1024."""
+def read_clean_nifti(file: Path) -> LoadedScan:
+    """A NIfTI scan without contours, with repairs and notes: padding and a few NaN in the air become -1024."""
     from scipy import ndimage
 
     scan = read_nifti(file)
@@ -166,4 +162,5 @@ def read_clean_nifti(file: Path) -> tuple[Scan, list[str], list[str]]:
     degrees = float(np.degrees(np.arccos(np.clip(np.abs(axes).max(axis=0), -1, 1))).max())
     if degrees > 1:
         notes.append(f"axes oblique by {degrees:.0f} degrees: kept as they are")
-    return Scan(voxels, scan.affine), repairs, notes
+    cleaned = Scan(voxels, scan.affine)
+    return LoadedScan(cleaned, None, notes=tuple(notes), repairs=tuple(repairs), messages=tuple(notes))

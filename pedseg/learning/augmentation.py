@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pedseg.learning.body_mask import dilated_body_mask
+from pedseg.learning.body_mask import bounds, dilated_body_mask
 from pedseg.learning.devices import fastest_device
 from pedseg.learning.gin import gin
 from pedseg.learning.orientation import rotate_axial
@@ -70,9 +70,7 @@ def random_axial_rotation(case: Prepared, plan: Plan, rng: np.random.Generator) 
     assert case.labels is not None
     image = rotate_axial(Scan(case.image, affine), angle).voxels
     labels = rotate_axial(Scan(case.labels, affine), angle, order=0).voxels
-    body = image > image.min() + 0.1
-    edges = [np.flatnonzero(body.any(axis=other)) for other in ((1, 2), (0, 2))]
-    box = tuple(slice(edge[0], edge[-1] + 1) for edge in edges)
+    box = bounds(image > image.min() + 0.1)[:2]
     padding = [(0, -n % MULTIPLE) for n in image[box].shape]
     image = np.pad(image[box], padding, constant_values=image.min())
     return replace(case, image=image, labels=np.pad(labels[box], padding))

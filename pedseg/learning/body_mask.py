@@ -33,7 +33,7 @@ def coarse_body_mask(scan: Scan, *, above: float = TISSUE_HU) -> tuple[NDArray[n
     core = _largest_after_opening(dense)
     if core is None:
         return np.zeros_like(dense), (x, y, z)
-    near = tuple(slice(max(0, edge.start - 2), edge.stop + 2) for edge in _bounds(core)[:2])  # a chest wall beyond
+    near = tuple(slice(max(0, edge.start - 2), edge.stop + 2) for edge in bounds(core)[:2])  # a chest wall beyond
     filled = np.zeros_like(dense)
     filled[near] = ndimage.binary_fill_holes(dense[near], structure=_IN_PLANE)
     mask = _largest_after_opening(filled)
@@ -71,7 +71,7 @@ def bounding_box(
     if not mask.any():
         return tuple(slice(0, n) for n in shape)  # type: ignore[return-value]
     box = []
-    for edge, every, mm, voxels in zip(_bounds(mask), step, spacing_mm, shape, strict=True):
+    for edge, every, mm, voxels in zip(bounds(mask), step, spacing_mm, shape, strict=True):
         margin = int(np.ceil(margin_mm / mm))
         box.append(slice(max(0, edge.start * every - margin), min(voxels, edge.stop * every + margin)))
     return tuple(box)  # type: ignore[return-value]
@@ -152,6 +152,6 @@ def _largest_after_opening(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     return ndimage.binary_dilation(components == _largest(components)[0]) & mask
 
 
-def _bounds(mask: NDArray[np.bool_]) -> Box:
+def bounds(mask: NDArray[np.bool_]) -> Box:
     """The box around a mask that is not empty."""
     return ndimage.find_objects(mask.astype(np.uint8))[0]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 SMOOTH = 1e-5
+PART = 16384  # voxels
 Channels: TypeAlias = Sequence[tuple[int, ...]]  # of each case
 
 
@@ -99,6 +100,6 @@ def _backward(
         p[:, part] = slope
 
 
-def _parts(truth: Tensor, size: int = 16384) -> list[slice]:
+def _parts(truth: Tensor) -> list[slice]:
     """The voxels in parts whose classes fit a processor's cache."""
-    return [slice(start, start + size) for start in range(0, truth.numel(), size)]
+    return [slice(start, start + PART) for start in range(0, truth.numel(), PART)]

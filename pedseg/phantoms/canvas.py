@@ -129,7 +129,7 @@ class Canvas:
         middle = np.asarray(center, dtype=np.float32)
         box = self.box(middle - half, middle + half)
         rows = (rotation.T / np.asarray(half_axes)[:, None]).astype(np.float32)
-        offsets = [c[box] - m for c, m in zip((self.x, self.y, self.z), middle, strict=True)]
+        offsets = self.offsets(box, middle)
         field = np.float32(0)
         for row in rows:
             part = sum(weight * offset for weight, offset in zip(row, offsets, strict=True) if abs(weight) > 1e-6)

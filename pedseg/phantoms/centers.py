@@ -195,7 +195,7 @@ def make_dataset(
     Raises `PedsegInputError` if the folder holds cases of other names.
     """
     folder = Path(folder)
-    source = f"pedseg phantom, seed {seed}, {hashlib.sha256(repr(center).encode()).hexdigest()[:12]}"
+    source = source_of(seed, center)
     planned = planned_scans(center, seed=seed, **patients)
     rows = written_cases(folder)
     unexpected = sorted(set(rows) - {scan.name for scan in planned})
@@ -209,6 +209,11 @@ def make_dataset(
         yield scan.name
     if every == 1:
         write_index(folder, center=center.name)
+
+
+def source_of(seed: int, made_by: object) -> str:
+    """What the table of cases says of where a scan comes from; another text for another center, or others' flaws."""
+    return f"pedseg phantom, seed {seed}, {hashlib.sha256(repr(made_by).encode()).hexdigest()[:12]}"
 
 
 def simulate_scan(center: Center, scan: PlannedScan, noise_seed: int | None = None) -> tuple[Scan, Scan]:

@@ -6,7 +6,6 @@ mirrored, a phase is not the one stated. Which two flaws a hospital has, and in 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.datasets.writing import write_case, write_index, written_cases
 from pedseg.organs import organ
-from pedseg.phantoms.centers import DELTA, PlannedScan, case_fields, planned_scans, simulate_scan
+from pedseg.phantoms.centers import DELTA, PlannedScan, case_fields, planned_scans, simulate_scan, source_of
 from pedseg.phantoms.contouring_protocol import WHOLE_ORGANS, ContouringProtocol
 from pedseg.scan import Scan
 
@@ -170,7 +169,7 @@ def make_hospital(
     Cases that a former call with the same number and flaws has finished are kept.
     """
     affected, rows = flawed_cases(number, flaws, patients), written_cases(folder)
-    source = f"pedseg phantom, seed {number}, {hashlib.sha256(repr((DELTA, affected)).encode()).hexdigest()[:12]}"
+    source = source_of(number, (DELTA, affected))
     for scan in planned_scans(DELTA, seed=number, **patients):
         if rows.get(scan.name, {}).get("source") != source:
             own = [FLAWS[name] for name in flaws if scan.name in affected[name]]

@@ -42,11 +42,6 @@ class SurgeryEffects:
     kidney_shift_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)  # of the kidney beside a neuroblastoma's bed
     kidney_volume_share: float = 1.0  # of what is normal
 
-    @property
-    def scar_scale(self) -> float:
-        """How thick the scar still is: it shrinks over three years to 60 %."""
-        return 1.0 - 0.4 * min(self.child.months_since_surgery / 36.0, 1.0)
-
 
 def sample_effects(child: Child) -> SurgeryEffects:
     """Draw the effects of surgery in one child, from its seed alone: the same at every visit."""
@@ -67,7 +62,7 @@ def add_scar(canvas: Canvas, effects: SurgeryEffects) -> None:
     if not child.tumor:
         return
     path = mirrored(SCARS[child.tumor][child.operated_side], 1)
-    path[:, 3] *= effects.scar_scale
+    path[:, 3] *= 1.0 - 0.4 * min(child.months_since_surgery / 36.0, 1.0)  # it shrinks over three years to 60 %
     canvas.fill(canvas.tube(path, 1.0, 7.0), Tissue.SCAR)
 
 

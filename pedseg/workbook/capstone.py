@@ -31,7 +31,7 @@ from pedseg.learning.weights import Weights, set_weights
 from pedseg.metrics import score_case
 from pedseg.organs import EVALUATED, organ
 from pedseg.phantoms import flaws
-from pedseg.phantoms.centers import CENTERS, DELTA, make_dataset
+from pedseg.phantoms.centers import CENTERS, DELTA
 from pedseg.workbook import lesson
 
 NEIGHBORS_SEED = 2031  # children of Polder and Neckar that the study has not met
@@ -42,13 +42,8 @@ Child = dict[str, Any]
 
 def neighbors() -> list[DataSet]:
     """Polder and Neckar with as many children as the new hospital brings, none of whom the study has met."""
-    datasets = []
-    for number, center in enumerate(CENTERS.values(), start=901):
-        folder = _folder("neighbors") / f"Dataset{number}_{center.name}"
-        made = make_dataset(replace(center, repeat_share=0.0), folder, seed=NEIGHBORS_SEED, **patients())
-        list(lesson.progress(made, sum(patients().values()), f"children of {center.name}"))
-        datasets.append(read_dataset(folder))
-    return datasets
+    centers = [replace(center, repeat_share=0.0) for center in CENTERS.values()]
+    return lesson.make_datasets(_folder("neighbors"), centers, seed=NEIGHBORS_SEED, **patients())
 
 
 def hospital(number: int) -> DataSet:

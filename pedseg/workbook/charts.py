@@ -47,14 +47,13 @@ def _axes(width: float = 7.0, height: float = 3.2, grid: str = "") -> tuple[Figu
     return figure, axes
 
 
-def histogram(
-    tissues: Mapping[str, NDArray], *, windows: Iterable[str] = ("soft tissue",), limits_hu=(-1050.0, 1000.0)
-) -> Figure:
+def histogram(tissues: Mapping[str, NDArray], *, windows: Iterable[str] = ("soft tissue",)) -> Figure:
     """Histogram of HU, one line for each named set of voxels, with windows (level and width) as shaded bands.
 
     Each line is scaled to its own peak, so that a small organ can be seen beside a large one.
     """
     figure, axes = _axes()
+    limits_hu = (-1050.0, 1000.0)
     for (name, values), (color, line, _) in zip(tissues.items(), cycle(STYLES), strict=False):
         counts, edges = np.histogram(np.ravel(values), bins=180, range=limits_hu)
         axes.plot((edges[:-1] + edges[1:]) / 2, counts / max(counts.max(), 1), color=color, linestyle=line, label=name)
@@ -109,45 +108,28 @@ def by_level(
     return figure
 
 
-def growth(
-    curves: Mapping[str, Points],
-    dots: Mapping[str, Points],
-    *,
-    x: str = "age in years",
-    y: str = "volume in mL",
-) -> Figure:
-    """Growth curves of (x, y) points by name, and measured points by the same names, on a logarithmic scale."""
+def growth(curves: Mapping[str, Points], dots: Mapping[str, Points]) -> Figure:
+    """Growth curves of (age in years, mL) by name, and measured points by the same names, on a logarithmic scale."""
     figure, axes = _axes(7.0, 4.2, grid="y")
     for (name, points), (color, line, marker) in zip(curves.items(), cycle(STYLES), strict=False):
         axes.plot(*np.transpose(points), color=color, linestyle=line)
         if name in dots:
             axes.plot(*np.transpose(dots[name]), marker, color=color, markersize=5, markerfacecolor="none")
         axes.annotate(name, points[-1], (6, 0), textcoords="offset points", va="center", fontsize=9, color=color)
-    axes.set(xlabel=x, ylabel=y, yscale="log")
+    axes.set(xlabel="age in years", ylabel="volume in mL", yscale="log")
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_locator(NullLocator())
     return figure
 
 
-def table(
-    values: Mapping[str, Mapping[str, float]],
-    *,
-    title: str = "",
-    best: str = "high",
-    limits: tuple[float, float] | None = None,
-) -> Figure:
-    """A table as a heat map with the number in each cell: rows by name, columns by name.
-
-    `best` says whether high or low values get the dark shade.
-    """
+def table(values: Mapping[str, Mapping[str, float]], *, title: str = "") -> Figure:
+    """A table as a heat map with the number in each cell, high ones dark: rows by name, columns by name."""
     rows, columns = list(values), list(dict.fromkeys(c for row in values.values() for c in row))
     numbers = np.array([[values[row].get(column, np.nan) for column in columns] for row in rows], dtype=float)
-    low, high = limits or (np.nanmin(numbers), np.nanmax(numbers))
+    low, high = np.nanmin(numbers), np.nanmax(numbers)
     figure, axes = _axes(1.9 + 1.35 * len(columns), 0.9 + 0.45 * len(rows))
-    image = axes.imshow(
-        numbers, cmap="YlGnBu" if best == "high" else "YlGnBu_r", vmin=low, vmax=high + 1e-9, aspect="auto"
-    )
+    image = axes.imshow(numbers, cmap="YlGnBu", vmin=low, vmax=high + 1e-9, aspect="auto")
     for (row, column), value in np.ndenumerate(numbers):
         text = "–" if np.isnan(value) else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
         dark = not np.isnan(value) and np.dot(image.to_rgba(value)[:3], (0.299, 0.587, 0.114)) < 0.5
@@ -166,7 +148,6 @@ def dots(
     values: Mapping[str, Mapping[str, Estimate]],
     *,
     x: str = "mean DSC",
-    limits: tuple[float, float] | None = None,
     zero: bool = False,
     width: float = 7.0,
 ) -> Figure:
@@ -187,15 +168,15 @@ def dots(
     if zero:
         axes.axvline(0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(organs)), [organ(name).plain if name in NAMES else name for name in organs])
-    axes.set(xlabel=x, xlim=limits, ylim=(len(organs) - 0.5, -0.5))
+    axes.set(xlabel=x, ylim=(len(organs) - 0.5, -0.5))
     figure.legend(loc="outside upper center", ncols=4 if width > 6 else 2, **LEGEND)
     return figure
 
 
-def bars(values: Mapping[str, float], *, x: str, color: str = BLUE) -> Figure:
+def bars(values: Mapping[str, float], *, x: str) -> Figure:
     """Horizontal bar chart, each bar with its number."""
     figure, axes = _axes(7.0, 0.9 + 0.32 * len(values))
-    axes.bar_label(axes.barh(list(values), list(values.values()), color=color), fmt="%.3g", padding=3, fontsize=8)
+    axes.bar_label(axes.barh(list(values), list(values.values()), color=BLUE), fmt="%.3g", padding=3, fontsize=8)
     axes.invert_yaxis()
     axes.set(xlabel=x)
     return figure

@@ -133,7 +133,7 @@ def exercises() -> dict[str, Exercise | FunctionExercise]:
 def samples() -> list[DataSet]:
     """The sample children of both centers, read from `data_samples`; simulated if the folder is missing."""
     folders = sorted((root() / "data_samples").glob("Dataset*"))
-    return [read_dataset(folder) for folder in folders] or _make_datasets(
+    return [read_dataset(folder) for folder in folders] or make_datasets(
         runs() / "samples", CENTERS.values(), train=0, validation=0, test=3
     )
 
@@ -141,18 +141,18 @@ def samples() -> list[DataSet]:
 def centers() -> list[DataSet]:
     """The two virtual centers with all their children; simulated on the first call, then kept on disk."""
     folder = runs() / ("data" if size() == "full" else "data-test")
-    return _make_datasets(folder, CENTERS.values(), **SIZES[size()])
+    return make_datasets(folder, CENTERS.values(), **SIZES[size()])
 
 
 def few_children() -> Path:
     """A folder with six children of each virtual center, in voxels so large that three programs fit into 1 GB."""
     folder = runs() / "few-children"
-    _make_datasets(folder, map(RESOLUTIONS["coarse"], CENTERS.values()), train=4, validation=1, test=1)
+    make_datasets(folder, map(RESOLUTIONS["coarse"], CENTERS.values()), train=4, validation=1, test=1)
     return folder
 
 
-def _make_datasets(folder: Path, centers: Iterable[Center], **cases: int) -> list[DataSet]:
-    """Data sets of centers in `folder`; what exists is kept."""
+def make_datasets(folder: Path, centers: Iterable[Center], **cases: int) -> list[DataSet]:
+    """Data sets of centers in `folder`, with so many `cases` by split (or of another seed); what exists is kept."""
     datasets = []
     for number, center in enumerate(centers, start=901):
         target = folder / f"Dataset{number}_{center.name}"

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from pedseg.errors import input_error
 from pedseg.evaluation.failure import KINDS, Failure
 from pedseg.evaluation.failures import read_failures
-from pedseg.evaluation.results import ModelKey, display_name, read_rows
+from pedseg.evaluation.results import ModelKey, read_rows
 from pedseg.evaluation.severity import varied
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.files import write_atomically
@@ -60,7 +60,8 @@ def write_report(study_folder: Path) -> Path:
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     statistics = summary.get("statistics") or summarize_rows(read_rows(folder / "cases.csv"))
     file = folder / "report.html"
-    write_atomically(file, render(summary, statistics, pictures(folder, summary), read_failures(folder)).encode())
+    page = render(summary, statistics, list(contour_pictures(folder)), read_failures(folder))
+    write_atomically(file, page.encode())
     return file
 
 
@@ -121,7 +122,7 @@ def p_value(p: float | None) -> str:
 
 def model_name(model: str, trained_on: str) -> str:
     """A model's display name."""
-    return display_name(ModelKey(model, trained_on))
+    return str(ModelKey(model, trained_on))
 
 
 def amount(failure: Failure) -> str:
@@ -202,7 +203,7 @@ def learning_curves(summary: Summary, statistics: Mapping[str, Any]) -> Iterator
                 points = summary.get("curves", {}).get(f"seed{seed}_{model.file_name}", [])
                 line = [(point["step"], point[key]) for point in points if point.get(key) is not None]
                 if line:  # no number between two seeds: their lines are not joined
-                    curves.setdefault(display_name(model), []).extend([*line, (float("nan"), float("nan"))])
+                    curves.setdefault(str(model), []).extend([*line, (float("nan"), float("nan"))])
         if curves:
             ends = "; ".join(f"{name} ends at {points[-2][1]:.3g}" for name, points in curves.items())
             figure = charts.learning_curves(curves, x="training steps, all centers together", y=y, width=CHART_INCHES)
@@ -228,15 +229,8 @@ def svg(figure: Figure, alt: str) -> Markup:
     return Markup(text.replace("<svg", f'<svg role="img" aria-label="{escape(alt)}"', 1))
 
 
-def pictures(folder: Path, summary: Summary) -> list[tuple[bytes, str]]:
-    """Contour pictures as (PNG, alt text): those named in the summary (`{file: alt}`), else from kept predictions."""
-    named = {folder / "pictures" / Path(name).name: alt for name, alt in (summary.get("pictures") or {}).items()}
-    existing = {file: alt for file, alt in named.items() if file.is_file()} or dict(draw_contours(folder))
-    return [(file.read_bytes(), alt) for file, alt in existing.items()]
-
-
-def draw_contours(study_folder: Path) -> Iterator[tuple[Path, str]]:
-    """Draw `pictures/contours_CENTER.png`, one test case per center; yields (file, alt text).
+def contour_pictures(study_folder: Path) -> Iterator[tuple[bytes, str]]:
+    """Pictures of contours as (PNG, alt text), one test case per center.
 
     A study keeps the case in `predictions/CENTER/CASE/`: `image.nii.gz`, `truth.nii.gz`, and a label map of each model
     (`local_CENTER.nii.gz`, `federated.nii.gz`).
@@ -245,10 +239,8 @@ def draw_contours(study_folder: Path) -> Iterator[tuple[Path, str]]:
         cases = [truth.parent for truth in sorted(center.glob("*/truth.nii.gz"))]
         case = next((case for case in cases if (case / "image.nii.gz").is_file()), None)
         if case:
-            file = Path(study_folder) / "pictures" / f"contours_{center.name}.png"
             figure, alt = _contours_figure(case, center.name)
-            write_atomically(file, png(figure))
-            yield file, alt
+            yield png(figure), alt
 
 
 def _contours_figure(case: Path, center: str) -> tuple[Figure, str]:
@@ -262,7 +254,7 @@ def _contours_figure(case: Path, center: str) -> tuple[Figure, str]:
         file = case / f"{model.file_name}.nii.gz"
         if file.is_file():
             options = {"truth": truth, "prediction": read_nifti(file).voxels, "organs": organs}
-            panels[display_name(model)] = (image, options)
+            panels[str(model)] = (image, options)
     alt = (
         f"An axial CT slice of test patient {case.name} of {center}, once for each model ({'; '.join(panels)}): "
         "true contours solid, predicted contours dashed."

@@ -21,8 +21,8 @@ from pedseg.evaluation.domain_shift import evaluate_shift
 from pedseg.evaluation.dose import organ_dose_gy
 from pedseg.evaluation.failure import KINDS, Failure
 from pedseg.evaluation.failure_reasons import CAUSES
-from pedseg.evaluation.failure_study import vanishing as vanishing_shares
-from pedseg.evaluation.results import ModelKey, Results, display_name
+from pedseg.evaluation.failure_study import share_text, vanishing_table
+from pedseg.evaluation.results import ModelKey, Results
 from pedseg.evaluation.severity import weight_of
 from pedseg.evaluation.statistics import KIDNEYS
 from pedseg.organs import organ
@@ -30,7 +30,6 @@ from pedseg.workbook import lesson
 
 ORDER = ("local", "federated", "federated_gin", "centralized", "centralized_gin")
 A_FEW = ("contrast phase", "80 kV", "on the side; turned first", "on the side; as they lie")  # factors
-ENDS = ("", "_low", "_high")  # of the columns of a share and its interval
 Interval = tuple[float, float, float]  # mean, low, high
 Lines = Iterable[Mapping[str, Any]]  # of a summary.json
 
@@ -46,22 +45,22 @@ def _with_interval(mean: float, interval: Iterable[float | None] | None) -> Inte
     return (mean, mean if low is None else low, mean if high is None else high)
 
 
-def means(rows: pd.DataFrame, measure: str = "dsc") -> dict[ModelKey, dict[str, float]]:
-    """Mean over the evaluated organs: `means[model][center tested]`; each organ weighs the same."""
+def means(rows: pd.DataFrame) -> dict[ModelKey, dict[str, float]]:
+    """Mean DSC over the evaluated organs: `means[model][center tested]`; each organ weighs the same."""
     results = Results(rows)
     table = {
-        key: {c: results.organ_mean(key.at(c), measure, results.evaluated).mean for c in results.centers}
+        key: {c: results.organ_mean(key.at(c), "dsc", results.evaluated).mean for c in results.centers}
         for key in sorted(results.model_keys, key=model_order)
     }
     return {key: {c: mean for c, mean in line.items() if mean is not None} for key, line in table.items()}
 
 
-def by_organ(rows: pd.DataFrame, center: str, measure: str = "dsc") -> dict[ModelKey, dict[str, Interval]]:
-    """Mean and 95 % interval of each evaluated organ in one center's test children, by model, for `charts.dots`."""
+def by_organ(rows: pd.DataFrame, center: str) -> dict[ModelKey, dict[str, Interval]]:
+    """Mean DSC and 95 % interval of each evaluated organ in one center's test children, by model, for `charts.dots`."""
     results = Results(rows)
     table: dict[ModelKey, dict[str, Interval]] = {}
     for key in sorted(results.model_keys, key=model_order):
-        lines = {name: results.organ_mean(key.at(center), measure, [name]) for name in results.evaluated}
+        lines = {name: results.organ_mean(key.at(center), "dsc", [name]) for name in results.evaluated}
         table[key] = {
             name: _with_interval(line.mean, (line.low, line.high))
             for name, line in lines.items()
@@ -77,7 +76,7 @@ def false_kidneys(rows: pd.DataFrame) -> pd.DataFrame:
     lines = {
         "child": gone["case"],
         "removed": [organ(name).plain for name in gone["organ"]],
-        "model": [display_name(key) for key in keys],
+        "model": [str(key) for key in keys],
         "drawn all the same (mL)": gone["predicted_ml"].round(1),
     }
     return pd.DataFrame(lines).sort_values("drawn all the same (mL)", ascending=False, kind="stable")
@@ -92,22 +91,15 @@ def kidneys(table: pd.DataFrame) -> pd.DataFrame:
     keys = pd.Series(map(ModelKey, chosen["model"], chosen["trained_on"]), chosen.index, dtype=object)
     lines = {
         "children of": chosen["tested_on"],
-        "drawn by": keys.map(display_name),
+        "drawn by": keys.map(str),
         "kidneys gone": chosen["removed"],
         "median drawn there (mL)": chosen["median_false_ml"].astype(float).round(1),
-        "more than 1 mL drawn there": map(_share, chosen["share_false"], chosen["share_false_interval"]),
+        "more than 1 mL drawn there": map(share_text, chosen["share_false"], chosen["share_false_interval"]),
         "kidneys present": chosen["present"],
-        "found": map(_share, chosen["sensitivity"], chosen["sensitivity_interval"]),
+        "found": map(share_text, chosen["sensitivity"], chosen["sensitivity_interval"]),
         "place": keys.map(model_order),
     }
     return pd.DataFrame(lines).sort_values(["children of", "place"]).drop(columns="place")
-
-
-def _share(share: float | None, interval: tuple[float, float] | None) -> str:
-    """A share in percent and, where it is known, the interval around it."""
-    if share is None or math.isnan(share) or not isinstance(interval, tuple):
-        return "–"
-    return f"{100 * share:.0f} % ({100 * interval[0]:.0f} to {100 * interval[1]:.0f} %)"
 
 
 def shift_costs(study: Path) -> pd.DataFrame:
@@ -162,9 +154,9 @@ def by_scenario(lines: Lines, scenario: str) -> dict[ModelKey, dict[str, float]]
     }
 
 
-def gains(lines: Lines, scenario: str, tested_on: str, second: str = "federated") -> dict[str, Interval]:
+def gains(lines: Lines, scenario: str, tested_on: str) -> dict[str, Interval]:
     """What the federation with GIN is better by, organ by organ: median difference and its interval."""
-    return _differences(lines, "organ", scenario=scenario, tested_on=tested_on, second=second)
+    return _differences(lines, "organ", scenario=scenario, tested_on=tested_on, second="federated")
 
 
 def overall(lines: Lines, scenario: str, organs: str) -> dict[str, Interval]:
@@ -185,7 +177,7 @@ def kinds(failures: Iterable[Failure]) -> pd.DataFrame:
     happened = [(failure.kind, failure.model_key) for failure in failures]
     columns: dict[str, list] = {"kind": list(KINDS), "in words": list(KINDS.values())}
     for key in sorted({key for _, key in happened}, key=model_order):
-        columns[display_name(key)] = [happened.count((kind, key)) for kind in KINDS]
+        columns[str(key)] = [happened.count((kind, key)) for kind in KINDS]
     return pd.DataFrame(columns)
 
 
@@ -217,18 +209,8 @@ def dose_table(dose_gy: NDArray, contours: Mapping[str, NDArray], organs: Iterab
 
 def vanishing(rescans: pd.DataFrame, change: str) -> pd.DataFrame:
     """Of the failures led by each cause, the share that vanishes with a change of the scan, and with other noise."""
-    shares = vanishing_shares(rescans)
-    chosen = shares[shares["change"] == change]
-    return pd.DataFrame(
-        {
-            "led by": chosen["cause"].map(lambda cause: CAUSES.get(cause, cause)),
-            "failures": chosen["failures"],
-            "vanish": [_share(s, (a, b)) for s, a, b in zip(*(chosen[f"vanished{e}"] for e in ENDS), strict=True)],
-            "with other noise only": [
-                _share(s, (a, b)) for s, a, b in zip(*(chosen[f"control{e}"] for e in ENDS), strict=True)
-            ],
-        }
-    )
+    table = vanishing_table(rescans)
+    return table[table["changed"] == change].drop(columns="changed")
 
 
 def causes(table: pd.DataFrame) -> pd.DataFrame:

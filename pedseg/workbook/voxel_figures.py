@@ -20,37 +20,35 @@ def patches(
     pictures: Mapping[str, NDArray],
     spacing_mm: Sequence[float],
     *,
-    plane: str = "axial",
     index: int | None = None,
-    window_name: str = "",
     same_scale: bool = True,
 ) -> Figure:
-    """Slices of patches side by side, for example before and after each augmentation.
+    """Axial slices of patches side by side, for example before and after each augmentation.
 
     `pictures` maps a title to an (x, y, z) array; gray runs over the 1st to 99th percentile of the first patch (of
-    each slice, if not `same_scale`), or over a named HU window.
+    each slice, if not `same_scale`).
     """
-    axis, first = PLANES[plane][0], next(iter(pictures.values()))
+    first = next(iter(pictures.values()))
     low, high = np.percentile(first, (1, 99))
     slices = {}
     for title, voxels in pictures.items():
-        level = first.shape[axis] // 2 if index is None else index
-        gray = cut(voxels, plane, min(level, voxels.shape[axis] - 1))
+        level = first.shape[2] // 2 if index is None else index
+        gray = cut(voxels, "axial", min(level, voxels.shape[2] - 1))
         if not same_scale:
             low, high = np.percentile(gray, (1, 99))
-        gray = window(gray, window_name) if window_name else np.clip((gray - low) / (high - low + 1e-9), 0, 1)
-        slices[title] = (gray, size_mm(voxels.shape, spacing_mm, plane))
-    return _side_by_side(slices, plane, panel_inches=9.0 / max(len(slices), 3))
+        gray = np.clip((gray - low) / (high - low + 1e-9), 0, 1)
+        slices[title] = (gray, size_mm(voxels.shape, spacing_mm, "axial"))
+    return _side_by_side(slices, "axial", panel_inches=9.0 / max(len(slices), 3))
 
 
-def two_grids(image: Scan, resampled: Scan, plane: str = "coronal") -> Figure:
-    """The same slice as scanned and as the network sees it, each voxel visible, both true to scale."""
+def two_grids(image: Scan, resampled: Scan) -> Figure:
+    """The same coronal slice as scanned and as the network sees it, each voxel visible, both true to scale."""
     slices = {}
     for scan, title in ((image, "as scanned"), (resampled, "as the network sees it")):
         spacing = " × ".join(f"{mm:g}" for mm in np.round(scan.spacing_mm, 2))
-        gray = window(cut(scan.voxels, plane, scan.shape[PLANES[plane][0]] // 2))
-        slices[f"{title}: {spacing} mm"] = (gray, size_mm(scan.shape, scan.spacing_mm, plane))
-    return _side_by_side(slices, plane, panel_inches=4.5)
+        gray = window(cut(scan.voxels, "coronal", scan.shape[1] // 2))
+        slices[f"{title}: {spacing} mm"] = (gray, size_mm(scan.shape, scan.spacing_mm, "coronal"))
+    return _side_by_side(slices, "coronal", panel_inches=4.5)
 
 
 def _side_by_side(slices: Mapping[str, tuple[NDArray, tuple[float, float]]], plane: str, panel_inches: float) -> Figure:

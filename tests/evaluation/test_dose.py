@@ -15,12 +15,12 @@ from pedseg.evaluation.dose import (
     MARGIN_MM,
     PENUMBRA_MM,
     PRESCRIBED_GY,
-    TeachingPlan,
     depth_dose,
     dvh,
     electron_density,
     field_dose,
     organ_dose_gy,
+    plan_dose_gy,
     teaching_dose,
     tumor_bed,
 )
@@ -85,7 +85,7 @@ def test_a_turned_field_is_the_same_from_another_side(angle, axis, end):
 
 @pytest.mark.parametrize("angles", [(0.0, 180.0), ARC])
 def test_the_target_gets_what_is_prescribed(angles):
-    dose = TeachingPlan(TARGET, angles).dose_gy(WATER)
+    dose = plan_dose_gy(WATER, TARGET, angles)
     assert dose[TARGET].mean() == pytest.approx(PRESCRIBED_GY, rel=1e-5)
     assert dose[TARGET].min() > 0.95 * PRESCRIBED_GY
     beside = dose[25, 5, 12], dose[5, 25, 12]  # 80 mm behind and beside
@@ -144,7 +144,7 @@ def test_the_dvh_by_hand():
 def test_the_dvh_is_that_of_plastimatch(tmp_path):
     sitk = pytest.importorskip("SimpleITK")
     program = Path(sys.executable).with_name("plastimatch")
-    dose = TeachingPlan(TARGET).dose_gy(WATER)
+    dose = plan_dose_gy(WATER, TARGET)
     mask = np.zeros(WATER.shape, bool)
     mask[20:45, 5:45, 8:14] = True
     for name, voxels in (("dose", dose), ("ss", mask.astype(np.uint32))):

@@ -9,14 +9,15 @@ import pytest
 
 from pedseg.evaluation import fedgin as room
 from pedseg.evaluation import study
-from pedseg.evaluation.fedgin import Size, fedgin_config, run_fedgin
+from pedseg.evaluation.config import FEDGIN
+from pedseg.evaluation.fedgin import Size, run_fedgin
 from pedseg.evaluation.gains import FIVE, gains, means, overall
 from pedseg.evaluation.results import typed_rows
 from pedseg.learning import training
 from pedseg.learning.weights import load_weights
 
 SIZE = Size((("limited-1:1", (3, 3)), ("complete", (4, 3))), validation=1, test=3)
-SETTINGS = fedgin_config(seeds=1, rounds=2, local_steps=1)
+SETTINGS = replace(FEDGIN, seeds=1, federation=replace(FEDGIN.federation, rounds=2, local_steps=1))
 
 
 def rows_of(out):

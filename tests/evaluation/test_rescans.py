@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pedseg.evaluation.failure import Failure
-from pedseg.evaluation.failure_study import labeled_scan, vanishing, virtual_phases
+from pedseg.evaluation.failure_study import vanishing, virtual_phases
 from pedseg.evaluation.rescans import (
     CONTROL,
     Outcome,
@@ -21,6 +21,7 @@ from pedseg.evaluation.rescans import (
     worst_limits,
 )
 from pedseg.evaluation.results import ModelKey, typed_rows
+from pedseg.evaluation.scoring import labeled_scan
 from pedseg.organs import organ
 from pedseg.phantoms.centers import POLDER
 from pedseg.scan import to_ras
@@ -149,8 +150,8 @@ def test_shares_that_vanish_by_hand():
 def test_a_virtual_child_has_the_record_of_its_data_set():
     scan = find_scan("Polder", "polder-036")
     labeled = labeled_scan(POLDER, scan)
-    assert labeled.record.age_months == round(12 * scan.child.age_years) and labeled.record.phase == scan.protocol.phase
+    assert labeled.case.age_months == round(12 * scan.child.age_years) and labeled.case.phase == scan.protocol.phase
     gone = {"left": "Kidney_L", "right": "Kidney_R"}.get(scan.child.removed_kidney)
-    assert gone is None or gone in labeled.record.absent
+    assert gone is None or gone in labeled.case.absent
     assert (labeled.image.affine == to_ras(labeled.image).affine).all()
     assert virtual_phases() == {"Polder": "portal venous", "Neckar": "none"}

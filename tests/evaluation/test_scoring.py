@@ -100,7 +100,9 @@ def test_what_nobody_annotated_is_not_scored(tested, model):
 def test_every_test_case_is_seen_once_with_its_prediction(tested, model):
     seen = []
     scans = scoring.load_labeled_scans(*tested[1])
-    scoring.score(model, scans, lambda scan, predicted: seen.append((scan.case, predicted.shape == scan.image.shape)))
+    scoring.score(
+        model, scans, lambda scan, predicted: seen.append((scan.case.name, predicted.shape == scan.image.shape))
+    )
     assert seen == [(case.name, True) for dataset in tested[1] for case in dataset.split("test")]
     assert scoring.score(model, []).empty
 
@@ -115,6 +117,6 @@ def test_misplaced_organs_are_those_of_the_rules_for_every_model(tested, model, 
     assert {failure.model_key for failure in failures} <= {*files}
     assert failures == by_severity(failures)
     (scan,) = scoring.load_labeled_scans(datasets[0])
-    theirs = from_contours(scan.truth, model.predict(scan.image), scan.image.spacing_mm, scan.record, LOCAL)
-    ours = [f for f in failures if f.case == scan.case and f.model == "local"]
+    theirs = from_contours(scan.truth, model.predict(scan.image), scan.image.spacing_mm, scan.case, LOCAL)
+    ours = [f for f in failures if f.case == scan.case.name and f.model == "local"]
     assert {(f.organ, f.kind, f.voxel) for f in ours} == {(f.organ, f.kind, f.voxel) for f in theirs}

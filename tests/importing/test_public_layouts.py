@@ -19,7 +19,7 @@ from pedseg.datasets.reading import list_cases
 from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.importing.import_scans import ImportResult, import_scans
 from pedseg.importing.scan_sources import ImportOptions
-from pedseg.organ_names import map_roi_names, normalize_roi_name, read_names
+from pedseg.organ_names import NameMapping, map_roi_names, normalize_roi_name, read_names
 from pedseg.organs import ORGANS, organ, recognize
 from pedseg.scan import Scan, write_nifti
 
@@ -239,7 +239,7 @@ def test_parts_make_an_organ_only_together_and_two_names_need_a_word():
     assert map_roi_names(["Liver", "Leber"], {"Liver": "Liver", "Leber": "Liver"}).organs == {
         "Liver": ("Liver", "Leber")
     }
-    assert map_roi_names(["Liver", "Leber"], {"Leber": ""}).ignored == ["Leber"]
+    assert map_roi_names(["Liver", "Leber"], {"Leber": ""}) == NameMapping({"Liver": ("Liver",)})
     assert normalize_roi_name("Kidney, RT.") == "kidney right"
 
 

@@ -9,7 +9,6 @@ from torch.nn import functional
 
 from pedseg.learning.augmentation import augment, body_of
 from pedseg.learning.gin import GinParameters, apply_gin, gin, sample_parameters
-from pedseg.learning.monai_transforms import RandGINd
 
 SHAPE = (6, 5, 4)
 
@@ -137,20 +136,3 @@ def test_a_plan_with_gin_changes_its_share_of_the_samples_inside_the_body(patien
     assert 0.3 < inside.mean() < 0.9
     assert all(np.array_equal(outcome[~inside], image[~inside]) for outcome in changes)
     assert all(not np.allclose(outcome[inside], image[inside]) for outcome in changes)
-
-
-def test_the_monai_transform_is_the_function(patient):
-    from monai.transforms import Compose
-
-    image = torch.from_numpy(patient[0].voxels.astype(np.float32)[None] / 300)
-    item = {"image": image, "label": torch.from_numpy(patient[1].voxels)[None], "body": (image > -1).float()}
-    transform = RandGINd("image", prob=1.0, body_key="body").set_random_state(5)
-    out = transform(item)
-    assert isinstance(out["image"], torch.Tensor) and out["image"].shape == image.shape
-    assert out["label"] is item["label"] and item["image"] is image
-    again = gin(image.numpy()[None], seed=transform.seed, inside=item["body"].numpy() > 0)
-    np.testing.assert_array_equal(out["image"].numpy(), again[0])
-    composed = Compose([RandGINd("image", prob=0.0)])
-    assert torch.equal(composed(item)["image"], image)
-    with pytest.raises(KeyError):
-        RandGINd("scan")(item)

@@ -17,8 +17,7 @@ from pedseg.evaluation.statistics import summarize_rows
 from pedseg.organs import EVALUATED
 from pedseg.scan import Scan, write_nifti
 from pedseg.workbook import charts
-from pedseg.workbook.figures import png
-from pedseg.workbook.report import draw_contours, learning_curves, svg, write_report
+from pedseg.workbook.report import learning_curves, svg, write_report
 
 CENTERS = ("Neckar", "Polder & <Dijk>")  # a name that would break a page that does not escape
 DSC = {"home": 0.9, "away": 0.7, "federated": 0.85, "centralized": 0.88}
@@ -189,31 +188,18 @@ def test_the_same_study_gives_the_same_bytes(folder):
     assert write_report(folder).read_bytes() == first
 
 
-def test_pictures_that_the_summary_names_are_embedded_with_their_text(folder, tmp_path):
-    from matplotlib.figure import Figure
-
-    for name in ("cases.csv", "summary.json"):
-        (tmp_path / name).write_bytes((folder / name).read_bytes())
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "a.png").write_bytes(png(Figure(figsize=(1, 1))))
-    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    summary["pictures"] = {"pictures/a.png": 'A liver, "drawn" twice', "gone.png": "not there"}
-    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
-    (image,) = Page(write_report(tmp_path).read_text(encoding="utf-8")).all("img")
-    assert image["alt"] == 'A liver, "drawn" twice'
-    assert image["src"].startswith("data:image/png;base64,iVBOR")
-
-
-def test_contours_are_drawn_from_kept_predictions(tmp_path, toy):
+def test_contours_are_drawn_from_kept_predictions_and_embedded_with_their_text(folder, tmp_path, toy):
     image, labels = toy
     case = tmp_path / "predictions" / "Polder" / "Polder_7"
     kept = {"image": image.voxels.astype(np.int16), "truth": labels, "local_Neckar": labels, "federated": labels}
     for name, voxels in kept.items():
         write_nifti(case / f"{name}.nii.gz", Scan(voxels, image.affine))
     (tmp_path / "predictions" / "Neckar" / "without_image").mkdir(parents=True)
-    ((file, alt),) = list(draw_contours(tmp_path))
-    assert file == tmp_path / "pictures" / "contours_Polder.png" and file.read_bytes()[:4] == b"\x89PNG"
-    assert "Polder_7" in alt and "Neckar alone; federated" in alt
+    for name in ("cases.csv", "summary.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (picture,) = Page(write_report(tmp_path).read_text(encoding="utf-8")).all("img")
+    assert picture["src"].startswith("data:image/png;base64,iVBOR")
+    assert "Polder_7" in picture["alt"] and "Neckar alone; federated" in picture["alt"]
 
 
 def test_a_summary_with_nothing_in_it_still_gives_a_report(folder, tmp_path):

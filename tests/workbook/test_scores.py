@@ -9,7 +9,7 @@ import pytest
 
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS
 from pedseg.evaluation.failure import KINDS, Failure
-from pedseg.evaluation.results import ModelKey, Results, display_name, typed_rows
+from pedseg.evaluation.results import ModelKey, Results, typed_rows
 from pedseg.evaluation.statistics import kidney_detection
 from pedseg.workbook import scores
 
@@ -56,8 +56,8 @@ ROWS = typed_rows(LINES)
 
 
 def test_models_are_called_by_what_they_learned_from():
-    assert display_name(LOCAL) == str(LOCAL) == "Polder alone"
-    assert display_name(FEDERATED) == "federated"
+    assert str(LOCAL) == "Polder alone"
+    assert str(FEDERATED) == "federated"
     assert list(scores.means(ROWS)) == [LOCAL, FEDERATED]
 
 
@@ -175,7 +175,7 @@ def test_the_table_of_ct_and_mr_has_locals_first_and_what_was_learned_before_wha
         ModelKey(*key) for key in (("local", "A"), ("federated", "A+B"), ("federated_gin", "A+B"))
     )
     assert table == {local: {"A": 0.9}, plain: {"A": 0.8}, with_gin: {"A": 0.7, "B T1w": 0.6}}
-    assert list(map(display_name, table)) == ["A alone", "federated", "federated with GIN"]
+    assert list(map(str, table)) == ["A alone", "federated", "federated with GIN"]
     assert list(table[with_gin]) == ["A", "B T1w"]
 
 

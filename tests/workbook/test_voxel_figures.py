@@ -44,6 +44,6 @@ def test_patches_and_grids_can_be_drawn(toy):
     image, _ = toy
     patches = {"before": image.voxels, "after": image.voxels + 50}
     grids = voxel_figures.two_grids(image, resample(image, (6.0, 6.0, 6.0)))
-    for figure in (voxel_figures.patches(patches, image.spacing_mm, window_name="soft tissue"), grids):
+    for figure in (voxel_figures.patches(patches, image.spacing_mm), grids):
         assert png(figure).startswith(b"\x89PNG")
     assert "6 × 6 × 6 mm" in grids.axes[1].get_title()

@@ -9,7 +9,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,8 +162,14 @@ async def _run_steps(
     async with client.async_setup_kernel(cleanup_kc=False):
         try:
             for step in steps:
-                for source in _with_rescues([step], client.nb, execution):
-                    await _run(client, source)
+                if step.exercise:
+                    execution.reached.add(step.exercise)
+                outputs = await _run(client, step.source)
+                _note_records(step.exercise, outputs, execution)
+                if errors := [output for output in outputs if output.output_type == "error"]:
+                    execution.errors.setdefault(step.exercise, f"{errors[0].ename}: {errors[0].evalue}"[:500])
+                    if step.rescue:
+                        await _run(client, step.rescue)
                 records = execution.records.get(step.exercise, [])
                 examiner = examiners.get(step.exercise)
                 if examiner and records and isinstance(records[0].answer, Unreadable) and not records[0].problem:
@@ -174,13 +180,15 @@ async def _run_steps(
             client.kc.stop_channels()
 
 
-async def _run(client: Any, source: str) -> Any:
-    """Run a source in the kernel as the notebook's next cell; its outputs."""
+async def _run(client: Any, source: str) -> list[Any]:
+    """Run a source in the kernel as the notebook's next cell; its outputs, which the notebook does not keep."""
     import nbformat
 
-    client.nb.cells.append(nbformat.v4.new_code_cell(source))
-    await client.async_execute_cell(client.nb.cells[-1], len(client.nb.cells) - 1)
-    return client.nb.cells[-1].outputs
+    cell = nbformat.v4.new_code_cell(source)
+    client.nb.cells.append(cell)
+    await client.async_execute_cell(cell, len(client.nb.cells) - 1)
+    outputs, cell.outputs = cell.outputs, []
+    return outputs
 
 
 class CannotExamine(BaseException):
@@ -209,24 +217,6 @@ def remote_function(client: Any, exercise: str, loop: asyncio.AbstractEventLoop)
         return result
 
     return function
-
-
-def _with_rescues(steps: Sequence[Step], notebook: Any, execution: Execution) -> Iterator[str]:
-    """The sources to run, one after the other; between two of them, what the last one left is taken down."""
-    for step in steps:
-        if step.exercise:
-            execution.reached.add(step.exercise)
-        yield step.source
-        outputs = notebook.cells[-1].outputs
-        _note_records(step.exercise, outputs, execution)
-        errors = [output for output in outputs if output.output_type == "error"]
-        if errors:
-            said = f"{errors[0].ename}: {errors[0].evalue}"[:500]
-            execution.errors.setdefault(step.exercise, said)
-        notebook.cells[-1].outputs = []  # they may be large
-        if errors and step.rescue:
-            yield step.rescue
-            notebook.cells[-1].outputs = []
 
 
 def _note_records(exercise: str, outputs: Sequence[Any], execution: Execution) -> None:

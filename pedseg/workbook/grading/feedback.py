@@ -5,14 +5,14 @@ Everything that a learner wrote is escaped, and no output of a notebook is shown
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
+
 from pedseg.files import write_atomically
-from pedseg.workbook.grading.grade import GradedCopy, in_order
+from pedseg.workbook.grading.grade import GradedCopy
 from pedseg.workbook.grading.verdicts import ENDINGS
 from pedseg.workbook.report import html_environment
 
@@ -23,7 +23,7 @@ COLOR_CODES = re.compile(r"\x1b\[[0-9;]*m")
 
 def write_grades(copies: Sequence[GradedCopy], out: Path) -> list[Path]:
     """Write `grades.csv` and `feedback/COPY.html`; returns the files."""
-    copies = in_order(copies)
+    copies = _by_name(copies)
     files = [out / GRADES, *(out / "feedback" / f"{copy.submission.name}.html" for copy in copies)]
     write_atomically(files[0], grades_csv(copies).encode("utf-8-sig"))  # spreadsheets ask for the mark
     for file, copy in zip(files[1:], copies, strict=True):
@@ -34,18 +34,21 @@ def write_grades(copies: Sequence[GradedCopy], out: Path) -> list[Path]:
 
 def grades_csv(copies: Sequence[GradedCopy]) -> str:
     """One line a copy; behind the fixed columns one for each exercise, with its state."""
-    copies = in_order(copies)
+    copies = _by_name(copies)
     exercises = list(dict.fromkeys(verdict.exercise for copy in copies for verdict in copy.verdicts))
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\r\n")
-    writer.writerow([*COLUMNS, *exercises])
+    lines = []
     for copy in copies:
         chapter = copy.submission.chapter.name if copy.submission.chapter else ""
         states = {verdict.exercise: verdict.state for verdict in copy.verdicts}
         fixed = [copy.submission.name, chapter, copy.right, len(copy.verdicts), copy.status]
         fixed += [f"{copy.seconds:.1f}", f"{copy.peak_mib:.0f}"]
-        writer.writerow([_no_formula(str(cell)) for cell in [*fixed, *(states.get(name, "") for name in exercises)]])
-    return stream.getvalue()
+        lines.append([_no_formula(str(cell)) for cell in [*fixed, *(states.get(name, "") for name in exercises)]])
+    return pd.DataFrame(lines, columns=[*COLUMNS, *exercises]).to_csv(index=False, lineterminator="\r\n")
+
+
+def _by_name(copies: Sequence[GradedCopy]) -> list[GradedCopy]:
+    """Copies in the order of their names, however soon each was done."""
+    return sorted(copies, key=lambda copy: copy.submission.name)
 
 
 def _no_formula(cell: str) -> str:

@@ -10,7 +10,7 @@ import logging
 import multiprocessing
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +22,7 @@ from pedseg.resources import available_cores
 from pedseg.workbook.exercise_checks import load_exercises
 from pedseg.workbook.function_checks import FunctionExercise, first_problem
 from pedseg.workbook.grading import sandbox
-from pedseg.workbook.grading.execution import execute
+from pedseg.workbook.grading.execution import Step, execute
 from pedseg.workbook.grading.sandbox import Limits
 from pedseg.workbook.grading.submissions import Chapter, Submission, load_chapters, read_submissions
 from pedseg.workbook.grading.verdicts import ENDINGS, OPEN, RIGHT, Verdict, verdicts
@@ -81,12 +81,14 @@ class Reference:
 def grade_folder(
     folder: Path,
     *,
-    jobs: int = 2,
+    jobs: int | None = None,
     limits: Limits | None = None,
     sandboxed: bool = True,
     notebooks: Path = NOTEBOOKS,
 ) -> Iterator[GradedCopy]:
-    """Grade every notebook of a folder; yields each as it is done. `notebooks` holds the chapters' sources.
+    """Grade every notebook of a folder, `jobs` at a time (unless told, one for each core, eight at most).
+
+    Yields each as it is done. `notebooks` holds the chapters' sources.
 
     Raises `PedsegInputError` for a folder without notebooks, a machine without a sandbox (unless `sandboxed` is false),
     and a chapter that does not run here.
@@ -101,7 +103,7 @@ def grade_folder(
         course = Course(notebooks, Path(place), limits or Limits(), sandboxed)
         references = {name: run_reference(chapter, course) for name, chapter in chapters.items()}
         spawn = multiprocessing.get_context("spawn")  # a kernel's messages must not hold up another's
-        with ProcessPoolExecutor(jobs, mp_context=spawn, max_tasks_per_child=20) as pool:
+        with ProcessPoolExecutor(jobs or min(8, available_cores()), mp_context=spawn, max_tasks_per_child=20) as pool:
             futures = {
                 pool.submit(grade_copy, submission, references[submission.chapter.name], course, number): submission
                 for number, submission in enumerate(graded)
@@ -125,7 +127,8 @@ def run_reference(chapter: Chapter, course: Course) -> Reference:
     work, asked = course.place / chapter.name[:2], course.limits.seconds
     prepare(work, course.notebooks, None)
     patient = replace(course.limits, cell_seconds=MOST_SECONDS, seconds=MOST_SECONDS)
-    execution = execute(chapter.solved_steps(), work, patient, sandboxed=course.sandboxed)
+    solved = [Step(cell.solved, cell.exercise) for cell in chapter.cells]
+    execution = execute(solved, work, patient, sandboxed=course.sandboxed)
     given = {name: records[0].given for name, records in execution.records.items() if name and records}
     if execution.errors or execution.ended != "finished" or set(given) != set(chapter.exercises):
         what = next(iter(execution.errors.values()), ENDINGS[execution.ended])
@@ -164,13 +167,3 @@ def grade_copy(submission: Submission, reference: Reference, course: Course, num
     shutil.rmtree(work, ignore_errors=True)
     judged = tuple(verdicts(names, execution, reference.given, exercises, limits.cell_seconds))
     return GradedCopy(submission, judged, execution.ended, execution.errors, execution.seconds, execution.peak_mib)
-
-
-def default_jobs() -> int:
-    """As many copies at a time as this process may use processor cores, eight at most."""
-    return min(8, available_cores())
-
-
-def in_order(copies: Sequence[GradedCopy]) -> list[GradedCopy]:
-    """Copies by name, however soon each was done."""
-    return sorted(copies, key=lambda copy: copy.submission.name)

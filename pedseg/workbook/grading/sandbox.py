@@ -44,16 +44,6 @@ class Limits:
     seconds: float = 0.0
     processes: int = 64
 
-    def settings(self, work: Path) -> dict:
-        """The settings of `confine.py`."""
-        return {
-            "work": str(work),
-            "visible": visible_paths(),
-            "tmp_mib": 256,
-            "data_mib": 3 * self.memory_mib,  # address space, of which much is never used
-            "file_mib": 512,
-        }
-
 
 def visible_paths() -> list[str]:
     """The system's programs, this Python with its packages, and the project's code and data."""
@@ -66,8 +56,14 @@ def visible_paths() -> list[str]:
 def command(program: Sequence[str], work: Path, limits: Limits) -> list[str]:
     """The program as it runs in the sandbox, with `work` as its folder."""
     confine = Path(__file__).with_name("confine.py")
-    settings = json.dumps(limits.settings(work))
-    return [*UNSHARE, sys.executable, "-I", str(confine), settings, *program]
+    settings = {
+        "work": str(work),
+        "visible": visible_paths(),
+        "tmp_mib": 256,
+        "data_mib": 3 * limits.memory_mib,  # address space, of which much is never used
+        "file_mib": 512,
+    }
+    return [*UNSHARE, sys.executable, "-I", str(confine), json.dumps(settings), *program]
 
 
 def environment(work: Path) -> dict[str, str]:

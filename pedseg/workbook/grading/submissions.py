@@ -45,10 +45,6 @@ class Chapter:
         """The names of its exercises in order."""
         return [cell.exercise for cell in self.cells if cell.exercise]
 
-    def solved_steps(self) -> list[Step]:
-        """The chapter with every answer filled in."""
-        return [Step(cell.solved, cell.exercise) for cell in self.cells]
-
 
 @dataclass(frozen=True)
 class Submission:
