@@ -34,7 +34,7 @@ class Controls:
     """All controls of the page by name."""
 
     def __init__(self, centers: Sequence[str], models: Iterable[Hashable]) -> None:
-        self.center = dropdown(centers, "104px", "center")
+        self.center = dropdown(centers, "118px", "center")
         self.patient = dropdown([("", None)], "258px", "patient")
         self.reference = dropdown([], "136px", "A, solid: what the others are compared with")
         self.model = dropdown([], "150px", "B, dashed")
@@ -130,6 +130,10 @@ class Controls:
         main = HBox([left, right], layout=Layout(width="100%"))
         main.add_class("pedseg-main")
         return [widgets.HTML(f"<style>{CSS}</style>"), *rows, self.error, main]
+
+    def bring_to_front(self, panel: widgets.Widget) -> None:
+        """Show the tab of a panel."""
+        self.tabs.selected_index = self.tabs.children.index(panel)
 
 
 def dropdown(options: Iterable[Any], width: str, tooltip: str) -> widgets.Dropdown:

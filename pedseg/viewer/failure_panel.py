@@ -49,10 +49,17 @@ class FailureMap(anywidget.AnyWidget):
 
 
 class FailurePanel(StepPanel):
-    """The panel; `on_choose` is given the `FailureEntry` that was clicked, the failures of the chosen model first."""
+    """The panel; `on_choose` is given the `FailureEntry` that was clicked, the failures of the chosen model first.
 
-    def __init__(self, entries: Sequence[FailureEntry], on_choose: Callable[[FailureEntry], object]) -> None:
+    `on_link` is called when the address of the page names a failure.
+    """
+
+    def __init__(
+        self, entries: Sequence[FailureEntry], on_choose: Callable[[FailureEntry], object],
+        on_link: Callable[[], object] = lambda: None,
+    ) -> None:  # fmt: skip
         super().__init__(self._open, "88px")
+        self.on_link = on_link
         self.entries, self.on_open = FailureList(entries, getattr(entries, "study", None)), on_choose
         self.entry: FailureEntry | None = None
         self.map = FailureMap(cells=map_cells(self.entries))
@@ -160,6 +167,8 @@ class FailurePanel(StepPanel):
         wanted = parse_qs(fragment)
         if (self.entry is not None and self.entry.fragment == fragment) or "failure" not in wanted:
             return
+        self.on_link()
+        self.view.value = LINES
         entry = next((entry for entry in self.entries if entry.fragment == fragment), None)
         if entry is None:
             self.message.value = sentence("The failure that the address names is not in this study.", "error")
@@ -167,7 +176,6 @@ class FailurePanel(StepPanel):
         with suspend_callbacks(self):
             for name, control in self.filters.items():
                 control.value = entry.group if name == "group" else ""
-        self.view.value = LINES
         self.filter()
         passed = list(self.items)
         if (index := passed.index(entry)) < MAX_LINES:
