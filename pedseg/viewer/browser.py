@@ -42,9 +42,12 @@ def chromium() -> Iterator[Any]:
             browser.close()
 
 
-def open_page(browser: Any, url: str) -> tuple[Any, list[str]]:
-    """A page of 1280 x 800 pixels, and the growing list of addresses outside this machine that it asked for."""
-    page, outside = browser.new_page(viewport=SIZE), []
+def open_page(browser: Any, url: str, **options: Any) -> tuple[Any, list[str]]:
+    """A page of 1280 x 800 pixels, and the growing list of addresses outside this machine that it asked for.
+
+    `options` are Playwright's, such as another `viewport`, `has_touch` or `color_scheme`.
+    """
+    page, outside = browser.new_page(**{"viewport": SIZE} | options), []
     page.set_default_timeout(PATIENCE_MS)
 
     def check(request: Any) -> None:

@@ -19,7 +19,10 @@ ARRANGEMENTS = {
     "three planes": "planes", "axial": "axial", "coronal": "coronal", "sagittal": "sagittal",
     "A beside B": "beside",
 }  # fmt: skip
-DRAG_MODES = {"right drag: window": "window", "right drag: measure": "measure", "right drag: move": "pan"}
+DRAG_MODES = {
+    f"right drag, finger: {text}": mode
+    for text, mode in {"window": "window", "scroll": "scroll", "measure": "measure", "move": "pan"}.items()
+}
 CONTOUR_STYLES = {
     "lines": {"lines": True, "fill": False}, "fill": {"lines": False, "fill": True},
     "both": {"lines": True, "fill": True},
@@ -53,7 +56,7 @@ class Controls:
             value=0.9, min=0.1, max=1, step=0.1, readout=False, **_described("opacity", "50px", "130px")
         )
         self.arrangement = dropdown(ARRANGEMENTS.items(), "116px", "arrangement of the slices")
-        self.drag_mode = dropdown(DRAG_MODES.items(), "150px", "what the right mouse button, or a finger, does")
+        self.drag_mode = dropdown(DRAG_MODES.items(), "196px", "what the right mouse button, or a finger, does")
         self.smooth = widgets.ToggleButton(
             value=True, description="smooth", tooltip="smooth lines, or the edges of the voxels (V)",
             layout=Layout(width="66px"),

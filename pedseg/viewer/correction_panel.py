@@ -18,7 +18,8 @@ from pedseg.viewer.slices import Box, Slices, bounding_box, slices_of
 NOTHING, CORRECTED = "nothing", "corrected"
 PEN_TOOLS = {"brush": "brush", "eraser": "eraser", "circle": "add", "cut out": "cut"}
 HELP = (
-    "Press <b>draw</b>, then paint with the left mouse button. Every stroke is kept; each organ has a draft of its own."
+    "Press <b>draw</b>, then paint with the left mouse button or a finger. Every stroke is kept; each organ has a draft"
+    " of its own."
 )
 
 

@@ -64,7 +64,7 @@ class FailurePanel(StepPanel):
         self.entry: FailureEntry | None = None
         self.map = FailureMap(cells=map_cells(self.entries))
         self.filters = dict(self._filters())
-        self.order = dropdown([(text, key) for key, text in ORDERS.items()], "50%", "order of the list")
+        self.order = dropdown([(text, key) for key, text in ORDERS.items()], "auto", "order of the list")
         self.view = widgets.ToggleButtons(options=[MAP, LINES], style={"button_width": "52px"})
         self.view.layout = widgets.Layout(width="112px", flex="0 0 auto")
         self.who = dropdown([], "46%", "whose contour of this organ")
@@ -96,8 +96,7 @@ class FailurePanel(StepPanel):
             "center": [("all centers", ""), *((c, c) for c in sorted({entry.center for entry in e}))],
         }
         for name, listed in options.items():
-            tooltip = "which list" if name == "group" else f"filter by {name}"
-            yield name, dropdown(listed, "50%" if name in ("group",) else "33%", tooltip)
+            yield name, dropdown(listed, "auto", "which list" if name == "group" else f"filter by {name}")
 
     def _arrange(self) -> None:
         self.previous.description, self.previous.tooltip = "previous (B)", "the next graver one"
@@ -108,6 +107,8 @@ class FailurePanel(StepPanel):
             (self.view, f["group"], self.order), (f["kind"], f["organ"], f["cause"]),
             (f["model"], f["center"], self.count), (self.previous, self.next, self.link), (self.who, self.proof),
         ]  # fmt: skip
+        for control in (*f.values(), self.order):
+            control.layout.flex, control.layout.min_width = "1 1 90px", "0"
         top, second, third, steps, chosen = (widgets.HBox(row, layout=widgets.Layout(**ROW)) for row in rows)
         self.chosen_row = chosen
         self.listing = widgets.VBox([second, third, self.list, steps, chosen, self.message])

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 
+from traitlets import link
+
 from pedseg.viewer.case_view import Voxel
 from pedseg.viewer.controls import CONTOUR_STYLES, Controls
 from pedseg.viewer.image_views import ImageViews
@@ -30,7 +32,7 @@ class Navigation:
         on(self._window_set, slices, name="window")
         on(self._set_contour_style, controls.contour_style, controls.opacity, controls.smooth, *controls.layers)
         on(lambda: setattr(slices, "arrangement", controls.arrangement.value), controls.arrangement)
-        on(lambda: setattr(slices, "drag_mode", controls.drag_mode.value), controls.drag_mode)
+        link((controls.drag_mode, "value"), (slices, "drag_mode"))  # a page on a touch screen chooses, too
         on(if_open(self._slider_moved), *controls.planes)
         on(if_open(self._crosshair_moved), slices, name="crosshair")
         slices.on_hover = if_open(self._describe_pointer)

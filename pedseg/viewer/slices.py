@@ -51,7 +51,7 @@ class Slices(anywidget.AnyWidget):
     marker: Any = List().tag(sync=True)  # voxel with a ring around it
     window: Any = List([-160, 240]).tag(sync=True)  # HU that are black and white
     arrangement = Unicode("planes").tag(sync=True)
-    drag_mode = Unicode("window").tag(sync=True)  # of the right mouse button: window, measure or pan
+    drag_mode = Unicode("window").tag(sync=True)  # of right mouse button and finger: window, scroll, measure, pan
     pen: Any = Dict({"on": False, "tool": "brush", "radius_mm": 4.0, "color": "#ffffff"}).tag(sync=True)
     session = Int(0).tag(sync=True)  # what is drawn on; 0 for nothing
     reset_count = Int(0).tag(sync=True)  # how often zoom and place were reset

@@ -158,6 +158,7 @@ export default {
     };
     document.addEventListener("webglcontextlost", lost, true);
     requestAnimationFrame(() => watchRoom(el));
+    if (matchMedia("(pointer: coarse)").matches && model.get("drag_mode") === "window") model.set("drag_mode", "scroll");
     model.set("webgl", webglState());
     model.set("ready", String(Date.now()));
     model.save_changes();
