@@ -104,6 +104,15 @@ def add_ct(parser: argparse.ArgumentParser, repairs: Iterable[str], repaired: st
     parser.add_argument("--repair", action="append", default=[], choices=[*repairs], help=repaired)
 
 
+def add_contours(parser: argparse.ArgumentParser, repairs: Iterable[str], repaired: str) -> None:
+    """How contours are read that lie on a CT: their names, and what of the series is taken or repaired."""
+    names = "lines of foreign name, tab, TG-263 name or `ignore`"
+    parser.add_argument("--names", type=Path, metavar="FILE", help=names)
+    add_ct(parser, repairs, repaired)
+    frame = "take contours of another frame of reference"
+    parser.add_argument("--ignore-frame-of-reference", action="store_true", help=frame)
+
+
 def show_stages(stages: Iterable[Progress]) -> None:
     """Run to the end; a bar shows the stage and how much of the whole is done."""
     from tqdm import tqdm

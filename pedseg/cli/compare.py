@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from pedseg.cli.arguments import add_ct
+from pedseg.cli.arguments import add_contours
 from pedseg.dicom.options import CT_REPAIRS, REPAIRS
 from pedseg.errors import input_error
 
@@ -56,10 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("b", type=Path, metavar="B", help="another one, on the same CT")
     ct = "the DICOM folder of the CT, or its NIfTI file for two label maps"
     parser.add_argument("--ct", type=Path, required=True, metavar="FOLDER", help=ct)
-    names = "lines of foreign name, tab, TG-263 name or `ignore`"
-    parser.add_argument("--names", type=Path, metavar="FILE", help=names)
-    add_ct(parser, REPAIRS, "as at an import")
-    frame = "take contours of another frame of reference"
-    parser.add_argument("--ignore-frame-of-reference", action="store_true", help=frame)
+    add_contours(parser, REPAIRS, "as at an import")
     out = "also write it here, as .csv or .html; may be given twice"
     parser.add_argument("--out", type=Path, action="append", default=[], metavar="FILE", help=out)

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from pedseg.cli.arguments import add_ct
+from pedseg.cli.arguments import add_contours
 from pedseg.dicom.options import REPAIRS
 from pedseg.errors import InputProblem
 
@@ -48,11 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     to = "folder of the data set; made or added to"
     parser.add_argument("--to", type=Path, required=True, metavar="DATASET", help=to)
     parser.add_argument("--center", required=True, metavar="NAME")
-    names = "lines of foreign name, tab, TG-263 name or `ignore`"
-    parser.add_argument("--names", type=Path, metavar="FILE", help=names)
-    add_ct(parser, REPAIRS, "may be given more than once")
-    frame = "take contours of another frame of reference"
-    parser.add_argument("--ignore-frame-of-reference", action="store_true", help=frame)
+    add_contours(parser, REPAIRS, "may be given more than once")
     empty = "an empty ROI says that the organ was removed"
     parser.add_argument("--empty-means-absent", action="store_true", help=empty)
     mirrored = "organs of these scans are truly mirrored"

@@ -35,7 +35,7 @@ from pedseg.workbook.slice_viewer import suspend_callbacks
 
 HERE = Path(__file__).parent
 MAP, LINES = "map", "list"
-ROW = {"width": "100%", "overflow": "hidden", "flex": "0 0 auto"}
+ROW = {"width": "100%", "overflow": "hidden", "flex": "0 0 auto", "align_items": "center"}
 
 
 class FailureMap(anywidget.AnyWidget):

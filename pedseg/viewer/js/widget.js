@@ -17,6 +17,7 @@ class KernelSlices {
 
   openScan() {
     const scan = this.model.get("scan");
+    delete this.viewer.el.dataset.whole;
     if (!scan.id) return;
     const [nx, ny, nz] = scan.shape;
     const voxels = new Int16Array(nx * ny * nz).fill(-1024), arrived = new Uint8Array(nz);
