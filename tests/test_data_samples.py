@@ -12,6 +12,7 @@ from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.evaluation import fedgin, gains
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS, shift_costs
 from pedseg.evaluation.failure import KINDS
+from pedseg.evaluation.failure_reasons import CAUSES
 from pedseg.evaluation.failure_study import vanishing
 from pedseg.evaluation.failures import read_failures
 from pedseg.evaluation.rescans import read_rescans
@@ -116,6 +117,23 @@ def test_recorded_second_scans_are_of_the_recorded_failures(root):
     shares = vanishing(pd.read_csv(folder / "rescans.csv.xz")).set_index(["cause", "change"])
     led = shares.loc["phase", "phase"]
     assert led["failures"] > 100 and led["vanished_low"] > 2 * led["control_high"]
+
+
+def test_the_table_of_proved_reasons_is_that_of_the_record(root):
+    """Of the failures led by each cause, the share that vanishes in the other contrast phase, and the control's."""
+    shares = vanishing(pd.read_csv(root / "data_samples" / "results" / "study" / "rescans.csv.xz"))
+    lines = []
+    for row in shares[(shares["change"] == "phase") & (shares["failures"] >= 20)].to_dict("records"):
+        text = [
+            f"{100 * row[w]:.0f} % ({100 * row[f'{w}_low']:.0f} to {100 * row[f'{w}_high']:.0f})"
+            for w in ("vanished", "control")
+        ]
+        lines.append(f"| {CAUSES.get(row['cause'], row['cause'])} | {row['failures']} | {' | '.join(text)} |")
+    page = (root / "docs" / "results.md").read_text(encoding="utf-8")
+    told = page.split(
+        "| led by | failures | vanish in the other contrast phase | with other noise |\n|---|---|---|---|\n"
+    )
+    assert sorted(told[1].split("\n\n")[0].splitlines()) == sorted(lines)
 
 
 def test_recorded_experiment_with_mr_follows_from_its_rows(root, rounded):

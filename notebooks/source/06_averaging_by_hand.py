@@ -167,7 +167,7 @@ from pedseg.federation.rounds import train_rounds
 
 config = FederationConfig(rounds=rounds, local_steps=steps_a_round, seed=0, out=None)
 nodes = [{"data-dir": str(center.folder)} for center in centers]
-del children  # each hospital reads its own
+children = []  # each hospital reads its own
 grid = InProcessGrid(app, nodes, config.to_run_config(), workers=1)
 for round_ in lesson.progress(train_rounds(grid, config), rounds, "Flower's rounds"):
     print(f"round {round_.number}: training loss {round_.train_loss:.3f}")

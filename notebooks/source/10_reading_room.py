@@ -30,8 +30,9 @@ engines.reading_room(lesson.samples(), lesson.study())
 # - The networks are each hospital's own (*Polder alone*, *Neckar alone*), the **federated** one, and **centralized**,
 #   the ideal with all scans in one place.
 # - The mouse wheel scrolls through the slices; with *Ctrl* it zooms. A click moves the crosshair, and the line below
-#   names the organ there. The right mouse button, or a finger, changes the window, measures in mm, or moves the
-#   picture, as you choose. The tab *Keys* lists the keyboard shortcuts.
+#   names the organ there. The right mouse button, or a finger, changes the window, scrolls, measures in mm, or moves
+#   the picture, as you choose. The tab *Keys* lists the keyboard shortcuts.
+# - The lists *Polder, fine* and *Neckar, fine* hold the same children in the voxels of a clinic, 1 × 1 × 2 mm.
 # - *Failures* starts with a map: organ, network, hospital. A click on a number lists these failures, the worst first,
 #   one line for each organ of a child. A click on a line opens the child, goes to the place, and says why: each cause
 #   with how much more often contours fail with it. *Scan again: prove it* scans the same child with one thing changed.
@@ -95,8 +96,8 @@ HTML(readings_html(ScoreBook(lesson.runs() / "scores").all(), rows[rows["seed"] 
 #
 # A click on a line opens the child and goes to the place.
 #
-# ![The worst missing organ is chosen in the list of failures; the crosshair in the slices is at its
-# place.](../docs/reading_room_failure.png)
+# ![A kidney that was removed and that the network draws is chosen in the list of failures; a ring in the slices is at
+# its place.](../docs/reading_room_failure.png)
 #
 # > **Question.** Would you have noticed this one in ten seconds? Would it change the dose?
 

@@ -17,16 +17,9 @@ from pathlib import Path
 import pandas as pd
 
 from pedseg.datasets.cases import Case
+from pedseg.evaluation import failure_reasons
 from pedseg.evaluation.failure import ContourFacts, Failure, ml, model_phrase
-from pedseg.evaluation.failure_reasons import (
-    Facts,
-    RiskRatio,
-    causes_of,
-    explain,
-    known_facts,
-    ratio_table,
-    risk_ratios,
-)
+from pedseg.evaluation.failure_reasons import Facts, RiskRatio
 from pedseg.evaluation.results import ModelKey
 from pedseg.files import write_atomically
 from pedseg.organs import organ
@@ -100,7 +93,7 @@ def with_reasons(
         [(f"{key[3]} {key[0]}", key in failed, [*known]) for key, known in facts.items()],
         columns=["stratum", "failed", "facts"],
     )
-    ratios = risk_ratios(counted) if len(counted) >= MIN_CONTOURS else {}
+    ratios = failure_reasons.risk_ratios(counted) if len(counted) >= MIN_CONTOURS else {}
     return [_with_reasons(failure, contours, facts, ratios) for failure in failures], ratios
 
 
@@ -113,7 +106,7 @@ def _facts(
     facts = {}
     for row in first.itertuples():
         key = ModelKey(row.model, row.trained_on), row.tested_on, row.case, row.organ
-        facts[key] = known_facts(
+        facts[key] = failure_reasons.known_facts(
             row.organ, cases.get((row.tested_on, row.case)), key[0], tested_on=row.tested_on, volume_ml=row.volume_ml,
             median_ml=medians.get(row.organ, 0.0), cut=key in contours and contours[key].cut, usual=usual,
         )  # fmt: skip
@@ -131,15 +124,15 @@ def _with_reasons(
         failure,
         voxel=failure.voxel or (contour.voxel if contour else None),
         dose_gy=contour.dose_gy if contour else None,
-        causes=causes_of(known, ratios),
-        sentence=f"{failure.sentence} {explain(known, ratios)}",
+        causes=failure_reasons.causes_of(known, ratios),
+        sentence=f"{failure.sentence} {failure_reasons.explain(known, ratios)}",
     )
 
 
 def write_failures(study: Path, failures: Iterable[Failure], ratios: Mapping[str, RiskRatio]) -> None:
     """Write failures.json, and causes.csv with the risk ratio of each cause."""
     lines = [failure.as_json() for failure in failures]
-    text = ratio_table(ratios).to_csv(index=False, float_format="%.4g", lineterminator="\n")
+    text = failure_reasons.ratio_table(ratios).to_csv(index=False, float_format="%.4g", lineterminator="\n")
     write_atomically(study / "causes.csv", text.encode())
     write_atomically(study / "failures.json", json.dumps(lines, indent=1, ensure_ascii=False).encode())
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from pedseg import tables
 from pedseg.evaluation.failure import KINDS, Failure
-from pedseg.evaluation.results import ModelKey
 from pedseg.evaluation.statistics import KIDNEYS
 from pedseg.organs import EVALUATED
 
@@ -65,50 +64,21 @@ def by_severity(failures: Iterable[Failure]) -> list[Failure]:
     return sorted(failures, key=lambda f: (tier(f), -weighted_ml(f), f.organ, f.tested_on, f.case, f.model_key, f.kind))
 
 
-@dataclass(frozen=True)
-class FailedOrgan:
-    """One organ of one scan that models failed on: a line of the failure list. The gravest failure comes first."""
-
-    failures: tuple[Failure, ...]
-
-    @property
-    def worst(self) -> Failure:
-        """The gravest failure."""
-        return self.failures[0]
-
-    @property
-    def models(self) -> tuple[ModelKey, ...]:
-        """The models that failed, the worst first."""
-        return tuple(dict.fromkeys(failure.model_key for failure in self.failures))
-
-    @property
-    def kinds(self) -> tuple[str, ...]:
-        """How they failed, the gravest first; the worst tenth is no kind of its own beside another."""
-        kinds = tuple(dict.fromkeys(failure.kind for failure in self.failures))
-        return tuple(kind for kind in kinds if kind != "worst") or kinds
-
-    @property
-    def dose_change_gy(self) -> float | None:
-        """The largest change of the reported dose by any of the models; None without a plan."""
-        changes = [change for failure in self.failures if (change := failure.dose_change_gy) is not None]
-        return max(changes, key=abs, default=None)
-
-
-def by_organ(failures: Iterable[Failure]) -> list[FailedOrgan]:
-    """One line for each organ of each scan, the gravest first, with all failures of all models in it."""
+def by_organ(failures: Iterable[Failure]) -> list[tuple[Failure, ...]]:
+    """All failures of all models on each organ of each scan, the gravest first."""
     lines: dict[tuple[str, str, str], list[Failure]] = {}
     for failure in by_severity(failures):
         lines.setdefault((failure.tested_on, failure.case, failure.organ), []).append(failure)
-    return [FailedOrgan(tuple(group)) for group in lines.values()]
+    return [tuple(group) for group in lines.values()]
 
 
 def varied(failures: Iterable[Failure], count: int = 12) -> list[Failure]:
     """The gravest ones without repeats: a contour once, a kind three times at most, an organ twice."""
     chosen: list[Failure] = []
     seen = dict.fromkeys(KINDS, 0)
-    for line in by_organ(failures):
-        kind, organ = line.worst.kind, line.worst.organ
+    for worst, *_ in by_organ(failures):
+        kind, organ = worst.kind, worst.organ
         if len(chosen) < count and seen[kind] < 3 and seen.get(organ, 0) < 2:
-            chosen.append(line.worst)
+            chosen.append(worst)
             seen[kind], seen[organ] = seen[kind] + 1, seen.get(organ, 0) + 1
     return chosen

@@ -42,9 +42,12 @@ def chromium() -> Iterator[Any]:
             browser.close()
 
 
-def open_page(browser: Any, url: str) -> tuple[Any, list[str]]:
-    """A page of 1280 x 800 pixels, and the growing list of addresses outside this machine that it asked for."""
-    page, outside = browser.new_page(viewport=SIZE), []
+def open_page(browser: Any, url: str, **options: Any) -> tuple[Any, list[str]]:
+    """A page of 1280 x 800 pixels, and the growing list of addresses outside this machine that it asked for.
+
+    `options` are Playwright's, such as another `viewport`, `has_touch` or `color_scheme`.
+    """
+    page, outside = browser.new_page(**{"viewport": SIZE} | options), []
     page.set_default_timeout(PATIENCE_MS)
 
     def check(request: Any) -> None:
@@ -61,7 +64,19 @@ def open_page(browser: Any, url: str) -> tuple[Any, list[str]]:
 def wait_until_drawn(page: Any, *, model: str = "federated") -> None:
     """Wait for the slices and the prediction of a model on them."""
     page.wait_for_selector(".pedseg-slices[data-drawn]")
-    page.wait_for_function(f"document.querySelector('.pedseg-crosshair')?.innerText.includes('{model}:')")
+    wait_until_described(page, f"{model}:")
+
+
+def wait_until_described(page: Any, text: str) -> None:
+    """Wait until the line about the crosshair says this."""
+    page.wait_for_function(f"document.querySelector('.pedseg-crosshair')?.innerText.includes({text!r})")
+
+
+def wait_until_moved(page: Any, voxel: str) -> None:
+    """Wait until another scan, or a place that was not `voxel`, is shown with all that belongs to it."""
+    page.wait_for_function(f"document.querySelector('.pedseg-slices').dataset.voxel !== '{voxel}'")
+    page.wait_for_selector(".pedseg-slices[data-whole]")
+    page.get_by_text("meshes true to").wait_for()
 
 
 def wait_until_still(page: Any, *, quiet_ms: int = 300, seconds: float = 8) -> None:

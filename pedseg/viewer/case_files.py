@@ -124,7 +124,7 @@ class CaseFiles:
         assert case is not None
         if panel.case is not case:
             panel.case = case
-            beside = case.own.path if case.own is not None else case.image_file
+            beside = case.own.path if case.own is not None else case.image_file and case.image_file.parents[1]
             panel.set_case(beside, case.file_stem, dicom=case.own is not None and case.own.ct is not None)
         corrected = [CORRECTED] if CORRECTED in view.sets else []
         panel.set_sources([*dict.fromkeys([*corrected, *shown])])

@@ -1,14 +1,16 @@
-"""The case list of the reading room: data sets, the test cases of a study, the same ones on their side, own scans.
+"""The case list of the reading room: data sets, a study's test cases, the same ones on their side or fine, own scans.
 
 A study on the virtual centers keeps no scans: each of its cases is simulated again from its seed when it is opened, in
-half a second and voxel by voxel the same.
+half a second and voxel by voxel the same. In the fine voxels of a clinic (1 x 1 x 2 mm) it takes 2 to 6 s, once: these
+scans are kept in `runs/fine`.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,14 +25,16 @@ from pedseg.datasets.reading import center_folders, is_data_set, read_dataset
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS, planned_test_scans, shifted_center
 from pedseg.evaluation.statistics import KIDNEYS
 from pedseg.organs import organ
-from pedseg.phantoms.centers import CENTERS, Center, PlannedScan, simulate_scan
-from pedseg.scan import Scan, to_ras
+from pedseg.phantoms import centers
+from pedseg.phantoms.centers import CENTERS, RESOLUTIONS, Center, PlannedScan, simulate_scan
+from pedseg.scan import Scan, read_nifti, to_ras, write_nifti
 from pedseg.viewer.own_scans import LazySets, OwnScan, find_ct_scans, find_nifti_scan
+from pedseg.workbook import lesson
 
 ROLL_DEG = {"left side": 90.0, "right side": -90.0, "prone": 180.0}  # of a posture, where nobody has measured it
 ON_THE_SIDE = next(factor for factor in SHIFT_FACTORS if factor.name == "on the side; as they lie")
-SAMPLE, STUDY, SIDE, OWN = "sample", "study", "on the side", "own"
-OF_STUDY = (STUDY, SIDE)  # the kinds that come with a study
+SAMPLE, STUDY, SIDE, FINE, OWN = "sample", "study", "on the side", "fine", "own"
+OF_STUDY = (STUDY, SIDE, FINE)  # the kinds that come with a study
 DATA_SET = "data set"  # the contours of a data set whose scans are no phantoms
 PHANTOM = "pedseg phantom"  # how the source of a synthetic case begins in cases.tsv
 
@@ -40,7 +44,7 @@ class CaseKey(NamedTuple):
 
     center: str
     case: str
-    kind: str  # SAMPLE, STUDY, SIDE or OWN
+    kind: str  # SAMPLE, STUDY, SIDE, FINE or OWN
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,10 @@ class ListedCase:
     own: OwnScan | None = None
     axes: NDArray | None = None
     is_own: bool = False  # nobody knows the truth of it: models draw behind the gate, and when they are asked to
+
+    def shows_same(self, other: ListedCase) -> bool:
+        """Whether it is the same child in the same place, in coarser or finer voxels."""
+        return self.key.case == other.key.case and {self.key.kind, other.key.kind} == {STUDY, FINE}
 
     @property
     def origin(self) -> tuple[Path, Mapping[str, Any]]:
@@ -79,12 +87,14 @@ Cases = dict[CaseKey, ListedCase]
 
 
 def list_cases(datasets: list[DataSet], study: Path) -> Cases:
-    """The samples, then all test cases of the finished study in the folder `study`, supine and on their side."""
+    """The samples, then all test cases of the finished study in the folder `study`: supine, on the side, and fine."""
     cases = [case for dataset in datasets for case in _of_data_set(dataset, "test")]
     if _is_virtual(study):
         for name, center in CENTERS.items():
             cases += _simulated(center, STUDY)
             cases += _simulated(shifted_center(name, ON_THE_SIDE), SIDE)
+        for center in CENTERS.values():
+            cases += _simulated(RESOLUTIONS["clinic"](center), FINE)
     return {case.key: case for case in cases}
 
 
@@ -173,14 +183,33 @@ def _load(dataset: DataSet, case: Case) -> tuple[Scan, Scan | None]:
 
 def _simulated(center: Center, kind: str) -> Iterator[ListedCase]:
     for scan in planned_test_scans(center):
-        key = CaseKey(center.name, scan.name, kind)
+        key = CaseKey(f"{center.name}, {FINE}" if kind == FINE else center.name, scan.name, kind)
         axes = _axes(scan.child.roll_deg) if kind == SIDE else None
-        yield ListedCase(key, _title(scan, kind), partial(_simulate, center, scan), axes=axes)
+        simulate = _simulate_once if kind == FINE else _simulate
+        yield ListedCase(key, _title(scan, kind), partial(simulate, center, scan), axes=axes)
 
 
 def _simulate(center: Center, scan: PlannedScan) -> tuple[Scan, Scan]:
     image, labels = simulate_scan(center, scan)
     return to_ras(image), to_ras(labels)
+
+
+def _simulate_once(center: Center, scan: PlannedScan) -> tuple[Scan, Scan]:
+    """The same, kept for the next time, as long as the program that makes it stays the same."""
+    digest = hashlib.sha256(f"{center} {scan} {_phantoms_digest()}".encode()).hexdigest()[:12]
+    files = [lesson.runs() / "fine" / f"{scan.name}_{digest}{part}.nii.gz" for part in ("", "_labels")]
+    if not all(file.is_file() for file in files):
+        for file, volume in zip(files, _simulate(center, scan), strict=True):
+            write_nifti(file, volume)
+    image, labels = map(read_nifti, files)
+    return image, labels
+
+
+@cache
+def _phantoms_digest() -> str:
+    """What the program that makes the children is known by."""
+    sources = sorted(Path(centers.__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
 
 
 def _title(scan: PlannedScan, kind: str) -> str:

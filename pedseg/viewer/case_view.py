@@ -97,8 +97,8 @@ class CaseView:
         if scan.voxels.ndim != 3 or min(scan.voxels.shape) < 2:
             problem = f"the image has the shape {tuple(scan.voxels.shape)}: it is flat, not a volume."
             raise input_error("E-NOT-3D", "the scan", problem, "Give one three-dimensional volume.")
-        self.scan = scan
-        self.models = models
+        self.scan, self.models = scan, models
+        self.note = ""  # on how the models' contours came onto this scan
         self.truth = None if truth is None else self._check(truth, TRUTH)
         self._added: dict[Hashable, Callable[[], NDArray]] = {}
         self._contours = contours or {}

@@ -19,7 +19,10 @@ ARRANGEMENTS = {
     "three planes": "planes", "axial": "axial", "coronal": "coronal", "sagittal": "sagittal",
     "A beside B": "beside",
 }  # fmt: skip
-DRAG_MODES = {"right drag: window": "window", "right drag: measure": "measure", "right drag: move": "pan"}
+DRAG_MODES = {
+    f"right drag, finger: {text}": mode
+    for text, mode in {"window": "window", "scroll": "scroll", "measure": "measure", "move": "pan"}.items()
+}
 CONTOUR_STYLES = {
     "lines": {"lines": True, "fill": False}, "fill": {"lines": False, "fill": True},
     "both": {"lines": True, "fill": True},
@@ -34,7 +37,7 @@ class Controls:
     """All controls of the page by name."""
 
     def __init__(self, centers: Sequence[str], models: Iterable[Hashable]) -> None:
-        self.center = dropdown(centers, "104px", "center")
+        self.center = dropdown(centers, "118px", "center")
         self.patient = dropdown([("", None)], "258px", "patient")
         self.reference = dropdown([], "136px", "A, solid: what the others are compared with")
         self.model = dropdown([], "150px", "B, dashed")
@@ -53,7 +56,7 @@ class Controls:
             value=0.9, min=0.1, max=1, step=0.1, readout=False, **_described("opacity", "50px", "130px")
         )
         self.arrangement = dropdown(ARRANGEMENTS.items(), "116px", "arrangement of the slices")
-        self.drag_mode = dropdown(DRAG_MODES.items(), "150px", "what the right mouse button, or a finger, does")
+        self.drag_mode = dropdown(DRAG_MODES.items(), "196px", "what the right mouse button, or a finger, does")
         self.smooth = widgets.ToggleButton(
             value=True, description="smooth", tooltip="smooth lines, or the edges of the voxels (V)",
             layout=Layout(width="66px"),
@@ -130,6 +133,10 @@ class Controls:
         main = HBox([left, right], layout=Layout(width="100%"))
         main.add_class("pedseg-main")
         return [widgets.HTML(f"<style>{CSS}</style>"), *rows, self.error, main]
+
+    def bring_to_front(self, panel: widgets.Widget) -> None:
+        """Show the tab of a panel."""
+        self.tabs.selected_index = self.tabs.children.index(panel)
 
 
 def dropdown(options: Iterable[Any], width: str, tooltip: str) -> widgets.Dropdown:

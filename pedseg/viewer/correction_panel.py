@@ -18,7 +18,8 @@ from pedseg.viewer.slices import Box, Slices, bounding_box, slices_of
 NOTHING, CORRECTED = "nothing", "corrected"
 PEN_TOOLS = {"brush": "brush", "eraser": "eraser", "circle": "add", "cut out": "cut"}
 HELP = (
-    "Press <b>draw</b>, then paint with the left mouse button. Every stroke is kept; each organ has a draft of its own."
+    "Press <b>draw</b>, then paint with the left mouse button or a finger. Every stroke is kept; each organ has a draft"
+    " of its own."
 )
 
 
@@ -124,9 +125,10 @@ class CorrectionPanel(widgets.VBox):
         reference = self.case_view.reference
         mask = None if reference is None else self.case_view.segmentation(reference).labels == self.draft.organ.id
         score = score_draft(self.draft, mask, self.case_view.scan.spacing_mm)
-        quality = "nothing to compare it with"
+        name = html.escape(str(reference))
+        quality = "nothing to compare it with" if reference is None else f"{name} has none"
         if score.dsc is not None and score.hd95_mm is not None:
-            quality = f"against {html.escape(str(reference))}: DSC <b>{score.dsc:.3f}</b>"
+            quality = f"against {name}: DSC <b>{score.dsc:.3f}</b>"
             quality += f" · HD95 <b>{score.hd95_mm:.1f} mm</b> · added path {score.added_path_mm:.0f} mm"
         changes = f"<b>{score.volume_ml:.1f} mL</b>, changed: +{score.added_ml:.1f} −{score.removed_ml:.1f} mL"
         return f"{html.escape(self.draft.organ.plain)}: {changes} · {quality}"

@@ -15,7 +15,7 @@ from pedseg.evaluation.failure import KINDS as FAILURE_KINDS
 from pedseg.evaluation.failure import Dose, Failure
 from pedseg.evaluation.failures import read_failures
 from pedseg.evaluation.results import ModelKey, read_rows
-from pedseg.evaluation.severity import FailedOrgan, by_organ, tier, weighted_ml
+from pedseg.evaluation.severity import by_organ, tier, weighted_ml
 from pedseg.organs import EVALUATED, NAMES, organ
 from pedseg.viewer.case_list import ON_THE_SIDE, SIDE, STUDY, CaseKey
 
@@ -57,7 +57,7 @@ class FailureEntry:
     failures: tuple[ModelFailure, ...]
     tier: int = 3  # of severity.TIERS
     weighted_ml: float = 0.0
-    dose_change_gy: float | None = None
+    dose_change_gy: float | None = None  # the largest by any model; None without a plan
 
     @property
     def center(self) -> str:
@@ -128,15 +128,17 @@ class FailureList(list[FailureEntry]):
 
 def list_failures(study: Path) -> FailureList:
     """Every failure of a study, the gravest first, then the children on their side; empty if none was recorded."""
-    entries = [_entry(line) for line in by_organ(read_failures(study))]
+    entries = map(entry_of, by_organ(read_failures(study)))
     return FailureList([*entries, *_on_their_side(study)], study)
 
 
-def _entry(line: FailedOrgan) -> FailureEntry:
-    worst = line.worst
-    failures = tuple(map(_model_failure, line.failures))
+def entry_of(group: Sequence[Failure]) -> FailureEntry:
+    """A line of the list from the failures of one organ of a scan, the gravest first."""
+    worst, failures = group[0], tuple(map(_model_failure, group))
     key = CaseKey(worst.tested_on, worst.case, STUDY)
-    return FailureEntry(key, worst.organ, failures, tier(worst), weighted_ml(worst), line.dose_change_gy)
+    changes_gy = [change for failure in group if (change := failure.dose_change_gy) is not None]
+    dose_change_gy = max(changes_gy, key=abs, default=None)
+    return FailureEntry(key, worst.organ, failures, tier(worst), weighted_ml(worst), dose_change_gy)
 
 
 def _model_failure(f: Failure) -> ModelFailure:

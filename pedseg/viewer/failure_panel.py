@@ -35,7 +35,7 @@ from pedseg.workbook.slice_viewer import suspend_callbacks
 
 HERE = Path(__file__).parent
 MAP, LINES = "map", "list"
-ROW = {"width": "100%", "overflow": "hidden", "flex": "0 0 auto"}
+ROW = {"width": "100%", "overflow": "hidden", "flex": "0 0 auto", "align_items": "center"}
 
 
 class FailureMap(anywidget.AnyWidget):
@@ -49,15 +49,22 @@ class FailureMap(anywidget.AnyWidget):
 
 
 class FailurePanel(StepPanel):
-    """The panel; `on_choose` is given the `FailureEntry` that was clicked, the failures of the chosen model first."""
+    """The panel; `on_choose` is given the `FailureEntry` that was clicked, the failures of the chosen model first.
 
-    def __init__(self, entries: Sequence[FailureEntry], on_choose: Callable[[FailureEntry], object]) -> None:
+    `on_link` is called when the address of the page names a failure.
+    """
+
+    def __init__(
+        self, entries: Sequence[FailureEntry], on_choose: Callable[[FailureEntry], object],
+        on_link: Callable[[], object] = lambda: None,
+    ) -> None:  # fmt: skip
         super().__init__(self._open, "88px")
+        self.on_link = on_link
         self.entries, self.on_open = FailureList(entries, getattr(entries, "study", None)), on_choose
         self.entry: FailureEntry | None = None
         self.map = FailureMap(cells=map_cells(self.entries))
         self.filters = dict(self._filters())
-        self.order = dropdown([(text, key) for key, text in ORDERS.items()], "50%", "order of the list")
+        self.order = dropdown([(text, key) for key, text in ORDERS.items()], "auto", "order of the list")
         self.view = widgets.ToggleButtons(options=[MAP, LINES], style={"button_width": "52px"})
         self.view.layout = widgets.Layout(width="112px", flex="0 0 auto")
         self.who = dropdown([], "46%", "whose contour of this organ")
@@ -89,8 +96,7 @@ class FailurePanel(StepPanel):
             "center": [("all centers", ""), *((c, c) for c in sorted({entry.center for entry in e}))],
         }
         for name, listed in options.items():
-            tooltip = "which list" if name == "group" else f"filter by {name}"
-            yield name, dropdown(listed, "50%" if name in ("group",) else "33%", tooltip)
+            yield name, dropdown(listed, "auto", "which list" if name == "group" else f"filter by {name}")
 
     def _arrange(self) -> None:
         self.previous.description, self.previous.tooltip = "previous (B)", "the next graver one"
@@ -101,6 +107,8 @@ class FailurePanel(StepPanel):
             (self.view, f["group"], self.order), (f["kind"], f["organ"], f["cause"]),
             (f["model"], f["center"], self.count), (self.previous, self.next, self.link), (self.who, self.proof),
         ]  # fmt: skip
+        for control in (*f.values(), self.order):
+            control.layout.flex, control.layout.min_width = "1 1 90px", "0"
         top, second, third, steps, chosen = (widgets.HBox(row, layout=widgets.Layout(**ROW)) for row in rows)
         self.chosen_row = chosen
         self.listing = widgets.VBox([second, third, self.list, steps, chosen, self.message])
@@ -160,6 +168,8 @@ class FailurePanel(StepPanel):
         wanted = parse_qs(fragment)
         if (self.entry is not None and self.entry.fragment == fragment) or "failure" not in wanted:
             return
+        self.on_link()
+        self.view.value = LINES
         entry = next((entry for entry in self.entries if entry.fragment == fragment), None)
         if entry is None:
             self.message.value = sentence("The failure that the address names is not in this study.", "error")
@@ -167,7 +177,6 @@ class FailurePanel(StepPanel):
         with suspend_callbacks(self):
             for name, control in self.filters.items():
                 control.value = entry.group if name == "group" else ""
-        self.view.value = LINES
         self.filter()
         passed = list(self.items)
         if (index := passed.index(entry)) < MAX_LINES:

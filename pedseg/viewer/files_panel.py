@@ -54,6 +54,7 @@ class FilesPanel(widgets.VBox):
             value=False, indent=False, layout=WIDE,
             description="draw even where it is not plausible; every contour says so",
         )  # fmt: skip
+        self.anyway.add_class("pedseg-wrap")
         self.source = dropdown([], "38%", "contours to write")
         self.format = dropdown(FORMATS.items(), "30%", "format")
         self.out = widgets.Text(tooltip="file to write", layout=Layout(width="78%"))

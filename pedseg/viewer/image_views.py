@@ -48,6 +48,7 @@ class ImageViews:
         """Show the scan of another case."""
         self.case_view, self.models = case_view, []
         self.slices.show(case_view.scan, axes)
+        self.organs.table.value = self.controls.info_3d.value = sentence("One moment …")
 
     def make_plots(self) -> None:
         """Make the two 3-D views, once the slices are there: their JavaScript modules are large."""

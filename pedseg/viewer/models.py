@@ -6,11 +6,12 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.evaluation.trained_models import LazyPredictions, weight_files
 from pedseg.importing.predict_scans import predict_plausible
-from pedseg.learning.weights import load_network
+from pedseg.learning.weights import load_network, load_weights
 from pedseg.scan import Scan
 from pedseg.viewer.case_list import SIDE, ListedCase
 from pedseg.viewer.failure_list import AsItLies
@@ -32,6 +33,16 @@ def study_predictions(study: Path) -> Predict:
         return LazyPredictions(scan, models | lying, dict.fromkeys(models, "reorient") | dict.fromkeys(lying, "none"))
 
     return predict
+
+
+def grid_note(predictions: Mapping[Hashable, NDArray], scan: Scan) -> str:
+    """How the networks' contours come onto a scan whose voxels are not the networks' own; "" where they are."""
+    file = next(iter(getattr(predictions, "files", {}).values()), None)
+    spacing_mm = load_weights(file)[1].spacing_mm if file is not None else scan.spacing_mm
+    if np.allclose(spacing_mm, scan.spacing_mm, rtol=0.02):
+        return ""
+    theirs, own = (" × ".join(f"{mm:.2g}" for mm in spacing) for spacing in (spacing_mm, scan.spacing_mm))
+    return f"The networks compute in voxels of {theirs} mm; their probabilities are interpolated to {own} mm here."
 
 
 class GatedPredictions(Mapping[Hashable, NDArray]):

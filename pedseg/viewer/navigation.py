@@ -5,11 +5,12 @@ from __future__ import annotations
 import html
 from collections.abc import Callable
 
-import ipywidgets as widgets
+from traitlets import link
 
 from pedseg.viewer.case_view import Voxel
 from pedseg.viewer.controls import CONTOUR_STYLES, Controls
 from pedseg.viewer.image_views import ImageViews
+from pedseg.viewer.page_errors import PageErrors
 from pedseg.viewer.slices import window_limits, window_name
 from pedseg.workbook.slice_viewer import suspend_callbacks
 
@@ -17,27 +18,21 @@ from pedseg.workbook.slice_viewer import suspend_callbacks
 class Navigation:
     """Keeps controls, slices and 3-D at the same place, window and style.
 
-    `guard` makes a callback show its errors on the page; `if_open` also passes it over while no case is open.
+    `if_open` passes a callback over while no case is open.
     """
 
     def __init__(
-        self, controls: Controls, views: ImageViews, guard: Callable[[Callable], Callable],
-        if_open: Callable[[Callable], Callable],
+        self, controls: Controls, views: ImageViews, errors: PageErrors, if_open: Callable[[Callable], Callable],
     ) -> None:  # fmt: skip
         self.controls, self.views, self.slices = controls, views, views.slices
         self.quiet = False
-        slices = self.slices
-
-        def on(act: Callable[[], object], *sources: widgets.Widget, name: str = "value") -> None:
-            for source in sources:
-                source.observe(guard(lambda _: act()), name)
-
+        slices, on = self.slices, errors.connect
         on(self._window_chosen, controls.window)
         on(lambda: setattr(slices, "window", [*controls.range.value]), controls.range)
         on(self._window_set, slices, name="window")
         on(self._set_contour_style, controls.contour_style, controls.opacity, controls.smooth, *controls.layers)
         on(lambda: setattr(slices, "arrangement", controls.arrangement.value), controls.arrangement)
-        on(lambda: setattr(slices, "drag_mode", controls.drag_mode.value), controls.drag_mode)
+        link((controls.drag_mode, "value"), (slices, "drag_mode"))  # a page on a touch screen chooses, too
         on(if_open(self._slider_moved), *controls.planes)
         on(if_open(self._crosshair_moved), slices, name="crosshair")
         slices.on_hover = if_open(self._describe_pointer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
 
 import ipywidgets as widgets
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pedseg.metrics import OrganScore
 from pedseg.organs import EVALUATED, ORGANS
 from pedseg.viewer.case_view import TRUTH, CaseView
+from pedseg.viewer.controls import sentence
 from pedseg.workbook.slice_viewer import suspend_callbacks
 
 ROW_HEIGHT = "24px"
@@ -32,33 +33,34 @@ class OrganPanel(widgets.VBox):
     def __init__(self, on_change: Callable[[], object]) -> None:
         self.on_change = on_change
         self.quiet = False
-        row = Layout(width="156px", height=ROW_HEIGHT, min_height=ROW_HEIGHT, margin="0")
         self.boxes: dict[int, widgets.Checkbox] = {}
-        group_row = Layout(width="156px", height="22px", min_height="22px", margin="1px 0")
-        every_id = [organ.id for organ in ORGANS]
+        self.table = widgets.HTML(layout=Layout(flex="1 1 auto", overflow="auto hidden"))
+        self.note = widgets.HTML(layout=Layout(flex="0 0 auto"))
+        left = widgets.VBox([self._buttons(), *self._groups()], layout=Layout(flex="0 0 162px", overflow="hidden"))
+        both = widgets.HBox([left, self.table], layout=Layout(width="100%", overflow="hidden", flex="0 0 auto"))
+        super().__init__([self.note, both], layout=Layout(height="100%", overflow="hidden auto"))
+
+    def _buttons(self) -> widgets.HBox:
+        """Show all organs, the nine evaluated ones, or none."""
+        wanted = {"all": [organ.id for organ in ORGANS], "nine": EVALUATED_IDS, "none": []}
         buttons = [
-            self._button("all", Layout(width="38px", height=ROW_HEIGHT), lambda: self.set_visible(every_id)),
-            self._button("nine", Layout(width="50px", height=ROW_HEIGHT), lambda: self.set_visible(EVALUATED_IDS)),
-            self._button("none", Layout(width="50px", height=ROW_HEIGHT), lambda: self.set_visible([])),
+            self._button(name, Layout(width="50px", height=ROW_HEIGHT), partial(self.set_visible, ids))
+            for name, ids in wanted.items()
         ]
         buttons[1].tooltip = "the nine evaluated organs"
-        column: list[widgets.Widget] = [widgets.HBox(buttons, layout=Layout(min_height=ROW_HEIGHT))]
+        return widgets.HBox(buttons, layout=Layout(min_height=ROW_HEIGHT))
+
+    def _groups(self) -> Iterator[widgets.Widget]:
+        """A button for each group of organs, and below it a box for each organ."""
+        row = Layout(width="156px", height=ROW_HEIGHT, min_height=ROW_HEIGHT, margin="0")
+        group_row = Layout(width="156px", height="22px", min_height="22px", margin="1px 0")
         for group, organs in GROUPS.items():
-            boxes = {
-                organ.id: widgets.Checkbox(
-                    value=organ.name in EVALUATED, description=organ.plain, indent=False, layout=row
-                )
-                for organ in organs
-            }
-            self.boxes |= boxes
-            toggle = self._button(f"{group}: all / none", group_row, partial(self.toggle_group, group))
-            column += [toggle, *boxes.values()]
-        self.table = widgets.HTML(layout=Layout(flex="1 1 auto", overflow="auto hidden"))
-        left = widgets.VBox(column, layout=Layout(flex="0 0 162px", overflow="hidden"))
-        both = widgets.HBox([left, self.table], layout=Layout(width="100%", overflow="hidden"))
-        super().__init__([both], layout=Layout(height="100%", overflow="hidden auto"))
-        for box in self.boxes.values():
-            box.observe(lambda _: self._changed(), "value")
+            yield self._button(f"{group}: all / none", group_row, partial(self.toggle_group, group))
+            for organ in organs:
+                box = widgets.Checkbox(value=organ.name in EVALUATED, description=organ.plain, indent=False, layout=row)
+                box.observe(lambda _: self._changed(), "value")
+                self.boxes[organ.id] = box
+                yield box
 
     @staticmethod
     def _button(description: str, layout: Layout, act: Callable[[], object]) -> widgets.Button:
@@ -106,6 +108,7 @@ class OrganPanel(widgets.VBox):
                 attributes = ' class="bad"' if _is_poor(score) else ""
                 rows.append(_table_row(swatch, cells, "td", attributes))
         label = html.escape(f"Organs: {title}")
+        self.note.value = sentence(case_view.note) if case_view.note and model is not None else ""
         self.table.value = f'<table class="pedseg" aria-label="{label}">{"".join(rows)}</table>'
 
 

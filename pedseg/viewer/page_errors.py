@@ -37,6 +37,11 @@ class PageErrors:
         """A callback that shows its errors."""
         return self.caught()(act)
 
+    def connect(self, act: Callable[[], object], *sources: widgets.Widget, name: str = "value") -> None:
+        """Let a change of widgets act, and show its errors."""
+        for source in sources:
+            source.observe(self.guard(lambda _: act()), name)
+
     def guard_text(self, act: Callable[..., str]) -> Callable[..., str]:
         """What gives back a text to say: "" where it fails; an older message goes."""
 

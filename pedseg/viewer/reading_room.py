@@ -18,15 +18,13 @@ from pedseg.viewer.failure_list import FailureEntry
 from pedseg.viewer.failure_panel import FailurePanel
 from pedseg.viewer.files_panel import FilesPanel
 from pedseg.viewer.image_views import ImageViews
-from pedseg.viewer.models import Predict
+from pedseg.viewer.models import Predict, grid_note
 from pedseg.viewer.navigation import Navigation
 from pedseg.viewer.page_errors import PageErrors
 from pedseg.viewer.score_panel import ScorePanel
 from pedseg.viewer.slices import window_name
 from pedseg.workbook import figures, lesson
 from pedseg.workbook.slice_viewer import SliceCanvas, describe, suspend_callbacks, with_picture
-
-LARGE = 20_000_000  # voxels: contours wait until the browser has the scan
 
 
 class ReadingRoom(widgets.VBox):
@@ -43,7 +41,7 @@ class ReadingRoom(widgets.VBox):
         self.errors = PageErrors(self.controls.error)
         self.views = ImageViews(self.controls)
         self.slices = self.views.slices
-        self.failures = FailurePanel(failures, self.open_failure)
+        self.failures = self._failure_panel(failures)
         self.corrections = CorrectionPanel(self.slices, self._drafts_changed, self.errors.guard)
         self.case_files = CaseFiles(self)
         opening, writing = self.errors.guard_text(self.case_files.open), self.errors.guard_text(self.case_files.write)
@@ -64,14 +62,10 @@ class ReadingRoom(widgets.VBox):
     def _connect(self) -> None:
         """Let every control do what it says; without an open case only the case list and the files do anything."""
 
-        def on(act: Callable[[], object], *sources: widgets.Widget, name: str = "value") -> None:
-            for source in sources:
-                source.observe(self.errors.guard(lambda _: act()), name)
-
         def if_open(act: Callable[..., object]) -> Callable[..., object]:
             return self.errors.guard(lambda *arguments: act(*arguments) if self.case is not None else None)
 
-        controls, slices = self.controls, self.slices
+        controls, slices, on = self.controls, self.slices, self.errors.connect
         on(self.choose_center, controls.center)
         on(self.open_patient, controls.patient)
         on(if_open(self.show_models), controls.reference, controls.model, controls.second)
@@ -84,8 +78,7 @@ class ReadingRoom(widgets.VBox):
         controls.reset.on_click(lambda _: self.reset())
         controls.again_3d.on_click(if_open(lambda _: self.views.restart_3d()))
         slices.on_key = if_open(self.press)
-        self.navigation = Navigation(controls, self.views, self.errors.guard, if_open)
-        self.move_crosshair = self.navigation.move_crosshair
+        self.navigation = Navigation(controls, self.views, self.errors, if_open)
 
     @property
     def case_view(self) -> CaseView:
@@ -112,7 +105,7 @@ class ReadingRoom(widgets.VBox):
 
     def _show_models_soon(self) -> None:
         """Show contours and surfaces: of a large scan when the browser has it, so that its slices need not wait."""
-        self._waiting = self.case_view.scan.voxels.size > LARGE and self.slices.whole != self.slices.scan["id"]
+        self._waiting = self.slices.is_loading
         if not self._waiting:
             self.show_models()
 
@@ -127,8 +120,9 @@ class ReadingRoom(widgets.VBox):
 
     def _list_patients(self) -> None:
         keys = [key for key in self.cases if key.center == self.controls.center.value]
+        same = [key for key in keys if self.case is not None and key.case == self.case.key.case]  # in other voxels
         self.controls.patient.options = [(self.cases[key].title, key) for key in keys]
-        self.controls.patient.value = keys[0]
+        self.controls.patient.value = [*same, *keys][0]
 
     def open_patient(self) -> None:
         """Open the chosen patient: the scan at once, then the contours."""
@@ -138,20 +132,23 @@ class ReadingRoom(widgets.VBox):
     def _open(self, voxel: Voxel | None = None) -> bool:
         """Show the scan of the chosen patient, with the truth if it is known; whether that could be done."""
         self.errors.show()
-        case = self.cases[self.controls.patient.value]
-        with self.errors.caught(f" Still shown: {self.case.title}." if self.case else " Choose another patient."):
+        case, old = self.cases[self.controls.patient.value], self.case
+        with self.errors.caught(f" Still shown: {old.title}." if old else " Choose another patient."):
             scan, truth = case.open()
             predictions = self.predict(scan, case, lambda: self.files.anyway.value)
             view = self.scores.case_view(case.key, scan, truth, predictions, case.contours())
-            if self.case is not None and self.case.own is not None and self.case is not case:
-                self.case.own.close()
+            view.note = grid_note(predictions, scan)
+            if voxel is None and old is not None and case.shows_same(old):
+                voxel = view.to_voxel(self.case_view.to_mm(self.slices.crosshair))
+            if old is not None and old.own is not None and old is not case:
+                old.own.close()
             self.case = case
             self.views.open(view, case.axes)
             self.case_files.offer_models(case, predictions)
             self._show_case(case, view, voxel or view.start_voxel())
             return True
-        if self.case is not None:
-            self.select(self.case.key)
+        if old is not None:
+            self.select(old.key)
         return False
 
     def _show_case(self, case: ListedCase, view: CaseView, voxel: Voxel) -> None:
@@ -164,7 +161,7 @@ class ReadingRoom(widgets.VBox):
         self._list_sets()
         self.navigation.set_size(view.scan.shape)
         self.case_files.offer(self.views.shown)
-        self.move_crosshair(voxel)
+        self.navigation.move_crosshair(voxel)
         self.views.view_from_front()
         if view.truth is not None:
             self.views.show_contours()
@@ -177,7 +174,7 @@ class ReadingRoom(widgets.VBox):
 
     def set_failures(self, entries: list[FailureEntry]) -> None:
         """List the failures of another study."""
-        old, self.failures = self.failures, FailurePanel(entries, self.open_failure)
+        old, self.failures = self.failures, self._failure_panel(entries)
         tabs = self.controls.tabs
         tabs.children = [self.failures if panel is old else panel for panel in tabs.children]
 
@@ -246,6 +243,9 @@ class ReadingRoom(widgets.VBox):
 
     # --- failures and corrections -----------------------------------------------------------------
 
+    def _failure_panel(self, entries: list[FailureEntry]) -> FailurePanel:
+        return FailurePanel(entries, self.open_failure, lambda: self.controls.bring_to_front(self.failures))
+
     def open_failure(self, entry: FailureEntry) -> None:
         """Open the case of an entry of the failure list, at the place of the failure."""
         if entry.case_key not in self.cases:
@@ -270,7 +270,7 @@ class ReadingRoom(widgets.VBox):
         self.show_models()
         self.views.focus(organ_id)
         self.slices.marker = list(voxel or ())
-        self.move_crosshair(voxel or self.case_view.start_voxel())
+        self.navigation.move_crosshair(voxel or self.case_view.start_voxel())
 
     def _drafts_changed(self) -> None:
         """A draft has changed: the corrected contours are made anew when they are looked at."""

@@ -26,8 +26,8 @@ HELP = """<div class="pedseg-shortcuts">Click a slice, then:<br>
 <kbd>Y</kbd> or <kbd>Ctrl</kbd> <kbd>Y</kbd>: redo<br>
 <kbd>I</kbd>: fill between slices · <kbd>K</kbd>: largest part only · <kbd>G</kbd>: smooth the drawing<br>
 In the table, − is how far B falls short of A and + how far it goes beyond, in mm (95 % of it).<br>
-Drag with the right mouse button for a window of your own; a finger does the same. In 3-D: drag turns, the wheel zooms,
-a click on an organ goes there in the slices.</div>"""
+The right mouse button, or a finger, does what the list above the slices says: window, scroll, measure, or move; two
+fingers zoom. In 3-D: drag turns, the wheel zooms, a click on an organ goes there in the slices.</div>"""
 
 
 def shortcut_actions(

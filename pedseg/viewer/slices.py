@@ -22,6 +22,7 @@ from pedseg.scan import WINDOWS, Scan
 from pedseg.workbook.figures import is_dark
 
 LINE_STYLES = {"solid": [], "dashed": [7, 5], "dotted": [1.5, 4]}  # pixels on and off
+LARGE = 2_000_000  # voxels
 SCRIPTS = ("volume", "contours", "pen", "slice_viewer")  # shared with the exhibit; `widget` is the notebook's own
 Box = tuple[int, int, int, int, int, int]  # first voxel (x, y, z), then the number of voxels along each axis
 _numbers = itertools.count(1)
@@ -50,7 +51,7 @@ class Slices(anywidget.AnyWidget):
     marker: Any = List().tag(sync=True)  # voxel with a ring around it
     window: Any = List([-160, 240]).tag(sync=True)  # HU that are black and white
     arrangement = Unicode("planes").tag(sync=True)
-    drag_mode = Unicode("window").tag(sync=True)  # of the right mouse button: window, measure or pan
+    drag_mode = Unicode("window").tag(sync=True)  # of right mouse button and finger: window, scroll, measure, pan
     pen: Any = Dict({"on": False, "tool": "brush", "radius_mm": 4.0, "color": "#ffffff"}).tag(sync=True)
     session = Int(0).tag(sync=True)  # what is drawn on; 0 for nothing
     reset_count = Int(0).tag(sync=True)  # how often zoom and place were reset
@@ -89,6 +90,11 @@ class Slices(anywidget.AnyWidget):
                 count = int(np.prod(box[3:]))
                 mask = np.unpackbits(bits, count=count, bitorder="little").astype(bool)
                 self.on_stroke(box, mask.reshape(box[3:], order="F"))
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the scan is so large that contours should wait until the browser has all of it."""
+        return self._voxels.size > LARGE and self.whole != self.scan["id"]
 
     def _send_slices(self, first: int, end: int) -> None:
         piece = self._voxels[:, :, first:end].tobytes(order="F")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,10 @@ import pytest
 
 from pedseg.evaluation.trained_models import weight_files
 from pedseg.metrics import score_case
-from pedseg.organs import NAMES, organ
+from pedseg.organs import EVALUATED, NAMES, organ
 from pedseg.viewer import engines
-from pedseg.viewer.case_list import DATA_SET, SAMPLE, SIDE, STUDY, describe, list_cases, list_data
-from pedseg.viewer.models import study_predictions
+from pedseg.viewer.case_list import DATA_SET, FINE, SAMPLE, SIDE, STUDY, describe, list_cases, list_data
+from pedseg.viewer.models import grid_note, study_predictions
 from pedseg.workbook import lesson
 
 
@@ -38,10 +39,13 @@ def rows(study, case):
 
 
 def test_samples_study_and_those_on_their_side_are_listed_by_center(cases):
-    assert list(dict.fromkeys(key.center for key in cases)) == ["Polder", "Neckar"]
+    assert list(dict.fromkeys(key.center for key in cases)) == ["Polder", "Neckar", "Polder, fine", "Neckar, fine"]
     for center in ("Polder", "Neckar"):
         kinds = [case.key.kind for case in of_center(cases, center)]
         assert kinds[:3] == [SAMPLE] * 3 and {*kinds} == {SAMPLE, STUDY, SIDE}
+        assert {case.key.case for case in of_center(cases, f"{center}, fine")} == {
+            case.key.case for case in of_center(cases, center) if case.key.kind == STUDY
+        }
     titles = [case.title for case in cases.values()]
     assert any("no left kidney" in title for title in titles) and any("on the right side" in title for title in titles)
 
@@ -57,6 +61,40 @@ def test_a_case_of_the_study_is_simulated_again_with_the_recorded_volumes(cases,
     recorded = {row.organ: row.volume_ml for row in rows(study, "polder-037").itertuples()}
     scored = score_case(truth.voxels, truth.voxels, scan.spacing_mm, NAMES)
     assert {score.organ: pytest.approx(score.volume_ml, abs=0.01) for score in scored} == recorded
+
+
+def test_a_fine_child_is_the_same_child_made_once_within_ten_seconds(cases, tmp_path, monkeypatch):
+    """1 x 1 x 2 mm, organs in the same place and of the same volume, then read from disk."""
+    monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path))
+    began, fine = time.process_time(), cases["Polder, fine", "polder-048", FINE]
+    scan, truth = fine.open()
+    assert time.process_time() - began <= 10 and scan.spacing_mm == (1.0, 1.0, 2.0)
+    coarse_scan, coarse = cases["Polder", "polder-048", STUDY].open()
+    for name in EVALUATED:
+        a, b = (np.argwhere(labels.voxels == organ(name).id) for labels in (truth, coarse))
+        assert len(a) * scan.voxel_ml == pytest.approx(len(b) * coarse_scan.voxel_ml, rel=0.1)
+        middles_mm = [(m.affine @ [*v.mean(axis=0), 1])[:3] for m, v in ((scan, a), (coarse_scan, b))]
+        assert np.abs(np.subtract(*middles_mm)).max() < 2
+    files = {file: file.stat().st_mtime_ns for file in (tmp_path / "fine").iterdir()}
+    again, labels = fine.open()
+    assert np.array_equal(again.voxels, scan.voxels) and np.array_equal(labels.voxels, truth.voxels)
+    assert len(files) == 2 and files == {file: file.stat().st_mtime_ns for file in (tmp_path / "fine").iterdir()}
+
+
+def test_networks_draw_on_a_fine_child_and_say_how(cases, study, tmp_path, monkeypatch):
+    """As well as on the coarse scan that they were made for."""
+    monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path))
+    case = cases["Polder, fine", "polder-037", FINE]
+    scan, truth = case.open()
+    predictions = study_predictions(study)(scan, case, lambda: False)
+    note = "The networks compute in voxels of 3 × 3 × 4 mm; their probabilities are interpolated to 1 × 1 × 2 mm here."
+    assert grid_note(predictions, scan) == note
+    federated = next(model for model in predictions if str(model) == "federated")
+    scores = score_case(truth.voxels, predictions[federated], scan.spacing_mm, EVALUATED)
+    recorded = rows(study, "polder-037").query("model == 'federated' and organ in @EVALUATED")["dsc"].mean()
+    assert np.nanmean([score.dsc for score in scores if score.dsc is not None]) > recorded - 0.03
+    coarse = cases["Polder", "polder-037", STUDY]
+    assert grid_note(study_predictions(study)(coarse.open()[0], coarse, lambda: False), coarse.open()[0]) == ""
 
 
 @pytest.mark.slow

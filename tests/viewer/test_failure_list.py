@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import lzma
+from dataclasses import replace
 
 import pytest
 
@@ -14,7 +15,16 @@ from pedseg.evaluation.failures import read_failures, write_failures
 from pedseg.evaluation.results import ModelKey, read_rows
 from pedseg.organs import EVALUATED
 from pedseg.viewer.case_list import SIDE, STUDY, CaseKey, list_cases
-from pedseg.viewer.failure_list import KINDS, LISTS, FailureList, filter_failures, in_order, list_failures, map_cells
+from pedseg.viewer.failure_list import (
+    KINDS,
+    LISTS,
+    FailureList,
+    entry_of,
+    filter_failures,
+    in_order,
+    list_failures,
+    map_cells,
+)
 from pedseg.workbook import lesson
 
 
@@ -53,6 +63,15 @@ def test_every_recorded_failure_is_in_one_line_of_its_child_and_organ(study, ent
     assert {f.sentence for entry in listed for f in entry.failures} == {failure.sentence for failure in recorded}
     assert len({(entry.case_key, entry.organ) for entry in listed}) == len(listed)
     assert {kind for entry in entries for kind in entry.kinds} <= set(KINDS)
+
+
+def test_a_line_has_the_models_kinds_and_largest_change_of_dose_of_its_organ():
+    first = Failure("c1", "Neckar", "Liver", "local", "Polder", "worst", 0.5, "DSC", 20.0, None, "", dose_gy=(1.0, 1.1))
+    worse = replace(first, model="federated", trained_on="Neckar+Polder", kind="leaking", dose_gy=(1.0, 0.2))
+    line = entry_of([worse, replace(worse, kind="worst"), first])
+    assert [str(model) for model in line.models] == ["federated", "Polder alone"] and len(line.failures) == 3
+    assert line.kinds == ("leaking",) and line.dose_change_gy == -0.8
+    assert entry_of([first]).kinds == ("worst",) and entry_of([replace(first, dose_gy=None)]).dose_change_gy is None
 
 
 def test_every_line_says_what_and_each_reason_has_its_ratio(entries):

@@ -31,10 +31,6 @@ def paula(root, tmp_path_factory) -> Path:
     return write_example_patient(tmp_path_factory.mktemp("archive"), load_image(case), load_labels(dataset, case))
 
 
-def described(page, text: str) -> None:
-    page.wait_for_function(f"document.querySelector('.pedseg-crosshair')?.innerText.includes({text!r})")
-
-
 def test_open_compare_correct_write_and_reopen_elsewhere(chromium, voila, keep, paula, tmp_path):
     page, outside = browser.open_page(chromium, voila)
     page.wait_for_selector(f"{SLICES}[data-drawn]")
@@ -43,10 +39,10 @@ def test_open_compare_correct_write_and_reopen_elsewhere(chromium, voila, keep, 
     path.fill(str(paula))
     path.press("Tab")
     page.get_by_role("button", name="open", exact=True).click()
-    described(page, "hospital:")
+    browser.wait_until_described(page, "hospital:")
     assert "truth" not in page.locator(".pedseg-crosshair").inner_text()
     page.locator("select[title='B, dashed']").select_option(label="federated")  # it draws now
-    described(page, "federated:")
+    browser.wait_until_described(page, "federated:")
     page.get_by_role("tab", name="Correct").click()
     page.get_by_role("button", name="draw (D)").click()
     page.get_by_text("changed: +0.0").wait_for()

@@ -173,8 +173,7 @@ def test_an_address_opens_its_failure(chromium, voila, keep):
     first = list_failures(lesson.recorded("study"))[0]
     page, _ = browser.open_page(chromium, f"{voila}#{first.fragment}")
     browser.wait_until_drawn(page)
-    page.get_by_text(first.failures[0].sentence[:60]).first.wait_for(state="attached", timeout=60_000)
-    tab(page, "Failures")
+    page.get_by_text(first.failures[0].sentence[:60]).first.wait_for(timeout=60_000)  # its tab is in front
     keep(page, "voila-linked-failure")
     assert page.locator("select[title='patient'] option:checked").inner_text().startswith(first.case_key.case)
     page.close()

@@ -13,7 +13,7 @@ from pedseg.errors import PedsegInputError, input_error
 from pedseg.organs import EVALUATED, organ
 from pedseg.scan import Scan
 from pedseg.viewer import engines
-from pedseg.viewer.case_list import SAMPLE, CaseKey, ListedCase
+from pedseg.viewer.case_list import FINE, SAMPLE, STUDY, CaseKey, ListedCase
 from pedseg.viewer.failure_list import FailureEntry, ModelFailure
 from pedseg.viewer.reading_room import ReadingRoom
 from pedseg.workbook.slice_viewer import SliceViewer
@@ -116,7 +116,7 @@ def test_keys_set_window_layers_organs_and_pen(room):
     assert room.slices.contour_style["hidden"] == [0]
     room.press("f")
     assert room.slices.contour_style["fill"]
-    room.move_crosshair((15, 5, 5))
+    room.navigation.move_crosshair((15, 5, 5))
     room.press("o")
     assert room.slices.visible_organs == [SPLEEN]
     room.press("e")
@@ -260,6 +260,35 @@ def test_where_a_model_cannot_draw_nothing_is_drawn_in_its_name(scan, truth):
     assert "another grid" in error(room) and [layer["name"] for layer in room.slices.layers] == ["truth"]
     room.slices._receive({"event": "hover", "data": [1, 1, 1]}, [])
     assert "truth: no organ" in room.controls.pointer_info.value and "bad" not in room.controls.pointer_info.value
+
+
+def test_a_link_to_a_failure_brings_its_tab_to_the_front(scan, truth):
+    case = ListedCase(CaseKey("Here", "good", SAMPLE), "a good child", lambda: (scan, Scan(truth, scan.affine)))
+    entry = missed(case.key, "Spleen", "one", (15, 5, 5))
+    room = seen(ReadingRoom({case.key: case}, [entry], ["one"], lambda *_: {"one": truth.copy()}))
+    room.controls.tabs.selected_index = 3
+    room.press("n")  # stepping through the list leaves what is in front
+    assert room.controls.tabs.selected_index == 3
+    room.failures.map.fragment = entry.fragment
+    assert room.controls.tabs.selected_index == 3  # it is open already
+    room.set_failures([entry])
+    room.failures.map.fragment = entry.fragment
+    assert room.views.is_open(room.failures) and room.slices.crosshair == [15, 5, 5]
+
+
+def test_the_same_child_in_finer_voxels_is_shown_at_the_same_place(scan, truth):
+    fine = Scan(np.zeros((72, 66, 40), np.int16), np.diag([1.0, 1.0, 2.0, 1.0]))
+    cases = [
+        ListedCase(CaseKey("Here", name, STUDY), name, lambda: (scan, Scan(truth, scan.affine))) for name in ("1", "2")
+    ]
+    cases.append(ListedCase(CaseKey("Here, fine", "2", FINE), "2", lambda: (fine, None)))
+    room = seen(ReadingRoom({case.key: case for case in cases}, [], ["one"], lambda *_: {}))
+    room.controls.patient.value = cases[1].key
+    room.navigation.move_crosshair((3, 4, 5))
+    room.controls.center.value = "Here, fine"
+    assert room.slices.scan["shape"] == [72, 66, 40] and room.slices.crosshair == [9, 12, 10]
+    room.controls.center.value = "Here"
+    assert room.case.key == cases[1].key and room.slices.crosshair == [3, 4, 5]
 
 
 def test_a_drawing_ends_with_its_child_though_no_model_can_draw_the_next(scan, truth):

@@ -433,6 +433,10 @@ class SliceViewer {
     if (mode === "pan") {
       const { pan } = this.views[tile.plane];
       this.views[tile.plane].pan = [pan[0] + dx * this.scale / tile.perMm, pan[1] + dy * this.scale / tile.perMm];
+    } else if (mode === "scroll") {
+      const step = Math.max(3, tile.box[3] / this.scale / this.dims()[tile.axis]), slices = (this.drag.rest ?? 0) - dy / step;
+      this.drag.rest = slices - Math.trunc(slices);
+      this.scroll(tile.plane, Math.trunc(slices));
     } else if (mode === "measure") {
       const { u, v } = this.drag.place;
       this.measured = { plane: tile.plane, index: tile.index, from: [u, v], to: [now.u, now.v] };
@@ -452,7 +456,12 @@ class SliceViewer {
     const before = spread();
     this.pointers.set(event.pointerId, event);
     const after = spread(), place = this.tileAt(after);
-    if (place && before.size) this.zoom(place, after.size / before.size);
+    if (!place || !before.size) return;
+    this.zoom(place, after.size / before.size);
+    const { pan, zoom } = this.views[place.tile.plane], perMm = this.tileAt(after).tile.perMm / this.scale;
+    if (zoom === 1) return;
+    pan[0] += (after.clientX - before.clientX) / perMm;
+    pan[1] += (after.clientY - before.clientY) / perMm;
   }
 
   onPointerUp(event) {

@@ -17,6 +17,7 @@ class KernelSlices {
 
   openScan() {
     const scan = this.model.get("scan");
+    delete this.viewer.el.dataset.whole;
     if (!scan.id) return;
     const [nx, ny, nz] = scan.shape;
     const voxels = new Int16Array(nx * ny * nz).fill(-1024), arrived = new Uint8Array(nz);
@@ -158,6 +159,7 @@ export default {
     };
     document.addEventListener("webglcontextlost", lost, true);
     requestAnimationFrame(() => watchRoom(el));
+    if (matchMedia("(pointer: coarse)").matches && model.get("drag_mode") === "window") model.set("drag_mode", "scroll");
     model.set("webgl", webglState());
     model.set("ready", String(Date.now()));
     model.save_changes();
