@@ -107,7 +107,7 @@ def evaluate(message: Message, context: Context) -> Message:
     """
     dataset, index = own_data(context)
     cases, policy = dataset.split("validation"), _policy(context)
-    plan = center_policy.check_plan(str(_flower.configs_of(message.content)["config"]["plan"]), policy)
+    plan = _agreed_plan(str(_flower.configs_of(message.content)["config"]["plan"]), dataset, context)
     withheld = policy.no_scores or policy.noise_multiplier > 0 or len(cases) < policy.min_score_cases
     dsc = math.nan
     if cases and not withheld:

@@ -104,6 +104,9 @@ class FederationConfig(PrivacyConfig):
     server_momentum: float = setting(0.0, "of fedavgm, over the rounds", most=1, metavar="M")
     num_malicious: int = setting(1, "malicious centers that a robust strategy tolerates")
     max_update_norm: float = setting(0.0, "refuse an update with a larger L2 norm; 0: refuse none", metavar="L2")
+    max_norm_ratio: float = setting(
+        5.0, "refuse an update K times as long as the others' median; 0: compare none", metavar="K"
+    )
     proximal_mu: float = setting(
         0.0, "hold each center's weights at the global ones by this strength (FedProx)", metavar="MU"
     )
