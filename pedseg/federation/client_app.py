@@ -36,7 +36,7 @@ from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build
 from pedseg.learning.weights import Weights, get_weights, set_weights
 
-app = ClientApp(mods=[log_disclosure, tell_code_alone])
+app = ClientApp(mods=[log_disclosure, tell_code_alone, center_policy.bounded_memory])
 # In a context's state, which goes with the run: the stamp of the files that passed, what the center enrolled with, and
 # the plan that it trains.
 CHECKED, ENROLLED, AGREED = "checked", "enrolled", "agreed"
@@ -161,7 +161,11 @@ def round_seed(seed: int, round_: int, center_index: int) -> int:
 
 
 def _global_weights(message: Message, plan: plans.Plan) -> Weights:
-    weights = _flower.to_weights(_flower.arrays_of(message.content)["arrays"])
+    try:
+        weights = _flower.to_weights(_flower.arrays_of(message.content)["arrays"])
+    except (KeyError, ValueError) as error:
+        problem = f"it is not understood ({error})."
+        raise input_error("E-MODEL", "global model", problem, "Ask the coordinator.") from error
     center_policy.check_model(weights, plan)
     return weights
 

@@ -179,12 +179,13 @@ class CenterConfig(PrivacyConfig):
     max_hours: float = setting(48.0, "hours that the training of a round may take", metavar="HOURS")
     max_weights: int = setting(100_000_000, "weights that the network may have", least=1)
     max_voxels: int = setting(16_000_000, "voxels that a training step may take: patch times batch", least=1)
+    max_memory: int = setting(16_000, "memory that this program may take by a plan; 0: any", metavar="MIB")
     approve_plans: bool = setting(False, "train no plan before somebody has approved it (--approved-plan)")
     approved_plan: str = setting("", "digest of the plan that was approved", metavar="DIGEST")
 
 
-# Within one process nothing leaves a hospital: scores are as they are.
-ONE_PROCESS = {"min-score-cases": 1, "score-digits": 15}
+# Within one process nothing leaves a hospital: scores are as they are, and memory is shared.
+ONE_PROCESS = {"min-score-cases": 1, "score-digits": 15, "max-memory": 0}
 
 
 @dataclass(frozen=True)
