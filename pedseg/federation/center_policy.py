@@ -7,6 +7,7 @@ network, keep its machine busy for weeks, or ask again and again until the answe
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import tomllib
 from collections.abc import Callable, Mapping
@@ -21,16 +22,20 @@ from flwr.app import Context, Message
 from numpy.typing import NDArray
 
 from pedseg import __version__, memory
+from pedseg.datasets.cases import DataSet
 from pedseg.errors import PedsegInputError, input_error
 from pedseg.federation.config import CenterConfig
 from pedseg.federation.training_task import TrainingTask
+from pedseg.files import write_atomically
 from pedseg.learning.fingerprint import Fingerprint
 from pedseg.learning.memory_need import memory_need_mib
 from pedseg.learning.network import build
 from pedseg.learning.plans import Plan
 from pedseg.organs import NAMES
+from pedseg.tables import read_json
 
 MAX_STAGES, MAX_CHANNELS = 12, 4096  # of a network
+DESCRIBED = "described_cases.json"  # in a center's state folder
 BEYOND = 1.2  # times the bound on memory the system says no, if an estimate was wrong
 PREPROCESSED = 30  # voxels of a preprocessed scan, in those of the largest batch that is allowed
 
@@ -64,6 +69,26 @@ def as_lines(policy: CenterConfig) -> list[str]:
 def plan_digest(plan: str) -> str:
     """By which a center knows a plan again."""
     return hashlib.sha256(plan.encode()).hexdigest()[:16]
+
+
+def check_described(dataset: DataSet, policy: CenterConfig) -> None:
+    """Refuse to describe very few training cases, or cases that differ by very few from those described last.
+
+    The difference of two descriptions would be that of the few. Those of the last one are kept in the state folder.
+    """
+    now, least = sorted(case.name for case in dataset.split("train")), policy.min_cases
+    if len(now) < least:
+        remedy = "Add cases, or lower the center's own bound (pedseg join --min-cases)."
+        raise input_error("E-FEW-CASES", dataset.center, f"{len(now)} training cases, fewer than {least}.", remedy)
+    if policy.state is None:
+        return
+    file = policy.state / DESCRIBED
+    changed = set(now) ^ set(read_json(file)["cases"] if file.exists() else now)
+    if 0 < len(changed) < least:
+        problem = f"{len(changed)} case differs from those described last, fewer than {least}: it would stand alone."
+        remedy = f"Wait for more cases, or remove {file.name} in the folder of the state if that is meant."
+        raise input_error("E-FEW-NEW", dataset.center, problem, remedy)
+    write_atomically(file, json.dumps({"cases": now}).encode(), mode=0o600)
 
 
 def check_plan(text: str, policy: CenterConfig, own: Fingerprint) -> Plan:

@@ -52,10 +52,8 @@ def query_fingerprint(message: Message, context: Context) -> Message:
     asked = _flower.configs_of(message.content).get("config", ConfigRecord())
     center_policy.check_version(str(asked.get("version", "")))
     dataset, index = own_data(context)
-    cases, min_cases = len(dataset.split("train")), _policy(context).min_cases
-    if cases < min_cases:
-        remedy = "Add cases, or lower the center's own bound (pedseg join --min-cases)."
-        raise input_error("E-FEW-CASES", dataset.center, f"{cases} training cases, fewer than {min_cases}.", remedy)
+    cases = len(dataset.split("train"))
+    center_policy.check_described(dataset, _policy(context))
     text = _own_fingerprint(dataset)
     context.state[ENROLLED] = ConfigRecord({"stamp": file_stamp(dataset.folder), "fingerprint": _digest(text)})
     reply: dict[str, ConfigRecordValues] = {

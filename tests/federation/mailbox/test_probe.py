@@ -14,7 +14,7 @@ import pytest
 from pedseg.__main__ import main
 from pedseg.errors import PedsegInputError
 from pedseg.federation.keys import make_keys, write_keys
-from pedseg.federation.mailbox import center, grid, object_store
+from pedseg.federation.mailbox import object_store
 from pedseg.federation.mailbox.object_store import open_store
 from pedseg.processes import free_port
 
@@ -125,28 +125,3 @@ def test_a_mistyped_folder_is_told(
         own = ["--center", "Aa", "--data", str(data), "--state", str(tmp_path / "state")]
     assert main([*words, *own]) == 1
     assert "E-MAILBOX-URL" in capsys.readouterr().err and not (tmp_path / "mnt").exists()
-
-
-def test_a_model_of_30_gb_is_not_even_read(federation) -> None:
-    ids = federation.push(1)
-    model = federation.files("weights")[0]
-    with model.open("wb") as file:
-        file.truncate(30 << 30)  # a hole
-    assert federation.poll("Aa") == ["E-MAIL-SIZE"] and federation.read(ids) == {}
-    federation.grid.repair()  # the coordinator does not read it either
-    assert model.stat().st_size < 10_000
-    federation.poll()
-    assert federation.read(ids) == {2: 1.0, 3: 2.0}
-
-
-def test_very_many_strays_are_not_named_one_by_one(federation, caplog: pytest.LogCaptureFixture) -> None:
-    ids = federation.push(1)
-    for number in range(300):
-        for folder in ("to/Aa", "from/Aa"):
-            (federation.box / folder / f"-{number:04d}.dcm").write_bytes(b"stray")
-    opened = federation.poll("Aa")
-    assert len(opened) <= center.MAX_NEW_OBJECTS
-    for _ in range(300 // center.MAX_NEW_OBJECTS + 1):
-        federation.poll()
-    assert federation.read(ids) == {2: 1.0, 3: 2.0}
-    assert len(federation.refused()) == grid.MAX_NAMED and caplog.text.count("E-MAIL-STRAYS") == 1
