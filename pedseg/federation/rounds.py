@@ -125,7 +125,7 @@ def _train_round(
     if config.max_norm_ratio and not isinstance(strategy, SecureAverage | Robust):  # masks hide norms, the robust judge
         updates = compared_updates(updates, weights, config.max_norm_ratio, norms, refused)
     new, metrics = _combine(strategy, _noting(updates, losses, refused), weights, number, refused)
-    refused += [secure.void(losses, number)] if secure and len(losses) < len(asked) else []
+    refused += [secure.void(losses, number)] if secure and new is weights else []
     scores = _evaluate(grid, strategy, centers, plan, new, number, config, refused)
     cases = {center.name: center.cases for center in asked if center.name in losses}
     by_center = {"cases": cases, "scores": scores, "norms": norms}
