@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LARGE_BYTES, SPARE_BYTES = 4 * 2**20, 64 * 2**20
@@ -35,6 +36,25 @@ def _glibc(function: str, *arguments: int) -> None:
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library than glibc
             getattr(ctypes.CDLL("libc.so.6"), function)(*arguments)
+
+
+@contextmanager
+def limited(mib: int) -> Iterator[None]:
+    """Give this process no more than `mib` for data within the block: what asks for more fails. On Linux; 0: no limit.
+
+    The last resort: libraries that do not expect it may end the process.
+    """
+    if not mib or sys.platform != "linux":
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (mib * 2**20, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def peak_mib() -> float:

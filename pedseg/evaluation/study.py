@@ -208,7 +208,8 @@ class Study:
             yield self._steps(model) * self.config.federation.rounds
             return
         data, out = self.datasets[0].folder.parent, self.work / model.name
-        config = replace(self.config.federation, data=data, out=out, seed=model.seed, evaluate_every=1, max_share=1.0)
+        config = replace(self.config.federation, data=data, out=out, seed=model.seed, evaluate_every=1)
+        config = replace(config, max_share=1.0, max_norm_ratio=0.0)  # all data is here: nobody is taken at their word
         nodes = [{"data-dir": str(dataset.folder)} for dataset in self.datasets]
         curve: list[Point] = []
         weights: Weights = {}
@@ -218,8 +219,7 @@ class Study:
             curve.append(_point(round_.number * config.local_steps, round_.train_loss, round_.validation_dsc))
             weights = round_.weights
             yield self._steps(model)
-        if grid.workers > 1:  # the centers had threads of their own
-            self.timer.add_cpu(model.stage, grid.cpu_seconds)
+        self.timer.add_cpu(model.stage, grid.cpu_seconds)
         memory.release_memory()
         self._save(model, weights, self._plan(model), curve)
 

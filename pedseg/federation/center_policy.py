@@ -7,26 +7,36 @@ network, keep its machine busy for weeks, or ask again and again until the answe
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
+from flwr.app import Context, Message
 from numpy.typing import NDArray
 
-from pedseg import __version__
+from pedseg import __version__, memory
+from pedseg.datasets.cases import DataSet
 from pedseg.errors import PedsegInputError, input_error
 from pedseg.federation.config import CenterConfig
 from pedseg.federation.training_task import TrainingTask
+from pedseg.files import write_atomically
 from pedseg.learning.fingerprint import Fingerprint
+from pedseg.learning.memory_need import memory_need_mib
 from pedseg.learning.network import build
 from pedseg.learning.plans import Plan
 from pedseg.organs import NAMES
+from pedseg.tables import read_json
 
 MAX_STAGES, MAX_CHANNELS = 12, 4096  # of a network
+DESCRIBED = "described_cases.json"  # in a center's state folder
+BEYOND = 1.2  # times the bound on memory the system says no, if an estimate was wrong
 PREPROCESSED = 30  # voxels of a preprocessed scan, in those of the largest batch that is allowed
 
 
@@ -61,29 +71,65 @@ def plan_digest(plan: str) -> str:
     return hashlib.sha256(plan.encode()).hexdigest()[:16]
 
 
-def check_plan(text: str, policy: CenterConfig, own: Fingerprint | None = None) -> Plan:
+def check_described(dataset: DataSet, policy: CenterConfig) -> None:
+    """Refuse to describe very few training cases, or cases that differ by very few from those described last.
+
+    The difference of two descriptions would be that of the few. Those of the last one are kept in the state folder.
+    """
+    now, least = sorted(case.name for case in dataset.split("train")), policy.min_cases
+    if len(now) < least:
+        remedy = "Add cases, or lower the center's own bound (pedseg join --min-cases)."
+        raise input_error("E-FEW-CASES", dataset.center, f"{len(now)} training cases, fewer than {least}.", remedy)
+    if policy.state is None:
+        return
+    file = policy.state / DESCRIBED
+    changed = set(now) ^ set(read_json(file)["cases"] if file.exists() else now)
+    if 0 < len(changed) < least:
+        problem = f"{len(changed)} case differs from those described last, fewer than {least}: it would stand alone."
+        remedy = f"Wait for more cases, or remove {file.name} in the folder of the state if that is meant."
+        raise input_error("E-FEW-NEW", dataset.center, problem, remedy)
+    write_atomically(file, json.dumps({"cases": now}).encode(), mode=0o600)
+
+
+def check_plan(text: str, policy: CenterConfig, own: Fingerprint) -> Plan:
     """The plan, if the policy allows it; `own` is the fingerprint of the scans that would be preprocessed by it."""
     try:
         plan = Plan.from_json(text)
-        step = math.prod(plan.patch) * plan.batch
+        step = math.prod(map(int, plan.patch)) * int(plan.batch)
+        voxel_mm3 = math.prod(map(float, plan.spacing_mm)) if min(plan.spacing_mm) > 0 else math.nan
         widths = plan.network["widths" if plan.network["kind"] == "compact" else "filters"]
-        stages, channels = len(widths), max(widths)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        stages, channels = len(widths), max(map(int, widths))
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise input_error("E-PLAN", "plan", f"it is not understood ({error}).", "Install the same pedseg.") from error
     _bounded("voxels of a step", step, policy.max_voxels)
     _bounded("organs", len(plan.organs), len(NAMES))
     _bounded("stages of the network", stages, MAX_STAGES)
     _bounded("channels of the network", channels, MAX_CHANNELS)
-    if own:
-        largest = max(math.prod(a * b for a, b in zip(grid.shape, grid.spacing_mm, strict=True)) for grid in own.grids)
-        voxels = largest / math.prod(plan.spacing_mm) if min(plan.spacing_mm) > 0 else math.inf
-        _bounded("voxels of a preprocessed scan", voxels, PREPROCESSED * policy.max_voxels)
-    _bounded("weights of the network", _weights(plan), policy.max_weights)
+    voxels = [math.prod(grid.shape) * math.prod(grid.spacing_mm) / voxel_mm3 for grid in own.grids]
+    _bounded("voxels of a preprocessed scan", max(voxels), PREPROCESSED * policy.max_voxels)
+    weights = _tried(_weights, plan)
+    _bounded("weights of the network", weights, policy.max_weights)
+    if policy.max_memory:
+        need = _tried(partial(memory_need_mib, voxels=voxels), plan) + psutil.Process().memory_info().rss / 2**20
+        _bounded("MiB of memory", round(need), policy.max_memory)
     digest = plan_digest(text)
     if policy.approve_plans and digest != policy.approved_plan:
-        problem = f"{_weights(plan)} weights, {plan.profile}, voxels of {plan.spacing_mm} mm: nobody has approved it."
+        problem = f"{weights} weights, {plan.profile}, voxels of {plan.spacing_mm} mm: nobody has approved it."
         raise input_error("E-PLAN-NEW", digest, problem, f"If it is right, start again with --approved-plan {digest}.")
     return plan
+
+
+def bounded_memory(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+    """Flower mod: a reply takes no more memory than the policy allows, whatever was estimated."""
+    most = CenterConfig.from_run_config(context.node_config).max_memory
+    try:
+        with memory.limited(0 if torch.cuda.is_available() else round(BEYOND * most)):  # CUDA maps what it never takes
+            return call_next(message, context)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error):
+            raise
+        remedy = "Nothing was sent. Raise max-memory, or ask the coordinator for a smaller plan."
+        raise input_error("E-POLICY", "memory", f"more than {most} MiB are needed.", remedy) from error
 
 
 def check_task(task: TrainingTask, policy: CenterConfig) -> None:
@@ -127,11 +173,15 @@ def _empty_network(plan: Plan) -> torch.nn.Module:
 
 
 def _weights(plan: Plan) -> int:
+    return sum(tensor.numel() for tensor in _empty_network(plan).state_dict().values())
+
+
+def _tried(count: Callable[[Plan], float], plan: Plan) -> float:
+    """What is counted of a network that has no memory; refused if it cannot be built."""
     try:
-        return sum(tensor.numel() for tensor in _empty_network(plan).state_dict().values())
+        return count(plan)
     except PedsegInputError:
         raise
     except Exception as error:  # torch has many words for sizes that no machine has
-        raise input_error(
-            "E-POLICY", "network", f"it cannot be built ({type(error).__name__}).", "Ask for less."
-        ) from error
+        problem = f"it cannot be built ({type(error).__name__})."
+        raise input_error("E-POLICY", "network", problem, "Ask for less.") from error

@@ -36,7 +36,7 @@ from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build
 from pedseg.learning.weights import Weights, get_weights, set_weights
 
-app = ClientApp(mods=[log_disclosure, tell_code_alone])
+app = ClientApp(mods=[log_disclosure, tell_code_alone, center_policy.bounded_memory])
 # In a context's state, which goes with the run: the stamp of the files that passed, what the center enrolled with, and
 # the plan that it trains.
 CHECKED, ENROLLED, AGREED = "checked", "enrolled", "agreed"
@@ -52,10 +52,8 @@ def query_fingerprint(message: Message, context: Context) -> Message:
     asked = _flower.configs_of(message.content).get("config", ConfigRecord())
     center_policy.check_version(str(asked.get("version", "")))
     dataset, index = own_data(context)
-    cases, min_cases = len(dataset.split("train")), _policy(context).min_cases
-    if cases < min_cases:
-        remedy = "Add cases, or lower the center's own bound (pedseg join --min-cases)."
-        raise input_error("E-FEW-CASES", dataset.center, f"{cases} training cases, fewer than {min_cases}.", remedy)
+    cases = len(dataset.split("train"))
+    center_policy.check_described(dataset, _policy(context))
     text = _own_fingerprint(dataset)
     context.state[ENROLLED] = ConfigRecord({"stamp": file_stamp(dataset.folder), "fingerprint": _digest(text)})
     reply: dict[str, ConfigRecordValues] = {
@@ -107,7 +105,7 @@ def evaluate(message: Message, context: Context) -> Message:
     """
     dataset, index = own_data(context)
     cases, policy = dataset.split("validation"), _policy(context)
-    plan = center_policy.check_plan(str(_flower.configs_of(message.content)["config"]["plan"]), policy)
+    plan = _agreed_plan(str(_flower.configs_of(message.content)["config"]["plan"]), dataset, context)
     withheld = policy.no_scores or policy.noise_multiplier > 0 or len(cases) < policy.min_score_cases
     dsc = math.nan
     if cases and not withheld:
@@ -161,7 +159,11 @@ def round_seed(seed: int, round_: int, center_index: int) -> int:
 
 
 def _global_weights(message: Message, plan: plans.Plan) -> Weights:
-    weights = _flower.to_weights(_flower.arrays_of(message.content)["arrays"])
+    try:
+        weights = _flower.to_weights(_flower.arrays_of(message.content)["arrays"])
+    except (KeyError, ValueError) as error:
+        problem = f"it is not understood ({error})."
+        raise input_error("E-MODEL", "global model", problem, "Ask the coordinator.") from error
     center_policy.check_model(weights, plan)
     return weights
 

@@ -104,6 +104,9 @@ class FederationConfig(PrivacyConfig):
     server_momentum: float = setting(0.0, "of fedavgm, over the rounds", most=1, metavar="M")
     num_malicious: int = setting(1, "malicious centers that a robust strategy tolerates")
     max_update_norm: float = setting(0.0, "refuse an update with a larger L2 norm; 0: refuse none", metavar="L2")
+    max_norm_ratio: float = setting(
+        5.0, "refuse an update K times as long as the others' median; 0: compare none", metavar="K"
+    )
     proximal_mu: float = setting(
         0.0, "hold each center's weights at the global ones by this strength (FedProx)", metavar="MU"
     )
@@ -176,12 +179,13 @@ class CenterConfig(PrivacyConfig):
     max_hours: float = setting(48.0, "hours that the training of a round may take", metavar="HOURS")
     max_weights: int = setting(100_000_000, "weights that the network may have", least=1)
     max_voxels: int = setting(16_000_000, "voxels that a training step may take: patch times batch", least=1)
+    max_memory: int = setting(16_000, "memory that this program may take by a plan; 0: any", metavar="MIB")
     approve_plans: bool = setting(False, "train no plan before somebody has approved it (--approved-plan)")
     approved_plan: str = setting("", "digest of the plan that was approved", metavar="DIGEST")
 
 
-# Within one process nothing leaves a hospital: scores are as they are.
-ONE_PROCESS = {"min-score-cases": 1, "score-digits": 15}
+# Within one process nothing leaves a hospital: scores are as they are, and memory is shared.
+ONE_PROCESS = {"min-score-cases": 1, "score-digits": 15, "max-memory": 0}
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,9 @@ def enroll(grid: Grid, min_available: int, max_share: float) -> list[Center]:
     content = RecordDict({"config": ConfigRecord({"version": __version__})})
     messages = [Message(content, dst_node_id=node, message_type="query.fingerprint") for node in nodes]
     replies = {reply.metadata.src_node_id: reply for reply in grid.send_and_receive(messages)}
+    names = {node: grid.node_name(node) if isinstance(grid, SingleRunGrid) else f"node {node}" for node in nodes}
     failed = []
-    for node in nodes:
-        name = grid.node_name(node) if isinstance(grid, SingleRunGrid) else f"node {node}"
+    for node, name in names.items():
         if node not in replies:
             remedy = "Look at this center's log; the same command asks it again."
             failed.append(InputProblem("E-CENTER-SILENT", name, "no reply came.", remedy))
@@ -49,7 +49,7 @@ def enroll(grid: Grid, min_available: int, max_share: float) -> list[Center]:
             failed.append(InputProblem("E-CENTER-ERROR", name, reason, "Look at its log, which says file and remedy."))
     if failed:
         raise PedsegInputError(failed)
-    centers = sorted((_center_of(reply) for reply in replies.values()), key=lambda center: center.index)
+    centers = sorted((_center_of(replies[node], names[node]) for node in nodes), key=lambda center: center.index)
     _refuse_impossible(centers, max_share)
     return centers
 
@@ -74,7 +74,7 @@ def _refuse_impossible(centers: Sequence[Center], max_share: float) -> None:
             raise input_error("E-SHARE", center.name, problem, "Ask the center; raise --max-share if it is right.")
 
 
-def _center_of(reply: Message) -> Center:
+def _center_of(reply: Message, known_as: str) -> Center:
     """The center that replied; refused if the reply is not understood or if it has no training case."""
     node = reply.metadata.src_node_id
     try:
@@ -82,9 +82,9 @@ def _center_of(reply: Message) -> Center:
         keys = ("center-index", "center", "cases", "json", "version")
         index, name, cases, text, version = (str(record[key]) for key in keys)
         center = Center(node, int(index), name, int(cases), Fingerprint.from_json(text))
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        problem, remedy = f"its reply is not understood ({error}).", "Install the same pedseg there."
-        raise input_error("E-CENTER-ANSWER", f"node {node}", problem, remedy) from error
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
+        problem, remedy = f"its reply is not understood ({error}).", "Ask the center; install the same pedseg there."
+        raise input_error("E-CENTER-ANSWER", known_as, problem, remedy) from error
     if version != __version__:
         problem = f"it runs pedseg {version}, and the coordinator {__version__}."
         raise input_error("E-VERSION", name, problem, "Install the same version on both sides.")

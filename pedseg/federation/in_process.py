@@ -102,7 +102,7 @@ class InProcessGrid(SingleRunGrid):
             for index, (node_id, config) in enumerate(enumerate(node_configs, start=_flower.SERVER_NODE + 1))
         }
         self.name = secrets.token_hex(8)
-        self.cpu_seconds = 0.0  # that the centers took
+        self.cpu_seconds = 0.0  # that the centers took in threads of their own
         self._sent = 0
         self._waiting: dict[str, Message] = {}
         self._lock = threading.Lock()
@@ -138,19 +138,27 @@ class InProcessGrid(SingleRunGrid):
 
     def _replies(self, message_ids: Iterable[str]) -> Iterator[Message]:
         messages = [self._waiting.pop(message_id) for message_id in message_ids if message_id in self._waiting]
+        stop_requested.clear()
         with untouched_randomness():
-            yield from _call_in_order(self._deliver, messages, self.workers)
+            if self.workers == 1 or len(messages) < 2:
+                yield from map(self._deliver, messages)
+            else:
+                yield from _call_in_order(self._deliver_in_thread, messages, self.workers)
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
         """Messages to the centers, replies back. Nothing can get lost here, so `timeout` has no effect."""
         return self.pull_messages(self.push_messages(messages))
 
-    def _deliver(self, message: Message) -> Message:
-        """One center's reply, copied, with an id."""
+    def _deliver_in_thread(self, message: Message) -> Message:
         started = time.thread_time()
-        reply = call_client(self.client_app, message, self.contexts[message.metadata.dst_node_id])
+        reply = self._deliver(message)
         with self._lock:
             self.cpu_seconds += time.thread_time() - started
+        return reply
+
+    def _deliver(self, message: Message) -> Message:
+        """One center's reply, copied, with an id."""
+        reply = call_client(self.client_app, message, self.contexts[message.metadata.dst_node_id])
         if reply.has_content():
             reply = _flower.with_content(reply, copy_records(reply.content))
         _flower.number_message(reply, f"{message.metadata.message_id}-reply")
@@ -216,10 +224,6 @@ def untouched_randomness() -> Iterator[None]:
 
 def _call_in_order(deliver: Callable[[Message], Message], messages: list[Message], workers: int) -> Iterator[Message]:
     """Replies in the order of the messages; an interrupt asks the running centers to stop and waits for that."""
-    stop_requested.clear()
-    if workers == 1 or len(messages) < 2:
-        yield from map(deliver, messages)
-        return
     running: deque[Future[Message]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="center") as pool:
         try:

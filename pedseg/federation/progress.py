@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
+T = TypeVar("T")
 Listener = Callable[[int, int, float], None]  # step, of how many, loss
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 @contextmanager
-def reported_to(listener: Listener) -> Iterator[None]:
-    """Let the training within this block, in this thread, tell each step to `listener`."""
-    token = _listener.set(listener)
+def set_within(variable: ContextVar[T], value: T) -> Iterator[None]:
+    """Give a variable a value within this block, in this thread."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        _listener.reset(token)
+        variable.reset(token)
+
+
+def reported_to(listener: Listener) -> AbstractContextManager[None]:
+    """Let the training within this block, in this thread, tell each step to `listener`."""
+    return set_within(_listener, listener)
 
 
 def report(step: int, steps: int, loss: float) -> None:

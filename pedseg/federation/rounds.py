@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
 from flwr.app import ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
@@ -25,9 +26,19 @@ from pedseg.federation.enrollment import Center, enroll
 from pedseg.federation.in_process import SingleRunGrid, untouched_randomness
 from pedseg.federation.privacy.secure_average import SecureAverage, masked_shapes
 from pedseg.federation.replies import replies_in_order, valid_updates
-from pedseg.federation.strategies import OrderedFedAvg, in_order, keeps_memory, make_strategy, memory_of, remember
+from pedseg.federation.strategies import (
+    MEMORY,
+    OrderedFedAvg,
+    Robust,
+    in_order,
+    keeps_memory,
+    make_strategy,
+    memory_of,
+    remember,
+)
 from pedseg.federation.training_task import TrainingTask, check_known
-from pedseg.federation.update_validation import checked_model, metric, no_reply, update_norm, validate_score
+from pedseg.federation.update_comparison import APART, compared_updates
+from pedseg.federation.update_validation import metric, no_reply, not_finite, validate_score
 from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import build
 from pedseg.learning.plans import Plan, make_plan
@@ -111,10 +122,10 @@ def _train_round(
         strategy.expect(sum(center.cases for center in asked))
     losses: dict[str, float] = {}
     norms: dict[str, float] = {}
-    noting = _noting(updates, {} if secure else weights, losses, norms, refused)
-    arrays, metrics = strategy.aggregate_train(number, noting)
-    refused += [secure.void(losses, number)] if secure and arrays is None else []
-    new = weights if arrays is None else checked_model(_like(weights, _flower.to_weights(arrays)), number)
+    if config.max_norm_ratio and not isinstance(strategy, SecureAverage | Robust):  # masks hide norms, the robust judge
+        updates = compared_updates(updates, weights, config.max_norm_ratio, norms, refused)
+    new, metrics = _combine(strategy, _noting(updates, losses, refused), weights, number, refused)
+    refused += [secure.void(losses, number)] if secure and new is weights else []
     scores = _evaluate(grid, strategy, centers, plan, new, number, config, refused)
     cases = {center.name: center.cases for center in asked if center.name in losses}
     by_center = {"cases": cases, "scores": scores, "norms": norms}
@@ -139,15 +150,28 @@ def _requests(
     return asked, [secure.left_out(center) if secure else no_reply(center.name) for center in others]
 
 
+def _combine(
+    strategy: Strategy, replies: Iterable[Message], weights: Weights, number: int, refused: list[InputProblem]
+) -> tuple[Weights, MetricRecord | None]:
+    """The new model and the mean metrics. Where no good model comes out, the round is void: the last good one stays."""
+    memory = {name: value for name, value in vars(strategy).items() if name in MEMORY}
+    with np.errstate(all="ignore"):  # finite updates can have a sum that is not
+        arrays, metrics = strategy.aggregate_train(number, replies)
+        new = _like(weights, _flower.to_weights(arrays)) if arrays else weights
+    if problem := not_finite(new, number):
+        refused.append(problem)
+    if problem or any(entry.code == APART for entry in refused):
+        vars(strategy).update(memory)
+        return weights, metrics
+    return new, metrics
+
+
 def _noting(
-    updates: Iterable[tuple[Center, Message]], model: Weights, losses: dict[str, float], norms: dict[str, float],
-    refused: Sequence[InputProblem],
-) -> Iterator[Message]:  # fmt: skip
-    """The valid updates, whose losses and distances from the `model` are noted by center; refused if there is none."""
+    updates: Iterable[tuple[Center, Message]], losses: dict[str, float], refused: Sequence[InputProblem]
+) -> Iterator[Message]:
+    """The valid updates, whose losses are noted by center; refused if there is none."""
     for center, reply in updates:
         losses[center.name] = metric(reply, "train-loss")
-        if model:
-            norms[center.name] = update_norm(_flower.to_weights(_flower.arrays_of(reply.content)["arrays"]), model)
         yield reply
     if not losses:
         raise PedsegInputError(refused)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import safetensors
@@ -20,8 +19,6 @@ from pedseg.errors import InputProblem, input_error
 from pedseg.federation.checkpoints import PROGRESS, Round
 from pedseg.federation.mailbox.status import STATUS_FILE, SignOfLife, Status
 from pedseg.files import write_atomically
-
-FAR = 5.0  # times the median of the others' norms
 
 
 @dataclass(frozen=True)
@@ -36,15 +33,6 @@ class RoundRow:
     scores: dict[str, float]
     norms: dict[str, float]
     refused: tuple[str, ...] = ()
-
-    @property
-    def far(self) -> list[str]:
-        """The centers whose update moves the model many times as far as the median of the others."""
-        return [
-            name for name, norm in self.norms.items()
-            if (others := [other for key, other in self.norms.items() if key != name])
-            and norm > FAR * median(others)
-        ]  # fmt: skip
 
 
 def row_of(round_: Round) -> RoundRow:
@@ -93,7 +81,6 @@ def line_of(row: RoundRow, rounds: int) -> str:
         f"{name} {loss:.4f}"
         + (f" ({row.cases[name]} cases)" if name in row.cases else "")
         + (f" DSC {row.scores[name]:.2f}" if name in row.scores else "")
-        + (f" UPDATE {row.norms[name]:.3g}, FAR FROM THE OTHERS" if name in row.far else "")
         for name, loss in row.losses.items()
     )
     dsc = "" if row.validation_dsc is None else f", validation DSC {row.validation_dsc:.3f}"

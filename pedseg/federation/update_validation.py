@@ -14,7 +14,7 @@ import numpy as np
 from flwr.app import Array, Message
 from numpy.typing import NDArray
 
-from pedseg.errors import InputProblem, input_error
+from pedseg.errors import InputProblem
 from pedseg.federation import _flower
 from pedseg.federation.enrollment import Center
 
@@ -74,14 +74,14 @@ def validate_score(reply: Message | None, center: Center) -> InputProblem | None
     return None
 
 
-def checked_model(weights: dict[str, NDArray], number: int) -> dict[str, NDArray]:
-    """The new global model, if it is finite everywhere; finite updates can have a sum that is not."""
+def not_finite(weights: Mapping[str, NDArray], number: int) -> InputProblem | None:
+    """What is wrong with a new global model that is not finite everywhere, or None."""
     wrong = [name for name, array in weights.items() if not np.isfinite(array).all()]
-    if wrong:
-        problem = f"{_first_few(wrong)}: infinite or no numbers after the updates were combined."
-        remedy = "The last good round is on disk. Bound the updates (--max-update-norm), or take a robust strategy."
-        raise input_error("E-MODEL-NOT-FINITE", f"round {number}", problem, remedy)
-    return weights
+    if not wrong:
+        return None
+    problem = f"{_first_few(wrong)}: infinite or no numbers after the updates were combined."
+    remedy = "The round is void and the last good model stays. Bound the updates (--max-update-norm)."
+    return InputProblem("E-MODEL-NOT-FINITE", f"round {number}", problem, remedy)
 
 
 def no_reply(center: str) -> InputProblem:

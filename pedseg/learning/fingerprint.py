@@ -7,6 +7,7 @@ inside the organs. Fingerprints of several hospitals merge into that of all thei
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from pedseg.scan import Spacing
 HU_LOW, HU_HIGH = -1024, 3071  # the range of a 12-bit CT
 HISTOGRAM_TOTAL = 10**9  # of each case, so that cases weigh the same and sums are exact
 _HU = np.arange(HU_LOW, HU_HIGH + 1)
+MOST_SPACING_MM, MOST_VOXELS, MOST_BODY_MM = 100.0, 10_000, 10_000.0  # along an axis, of any scan of a patient
 ONLY_CT = ("CT",)
 USUAL: dict[str, Any] = {"modalities": ONLY_CT, "ages_years": (), "phases": ()}  # what is not written down
 
@@ -126,7 +128,25 @@ class Fingerprint:
         organs = {name: OrganCount(**row) for name, row in content["organs"].items()}
         kinds = {"modalities": str, "ages_years": int, "phases": str}
         about = (tuple(map(kinds[key], content.get(key, usual))) for key, usual in USUAL.items())
-        return cls(tuple(grids), tuple(histogram), organs, *about)
+        fingerprint = cls(tuple(grids), tuple(histogram), organs, *about)
+        if wrong := fingerprint._impossible():
+            raise ValueError(f"impossible {wrong}")
+        return fingerprint
+
+    def _impossible(self) -> str:
+        """What no scans can have, by its name; a center that invents it would bend everybody's plan."""
+        most_mm3 = sum(math.prod(grid.body_mm) for grid in self.grids)
+        organs = self.organs.items()
+        rules = {
+            "voxel spacing": all(0 < mm <= MOST_SPACING_MM for grid in self.grids for mm in grid.spacing_mm),
+            "number of voxels": all(0 < edge <= MOST_VOXELS for grid in self.grids for edge in grid.shape),
+            "body": all(0 <= mm <= MOST_BODY_MM for grid in self.grids for mm in grid.body_mm),
+            "modality": set(self.modalities) <= {"CT", "MR"},
+            "gray values": all(0 <= part <= self.cases * HISTOGRAM_TOTAL for part in self.hu_histogram),
+            "number of cases with an organ": all(0 <= o.present <= o.annotated <= self.cases for _, o in organs),
+            "volume of an organ": all(0 <= o.total_mm3 <= most_mm3 for _, o in organs),
+        }
+        return next((name for name, holds in rules.items() if not holds), "")
 
 
 def fingerprint(dataset: DataSet, cases: Iterable[Case]) -> Fingerprint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import subprocess
@@ -85,6 +86,16 @@ def key_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in (COORDINATOR, *NAMES):
         write_keys(folder, make_keys(name))
     return folder
+
+
+@pytest.fixture
+def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file system as a share over SMB: it has no hard links."""
+
+    def no_link(*_: object, **__: object) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", no_link)
 
 
 class Programs:

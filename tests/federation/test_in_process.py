@@ -94,6 +94,23 @@ def test_answers_are_made_a_few_at_a_time(workers: int) -> None:
     assert [reply.content["a"]["place"] for reply in (first, *answers)] == list(range(9))
 
 
+@pytest.mark.parametrize(("centers", "workers", "counted"), [(2, 2, True), (2, 1, False), (1, 2, False)])
+def test_seconds_are_counted_in_threads_of_their_own_only(centers: int, workers: int, counted: bool) -> None:
+    """What a center takes in the thread of the caller is in the caller's own count."""
+    app = ClientApp()
+
+    @app.query()
+    def answer(message: Message, context: Context) -> Message:
+        until = time.thread_time() + 0.02
+        while time.thread_time() < until:
+            pass
+        return Message(RecordDict(), reply_to=message)
+
+    grid = InProcessGrid(app, [{}] * centers, {}, workers=workers)
+    ask(grid, RecordDict())
+    assert grid.cpu_seconds == pytest.approx(0.04 if counted else 0, abs=0.02)
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_global_random_generators_are_left_as_they_were(app: ClientApp, workers: int) -> None:
     grid = InProcessGrid(app, [{}, {}], {"fails": -1}, workers=workers)

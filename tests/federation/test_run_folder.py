@@ -32,21 +32,12 @@ def folder(hospitals: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rounds_are_told_with_cases_and_scores(folder: Path) -> None:
     first, second = run_folder.read_rows(folder)
     assert first.cases == second.cases == {"Aa": 3, "Bb": 2}
+    assert set(first.norms) == {"Aa", "Bb"} and all(norm > 0 for norm in first.norms.values())
     assert first.validation_dsc is None and set(second.scores) == {"Aa", "Bb"}
     line = run_folder.line_of(replace(second, train_loss=1.5, losses={"Aa": 2.0}, scores={"Aa": 0.5}), 3)
     assert line.startswith("round 2 of 3: loss 1.5000, validation DSC ") and line.endswith(
         "Aa 2.0000 (3 cases) DSC 0.50"
     )
-
-
-def test_an_update_far_from_the_others_is_named(folder: Path) -> None:
-    """By hand: 60 is more than five times the median (10) of 9 and 11; with two centers each has one other."""
-    row = run_folder.read_rows(folder)[0]
-    assert set(row.norms) == {"Aa", "Bb"} and all(norm > 0 for norm in row.norms.values()) and row.far == []
-    assert replace(row, norms={"Aa": 9.0, "Bb": 60.0, "Cc": 11.0}).far == ["Bb"]
-    assert replace(row, norms={"Aa": 1.0, "Bb": 5.1}).far == ["Bb"] and replace(row, norms={"Aa": 1.0}).far == []
-    line = run_folder.line_of(replace(row, norms={"Aa": 1.0, "Bb": 5.1}), 3)
-    assert line.endswith("UPDATE 5.1, FAR FROM THE OTHERS")
 
 
 def test_the_verb_tells_who_is_waited_for(folder: Path, capsys: pytest.CaptureFixture) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import Array, ConfigRecord, Context, Message, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
 from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower
@@ -83,30 +82,6 @@ def test_the_length_of_an_update_is_that_of_its_difference() -> None:
     before = {"a": np.zeros((2, 2), np.float32), "b": np.ones(3, np.float32)}
     after = {"a": np.array([[3, 0], [0, 0]], np.float32), "b": np.array([1, 5, 1], np.float32)}
     assert update_norm(after, before) == 5.0
-
-
-def grown(factor: float, place: int = 1) -> Callable[[Message, Context], Message]:
-    """The real app, but one center answers with weights far away."""
-
-    def app(message: Message, context: Context) -> Message:
-        reply = client_app(message, context)
-        if message.metadata.message_type == "train" and context.node_config["partition-id"] == place:
-            arrays = reply.content.array_records["arrays"]
-            for name, array in arrays.items():
-                arrays[name] = Array(array.numpy() * np.float32(factor))
-        return reply
-
-    return app
-
-
-def test_an_update_over_the_bound_is_refused_by_the_name_of_its_center(
-    three_hospitals: Path, config: FederationConfig
-) -> None:
-    config = replace(config, data=three_hospitals, rounds=1, max_update_norm=50.0)
-    grid = InProcessGrid(grown(1e6), [{}, {}, {}], config.to_run_config())  # type: ignore[arg-type]
-    (round_,) = train_rounds(grid, config)
-    assert [(f.code, f.file) for f in round_.refused] == [("E-UPDATE-NORM", "Bb")]
-    assert list(round_.losses) == ["Aa", "Cc"]
 
 
 def play(config: FederationConfig) -> list[Round]:

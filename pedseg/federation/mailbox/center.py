@@ -18,7 +18,7 @@ from flwr.app import Context, Message, RecordDict, UserConfigValue
 
 from pedseg.errors import PedsegInputError, input_error
 from pedseg.federation import _flower, client_app, progress
-from pedseg.federation.config import MailboxConfig
+from pedseg.federation.config import CenterConfig, MailboxConfig
 from pedseg.federation.in_process import CenterError, problems_of
 from pedseg.federation.keys import Member, OwnKeys
 from pedseg.federation.mailbox.attempts import Attempts, CenterEvent, OpenedRequest
@@ -68,6 +68,7 @@ class CenterMailbox:
         for reply in self.replies.all:  # the last one may have been committed just before a crash
             self.disclosure_log.enter(Disclosure(**reply.disclosure))
         self.requests_folder, self.replies_folder = f"{REQUESTS}/{own.name}", f"{REPLIES}/{own.name}"
+        self.max_model_bytes = 4 * CenterConfig.from_run_config(node_config).max_weights + MAX_REQUEST_BYTES
         self._opened: dict[tuple[str, str], OpenedRequest | None] = {}  # by name and etag; None: refused
         self._delivered: set[str] = set()
         self._model: tuple[str, RecordDict] = ("", RecordDict())
@@ -267,10 +268,10 @@ class CenterMailbox:
             if entry is None or self._bad_model == (request.weights, entry.etag):
                 return None
             self._bad_model = (request.weights, entry.etag)
-            file, most = f"{WEIGHTS}/{request.weights}", request.size + SLACK_BYTES
+            file, most = f"{WEIGHTS}/{request.weights}", min(request.size, self.max_model_bytes) + SLACK_BYTES
             if entry.size > most:
                 raise input_error("E-MAIL-SIZE", file, f"{entry.size} bytes, {most} at most.", "It is ignored.")
-            encrypted = self.store.read(f"{WEIGHTS}/{request.weights}")
+            encrypted = self.store.read(file)
             self._model = (request.weights, decrypt_weights(encrypted, request.key, request.weights))
         return RecordDict({**self._model[1], **request.records})
 

@@ -15,7 +15,7 @@ import secrets
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from fsspec.implementations.local import LocalFileSystem
 
 from pedseg.errors import PedsegInputError, input_error
+from pedseg.federation.progress import set_within
 from pedseg.files import PART, write_new
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 30.0)  # seconds between two attempts to reach an unavailable server
@@ -49,14 +50,9 @@ class StorageUnavailable(Exception):
     """The store does not answer at the moment, or has no room; it is tried again."""
 
 
-@contextmanager
-def patience(seconds: float) -> Iterator[None]:
+def patience(seconds: float) -> AbstractContextManager[None]:
     """Within this block a store that is unavailable is tried again for so long only, then `StorageUnavailable`."""
-    token = _patience.set(seconds)
-    try:
-        yield
-    finally:
-        _patience.reset(token)
+    return set_within(_patience, seconds)
 
 
 class ObjectStore(ABC):

@@ -60,11 +60,15 @@ class SecureAverage(OrderedStrategy):
         return InputProblem(OUT, center.name, problem, "It is asked again then; look at its log.")
 
     def void(self, replied: Iterable[str], number: int) -> InputProblem:
-        """The problem of a round in which a center was missing."""
-        missing = ", ".join(center.name for center in self.group if center.name not in set(replied))
+        """The problem of a round in which a center was missing, or sent something else than a masked update."""
+        names = [center.name for center in self.group]
+        missing = [name for name in names if name not in set(replied)]
         problem = f"without it the masks of round {number} do not cancel."
         remedy = "The round is void and the model stays; the next one goes on without it."
-        return InputProblem(VOID, missing, problem, remedy)
+        if not missing:
+            problem = f"the sum of round {number} is not that of updates: one of them sent something else."
+            remedy = "The round is void and the model stays. Masks hide who it was: ask all."
+        return InputProblem(VOID, ", ".join(missing or names), problem, remedy)
 
     def note(self, round_: Round) -> None:
         """Note who was missing in a round; the same rounds lead to the same group after a restart."""
@@ -90,7 +94,10 @@ class SecureAverage(OrderedStrategy):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """The model with the sum of all updates; no arrays if one is missing. Replies are added up as they come."""
+        """The model with the sum of all updates, added up as they come; no arrays if one is missing or none.
+
+        No honest share changes a weight by more than `MAX_CHANGE`; where masks do not cancel the sum is far larger.
+        """
         sums: dict[str, NDArray] = {}
         said: list[RecordDict] = []
         for reply in replies:
@@ -100,6 +107,9 @@ class SecureAverage(OrderedStrategy):
         if len(said) < len(self.group):
             return None, metrics
         change = secure_aggregation.from_fixed_point(sums)
+        most = secure_aggregation.MAX_CHANGE * len(said)
+        if any(np.abs(array).max(initial=0.0) > most for array in change.values()):
+            return None, metrics
         return _flower.to_arrays({name: start + change[name] for name, start in self._before.items()}), metrics
 
 

@@ -37,12 +37,14 @@ def as_user(monkeypatch: pytest.MonkeyPatch, user: str, password: str) -> None:
     monkeypatch.setenv(remote_stores.PASSWORD, password)
 
 
-@pytest.fixture(params=["folder", "webdav", "s3"])
+@pytest.fixture(params=["folder", "folder without links", "webdav", "s3"])
 def store(
     request: pytest.FixtureRequest, servers: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> ObjectStore:
-    """An empty store of each kind."""
-    if request.param == "folder":
+    """An empty store of each kind; a share over SMB is a folder without hard links."""
+    if request.param == "folder without links":
+        request.getfixturevalue("without_links")
+    if request.param.startswith("folder"):
         return open_store(tmp_path / "box")
     if request.param == "webdav":
         as_user(monkeypatch, servers.USER, servers.PASSWORD)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -14,7 +12,7 @@ import pytest
 from pedseg.__main__ import main
 from pedseg.errors import PedsegInputError
 from pedseg.federation.keys import make_keys, write_keys
-from pedseg.federation.mailbox import center, grid, object_store
+from pedseg.federation.mailbox import object_store
 from pedseg.federation.mailbox.object_store import open_store
 from pedseg.processes import free_port
 
@@ -46,16 +44,6 @@ def login_page() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture
-def without_links(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file system as a share over SMB: it has no hard links."""
-
-    def no_link(*_: object, **__: object) -> None:
-        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
-
-    monkeypatch.setattr(os, "link", no_link)
-
-
 def test_a_mailbox_in_a_folder_is_one(tmp_path: Path) -> None:
     store = open_store(tmp_path / "box")
     with pytest.raises(FileNotFoundError):
@@ -67,22 +55,6 @@ def test_a_mailbox_in_a_folder_is_one(tmp_path: Path) -> None:
 def test_a_share_without_hard_links_is_as_good(without_links: None, tmp_path: Path) -> None:
     store = open_store(tmp_path / "box")
     store.probe("weights", make=True)
-    won = []
-
-    def write(text: bytes) -> None:
-        try:
-            store.write_once("weights/model.0", text * 100_000)
-            won.append(text)
-        except FileExistsError:
-            pass
-
-    threads = [threading.Thread(target=write, args=(bytes([65 + n]),)) for n in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(won) == 1 and store.read("weights/model.0") == won[0] * 100_000
-    assert list(store.list_objects("weights", parts=True)) == ["model.0"]
     write_keys(tmp_path / "keys", make_keys("Aa"))
     with pytest.raises(PedsegInputError, match="E-KEY-EXISTS"):
         write_keys(tmp_path / "keys", make_keys("Aa"))
@@ -125,28 +97,3 @@ def test_a_mistyped_folder_is_told(
         own = ["--center", "Aa", "--data", str(data), "--state", str(tmp_path / "state")]
     assert main([*words, *own]) == 1
     assert "E-MAILBOX-URL" in capsys.readouterr().err and not (tmp_path / "mnt").exists()
-
-
-def test_a_model_of_30_gb_is_not_even_read(federation) -> None:
-    ids = federation.push(1)
-    model = federation.files("weights")[0]
-    with model.open("wb") as file:
-        file.truncate(30 << 30)  # a hole
-    assert federation.poll("Aa") == ["E-MAIL-SIZE"] and federation.read(ids) == {}
-    federation.grid.repair()  # the coordinator does not read it either
-    assert model.stat().st_size < 10_000
-    federation.poll()
-    assert federation.read(ids) == {2: 1.0, 3: 2.0}
-
-
-def test_very_many_strays_are_not_named_one_by_one(federation, caplog: pytest.LogCaptureFixture) -> None:
-    ids = federation.push(1)
-    for number in range(300):
-        for folder in ("to/Aa", "from/Aa"):
-            (federation.box / folder / f"-{number:04d}.dcm").write_bytes(b"stray")
-    opened = federation.poll("Aa")
-    assert len(opened) <= center.MAX_NEW_OBJECTS
-    for _ in range(300 // center.MAX_NEW_OBJECTS + 1):
-        federation.poll()
-    assert federation.read(ids) == {2: 1.0, 3: 2.0}
-    assert len(federation.refused()) == grid.MAX_NAMED and caplog.text.count("E-MAIL-STRAYS") == 1

@@ -118,17 +118,6 @@ def test_two_names_are_no_circle(keys: Path) -> None:
         protection.apply(AFTER, BEFORE)
 
 
-def test_nobody_answers_a_round_twice_for_different_circles(keys: Path) -> None:
-    own = context(keys)
-    protection_for(question(AGGREGATION, 1), own, "Aa", 3, BEFORE)
-    protection_for(question(AGGREGATION, 1), own, "Aa", 3, BEFORE)  # the very same question, after a crash
-    protection_for(question(AGGREGATION, 2), own, "Aa", 3, BEFORE)
-    for again in (question(AGGREGATION, 1), question(AggregationGroup("run", NAMES, (3, 2, 6)), 2)):
-        with pytest.raises(PedsegInputError, match="E-MASK-AGAIN"):
-            protection_for(again, own, "Aa", 3, BEFORE)
-    protection_for(question(AggregationGroup("another run", NAMES, (3, 2, 5)), 1), own, "Aa", 3, BEFORE)
-
-
 @pytest.mark.parametrize(
     "other",
     [
@@ -147,28 +136,3 @@ def test_masks_of_different_questions_do_not_cancel(keys: Path, other: Message) 
         for name, cases in zip(NAMES, AGGREGATION.cases, strict=True)
     }
     assert np.abs(sum_masked(parts, NAMES, "x")["w"]).mean() > 100
-
-
-def test_a_run_that_is_repeated_with_another_circle_gets_nothing(keys: Path, tmp_path: Path) -> None:
-    """Honest masks add up to the sum of a circle; two circles that differ by one center give away its update."""
-    four = AggregationGroup("second run", (*NAMES, "Dd"), (3, 2, 5, 4))
-    first = context(keys, state=str(tmp_path))
-    protection_for(question(AGGREGATION), first, "Aa", 3, BEFORE)
-    again = context(keys, state=str(tmp_path))  # another run: the mailbox brings no memory of the first
-    for circle in (four, AggregationGroup("third run", ("Aa", "Bb", "Dd"), (3, 2, 4))):
-        with pytest.raises(PedsegInputError, match="E-MASK-GROUP"):
-            protection_for(question(circle), again, "Aa", 3, BEFORE)
-    protection_for(question(AggregationGroup("fourth run", NAMES, (3, 2, 5))), again, "Aa", 3, BEFORE)
-
-
-def test_a_smaller_circle_is_for_a_run_that_began_whole(keys: Path, tmp_path: Path) -> None:
-    whole = AggregationGroup("run", (*NAMES, "Dd"), (3, 2, 5, 4))
-    own = context(keys, state=str(tmp_path))
-    protection_for(question(whole), own, "Aa", 3, BEFORE)
-    protection_for(question(AGGREGATION, 2), own, "Aa", 3, BEFORE)  # Dd is missing
-    with pytest.raises(PedsegInputError, match="E-MASK-GROUP"):
-        protection_for(question(AggregationGroup("b", NAMES, (3, 2, 5)), 3), own, "Aa", 3, BEFORE)
-    strict = context(keys, state=str(tmp_path), **{"fixed-group": True})
-    strict.state = own.state
-    with pytest.raises(PedsegInputError, match="E-MASK-GROUP"):
-        protection_for(question(AGGREGATION, 3), strict, "Aa", 3, BEFORE)

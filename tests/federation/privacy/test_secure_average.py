@@ -133,19 +133,6 @@ def test_three_centers_of_which_one_was_missing_go_on_when_it_is_back(nodes: lis
     assert [round_.restored for round_ in rounds] == [True, True, False, False]
 
 
-def test_a_poisoned_masked_update_is_refused_by_its_shape(nodes: list[dict]) -> None:
-    def plain(message: Message, context: Context) -> Message:
-        if message.metadata.message_type == "train" and context.node_config["center"] == "Cc":
-            del message.content["aggregation-group"]  # Cc sends its update as it is
-        return client_app(message, context)
-
-    (round_,) = play(nodes, plain)
-    assert [(problem.code, problem.file) for problem in round_.refused] == [
-        ("E-UPDATE-TYPE", "Cc"),
-        ("E-MASK-VOID", "Cc"),
-    ]
-
-
 def test_every_center_shortens_its_update_before_it_leaves(nodes: list[dict]) -> None:
     (round_,) = play(nodes, secure_aggregation=False, clipping_norm=0.05)
     start = get_weights(build(round_.plan, 7))
