@@ -257,5 +257,6 @@ def as_html(table: pd.DataFrame, caption: str = "") -> str:
 
 
 def _cell(value: Any) -> str:
-    side = "right" if isinstance(value, Number) else "left"
-    return f'<td style="text-align:{side}">{html.escape(str(value))}</td>'
+    side, text = "right" if isinstance(value, Number) else "left", str(value)
+    wrap = ";white-space:nowrap" if len(text) < 20 and any(map(str.isdigit, text)) else ""  # a number with its interval
+    return f'<td style="text-align:{side}{wrap}">{html.escape(text)}</td>'

@@ -152,7 +152,7 @@ def test_failures_are_told_in_words():
 
 def test_a_table_escapes_its_text_and_aligns_its_numbers():
     text = scores.as_html(pd.DataFrame([{"organ": "a < b", "DSC": 0.5}]), "caption & more")
-    assert '<td style="text-align:left">a &lt; b</td><td style="text-align:right">0.5</td>' in text
+    assert '<td style="text-align:left">a &lt; b</td><td style="text-align:right;white-space:nowrap">0.5</td>' in text
     assert "caption &amp; more" in text and '<th scope="col"' in text
     assert scores.as_html(pd.DataFrame([]), "Nothing") == "<p>Nothing: none.</p>"
 
