@@ -155,6 +155,12 @@ def test_a_federation_does_without_what_only_statistics_need():
     assert answer.stdout.strip() == "set()"  # 46 MiB where memory is short: beside two hospitals' training
 
 
+def test_a_chapter_that_trains_nothing_does_without_torch():
+    code = "import sys; from pedseg.workbook import lesson; lesson.exercises(); print('torch' in sys.modules)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "False"  # 190 MiB
+
+
 def test_import_pedseg_brings_few_modules():
     # Time on a shared machine is no measure; what is imported is.
     code = "import sys; before = set(sys.modules); import pedseg; print(*sorted(set(sys.modules) - before))"

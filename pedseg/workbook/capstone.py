@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,14 +25,15 @@ from pedseg.datasets.loading import load_image, load_labels
 from pedseg.datasets.reading import read_dataset
 from pedseg.evaluation.comparisons import compare_paired, holm
 from pedseg.evaluation.results import MARGINS, ModelKey
-from pedseg.evaluation.trained_models import TrainedModel
-from pedseg.learning.network import build
-from pedseg.learning.weights import Weights, set_weights
 from pedseg.metrics import score_case
 from pedseg.organs import EVALUATED, organ
 from pedseg.phantoms import flaws
 from pedseg.phantoms.centers import CENTERS, DELTA
 from pedseg.workbook import lesson
+
+if TYPE_CHECKING:  # with torch, which not every notebook that reads the exercises needs
+    from pedseg.evaluation.trained_models import TrainedModel
+    from pedseg.learning.weights import Weights
 
 NEIGHBORS_SEED = 2031  # children of Polder and Neckar that the study has not met
 HIDDEN = (100000, 100001, 100002, 100004, 100008, 100013, 100033)  # hospitals that the audit is checked on
@@ -168,6 +169,10 @@ def judge(low: float, high: float, margin: float = MARGINS["dsc"]) -> str:
 
 def named(model: TrainedModel, name: str, weights: Weights | None = None) -> TrainedModel:
     """A model under a name that tables show; with other weights if there are any."""
+    from pedseg.evaluation.trained_models import TrainedModel
+    from pedseg.learning.network import build
+    from pedseg.learning.weights import set_weights
+
     network = model.network
     if weights is not None:
         network = build(model.plan)
