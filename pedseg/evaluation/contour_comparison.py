@@ -79,16 +79,11 @@ def _cells(row: OrganComparison) -> tuple[str, ...]:
 
 
 def write(file: Path, rows: Sequence[OrganComparison], a: str, b: str, notes: Sequence[str]) -> None:
-    """Write the comparison as CSV, or as a page under a name that ends in .html."""
+    """Write the comparison as CSV (empty where only one set has the organ), or as a page if the name ends in .html."""
     if file.suffix.lower() == ".csv":
-        write_csv(file, rows)
+        write_atomically(file, pd.DataFrame(rows).round(6).to_csv(index=False, lineterminator="\n").encode())
     else:
         write_html(file, rows, a, b, notes)
-
-
-def write_csv(file: Path, rows: Sequence[OrganComparison]) -> None:
-    """Write the comparison as CSV; an empty field where only one of the sets has the organ."""
-    write_atomically(file, pd.DataFrame(rows).round(6).to_csv(index=False, lineterminator="\n").encode())
 
 
 def html_table(rows: Sequence[OrganComparison]) -> str:

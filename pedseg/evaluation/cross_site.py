@@ -17,7 +17,7 @@ from pedseg.datasets.reading import center_folders, is_data_set, read_checked
 from pedseg.errors import input_error
 from pedseg.evaluation.reporting import write_results
 from pedseg.evaluation.results import OrganMean, Results, read_rows
-from pedseg.evaluation.scoring import is_finished, score_center
+from pedseg.evaluation.scoring import score_center
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.trained_models import TrainedModel, load_model, models_digest
 
@@ -35,13 +35,9 @@ def score_models(files: Sequence[Path], data: Path, out: Path) -> Iterator[tuple
     for model in models:
         for dataset in datasets:
             file = out / "work" / f"{models_digest([model], dataset.center)}.csv"
-            if is_finished(file, dataset):
-                done += len(dataset.split("test"))
+            for _ in score_center(model, dataset, file):
+                done += 1
                 yield done, total
-            else:
-                for _ in score_center(model, dataset, file):
-                    done += 1
-                    yield done, total
             parts.append(read_rows(file))
     rows = pd.concat(parts, ignore_index=True)
     weights = {f"seed{model.seed}_{model.key.file_name}": file for model, file in zip(models, files, strict=True)}

@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pedseg.errors import input_error
-from pedseg.evaluation.comparisons import percentile_interval
+from pedseg.evaluation.comparisons import RESAMPLES, percentile_interval
 from pedseg.evaluation.results import ModelKey
 from pedseg.files import write_atomically
 
@@ -28,7 +28,6 @@ SCORES = {
     4: "small corrections",
     5: "good as it is",
 }  # as in the study's review by clinicians (arXiv 2411.00594): a scale of five steps
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True)

@@ -132,8 +132,12 @@ def is_finished(file: Path, dataset: DataSet) -> bool:
 def score_center(model: TrainedModel, dataset: DataSet, file: Path, *, kept: Path | None = None) -> Iterator[str]:
     """Score one model on all test cases of a center, write the rows to `file`, yield the name of each case.
 
-    With a folder `kept`, the contours of the first case are kept there, and what went wrong with all.
+    A file that is finished stays. With a folder `kept`, the contours of the first case are kept there, and what went
+    wrong with all.
     """
+    if is_finished(file, dataset):
+        yield from (case.name for case in dataset.split("test"))
+        return
     parts: list[pd.DataFrame] = []
     contours = InspectedContours(model.key, dataset.center)
 

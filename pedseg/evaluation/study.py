@@ -229,11 +229,7 @@ class Study:
 
     def _test(self, model: Model, dataset: DataSet) -> Iterator[int]:
         """Score one model on the test patients of one center."""
-        file = self.rows_file(model, dataset.center)
-        if scoring.is_finished(file, dataset):
-            yield TEST_UNITS * len(dataset.split("test"))
-            return
-        trained = load_model(self.weights_file(model))
+        trained, file = load_model(self.weights_file(model)), self.rows_file(model, dataset.center)
         kept = self.out / "predictions" if model.seed == 0 else None
         for _ in scoring.score_center(trained, dataset, file, kept=kept):
             yield TEST_UNITS
