@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from pedseg import __version__, memory
 from pedseg.datasets.cases import DataSet
-from pedseg.errors import PedsegInputError, input_error
+from pedseg.errors import input_error
 from pedseg.federation.config import CenterConfig
 from pedseg.federation.training_task import TrainingTask
 from pedseg.files import write_atomically
@@ -180,8 +180,6 @@ def _tried(count: Callable[[Plan], float], plan: Plan) -> float:
     """What is counted of a network that has no memory; refused if it cannot be built."""
     try:
         return count(plan)
-    except PedsegInputError:
-        raise
     except Exception as error:  # torch has many words for sizes that no machine has
         problem = f"it cannot be built ({type(error).__name__})."
         raise input_error("E-POLICY", "network", problem, "Ask for less.") from error

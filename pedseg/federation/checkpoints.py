@@ -20,15 +20,7 @@ from pedseg.learning.plans import Plan
 from pedseg.learning.weights import Weights, load_weights, save_weights, sha256_of
 
 FINAL_MODEL = "federated.safetensors"
-PROGRESS = (
-    "number",
-    "train_loss",
-    "losses",
-    "validation_dsc",
-    "cases",
-    "scores",
-    "norms",
-)
+PROGRESS = ("number", "train_loss", "losses", "validation_dsc", "cases", "scores", "norms")
 
 
 @dataclass(frozen=True)

@@ -54,9 +54,10 @@ def compared_updates(
 def _put_down(reply: Message, model: Weights, file: Path) -> tuple[Message, Path]:
     """A reply without its content, which is in the file now; beside it how each weight is changed, as doubles."""
     weights = _flower.to_weights(_flower.arrays_of(reply.content)["arrays"])
-    changes = [(weights[name].astype(np.float64) - before).ravel() for name, before in model.items()]
     file.write_bytes(_flower.records_to_bytes(reply.content))
-    np.concatenate(changes).tofile(file.with_suffix(".change"))
+    with file.with_suffix(".change").open("wb") as changes:
+        for name, before in model.items():
+            (weights[name].astype(np.float64) - before).tofile(changes)
     return _flower.with_content(reply, RecordDict()), file
 
 

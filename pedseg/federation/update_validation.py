@@ -34,10 +34,8 @@ def validate_update(
     def refused(code: str, problem: str) -> InputProblem:
         return InputProblem(code, center.name, problem, REMEDY)
 
-    if reply is None:
-        return no_reply(center.name)
-    if reply.has_error():
-        return refused("E-CENTER-ERROR", f"the center stopped with an error ({reply.error.reason}).")
+    if reply is None or reply.has_error():
+        return no_reply(center.name, reply)
     records = reply.content
     if set(_flower.arrays_of(records)) != {"arrays"} or set(_flower.metrics_of(records)) != {"metrics"}:
         return refused("E-UPDATE-RECORDS", f"the reply holds the records {sorted(records)}.")
@@ -60,11 +58,8 @@ def validate_update(
 
 def validate_score(reply: Message | None, center: Center) -> InputProblem | None:
     """What is wrong with a center's validation score, or None; a center may send none, of zero cases."""
-    if reply is None:
-        return no_reply(center.name)
-    if reply.has_error():
-        problem = f"the center stopped with an error ({reply.error.reason})."
-        return InputProblem("E-CENTER-ERROR", center.name, problem, REMEDY)
+    if reply is None or reply.has_error():
+        return no_reply(center.name, reply)
     if not has_metrics(reply, SCORE_METRICS):
         return InputProblem("E-SCORE", center.name, f"the reply holds {sorted(reply.content)}.", REMEDY)
     cases, dsc, index = (metric(reply, name) for name in ("num-examples", "validation-dsc", "center-index"))
@@ -84,9 +79,11 @@ def not_finite(weights: Mapping[str, NDArray], number: int) -> InputProblem | No
     return InputProblem("E-MODEL-NOT-FINITE", f"round {number}", problem, remedy)
 
 
-def no_reply(center: str) -> InputProblem:
-    """The problem of a center that did not reply, or is not there at all."""
-    return InputProblem("E-CENTER-SILENT", center, "no reply came.", REMEDY)
+def no_reply(center: str, error: Message | None = None) -> InputProblem:
+    """The problem of a center that did not reply or is not there at all, or of its `error` in the place of a reply."""
+    if error is None:
+        return InputProblem("E-CENTER-SILENT", center, "no reply came.", REMEDY)
+    return InputProblem("E-CENTER-ERROR", center, f"the center stopped with an error ({error.error.reason}).", REMEDY)
 
 
 def update_norm(weights: Mapping[str, NDArray], expected: Mapping[str, NDArray]) -> float:

@@ -25,15 +25,7 @@ from pedseg.federation import _flower
 from pedseg.federation.config import MailboxConfig
 from pedseg.federation.in_process import SingleRunGrid
 from pedseg.federation.keys import Member, OwnKeys
-from pedseg.federation.mailbox.messages import (
-    END,
-    EXPIRES_SECONDS,
-    REPLIES,
-    reply_from_bytes,
-    split,
-    stem,
-    stem_of,
-)
+from pedseg.federation.mailbox.messages import END, EXPIRES_SECONDS, REPLIES, reply_from_bytes, split, stem, stem_of
 from pedseg.federation.mailbox.object_store import Entry, ObjectStore, polls
 from pedseg.federation.mailbox.outbox import Outbox, Run, Sent
 from pedseg.federation.mailbox.sealed_message import unseal

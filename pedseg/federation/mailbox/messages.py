@@ -125,10 +125,7 @@ def decrypt_weights(encrypted: bytes, key: bytes, name: str) -> RecordDict:
     try:
         return _flower.records_from_bytes(ChaCha20Poly1305(key).decrypt(bytes(12), encrypted, stem_of(name).encode()))
     except (InvalidTag, ValueError) as error:
-        problem, remedy = (
-            "the model is not what the coordinator wrote.",
-            "Waiting for the coordinator to write it again.",
-        )
+        problem, remedy = "the model is not what the coordinator wrote.", "It is waited for until it is written again."
         raise input_error("E-MAIL-WEIGHTS", f"{WEIGHTS}/{name}", problem, remedy) from error
 
 

@@ -79,15 +79,8 @@ def coordinate(
         for last in train_rounds(grid, config):
             yield last
         names = "+".join(member.name for member in members)
-        record = ConfigRecord(
-            {
-                "plan": last.plan.to_json(),
-                "rounds": last.number,
-                "sha256": last.sha256,
-                "trained-on": names,
-                "seed": config.seed,
-            }
-        )
+        record = ConfigRecord({"plan": last.plan.to_json(), "rounds": last.number, "sha256": last.sha256})
+        record.update({"trained-on": names, "seed": config.seed})
         grid.finish(RecordDict({"arrays": _flower.to_arrays(last.weights), "end": record}), last.number)
 
 

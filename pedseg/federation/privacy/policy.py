@@ -27,9 +27,7 @@ from pedseg.files import write_atomically
 from pedseg.learning.weights import sha256_of
 from pedseg.tables import read_json
 
-PINNED_GROUP = (
-    "aggregation_group.json"  # in a center's state folder: the centers behind whose masks its updates may leave
-)
+PINNED_GROUP = "aggregation_group.json"  # in a center's state folder: behind whose masks its updates may leave
 GROUP = "aggregation-group"  # the record of a message that says whose masks cancel
 
 
