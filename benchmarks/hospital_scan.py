@@ -91,7 +91,7 @@ def _page(chromium: Any, work: Path, folder: Path) -> Iterator[tuple[str, float]
         page.get_by_role("button", name="open", exact=True).click()
         page.wait_for_function(f"Number({SLICES}.dataset.voxel.split(' ')[0]) === {SHAPE[0] // 2}", polling=20)
         yield "first picture", time.perf_counter() - began
-        page.wait_for_function(f"{SLICES}.dataset.whole !== '{before}'", polling=20)
+        page.wait_for_function(f"![undefined, '{before}'].includes({SLICES}.dataset.whole)", polling=20)
         yield "whole scan", time.perf_counter() - began
         page.wait_for_function("document.querySelector('.pedseg-crosshair').innerText.includes('hospital:')")
         yield "wheel step, median", statistics.median(page.evaluate(ANSWER, "wheel"))

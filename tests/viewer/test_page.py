@@ -264,7 +264,7 @@ def test_screen_readers_find_a_name_and_a_state_for_everything(page):
     page.evaluate(AXE)
     for width, height in ((390, 844), (1280, 800), (3840, 2160)):
         page.set_viewport_size({"width": width, "height": height})
-        for name in ("Organs", "Failures", "Differences", "Correct", "Files", "Keys"):
+        for name in ("Organs", "Failures", "Differences", "Correct", "Dose", "Score", "Files", "Keys"):
             tab(page, name)
             page.wait_for_timeout(150)
             results = page.evaluate("axe.run('.pedseg-room', {resultTypes: ['violations']})")
