@@ -79,6 +79,12 @@ def wait_until_moved(page: Any, voxel: str) -> None:
     page.get_by_text("meshes true to").wait_for()
 
 
+def crosshair_voxel(page: Any, slices: str = ".pedseg-slices") -> list[int]:
+    """The voxel at the crosshair, (x, y, z), once what was asked for is drawn: two frames later."""
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))")
+    return [int(index) for index in page.locator(slices).get_attribute("data-voxel").split()]
+
+
 def wait_until_still(page: Any, *, quiet_ms: int = 300, seconds: float = 8) -> None:
     """Wait until the page looks the same twice."""
     before = b""

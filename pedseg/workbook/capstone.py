@@ -38,7 +38,7 @@ if TYPE_CHECKING:  # with torch, which not every notebook that reads the exercis
 NEIGHBORS_SEED = 2031  # children of Polder and Neckar that the study has not met
 HIDDEN = (100000, 100001, 100002, 100004, 100008, 100013, 100033)  # hospitals that the audit is checked on
 FLAWLESS = 100040  # and one without flaws
-Child = dict[str, Any]
+Measures = dict[str, Any]
 
 
 def neighbors() -> list[DataSet]:
@@ -72,7 +72,7 @@ def patients() -> dict[str, int]:
     return flaws.PATIENTS if lesson.size() == "full" else lesson.SIZES["test"]
 
 
-def measure(dataset: DataSet, model: TrainedModel) -> list[Child]:
+def measure(dataset: DataSet, model: TrainedModel) -> list[Measures]:
     """Every child of a data set in numbers: a dictionary each, with dictionaries by organ.
 
     `case`, `split`, `years`, `slice_mm`, `phase` (stated) and `absent` are from table and header. By organ: `hu`, the
@@ -104,7 +104,7 @@ def measure(dataset: DataSet, model: TrainedModel) -> list[Child]:
     return children
 
 
-def stated(children: Iterable[Child]) -> pd.DataFrame:
+def stated(children: Iterable[Measures]) -> pd.DataFrame:
     """What table and header say, a line a child."""
     columns = ("case", "split", "years", "slice_mm", "phase")
     return pd.DataFrame(
@@ -112,13 +112,13 @@ def stated(children: Iterable[Child]) -> pd.DataFrame:
     )
 
 
-def table(children: Iterable[Child], column: str, organs: Sequence[str] = EVALUATED) -> pd.DataFrame:
+def table(children: Iterable[Measures], column: str, organs: Sequence[str] = EVALUATED) -> pd.DataFrame:
     """One of the measurements by organ, a line a child."""
     lines = [{"child": c["case"], **{name: c[column].get(name, "–") for name in organs}} for c in children]
     return pd.DataFrame(lines)
 
 
-def recorded_hospitals() -> dict[int, list[Child]]:
+def recorded_hospitals() -> dict[int, list[Measures]]:
     """The measurements of the hospitals that an audit is checked on, by number; `FLAWLESS` is one of them."""
     file = lesson.recorded("capstone") / "hospitals.json.xz"
     return {int(number): children for number, children in json.loads(lzma.decompress(file.read_bytes())).items()}

@@ -233,10 +233,11 @@ def test_failures_are_stepped_through_by_key(exhibit):
 def test_arrow_keys_scroll_the_slices(exhibit):
     page, _ = exhibit
     box = part(page, "slices-box")
-    before = int(box.get_attribute("data-voxel").split()[2])
+    slices = "[data-part=slices-box]"
+    before = browser.crosshair_voxel(page, slices)[2]
     box.focus()
     page.keyboard.press("ArrowUp")
-    assert int(box.get_attribute("data-voxel").split()[2]) == before + 1
+    assert browser.crosshair_voxel(page, slices)[2] == before + 1
     assert int(part(page, "slice").input_value()) == before + 1
 
 

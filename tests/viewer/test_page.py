@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from pedseg.viewer import browser
+from pedseg.viewer.browser import crosshair_voxel
 from pedseg.viewer.failure_list import list_failures
 from pedseg.workbook import lesson
 
@@ -44,10 +45,6 @@ def click_slices(page, x: float, y: float) -> None:
     page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
 
 
-def voxel(page) -> list[int]:
-    return [int(v) for v in page.locator(SLICES).get_attribute("data-voxel").split()]
-
-
 def description(page) -> str:
     return page.locator(".pedseg-info").first.inner_text()
 
@@ -61,14 +58,14 @@ def test_it_opens_with_scan_contours_organs_and_surfaces(page, keep):
 
 
 def test_the_wheel_leafs_and_the_words_follow(page, keep):
-    before, was, text = keep(page, "voila-before-scroll", SLICES), voxel(page), description(page)
+    before, was, text = keep(page, "voila-before-scroll", SLICES), crosshair_voxel(page), description(page)
     box = page.locator(SLICES).bounding_box()
     page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
     page.mouse.wheel(0, 300)
     page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel !== '{' '.join(map(str, was))}'")
     after = keep(page, "voila-scroll", SLICES)
     assert changed(before, after) > 0.02
-    assert voxel(page)[2] != was[2] and voxel(page)[:2] == was[:2]
+    assert crosshair_voxel(page)[2] != was[2] and crosshair_voxel(page)[:2] == was[:2]
     assert description(page) != text
 
 
@@ -127,7 +124,7 @@ def test_surfaces_turn_together_and_show_the_distance_to_the_truth(page, keep):
 
 
 def test_a_click_on_a_surface_takes_the_slices_there(page, keep):
-    was, text = " ".join(map(str, voxel(page))), description(page)
+    was, text = " ".join(map(str, crosshair_voxel(page))), description(page)
     box = page.locator(".k3d-target canvas").first.bounding_box()
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.5 * box["height"])
     page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel !== '{was}'")
@@ -183,7 +180,7 @@ def test_two_models_are_stepped_through_the_largest_difference_first(page, keep)
     page.locator("select[title='C, dotted']").select_option(label="federated")
     tab(page, "Differences")
     page.wait_for_function("document.body.innerText.includes('places,')")
-    before = voxel(page)
+    before = crosshair_voxel(page)
     page.get_by_role("button", name="next smaller").click()
     page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel !== '{' '.join(map(str, before))}'")
     sizes = [
@@ -224,7 +221,7 @@ def test_what_is_drawn_changes_the_dsc_and_is_kept(page, keep, runs):
 
 
 def test_a_window_is_dragged_and_said_and_the_wheel_zooms_with_control_alone(page, keep):
-    box, was = page.locator(SLICES).bounding_box(), voxel(page)
+    box, was = page.locator(SLICES).bounding_box(), crosshair_voxel(page)
     x, y = box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"]
     before = keep(page, "voila-before-zoom", SLICES)
     page.mouse.move(x, y)
@@ -232,7 +229,7 @@ def test_a_window_is_dragged_and_said_and_the_wheel_zooms_with_control_alone(pag
     for _ in range(4):
         page.mouse.wheel(0, -100)
     page.keyboard.up("Control")
-    assert changed(before, keep(page, "voila-zoom", SLICES)) > 0.1 and voxel(page) == was
+    assert changed(before, keep(page, "voila-zoom", SLICES)) > 0.1 and crosshair_voxel(page) == was
     page.mouse.down(button="right")
     page.mouse.move(x + 50, y, steps=4)
     page.mouse.up(button="right")
@@ -252,10 +249,10 @@ def test_a_beside_b_and_the_keyboard(page, keep):
     click_slices(page, 0.25, 0.4)
     page.keyboard.press("3")
     page.wait_for_selector(".mod-active:text('bone')")
-    was = voxel(page)
+    was = crosshair_voxel(page)
     page.keyboard.press("PageUp")
     page.wait_for_timeout(500)
-    assert voxel(page)[2] == was[2] + 5
+    assert crosshair_voxel(page)[2] == was[2] + 5
     keep(page, "voila-keyboard")
 
 
@@ -308,7 +305,7 @@ def test_when_the_kernel_dies_the_page_says_so_and_still_leafs(chromium, voila, 
     (own,) = kernels() - before
     psutil.Process(own).kill()
     page.get_by_text("The program behind this page has stopped").wait_for(timeout=30_000)
-    was = voxel(page)
+    was = crosshair_voxel(page)
     click_slices(page, 0.25, 0.5)
     page.keyboard.press("ArrowUp")
     page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel !== '{' '.join(map(str, was))}'")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pedseg.viewer import browser
+from pedseg.viewer.browser import crosshair_voxel
 
 pytestmark = pytest.mark.slow
 SLICES = ".pedseg-slices"
@@ -69,10 +70,6 @@ def fingers(page) -> Fingers:
     return Fingers(page)
 
 
-def voxel(page) -> list[int]:
-    return [int(v) for v in page.locator(SLICES).get_attribute("data-voxel").split()]
-
-
 def window(page) -> str:
     return page.locator(".widget-readout").first.inner_text()
 
@@ -91,36 +88,39 @@ def changed(before: np.ndarray, after: np.ndarray) -> float:
 def test_a_tap_moves_the_crosshair_and_a_finger_scrolls(page, fingers):
     page.touchscreen.tap(fingers.x + 60, fingers.y + 20)
     page.wait_for_timeout(400)
-    was, hu = voxel(page), window(page)
+    was, hu = crosshair_voxel(page), window(page)
     fingers.move((0, 0, 4, 60))
-    assert voxel(page)[:2] == was[:2] and was[2] - 14 <= voxel(page)[2] <= was[2] - 4  # downward, as the wheel
+    assert (
+        crosshair_voxel(page)[:2] == was[:2] and was[2] - 14 <= crosshair_voxel(page)[2] <= was[2] - 4
+    )  # downward, as the wheel
     fingers.move((0, 60, 4, 0))
-    assert abs(voxel(page)[2] - was[2]) <= 1 and window(page) == hu
+    assert abs(crosshair_voxel(page)[2] - was[2]) <= 1 and window(page) == hu
     slider = page.locator(".widget-hslider:has-text('coronal') .noUi-base").bounding_box()
     assert slider["width"] > 150
+    coronal = crosshair_voxel(page)[1]
     page.touchscreen.tap(slider["x"] + 0.2 * slider["width"], slider["y"] + slider["height"] / 2)
-    page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel.split(' ')[1] !== '{voxel(page)[1]}'")
+    page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel.split(' ')[1] !== '{coronal}'")
 
 
 def test_a_finger_windows_and_the_page_says_so(page, fingers):
     choose(page, "window")
     fingers.start()
-    was, hu = voxel(page), window(page)
+    was, hu = crosshair_voxel(page), window(page)
     fingers.move((0, 0, 60, 0))
     page.wait_for_function(f"document.querySelector('.widget-readout').innerText !== '{hu}'")
-    assert voxel(page) == was
+    assert crosshair_voxel(page) == was
     page.get_by_role("button", name="soft tissue").tap()
     page.wait_for_selector(".mod-active:text('soft tissue')")
 
 
 def test_a_finger_measures_and_moves(page, fingers, keep):
-    before, was = keep(page, "phone-before-measuring", SLICES), voxel(page)
+    before, was = keep(page, "phone-before-measuring", SLICES), crosshair_voxel(page)
     choose(page, "measure")
     fingers.start()
     fingers.move((-60, 0, 60, 10))
     measured = keep(page, "phone-measured", SLICES)
     yellow = (measured[..., 0] > 200) & (measured[..., 1] > 180) & (measured[..., 2] < 140)
-    assert changed(before, measured) > 0.002 and yellow.sum() > 200 and voxel(page) == was
+    assert changed(before, measured) > 0.002 and yellow.sum() > 200 and crosshair_voxel(page) == was
     choose(page, "move")
     fingers.start()
     fingers.move((0, 0, 70, 30))
@@ -130,10 +130,10 @@ def test_a_finger_measures_and_moves(page, fingers, keep):
 
 
 def test_two_fingers_zoom_the_slice_and_not_the_page(page, fingers, keep):
-    before, was = keep(page, "phone-before-pinch", SLICES), voxel(page)
+    before, was = keep(page, "phone-before-pinch", SLICES), crosshair_voxel(page)
     fingers.move((-20, 0, -90, 0), (20, 0, 90, 0))
     zoomed = keep(page, "phone-pinched", SLICES)
-    assert changed(before, zoomed) > 0.15 and voxel(page) == was
+    assert changed(before, zoomed) > 0.15 and crosshair_voxel(page) == was
     assert page.evaluate("[visualViewport.scale, document.documentElement.scrollWidth]") == [1, WIDTH]
     fingers.move((-40, 0, -10, 40), (40, 0, 70, 40))  # together: the picture moves along
     assert changed(zoomed, keep(page, "phone-pinch-moved", SLICES)) > 0.1
