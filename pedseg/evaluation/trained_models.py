@@ -131,6 +131,8 @@ class LazyPredictions(LazyMapping[K, NDArray]):
     """
 
     def __init__(self, image: Scan, files: Mapping[K, Path], orientations: Mapping[K, str] | None = None) -> None:
+        self.files = files
+
         @cache
         def predict(key: K) -> NDArray:
             network, plan = load_network(files[key])
