@@ -60,7 +60,7 @@ class KernelSlices {
       this.viewer.el.dataset.whole = scan;
       this.viewer.share("whole", scan);
     }
-    if (whole || first <= z && z < end || performance.now() - (this.drawn ?? 0) > 250) {
+    if (whole || first <= z && z < end || performance.now() - (this.drawn ?? 0) > 700) {
       this.drawn = performance.now();
       this.viewer.touchVolume();
     }
