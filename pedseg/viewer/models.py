@@ -37,8 +37,8 @@ def study_predictions(study: Path) -> Predict:
 
 def grid_note(predictions: Mapping[Hashable, NDArray], scan: Scan) -> str:
     """How the networks' contours come onto a scan whose voxels are not the networks' own; "" where they are."""
-    file = next(iter(getattr(predictions, "files", {}).values()), None)
-    spacing_mm = load_weights(file)[1].spacing_mm if file is not None else scan.spacing_mm
+    files = predictions.files if isinstance(predictions, LazyPredictions | GatedPredictions) else {}
+    spacing_mm = load_weights(next(iter(files.values())))[1].spacing_mm if files else scan.spacing_mm
     if np.allclose(spacing_mm, scan.spacing_mm, rtol=0.02):
         return ""
     theirs, own = (" × ".join(f"{mm:.2g}" for mm in spacing) for spacing in (spacing_mm, scan.spacing_mm))

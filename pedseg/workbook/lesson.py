@@ -99,12 +99,12 @@ def training_steps(full: int, test: int, *, networks: int = 1) -> int:
 
 @cache
 def seconds_a_step() -> float:
-    """What a training step takes on this machine, by one sample child."""
+    """What a training step takes on this machine, by a sample child as large as the average training child."""
     from pedseg.learning import training
     from pedseg.learning.fingerprint import fingerprint
     from pedseg.learning.plans import make_plan
 
-    center = samples()[0]
+    center = samples()[1]
     plan = make_plan(fingerprint(center, center.cases))
     return training.seconds_a_step(plan, training.load_cases(center, center.cases[:1], plan))
 

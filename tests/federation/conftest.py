@@ -40,6 +40,19 @@ Demo = load_module(ROOT / "notebooks" / "mailbox_demo.py").Demo
 
 
 @pytest.fixture(scope="session")
+def keys_of(tmp_path_factory) -> Callable[..., Path]:
+    """Makes a folder with new keys of the named centers, private and public."""
+
+    def write(*names: str) -> Path:
+        folder = tmp_path_factory.mktemp("keys")
+        for name in names:
+            write_keys(folder, make_keys(name))
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def servers() -> ModuleType:
     """The file `servers.py` beside this one."""
     return load_module(Path(__file__).with_name("servers.py"))

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower
 from pedseg.federation._flower import to_weights
-from pedseg.federation.keys import make_keys, write_keys
 from pedseg.federation.privacy.policy import GROUP, AggregationGroup, protection_for
 from pedseg.federation.privacy.secure_aggregation import sum_masked
 
@@ -29,11 +28,8 @@ WHOLE = AggregationGroup("run", NAMES, CASES)
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("keys")
-    for name in NAMES:
-        write_keys(folder, make_keys(name))
-    return folder
+def keys(keys_of) -> Path:
+    return keys_of(*NAMES)
 
 
 def question(group: AggregationGroup, round_: int = 1) -> Message:

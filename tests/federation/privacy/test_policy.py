@@ -11,7 +11,6 @@ from flwr.app import ConfigRecord, Context, Message, RecordDict
 from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower
 from pedseg.federation._flower import to_weights
-from pedseg.federation.keys import make_keys, write_keys
 from pedseg.federation.privacy.disclosure_log import PRIVACY
 from pedseg.federation.privacy.policy import GROUP, AggregationGroup, UpdateProtection, protection_for
 from pedseg.federation.privacy.secure_aggregation import sum_masked
@@ -23,11 +22,8 @@ AFTER = {"w": np.full((30, 10), 0.1, np.float32), "b": np.ones(5, np.float32)}
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("keys")
-    for name in NAMES:
-        write_keys(folder, make_keys(name))
-    return folder
+def keys(keys_of) -> Path:
+    return keys_of(*NAMES)
 
 
 def question(group: AggregationGroup | None = None, round_: int = 1, **task) -> Message:
