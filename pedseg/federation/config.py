@@ -24,6 +24,8 @@ PROFILES: dict[str, dict[str, Any]] = {
 ORIENTATIONS = ("", "none", "augment", "reorient")
 ROBUST = ("median", "trimmed-mean", "krum")
 SERVER_OPTIMIZERS = ("fedavgm", "fedadam")
+SELECTIONS = ("last", "best")
+TRACKERS = ("", "tensorboard")
 STRATEGIES = ("average", *ROBUST, *SERVER_OPTIMIZERS)
 NUMBERS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool}
 
@@ -97,7 +99,16 @@ class FederationConfig(PrivacyConfig):
     local_steps: int = setting(OF_PROFILE, "training steps of each center in a round", least=1)
     seed: int = setting(0, "of the first weights, and with round and center of each training")
     min_available_centers: int = setting(2, "centers that must be connected before the first round")
+    plan: Path | None = setting(
+        None, "plan (JSON, or of a file of weights) in place of the one that the fingerprints lead to", metavar="FILE"
+    )
+    weights: Path | None = setting(None, "start from these weights, by their plan (warm start)", metavar="FILE")
     evaluate_every: int = setting(0, "rounds between two evaluations on the validation cases; 0: never", metavar="K")
+    select: str = setting(
+        "last", "the final model: of the last round, or of the best validation DSC", choices=SELECTIONS
+    )
+    patience: int = setting(0, "end after so many evaluations without a higher validation DSC; 0: never")
+    track: str = setting("", "write curves for this tool, in the folder of --out", choices=TRACKERS)
     keep_rounds: int = setting(0, "checkpoints to keep; 0: all")
     strategy: str = setting("average", "how updates are combined", choices=STRATEGIES)
     server_learning_rate: float = setting(1.0, "of fedavgm and fedadam, on the mean update", metavar="RATE")
@@ -129,6 +140,8 @@ class FederationConfig(PrivacyConfig):
             problem = "scores would leave without noise, and epsilon would not count them."
             raise invalid_setting("evaluate_every", problem, "Choose one of the two.")
         self._refuse_without_effect()
+        self._check_selection()
+        self._check_start()
         if self.secure_aggregation and self.strategy != "average":
             problem = f"{self.strategy} compares single updates, which it hides."
             raise invalid_setting("secure_aggregation", problem, "Choose one of the two.")
@@ -149,6 +162,27 @@ class FederationConfig(PrivacyConfig):
             problem = f"steps of {self.server_learning_rate:g} in each weight destroy the model within a round."
             raise invalid_setting("server_learning_rate", problem, "Begin with 0.003.")
 
+    def _check_selection(self) -> None:
+        """Refuse a choice by validation without validation, and one that cannot change anything."""
+        chosen = {"select": self.select == "best", "patience": self.patience > 0}
+        for name in (name for name, asked in chosen.items() if asked):
+            if not 0 < self.evaluate_every <= self.rounds:
+                raise invalid_setting(name, "no round is evaluated.", "Give --evaluate-every, up to the rounds.")
+        if self.patience and self.patience * self.evaluate_every >= self.rounds:
+            problem = f"{self.patience} evaluations come to the end of the {self.rounds} rounds."
+            raise invalid_setting("patience", problem, "Give less, or more rounds.")
+        for name in ("select", "track"):
+            if self.out is None and getattr(self, name) not in ("", "last"):
+                raise invalid_setting(name, "nothing is written without a folder.", "Give a folder (out).")
+
+    def _check_start(self) -> None:
+        """Refuse to start from a file that the run itself writes."""
+        for name in ("plan", "weights"):
+            file = getattr(self, name)
+            if file and self.out and file.resolve().is_relative_to(self.out.resolve()):
+                problem = f"{file} lies in the folder that this run writes to."
+                raise invalid_setting(name, problem, "Give another folder (--out).")
+
     def output_folder(self) -> Path:
         """The folder `out`; refused if there is none."""
         if self.out is None:
@@ -156,8 +190,12 @@ class FederationConfig(PrivacyConfig):
         return self.out
 
     def identity(self) -> dict[str, Any]:
-        """The settings that must be the same for a run to be resumed from its checkpoints."""
+        """The settings that must be the same for a run to be resumed from its checkpoints.
+
+        Of `plan` and `weights` the content counts, wherever the files lie (`rounds`).
+        """
         free = {"data", "out", "keys", "keep_rounds", "evaluate_every", "min_available_centers", "max_share"}
+        free |= {"plan", "weights", "select", "patience", "track"}
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 

@@ -20,12 +20,22 @@ from numpy.typing import NDArray
 
 from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.federation import _flower
-from pedseg.federation.checkpoints import Round, read_checkpoints, read_memory, save_final_model, write_checkpoint
+from pedseg.federation.checkpoints import (
+    Round,
+    delete_checkpoints,
+    newest_checkpoint,
+    read_checkpoints,
+    read_memory,
+    save_final_model,
+    write_checkpoint,
+)
 from pedseg.federation.config import FederationConfig, invalid_setting
 from pedseg.federation.enrollment import Center, enroll
 from pedseg.federation.in_process import SingleRunGrid, untouched_randomness
 from pedseg.federation.privacy.secure_average import SecureAverage, masked_shapes
 from pedseg.federation.replies import replies_in_order, valid_updates
+from pedseg.federation.starting_point import starting_point
+from pedseg.federation.stopping import check_scored, chosen_round, is_over, phase_of, plan_phases, with_best
 from pedseg.federation.strategies import (
     MEMORY,
     OrderedFedAvg,
@@ -36,12 +46,12 @@ from pedseg.federation.strategies import (
     memory_of,
     remember,
 )
+from pedseg.federation.tracking import check_tracker, tracked
 from pedseg.federation.training_task import TrainingTask, check_known
 from pedseg.federation.update_comparison import APART, compared_updates
 from pedseg.federation.update_validation import metric, no_reply, not_finite, validate_score
-from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import build
-from pedseg.learning.plans import Plan, make_plan
+from pedseg.learning.plans import Plan
 from pedseg.learning.weights import Weights, get_weights, sha256_of
 
 
@@ -51,39 +61,51 @@ def train_rounds(
 ) -> Iterator[Round]:  # fmt: skip
     """Train one model over all centers that `grid` reaches, one `Round` at a time.
 
-    Rounds that an earlier run with the same settings, centers and cases left under `config.out` are yielded first,
-    from disk; the last one leaves `federated.safetensors` there. Any Flower strategy can take the place of those that
-    the configuration names; arrays that it keeps, such as a momentum, are kept with the last checkpoint. A given
-    `plan` takes the place of the one that the fingerprints lead to, given `weights` that of the random ones: with both,
-    the training of a model goes on. Raises `PedsegInputError` when a center cannot send its fingerprint, or when no
-    center sends a valid update.
+    Ends after `config.rounds`, or by early stopping (`stopping`). Rounds that an earlier run with the same settings,
+    centers and cases left under `config.out` are yielded first, from disk; the end leaves `federated.safetensors`
+    there. Any Flower strategy can take the place of those that the configuration names; arrays that it keeps, such as a
+    momentum, are kept with the last checkpoint. A given `plan` takes the place of the one that the fingerprints lead
+    to, given `weights` that of the random ones: with both, the training of a model goes on. Raises `PedsegInputError`
+    when a center cannot send its fingerprint, or when no center sends a valid update.
     """
     if strategy and config.secure_aggregation:
         raise invalid_setting("secure_aggregation", "another strategy was given.", "Choose one of the two.")
+    check_tracker(config)
     given = strategy is not None
     strategy = strategy or _own_strategy(grid, config)
     with untouched_randomness():
         centers = enroll(grid, config.min_available_centers, config.max_share)
-        plan = plan or _merged_plan(centers, config)
-        start, weights = weights, weights or get_weights(build(plan, config.seed))
-    folder = config.out / "rounds" if config.out else None
+        plan, start = starting_point([center.fingerprint for center in centers], config, plan, weights)
+        beginning = Round(0, start or get_weights(build(plan, config.seed)), plan, math.nan, {})
     identity = _identity(config, plan, centers, strategy, start, given=given)
-    done = 0
-    for restored in read_checkpoints(folder, identity, config.rounds):
-        round_ = replace(restored, weights=_like(weights, restored.weights))
-        done, weights = round_.number, round_.weights
-        _finish(round_, strategy, centers, config)
-        yield round_
-    if folder and 0 < done < config.rounds and keeps_memory(strategy):
-        remember(strategy, read_memory(folder, round_))
-    for number in range(done + 1, config.rounds + 1):
+    yield from tracked(_play(grid, strategy, centers, beginning, identity, config), config)
+
+
+def _play(
+    grid: Grid, strategy: Strategy, centers: Sequence[Center], last: Round, identity: str, config: FederationConfig
+) -> Iterator[Round]:
+    """The rounds that are on disk, then those that are still to be trained; `last` is the model before the first."""
+    folder = config.out / "rounds" if config.out else None
+    phases = plan_phases(newest_checkpoint(folder, identity), config)
+    for restored in read_checkpoints(folder, identity):
+        last = replace(restored, weights=_like(last.weights, restored.weights))
+        _note(last, strategy)
+        yield last
+    if is_over(last, phases, config):
+        _hand_over(last, centers, identity, config)
+    elif folder and last.number and keeps_memory(strategy):
+        remember(strategy, read_memory(folder, last))
+    while not is_over(last, phases, config):
+        check_scored(last, config)
         with untouched_randomness():
-            round_ = _train_round(grid, strategy, centers, plan, weights, number, config)
+            new = _train_round(grid, strategy, centers, last, config, phases)
+        last = with_best(new, last)
         if folder:
-            write_checkpoint(folder, round_, identity, config.keep_rounds, memory_of(strategy))
-        weights = round_.weights
-        _finish(round_, strategy, centers, config)
-        yield round_
+            write_checkpoint(folder, last, identity, config.keep_rounds, memory_of(strategy))
+        _note(last, strategy)
+        if is_over(last, phases, config):
+            _hand_over(last, centers, identity, config)
+        yield last
 
 
 def _own_strategy(grid: Grid, config: FederationConfig) -> Strategy:
@@ -93,27 +115,29 @@ def _own_strategy(grid: Grid, config: FederationConfig) -> Strategy:
     return make_strategy(config)
 
 
-def _merged_plan(centers: Sequence[Center], config: FederationConfig) -> Plan:
-    """The plan that the fingerprints of all centers lead to."""
-    merged = merge([center.fingerprint for center in centers])
-    return make_plan(merged, config.profile, config.orientation, gin_probability=config.gin_probability)
-
-
-def _finish(round_: Round, strategy: Strategy, centers: Sequence[Center], config: FederationConfig) -> None:
-    """What follows a round, whether it was trained or read: secure aggregation notes it, the last model is written."""
+def _note(round_: Round, strategy: Strategy) -> None:
+    """What follows a round, whether it was trained or read: secure aggregation notes who was missing."""
     if isinstance(strategy, SecureAverage):
         strategy.note(round_)
-    if round_.number == config.rounds:
-        save_final_model(round_, config.out, "+".join(center.name for center in centers), config.seed)
+
+
+def _hand_over(last: Round, centers: Sequence[Center], identity: str, config: FederationConfig) -> None:
+    """Write the final model of a run that is over, if it has a folder; later checkpoints there are of other runs."""
+    if config.out:
+        folder = config.out / "rounds"
+        delete_checkpoints(folder, lambda number: number > last.number)
+        chosen = chosen_round(last, folder, identity, config)
+        save_final_model(last, chosen, config.out, "+".join(center.name for center in centers), config.seed)
 
 
 def _train_round(
-    grid: Grid, strategy: Strategy, centers: Sequence[Center], plan: Plan, weights: Weights, number: int,
-    config: FederationConfig,
+    grid: Grid, strategy: Strategy, centers: Sequence[Center], before: Round, config: FederationConfig,
+    phases: tuple[int, ...],
 ) -> Round:  # fmt: skip
-    """One round: send the model out, let the centers train, refuse invalid updates, combine the rest."""
+    """The next round: send the model out, let the centers train, refuse invalid updates, combine the rest."""
+    number, plan, weights = before.number + 1, before.plan, before.weights
     secure = strategy if isinstance(strategy, SecureAverage) else None
-    requests, refused = _requests(grid, strategy, centers, plan, weights, number, config)
+    requests, refused = _requests(grid, strategy, centers, plan, weights, number, config, phases)
     asked = [center for center, _ in requests]
     replies = replies_in_order(grid, [message for _, message in requests])
     expected = masked_shapes(weights) if secure else weights
@@ -128,20 +152,20 @@ def _train_round(
     refused += [secure.void(losses, number)] if secure and new is weights else []
     scores = _evaluate(grid, strategy, centers, plan, new, number, config, refused)
     cases = {center.name: center.cases for center in asked if center.name in losses}
-    by_center = {"cases": cases, "scores": scores, "norms": norms}
+    others = {"cases": cases, "scores": scores, "norms": norms, "phases": phases}
     dsc = scores.pop("", None)
-    return Round(number, new, plan, _mean_loss(metrics), losses, dsc, tuple(refused), **by_center)  # type: ignore[arg-type]
+    return Round(number, new, plan, _mean_loss(metrics), losses, dsc, tuple(refused), **others)  # type: ignore[arg-type]
 
 
 def _requests(
     grid: Grid, strategy: Strategy, centers: Sequence[Center], plan: Plan, weights: Weights, number: int,
-    config: FederationConfig,
+    config: FederationConfig, phases: tuple[int, ...],
 ) -> tuple[list[tuple[Center, Message]], list[InputProblem]]:  # fmt: skip
     """The centers that are asked in a round with their messages, and what is to be said of the others."""
     secure = strategy if isinstance(strategy, SecureAverage) else None
     if secure:
         secure.choose_group(centers, number)
-    task = TrainingTask.of_round(number, plan, config).to_record()
+    task = TrainingTask.of_round(number, plan, config, *phase_of(number, phases)).to_record()
     messages = strategy.configure_train(number, _flower.to_arrays(weights), task, grid)
     by_node = {message.metadata.dst_node_id: message for message in messages}
     check_known(task)
@@ -217,10 +241,11 @@ def _identity(
 ) -> str:  # fmt: skip
     """What must be the same for a checkpoint to be resumed: settings, plan, centers, cases, strategy, given weights.
 
-    Of a strategy that was `given` its settings, too; the others follow from the configuration.
+    Not the number of rounds: it may grow, and every checkpoint holds the phases that it was trained in (`stopping`). Of
+    a strategy that was `given` its settings, too; the others follow from the configuration.
     """
     parts = [
-        config.identity(),
+        {name: value for name, value in config.identity().items() if name != "rounds"},
         plan.to_json(),
         [(center.index, center.name, center.cases, center.fingerprint.to_json()) for center in centers],
         type(strategy).__name__,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -28,7 +28,7 @@ from pedseg import processes
 from pedseg.datasets.reading import center_folders, read_checked, read_dataset
 from pedseg.errors import input_error
 from pedseg.federation import _flower
-from pedseg.federation.checkpoints import FINAL_MODEL, Round, save_final_model
+from pedseg.federation.checkpoints import FINAL_METADATA, FINAL_MODEL, Round, read_final_metadata
 from pedseg.federation.config import CenterConfig, FederationConfig, MailboxConfig
 from pedseg.federation.keys import (
     COORDINATOR,
@@ -42,12 +42,13 @@ from pedseg.federation.keys import (
 )
 from pedseg.federation.mailbox.center import CenterEvent, CenterMailbox
 from pedseg.federation.mailbox.grid import MailboxGrid
-from pedseg.federation.mailbox.messages import WEIGHTS
+from pedseg.federation.mailbox.messages import REQUESTS, WEIGHTS
 from pedseg.federation.mailbox.object_store import open_store
 from pedseg.federation.mailbox.outbox import resume
 from pedseg.federation.rounds import train_rounds
 from pedseg.federation.run_folder import write_status
 from pedseg.learning.plans import Plan
+from pedseg.learning.weights import load_weights, save_weights, sha256_of
 
 LOG = "mailbox.log"
 END_SECONDS = 60  # a center that has not ended by then is ended
@@ -78,10 +79,11 @@ def coordinate(
         grid = MailboxGrid(store, own, members, run, mailbox, watch=watch)
         for last in train_rounds(grid, config):
             yield last
-        names = "+".join(member.name for member in members)
-        record = ConfigRecord({"plan": last.plan.to_json(), "rounds": last.number, "sha256": last.sha256})
-        record.update({"trained-on": names, "seed": config.seed})
-        grid.finish(RecordDict({"arrays": _flower.to_arrays(last.weights), "end": record}), last.number)
+        weights, plan, _ = load_weights(out / FINAL_MODEL)
+        arrays = _flower.to_arrays({name: weights[name] for name in last.weights})  # in the order of the rounds
+        end = ConfigRecord({"plan": plan.to_json(), **read_final_metadata(out)})
+        grid.finish(RecordDict({"arrays": arrays, "end": end}), last.number)
+        watch([], grid.statuses.signs, ended=True)
 
 
 def join(
@@ -105,26 +107,25 @@ def join(
         node_config |= config.to_run_config()
         for event in CenterMailbox(open_store(url), own, coordinator, node_config, state, config=mailbox).events():
             if event.status == "finished" and event.records is not None:
-                about = _flower.configs_of(event.records)["end"]
-                last = _final_round(event.records)
-                save_final_model(last, state, str(about["trained-on"]), int(str(about["seed"])))
+                _save_final_model(event.records, state)
             yield event
 
 
-def _final_round(records: RecordDict) -> Round:
-    """The last round, from the message that ends a run; refused if its weights are not the ones announced."""
-    record, weights = _flower.configs_of(records)["end"], _flower.to_weights(_flower.arrays_of(records)["arrays"])
-    last = Round(int(str(record["rounds"])), weights, Plan.from_json(str(record["plan"])), math.nan, {})
-    if last.sha256 != record["sha256"]:
+def _save_final_model(records: RecordDict, state: Path) -> None:
+    """Write the model of the message that ends a run; refused if its weights are not the ones announced."""
+    end, weights = _flower.configs_of(records)["end"], _flower.to_weights(_flower.arrays_of(records)["arrays"])
+    if sha256_of(weights) != end["sha256"]:
         problem = "the final model is not the one that was announced."
         raise input_error("E-MAIL-WEIGHTS", FINAL_MODEL, problem, "Ask the coordinator.")
-    return last
+    about = {name: str(end[name]) for name in FINAL_METADATA if name in end}
+    save_weights(state / FINAL_MODEL, weights, Plan.from_json(str(end["plan"])), **about)
 
 
 def mailbox_rounds(config: FederationConfig) -> Iterator[Round]:
     """The whole federation on this machine: a mailbox under `config.out`, and one process for each center."""
     folder, data_sets = config.output_folder() / "mailbox", center_folders(config.data)
     names = [read_dataset(data_set).center for data_set in data_sets]
+    shutil.rmtree(folder / "store" / REQUESTS, ignore_errors=True)  # the end of an earlier run would end the centers
     with ExitStack() as stack:
         for name, data_set in zip(names, data_sets, strict=True):
             stack.enter_context(_center_process(folder / "store", name, data_set, folder / name, config.keys))
@@ -172,5 +173,7 @@ def _log_file(file: Path) -> Iterator[None]:
 
 def _identity(config: FederationConfig, members: Sequence[Member]) -> str:
     """What must be the same for a run to be resumed: its settings, and the centers with their keys, in order."""
-    parts = [config.identity(), [public_keys(member) for member in members]]
+    ends = [config.select, config.patience]  # another end is another message that ends a run
+    start = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (config.plan, config.weights) if file]
+    parts = [config.identity(), [public_keys(member) for member in members], ends, start]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
