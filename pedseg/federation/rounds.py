@@ -96,7 +96,6 @@ def _play(
     elif folder and last.number and keeps_memory(strategy):
         remember(strategy, read_memory(folder, last))
     while not is_over(last, phases, config):
-        check_scored(last, config)
         with untouched_randomness():
             new = _train_round(grid, strategy, centers, last, config, phases)
         last = with_best(new, last)
@@ -106,6 +105,7 @@ def _play(
         if is_over(last, phases, config):
             _hand_over(last, centers, identity, config)
         yield last
+        check_scored(last, config)
 
 
 def _own_strategy(grid: Grid, config: FederationConfig) -> Strategy:

@@ -58,9 +58,9 @@ def with_best(round_: Round, before: Round) -> Round:
 
 
 def check_scored(round_: Round, config: FederationConfig) -> None:
-    """Raise `PedsegInputError` if a round shall be chosen, and no center has sent a score at the first evaluation."""
+    """Raise `PedsegInputError` if a round shall be chosen, and at the first evaluation no center has sent a score."""
     chooses = config.patience or config.select == "best"
-    if chooses and not round_.best_round and round_.number >= config.evaluate_every:
+    if chooses and not round_.best_round and round_.number % config.evaluate_every == 0:
         problem = "no center has sent a validation score, so no round can be chosen."
         remedy = "Ask the centers for validation cases and consent, or leave --select and --patience out."
         raise input_error("E-NO-SCORE", f"round {round_.number}", problem, remedy)
@@ -70,9 +70,10 @@ def chosen_round(last: Round, folder: Path, identity: str, config: FederationCon
     """The round whose weights are the final model, by `config.select`; refused if its checkpoint is lost."""
     if config.select == "last" or last.best_round == last.number:
         return last
-    check_scored(last, config)
     file = checkpoint_file(folder, last.best_round)
     if chosen := read_checkpoint(file, identity):
         return chosen
     problem = f"round {last.best_round} is the best, and its checkpoint is lost."
+    if not last.best_round:
+        problem = "no round has a validation score, so none is the best."
     raise input_error("E-BEST-ROUND", file, problem, "Take the last round (--select last), or begin in another folder.")

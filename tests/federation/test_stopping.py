@@ -230,19 +230,20 @@ def test_a_choice_that_cannot_be_made_is_refused(wrong: dict, name: str) -> None
 def test_a_stopped_and_prolonged_run_through_a_mailbox_has_the_same_weights(
     programs, three_hospitals: Path, tmp_path: Path
 ) -> None:
-    """A run of two rounds is prolonged to four; the best is handed over at the coordinator and at every center."""
-    nodes = [{"data-dir": str(folder), "score-digits": 2} for folder in sorted(three_hospitals.iterdir())]
+    """A run of two rounds shall have six, and stops after four; every member gets the third. Killed twice."""
+    nodes = [{"data-dir": str(folder), "score-digits": 0} for folder in sorted(three_hospitals.iterdir())]
     base = FederationConfig(data=three_hospitals, out=tmp_path / "here", rounds=2, local_steps=2, seed=7)
-    config = replace(base, rounds=4, evaluate_every=1, patience=1, select="best")
+    config = replace(base, rounds=6, evaluate_every=1, patience=1, select="best")
     for part in (base, config):
         here = list(train_rounds(InProcessGrid(client_app, nodes, part.to_run_config()), part))
     played = programs(tmp_path / "box")
     played.start()
     played.wait()
-    words = ["--rounds", "4", "--evaluate-every", "1", "--patience", "1", "--select", "best"]
+    assert [round_.best_round for round_ in here] == [0, 0, 3, 3]  # scores without a decimal are all 0
+    words = ["--rounds", "6", "--evaluate-every", "1", "--patience", "1", "--select", "best"]
     played.commands["coordinator"] += words
     for name in ("Aa", "Bb", "Cc"):
-        played.commands[name] += ["--min-score-cases", "1"]
+        played.commands[name] += ["--min-score-cases", "1", "--score-digits", "0"]
     before = played.rounds_done()
     ended = set((tmp_path / "box" / "to" / "Aa").iterdir())
     played.start("coordinator")
@@ -251,12 +252,12 @@ def test_a_stopped_and_prolonged_run_through_a_mailbox_has_the_same_weights(
     played.start("Aa", "Bb", "Cc")
     played.kill("coordinator")  # before it has any answer, and again after a round of the added part
     played.start("coordinator")
-    while played.rounds_done() == before and not played.has_ended("coordinator"):
+    while played.rounds_done() == before:
         time.sleep(0.1)
     played.kill("coordinator")
     played.start("coordinator")
     played.wait()
-    assert played.rounds_done() == len(here)
+    assert played.rounds_done() == 4 and "ended after round 4 of 6" in played.said("coordinator")
     for name in ("coordinator", "Aa", "Bb", "Cc"):
         weights, _, about = load_weights(played.work / name / "federated.safetensors")
         expected = load_weights(tmp_path / "here" / "federated.safetensors")[2]
