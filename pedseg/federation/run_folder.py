@@ -67,8 +67,8 @@ def write_status(
     centers = {
         name: {**asdict(sign.status), "heard": now - (time.monotonic() - sign.seen)} for name, sign in signs.items()
     }
-    content = {"rounds": rounds, "started": started, "written": now, "ended": ended}
-    content |= {"waiting": list(waiting), "centers": centers}
+    own = {"rounds": rounds, "started": started, "written": now, "ended": ended}
+    content = {**own, "waiting": list(waiting), "centers": centers}
     write_atomically(folder / STATUS_FILE, json.dumps(content, indent=1).encode(), mode=0o600)
 
 

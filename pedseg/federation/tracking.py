@@ -7,7 +7,7 @@ machine. A run that is taken up writes the curves of its rounds on disk again, i
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -49,6 +49,7 @@ def _hyperparameters(config: FederationConfig) -> dict[str, bool | int | float |
 
 def _points(round_: Round) -> dict[str, float]:
     """One value a curve: those of the whole federation, and of each center."""
+    by_center: dict[str, Mapping[str, float]]
     by_center = {"loss": round_.losses, "dsc": round_.scores, "cases": round_.cases, "norm": round_.norms}
     points = {f"{kind}/{name}": float(v) for kind, values in by_center.items() for name, v in values.items()}
     means = {"loss/mean": round_.train_loss, "dsc/mean": round_.validation_dsc}
