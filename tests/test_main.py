@@ -45,7 +45,7 @@ def test_pytest_gets_its_own_arguments():
         [sys.executable, "-m", "pedseg", "test", *options], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "4/14 tests collected" in ended.stdout
+    assert "4/15 tests collected" in ended.stdout
 
 
 def test_a_clean_data_set_is_0_and_a_broken_one_1_with_a_table(hospitals, tmp_path, capsys):
