@@ -90,7 +90,7 @@ def line_of(row: RoundRow, rounds: int) -> str:
     )
     dsc = "" if row.validation_dsc is None else f", validation DSC {row.validation_dsc:.3f}"
     best = " (best so far)" if row.best_round == row.number > 0 else ""
-    restart = "; the learning rate began anew" if row.number - 1 in row.phases else ""
+    restart = "; the learning rate started over" if row.number - 1 in row.phases else ""
     return f"round {row.number} of {rounds}: loss {row.train_loss:.4f}{dsc}{best}; {centers}{restart}"
 
 
