@@ -18,12 +18,13 @@ from typing import Any
 
 import psutil
 import torch
-from flwr.app import Context, Message
+from flwr.app import Context, Message, MetricRecord
 from numpy.typing import NDArray
 
 from pedseg import __version__, memory
 from pedseg.datasets.cases import DataSet
 from pedseg.errors import input_error
+from pedseg.federation import _flower
 from pedseg.federation.config import CenterConfig
 from pedseg.federation.training_task import TrainingTask
 from pedseg.files import write_atomically
@@ -36,6 +37,7 @@ from pedseg.tables import read_json
 
 MAX_STAGES, MAX_CHANNELS = 12, 4096  # of a network
 DESCRIBED = "described_cases.json"  # in a center's state folder
+REPLIES = "replies"  # the record of a context's state that counts them
 BEYOND = 1.2  # times the bound on memory the system says no, if an estimate was wrong
 PREPROCESSED = 30  # voxels of a preprocessed scan, in those of the largest batch that is allowed
 
@@ -130,6 +132,15 @@ def bounded_memory(message: Message, context: Context, call_next: Callable[[Mess
             raise
         remedy = "Nothing was sent. Raise max-memory, or ask the coordinator for a smaller plan."
         raise input_error("E-POLICY", "memory", f"more than {most} MiB are needed.", remedy) from error
+
+
+def bounded_replies(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+    """Flower mod: a run gets no more replies than the policy allows, whatever round it says that it is in."""
+    before = int(str(_flower.metrics_of(context.state).get(REPLIES, {"sent": 0})["sent"]))
+    _bounded("replies of a run", before + 1, CenterConfig.from_run_config(context.node_config).max_replies)
+    reply = call_next(message, context)
+    context.state[REPLIES] = MetricRecord({"sent": before + 1})
+    return reply
 
 
 def check_task(task: TrainingTask, policy: CenterConfig) -> None:

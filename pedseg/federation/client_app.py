@@ -36,7 +36,7 @@ from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build
 from pedseg.learning.weights import Weights, get_weights, set_weights
 
-app = ClientApp(mods=[log_disclosure, tell_code_alone, center_policy.bounded_memory])
+app = ClientApp(mods=[log_disclosure, tell_code_alone, center_policy.bounded_replies, center_policy.bounded_memory])
 # In a context's state, which goes with the run: the stamp of the files that passed, what the center enrolled with, and
 # the plan that it trains.
 CHECKED, ENROLLED, AGREED = "checked", "enrolled", "agreed"

@@ -215,6 +215,7 @@ class CenterConfig(PrivacyConfig):
     state: Path | None = setting(None, "folder of its replies and its log; default: runs/join/NAME", metavar="FOLDER")
     max_steps: int = setting(10_000, "training steps that a round may ask for", least=1)
     max_hours: float = setting(48.0, "hours that the training of a round may take", metavar="HOURS")
+    max_replies: int = setting(2000, "replies that a run gets, updates and scores together", least=1)
     max_weights: int = setting(100_000_000, "weights that the network may have", least=1)
     max_voxels: int = setting(16_000_000, "voxels that a training step may take: patch times batch", least=1)
     max_memory: int = setting(16_000, "memory that this program may take by a plan; 0: any", metavar="MIB")
