@@ -89,6 +89,10 @@ class FederationConfig(PrivacyConfig):
     )
     out: Path | None = setting(Path("runs/federation"), "folder of the weights and checkpoints", metavar="FOLDER")
     profile: str = setting("lesson", "size of network and training", choices=tuple(PROFILES))
+    network: str = setting(
+        "", "in place of the profile's own: segresnet, swinunetr, or one of an installed package", metavar="NAME"
+    )
+    network_arguments: str = setting("", "of that network, numbers by name", metavar="JSON")
     orientation: str = setting("", "how networks meet patients on their side", choices=ORIENTATIONS)
     gin_probability: float = setting(
         0.0, "share of the training samples that random convolutions (GIN) change", most=1, metavar="P"
@@ -100,6 +104,11 @@ class FederationConfig(PrivacyConfig):
     evaluate_every: int = setting(0, "rounds between two evaluations on the validation cases; 0: never", metavar="K")
     keep_rounds: int = setting(0, "checkpoints to keep; 0: all")
     strategy: str = setting("average", "how updates are combined", choices=STRATEGIES)
+    head_average: str = setting(
+        "all",
+        "an organ's rows of the last layer: over all centers, or over those that annotate it",
+        choices=("all", "annotating"),
+    )
     server_learning_rate: float = setting(1.0, "of fedavgm and fedadam, on the mean update", metavar="RATE")
     server_momentum: float = setting(0.0, "of fedavgm, over the rounds", most=1, metavar="M")
     num_malicious: int = setting(1, "malicious centers that a robust strategy tolerates")
@@ -122,6 +131,8 @@ class FederationConfig(PrivacyConfig):
             if getattr(self, name) is OF_PROFILE:
                 object.__setattr__(self, name, value)
         super().__post_init__()
+        if self.network_arguments and not self.network:
+            raise invalid_setting("network_arguments", "no network is named.", "Give its name (network), too.")
         if self.noise_multiplier and not self.clipping_norm:
             problem = "noise promises nothing without a bound on the update."
             raise invalid_setting("noise_multiplier", problem, "Set a clipping norm, too.")
@@ -129,6 +140,11 @@ class FederationConfig(PrivacyConfig):
             problem = "scores would leave without noise, and epsilon would not count them."
             raise invalid_setting("evaluate_every", problem, "Choose one of the two.")
         self._refuse_without_effect()
+        if self.head_average == "annotating" and (
+            self.secure_aggregation or self.network or self.strategy != "average"
+        ):
+            problem = "it is for plain averaging of a profile's own network, whose updates are seen one by one."
+            raise invalid_setting("head_average", problem, "Choose one of the two.")
         if self.secure_aggregation and self.strategy != "average":
             problem = f"{self.strategy} compares single updates, which it hides."
             raise invalid_setting("secure_aggregation", problem, "Choose one of the two.")

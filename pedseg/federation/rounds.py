@@ -22,8 +22,9 @@ from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.federation import _flower
 from pedseg.federation.checkpoints import Round, read_checkpoints, read_memory, save_final_model, write_checkpoint
 from pedseg.federation.config import FederationConfig, invalid_setting
-from pedseg.federation.enrollment import Center, enroll
+from pedseg.federation.enrollment import Center, check_wishes, enroll
 from pedseg.federation.in_process import SingleRunGrid, untouched_randomness
+from pedseg.federation.partial_labels import AnnotatedHeadFedAvg
 from pedseg.federation.privacy.secure_average import SecureAverage, masked_shapes
 from pedseg.federation.replies import replies_in_order, valid_updates
 from pedseg.federation.strategies import (
@@ -39,8 +40,8 @@ from pedseg.federation.strategies import (
 from pedseg.federation.training_task import TrainingTask, check_known
 from pedseg.federation.update_comparison import APART, compared_updates
 from pedseg.federation.update_validation import metric, no_reply, not_finite, validate_score
-from pedseg.learning.fingerprint import merge
-from pedseg.learning.network import build
+from pedseg.learning.fingerprint import Fingerprint, merge
+from pedseg.learning.network import build, with_network
 from pedseg.learning.plans import Plan, make_plan
 from pedseg.learning.weights import Weights, get_weights, sha256_of
 
@@ -64,8 +65,11 @@ def train_rounds(
     strategy = strategy or _own_strategy(grid, config)
     with untouched_randomness():
         centers = enroll(grid, config.min_available_centers, config.max_share)
-        plan = plan or _merged_plan(centers, config)
+        check_wishes(centers, config)
+        plan = plan or merged_plan([center.fingerprint for center in centers], config)
         start, weights = weights, weights or get_weights(build(plan, config.seed))
+    if isinstance(strategy, AnnotatedHeadFedAvg):
+        strategy.count(centers, plan)
     folder = config.out / "rounds" if config.out else None
     identity = _identity(config, plan, centers, strategy, start, given=given)
     done = 0
@@ -90,13 +94,14 @@ def _own_strategy(grid: Grid, config: FederationConfig) -> Strategy:
     """The strategy that the configuration names."""
     if config.secure_aggregation:
         return SecureAverage(grid.name if isinstance(grid, SingleRunGrid) else str(grid.run.run_id))
-    return make_strategy(config)
+    return AnnotatedHeadFedAvg() if config.head_average == "annotating" else make_strategy(config)
 
 
-def _merged_plan(centers: Sequence[Center], config: FederationConfig) -> Plan:
-    """The plan that the fingerprints of all centers lead to."""
-    merged = merge([center.fingerprint for center in centers])
-    return make_plan(merged, config.profile, config.orientation, gin_probability=config.gin_probability)
+def merged_plan(fingerprints: Sequence[Fingerprint], config: FederationConfig) -> Plan:
+    """The plan that the fingerprints of all centers lead to, with the network that was chosen."""
+    merged, gin = merge(fingerprints), config.gin_probability
+    plan = make_plan(merged, config.profile, config.orientation, gin_probability=gin)
+    return with_network(plan, config.network, config.network_arguments)
 
 
 def _finish(round_: Round, strategy: Strategy, centers: Sequence[Center], config: FederationConfig) -> None:
