@@ -49,8 +49,8 @@ DRAWN = {
     "Polder": ("Liver", "Spleen", "Lung_L", "Lung_R", "Bowel^Stomach"),
     "Neckar": ("Liver", "Kidney_L", "Kidney_R", "Pancreas", "Heart"),
 }
-ARMS = {"naive": ("naive", "all"), "marginal": ("partial", "all"), "head": ("partial", "annotating")}
-ARMS["complete"] = ("complete", "all")  # which data sets, and how the last layer is averaged
+METHODS = {"naive": ("naive", "all"), "marginal": ("partial", "all"), "head": ("partial", "annotating")}
+METHODS["complete"] = ("complete", "all")  # which data sets, and how the last layer is averaged
 VOXEL_MM = 5.0
 SEEDS = (0, 1, 2)
 
@@ -72,16 +72,16 @@ def write_hospitals(centers: list[DataSet], folder: Path, kind: str) -> list[Dat
     return made
 
 
-def trained(centers: list[DataSet], arm: str, seed: int) -> TrainedModel:
+def trained(centers: list[DataSet], method: str, seed: int) -> TrainedModel:
     """One federation from its first network to its last round."""
-    config = FederationConfig(out=None, seed=seed, head_average=ARMS[arm][1], max_norm_ratio=0.0)
+    config = FederationConfig(out=None, seed=seed, head_average=METHODS[method][1], max_norm_ratio=0.0)
     prints = [fingerprint(center, center.split("train")) for center in centers]
     plan = replace(merged_plan(prints, config), spacing_mm=(VOXEL_MM,) * 3)
     nodes = [{"data-dir": str(center.folder)} for center in centers]
     *_, last = train_rounds(InProcessGrid(app, nodes, config.to_run_config()), config, plan=plan)
     network = build(plan)
     set_weights(network, last.weights)
-    return TrainedModel(network, plan, ModelKey(arm, "+".join(center.center for center in centers)), seed)
+    return TrainedModel(network, plan, ModelKey(method, "+".join(center.center for center in centers)), seed)
 
 
 def organs_of(center: str) -> dict[str, list[str]]:
@@ -100,7 +100,7 @@ def means(results: Results) -> Iterator[dict]:
         for center in results.centers:
             for drawn_by, organs in organs_of(center).items():
                 mean = results.organ_mean(key.at(center), "dsc", organs)
-                yield {"arm": key.model, "tested_on": center, "drawn_by": drawn_by, **vars(mean)}
+                yield {"method": key.model, "tested_on": center, "drawn_by": drawn_by, **vars(mean)}
 
 
 def differences(results: Results) -> Iterator[dict]:
@@ -108,15 +108,17 @@ def differences(results: Results) -> Iterator[dict]:
     for first, second in (("marginal", "naive"), ("head", "marginal"), ("complete", "head")):
         for center in results.centers:
             for drawn_by, organs in organs_of(center).items():
-                sides = [results.patient_means(_key(results, arm).at(center), "dsc", organs) for arm in (first, second)]
+                sides = [
+                    results.patient_means(_key(results, method).at(center), "dsc", organs) for method in (first, second)
+                ]
                 gain = (row_means(sides[0]) - row_means(sides[1])).dropna().to_numpy()
                 low, high = bootstrap_interval(gain, np.mean) or (None, None)
                 who = {"first": first, "second": second, "tested_on": center, "drawn_by": drawn_by}
                 yield {**who, "difference": float(gain.mean()), "low": low, "high": high}
 
 
-def _key(results: Results, arm: str) -> ModelKey:
-    return next(key for key in results.model_keys if key.model == arm)
+def _key(results: Results, method: str) -> ModelKey:
+    return next(key for key in results.model_keys if key.model == method)
 
 
 def play(out: Path) -> Iterator[str]:
@@ -124,13 +126,13 @@ def play(out: Path) -> Iterator[str]:
     centers = [read_dataset(folder) for folder in sorted(SOURCE.iterdir()) if (folder / "cases.tsv").exists()]
     parts = []
     for seed in SEEDS:
-        for arm, (kind, _) in ARMS.items():
-            file = out / "work" / f"{arm}_{seed}.csv"
+        for method, (kind, _) in METHODS.items():
+            file = out / "work" / f"{method}_{seed}.csv"
             if not file.exists():
-                model = trained(write_hospitals(centers, out / "data" / kind, kind), arm, seed)
+                model = trained(write_hospitals(centers, out / "data" / kind, kind), method, seed)
                 write_rows(file, score(model, load_labeled_scans(*centers)))
             parts.append(read_rows(file))
-            yield f"seed {seed}, {arm}: mean DSC {parts[-1]['dsc'].mean():.3f}"
+            yield f"seed {seed}, {method}: mean DSC {parts[-1]['dsc'].mean():.3f}"
     rows = pd.concat(parts, ignore_index=True)
     write_rows(out / "cases.csv", rows)
     results = Results(rows)

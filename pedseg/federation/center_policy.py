@@ -29,7 +29,7 @@ from pedseg.federation.training_task import TrainingTask
 from pedseg.files import write_atomically
 from pedseg.learning.fingerprint import Fingerprint
 from pedseg.learning.memory_need import memory_need_mib
-from pedseg.learning.network import MULTIPLES, build, builder, largest_of
+from pedseg.learning.network import MULTIPLES, build, builder, largest_of, shapes_only
 from pedseg.learning.plans import Plan
 from pedseg.learning.weights import weights_of
 from pedseg.organs import NAMES
@@ -171,7 +171,7 @@ def _bounded(what: str, value: float, most: float) -> None:
 
 def _empty_network(plan: Plan) -> torch.nn.Module:
     """The plan's network without memory for its weights."""
-    with torch.device("meta"):
+    with shapes_only():
         return build(plan)
 
 

@@ -144,7 +144,7 @@ class FederationConfig(PrivacyConfig):
             self.secure_aggregation or self.network or self.strategy != "average"
         ):
             problem = "it is for plain averaging of a profile's own network, whose updates are seen one by one."
-            raise invalid_setting("head_average", problem, "Choose one of the two.")
+            raise invalid_setting("head_average", problem, "Leave the others as they are by default.")
         if self.secure_aggregation and self.strategy != "average":
             problem = f"{self.strategy} compares single updates, which it hides."
             raise invalid_setting("secure_aggregation", problem, "Choose one of the two.")

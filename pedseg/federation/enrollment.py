@@ -32,13 +32,15 @@ class Center:
     scored: int = 0
 
 
-def enroll(grid: Grid, min_available: int, max_share: float) -> list[Center]:
+def enroll(grid: Grid, config: FederationConfig) -> list[Center]:
     """Ask every center for the fingerprint of its training cases; centers in their order.
 
-    Waits until `min_available` centers are connected to a SuperLink; our own grids know all their centers. Raises
-    `PedsegInputError` with everything that the centers replied in place of a fingerprint.
+    Waits until `min_available_centers` are connected to a SuperLink; our own grids know all their centers. Raises
+    `PedsegInputError` with everything that the centers replied in place of a fingerprint, and for centers that are too
+    few or too small for what the configuration asks.
     """
-    while len(nodes := sorted(grid.get_node_ids())) < min_available and not isinstance(grid, SingleRunGrid):
+    least = 0 if isinstance(grid, SingleRunGrid) else config.min_available_centers
+    while len(nodes := sorted(grid.get_node_ids())) < least:
         time.sleep(0.5)
     content = RecordDict({"config": ConfigRecord({"version": __version__})})
     messages = [Message(content, dst_node_id=node, message_type="query.fingerprint") for node in nodes]
@@ -55,7 +57,8 @@ def enroll(grid: Grid, min_available: int, max_share: float) -> list[Center]:
     if failed:
         raise PedsegInputError(failed)
     centers = sorted((_center_of(replies[node], names[node]) for node in nodes), key=lambda center: center.index)
-    _refuse_impossible(centers, max_share)
+    _refuse_impossible(centers, config.max_share)
+    check_wishes(centers, config)
     return centers
 
 

@@ -17,6 +17,7 @@ from pedseg.federation import _flower
 from pedseg.federation.enrollment import Center
 from pedseg.federation.strategies import OrderedFedAvg, in_order
 from pedseg.federation.update_validation import metric
+from pedseg.learning.fingerprint import Fingerprint
 from pedseg.learning.plans import Plan
 
 HEADS = ("head.", "output_block.", "super_head", "deep_supervision_heads.")  # in the names of both profiles' networks
@@ -28,13 +29,9 @@ class AnnotatedHeadFedAvg(OrderedFedAvg):
     An organ that nobody annotates who has replied, and the background, are averaged over all centers as usual.
     """
 
-    annotated: dict[int, NDArray]  # training cases by center index and class, background first
-
-    def count(self, centers: Sequence[Center], plan: Plan) -> None:
-        """Note from the fingerprints how many training cases of each center annotate each organ."""
-        counts = {center.index: center.fingerprint.organs for center in centers}
-        organs = {index: [by[o].annotated if o in by else 0 for o in plan.organs] for index, by in counts.items()}
-        self.annotated = {index: np.array([0, *row], dtype=float) for index, row in organs.items()}
+    def __init__(self, centers: Sequence[Center], plan: Plan) -> None:
+        super().__init__()
+        self.annotated = {center.index: _annotated(center.fingerprint, plan) for center in centers}
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -61,3 +58,9 @@ class AnnotatedHeadFedAvg(OrderedFedAvg):
             last = {name: array.numpy() for name, array in arrays.items() if any(part in name for part in HEADS)}
             heads[int(metric(reply, "center-index"))] = last
             yield reply
+
+
+def _annotated(fingerprint: Fingerprint, plan: Plan) -> NDArray[np.float64]:
+    """How many training cases annotate each class of the plan; none the background."""
+    counts = fingerprint.organs
+    return np.array([0, *(counts[name].annotated if name in counts else 0 for name in plan.organs)], dtype=float)

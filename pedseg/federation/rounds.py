@@ -22,7 +22,7 @@ from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.federation import _flower
 from pedseg.federation.checkpoints import Round, read_checkpoints, read_memory, save_final_model, write_checkpoint
 from pedseg.federation.config import FederationConfig, invalid_setting
-from pedseg.federation.enrollment import Center, check_wishes, enroll
+from pedseg.federation.enrollment import Center, enroll
 from pedseg.federation.in_process import SingleRunGrid, untouched_randomness
 from pedseg.federation.partial_labels import AnnotatedHeadFedAvg
 from pedseg.federation.privacy.secure_average import SecureAverage, masked_shapes
@@ -59,17 +59,13 @@ def train_rounds(
     the training of a model goes on. Raises `PedsegInputError` when a center cannot send its fingerprint, or when no
     center sends a valid update.
     """
-    if strategy and config.secure_aggregation:
-        raise invalid_setting("secure_aggregation", "another strategy was given.", "Choose one of the two.")
     given = strategy is not None
-    strategy = strategy or _own_strategy(grid, config)
+    _refuse_ignored(config, given)
     with untouched_randomness():
-        centers = enroll(grid, config.min_available_centers, config.max_share)
-        check_wishes(centers, config)
+        centers = enroll(grid, config)
         plan = plan or merged_plan([center.fingerprint for center in centers], config)
+        strategy = strategy or _own_strategy(grid, config, centers, plan)
         start, weights = weights, weights or get_weights(build(plan, config.seed))
-    if isinstance(strategy, AnnotatedHeadFedAvg):
-        strategy.count(centers, plan)
     folder = config.out / "rounds" if config.out else None
     identity = _identity(config, plan, centers, strategy, start, given=given)
     done = 0
@@ -90,11 +86,18 @@ def train_rounds(
         yield round_
 
 
-def _own_strategy(grid: Grid, config: FederationConfig) -> Strategy:
+def _refuse_ignored(config: FederationConfig, given: bool) -> None:
+    """Refuse settings that ask for a strategy of pedseg's where another one is given."""
+    for name in ("secure_aggregation", "head_average"):
+        if given and getattr(config, name) != getattr(FederationConfig, name):
+            raise invalid_setting(name, "another strategy was given.", "Choose one of the two.")
+
+
+def _own_strategy(grid: Grid, config: FederationConfig, centers: Sequence[Center], plan: Plan) -> Strategy:
     """The strategy that the configuration names."""
     if config.secure_aggregation:
         return SecureAverage(grid.name if isinstance(grid, SingleRunGrid) else str(grid.run.run_id))
-    return AnnotatedHeadFedAvg() if config.head_average == "annotating" else make_strategy(config)
+    return AnnotatedHeadFedAvg(centers, plan) if config.head_average == "annotating" else make_strategy(config)
 
 
 def merged_plan(fingerprints: Sequence[Fingerprint], config: FederationConfig) -> Plan:

@@ -12,13 +12,15 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import entry_points
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from pedseg.errors import PedsegInputError, import_errors, input_error
 from pedseg.learning.compact_unet import compact_unet
@@ -109,11 +111,25 @@ def largest_of(arguments: Mapping[str, Any]) -> tuple[int, float]:
     return max(lengths), max(numbers)
 
 
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Networks that are built and run in this block compute shapes and no values, and take no memory (`meta`)."""
+    with torch.device("meta"), _ReadableLinspace():
+        yield
+
+
+class _ReadableLinspace(TorchFunctionMode):
+    """`torch.linspace` stays on the CPU: transformers read their rates of stochastic depth from it, value by value."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return func(*args, **({"device": "cpu"} if func is torch.linspace else {}) | (kwargs or {}))
+
+
 def _misfit(plan: Plan, edge: int) -> str:
     """Why a network does not do for a plan, from images of that edge that hold no values; "" if it does."""
     shape = (plan.batch, len(plan.organs) + 1, edge, edge, edge)
     try:
-        with torch.device("meta"):
+        with shapes_only():
             logits = build(plan).train()(torch.empty((plan.batch, 1, edge, edge, edge)))
     except PedsegInputError:
         raise
@@ -136,6 +152,8 @@ class Padded(nn.Module):
         """Logits (batch, classes, x, y, z) of an image (batch, 1, x, y, z) of any size."""
         x, y, z = image.shape[2:]
         spare = [-size % self.multiple for size in (z, y, x)]
+        if max(x, y, z) <= self.multiple:  # one voxel in the bottleneck, which has no variance to normalize by
+            spare[-1] += self.multiple
         padded = nn.functional.pad(image, [side for extra in spare for side in (0, extra)], value=self.air)
         return self.network(padded)[..., :x, :y, :z]
 

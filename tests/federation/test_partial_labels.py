@@ -14,10 +14,13 @@ from pedseg.errors import PedsegInputError
 from pedseg.federation import _flower
 from pedseg.federation.client_app import app
 from pedseg.federation.config import FederationConfig
+from pedseg.federation.enrollment import Center
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.partial_labels import HEADS, AnnotatedHeadFedAvg
 from pedseg.federation.rounds import train_rounds
+from pedseg.learning.fingerprint import Fingerprint, OrganCount
 from pedseg.learning.network import build
+from pedseg.learning.plans import Plan
 from pedseg.organs import organ
 from pedseg.scan import Scan
 
@@ -32,11 +35,18 @@ def reply(index: int, cases: int, **arrays: np.ndarray) -> Message:
     return Message(RecordDict({"arrays": _flower.to_arrays(weights), "metrics": metrics}), reply_to=question)
 
 
+FOUR = Plan("lesson", ("Liver", "Spleen", "Heart"), (4.0, 4.0, 4.0), (8, 8, 8), 1, (-1.0, 1.0), 0.0, 1.0, {})
+
+
+def center(index: int, **annotated: int) -> Center:
+    counts = {name: OrganCount(cases, 0, 0) for name, cases in annotated.items()}
+    return Center(index, index, str(index), 4, Fingerprint((), (), counts))
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_rows_are_averaged_over_those_that_annotate(streamed: bool) -> None:
     """Classes: background, an organ of both (3 and 2 cases), one of the second alone, one of nobody."""
-    strategy = AnnotatedHeadFedAvg()
-    strategy.annotated = {0: np.array([0.0, 3, 0, 0]), 1: np.array([0.0, 2, 1, 0])}
+    strategy = AnnotatedHeadFedAvg([center(0, Liver=3), center(1, Liver=2, Spleen=1, Heart=0)], FOUR)
     if streamed:
         strategy.expect(4)
     first = {"down_weight": np.full((4, 2), 8, np.float32), "head_weight": np.full((8, 2), 1, np.float32)}
@@ -88,8 +98,6 @@ def test_both_profiles_have_a_head_of_as_many_rows_as_classes(clinic_plan) -> No
 @pytest.fixture
 def clinic_plan():
     """A tiny plan of the clinic, with a head for deep supervision."""
-    from pedseg.learning.plans import Plan
-
     strides = [[1, 1, 1], *[[2, 2, 2]] * 3]
     network = {"kind": "dynunet", "filters": [4, 6, 6, 6], "kernels": [[3, 3, 3]] * 4, "strides": strides}
     return Plan("clinic", ("Liver", "Spleen"), (2.0, 2.0, 2.0), (32, 32, 32), 2, (-1000.0, 500.0), 0.0, 1.0, network)

@@ -52,6 +52,7 @@ def test_swinunetr_pads_to_32_and_its_indices_are_no_weights(plan: Plan) -> None
     network = build(chosen).eval()
     with torch.no_grad():
         assert network(torch.zeros(1, 1, 33, 16, 8)).shape == (1, 4, 33, 16, 8)
+        assert network.train()(torch.zeros(1, 1, 9, 16, 8)).shape == (1, 4, 9, 16, 8)
     weights = get_weights(network)
     assert all(array.dtype == np.float32 for array in weights.values()) and memory_need_mib(chosen, [10_000.0]) > 50
     other = build(chosen, 5)
