@@ -59,13 +59,13 @@ def write_hospitals(centers: list[DataSet], folder: Path, kind: str) -> list[Dat
     """The training children of both hospitals, with the contours that are drawn and those that are said to be."""
     made = []
     for number, center in enumerate(centers, 901):
-        target, drawn = folder / f"Dataset{number}_{center.center}", DRAWN[center.center]
-        drawn = EVALUATED if kind == "complete" else drawn
+        target = folder / f"Dataset{number}_{center.center}"
+        annotated = EVALUATED if kind == "complete" else DRAWN[center.center]
         for case in center.split("train") if not (target / "dataset.json").exists() else ():
             image, labels = load_image(case), load_labels(center, case)
-            kept = np.where(np.isin(labels.voxels, [organ(name).id for name in drawn]), labels.voxels, 0)
+            kept = np.where(np.isin(labels.voxels, [organ(name).id for name in annotated]), labels.voxels, 0)
             about = {"patient": case.patient, "center": center.center, "split": "train"}
-            said = drawn if kind == "partial" else EVALUATED
+            said = annotated if kind == "partial" else EVALUATED
             write_case(target, case.name, image, Scan(kept.astype(np.uint8), labels.affine), manual=said, **about)
         write_index(target, center=center.center)
         made.append(read_dataset(target))
