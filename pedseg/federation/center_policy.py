@@ -98,6 +98,8 @@ def check_plan(text: str, policy: CenterConfig, own: Fingerprint) -> Plan:
         plan = Plan.from_json(text)
         multiple = MULTIPLES[MULTIPLES.index(plan.network.get("multiple", MULTIPLES[0]))]
         step = math.prod(multiple * math.ceil(int(edge) / multiple) for edge in plan.patch) * int(plan.batch)
+        if plan.network["kind"] == "compact" and any(edge % MULTIPLES[0] for edge in plan.patch):
+            raise ValueError("a patch that does not fit the network")
         voxel_mm3 = math.prod(map(float, plan.spacing_mm)) if min(plan.spacing_mm) > 0 else math.nan
         stages, channels = largest_of({**plan.network, "kind": 1})
         name = str(plan.network["kind"])

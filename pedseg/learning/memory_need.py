@@ -37,7 +37,7 @@ def _kept_bytes(plan: Plan) -> tuple[float, int]:
     """Bytes of what is kept for the backward pass of one batch of patches with its logits, and of the weights."""
     # On `meta` torch loads its compiler: 70 MiB and two seconds in each of a lesson's programs.
     small = plan.network["kind"] == "compact"
-    shape = SMALL_PATCH if small else plan.patch
+    batch, shape = (1, SMALL_PATCH) if small else (plan.batch, plan.patch)
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -46,10 +46,10 @@ def _kept_bytes(plan: Plan) -> tuple[float, int]:
         return tensor
 
     with nullcontext() if small else shapes_only():
-        network, image = build(plan).train(), torch.zeros((plan.batch, 1, *shape))
+        network, image = build(plan).train(), torch.zeros((batch, 1, *shape))
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             logits = network(image)
     own = {tensor.untyped_storage()._cdata for tensor in network.parameters()}
     activations = logits.nbytes + sum(storage.nbytes() for key, storage in kept.items() if key not in own)
     weights = sum(tensor.nbytes for tensor in network.state_dict().values())
-    return activations * math.prod(plan.patch) / math.prod(shape), weights
+    return activations * plan.batch * math.prod(plan.patch) / (batch * math.prod(shape)), weights
