@@ -1,7 +1,8 @@
 """What it costs when hospitals draw different organs: `python data_samples/partial_labels.py runs/partial_labels`.
 
 Takes the virtual children of the study (`runs/data`, made by `python3 run.py`) on voxels of 5 mm. Of the nine evaluated
-organs both hospitals draw the liver, each draws four others, and no one draws all. Four federations, three seeds (or as many as a second word says):
+organs both hospitals draw the liver, each draws four others, and no one draws all. Four federations, three seeds (or as
+many as a second word says):
 
     naive      each hospital says that it drew all nine: what it did not draw counts as background
     marginal   the organs that nobody drew are unknown, and the loss knows that (Shi et al. 2021)
