@@ -96,7 +96,7 @@ def organs_of(center: str) -> dict[str, list[str]]:
 
 def means(results: Results) -> Iterator[dict]:
     """Mean DSC of each federation by test center and who draws the organs, with the interval over patients."""
-    for key in results.model_keys:
+    for key in (_key(results, method) for method in METHODS):
         for center in results.centers:
             for drawn_by, organs in organs_of(center).items():
                 mean = results.organ_mean(key.at(center), "dsc", organs)

@@ -153,10 +153,10 @@ def _files(folder: Path, name: str, split: str) -> tuple[Path, Path]:
     return folder / f"images{tail}" / f"{name}_0000.nii.gz", folder / f"labels{tail}" / f"{name}.nii.gz"
 
 
-def _remove(folder: Path, name: str, *, keep: str = "") -> None:
+def _remove(folder: Path, name: str, *, keep: str | None = None) -> None:
     """Remove the files of a case: wherever they lie, but not in the folders of the split `keep`."""
     for split in ("train", "test"):
-        if not keep or folder_suffix(split) != folder_suffix(keep):
+        if keep is None or folder_suffix(split) != folder_suffix(keep):
             for file in _files(folder, name, split):
                 file.unlink(missing_ok=True)
 
