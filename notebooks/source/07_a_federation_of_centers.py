@@ -307,8 +307,8 @@ figures.show(chart, "The naive loss is far below the others; complete contours a
 
 # %% [markdown]
 # Saying "nobody looked" instead of "nothing is there" costs no contour and brings back most of what is lost. Averaging
-# the last layer organ by organ adds little to it. (`federate` always uses the marginal loss; the third is
-# `--head-average annotating`.) A table of cases that says what was *annotated* is worth more than a better network.
+# the last layer organ by organ changes less than another seed does. (`federate` always uses the marginal loss; the
+# third is `--head-average annotating`.) So write down what was *annotated*: the network can work with that.
 
 # %% [markdown]
 # ## The kidney that is gone
