@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_evaluated_study(parser, **LARGE_COHORT)
-    several = "whose patients, again for each; Delta and Fjord (CT) are unseen; default: Polder and Neckar"
+    several = "whose patients; Delta, Fjord: unseen; default: Polder and Neckar"
     names = ["Polder", "Neckar", "Delta", "Fjord"]
     parser.add_argument("--center", action="append", default=[], choices=names, help=several)
     parser.add_argument("--out", type=Path, default=Path("runs/evaluate"))
