@@ -30,8 +30,9 @@ from pedseg.federation.training_task import TrainingTask
 from pedseg.files import write_atomically
 from pedseg.learning.fingerprint import Fingerprint
 from pedseg.learning.memory_need import memory_need_mib
-from pedseg.learning.network import build
+from pedseg.learning.network import MULTIPLES, build, builder, largest_of, shapes_only
 from pedseg.learning.plans import Plan
+from pedseg.learning.weights import weights_of
 from pedseg.organs import NAMES
 from pedseg.tables import read_json
 
@@ -97,12 +98,16 @@ def check_plan(text: str, policy: CenterConfig, own: Fingerprint) -> Plan:
     """The plan, if the policy allows it; `own` is the fingerprint of the scans that would be preprocessed by it."""
     try:
         plan = Plan.from_json(text)
-        step = math.prod(map(int, plan.patch)) * int(plan.batch)
+        multiple = MULTIPLES[MULTIPLES.index(plan.network.get("multiple", MULTIPLES[0]))]
+        step = math.prod(multiple * math.ceil(int(edge) / multiple) for edge in plan.patch) * int(plan.batch)
+        if plan.network["kind"] == "compact" and any(edge % MULTIPLES[0] for edge in plan.patch):
+            raise ValueError("a patch that does not fit the network")
         voxel_mm3 = math.prod(map(float, plan.spacing_mm)) if min(plan.spacing_mm) > 0 else math.nan
-        widths = plan.network["widths" if plan.network["kind"] == "compact" else "filters"]
-        stages, channels = len(widths), max(map(int, widths))
+        stages, channels = largest_of({**plan.network, "kind": 1})
+        name = str(plan.network["kind"])
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise input_error("E-PLAN", "plan", f"it is not understood ({error}).", "Install the same pedseg.") from error
+    builder(name)  # refused if it is not installed here
     _bounded("voxels of a step", step, policy.max_voxels)
     _bounded("organs", len(plan.organs), len(NAMES))
     _bounded("stages of the network", stages, MAX_STAGES)
@@ -157,7 +162,7 @@ def check_hours(seconds: float, policy: CenterConfig) -> None:
 
 def check_model(weights: Mapping[str, NDArray], plan: Plan) -> None:
     """Refuse a global model that is not finite everywhere, or not of the plan's network."""
-    expected = {name: tuple(tensor.shape) for name, tensor in _empty_network(plan).state_dict().items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in weights_of(_empty_network(plan)).items()}
     if {name: array.shape for name, array in weights.items()} != expected:
         raise input_error("E-MODEL", "global model", "it does not fit its own plan.", "Ask the coordinator.")
     if not all(math.isfinite(float(array.sum(dtype="float64"))) for array in weights.values()):
@@ -179,7 +184,7 @@ def _bounded(what: str, value: float, most: float) -> None:
 
 def _empty_network(plan: Plan) -> torch.nn.Module:
     """The plan's network without memory for its weights."""
-    with torch.device("meta"):
+    with shapes_only():
         return build(plan)
 
 

@@ -19,7 +19,7 @@ from flwr.app import ConfigRecord, ConfigRecordValues, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 
 from pedseg import __version__, memory
-from pedseg.datasets.cases import DataSet
+from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.reading import center_folders, read_centers, read_checked, read_dataset
 from pedseg.errors import input_error
 from pedseg.federation import _flower, center_policy, progress
@@ -61,6 +61,7 @@ def query_fingerprint(message: Message, context: Context) -> Message:
         "center": center_name(dataset, context),
         "center-index": index,
         "cases": cases,
+        "scored": len(_scored_cases(dataset, _policy(context))),
         "version": __version__,
     }
     return Message(RecordDict({"fingerprint": ConfigRecord(reply)}), reply_to=message)
@@ -104,11 +105,11 @@ def evaluate(message: Message, context: Context) -> Message:
     of too few cases, or where the center adds noise, there is none (zero cases).
     """
     dataset, index = own_data(context)
-    cases, policy = dataset.split("validation"), _policy(context)
+    policy = _policy(context)
+    cases = _scored_cases(dataset, policy)
     plan = _agreed_plan(str(_flower.configs_of(message.content)["config"]["plan"]), dataset, context)
-    withheld = policy.no_scores or policy.noise_multiplier > 0 or len(cases) < policy.min_score_cases
     dsc = math.nan
-    if cases and not withheld:
+    if cases:
         with _cores(plan):
             network = build(plan).to(fastest_device())
             set_weights(network, _global_weights(message, plan))
@@ -117,6 +118,13 @@ def evaluate(message: Message, context: Context) -> Message:
     score = round(dsc, policy.score_digits) if counted else 0.0
     metrics = MetricRecord({"num-examples": counted, "validation-dsc": score, "center-index": index})
     return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+
+def _scored_cases(dataset: DataSet, policy: CenterConfig) -> list[Case]:
+    """The validation cases that a score is sent of; none if they are too few, or by the policy."""
+    cases = dataset.split("validation")
+    withheld = policy.no_scores or policy.noise_multiplier > 0 or len(cases) < policy.min_score_cases
+    return [] if withheld else cases
 
 
 def _policy(context: Context) -> CenterConfig:

@@ -91,6 +91,10 @@ class FederationConfig(PrivacyConfig):
     )
     out: Path | None = setting(Path("runs/federation"), "folder of the weights and checkpoints", metavar="FOLDER")
     profile: str = setting("lesson", "size of network and training", choices=tuple(PROFILES))
+    network: str = setting(
+        "", "in place of the profile's own: segresnet, swinunetr, or one of an installed package", metavar="NAME"
+    )
+    network_arguments: str = setting("", "of that network, numbers by name", metavar="JSON")
     orientation: str = setting("", "how networks meet patients on their side", choices=ORIENTATIONS)
     gin_probability: float = setting(
         0.0, "share of the training samples that random convolutions (GIN) change", most=1, metavar="P"
@@ -111,6 +115,7 @@ class FederationConfig(PrivacyConfig):
     track: str = setting("", "write curves for this tool, in the folder of --out", choices=TRACKERS)
     keep_rounds: int = setting(0, "checkpoints to keep; 0: all")
     strategy: str = setting("average", "how updates are combined", choices=STRATEGIES)
+    head_average: str = setting("all", "over whom the last layer is averaged by organ", choices=("all", "annotating"))
     server_learning_rate: float = setting(1.0, "of fedavgm and fedadam, on the mean update", metavar="RATE")
     server_momentum: float = setting(0.0, "of fedavgm, over the rounds", most=1, metavar="M")
     num_malicious: int = setting(1, "malicious centers that a robust strategy tolerates")
@@ -133,6 +138,8 @@ class FederationConfig(PrivacyConfig):
             if getattr(self, name) is OF_PROFILE:
                 object.__setattr__(self, name, value)
         super().__post_init__()
+        if self.network_arguments and not self.network:
+            raise invalid_setting("network_arguments", "no network is named.", "Give its name (network), too.")
         if self.noise_multiplier and not self.clipping_norm:
             problem = "noise promises nothing without a bound on the update."
             raise invalid_setting("noise_multiplier", problem, "Set a clipping norm, too.")
@@ -142,6 +149,11 @@ class FederationConfig(PrivacyConfig):
         self._refuse_without_effect()
         self._check_selection()
         self._check_start()
+        if self.head_average == "annotating" and (
+            self.secure_aggregation or self.network or self.strategy != "average"
+        ):
+            problem = "it is for plain averaging of a profile's own network, whose updates are seen one by one."
+            raise invalid_setting("head_average", problem, "Leave the others as they are by default.")
         if self.secure_aggregation and self.strategy != "average":
             problem = f"{self.strategy} compares single updates, which it hides."
             raise invalid_setting("secure_aggregation", problem, "Choose one of the two.")

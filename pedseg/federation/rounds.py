@@ -32,6 +32,7 @@ from pedseg.federation.checkpoints import (
 from pedseg.federation.config import FederationConfig, invalid_setting
 from pedseg.federation.enrollment import Center, enroll
 from pedseg.federation.in_process import SingleRunGrid, untouched_randomness
+from pedseg.federation.partial_labels import AnnotatedHeadFedAvg
 from pedseg.federation.privacy.secure_average import SecureAverage, masked_shapes
 from pedseg.federation.replies import replies_in_order, valid_updates
 from pedseg.federation.starting_point import starting_point
@@ -68,14 +69,13 @@ def train_rounds(
     to, given `weights` that of the random ones: with both, the training of a model goes on. Raises `PedsegInputError`
     when a center cannot send its fingerprint, or when no center sends a valid update.
     """
-    if strategy and config.secure_aggregation:
-        raise invalid_setting("secure_aggregation", "another strategy was given.", "Choose one of the two.")
     check_tracker(config)
     given = strategy is not None
-    strategy = strategy or _own_strategy(grid, config)
+    _refuse_ignored(config, given)
     with untouched_randomness():
-        centers = enroll(grid, config.min_available_centers, config.max_share)
+        centers = enroll(grid, config)
         plan, start = starting_point([center.fingerprint for center in centers], config, plan, weights)
+        strategy = strategy or _own_strategy(grid, config, centers, plan)
         beginning = Round(0, start or get_weights(build(plan, config.seed)), plan, math.nan, {})
     identity = _identity(config, plan, centers, strategy, start, given=given)
     yield from tracked(_play(grid, strategy, centers, beginning, identity, config), config)
@@ -108,11 +108,18 @@ def _play(
         check_scored(last, config)
 
 
-def _own_strategy(grid: Grid, config: FederationConfig) -> Strategy:
+def _refuse_ignored(config: FederationConfig, given: bool) -> None:
+    """Refuse settings that ask for a strategy of pedseg's where another one is given."""
+    for name in ("secure_aggregation", "head_average"):
+        if given and getattr(config, name) != getattr(FederationConfig, name):
+            raise invalid_setting(name, "another strategy was given.", "Choose one of the two.")
+
+
+def _own_strategy(grid: Grid, config: FederationConfig, centers: Sequence[Center], plan: Plan) -> Strategy:
     """The strategy that the configuration names."""
     if config.secure_aggregation:
         return SecureAverage(grid.name if isinstance(grid, SingleRunGrid) else str(grid.run.run_id))
-    return make_strategy(config)
+    return AnnotatedHeadFedAvg(centers, plan) if config.head_average == "annotating" else make_strategy(config)
 
 
 def _note(round_: Round, strategy: Strategy) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from pedseg.errors import InputProblem, input_error, raise_problems
 from pedseg.federation.config import FederationConfig, invalid_setting
 from pedseg.learning.fingerprint import Fingerprint, merge
-from pedseg.learning.network import build
+from pedseg.learning.network import build, with_network
 from pedseg.learning.plans import Plan, make_plan
 from pedseg.learning.weights import Weights, get_weights, load_weights
 
@@ -40,9 +40,14 @@ def starting_point(
         assert plan is not None
         raise_problems(_contradictions(file, plan, config, merged))
         return plan, _fitting(weights, plan, file)
-    return plan or make_plan(
-        merged, config.profile, config.orientation, gin_probability=config.gin_probability
-    ), weights
+    return plan or merged_plan(prints, config), weights
+
+
+def merged_plan(prints: Sequence[Fingerprint], config: FederationConfig) -> Plan:
+    """The plan that the fingerprints of all centers lead to, with the network that was chosen."""
+    merged, gin = merge(prints), config.gin_probability
+    plan = make_plan(merged, config.profile, config.orientation, gin_probability=gin)
+    return with_network(plan, config.network, config.network_arguments)
 
 
 def read_plan(file: Path) -> Plan:
@@ -65,6 +70,9 @@ def _contradictions(file: Path, plan: Plan, config: FederationConfig, merged: Fi
         if value and value != getattr(plan, name):
             problem = f"its {name.replace('_', ' ')} is {getattr(plan, name)}, and {value} is set."
             yield InputProblem("E-START", str(file), problem, f"Set --{name.replace('_', '-')} as in the plan.")
+    if config.network_arguments or config.network not in ("", plan.network["kind"]):
+        problem = f"its network is {plan.network['kind']}, and another one or other arguments are set."
+        yield InputProblem("E-START", str(file), problem, "Leave --network and --network-arguments out.")
     if differing := set(plan.organs) ^ set(merged.organs):
         problem = f"either the plan or the centers do not have {', '.join(sorted(differing))}."
         remedy = "What no center annotates would be forgotten, what the plan lacks be background: give another plan."
