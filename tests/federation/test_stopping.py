@@ -135,8 +135,18 @@ def test_the_lost_checkpoint_of_the_best_round_is_told(config: FederationConfig,
 def test_without_any_score_no_round_can_be_chosen(config: FederationConfig) -> None:
     config = replace(config, **STOPPED)
     grid = InProcessGrid(client_app, [{"no-scores": True}] * 2, config.to_run_config())
-    with pytest.raises(PedsegInputError, match="E-NO-SCORE round 1"):
+    with pytest.raises(PedsegInputError, match="E-NO-SCORE evaluate-every"):  # told before anybody trains
         list(train_rounds(grid, config))
+
+    def silent(message: Message, context: Context) -> Message:
+        """The real app at a center that promised scores, and then sends none."""
+        reply = client_app(message, context)
+        if message.metadata.message_type == "evaluate":
+            reply.content["metrics"]["num-examples"] = 0
+        return reply
+
+    with pytest.raises(PedsegInputError, match="E-NO-SCORE round 1"):
+        play(config, silent)
 
 
 def test_a_finished_run_goes_on_with_a_new_schedule(config: FederationConfig, hospitals: Path, tmp_path: Path) -> None:
