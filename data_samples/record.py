@@ -23,7 +23,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
     fedgin_long  python3 run.py fedgin --scenario complete --rounds 80 --model federated --model federated_gin
                --test-patients 40 --out runs/fedgin_long
     noise      python data_samples/noise.py runs/noise
-    partial_labels  python data_samples/partial_labels.py runs/partial_labels 2
+    partial_labels  python data_samples/partial_labels.py runs/partial_labels 3
     superlink  python data_samples/superlink.py runs/superlink
     capstone   python data_samples/capstone.py runs/capstone
 """
