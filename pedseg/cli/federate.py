@@ -57,5 +57,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 TRAINING = (
     "profile", "orientation", "gin_probability", "rounds", "local_steps", "seed", "evaluate_every", "strategy",
     "server_learning_rate", "server_momentum", "num_malicious", "max_update_norm", "max_norm_ratio", "max_share",
-    "proximal_mu", "clipping_norm", "noise_multiplier", "secure_aggregation", "out",
+    "proximal_mu", "personal_weights", "clipping_norm", "noise_multiplier", "secure_aggregation", "out",
 )  # fmt: skip

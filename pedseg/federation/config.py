@@ -24,7 +24,8 @@ PROFILES: dict[str, dict[str, Any]] = {
 ORIENTATIONS = ("", "none", "augment", "reorient")
 ROBUST = ("median", "trimmed-mean", "krum")
 SERVER_OPTIMIZERS = ("fedavgm", "fedadam")
-STRATEGIES = ("average", *ROBUST, *SERVER_OPTIMIZERS)
+STRATEGIES = ("average", *ROBUST, *SERVER_OPTIMIZERS, "scaffold")
+PERSONAL_WEIGHTS = ("", "norms", "head")
 NUMBERS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool}
 
 
@@ -110,6 +111,11 @@ class FederationConfig(PrivacyConfig):
     proximal_mu: float = setting(
         0.0, "hold each center's weights at the global ones by this strength (FedProx)", metavar="MU"
     )
+    personal_weights: str = setting(
+        "",
+        "weights that stay at their center: norms (FedBN) or the last layer (FedPer)",
+        choices=PERSONAL_WEIGHTS,
+    )
     max_share: float = setting(
         0.9, "refuse a center that counts a larger share of all training cases", most=1, metavar="P"
     )
@@ -129,7 +135,8 @@ class FederationConfig(PrivacyConfig):
             problem = "scores would leave without noise, and epsilon would not count them."
             raise invalid_setting("evaluate_every", problem, "Choose one of the two.")
         self._refuse_without_effect()
-        if self.secure_aggregation and self.strategy != "average":
+        self._check_scaffold()
+        if self.secure_aggregation and self.strategy not in ("average", "scaffold"):
             problem = f"{self.strategy} compares single updates, which it hides."
             raise invalid_setting("secure_aggregation", problem, "Choose one of the two.")
         if self.secure_aggregation and self.max_update_norm:
@@ -148,6 +155,19 @@ class FederationConfig(PrivacyConfig):
         if self.strategy == "fedadam" and self.server_learning_rate >= 0.1:
             problem = f"steps of {self.server_learning_rate:g} in each weight destroy the model within a round."
             raise invalid_setting("server_learning_rate", problem, "Begin with 0.003.")
+
+    def _check_scaffold(self) -> None:
+        """SCAFFOLD corrects a round by what the round before has made of the whole updates."""
+        if self.strategy == "scaffold" and self.clipping_norm:
+            problem = "SCAFFOLD corrects by whole updates; clipped ones would be taken for what a center has learned."
+            raise invalid_setting("clipping_norm", problem, "Choose one of the two.")
+        if self.strategy == "scaffold" and self.rounds == 1:
+            raise invalid_setting("rounds", "SCAFFOLD corrects from the second round on.", "Give more, or average.")
+
+    @property
+    def keeps_center_state(self) -> bool:
+        """Whether centers keep weights of their own from round to round (`center_state`)."""
+        return bool(self.personal_weights) or self.strategy == "scaffold"
 
     def output_folder(self) -> Path:
         """The folder `out`; refused if there is none."""

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from flwr.app import ConfigRecord, Message, MetricRecord
@@ -19,11 +20,11 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from pedseg.errors import InputProblem, PedsegInputError
-from pedseg.federation import _flower
+from pedseg.federation import _flower, center_state
 from pedseg.federation.checkpoints import Round, read_checkpoints, read_memory, save_final_model, write_checkpoint
 from pedseg.federation.config import FederationConfig, invalid_setting
 from pedseg.federation.enrollment import Center, enroll
-from pedseg.federation.in_process import SingleRunGrid, untouched_randomness
+from pedseg.federation.in_process import InProcessGrid, SingleRunGrid, untouched_randomness
 from pedseg.federation.privacy.secure_average import SecureAverage, masked_shapes
 from pedseg.federation.replies import replies_in_order, valid_updates
 from pedseg.federation.strategies import (
@@ -43,6 +44,8 @@ from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import build
 from pedseg.learning.plans import Plan, make_plan
 from pedseg.learning.weights import Weights, get_weights, sha256_of
+
+CENTER = "center "  # and its node: the label of its state beside the strategy's arrays
 
 
 def train_rounds(
@@ -69,21 +72,43 @@ def train_rounds(
     folder = config.out / "rounds" if config.out else None
     identity = _identity(config, plan, centers, strategy, start, given=given)
     done = 0
-    for restored in read_checkpoints(folder, identity, config.rounds):
+    last = None
+    resumable = isinstance(grid, SingleRunGrid) or not config.keeps_center_state  # a new Flower run knows no states
+    for restored in read_checkpoints(folder if resumable else None, identity, config.rounds):
         round_ = replace(restored, weights=_like(weights, restored.weights))
-        done, weights = round_.number, round_.weights
+        done, weights, last = round_.number, round_.weights, round_
         _finish(round_, strategy, centers, config)
         yield round_
-    if folder and 0 < done < config.rounds and keeps_memory(strategy):
-        remember(strategy, read_memory(folder, round_))
+    _restore_memory(grid, strategy, config, folder, last)
     for number in range(done + 1, config.rounds + 1):
         with untouched_randomness():
             round_ = _train_round(grid, strategy, centers, plan, weights, number, config)
         if folder:
-            write_checkpoint(folder, round_, identity, config.keep_rounds, memory_of(strategy))
+            memory = memory_of(strategy) | _center_states(grid, config)
+            write_checkpoint(folder, round_, identity, config.keep_rounds, memory)
         weights = round_.weights
         _finish(round_, strategy, centers, config)
         yield round_
+
+
+def _center_states(grid: Grid, config: FederationConfig) -> dict[str, NDArray]:
+    """What centers in this process keep from round to round; others have it on their own disks."""
+    if not (isinstance(grid, InProcessGrid) and config.keeps_center_state):
+        return {}
+    return {f"{CENTER}{node}": center_state.to_array(context.state) for node, context in grid.contexts.items()}
+
+
+def _restore_memory(
+    grid: Grid, strategy: Strategy, config: FederationConfig, folder: Path | None, last: Round | None
+) -> None:
+    """Let strategy and centers go on as if the run had never been stopped after its `last` round on disk."""
+    states, memory = _center_states(grid, config), {}
+    if folder and last and last.number < config.rounds and (states or keeps_memory(strategy)):
+        memory = read_memory(folder, last)
+    remember(strategy, {label: array for label, array in memory.items() if not label.startswith(CENTER)})
+    for label in states:  # without a last round they begin anew, whatever a stopped run has left in this process
+        context = grid.contexts[int(label.removeprefix(CENTER))]  # type: ignore[attr-defined]
+        center_state.restore(context.state, memory.get(label))
 
 
 def _own_strategy(grid: Grid, config: FederationConfig) -> Strategy:

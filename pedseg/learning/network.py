@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pedseg.errors import input_error
 from pedseg.learning.plans import Plan
 
 Network = nn.Module  # any network that `build` gives, for annotations in rooms without torch
@@ -22,6 +23,8 @@ SOFT_TISSUE_HU = (50.0, 60.0)  # center and scale of the soft-tissue window, a s
 BODY_GAIN = 2.0  # of that window where scans are normalized by the body
 WINDOW_EDGE = 2.5  # where that window is clipped, in units of the scale
 FOLD = 2  # voxels along each axis that the stem folds into channels
+NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)  # batch, instance, group and layer norm
+HEADS = ("head", "output_block", "deep_supervision_heads")  # what gives the logits, in each network
 _generator_lock = threading.Lock()  # torch draws initial weights from one generator for all threads
 
 
@@ -59,6 +62,20 @@ def _dynunet(channels: int, network: dict) -> nn.Module:
         deep_supervision=True,
         deep_supr_num=max(1, len(strides) - 3),
     )
+
+
+def personal_names(network: nn.Module, kind: str) -> set[str]:
+    """Names of the weights of a network's `norms`, or of its `head`: the layers that give the logits."""
+    if kind == "norms":
+        chosen = {module for module in network.modules() if isinstance(module, NORMS)}
+    else:
+        chosen = {module for head in HEADS for module in getattr(network, head, nn.Identity()).modules()}
+    modules = network.named_modules(remove_duplicate=False)  # deep supervision has its heads by two names
+    names = {f"{path}.{name}" for path, module in modules if module in chosen for name in module.state_dict()}
+    if not names:
+        remedy = "Give another network, or share all weights."
+        raise input_error("E-PERSONAL-WEIGHTS", type(network).__name__, f"it has no {kind} that we know.", remedy)
+    return names
 
 
 def space_to_depth(volume: Tensor) -> Tensor:

@@ -28,6 +28,7 @@ from pedseg import processes
 from pedseg.datasets.reading import center_folders, read_checked, read_dataset
 from pedseg.errors import input_error
 from pedseg.federation import _flower
+from pedseg.federation.center_state import with_personal
 from pedseg.federation.checkpoints import FINAL_MODEL, Round, save_final_model
 from pedseg.federation.config import CenterConfig, FederationConfig, MailboxConfig
 from pedseg.federation.keys import (
@@ -90,7 +91,8 @@ def join(
 ) -> Iterator[CenterEvent]:  # fmt: skip
     """Take part in a federation as the center `name` with the data set in the folder `data`, one event at a time.
 
-    Ends with the run, with the final model as `state`/federated.safetensors. `config` is what this center demands
+    Ends with the run, with the final model as `state`/federated.safetensors, in which weights that never left the
+    center (FedBN, FedPer) take the place of the global ones. `config` is what this center demands
     whatever the coordinator asks for; its `keys` hold the center's private file, the coordinator's public one, and for
     secure aggregation those of the other centers.
     """
@@ -103,10 +105,12 @@ def join(
     node_config: dict[str, UserConfigValue] = {"data-dir": data.resolve().as_posix(), "center": name}
     with _locked(state), _log_file(state / LOG):
         node_config |= config.to_run_config()
-        for event in CenterMailbox(open_store(url), own, coordinator, node_config, state, config=mailbox).events():
+        center = CenterMailbox(open_store(url), own, coordinator, node_config, state, config=mailbox)
+        for event in center.events():
             if event.status == "finished" and event.records is not None:
                 about = _flower.configs_of(event.records)["end"]
                 last = _final_round(event.records)
+                last = replace(last, weights=with_personal(last.weights, center.replies.last_state()))
                 save_final_model(last, state, str(about["trained-on"]), int(str(about["seed"])))
             yield event
 

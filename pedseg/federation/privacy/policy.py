@@ -100,6 +100,9 @@ def protection_for(
     if noise and not clipping_norm:
         problem = "noise promises nothing without a bound on the update."
         raise input_error("E-SETTING", center, problem, "Set a clipping norm (--clipping-norm), too.")
+    if clipping_norm and task.get("scaffold"):
+        problem = "SCAFFOLD corrects by whole updates, and this center clips its own."
+        raise input_error("E-TASK", center, problem, "Agree on another strategy, or on no clipping norm.")
     if GROUP not in records:
         if own.secure_aggregation_only:
             problem = "the coordinator asks for an update without masks."
