@@ -48,7 +48,7 @@ class Size:
 
     scenarios: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: METHODS_SCENARIOS)
     validation: int = 5
-    test: int = 30
+    test: int = 20
     methods: Mapping[str, Candidates] = field(default_factory=lambda: METHODS)
 
 
@@ -94,6 +94,7 @@ class MethodComparison:
         self.data, self.out, self.config, self.size, self.timer = data, Path(out), config, size, timer
         self.studies: dict[str, Study] = {}
         self.trials: dict[str, list[Line]] = {}
+        self.chosen: dict[str, dict[str, dict[str, Any]]] = {}
 
     def run(self) -> Iterator[tuple[str, int]]:
         """Choose the strengths, then train and test every model, seed by seed; yields (stage, units)."""
@@ -110,7 +111,8 @@ class MethodComparison:
         """Try the strengths of a scenario, and make its study with the best."""
         plan, centers = plan_of(datasets, self.config.federation), tuple(d.center for d in datasets)
         candidates = {f"{kind}-{k}": s for kind, tried in self.size.methods.items() for k, s in enumerate(tried)}
-        training = StudyTraining(datasets, self.out / "trials" / name, self.config, self.timer, plan, candidates)
+        trial = self.out / "trials" / name
+        training = StudyTraining(datasets, trial, self.config, self.timer, plan, self._scored_last(candidates))
         self.trials[name] = []
         for kind in ["federated", *(key for key in candidates if len(self.size.methods[key[:-2]]) > 1)]:
             model = Model(kind, centers, self.config.seeds)
@@ -119,8 +121,16 @@ class MethodComparison:
             self.trials[name].append({"model": kind, **candidates.get(kind, {}), "dsc": curve[-1]["dsc"]})
         kinds = [*(("local", (center,)) for center in centers), ("federated", centers)]
         kinds += [(kind, centers) for kind in self.size.methods]
-        common = {"kinds": kinds, "plan": plan, "methods": self._chosen(name)}
-        self.studies[name] = Study(datasets, self.out / name, self.config, self.timer, **common)
+        self.chosen[name] = self._chosen(name)
+        methods = self._scored_last(self.chosen[name])
+        self.studies[name] = Study(
+            datasets, self.out / name, self.config, self.timer, kinds=kinds, plan=plan, methods=methods
+        )
+
+    def _scored_last(self, methods: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        """The settings of federations that meet the validation patients after their last round only, to save time."""
+        last = {"evaluate_every": self.config.federation.rounds}
+        return {"federated": last} | {kind: s if "home_steps" in s else s | last for kind, s in methods.items()}
 
     def _chosen(self, name: str) -> dict[str, dict[str, Any]]:
         """The settings of each method: of several candidates the one with the best DSC on validation patients."""
@@ -158,7 +168,7 @@ class MethodComparison:
             files,
             settings=self.config.summary() | {"seeds": list(range(seeds))},
             patients={name: _patients(study) for name, study in self.studies.items()},
-            chosen={name: study.methods for name, study in self.studies.items()},
+            chosen=self.chosen,
             trials={"seed": self.config.seeds, **self.trials},
             plan=json.loads(first.plan.to_json()),
             seconds={"total": self.timer.totals(), **self.timer.seconds},

@@ -144,8 +144,9 @@ class StudyTraining:
             net = network.build(plan).to(devices.fastest_device())
             set_weights(net, weights)
             cases = training.load_cases(dataset, dataset.split("train"), plan)
-            half = {"steps": steps, "first_step": steps, "total_steps": 2 * steps}
-            for step in training.train(net, cases, plan, seed=model.seed, **half):
+            for step in training.train(
+                net, cases, plan, steps=steps, first_step=steps, total_steps=2 * steps, seed=model.seed
+            ):
                 losses.append(step.loss)
                 yield 1
             held_out = training.load_cases(dataset, dataset.split("validation"), plan)

@@ -67,7 +67,7 @@ def _dynunet(channels: int, network: dict) -> nn.Module:
 def personal_names(network: nn.Module, kind: str) -> set[str]:
     """Names of the weights of a network's `norms`, or of its `head`: the layers that give the logits."""
     if kind == "norms":
-        chosen = {module for module in network.modules() if isinstance(module, NORMS)}
+        chosen: set[nn.Module] = {module for module in network.modules() if isinstance(module, NORMS)}
     else:
         chosen = {module for head in HEADS for module in getattr(network, head, nn.Identity()).modules()}
     modules = network.named_modules(remove_duplicate=False)  # deep supervision has its heads by two names

@@ -135,7 +135,7 @@ def _held(loss: Tensor, network: nn.Module, start: Sequence[Tensor], proximal_mu
 def _add(network: nn.Module, shift: Mapping[str, NDArray], share: float) -> None:
     """Add a share of a displacement to the weights."""
     for name, parameter in network.named_parameters() if shift else ():
-        parameter += share * torch.from_numpy(shift[name]).to(parameter.device)
+        parameter.add_(torch.from_numpy(shift[name]).to(parameter.device), alpha=share)
 
 
 def sum_of_rates(plan: Plan, first_step: int, steps: int, total_steps: int) -> float:

@@ -30,7 +30,7 @@ from pedseg.learning.weights import Weights, get_weights, load_weights, set_weig
 
 CURVATURES, MINIMA, CASES = (1.0, 6.0), (0.0, 1.0), (3, 1)  # of two centers' losses a / 2 (w - b)^2
 OPTIMUM = 6 / 9  # of their sum, weighted by cases
-STEPS, ROUNDS, FASTER = 10, 60, 8.0  # the learning rate is so many times the plan's
+STEPS, ROUNDS, FASTER = 10, 30, 8.0  # the learning rate is so many times the plan's
 
 
 @pytest.fixture(scope="module")
@@ -91,10 +91,10 @@ def by_paper(plan: Plan) -> list[float]:
 
 def test_scaffold_is_that_of_its_paper_and_reaches_the_common_optimum(plan: Plan) -> None:
     corrected = by_strategy(plan, "scaffold")
-    assert np.allclose(corrected, by_paper(plan), atol=2e-6)
+    assert np.allclose(corrected, by_paper(plan), atol=1e-5)
     assert corrected[-1] == pytest.approx(OPTIMUM, abs=1e-3)
     drifted = by_strategy(plan, "average")
-    assert drifted[0] == corrected[0] and min(abs(np.subtract(drifted[5:-20], OPTIMUM))) > 0.02
+    assert drifted[0] == corrected[0] and min(abs(np.subtract(drifted[5:-5], OPTIMUM))) > 0.02
 
 
 def test_nothing_is_corrected_by_an_older_round_or_after_a_void_one(plan: Plan) -> None:
@@ -220,14 +220,22 @@ def test_scaffold_behind_masks_is_scaffold(
     config: FederationConfig, three_hospitals: Path, key_folder: Path, tmp_path: Path
 ) -> None:
     config = replace(config, data=three_hospitals, strategy="scaffold", keys=key_folder, max_norm_ratio=0.0)
-    plain = play(config, centers=3)[-1]
-    masked = play(replace(config, secure_aggregation=True), centers=3)[-1]
-    assert masked.refused == ()
-    assert all(np.allclose(array, masked.weights[name], atol=2e-4) for name, array in plain.weights.items())
-    average = play(replace(config, strategy="average"), centers=3)[-1]
-    apart = [max(np.abs(array - other.weights[name]).max() for name, array in plain.weights.items())
-             for other in (masked, average)]  # fmt: skip
-    assert apart[0] < apart[1] / 10
+    models, states = [], []
+    for masks in (False, True):
+        own = replace(config, secure_aggregation=masks)
+        grid = InProcessGrid(client_app, [{}] * 3, own.to_run_config())
+        rounds = train_rounds(grid, own)
+        models.append(next(rounds))
+        states.append([RecordDict({**context.state}) for context in grid.contexts.values()])
+        assert next(rounds).refused == ()  # and the second round is corrected
+    task = TrainingTask.of_round(2, models[0].plan, config)
+    for plain, masked in zip(*states, strict=True):
+        shift, behind = (
+            center_state.control_variates(model.weights, task, model.plan, state)
+            for model, state in zip(models, (plain, masked), strict=True)
+        )
+        assert max(np.abs(array).max() for array in shift.values()) > 1e-3
+        assert all(np.allclose(array, behind[name], atol=1e-5) for name, array in shift.items())
 
 
 @pytest.mark.slow
