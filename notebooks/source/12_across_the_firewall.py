@@ -241,6 +241,8 @@ print("let in:", list(demo.receive()))
 # six children here, in voxels of 5 × 5 × 6 mm, so that three programs fit into a laptop's memory.
 
 # %%
+from dataclasses import replace
+
 from pedseg.federation import transports
 from pedseg.federation.client_app import app
 from pedseg.federation.config import FederationConfig
@@ -249,13 +251,12 @@ from pedseg.federation.rounds import train_rounds
 
 short = {"rounds": 2, "local_steps": lesson.budget(10, test=2), "seed": 0}
 short["data"] = lesson.few_children()
-config = FederationConfig(**short, out=None)
-grid = InProcessGrid(app, [{}, {}], config.to_run_config(), workers=1)
-here = list(lesson.progress(train_rounds(grid, config), 2, "in one program"))
 config = FederationConfig(**short, out=lesson.runs() / "across")
 there = list(lesson.progress(transports.federate(config, "mailbox"), 2, "through a mailbox"))
-print("in one program:   ", here[-1].sha256)
+grid = InProcessGrid(app, [{}, {}], config.to_run_config(), workers=1)
+here = list(lesson.progress(train_rounds(grid, replace(config, out=None)), 2, "in one program"))
 print("through a mailbox:", there[-1].sha256)
+print("in one program:   ", here[-1].sha256)
 
 # %% [markdown]
 # What did Polder send? Its **disclosure log** lists every reply: first the fingerprint of its children, and then one

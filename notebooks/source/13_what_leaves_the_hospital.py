@@ -19,14 +19,14 @@ lesson.setup()
 #
 # "No scan leaves the hospital" is true, but it does not say what *does* leave. A federation through a mailbox (chapter
 # [[across_the_firewall]]) keeps a **disclosure log** at each hospital: every reply, and its bytes by kind. Here are two
-# short rounds, and Polder's log after them.
+# short rounds with a few children of each hospital, and Polder's log after them.
 
 # %%
 from pedseg.federation import transports
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.privacy.disclosure_log import FILE, DisclosureLog
 
-data, out = lesson.centers()[0].folder.parent, lesson.runs() / "disclosure"
+data, out = lesson.few_children(), lesson.runs() / "disclosure"
 config = FederationConfig(data=data, out=out, rounds=2, local_steps=lesson.budget(10, test=2))
 federation = transports.federate(config, "mailbox")
 rounds = list(lesson.progress(federation, config.rounds, "federation"))

@@ -18,7 +18,7 @@ from pedseg.federation.deployment.ray_simulation import ray_rounds
 from pedseg.federation.deployment.superlink import superlink_rounds
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.keys import COORDINATOR, own_keys
-from pedseg.federation.mailbox.run import mailbox_rounds
+from pedseg.federation.mailbox.rehearsal import mailbox_rounds
 from pedseg.federation.rounds import train_rounds
 
 TRANSPORTS = ("in-process", "ray", "superlink", "mailbox")

@@ -10,12 +10,9 @@ import hashlib
 import json
 import logging
 import math
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,9 +20,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from flwr.app import ConfigRecord, RecordDict, UserConfigValue
 
-import pedseg
-from pedseg import processes
-from pedseg.datasets.reading import center_folders, read_checked, read_dataset
+from pedseg.datasets.reading import read_checked
 from pedseg.errors import input_error
 from pedseg.federation import _flower
 from pedseg.federation.center_state import with_personal
@@ -51,8 +46,6 @@ from pedseg.federation.run_folder import write_status
 from pedseg.learning.plans import Plan
 
 LOG = "mailbox.log"
-END_SECONDS = 60  # a center that has not ended by then is ended
-LOCAL = MailboxConfig(poll=0.5)  # where all members run on one machine
 
 
 def coordinate(
@@ -123,29 +116,6 @@ def _final_round(records: RecordDict) -> Round:
         problem = "the final model is not the one that was announced."
         raise input_error("E-MAIL-WEIGHTS", FINAL_MODEL, problem, "Ask the coordinator.")
     return last
-
-
-def mailbox_rounds(config: FederationConfig) -> Iterator[Round]:
-    """The whole federation on this machine: a mailbox under `config.out`, and one process for each center."""
-    folder, data_sets = config.output_folder() / "mailbox", center_folders(config.data)
-    names = [read_dataset(data_set).center for data_set in data_sets]
-    with ExitStack() as stack:
-        for name, data_set in zip(names, data_sets, strict=True):
-            stack.enter_context(_center_process(folder / "store", name, data_set, folder / name, config.keys))
-        yield from coordinate(folder / "store", config, LOCAL, names)
-
-
-@contextmanager
-def _center_process(store: Path, name: str, data: Path, state: Path, keys: Path) -> Iterator[None]:
-    """`pedseg join` as a process of its own; it ends with the run, or with us."""
-    command = ["join", str(store), "--center", name, "--data", str(data), "--state", str(state), "--keys", str(keys)]
-    command += ["--poll", str(LOCAL.poll)]
-    env = {**os.environ, "PYTHONPATH": processes.prepend_path(Path(pedseg.__file__).parents[1], "PYTHONPATH")}
-    state.mkdir(parents=True, exist_ok=True)
-    with processes.running([sys.executable, "-m", "pedseg", *command], state / "output.txt", env=env) as process:
-        yield
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(END_SECONDS)
 
 
 @contextmanager
