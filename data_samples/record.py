@@ -20,6 +20,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
                --test-patients 40 --out runs/fedgin_complete
     fedgin_long  python3 run.py fedgin --scenario complete --rounds 80 --model federated --model federated_gin
                --test-patients 40 --out runs/fedgin_long
+    methods    python3 run.py methods
     noise      python data_samples/noise.py runs/noise
     superlink  python data_samples/superlink.py runs/superlink
     capstone   python data_samples/capstone.py runs/capstone
@@ -37,6 +38,7 @@ from typing import Any
 import numpy as np
 
 from pedseg.evaluation.gains import summarize_gains
+from pedseg.evaluation.methods import compare_methods
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.learning.weights import load_weights, save_weights, sha256_of
@@ -57,6 +59,7 @@ KEPT = {
     "fedgin": ("cases.csv.xz", "summary.json", "weights/complete_seed0_[fl]*.safetensors"),  # local and federated
     "fedgin_complete": ("cases.csv.xz", "summary.json"),
     "fedgin_long": ("cases.csv.xz", "summary.json"),
+    "methods": ("cases.csv.xz", "summary.json"),
     "noise": ("summary.json", "noise.csv"),
     "capstone": ("summary.json", "hospitals.json.xz"),
     "superlink": ("summary.json", "run.log", "disclosure_logs/*.tsv"),
@@ -110,6 +113,8 @@ def _recomputed(summary: dict[str, Any], rows: Path, name: str) -> dict[str, Any
     kept = any(pattern.startswith("cases.csv") for pattern in KEPT[name])
     if "statistics" in summary and kept:
         summary["statistics"] = summarize_rows(read_rows(rows))
+    if "comparisons" in summary:
+        summary["comparisons"] = list(compare_methods(read_rows(rows)))
     if "gains" in summary:
         summary |= summarize_gains(read_rows(rows))
     left_out = set() if kept else {"statistics"}
