@@ -100,7 +100,7 @@ class FederationConfig(PrivacyConfig):
     min_available_centers: int = setting(2, "centers that must be connected before the first round")
     evaluate_every: int = setting(0, "rounds between two evaluations on the validation cases; 0: never", metavar="K")
     keep_rounds: int = setting(0, "checkpoints to keep; 0: all")
-    strategy: str = setting("average", "how updates are combined", choices=STRATEGIES)
+    strategy: str = setting("average", "how updates combine", choices=STRATEGIES)
     server_learning_rate: float = setting(1.0, "of fedavgm and fedadam, on the mean update", metavar="RATE")
     server_momentum: float = setting(0.0, "of fedavgm, over the rounds", most=1, metavar="M")
     num_malicious: int = setting(1, "malicious centers that a robust strategy tolerates")

@@ -71,16 +71,14 @@ def train_rounds(
         start, weights = weights, weights or get_weights(build(plan, config.seed))
     folder = config.out / "rounds" if config.out else None
     identity = _identity(config, plan, centers, strategy, start, given=given)
-    done = 0
     last = None
-    resumable = isinstance(grid, SingleRunGrid) or not config.keeps_center_state  # a new Flower run knows no states
-    for restored in read_checkpoints(folder if resumable else None, identity, config.rounds):
+    for restored in read_checkpoints(folder if _resumable(grid, config) else None, identity, config.rounds):
         round_ = replace(restored, weights=_like(weights, restored.weights))
-        done, weights, last = round_.number, round_.weights, round_
+        weights, last = round_.weights, round_
         _finish(round_, strategy, centers, config)
         yield round_
     _restore_memory(grid, strategy, config, folder, last)
-    for number in range(done + 1, config.rounds + 1):
+    for number in range(last.number + 1 if last else 1, config.rounds + 1):
         with untouched_randomness():
             round_ = _train_round(grid, strategy, centers, plan, weights, number, config)
         if folder:
@@ -89,6 +87,11 @@ def train_rounds(
         weights = round_.weights
         _finish(round_, strategy, centers, config)
         yield round_
+
+
+def _resumable(grid: Grid, config: FederationConfig) -> bool:
+    """Whether centers still have what they kept: a new run of Flower's own begins without."""
+    return isinstance(grid, SingleRunGrid) or not config.keeps_center_state
 
 
 def _center_states(grid: Grid, config: FederationConfig) -> dict[str, NDArray]:
@@ -103,7 +106,7 @@ def _restore_memory(
 ) -> None:
     """Let strategy and centers go on as if the run had never been stopped after its `last` round on disk."""
     states, memory = _center_states(grid, config), {}
-    if folder and last and last.number < config.rounds and (states or keeps_memory(strategy)):
+    if folder and last and (states or (last.number < config.rounds and keeps_memory(strategy))):
         memory = read_memory(folder, last)
     remember(strategy, {label: array for label, array in memory.items() if not label.startswith(CENTER)})
     for label in states:  # without a last round they begin anew, whatever a stopped run has left in this process

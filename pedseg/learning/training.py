@@ -64,17 +64,9 @@ def _load_case(dataset: DataSet, case: Case, plan: Plan) -> Prepared:
 
 
 def train(
-    network: nn.Module,
-    prepared: Sequence[Prepared],
-    plan: Plan,
-    *,
-    steps: int,
-    total_steps: int,
-    first_step: int = 0,
-    seed: int = 0,
-    proximal_mu: float = 0.0,
-    shift: Mapping[str, NDArray] = MappingProxyType({}),
-) -> Iterator[Step]:
+    network: nn.Module, prepared: Sequence[Prepared], plan: Plan, *, steps: int, total_steps: int, first_step: int = 0,
+    seed: int = 0, proximal_mu: float = 0.0, shift: Mapping[str, NDArray] = MappingProxyType({}),
+) -> Iterator[Step]:  # fmt: skip
     """Train `network` in place on preprocessed cases by the plan's recipe, one `Step` at a time.
 
     Steps `first_step + 1` to `first_step + steps` of a run of `total_steps`. The order of the

@@ -182,6 +182,10 @@ def test_a_stopped_run_of_a_method_ends_as_an_unbroken_one(
     resumed = play(config)  # new ones, as after a power cut
     assert [round_.restored for round_ in resumed] == [True, True, False]
     assert [round_.sha256 for round_ in resumed] == whole
+    finished = InProcessGrid(client_app, [{}, {}], config.to_run_config())
+    assert all(round_.restored for round_ in train_rounds(finished, config))
+    kept = [bool(set(center_state.KEPT) & set(context.state)) for context in finished.contexts.values()]
+    assert kept == [config.keeps_center_state] * 2
 
 
 def test_centers_that_lost_what_they_kept_are_no_reason_to_go_on_with_less(
