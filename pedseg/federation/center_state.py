@@ -6,8 +6,10 @@ stay as they were drawn at the start: that is what a hospital gets that took no 
 
 SCAFFOLD (Karimireddy et al. 2020), option II with all centers and a server rate of 1: each local step is corrected by
 the difference between what all centers and what this one have learned per step in the round before. As displacements
-of weights instead of gradients the control variates need no step size, so they fit any optimizer, and the coordinator
-sends nothing more than its model: that is where all have come to, and the center knows where it would have come alone.
+of weights instead of gradients the control variates need no step size and can follow any optimizer's step, and the
+coordinator sends nothing more than its model: that is where all have come to, and the center knows where it would have
+come alone. With plain gradient steps this is the algorithm of the paper. An optimizer that normalizes its steps, as
+Muon does, is kept from drifting apart, but where normalized steps cancel need not be the minimum of the common loss.
 """
 
 from __future__ import annotations
