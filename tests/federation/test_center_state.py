@@ -243,14 +243,15 @@ def test_scaffold_behind_masks_is_scaffold(
 
 
 @pytest.mark.slow
-def test_a_mailbox_gives_the_same_weights_and_each_center_its_own(
+def test_every_way_gives_the_same_weights_and_a_mailbox_each_center_its_own(
     config: FederationConfig, hospitals: Path, tmp_path: Path
 ) -> None:
     config = replace(config, rounds=3, strategy="scaffold", personal_weights="norms")
     here = play(config)
-    there = list(transports.federate(replace(config, out=tmp_path), "mailbox"))
-    assert [round_.sha256 for round_ in there] == [round_.sha256 for round_ in here]
+    for way in ("ray", "superlink", "mailbox"):
+        there = list(transports.federate(replace(config, out=tmp_path / way), way))
+        assert [round_.sha256 for round_ in there] == [round_.sha256 for round_ in here], way
     names = personal_names(build(here[-1].plan), "norms")
-    own = [load_weights(tmp_path / "mailbox" / name / "federated.safetensors")[0] for name in ("Aa", "Bb")]
+    own = [load_weights(tmp_path / "mailbox" / "mailbox" / name / "federated.safetensors")[0] for name in ("Aa", "Bb")]
     assert all((own[0][name] != own[1][name]).any() for name in names)
     assert all((own[0][name] == own[1][name]).all() for name in set(own[0]) - names)
