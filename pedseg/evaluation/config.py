@@ -31,7 +31,8 @@ class StudyConfig(Config):
 
     def summary(self) -> dict[str, Any]:
         """What a study's summary.json tells of its settings."""
-        names = ("profile", "rounds", "local_steps", "orientation", "gin_probability")
+        names = ["profile", "rounds", "local_steps", "orientation", "gin_probability"]
+        names += ["network", "network_arguments"] if self.federation.network else []
         federation = asdict(self.federation)
         return {"seeds": list(range(self.seeds)), **{name: federation[name] for name in names}}
 
