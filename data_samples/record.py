@@ -22,6 +22,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
                --test-patients 40 --out runs/fedgin_complete
     fedgin_long  python3 run.py fedgin --scenario complete --rounds 80 --model federated --model federated_gin
                --test-patients 40 --out runs/fedgin_long
+    methods    python3 run.py methods
     noise      python data_samples/noise.py runs/noise
     partial_labels  python data_samples/partial_labels.py runs/partial_labels 3
     superlink  python data_samples/superlink.py runs/superlink
@@ -43,6 +44,7 @@ from pedseg.evaluation.cohort import virtual_ages
 from pedseg.evaluation.config import LARGE_COHORT
 from pedseg.evaluation.fairness import fairness
 from pedseg.evaluation.gains import summarize_gains
+from pedseg.evaluation.methods import compare_methods
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.learning.weights import load_weights, save_weights, sha256_of
@@ -64,6 +66,7 @@ KEPT = {
     "fedgin": ("cases.csv.xz", "summary.json", "weights/complete_seed0_[fl]*.safetensors"),  # local and federated
     "fedgin_complete": ("cases.csv.xz", "summary.json"),
     "fedgin_long": ("cases.csv.xz", "summary.json"),
+    "methods": ("cases.csv.xz", "summary.json"),
     "noise": ("summary.json", "noise.csv"),
     "partial_labels": ("cases.csv.xz", "summary.json"),
     "capstone": ("summary.json", "hospitals.json.xz"),
@@ -118,6 +121,8 @@ def _recomputed(summary: dict[str, Any], rows: Path, name: str) -> dict[str, Any
     kept = any(pattern.startswith("cases.csv") for pattern in KEPT[name])
     if "statistics" in summary and kept:
         summary["statistics"] = summarize_rows(read_rows(rows))
+    if "comparisons" in summary:
+        summary["comparisons"] = list(compare_methods(read_rows(rows)))
     if "fairness" in summary:
         summary["fairness"] = list(fairness(read_rows(rows), virtual_ages(LARGE_COHORT["patients"])))
     if "gains" in summary:

@@ -58,5 +58,5 @@ TRAINING = (
     "profile", "network", "network_arguments", "orientation", "gin_probability", "rounds", "local_steps", "seed",
     "plan", "weights", "evaluate_every", "select", "patience", "track", "strategy", "head_average",
     "server_learning_rate", "server_momentum", "num_malicious", "max_update_norm", "max_norm_ratio", "max_share",
-    "proximal_mu", "clipping_norm", "noise_multiplier", "secure_aggregation", "out",
+    "proximal_mu", "personal_weights", "clipping_norm", "noise_multiplier", "secure_aggregation", "out",
 )  # fmt: skip

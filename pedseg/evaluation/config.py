@@ -1,4 +1,4 @@
-"""The configuration of a study, of CT meets MR (FedGIN), and of tests of finished studies."""
+"""The configuration of a study, of CT meets MR (FedGIN), of methods compared, and of tests of finished studies."""
 
 from __future__ import annotations
 
@@ -43,6 +43,22 @@ FEDGIN_MODELS = ("local", "centralized_gin", "federated", "federated_gin")
 # Training patients of Polder (CT) and Fjord (MR).
 FEDGIN_SCENARIOS = {"limited-1:1": (6, 6), "limited-1:2": (12, 6), "limited-1:5": (30, 6), "complete": (30, 30)}
 FEDGIN_TEST_PATIENTS = 8  # for each way of scanning
+
+# Methods of federated learning compared on coarse voxels: settings beside those of federated averaging, with the
+# strengths that are tried on validation patients. `home_steps` are trained at each center after the federation.
+METHODS_STUDY = StudyConfig(FederationConfig(rounds=10, local_steps=25), seeds=3, resolution="coarse")
+Candidates = tuple[dict[str, float | str], ...]
+METHODS: dict[str, Candidates] = {
+    "fedprox": ({"proximal_mu": 0.01}, {"proximal_mu": 0.1}),
+    "fedavgm": tuple({"strategy": "fedavgm", "server_momentum": momentum} for momentum in (0.3, 0.6)),
+    "fedadam": tuple({"strategy": "fedadam", "server_learning_rate": rate} for rate in (0.03, 0.06)),
+    "scaffold": ({"strategy": "scaffold"},),
+    "fedbn": ({"personal_weights": "norms"},),
+    "fedper": ({"personal_weights": "head"},),
+    "fine-tuned": ({"home_steps": 25}, {"home_steps": 75}),
+}
+# Kinds of difference between two hospitals: training patients of each.
+METHODS_SCENARIOS = {"study": (30, 30), "single-phase": (30, 30), "unequal": (30, 6)}
 
 # A finished study tested again: test patients of each center, and the first so many of its seeds.
 SHIFT = {"patients": 30, "seeds": 1}

@@ -28,7 +28,8 @@ from pedseg.evaluation.config import FEDGIN_MODELS, FEDGIN_SCENARIOS, FEDGIN_TES
 from pedseg.evaluation.gains import summarize_gains
 from pedseg.evaluation.reporting import write_results
 from pedseg.evaluation.results import COLUMNS, ModelKey, read_rows
-from pedseg.evaluation.study import TEST_UNITS, Study, plan_of
+from pedseg.evaluation.study import TEST_UNITS, Study
+from pedseg.evaluation.study_training import plan_of
 from pedseg.evaluation.trained_models import Model
 from pedseg.evaluation.virtual_data import CHILD_UNITS, write_datasets
 from pedseg.files import write_atomically

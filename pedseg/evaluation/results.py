@@ -29,12 +29,17 @@ NUMBERS = (*MEASURES, "volume_ml", "predicted_ml")
 HIGHER_IS_BETTER = ("dsc", "nsd")
 # Within these, two models count as equally good, the same for every organ.
 MARGINS = {"dsc": 0.01, "hd95_mm": 1.0, "msd_mm": 0.5, "nsd": 0.02}
+# Methods of federated learning, as they are printed.
+METHOD_NAMES = {
+    "fedprox": "FedProx", "fedavgm": "FedAvgM", "fedadam": "FedAdam", "scaffold": "SCAFFOLD", "fedbn": "FedBN",
+    "fedper": "FedPer", "fine-tuned": "fine-tuned at home",
+}  # fmt: skip
 PRESENT = {"1": True, "0": False, "True": True, "False": False, "true": True, "false": False}
 
 
 @dataclass(frozen=True, order=True)
 class ModelKey:
-    """A model by its kind (local, federated, centralized; `_gin` behind it) and the centers it learned from.
+    """A model by its kind (local, federated, centralized; `_gin` behind it; a method) and the centers it learned from.
 
     `trained_on` joins the names of several centers by "+". Printed, it is what tables and charts call the model:
     `Polder alone`, `federated`, `federated with GIN`.
@@ -46,6 +51,8 @@ class ModelKey:
     def __str__(self) -> str:
         if self.model == "local":
             return f"{self.trained_on} alone"
+        if self.model in METHOD_NAMES:
+            return METHOD_NAMES[self.model]
         return self.model.removesuffix("_gin") + (" with GIN" if self.model.endswith("_gin") else "")
 
     def at(self, center: str) -> ModelAtCenter:

@@ -8,18 +8,15 @@ call goes on from there.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 
-import numpy as np
 import pandas as pd
 
-from pedseg import memory, organs
+from pedseg import organs
 from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import read_centers
 from pedseg.errors import InputProblem, PedsegInputError, input_error
@@ -31,21 +28,15 @@ from pedseg.evaluation.fairness import ages_of, fairness
 from pedseg.evaluation.reporting import write_results
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import summarize_rows
+from pedseg.evaluation.study_training import Methods, StudyTraining, plan_of
 from pedseg.evaluation.time_budget import with_local_steps, workload
 from pedseg.evaluation.trained_models import Model, load_model
 from pedseg.evaluation.virtual_data import CHILD_UNITS, centers_for, count_scans, data_folder, virtual_centers
-from pedseg.federation import client_app
-from pedseg.federation.config import PROFILES, FederationConfig
-from pedseg.federation.in_process import InProcessGrid
-from pedseg.federation.rounds import train_rounds
-from pedseg.federation.starting_point import merged_plan
-from pedseg.learning import devices, fingerprint, inference, network, plans, training
-from pedseg.learning.preprocessing import Prepared
+from pedseg.federation.config import PROFILES
+from pedseg.learning import plans
 from pedseg.learning.recipe import RECIPES
-from pedseg.learning.weights import Weights, get_weights, load_weights, save_weights, set_weights
 from pedseg.resources import parallel_jobs
 
-Point = dict[str, float | None]
 TEST_UNITS = 2  # a case is tested in about as long as so many training steps
 
 
@@ -118,7 +109,7 @@ def _read_two_or_more(data: Path) -> list[DataSet]:
     return datasets
 
 
-class Study:
+class Study(StudyTraining):
     """One run over given data sets: its models, where they stand on disk, and what they leave.
 
     Unless told: all models of the study, tested on the same centers' patients, by the plan of their fingerprints.
@@ -127,32 +118,20 @@ class Study:
     def __init__(
         self, datasets: Sequence[DataSet], out: Path, config: StudyConfig, timer: StageTimer, *,
         kinds: Sequence[tuple[str, tuple[str, ...]]] = (), tests: Sequence[DataSet] = (),
-        plan: plans.Plan | None = None,
+        plan: plans.Plan | None = None, methods: Methods = MappingProxyType({}),
     ) -> None:  # fmt: skip
-        self.datasets, self.out, self.config, self.timer = list(datasets), out, config, timer
-        self.tests, self.planned = list(tests) or self.datasets, plan is not None
-        self.centers = tuple(dataset.center for dataset in datasets)
-        self.plan = plan or plan_of(self.datasets, config.federation)
-        self.work = out / "work" / self._identity()
+        super().__init__(datasets, out, config, timer, plan, methods)
+        self.tests = list(tests) or self.datasets
         usual = [("centralized", self.centers), *(("local", (c,)) for c in self.centers), ("federated", self.centers)]
         self.models = [
             Model(kind, trained_on, seed) for seed in range(config.seeds) for kind, trained_on in kinds or usual
         ]
 
-    def _identity(self) -> str:
-        """A name for this data, plan and these settings: with other ones the work starts anew."""
-        files = [file for d in self.datasets for c in d.cases for file in (c.image_file, c.label_file) if file]
-        stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-        text = json.dumps([stats, self.plan.to_json(), self.config.federation.identity()])
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-    def _steps(self, model: Model) -> int:
-        return self.config.federation.local_steps * len(model.trained_on)
-
     def run(self, seeds: Sequence[int] = ()) -> Iterator[tuple[str, int]]:
         """Train and test every model, or those of some seeds; yields (stage, units)."""
         cores = parallel_jobs()
-        yield from run_concurrently([self._job(m, cores) for m in self.models if not seeds or m.seed in seeds], cores)
+        chosen = [m for m in self.models if (not seeds or m.seed in seeds) and not self.home_steps(m)]
+        yield from run_concurrently([self._job(model, cores) for model in chosen], cores)
 
     def _job(self, model: Model, cores: int) -> Job:
         """The training of a model, and after it its tests."""
@@ -161,77 +140,17 @@ class Study:
             Job("testing", self.timer.measure("testing", self._test(model, dataset), own_thread=True), threads)
             for dataset in self.tests
         ]
-        train = self._train_together(model) if model.is_federated else self._train_alone(model)
-        ticks = self.timer.measure(model.stage, train, own_thread=True)
-        networks = len(model.trained_on) if model.is_federated else 1  # that train at the same time
+        if model.kind == "federated":
+            alike = [m for m in self.models if (m.trained_on, m.seed) == (model.trained_on, model.seed)]
+            tests = [*(self._job(m, cores) for m in alike if self.home_steps(m)), *tests]
+        ticks = self.timer.measure(model.stage, self.train(model), own_thread=True)
+        together = model.is_federated and not self.home_steps(model)
+        networks = len(model.trained_on) if together else 1  # that train at the same time
         return Job(model.stage, ticks, min(cores, threads * networks), tests)
-
-    def _cases(self, model: Model, split: str) -> list[Prepared]:
-        chosen = [dataset for dataset in self.datasets if dataset.center in model.trained_on]
-        return [case for d in chosen for case in training.load_cases(d, d.split(split), self.plan)]
-
-    def _plan(self, model: Model) -> plans.Plan:
-        if model.kind.endswith("_gin"):
-            return replace(self.plan, gin_probability=self.config.federation.gin_probability)
-        return self.plan
-
-    def weights_file(self, model: Model) -> Path:
-        """Where the weights of a model lie."""
-        return self.work / f"{model.name}.safetensors"
-
-    def _train_alone(self, model: Model) -> Iterator[int]:
-        """Train on the cases of one center, or on all pooled, in as many rounds as the federation has."""
-        plan = self._plan(model)
-        net = network.build(plan, model.seed).to(devices.fastest_device())
-        file, steps = self.weights_file(model), self._steps(model)
-        curve: list[Point] = []
-        if file.exists():
-            weights, _, metadata = load_weights(file)
-            set_weights(net, weights)
-            curve = json.loads(metadata["curve"])
-            yield steps * len(curve)
-        for round_ in range(len(curve), self.config.federation.rounds):
-            losses = []
-            for step in training.train(
-                net, self._cases(model, "train"), plan, steps=steps, first_step=round_ * steps,
-                total_steps=self.config.federation.rounds * steps, seed=model.seed,
-            ):  # fmt: skip
-                losses.append(step.loss)
-                yield 1
-            dice = inference.mean_dice(net, self._cases(model, "validation"), self.plan)
-            curve.append(_point((round_ + 1) * steps, float(np.mean(losses)), dice))
-            self._save(model, get_weights(net), plan, curve)
-        memory.release_memory()
-
-    def _train_together(self, model: Model) -> Iterator[int]:
-        """Train by Flower in this process; rounds that are on disk are not trained again."""
-        file = self.weights_file(model)
-        if file.exists():
-            yield self._steps(model) * self.config.federation.rounds
-            return
-        data, out = self.datasets[0].folder.parent, self.work / model.name
-        config = replace(self.config.federation, data=data, out=out, seed=model.seed, evaluate_every=1)
-        config = replace(config, max_share=1.0, max_norm_ratio=0.0)  # all data is here: nobody is taken at their word
-        nodes = [{"data-dir": str(dataset.folder)} for dataset in self.datasets]
-        curve: list[Point] = []
-        weights: Weights = {}
-        plan = self._plan(model) if self.planned else None
-        grid = InProcessGrid(client_app.app, nodes, config.to_run_config())
-        for round_ in train_rounds(grid, config, plan=plan):
-            curve.append(_point(round_.number * config.local_steps, round_.train_loss, round_.validation_dsc))
-            weights = round_.weights
-            yield self._steps(model)
-        self.timer.add_cpu(model.stage, grid.cpu_seconds)
-        memory.release_memory()
-        self._save(model, weights, self._plan(model), curve)
-
-    def _save(self, model: Model, weights: Weights, plan: plans.Plan, curve: list[Point]) -> None:
-        identity = {**asdict(model.model_key), "seed": model.seed}
-        save_weights(self.weights_file(model), weights, plan, curve=json.dumps(curve), **identity)
 
     def _test(self, model: Model, dataset: DataSet) -> Iterator[int]:
         """Score one model on the test patients of one center."""
-        trained, file = load_model(self.weights_file(model)), self.rows_file(model, dataset.center)
+        trained, file = load_model(self.weights_file(model, dataset.center)), self.rows_file(model, dataset.center)
         kept = self.out / "predictions" if model.seed == 0 else None
         for _ in scoring.score_center(trained, dataset, file, kept=kept):
             yield TEST_UNITS
@@ -264,15 +183,3 @@ class Study:
             statistics=summarize_rows(rows),
             fairness=list(fairness(rows, ages_of(self.datasets))),
         )
-
-
-def plan_of(datasets: Sequence[DataSet], config: FederationConfig) -> plans.Plan:
-    """The plan for the training patients of these data sets."""
-    prints = [fingerprint.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
-    memory.release_memory()
-    return merged_plan(prints, config)
-
-
-def _point(step: int, loss: float, dsc: float | None) -> Point:
-    """One point of a learning curve: steps so far, mean loss of the round, mean DSC on the validation cases."""
-    return {"step": step, "loss": round(loss, 5), "dsc": None if dsc is None or math.isnan(dsc) else round(dsc, 5)}

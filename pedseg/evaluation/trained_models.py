@@ -25,7 +25,7 @@ from pedseg.tables import LazyMapping
 
 @dataclass(frozen=True)
 class Model:
-    """A model of a study: kind (local, centralized, federated; `_gin` behind it), training centers and seed."""
+    """A model of a study: kind (local, centralized, federated; `_gin` behind it; a method), training centers, seed."""
 
     kind: str
     trained_on: tuple[str, ...]
@@ -44,7 +44,7 @@ class Model:
     @property
     def is_federated(self) -> bool:
         """Whether it is trained in a federation."""
-        return self.kind.startswith("federated")
+        return not self.kind.startswith(("local", "centralized"))
 
     @property
     def model_key(self) -> ModelKey:

@@ -22,7 +22,7 @@ from pedseg import __version__, memory
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.reading import center_folders, read_centers, read_checked, read_dataset
 from pedseg.errors import input_error
-from pedseg.federation import _flower, center_policy, progress
+from pedseg.federation import _flower, center_policy, center_state, progress
 from pedseg.federation.config import CenterConfig, FederationConfig
 from pedseg.federation.in_process import stop_requested, tell_code_alone
 from pedseg.federation.privacy.disclosure_log import log_disclosure
@@ -34,7 +34,7 @@ from pedseg.learning.devices import fastest_device
 from pedseg.learning.fingerprint import Fingerprint, fingerprint
 from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build
-from pedseg.learning.weights import Weights, get_weights, set_weights
+from pedseg.learning.weights import Weights, set_weights
 
 app = ClientApp(mods=[log_disclosure, tell_code_alone, center_policy.bounded_replies, center_policy.bounded_memory])
 # In a context's state, which goes with the run: the stamp of the files that passed, what the center enrolled with, and
@@ -78,14 +78,16 @@ def train(message: Message, context: Context) -> Message:
     plan = _agreed_plan(task.plan, dataset, context)
     before = _global_weights(message, plan)
     protection = protection_for(message, context, center_name(dataset, context), len(cases), before)
+    shift = center_state.control_variates(before, task, plan, context.state)
     losses, started = [], time.monotonic()
     with _cores(plan):
         network = build(plan).to(fastest_device())
-        set_weights(network, before)
+        set_weights(network, center_state.with_personal(before, context.state))
         prepared = training.load_cases(dataset, cases, plan)
         for step in training.train(
             network, prepared, plan, steps=task.local_steps, first_step=task.first_step, total_steps=task.total_steps,
             seed=round_seed(task.seed, task.server_round, index), proximal_mu=task.proximal_mu,
+            shift=shift,
         ):  # fmt: skip
             losses.append(step.loss)
             progress.report(len(losses), task.local_steps, step.loss)
@@ -93,7 +95,7 @@ def train(message: Message, context: Context) -> Message:
                 raise InterruptedError("the round was interrupted")
             center_policy.check_hours(time.monotonic() - started, policy)
     metrics = MetricRecord({"num-examples": len(cases), "train-loss": float(np.mean(losses)), "center-index": index})
-    records = protection.apply(get_weights(network), before)
+    records = protection.apply(center_state.keep(network, before, shift, task, plan, context.state), before)
     return Message(RecordDict({**records, "metrics": metrics}), reply_to=message)
 
 
@@ -101,6 +103,7 @@ def train(message: Message, context: Context) -> Message:
 def evaluate(message: Message, context: Context) -> Message:
     """The mean DSC of the global model on this center's validation cases, and how many these are.
 
+    Weights that this center has kept to itself take the place of the global ones.
     The score of one child tells a coordinator that varies the model the volumes of its organs: scores are rounded, and
     of too few cases, or where the center adds noise, there is none (zero cases).
     """
@@ -112,7 +115,7 @@ def evaluate(message: Message, context: Context) -> Message:
     if cases:
         with _cores(plan):
             network = build(plan).to(fastest_device())
-            set_weights(network, _global_weights(message, plan))
+            set_weights(network, center_state.with_personal(_global_weights(message, plan), context.state))
             dsc = mean_dice(network, training.load_cases(dataset, cases, plan), plan)
     counted = 0 if math.isnan(dsc) else len(cases)
     score = round(dsc, policy.score_digits) if counted else 0.0

@@ -26,7 +26,8 @@ ROBUST = ("median", "trimmed-mean", "krum")
 SERVER_OPTIMIZERS = ("fedavgm", "fedadam")
 SELECTIONS = ("last", "best")
 TRACKERS = ("", "tensorboard")
-STRATEGIES = ("average", *ROBUST, *SERVER_OPTIMIZERS)
+STRATEGIES = ("average", *ROBUST, *SERVER_OPTIMIZERS, "scaffold")
+PERSONAL_WEIGHTS = ("", "norms", "head")
 NUMBERS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool}
 
 
@@ -114,7 +115,7 @@ class FederationConfig(PrivacyConfig):
     patience: int = setting(0, "end after so many evaluations without a higher validation DSC; 0: never")
     track: str = setting("", "write curves for this tool, in the folder of --out", choices=TRACKERS)
     keep_rounds: int = setting(0, "checkpoints to keep; 0: all")
-    strategy: str = setting("average", "how updates are combined", choices=STRATEGIES)
+    strategy: str = setting("average", "how updates combine", choices=STRATEGIES)
     head_average: str = setting("all", "over whom the last layer is averaged by organ", choices=("all", "annotating"))
     server_learning_rate: float = setting(1.0, "of fedavgm and fedadam, on the mean update", metavar="RATE")
     server_momentum: float = setting(0.0, "of fedavgm, over the rounds", most=1, metavar="M")
@@ -123,8 +124,9 @@ class FederationConfig(PrivacyConfig):
     max_norm_ratio: float = setting(
         5.0, "refuse an update K times as long as the others' median; 0: compare none", metavar="K"
     )
-    proximal_mu: float = setting(
-        0.0, "hold each center's weights at the global ones by this strength (FedProx)", metavar="MU"
+    proximal_mu: float = setting(0.0, "strength that holds weights at the global ones (FedProx)", metavar="MU")
+    personal_weights: str = setting(
+        "", "weights that stay at home: norms (FedBN) or last layer (FedPer)", choices=PERSONAL_WEIGHTS
     )
     max_share: float = setting(
         0.9, "refuse a center that counts a larger share of all training cases", most=1, metavar="P"
@@ -143,20 +145,10 @@ class FederationConfig(PrivacyConfig):
         if self.noise_multiplier and not self.clipping_norm:
             problem = "noise promises nothing without a bound on the update."
             raise invalid_setting("noise_multiplier", problem, "Set a clipping norm, too.")
-        if self.noise_multiplier and self.evaluate_every:
-            problem = "scores would leave without noise, and epsilon would not count them."
-            raise invalid_setting("evaluate_every", problem, "Choose one of the two.")
         self._refuse_without_effect()
+        self._check_together()
         self._check_selection()
         self._check_start()
-        if self.head_average == "annotating" and (
-            self.secure_aggregation or self.network or self.strategy != "average"
-        ):
-            problem = "it is for plain averaging of a profile's own network, whose updates are seen one by one."
-            raise invalid_setting("head_average", problem, "Leave the others as they are by default.")
-        if self.secure_aggregation and self.strategy != "average":
-            problem = f"{self.strategy} compares single updates, which it hides."
-            raise invalid_setting("secure_aggregation", problem, "Choose one of the two.")
         if self.secure_aggregation and self.max_update_norm:
             problem = "it hides the norm of a single update, which cannot be checked then."
             raise invalid_setting("secure_aggregation", problem, "Let the centers clip their updates (clipping norm).")
@@ -173,6 +165,30 @@ class FederationConfig(PrivacyConfig):
         if self.strategy == "fedadam" and self.server_learning_rate >= 0.1:
             problem = f"steps of {self.server_learning_rate:g} in each weight destroy the model within a round."
             raise invalid_setting("server_learning_rate", problem, "Begin with 0.003.")
+
+    def _check_together(self) -> None:
+        """Refuse settings of which one undoes the other, or leaves it without effect."""
+        scaffold, personal, masked = self.strategy == "scaffold", self.personal_weights, self.secure_aggregation
+        by_organ, plain = self.head_average == "annotating", self.strategy in ("average", "scaffold")
+        needed = "it is for plain averaging of a profile's own network, whose updates are seen one by one."
+        hidden, unseen = "compares single updates, which it hides.", "scores would leave without noise, and epsilon "
+        reasons = (
+            (self.noise_multiplier and self.evaluate_every, "evaluate_every", f"{unseen}would not count them."),
+            (by_organ and (masked or self.network or self.strategy != "average"), "head_average", needed),
+            (by_organ and personal == "head", "head_average", "the head stays at home."),
+            (masked and not plain, "secure_aggregation", f"{self.strategy} {hidden}"),
+            (personal and self.select == "best", "select", "centers keep personal weights of the last round alone."),
+            (scaffold and self.clipping_norm, "clipping_norm", "SCAFFOLD corrects by whole updates."),
+            (scaffold and self.rounds == 1, "rounds", "SCAFFOLD corrects from the second round on."),
+        )
+        for wrong, name, problem in reasons:
+            if wrong:
+                raise invalid_setting(name, problem, "Choose one of the two.")
+
+    @property
+    def keeps_center_state(self) -> bool:
+        """Whether centers keep weights of their own from round to round (`center_state`)."""
+        return bool(self.personal_weights) or self.strategy == "scaffold"
 
     def _check_selection(self) -> None:
         """Refuse a choice by validation without validation, and one that cannot change anything."""

@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from flwr.app import ConfigRecord, Message, MetricRecord
@@ -19,7 +20,7 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from pedseg.errors import InputProblem, PedsegInputError
-from pedseg.federation import _flower
+from pedseg.federation import _flower, center_state
 from pedseg.federation.checkpoints import (
     Round,
     delete_checkpoints,
@@ -86,26 +87,38 @@ def _play(
 ) -> Iterator[Round]:
     """The rounds that are on disk, then those that are still to be trained; `last` is the model before the first."""
     folder = config.out / "rounds" if config.out else None
-    phases = plan_phases(newest_checkpoint(folder, identity), config)
-    for restored in read_checkpoints(folder, identity):
+    known = folder if center_state.is_kept(grid, config) else None
+    phases = plan_phases(newest_checkpoint(known, identity), config)
+    for restored in read_checkpoints(known, identity):
         last = replace(restored, weights=_like(last.weights, restored.weights))
         _note(last, strategy)
         yield last
-    if is_over(last, phases, config):
+    over = is_over(last, phases, config)
+    if over:
         _hand_over(last, centers, identity, config)
-    elif folder and last.number and keeps_memory(strategy):
-        remember(strategy, read_memory(folder, last))
+    _restore_memory(grid, strategy, config, known if last.number else None, last, over)
     while not is_over(last, phases, config):
         with untouched_randomness():
             new = _train_round(grid, strategy, centers, last, config, phases)
         last = with_best(new, last)
         if folder:
-            write_checkpoint(folder, last, identity, config.keep_rounds, memory_of(strategy))
+            memory = memory_of(strategy) | center_state.states_of(grid, config)
+            write_checkpoint(folder, last, identity, config.keep_rounds, memory)
         _note(last, strategy)
         if is_over(last, phases, config):
             _hand_over(last, centers, identity, config)
         yield last
         check_scored(last, config)
+
+
+def _restore_memory(
+    grid: Grid, strategy: Strategy, config: FederationConfig, folder: Path | None, last: Round, over: bool
+) -> None:
+    """Let strategy and centers go on as if the run had never been stopped after its `last` round on disk."""
+    wanted = center_state.states_of(grid, config) or (keeps_memory(strategy) and not over)
+    memory = read_memory(folder, last) if folder and wanted else {}
+    remember(strategy, {label: array for label, array in memory.items() if label.count("|") == 3})
+    center_state.restore_states(grid, config, memory)
 
 
 def _refuse_ignored(config: FederationConfig, given: bool) -> None:

@@ -132,7 +132,9 @@ def make_strategy(config: FederationConfig) -> FedAvg:
     if config.strategy == "fedadam":
         return OrderedFedAdam(eta=config.server_learning_rate)
     robust = {"median": OrderedMedian, "trimmed-mean": OrderedTrimmedMean, "krum": OrderedKrum}
-    return OrderedFedAvg() if config.strategy == "average" else robust[config.strategy](config.num_malicious)
+    if config.strategy in robust:
+        return robust[config.strategy](config.num_malicious)
+    return OrderedFedAvg()  # SCAFFOLD, too: its control variates are with the centers (`center_state`)
 
 
 def keeps_memory(strategy: Strategy) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Self
 from flwr.app import ConfigRecord
 
 from pedseg.errors import input_error
-from pedseg.federation.config import FederationConfig
+from pedseg.federation.config import PERSONAL_WEIGHTS, FederationConfig
 from pedseg.learning.plans import Plan
 
 
@@ -22,8 +22,9 @@ from pedseg.learning.plans import Plan
 class TrainingTask:
     """The training of one round: steps `first_step` + 1 to `first_step` + `local_steps` of a run of `total_steps`.
 
-    `proximal_mu` is the strength with which weights are held at the global ones (FedProx; Li et al. 2020); what is done
-    to the update by `clipping_norm` and `noise_multiplier` says `privacy.policy`.
+    `proximal_mu` is the strength with which weights are held at the global ones (FedProx; Li et al. 2020);
+    `personal_weights` and `scaffold` say what the center keeps from round to round (`center_state`). What is done to
+    the update by `clipping_norm` and `noise_multiplier` says `privacy.policy`.
     """
 
     plan: str
@@ -35,16 +36,18 @@ class TrainingTask:
     clipping_norm: float = 0.0
     noise_multiplier: float = 0.0
     proximal_mu: float = 0.0
+    personal_weights: str = ""
+    scaffold: bool = False
 
     @classmethod
     def of_round(cls, number: int, plan: Plan, config: FederationConfig, first: int, end: int) -> Self:
         """The task of a round; the learning rate follows the steps over the rounds from `first` + 1 to `end`."""
         steps = config.local_steps
         privacy = {"clipping_norm": config.clipping_norm, "noise_multiplier": config.noise_multiplier}
-        prox = config.proximal_mu
+        method = {"personal_weights": config.personal_weights, "scaffold": config.strategy == "scaffold"}
         return cls(
             plan.to_json(), config.seed, steps, (number - 1 - first) * steps, (end - first) * steps, number,
-            proximal_mu=prox, **privacy,
+            proximal_mu=config.proximal_mu, **privacy, **method,  # type: ignore[arg-type]
         )  # fmt: skip
 
     def to_record(self) -> ConfigRecord:
@@ -57,7 +60,10 @@ class TrainingTask:
         check_known(record)
         values = {field.name: record[_key(field.name)] for field in fields(cls) if _key(field.name) in record}
         for name, value in values.items():
-            if name != "plan" and not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+            if name == "personal_weights" and value not in PERSONAL_WEIGHTS:
+                raise _refused(_key(name), f"the value is {value!r}.", "The coordinator must give norms or head.")
+            number = isinstance(value, int | float) and math.isfinite(value) and value >= 0
+            if name not in ("plan", "personal_weights") and not number:
                 raise _refused(_key(name), f"the value is {value!r}.", "The coordinator must give a number from 0 up.")
         try:
             return cls(**values)

@@ -29,6 +29,8 @@ from pedseg.learning.plans import Plan
 Network = nn.Module  # any network that `build` gives, for annotations in rooms without torch
 GROUP = "pedseg.networks"  # of entry points
 MULTIPLES = (8, 16, 32, 64)  # of voxels that a network may ask for along each side
+NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)  # batch, instance, group and layer norm
+HEADS = ("head", "output_block", "deep_supervision_heads", "conv_final", "out")  # what gives the logits, by network
 _generator_lock = threading.Lock()  # torch draws initial weights from one generator for all threads
 
 
@@ -188,6 +190,21 @@ def _swinunetr(plan: Plan, **arguments: Any) -> nn.Module:
     from monai.networks.nets import SwinUNETR
 
     return SwinUNETR(in_channels=1, out_channels=len(plan.organs) + 1, **arguments)
+
+
+def personal_names(network: nn.Module, kind: str) -> set[str]:
+    """Names of the weights of a network's `norms`, or of its `head`: the layers that give the logits."""
+    inner = network.network if isinstance(network, Padded) else network
+    if kind == "norms":
+        chosen: set[nn.Module] = {module for module in network.modules() if isinstance(module, NORMS)}
+    else:
+        chosen = {module for head in HEADS for module in getattr(inner, head, nn.Identity()).modules()}
+    modules = network.named_modules(remove_duplicate=False)  # deep supervision has its heads by two names
+    names = {f"{path}.{name}" for path, module in modules if module in chosen for name in module.state_dict()}
+    if not names:
+        remedy = "Give another network, or share all weights."
+        raise input_error("E-PERSONAL-WEIGHTS", type(inner).__name__, f"it has no {kind} that we know.", remedy)
+    return names
 
 
 PROFILES_OWN: dict[str, Callable[..., nn.Module]] = {"compact": compact_unet, "dynunet": _dynunet}

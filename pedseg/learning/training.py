@@ -10,8 +10,9 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -64,21 +65,15 @@ def _load_case(dataset: DataSet, case: Case, plan: Plan) -> Prepared:
 
 
 def train(
-    network: nn.Module,
-    prepared: Sequence[Prepared],
-    plan: Plan,
-    *,
-    steps: int,
-    total_steps: int,
-    first_step: int = 0,
-    seed: int = 0,
-    proximal_mu: float = 0.0,
-) -> Iterator[Step]:
+    network: nn.Module, prepared: Sequence[Prepared], plan: Plan, *, steps: int, total_steps: int, first_step: int = 0,
+    seed: int = 0, proximal_mu: float = 0.0, shift: Mapping[str, NDArray] = MappingProxyType({}),
+) -> Iterator[Step]:  # fmt: skip
     """Train `network` in place on preprocessed cases by the plan's recipe, one `Step` at a time.
 
     Steps `first_step + 1` to `first_step + steps` of a run of `total_steps`. The order of the
     cases and the augmentation follow from (seed, step), so the same call gives the same weights. `proximal_mu` holds
     the weights at those that the network comes with (FedProx; Li et al. 2020); the losses told are without that term.
+    `shift` is added to the weights by name over all these steps, to each in proportion to its learning rate.
     Raises `PedsegInputError` if there is no case, or if the loss stops being a number.
     """
     if not prepared:
@@ -87,14 +82,17 @@ def train(
     recipe, device = plan.recipe, device_of(network)
     use_threads(recipe.threads)
     network.train()
+    whole = sum_of_rates(plan, first_step, steps, total_steps)
     start = [parameter.detach().clone() for parameter in network.parameters()] if proximal_mu else []
     for number in range(first_step + 1, first_step + steps + 1):
         if (number - first_step - 1) % recipe.restart_steps == 0:
             optimizer = _optimizer(network, recipe)
-        _set_learning_rate(optimizer, learning_rate(plan, number, total_steps))
+        rate = learning_rate(plan, number, total_steps)
+        _set_learning_rate(optimizer, rate)
         with flushed_denormals():
             loss = _loss(network, *_batch(prepared, plan, number, seed, device), recipe.dice_weight)
             _update(network, _held(loss, network, start, proximal_mu), optimizer, recipe.max_gradient_norm)
+            _add(network, shift, rate / whole)
             value = float(loss.detach())
         if not math.isfinite(value):
             problem = f"the loss is {value} at step {number}."
@@ -124,6 +122,18 @@ def _held(loss: Tensor, network: nn.Module, start: Sequence[Tensor], proximal_mu
     for now, then in zip(network.parameters(), start, strict=bool(proximal_mu)):
         loss = loss + proximal_mu / 2 * ((now - then) ** 2).sum()
     return loss
+
+
+@torch.no_grad()
+def _add(network: nn.Module, shift: Mapping[str, NDArray], share: float) -> None:
+    """Add a share of a displacement to the weights."""
+    for name, parameter in network.named_parameters() if shift else ():
+        parameter.add_(torch.from_numpy(shift[name]).to(parameter.device), alpha=share)
+
+
+def sum_of_rates(plan: Plan, first_step: int, steps: int, total_steps: int) -> float:
+    """The learning rates of some steps of a run, added up: how far they can go."""
+    return sum(learning_rate(plan, number, total_steps) for number in range(first_step + 1, first_step + steps + 1))
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> Optimizer:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pedseg.evaluation import fedgin as room
-from pedseg.evaluation import study
+from pedseg.evaluation import study_training
 from pedseg.evaluation.config import FEDGIN
 from pedseg.evaluation.fedgin import Size, run_fedgin
 from pedseg.evaluation.gains import FIVE, gains, means, overall
@@ -114,7 +114,7 @@ def test_a_second_call_trains_nothing_and_writes_the_same(finished, monkeypatch)
     folder, progress = finished
     before = rows_of(folder / "out")
     monkeypatch.setattr(training, "train", None)
-    monkeypatch.setattr(study, "train_rounds", None)
+    monkeypatch.setattr(study_training, "train_rounds", None)
     list(run_fedgin(folder / "out", SETTINGS, data=folder / "data", size=SIZE))
     assert rows_of(folder / "out") == before
     done = [step.done for step in progress]
@@ -125,7 +125,7 @@ def test_a_second_call_trains_nothing_and_writes_the_same(finished, monkeypatch)
 def test_more_patients_meet_the_models_that_are_asked_for_and_nothing_is_trained(finished, tmp_path, monkeypatch):
     shutil.copytree(finished[0] / "out", tmp_path / "out")
     monkeypatch.setattr(training, "train", None)
-    monkeypatch.setattr(study, "train_rounds", None)
+    monkeypatch.setattr(study_training, "train_rounds", None)
     larger = replace(SIZE, test=4, models=("federated", "federated_gin"))
     list(run_fedgin(tmp_path / "out", SETTINGS, data=finished[0] / "data", size=larger))
     before, rows = rows_of(finished[0] / "out"), rows_of(tmp_path / "out")

@@ -10,8 +10,7 @@ import pytest
 from pedseg.datasets.reading import read_centers
 from pedseg.datasets.writing import write_case, write_index
 from pedseg.errors import PedsegInputError
-from pedseg.evaluation import study as room
-from pedseg.evaluation import virtual_data
+from pedseg.evaluation import study_training, virtual_data
 from pedseg.evaluation.config import StudyConfig
 from pedseg.evaluation.failures import read_failures
 from pedseg.evaluation.reporting import table
@@ -110,7 +109,7 @@ def test_a_finished_study_trains_nothing_again(hospitals, finished, monkeypatch)
         raise AssertionError("trained again")
 
     monkeypatch.setattr(training, "train", fail)
-    monkeypatch.setattr(room, "train_rounds", fail)
+    monkeypatch.setattr(study_training, "train_rounds", fail)
     before = rows_of(finished[0])
     list(run_study(hospitals, finished[0], SETTINGS))
     assert rows_of(finished[0]) == before
@@ -126,7 +125,7 @@ def test_a_study_from_before_nsd_is_tested_again_and_not_trained(hospitals, fini
     for file in out.rglob("*.contours.json"):
         file.unlink()
     monkeypatch.setattr(training, "train", None)
-    monkeypatch.setattr(room, "train_rounds", None)
+    monkeypatch.setattr(study_training, "train_rounds", None)
     list(run_study(hospitals, out, SETTINGS))
     assert rows_of(out) == rows_of(finished[0])
     assert (out / "failures.json").read_bytes() == (finished[0] / "failures.json").read_bytes()

@@ -9,7 +9,8 @@ from pedseg.datasets.reading import read_centers
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation import time_budget
 from pedseg.evaluation.config import StudyConfig
-from pedseg.evaluation.study import plan_of, run_study
+from pedseg.evaluation.study import run_study
+from pedseg.evaluation.study_training import plan_of
 from pedseg.evaluation.time_budget import Workload, with_local_steps, workload
 from pedseg.federation.config import FederationConfig
 from pedseg.resources import parallel_jobs

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from pedseg.errors import PedsegInputError
 from pedseg.learning import compact_unet, network
 from pedseg.learning.weights import get_weights, set_weights, sha256_of
 
@@ -71,3 +72,24 @@ def test_convolutions_of_a_single_sample_equal_pytorchs(batch, stride):
         results.append((output.detach(), image.grad, conv.weight.grad))
     for mine, reference in zip(*results, strict=True):
         assert torch.allclose(mine, reference, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("profile", ["lesson", "clinic"])
+def test_personal_weights_are_those_of_the_norms_or_of_what_gives_the_logits(make_plan, profile):
+    net = network.build(make_plan(profile))
+    weights = get_weights(net)
+    norms, head = (network.personal_names(net, kind) for kind in ("norms", "head"))
+    assert norms and head and not norms & head and norms | head < set(weights)
+    assert all(weights[name].ndim == 1 for name in norms)
+    fresh = {name for name, array in weights.items() if array.ndim == 1 and len(set(array)) == 1}
+    assert norms <= fresh  # scales of 1 and offsets of 0
+    parts = 4 * 8 if profile == "lesson" else 4  # classes, times the voxels that the stem folds
+    assert {len(weights[name]) for name in head} == {parts}
+    shared = {name for name, tensor in net.state_dict().items() for other in norms | head
+              if tensor.data_ptr() == net.state_dict()[other].data_ptr()}  # fmt: skip
+    assert shared == norms | head  # also where a weight has two names
+
+
+def test_a_network_without_norms_keeps_none_to_itself():
+    with pytest.raises(PedsegInputError, match="E-PERSONAL-WEIGHTS"):
+        network.personal_names(torch.nn.Linear(2, 2), "norms")

@@ -150,3 +150,23 @@ def test_small_numbers_are_numbers_again_after_training_and_prediction(patient, 
     assert np.float32(1e-40) * np.float32(1) > 0
     grid = np.argwhere(np.ones((6, 6, 2))) * (1.0, 1.0, 3.0)  # with ties; where 0 + the smallest number is 0, no end
     assert KDTree(grid).query(grid[3])[0] == 0
+
+
+def test_a_displacement_is_added_over_the_steps_in_proportion_to_the_learning_rate(plan, prepared):
+    start = get_weights(network.build(plan, 3))
+    shift = {name: np.full_like(array, 0.5) for name, array in start.items()}
+    rates = [training.learning_rate(plan, number, 40) for number in (5, 6, 7)]
+    net, free = network.build(plan, 3), network.build(plan, 3)
+    shifted = training.train(net, prepared, plan, steps=3, first_step=4, total_steps=40, shift=shift)
+    next(shifted)
+    next(training.train(free, prepared, plan, steps=3, first_step=4, total_steps=40))
+    for name, array in get_weights(free).items():
+        assert np.allclose(get_weights(net)[name], array + 0.5 * rates[0] / sum(rates), atol=1e-6), name
+    assert training.sum_of_rates(plan, 4, 3, 40) == sum(rates)
+
+
+def test_without_a_displacement_the_weights_are_the_same(plan, prepared):
+    net = network.build(plan, 3)
+    none = {name: np.zeros_like(array) for name, array in get_weights(net).items()}
+    list(training.train(net, prepared, plan, steps=2, total_steps=40, shift=none))
+    assert sha256_of(get_weights(net)) == sha256_of(weights_after(plan, prepared, 2))

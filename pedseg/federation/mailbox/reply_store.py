@@ -58,7 +58,11 @@ class ReplyStore:
 
     def state(self, run: str) -> RecordDict:
         """The center's state after its last reply in this run."""
-        if self.newest is None or self.newest.run != run:
+        return self.last_state() if self.newest and self.newest.run == run else RecordDict()
+
+    def last_state(self) -> RecordDict:
+        """The center's state after its last reply in any run."""
+        if self.newest is None:
             return RecordDict()
         return _flower.records_from_bytes((self._folder_of(self.newest) / "state").read_bytes())
 

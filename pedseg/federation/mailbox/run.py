@@ -22,6 +22,7 @@ from flwr.app import ConfigRecord, RecordDict, UserConfigValue
 from pedseg.datasets.reading import read_checked
 from pedseg.errors import input_error
 from pedseg.federation import _flower
+from pedseg.federation.center_state import with_personal
 from pedseg.federation.checkpoints import FINAL_METADATA, FINAL_MODEL, Round, read_final_metadata
 from pedseg.federation.config import CenterConfig, FederationConfig, MailboxConfig
 from pedseg.federation.keys import (
@@ -84,7 +85,8 @@ def join(
 ) -> Iterator[CenterEvent]:  # fmt: skip
     """Take part in a federation as the center `name` with the data set in the folder `data`, one event at a time.
 
-    Ends with the run, with the final model as `state`/federated.safetensors. `config` is what this center demands
+    Ends with the run, with the final model as `state`/federated.safetensors, in which weights that never left the
+    center (FedBN, FedPer) take the place of the global ones. `config` is what this center demands
     whatever the coordinator asks for; its `keys` hold the center's private file, the coordinator's public one, and for
     secure aggregation those of the other centers.
     """
@@ -97,19 +99,25 @@ def join(
     node_config: dict[str, UserConfigValue] = {"data-dir": data.resolve().as_posix(), "center": name}
     with _locked(state), _log_file(state / LOG):
         node_config |= config.to_run_config()
-        for event in CenterMailbox(open_store(url), own, coordinator, node_config, state, config=mailbox).events():
+        center = CenterMailbox(open_store(url), own, coordinator, node_config, state, config=mailbox)
+        for event in center.events():
             if event.status == "finished" and event.records is not None:
-                _save_final_model(event.records, state)
+                _save_final_model(event.records, state, center.replies.last_state())
             yield event
 
 
-def _save_final_model(records: RecordDict, state: Path) -> None:
-    """Write the model of the message that ends a run; refused if its weights are not the ones announced."""
+def _save_final_model(records: RecordDict, state: Path, kept: RecordDict) -> None:
+    """Write the model of the message that ends a run, with the weights that the center has kept to itself.
+
+    Refused if the weights are not the ones announced.
+    """
     end, weights = _flower.configs_of(records)["end"], _flower.to_weights(_flower.arrays_of(records)["arrays"])
     if sha256_of(weights) != end["sha256"]:
         problem = "the final model is not the one that was announced."
         raise input_error("E-MAIL-WEIGHTS", FINAL_MODEL, problem, "Ask the coordinator.")
     about = {name: str(end[name]) for name in FINAL_METADATA if name in end}
+    weights = with_personal(weights, kept)
+    about["sha256"] = sha256_of(weights)
     save_weights(state / FINAL_MODEL, weights, Plan.from_json(str(end["plan"])), **about)
 
 

@@ -97,9 +97,7 @@ def protection_for(
     asked = PrivacyConfig.from_run_config(task)
     norms = [norm for norm in (asked.clipping_norm, own.clipping_norm) if norm > 0]
     clipping_norm, noise = min(norms, default=0.0), max(asked.noise_multiplier, own.noise_multiplier)
-    if noise and not clipping_norm:
-        problem = "noise promises nothing without a bound on the update."
-        raise input_error("E-SETTING", center, problem, "Set a clipping norm (--clipping-norm), too.")
+    _refuse_in_vain(center, clipping_norm, noise, bool(task.get("scaffold")))
     if GROUP not in records:
         if own.secure_aggregation_only:
             problem = "the coordinator asks for an update without masks."
@@ -117,6 +115,16 @@ def protection_for(
         problem = "it has no keys for secure aggregation."
         raise input_error("E-KEY-MISSING", center, problem, "Make them with `pedseg keys`.")
     return UpdateProtection(clipping_norm, noise, center, group, keys, context_hash)
+
+
+def _refuse_in_vain(center: str, clipping_norm: float, noise_multiplier: float, scaffold: bool) -> None:
+    """Refuse what protects nothing, or cannot be protected so."""
+    if noise_multiplier and not clipping_norm:
+        problem = "noise promises nothing without a bound on the update."
+        raise input_error("E-SETTING", center, problem, "Set a clipping norm (--clipping-norm), too.")
+    if clipping_norm and scaffold:
+        problem = "SCAFFOLD corrects by whole updates, and this center clips its own."
+        raise input_error("E-TASK", center, problem, "Agree on another strategy, or on no clipping norm.")
 
 
 def _context_hash(message: Message, before: Mapping[str, NDArray]) -> str:
