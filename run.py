@@ -33,7 +33,7 @@ if not (3, 11) <= sys.version_info[:2] <= (3, 13):  # above every line that an o
 
 NEEDED_GB = 4
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"  # PyTorch's own address for builds without CUDA
-PARTS = {"dev", "ray", "viewer3d", "mailbox", "dicom", "fetch", "site"}  # optional ones
+PARTS = {"dev", "ray", "networks", "viewer3d", "mailbox", "dicom", "fetch", "site", "track"}  # optional ones
 EXTRAS = {  # which of them a verb needs; the others do with the base
     **{verb: PARTS for verb in ("test", "bench")},
     "lab": {"viewer3d", "dicom"},
@@ -96,7 +96,8 @@ def reason(text: str) -> str:
 def extras_for(arguments: list[str]) -> set[str]:
     """Name the optional parts that this job needs."""
     extras = EXTRAS.get(arguments[0], set()) | ({"dev"} if "--screenshots" in arguments else set())
-    return extras | {"ray"} if "ray" in arguments else extras
+    words = (("ray", "ray"), ("swinunetr", "networks"), ("--track", "track"))
+    return extras | {part for word, part in words if word in arguments}
 
 
 def start(root: Path, arguments: list[str]) -> int:

@@ -4,6 +4,8 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
 
     study      python3 run.py study --seeds 3; python3 run.py shift; python3 run.py failures
     evaluate   python3 run.py evaluate
+    unseen     python3 run.py evaluate --study data_samples/results/study --center Delta --center Fjord --patients 90
+               --seeds 1 --out runs/unseen
     evaluate_extra60  python3 run.py study --extra-patients 60 --rounds 20 --seeds 3 --out runs/extra60
                python3 run.py evaluate --study runs/extra60 --out runs/evaluate_extra60
     clinic     python3 run.py study --profile clinic --resolution coarse --filters 16 --rounds 6 --local-steps 250
@@ -22,6 +24,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
                --test-patients 40 --out runs/fedgin_long
     methods    python3 run.py methods
     noise      python data_samples/noise.py runs/noise
+    partial_labels  python data_samples/partial_labels.py runs/partial_labels 2
     superlink  python data_samples/superlink.py runs/superlink
     capstone   python data_samples/capstone.py runs/capstone
 """
@@ -37,6 +40,9 @@ from typing import Any
 
 import numpy as np
 
+from pedseg.evaluation.cohort import virtual_ages
+from pedseg.evaluation.config import LARGE_COHORT
+from pedseg.evaluation.fairness import fairness
 from pedseg.evaluation.gains import summarize_gains
 from pedseg.evaluation.methods import compare_methods
 from pedseg.evaluation.results import read_rows
@@ -50,6 +56,7 @@ KEPT = {
         "weights/seed0_*.safetensors",
     ),
     "evaluate": ("cases.csv.xz", "summary.json"),
+    "unseen": ("cases.csv.xz", "summary.json"),
     "evaluate_extra60": ("cases.csv.xz", "summary.json"),
     "clinic": ("cases.csv.xz", "summary.json"),
     "orientation": ("shift.csv.xz", "shift.json"),
@@ -61,6 +68,7 @@ KEPT = {
     "fedgin_long": ("cases.csv.xz", "summary.json"),
     "methods": ("cases.csv.xz", "summary.json"),
     "noise": ("summary.json", "noise.csv"),
+    "partial_labels": ("cases.csv.xz", "summary.json"),
     "capstone": ("summary.json", "hospitals.json.xz"),
     "superlink": ("summary.json", "run.log", "disclosure_logs/*.tsv"),
 }  # fmt: skip
@@ -115,6 +123,8 @@ def _recomputed(summary: dict[str, Any], rows: Path, name: str) -> dict[str, Any
         summary["statistics"] = summarize_rows(read_rows(rows))
     if "comparisons" in summary:
         summary["comparisons"] = list(compare_methods(read_rows(rows)))
+    if "fairness" in summary:
+        summary["fairness"] = list(fairness(read_rows(rows), virtual_ages(LARGE_COHORT["patients"])))
     if "gains" in summary:
         summary |= summarize_gains(read_rows(rows))
     left_out = set() if kept else {"statistics"}

@@ -55,6 +55,8 @@ EXTRA_OF = {
     **dict.fromkeys(("pydicom", "highdicom"), "[dicom]"),
     **dict.fromkeys(("duckdb", "idc_index_data", "obstore"), "[fetch]"),
     **dict.fromkeys(("anywidget", "itkwidgets", "k3d", "voila", "fast_simplification"), "[viewer3d]"),
+    "tensorboard": "[track]",
+    "einops": "[networks]",
     **dict.fromkeys(("sphinx", "myst_nb", "jupyter_cache", "nbclient", "latex2mathml"), "[site]"),
 }
 

@@ -10,13 +10,15 @@ import pytest
 
 from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.evaluation import fedgin, gains
+from pedseg.evaluation.cohort import virtual_ages
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS, shift_costs
 from pedseg.evaluation.failure import KINDS
 from pedseg.evaluation.failure_reasons import CAUSES
 from pedseg.evaluation.failure_study import vanishing
 from pedseg.evaluation.failures import read_failures
+from pedseg.evaluation.fairness import fairness
 from pedseg.evaluation.rescans import read_rescans
-from pedseg.evaluation.results import read_rows
+from pedseg.evaluation.results import Results, read_rows
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.trained_models import read_identity
 from pedseg.learning.weights import load_weights, sha256_of
@@ -68,6 +70,7 @@ def test_recorded_study_is_whole(root):
     [
         ("study", ""),
         ("clinic", ".xz"),
+        ("unseen", ".xz"),
         ("single_phase", ".xz"),
         ("single_phase_gin", ".xz"),
         *(pytest.param(name, ".xz", marks=pytest.mark.slow) for name in ("evaluate", "evaluate_extra60")),
@@ -77,6 +80,31 @@ def test_recorded_statistics_follow_from_their_rows(root, rounded, name, packed)
     folder = root / "data_samples" / "results" / name
     recorded = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["statistics"]
     assert rounded(summarize_rows(read_rows(folder / f"cases.csv{packed}"))) == recorded
+
+
+@pytest.mark.parametrize("name", ["unseen", pytest.param("evaluate", marks=pytest.mark.slow)])
+def test_recorded_fairness_follows_from_its_rows_and_is_told(root, rounded, name):
+    folder = root / "data_samples" / "results" / name
+    recorded = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["fairness"]
+    assert rounded(list(fairness(read_rows(folder / "cases.csv.xz"), virtual_ages(150)))) == recorded
+    page = (root / "docs" / "results.md").read_text(encoding="utf-8")
+    for line in recorded:
+        if line["group"] != "worst off":
+            text = f"{line['alone']:.3f}, {line['federated']:.3f} | {line['difference']:+.3f}"
+            text += f" ({line['low']:.3f} to {line['high']:.3f})"
+            assert text.replace("-0.000", "0.000") in page, line
+
+
+def test_recorded_partial_labels_follow_from_their_rows(root, rounded):
+    """What an organ that only the other hospital draws is worth: naive < marginal, and complete is best."""
+    folder = root / "data_samples" / "results" / "partial_labels"
+    script = runpy.run_path(str(root / "data_samples" / "partial_labels.py"))
+    results = Results(read_rows(folder / "cases.csv.xz"))
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    for part in ("means", "differences"):
+        assert rounded(list(script[part](results))) == summary[part]
+    gains = [line for line in summary["differences"] if line["first"] == "marginal" and "other" in line["drawn_by"]]
+    assert len(gains) == 2 and all(line["low"] > 0.1 for line in gains)
 
 
 def test_the_same_networks_met_the_same_patients_and_more(root):

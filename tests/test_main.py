@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from pedseg.__main__ import main
 from pedseg.learning import network, training
@@ -44,7 +45,7 @@ def test_pytest_gets_its_own_arguments():
         [sys.executable, "-m", "pedseg", "test", *options], capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert "4/14 tests collected" in ended.stdout
+    assert "4/15 tests collected" in ended.stdout
 
 
 def test_a_clean_data_set_is_0_and_a_broken_one_1_with_a_table(hospitals, tmp_path, capsys):
@@ -175,3 +176,12 @@ def test_the_reference_of_commands_is_that_of_the_parser(root):
     from pedseg.cli.reference import markdown
 
     assert (root / "docs" / "commands.md").read_text(encoding="utf-8") == markdown(parser())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a graphics card")
+def test_bench_gpu_without_a_card_is_refused_before_a_child_is_made(tmp_path):
+    command = [sys.executable, "-m", "pedseg", "bench", "--gpu", "--out", str(tmp_path / "gpu")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "E-NO-GPU" in ended.stderr and "sees no CUDA device" in ended.stderr
+    assert not (tmp_path / "gpu").exists()

@@ -242,7 +242,12 @@ def test_two_set_ups_at_once_are_one_too_many(run, clone):
     [
         (["study", "--data", "x"], set()),
         (["federate", "--transport", "ray"], {"ray"}),
-        (["test", "-k", "metrics"], {"dev", "ray", "viewer3d", "mailbox", "dicom", "fetch", "site"}),
+        (["federate", "--network", "swinunetr"], {"networks"}),
+        (["coordinate", "box", "--track", "tensorboard"], {"mailbox", "track"}),
+        (
+            ["test", "-k", "metrics"],
+            {"dev", "ray", "networks", "viewer3d", "mailbox", "dicom", "fetch", "site", "track"},
+        ),
         (["site"], {"site", "viewer3d", "dicom"}),
         (["viewer"], {"viewer3d", "dicom"}),
         (["viewer", "--screenshots", "docs"], {"viewer3d", "dicom", "dev"}),

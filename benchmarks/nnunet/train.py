@@ -1,4 +1,4 @@
-"""Train nnU-Net v2 by its own trainer for so many CPU minutes, and let it draw the test cases of a data set.
+"""Train nnU-Net v2 by its own trainer for so many minutes, and let it draw the test cases of a data set.
 
 Run it in the environment of this folder's README.md, from the repository's root:
 
@@ -7,7 +7,8 @@ Run it in the environment of this folder's README.md, from the repository's root
 Planner, preprocessing, network, loss, augmentation, optimizer and learning rate are nnU-Net's. Three things are told:
 the trainer without mirroring (a mirrored left kidney is no right kidney); one thread, with the data loader in the same
 process, so that CPU time is one number; and how long: the polynomial schedule ends with the minutes. `--spacing` plans
-voxels of another size, as `nnUNetv2_plan_experiment -overwrite_target_spacing` does.
+voxels of another size, as `nnUNetv2_plan_experiment -overwrite_target_spacing` does. With `--device cuda` the minutes
+are those of the clock, and threads and data loaders are nnU-Net's own.
 OUT holds the label maps (NIfTI) and `run.json`.
 """
 
@@ -19,7 +20,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,13 @@ def main() -> None:
     parser.add_argument("dataset", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--spacing", type=float, nargs=3, metavar="MM", help="x y z; default: nnU-Net's own plan")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     _set_folders(options.out / "nnunet")
     prepare(options.dataset, options.spacing)
-    trainer, run = train(options.minutes * 60)
+    trainer, run = train(options.minutes * 60, options.device)
     draw(trainer, options.dataset, options.out)
     run |= {"spacing": list(trainer.configuration_manager.spacing[::-1])}
     run |= {"patch": list(trainer.configuration_manager.patch_size[::-1]), "batch": trainer.batch_size}
@@ -71,30 +73,38 @@ def prepare(dataset: Path, spacing: list[float] | None) -> None:
     shutil.copyfile(dataset / "splits_final.json", preprocessed / "splits_final.json")
 
 
-def train(seconds: float) -> tuple[Any, dict[str, float]]:
-    """A trainer that has trained for so many CPU seconds, and what it did."""
+def train(seconds: float, device: str) -> tuple[Any, dict[str, float]]:
+    """A trainer that has trained for so many seconds (on a CPU of processor time), and what it did."""
     import torch
 
-    os.environ["nnUNet_n_proc_DA"] = "0"  # the data loader in this process
-    torch.set_num_threads(1)
-    epochs = max(1, round(seconds / seconds_a_step(make_trainer(epochs=1000)) / STEPS_AN_EPOCH))
-    trainer, start = make_trainer(epochs), time.process_time()
+    on_cpu, clock = device == "cpu", time.process_time if device == "cpu" else time.perf_counter
+    if on_cpu:
+        os.environ["nnUNet_n_proc_DA"] = "0"  # the data loader in this process
+        torch.set_num_threads(1)
+    else:
+        del os.environ["nnUNet_n_proc_DA"]  # as many loaders as nnU-Net takes by itself
+    epochs = max(1, round(seconds / seconds_a_step(make_trainer(1000, device), clock) / STEPS_AN_EPOCH))
+    trainer, start = make_trainer(epochs, device), clock()
     losses = list(itertools.islice(steps(trainer), epochs * STEPS_AN_EPOCH))
-    used = (time.process_time() - start) / 60
-    return trainer, {"cpu_minutes": used, "steps": len(losses), "loss": sum(losses[-50:]) / len(losses[-50:])}
+    used = (clock() - start) / 60
+    return trainer, {
+        "cpu_minutes" if on_cpu else "minutes": used,
+        "steps": len(losses),
+        "loss": sum(losses[-50:]) / len(losses[-50:]),
+    }
 
 
-def seconds_a_step(trainer: Any, trial: int = 3) -> float:
-    """CPU seconds of a training step: the mean of three, after one that warms up."""
+def seconds_a_step(trainer: Any, clock: Callable[[], float], trial: int = 3) -> float:
+    """Seconds of a training step: the mean of three, after one that warms up."""
     trained = steps(trainer)
     next(trained)
-    start = time.process_time()
+    start = clock()
     for _ in itertools.islice(trained, trial):
         pass
-    return (time.process_time() - start) / trial
+    return (clock() - start) / trial
 
 
-def make_trainer(epochs: int) -> Any:
+def make_trainer(epochs: int, device: str) -> Any:
     """nnU-Net's trainer without mirroring, with a schedule of so many epochs."""
     import torch
     from nnunetv2.training.nnUNetTrainer.variants.data_augmentation import nnUNetTrainerNoMirroring as variant
@@ -103,7 +113,7 @@ def make_trainer(epochs: int) -> Any:
     plans, dataset = (json.loads((folder / name).read_text()) for name in (f"{PLANS}.json", "dataset.json"))
     plans["continue_training"] = False  # as nnUNetv2_train puts it there
     torch.manual_seed(0)
-    trainer = variant.nnUNetTrainerNoMirroring(plans, "3d_fullres", 0, dataset, device=torch.device("cpu"))
+    trainer = variant.nnUNetTrainerNoMirroring(plans, "3d_fullres", 0, dataset, device=torch.device(device))
     trainer.num_epochs, trainer.num_iterations_per_epoch = epochs, STEPS_AN_EPOCH
     trainer.initialize()
     return trainer
@@ -122,11 +132,11 @@ def steps(trainer: Any) -> Iterator[float]:
 
 def draw(trainer: Any, dataset: Path, out: Path) -> None:
     """Label maps of the test cases, by nnU-Net's sliding window."""
-    import torch
     from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
     from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
-    predictor = nnUNetPredictor(use_mirroring=False, perform_everything_on_device=False, device=torch.device("cpu"))
+    device = trainer.device
+    predictor = nnUNetPredictor(use_mirroring=False, perform_everything_on_device=device.type == "cuda", device=device)
     weights = [trainer.network.state_dict()]
     trainer.set_deep_supervision_enabled(False)
     predictor.manual_initialization(

@@ -19,13 +19,11 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     from pedseg.federation.run_folder import line_of, row_of
 
     config, mailbox = settings_from(options, FederationConfig), settings_from(options, MailboxConfig)
-    digest = ""
     with log_on_screen():
         for round_ in run.coordinate(options.url, config, mailbox, options.center):
-            digest = round_.sha256
             yield line_of(row_of(round_), config.rounds) + (" (from disk)" if round_.restored else "")
             yield from map(str, round_.refused)
-    yield from last_lines(config, digest)
+    yield from last_lines(config)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

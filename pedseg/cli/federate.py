@@ -26,26 +26,26 @@ def run(options: argparse.Namespace) -> int:
         for _ in tqdm(virtual_centers(config.data), desc="virtual children", unit="child", delay=2):
             pass
     rounds = transports.federate(config, options.transport)
-    digest = ""
     for round_ in tqdm(rounds, total=config.rounds, desc=f"federation, {options.transport}", unit="round"):
-        digest = round_.sha256
         tqdm.write(line_of(row_of(round_), config.rounds), file=sys.stderr)
         for problem in round_.refused:
             tqdm.write(str(problem), file=sys.stderr)
-    print(*last_lines(config, digest), sep="\n")
+    print(*last_lines(config), sep="\n")
     return 0
 
 
-def last_lines(config: FederationConfig, digest: str) -> list[str]:
+def last_lines(config: FederationConfig) -> list[str]:
     """What a federation leaves: its weights, the epsilon that its noise has bought, and the SHA-256 of the weights."""
-    from pedseg.federation.checkpoints import FINAL_MODEL
+    from pedseg.federation.checkpoints import FINAL_MODEL, read_final_metadata
     from pedseg.federation.privacy.differential_privacy import DELTA, epsilon
+    from pedseg.federation.run_folder import final_lines
 
-    lines = [f"weights: {config.output_folder() / FINAL_MODEL}"]
+    out = config.output_folder()
+    lines = [*final_lines(out), f"weights: {out / FINAL_MODEL}"]
     if config.noise_multiplier:
         loss = f"epsilon {epsilon(config.noise_multiplier, config.rounds):.3g} at delta {DELTA:g}"
         lines.append(f"privacy of each center's weights over {config.rounds} rounds: {loss}")
-    return [*lines, f"sha256 {digest}"]
+    return [*lines, f"sha256 {read_final_metadata(out)['sha256']}"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 TRAINING = (
-    "profile", "orientation", "gin_probability", "rounds", "local_steps", "seed", "evaluate_every", "strategy",
+    "profile", "network", "network_arguments", "orientation", "gin_probability", "rounds", "local_steps", "seed",
+    "plan", "weights", "evaluate_every", "select", "patience", "track", "strategy", "head_average",
     "server_learning_rate", "server_momentum", "num_malicious", "max_update_norm", "max_norm_ratio", "max_share",
     "proximal_mu", "personal_weights", "clipping_norm", "noise_multiplier", "secure_aggregation", "out",
 )  # fmt: skip

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    settings = ("data", "profile", "rounds", "local_steps", "orientation", "gin_probability")
-    add_settings(parser, FederationConfig, *settings)
+    settings = ("profile", "network", "network_arguments", "rounds", "local_steps", "orientation", "gin_probability")
+    add_settings(parser, FederationConfig, "data", *settings)
     add_settings(parser, StudyConfig, "seeds", "single_phase", "resolution", "extra_patients", "filters", "minutes")
     parser.add_argument("--out", dest="folder", type=Path, default=OUT, help=f"folder of the results; default: {OUT}")

@@ -137,21 +137,21 @@ class DataSetListing:
 def assign_splits(cases: Iterable[Case]) -> list[Case]:
     """Give every case a split where the data's owner gave none; one patient is never in two.
 
-    Without a labeled test case, a quarter of the patients (at least 1) become test; without a
+    Without a labeled test case, a quarter of these patients (at least 1) become test; without a
     validation case, a tenth of the rest (at least 1 of 5 or more). Who it is follows from a hash
     of the patient's name: the same on every machine, and independent of order and of results.
     """
     cases = list(cases)
     given = {case.split for case in cases}
-    open_splits = {""} if "test" in given else {"", "train"}
-    patients = sorted({case.patient for case in cases if case.split in open_splits}, key=_shuffle_key)
+    stated = {case.patient: case.split for case in cases if case.split in SPLITS}
+    patients = sorted({case.patient for case in cases if not case.split} - stated.keys(), key=_shuffle_key)
     n_test = 0 if "test" in given else min(len(patients), max(1, int(0.25 * len(patients) + 0.5)))
     rest = len(patients) - n_test
     n_validation = 0 if rest < 5 or "validation" in given else max(1, int(0.1 * rest + 0.5))
     chosen = dict.fromkeys(patients, "train")
     chosen |= dict.fromkeys(patients[:n_test], "test")
-    chosen |= dict.fromkeys(patients[n_test : n_test + n_validation], "validation")
-    return [replace(case, split=chosen[case.patient]) if case.split in open_splits else case for case in cases]
+    chosen |= dict.fromkeys(patients[n_test : n_test + n_validation], "validation") | stated
+    return [case if case.split else replace(case, split=chosen[case.patient]) for case in cases]
 
 
 def _shuffle_key(patient: str) -> str:

@@ -130,7 +130,7 @@ def _pair_files(folder: Path, ending: str, listing: DataSetListing) -> dict[str,
     unlabeled = {name for name, split in splits.items() if split == UNLABELED}
     for tail in ("Tr", "Ts"):
         # Of a case that is being imported, only the files count that the table lists from before.
-        hidden = {name for name in importing if not splits.get(name) or tail != folder_suffix(splits[name])}
+        hidden = {name for name in importing if name not in splits or tail != folder_suffix(splits[name])}
         images = _list_files(folder / f"images{tail}", f"_0000{ending}", ending, listing, hidden)
         labels = _list_files(folder / f"labels{tail}", ending, ending, listing, hidden | (importing & unlabeled))
         for name in sorted(labels.keys() - images.keys()):

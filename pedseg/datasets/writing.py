@@ -62,7 +62,8 @@ def write_case(
     Both are turned to RAS, spacing unchanged. `manual` are the organs drawn by people, `silver`
     those drawn by a program; those of them without a voxel count as annotated and absent. The row
     comes last and marks the case as finished; call `write_index` when all cases are written. A scan
-    that nobody contoured has no labels and the split `unlabeled`. `notes` are doubts worth a column.
+    that nobody contoured has no labels and the split `unlabeled`; an empty split is decided when the data set is read
+    (`assign_splits`). `notes` are doubts worth a column.
     """
     folder, image = Path(folder), to_ras(image)
     labels = to_ras(labels) if labels is not None else None
@@ -108,10 +109,10 @@ def _check_fields(
     if not re.fullmatch(r"[A-Za-z0-9-]{1,32}", name):
         problem = "a case name holds 1 to 32 letters, digits or hyphens."
         raise input_error("E-CASE-NAME", name, problem, "Rename the case.")
-    splits = (UNLABELED,) if unlabeled else SPLITS
+    splits = (UNLABELED,) if unlabeled else (*SPLITS, "")
     if split not in splits:
         problem = f"this case cannot have the split {split!r}."
-        raise input_error("E-SPLIT", name, problem, f"Use {', '.join(splits)}.")
+        raise input_error("E-SPLIT", name, problem, f"Use {', '.join(filter(None, splits))}.")
     for column, word in about.items():
         if word not in ("", *WORDS[column]):
             remedy = f"Give {', '.join(WORDS[column])} or nothing."
@@ -152,10 +153,10 @@ def _files(folder: Path, name: str, split: str) -> tuple[Path, Path]:
     return folder / f"images{tail}" / f"{name}_0000.nii.gz", folder / f"labels{tail}" / f"{name}.nii.gz"
 
 
-def _remove(folder: Path, name: str, *, keep: str = "") -> None:
+def _remove(folder: Path, name: str, *, keep: str | None = None) -> None:
     """Remove the files of a case: wherever they lie, but not in the folders of the split `keep`."""
     for split in ("train", "test"):
-        if not keep or folder_suffix(split) != folder_suffix(keep):
+        if keep is None or folder_suffix(split) != folder_suffix(keep):
             for file in _files(folder, name, split):
                 file.unlink(missing_ok=True)
 
@@ -195,7 +196,7 @@ def write_index(folder: Path, *, center: str, situs_inversus: Iterable[str] = ()
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(folder / "cases.tsv", text.getvalue().encode())
-    names = {split: [row["case"] for row in rows if row["split"] == split] for split in SPLITS}
+    names = {split: [row["case"] for row in rows if (row["split"] or "train") == split] for split in SPLITS}
     _write_json(folder / "splits_final.json", [{"train": names["train"], "val": names["validation"]}])
     _write_json(folder / "datalist.json", _datalist(folder, rows))
     channel = "+".join(sorted({row.get("modality") or "CT" for row in rows}))
@@ -246,5 +247,5 @@ def _datalist(folder: Path, rows: Iterable[Mapping[str, str]]) -> dict:
         if row["split"] in ("test", UNLABELED):
             lists["testing"].append(entry)
         else:
-            lists["training"].append(entry | {"fold": int(row["split"] == "train")})
+            lists["training"].append(entry | {"fold": int(row["split"] != "validation")})
     return lists

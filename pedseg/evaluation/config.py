@@ -31,7 +31,8 @@ class StudyConfig(Config):
 
     def summary(self) -> dict[str, Any]:
         """What a study's summary.json tells of its settings."""
-        names = ("profile", "rounds", "local_steps", "orientation", "gin_probability")
+        names = ["profile", "rounds", "local_steps", "orientation", "gin_probability"]
+        names += ["network", "network_arguments"] if self.federation.network else []
         federation = asdict(self.federation)
         return {"seeds": list(range(self.seeds)), **{name: federation[name] for name in names}}
 
@@ -45,16 +46,16 @@ FEDGIN_TEST_PATIENTS = 8  # for each way of scanning
 
 # Methods of federated learning compared on coarse voxels: settings beside those of federated averaging, with the
 # strengths that are tried on validation patients. `home_steps` are trained at each center after the federation.
-METHODS_STUDY = StudyConfig(FederationConfig(rounds=10, local_steps=15), seeds=3, resolution="coarse")
+METHODS_STUDY = StudyConfig(FederationConfig(rounds=10, local_steps=25), seeds=3, resolution="coarse")
 Candidates = tuple[dict[str, float | str], ...]
 METHODS: dict[str, Candidates] = {
     "fedprox": ({"proximal_mu": 0.01}, {"proximal_mu": 0.1}),
     "fedavgm": tuple({"strategy": "fedavgm", "server_momentum": momentum} for momentum in (0.3, 0.6)),
-    "fedadam": tuple({"strategy": "fedadam", "server_learning_rate": rate} for rate in (0.003, 0.01, 0.03)),
+    "fedadam": tuple({"strategy": "fedadam", "server_learning_rate": rate} for rate in (0.03, 0.06)),
     "scaffold": ({"strategy": "scaffold"},),
     "fedbn": ({"personal_weights": "norms"},),
     "fedper": ({"personal_weights": "head"},),
-    "fine-tuned": ({"home_steps": 15}, {"home_steps": 45}),
+    "fine-tuned": ({"home_steps": 25}, {"home_steps": 75}),
 }
 # Kinds of difference between two hospitals: training patients of each.
 METHODS_SCENARIOS = {"study": (30, 30), "single-phase": (30, 30), "unequal": (30, 6)}

@@ -15,6 +15,7 @@ import pandas as pd
 from pedseg.datasets.cases import DataSet
 from pedseg.datasets.reading import center_folders, is_data_set, read_checked
 from pedseg.errors import input_error
+from pedseg.evaluation.fairness import ages_of, fairness
 from pedseg.evaluation.reporting import write_results
 from pedseg.evaluation.results import OrganMean, Results, read_rows
 from pedseg.evaluation.scoring import score_center
@@ -43,7 +44,9 @@ def score_models(files: Sequence[Path], data: Path, out: Path) -> Iterator[tuple
     weights = {f"seed{model.seed}_{model.key.file_name}": file for model, file in zip(models, files, strict=True)}
     counts = {dataset.center: {"test": len(dataset.split("test"))} for dataset in datasets}
     plan, statistics = json.loads(models[0].plan.to_json()), summarize_rows(rows)
-    write_results(out, rows, weights, mode=0o600, data=counts, plan=plan, left_out=[], statistics=statistics)
+    content = {"plan": plan, "left_out": [], "statistics": statistics}
+    content["fairness"] = list(fairness(rows, ages_of(datasets)))
+    write_results(out, rows, weights, mode=0o600, data=counts, **content)
 
 
 def matrix(rows: pd.DataFrame) -> pd.DataFrame:

@@ -106,7 +106,7 @@ def _to_make(data: Path, size: Size) -> Iterator[tuple[Center, Path, dict[str, i
     """Center, folder, patients by split and seed of every data set of the experiment."""
     for center, place in ((CT, 0), (MR, 1)):
         for patients in sorted({counts[place] for _, counts in size.scenarios}):
-            counts = {"train": patients, "validation": size.validation, "test": 1}  # a set without is divided anew
+            counts = {"train": patients, "validation": size.validation, "test": 1}  # nobody needs it
             yield center, _folder(data / "train", center.name, patients), counts, 0
     for name, center in TESTS.items():
         counts = {"train": 0, "validation": 0, "test": size.test}

@@ -199,16 +199,16 @@ class Results:
         low, high, seed_sd = None, None, None
         if len(table) > 1:
             resampled = np.random.default_rng(0).integers(len(table), size=(RESAMPLES, len(table)))
-            low, high = percentile_interval(_mean_of_means(table[resampled]))
+            low, high = percentile_interval(mean_of_means(table[resampled]))
         by_seed = [self.mean_of_seed(at, measure, organs, seed) for seed in self.seeds] if len(self.seeds) > 1 else []
         means = [mean for mean in by_seed if mean is not None]
         seed_sd = float(np.std(means, ddof=1)) if len(means) > 1 else None
-        return OrganMean(float(_mean_of_means(table[None])[0]), low, high, seed_sd, len(table))
+        return OrganMean(float(mean_of_means(table[None])[0]), low, high, seed_sd, len(table))
 
     def mean_of_seed(self, at: ModelAtCenter, measure: str, organs: Sequence[str], seed: int) -> float | None:
         """The same mean of one seed alone; None without a value."""
         table = self._values(at, measure, organs, seed)
-        return float(_mean_of_means(table[None])[0]) if len(table) else None
+        return float(mean_of_means(table[None])[0]) if len(table) else None
 
     def _rows(self, at: ModelAtCenter) -> pd.DataFrame:
         return self._parts.get(at, self.rows.iloc[:0])
@@ -220,7 +220,7 @@ def row_means(table: pd.DataFrame) -> pd.Series:
     return pd.Series(means, table.index, dtype=float)
 
 
-def _mean_of_means(tables: np.ndarray) -> np.ndarray:
+def mean_of_means(tables: np.ndarray) -> np.ndarray:
     """(draws, patients, organs) with nan for absent organs -> (draws,): over patients, then over organs."""
     counts = (~np.isnan(tables)).sum(axis=1)  # (draws, organs)
     sums = np.nansum(tables, axis=1)

@@ -82,7 +82,8 @@ def planned_contrasts(results: Results, measure: str) -> list[Contrast]:
     """Every comparison that was decided on beforehand, in one measure."""
     sides = []
     local, federated = results.local, results.kind("federated")
-    for here, there in permutations(results.centers, 2):
+    trained = {key.trained_on for key in results.model_keys if key.model == "local"}
+    for here, there in permutations(sorted(trained.union(results.centers)), 2):
         sides.append(("away - home", local(here), there, local(here), here))
         sides.append(("other local - home local", local(there), here, local(here), here))
         sides.append(("federated - other local", federated, here, local(there), here))
@@ -92,7 +93,7 @@ def planned_contrasts(results: Results, measure: str) -> list[Contrast]:
     return [
         contrast(results, first.at(here), second.at(there), measure, name)
         for name, first, here, second, there in sides
-        if first and second
+        if first and second and {here, there} <= {*results.centers}
     ]
 
 

@@ -24,6 +24,7 @@ from pedseg.evaluation import scoring
 from pedseg.evaluation.concurrency import Job, Progress, StageTimer, run_concurrently
 from pedseg.evaluation.config import StudyConfig
 from pedseg.evaluation.failures import write_failures
+from pedseg.evaluation.fairness import ages_of, fairness
 from pedseg.evaluation.reporting import write_results
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.statistics import summarize_rows
@@ -78,7 +79,7 @@ def _check_options(data: Path | None, config: StudyConfig) -> None:
         text = "single phase, resolution and extra patients are options of virtual children, and these data are given."
         raise input_error("E-GIVEN-DATA", data, text, "Leave these options out, or the data.")
     if config.filters:
-        plans.check_filters(config.federation.profile)
+        plans.check_filters(config.federation.network or config.federation.profile)
     if config.minutes and config.federation.local_steps != PROFILES[config.federation.profile]["local_steps"]:
         problem = f"{config.minutes} minutes and {config.federation.local_steps} local steps are given."
         raise input_error("E-MINUTES", "--minutes", problem, "Give one of them.")
@@ -101,7 +102,7 @@ def _read_two_or_more(data: Path) -> list[DataSet]:
         )
     empty = [(d, split) for d in datasets for split in ("train", "test") if not d.split(split)]
     if empty:
-        remedy = "Change the column `split` of its cases.tsv, or remove the table: cases are then divided by patient."
+        remedy = "Change the column `split` of its cases.tsv, or leave it empty: cases are then divided by patient."
         raise PedsegInputError(
             [InputProblem("E-SPLIT-EMPTY", str(d.folder), f"no case is for {split}.", remedy) for d, split in empty]
         )
@@ -180,4 +181,5 @@ class Study(StudyTraining):
             seconds={"total": self.timer.totals(), **self.timer.seconds},
             peak_memory_mib=self.timer.peak_mib(),
             statistics=summarize_rows(rows),
+            fairness=list(fairness(rows, ages_of(self.datasets))),
         )

@@ -25,6 +25,7 @@ from pedseg.federation import center_state, client_app
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.rounds import train_rounds
+from pedseg.federation.starting_point import merged_plan
 from pedseg.learning import devices, fingerprint, inference, network, plans, training
 from pedseg.learning.preprocessing import Prepared
 from pedseg.learning.weights import Weights, get_weights, load_weights, save_weights, set_weights
@@ -165,8 +166,7 @@ def plan_of(datasets: Sequence[DataSet], config: FederationConfig) -> plans.Plan
     """The plan for the training patients of these data sets."""
     prints = [fingerprint.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
     memory.release_memory()
-    merged, gin = fingerprint.merge(prints), config.gin_probability
-    return plans.make_plan(merged, config.profile, config.orientation, gin_probability=gin)
+    return merged_plan(prints, config)
 
 
 def _point(step: int, loss: float, dsc: float | None) -> Point:

@@ -99,8 +99,8 @@ def load_model(file: Path) -> TrainedModel:
     return TrainedModel(*load_network(file), *read_identity(file))
 
 
-def load_virtual_models(study: Path, seeds: int) -> list[TrainedModel]:
-    """The local and federated models of a study of the virtual centers, of its first so many seeds.
+def load_virtual_models(study: Path, seeds: int, kinds: Sequence[str] = ("local", "federated")) -> list[TrainedModel]:
+    """The models of these kinds of a study of the virtual centers, of its first so many seeds.
 
     The centralized one has no hospital of its own to lose. Raises `PedsegInputError` without weights, and for a study
     of other hospitals, whose patients cannot be scanned again.
@@ -112,7 +112,7 @@ def load_virtual_models(study: Path, seeds: int) -> list[TrainedModel]:
     if others:
         text = f"it is a study of {', '.join(others)}, whose patients cannot be scanned again."
         raise input_error("E-OTHER-CENTERS", study, text, f"Give a study of {' and '.join(CENTERS)}.")
-    return [load_model(file) for key, file in files if key.model in ("local", "federated")]
+    return [load_model(file) for key, file in files if key.model in kinds]
 
 
 def models_digest(models: Sequence[TrainedModel], *conditions: object) -> str:

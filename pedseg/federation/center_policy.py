@@ -18,24 +18,27 @@ from typing import Any
 
 import psutil
 import torch
-from flwr.app import Context, Message
+from flwr.app import Context, Message, MetricRecord
 from numpy.typing import NDArray
 
 from pedseg import __version__, memory
 from pedseg.datasets.cases import DataSet
 from pedseg.errors import input_error
+from pedseg.federation import _flower
 from pedseg.federation.config import CenterConfig
 from pedseg.federation.training_task import TrainingTask
 from pedseg.files import write_atomically
 from pedseg.learning.fingerprint import Fingerprint
 from pedseg.learning.memory_need import memory_need_mib
-from pedseg.learning.network import build
+from pedseg.learning.network import MULTIPLES, build, builder, largest_of, shapes_only
 from pedseg.learning.plans import Plan
+from pedseg.learning.weights import weights_of
 from pedseg.organs import NAMES
 from pedseg.tables import read_json
 
 MAX_STAGES, MAX_CHANNELS = 12, 4096  # of a network
 DESCRIBED = "described_cases.json"  # in a center's state folder
+REPLIES = "replies"  # the record of a context's state that counts them
 BEYOND = 1.2  # times the bound on memory the system says no, if an estimate was wrong
 PREPROCESSED = 30  # voxels of a preprocessed scan, in those of the largest batch that is allowed
 
@@ -95,12 +98,16 @@ def check_plan(text: str, policy: CenterConfig, own: Fingerprint) -> Plan:
     """The plan, if the policy allows it; `own` is the fingerprint of the scans that would be preprocessed by it."""
     try:
         plan = Plan.from_json(text)
-        step = math.prod(map(int, plan.patch)) * int(plan.batch)
+        multiple = MULTIPLES[MULTIPLES.index(plan.network.get("multiple", MULTIPLES[0]))]
+        step = math.prod(multiple * math.ceil(int(edge) / multiple) for edge in plan.patch) * int(plan.batch)
+        if plan.network["kind"] == "compact" and any(edge % MULTIPLES[0] for edge in plan.patch):
+            raise ValueError("a patch that does not fit the network")
         voxel_mm3 = math.prod(map(float, plan.spacing_mm)) if min(plan.spacing_mm) > 0 else math.nan
-        widths = plan.network["widths" if plan.network["kind"] == "compact" else "filters"]
-        stages, channels = len(widths), max(map(int, widths))
+        stages, channels = largest_of({**plan.network, "kind": 1})
+        name = str(plan.network["kind"])
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise input_error("E-PLAN", "plan", f"it is not understood ({error}).", "Install the same pedseg.") from error
+    builder(name)  # refused if it is not installed here
     _bounded("voxels of a step", step, policy.max_voxels)
     _bounded("organs", len(plan.organs), len(NAMES))
     _bounded("stages of the network", stages, MAX_STAGES)
@@ -132,6 +139,15 @@ def bounded_memory(message: Message, context: Context, call_next: Callable[[Mess
         raise input_error("E-POLICY", "memory", f"more than {most} MiB are needed.", remedy) from error
 
 
+def bounded_replies(message: Message, context: Context, call_next: Callable[[Message, Context], Message]) -> Message:
+    """Flower mod: a run gets no more replies than the policy allows, whatever round it says that it is in."""
+    before = int(str(_flower.metrics_of(context.state).get(REPLIES, {"sent": 0})["sent"]))
+    _bounded("replies of a run", before + 1, CenterConfig.from_run_config(context.node_config).max_replies)
+    reply = call_next(message, context)
+    context.state[REPLIES] = MetricRecord({"sent": before + 1})
+    return reply
+
+
 def check_task(task: TrainingTask, policy: CenterConfig) -> None:
     """Refuse a round that asks for more training than the policy allows."""
     _bounded("training steps of a round", task.local_steps, policy.max_steps)
@@ -146,7 +162,7 @@ def check_hours(seconds: float, policy: CenterConfig) -> None:
 
 def check_model(weights: Mapping[str, NDArray], plan: Plan) -> None:
     """Refuse a global model that is not finite everywhere, or not of the plan's network."""
-    expected = {name: tuple(tensor.shape) for name, tensor in _empty_network(plan).state_dict().items()}
+    expected = {name: tuple(tensor.shape) for name, tensor in weights_of(_empty_network(plan)).items()}
     if {name: array.shape for name, array in weights.items()} != expected:
         raise input_error("E-MODEL", "global model", "it does not fit its own plan.", "Ask the coordinator.")
     if not all(math.isfinite(float(array.sum(dtype="float64"))) for array in weights.values()):
@@ -168,7 +184,7 @@ def _bounded(what: str, value: float, most: float) -> None:
 
 def _empty_network(plan: Plan) -> torch.nn.Module:
     """The plan's network without memory for its weights."""
-    with torch.device("meta"):
+    with shapes_only():
         return build(plan)
 
 

@@ -14,12 +14,17 @@ Muon does, is kept from drifting apart, but where normalized steps cancel need n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from flwr.app import ConfigRecord, RecordDict
+from flwr.serverapp import Grid
 from numpy.typing import NDArray
 from torch import nn
 
 from pedseg.federation import _flower
+from pedseg.federation.config import FederationConfig
+from pedseg.federation.in_process import InProcessGrid, SingleRunGrid
 from pedseg.federation.training_task import TrainingTask
 from pedseg.learning.network import personal_names
 from pedseg.learning.plans import Plan
@@ -50,13 +55,18 @@ def control_variates(before: Weights, task: TrainingTask, plan: Plan, state: Rec
         or last["model"] == sha256_of(before)
     ):
         return {}
-    steps, total = task.local_steps, task.total_steps
-    now, then = (sum_of_rates(plan, first, steps, total) for first in (task.first_step, task.first_step - steps))
+    scale = np.float32(_rates(task, plan) / float(str(last["rates"])))
     alone = _flower.to_weights(_flower.arrays_of(state)[ALONE])
-    return {name: np.float32(now / then) * (before[name] - array) for name, array in alone.items()}
+    return {name: scale * (before[name] - array) for name, array in alone.items()}
 
 
-def keep(network: nn.Module, before: Weights, shift: Weights, task: TrainingTask, state: RecordDict) -> Weights:
+def _rates(task: TrainingTask, plan: Plan) -> float:
+    return sum_of_rates(plan, task.first_step, task.local_steps, task.total_steps)
+
+
+def keep(
+    network: nn.Module, before: Weights, shift: Weights, task: TrainingTask, plan: Plan, state: RecordDict
+) -> Weights:
     """The trained weights as they may leave; what the next round needs stays in the state."""
     trained = get_weights(network)
     if task.personal_weights:
@@ -66,19 +76,33 @@ def keep(network: nn.Module, before: Weights, shift: Weights, task: TrainingTask
     if task.scaffold:
         alone = {name: array - shift[name] if shift else array for name, array in trained.items()}
         state[ALONE] = _flower.to_arrays(alone)
-        state[LAST] = ConfigRecord({"round": task.server_round, "model": sha256_of(before)})
+        rates = _rates(task, plan)
+        state[LAST] = ConfigRecord({"round": task.server_round, "model": sha256_of(before), "rates": rates})
     return trained
 
 
-def to_array(state: RecordDict) -> NDArray[np.uint8]:
-    """What a center keeps, as bytes that can lie beside a checkpoint."""
-    kept = RecordDict({name: state[name] for name in KEPT if name in state})
-    return np.frombuffer(_flower.records_to_bytes(kept), np.uint8)
+def is_kept(grid: Grid, config: FederationConfig) -> bool:
+    """Whether centers still have what they kept when a run is taken up; a new run of Flower's own begins without."""
+    return isinstance(grid, SingleRunGrid) or not config.keeps_center_state
 
 
-def restore(state: RecordDict, kept: NDArray[np.uint8] | None) -> None:
-    """The inverse of `to_array`: a center goes on from there; with None it begins anew."""
-    for name in KEPT:
-        state.pop(name, None)
-    if kept is not None:
-        state.update(_flower.records_from_bytes(kept.tobytes()))
+def states_of(grid: Grid, config: FederationConfig) -> dict[str, NDArray[np.uint8]]:
+    """What centers in this process keep, as bytes that can lie beside a checkpoint; others have it on their disks."""
+    if not (isinstance(grid, InProcessGrid) and config.keeps_center_state):
+        return {}
+    kept = {
+        node: RecordDict({name: context.state[name] for name in KEPT if name in context.state})
+        for node, context in grid.contexts.items()
+    }
+    return {f"center {node}": np.frombuffer(_flower.records_to_bytes(own), np.uint8) for node, own in kept.items()}
+
+
+def restore_states(grid: Grid, config: FederationConfig, kept: Mapping[str, NDArray]) -> None:
+    """The inverse of `states_of`; a center of which nothing is there begins anew, whatever a stopped run has left."""
+    if not (isinstance(grid, InProcessGrid) and config.keeps_center_state):
+        return
+    for node, context in grid.contexts.items():
+        for name in KEPT:
+            context.state.pop(name, None)
+        if f"center {node}" in kept:
+            context.state.update(_flower.records_from_bytes(kept[f"center {node}"].tobytes()))

@@ -19,7 +19,7 @@ from flwr.app import ConfigRecord, ConfigRecordValues, Context, Message, MetricR
 from flwr.clientapp import ClientApp
 
 from pedseg import __version__, memory
-from pedseg.datasets.cases import DataSet
+from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.reading import center_folders, read_centers, read_checked, read_dataset
 from pedseg.errors import input_error
 from pedseg.federation import _flower, center_policy, center_state, progress
@@ -36,7 +36,7 @@ from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build
 from pedseg.learning.weights import Weights, set_weights
 
-app = ClientApp(mods=[log_disclosure, tell_code_alone, center_policy.bounded_memory])
+app = ClientApp(mods=[log_disclosure, tell_code_alone, center_policy.bounded_replies, center_policy.bounded_memory])
 # In a context's state, which goes with the run: the stamp of the files that passed, what the center enrolled with, and
 # the plan that it trains.
 CHECKED, ENROLLED, AGREED = "checked", "enrolled", "agreed"
@@ -61,6 +61,7 @@ def query_fingerprint(message: Message, context: Context) -> Message:
         "center": center_name(dataset, context),
         "center-index": index,
         "cases": cases,
+        "scored": len(_scored_cases(dataset, _policy(context))),
         "version": __version__,
     }
     return Message(RecordDict({"fingerprint": ConfigRecord(reply)}), reply_to=message)
@@ -94,7 +95,7 @@ def train(message: Message, context: Context) -> Message:
                 raise InterruptedError("the round was interrupted")
             center_policy.check_hours(time.monotonic() - started, policy)
     metrics = MetricRecord({"num-examples": len(cases), "train-loss": float(np.mean(losses)), "center-index": index})
-    records = protection.apply(center_state.keep(network, before, shift, task, context.state), before)
+    records = protection.apply(center_state.keep(network, before, shift, task, plan, context.state), before)
     return Message(RecordDict({**records, "metrics": metrics}), reply_to=message)
 
 
@@ -107,11 +108,11 @@ def evaluate(message: Message, context: Context) -> Message:
     of too few cases, or where the center adds noise, there is none (zero cases).
     """
     dataset, index = own_data(context)
-    cases, policy = dataset.split("validation"), _policy(context)
+    policy = _policy(context)
+    cases = _scored_cases(dataset, policy)
     plan = _agreed_plan(str(_flower.configs_of(message.content)["config"]["plan"]), dataset, context)
-    withheld = policy.no_scores or policy.noise_multiplier > 0 or len(cases) < policy.min_score_cases
     dsc = math.nan
-    if cases and not withheld:
+    if cases:
         with _cores(plan):
             network = build(plan).to(fastest_device())
             set_weights(network, center_state.with_personal(_global_weights(message, plan), context.state))
@@ -120,6 +121,13 @@ def evaluate(message: Message, context: Context) -> Message:
     score = round(dsc, policy.score_digits) if counted else 0.0
     metrics = MetricRecord({"num-examples": counted, "validation-dsc": score, "center-index": index})
     return Message(RecordDict({"metrics": metrics}), reply_to=message)
+
+
+def _scored_cases(dataset: DataSet, policy: CenterConfig) -> list[Case]:
+    """The validation cases that a score is sent of; none if they are too few, or by the policy."""
+    cases = dataset.split("validation")
+    withheld = policy.no_scores or policy.noise_multiplier > 0 or len(cases) < policy.min_score_cases
+    return [] if withheld else cases
 
 
 def _policy(context: Context) -> CenterConfig:

@@ -24,6 +24,8 @@ PROFILES: dict[str, dict[str, Any]] = {
 ORIENTATIONS = ("", "none", "augment", "reorient")
 ROBUST = ("median", "trimmed-mean", "krum")
 SERVER_OPTIMIZERS = ("fedavgm", "fedadam")
+SELECTIONS = ("last", "best")
+TRACKERS = ("", "tensorboard")
 STRATEGIES = ("average", *ROBUST, *SERVER_OPTIMIZERS, "scaffold")
 PERSONAL_WEIGHTS = ("", "norms", "head")
 NUMBERS: dict[str, Any] = {"int": int, "float": int | float, "bool": bool}
@@ -90,6 +92,10 @@ class FederationConfig(PrivacyConfig):
     )
     out: Path | None = setting(Path("runs/federation"), "folder of the weights and checkpoints", metavar="FOLDER")
     profile: str = setting("lesson", "size of network and training", choices=tuple(PROFILES))
+    network: str = setting(
+        "", "in place of the profile's own: segresnet, swinunetr, or one of an installed package", metavar="NAME"
+    )
+    network_arguments: str = setting("", "of that network, numbers by name", metavar="JSON")
     orientation: str = setting("", "how networks meet patients on their side", choices=ORIENTATIONS)
     gin_probability: float = setting(
         0.0, "share of the training samples that random convolutions (GIN) change", most=1, metavar="P"
@@ -98,9 +104,19 @@ class FederationConfig(PrivacyConfig):
     local_steps: int = setting(OF_PROFILE, "training steps of each center in a round", least=1)
     seed: int = setting(0, "of the first weights, and with round and center of each training")
     min_available_centers: int = setting(2, "centers that must be connected before the first round")
+    plan: Path | None = setting(
+        None, "plan (JSON, or of a file of weights) in place of the one that the fingerprints lead to", metavar="FILE"
+    )
+    weights: Path | None = setting(None, "start from these weights, by their plan (warm start)", metavar="FILE")
     evaluate_every: int = setting(0, "rounds between two evaluations on the validation cases; 0: never", metavar="K")
+    select: str = setting(
+        "last", "the final model: of the last round, or of the best validation DSC", choices=SELECTIONS
+    )
+    patience: int = setting(0, "end after so many evaluations without a higher validation DSC; 0: never")
+    track: str = setting("", "write curves for this tool, in the folder of --out", choices=TRACKERS)
     keep_rounds: int = setting(0, "checkpoints to keep; 0: all")
     strategy: str = setting("average", "how updates combine", choices=STRATEGIES)
+    head_average: str = setting("all", "over whom the last layer is averaged by organ", choices=("all", "annotating"))
     server_learning_rate: float = setting(1.0, "of fedavgm and fedadam, on the mean update", metavar="RATE")
     server_momentum: float = setting(0.0, "of fedavgm, over the rounds", most=1, metavar="M")
     num_malicious: int = setting(1, "malicious centers that a robust strategy tolerates")
@@ -108,13 +124,9 @@ class FederationConfig(PrivacyConfig):
     max_norm_ratio: float = setting(
         5.0, "refuse an update K times as long as the others' median; 0: compare none", metavar="K"
     )
-    proximal_mu: float = setting(
-        0.0, "hold each center's weights at the global ones by this strength (FedProx)", metavar="MU"
-    )
+    proximal_mu: float = setting(0.0, "strength that holds weights at the global ones (FedProx)", metavar="MU")
     personal_weights: str = setting(
-        "",
-        "weights that stay at their center: norms (FedBN) or the last layer (FedPer)",
-        choices=PERSONAL_WEIGHTS,
+        "", "weights that stay at home: norms (FedBN) or last layer (FedPer)", choices=PERSONAL_WEIGHTS
     )
     max_share: float = setting(
         0.9, "refuse a center that counts a larger share of all training cases", most=1, metavar="P"
@@ -128,17 +140,15 @@ class FederationConfig(PrivacyConfig):
             if getattr(self, name) is OF_PROFILE:
                 object.__setattr__(self, name, value)
         super().__post_init__()
+        if self.network_arguments and not self.network:
+            raise invalid_setting("network_arguments", "no network is named.", "Give its name (network), too.")
         if self.noise_multiplier and not self.clipping_norm:
             problem = "noise promises nothing without a bound on the update."
             raise invalid_setting("noise_multiplier", problem, "Set a clipping norm, too.")
-        if self.noise_multiplier and self.evaluate_every:
-            problem = "scores would leave without noise, and epsilon would not count them."
-            raise invalid_setting("evaluate_every", problem, "Choose one of the two.")
         self._refuse_without_effect()
-        self._check_scaffold()
-        if self.secure_aggregation and self.strategy not in ("average", "scaffold"):
-            problem = f"{self.strategy} compares single updates, which it hides."
-            raise invalid_setting("secure_aggregation", problem, "Choose one of the two.")
+        self._check_together()
+        self._check_selection()
+        self._check_start()
         if self.secure_aggregation and self.max_update_norm:
             problem = "it hides the norm of a single update, which cannot be checked then."
             raise invalid_setting("secure_aggregation", problem, "Let the centers clip their updates (clipping norm).")
@@ -156,18 +166,50 @@ class FederationConfig(PrivacyConfig):
             problem = f"steps of {self.server_learning_rate:g} in each weight destroy the model within a round."
             raise invalid_setting("server_learning_rate", problem, "Begin with 0.003.")
 
-    def _check_scaffold(self) -> None:
-        """SCAFFOLD corrects a round by what the round before has made of the whole updates."""
-        if self.strategy == "scaffold" and self.clipping_norm:
-            problem = "SCAFFOLD corrects by whole updates; clipped ones would be taken for what a center has learned."
-            raise invalid_setting("clipping_norm", problem, "Choose one of the two.")
-        if self.strategy == "scaffold" and self.rounds == 1:
-            raise invalid_setting("rounds", "SCAFFOLD corrects from the second round on.", "Give more, or average.")
+    def _check_together(self) -> None:
+        """Refuse settings of which one undoes the other, or leaves it without effect."""
+        scaffold, personal, masked = self.strategy == "scaffold", self.personal_weights, self.secure_aggregation
+        by_organ, plain = self.head_average == "annotating", self.strategy in ("average", "scaffold")
+        needed = "it is for plain averaging of a profile's own network, whose updates are seen one by one."
+        hidden, unseen = "compares single updates, which it hides.", "scores would leave without noise, and epsilon "
+        reasons = (
+            (self.noise_multiplier and self.evaluate_every, "evaluate_every", f"{unseen}would not count them."),
+            (by_organ and (masked or self.network or self.strategy != "average"), "head_average", needed),
+            (by_organ and personal == "head", "head_average", "the head stays at home."),
+            (masked and not plain, "secure_aggregation", f"{self.strategy} {hidden}"),
+            (personal and self.select == "best", "select", "centers keep personal weights of the last round alone."),
+            (scaffold and self.clipping_norm, "clipping_norm", "SCAFFOLD corrects by whole updates."),
+            (scaffold and self.rounds == 1, "rounds", "SCAFFOLD corrects from the second round on."),
+        )
+        for wrong, name, problem in reasons:
+            if wrong:
+                raise invalid_setting(name, problem, "Choose one of the two.")
 
     @property
     def keeps_center_state(self) -> bool:
         """Whether centers keep weights of their own from round to round (`center_state`)."""
         return bool(self.personal_weights) or self.strategy == "scaffold"
+
+    def _check_selection(self) -> None:
+        """Refuse a choice by validation without validation, and one that cannot change anything."""
+        chosen = {"select": self.select == "best", "patience": self.patience > 0}
+        for name in (name for name, asked in chosen.items() if asked):
+            if not 0 < self.evaluate_every <= self.rounds:
+                raise invalid_setting(name, "no round is evaluated.", "Give --evaluate-every, up to the rounds.")
+        if self.patience and self.patience * self.evaluate_every >= self.rounds:
+            problem = f"{self.patience} evaluations come to the end of the {self.rounds} rounds."
+            raise invalid_setting("patience", problem, "Give less, or more rounds.")
+        for name in ("select", "track"):
+            if self.out is None and getattr(self, name) not in ("", "last"):
+                raise invalid_setting(name, "nothing is written without a folder.", "Give a folder (out).")
+
+    def _check_start(self) -> None:
+        """Refuse to start from a file that the run itself writes."""
+        for name in ("plan", "weights"):
+            file = getattr(self, name)
+            if file and self.out and file.resolve().is_relative_to(self.out.resolve()):
+                problem = f"{file} lies in the folder that this run writes to."
+                raise invalid_setting(name, problem, "Give another folder (--out).")
 
     def output_folder(self) -> Path:
         """The folder `out`; refused if there is none."""
@@ -176,8 +218,12 @@ class FederationConfig(PrivacyConfig):
         return self.out
 
     def identity(self) -> dict[str, Any]:
-        """The settings that must be the same for a run to be resumed from its checkpoints."""
+        """The settings that must be the same for a run to be resumed from its checkpoints.
+
+        Of `plan` and `weights` the content counts, wherever the files lie (`rounds`).
+        """
         free = {"data", "out", "keys", "keep_rounds", "evaluate_every", "min_available_centers", "max_share"}
+        free |= {"plan", "weights", "select", "patience", "track"}
         return {name: value for name, value in asdict(self).items() if name not in free}
 
 
@@ -197,6 +243,7 @@ class CenterConfig(PrivacyConfig):
     state: Path | None = setting(None, "folder of its replies and its log; default: runs/join/NAME", metavar="FOLDER")
     max_steps: int = setting(10_000, "training steps that a round may ask for", least=1)
     max_hours: float = setting(48.0, "hours that the training of a round may take", metavar="HOURS")
+    max_replies: int = setting(2000, "replies that a run gets, updates and scores together", least=1)
     max_weights: int = setting(100_000_000, "weights that the network may have", least=1)
     max_voxels: int = setting(16_000_000, "voxels that a training step may take: patch times batch", least=1)
     max_memory: int = setting(16_000, "memory that this program may take by a plan; 0: any", metavar="MIB")

@@ -12,28 +12,35 @@ from flwr.serverapp import Grid
 from pedseg import __version__
 from pedseg.errors import InputProblem, PedsegInputError, input_error
 from pedseg.federation import _flower
+from pedseg.federation.config import ROBUST, FederationConfig
 from pedseg.federation.in_process import SingleRunGrid
 from pedseg.learning.fingerprint import Fingerprint
 
 
 @dataclass(frozen=True)
 class Center:
-    """A center as the server knows it: node, index in the order, name, number of training cases, fingerprint."""
+    """A center as the server knows it: node, index in the order, name, number of training cases, fingerprint.
+
+    `scored` are the validation cases that its scores are of; 0 where it sends none.
+    """
 
     node_id: int
     index: int
     name: str
     cases: int
     fingerprint: Fingerprint
+    scored: int = 0
 
 
-def enroll(grid: Grid, min_available: int, max_share: float) -> list[Center]:
+def enroll(grid: Grid, config: FederationConfig) -> list[Center]:
     """Ask every center for the fingerprint of its training cases; centers in their order.
 
-    Waits until `min_available` centers are connected to a SuperLink; our own grids know all their centers. Raises
-    `PedsegInputError` with everything that the centers replied in place of a fingerprint.
+    Waits until `min_available_centers` are connected to a SuperLink; our own grids know all their centers. Raises
+    `PedsegInputError` with everything that the centers replied in place of a fingerprint, and for centers that are too
+    few or too small for what the configuration asks.
     """
-    while len(nodes := sorted(grid.get_node_ids())) < min_available and not isinstance(grid, SingleRunGrid):
+    least = 0 if isinstance(grid, SingleRunGrid) else config.min_available_centers
+    while len(nodes := sorted(grid.get_node_ids())) < least:
         time.sleep(0.5)
     content = RecordDict({"config": ConfigRecord({"version": __version__})})
     messages = [Message(content, dst_node_id=node, message_type="query.fingerprint") for node in nodes]
@@ -50,8 +57,21 @@ def enroll(grid: Grid, min_available: int, max_share: float) -> list[Center]:
     if failed:
         raise PedsegInputError(failed)
     centers = sorted((_center_of(replies[node], names[node]) for node in nodes), key=lambda center: center.index)
-    _refuse_impossible(centers, max_share)
+    _refuse_impossible(centers, config.max_share)
+    check_wishes(centers, config)
     return centers
+
+
+def check_wishes(centers: Sequence[Center], config: FederationConfig) -> None:
+    """Raise `PedsegInputError`, before anybody trains, for centers that are too few or too small for a setting."""
+    if config.strategy in ROBUST and len(centers) <= 2 * config.num_malicious:
+        problem = f"{len(centers)} centers cannot outvote {config.num_malicious} malicious."
+        remedy = "Wait for more centers (--min-available-centers), or trust more of them (--num-malicious)."
+        raise input_error("E-TOO-FEW-CENTERS", config.strategy, problem, remedy)
+    if config.evaluate_every and not any(center.scored for center in centers):
+        problem = "no center sends a score: their validation cases are too few, or their policy says no."
+        remedy = "Leave --evaluate-every out, or give a center more validation cases (or a lower --min-score-cases)."
+        raise input_error("E-NO-SCORE", "evaluate-every", problem, remedy)
 
 
 def _refuse_impossible(centers: Sequence[Center], max_share: float) -> None:
@@ -79,9 +99,9 @@ def _center_of(reply: Message, known_as: str) -> Center:
     node = reply.metadata.src_node_id
     try:
         record = _flower.configs_of(reply.content)["fingerprint"]
-        keys = ("center-index", "center", "cases", "json", "version")
-        index, name, cases, text, version = (str(record[key]) for key in keys)
-        center = Center(node, int(index), name, int(cases), Fingerprint.from_json(text))
+        keys = ("center-index", "center", "cases", "scored", "json", "version")
+        index, name, cases, scored, text, version = (str(record[key]) for key in keys)
+        center = Center(node, int(index), name, int(cases), Fingerprint.from_json(text), int(scored))
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         problem, remedy = f"its reply is not understood ({error}).", "Ask the center; install the same pedseg there."
         raise input_error("E-CENTER-ANSWER", known_as, problem, remedy) from error

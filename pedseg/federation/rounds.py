@@ -21,12 +21,23 @@ from numpy.typing import NDArray
 
 from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.federation import _flower, center_state
-from pedseg.federation.checkpoints import Round, read_checkpoints, read_memory, save_final_model, write_checkpoint
+from pedseg.federation.checkpoints import (
+    Round,
+    delete_checkpoints,
+    newest_checkpoint,
+    read_checkpoints,
+    read_memory,
+    save_final_model,
+    write_checkpoint,
+)
 from pedseg.federation.config import FederationConfig, invalid_setting
 from pedseg.federation.enrollment import Center, enroll
-from pedseg.federation.in_process import InProcessGrid, SingleRunGrid, untouched_randomness
+from pedseg.federation.in_process import SingleRunGrid, untouched_randomness
+from pedseg.federation.partial_labels import AnnotatedHeadFedAvg
 from pedseg.federation.privacy.secure_average import SecureAverage, masked_shapes
 from pedseg.federation.replies import replies_in_order, valid_updates
+from pedseg.federation.starting_point import starting_point
+from pedseg.federation.stopping import check_scored, chosen_round, is_over, phase_of, plan_phases, with_best
 from pedseg.federation.strategies import (
     MEMORY,
     OrderedFedAvg,
@@ -37,15 +48,13 @@ from pedseg.federation.strategies import (
     memory_of,
     remember,
 )
+from pedseg.federation.tracking import check_tracker, tracked
 from pedseg.federation.training_task import TrainingTask, check_known
 from pedseg.federation.update_comparison import APART, compared_updates
 from pedseg.federation.update_validation import metric, no_reply, not_finite, validate_score
-from pedseg.learning.fingerprint import merge
 from pedseg.learning.network import build
-from pedseg.learning.plans import Plan, make_plan
+from pedseg.learning.plans import Plan
 from pedseg.learning.weights import Weights, get_weights, sha256_of
-
-CENTER = "center "  # and its node: the label of its state beside the strategy's arrays
 
 
 def train_rounds(
@@ -54,94 +63,101 @@ def train_rounds(
 ) -> Iterator[Round]:  # fmt: skip
     """Train one model over all centers that `grid` reaches, one `Round` at a time.
 
-    Rounds that an earlier run with the same settings, centers and cases left under `config.out` are yielded first,
-    from disk; the last one leaves `federated.safetensors` there. Any Flower strategy can take the place of those that
-    the configuration names; arrays that it keeps, such as a momentum, are kept with the last checkpoint. A given
-    `plan` takes the place of the one that the fingerprints lead to, given `weights` that of the random ones: with both,
-    the training of a model goes on. Raises `PedsegInputError` when a center cannot send its fingerprint, or when no
-    center sends a valid update.
+    Ends after `config.rounds`, or by early stopping (`stopping`). Rounds that an earlier run with the same settings,
+    centers and cases left under `config.out` are yielded first, from disk; the end leaves `federated.safetensors`
+    there. Any Flower strategy can take the place of those that the configuration names; arrays that it keeps, such as a
+    momentum, are kept with the last checkpoint. A given `plan` takes the place of the one that the fingerprints lead
+    to, given `weights` that of the random ones: with both, the training of a model goes on. Raises `PedsegInputError`
+    when a center cannot send its fingerprint, or when no center sends a valid update.
     """
-    if strategy and config.secure_aggregation:
-        raise invalid_setting("secure_aggregation", "another strategy was given.", "Choose one of the two.")
+    check_tracker(config)
     given = strategy is not None
-    strategy = strategy or _own_strategy(grid, config)
+    _refuse_ignored(config, given)
     with untouched_randomness():
-        centers = enroll(grid, config.min_available_centers, config.max_share)
-        plan = plan or _merged_plan(centers, config)
-        start, weights = weights, weights or get_weights(build(plan, config.seed))
-    folder = config.out / "rounds" if config.out else None
+        centers = enroll(grid, config)
+        plan, start = starting_point([center.fingerprint for center in centers], config, plan, weights)
+        strategy = strategy or _own_strategy(grid, config, centers, plan)
+        beginning = Round(0, start or get_weights(build(plan, config.seed)), plan, math.nan, {})
     identity = _identity(config, plan, centers, strategy, start, given=given)
-    last = None
-    for restored in read_checkpoints(folder if _resumable(grid, config) else None, identity, config.rounds):
-        round_ = replace(restored, weights=_like(weights, restored.weights))
-        weights, last = round_.weights, round_
-        _finish(round_, strategy, centers, config)
-        yield round_
-    _restore_memory(grid, strategy, config, folder, last)
-    for number in range(last.number + 1 if last else 1, config.rounds + 1):
+    yield from tracked(_play(grid, strategy, centers, beginning, identity, config), config)
+
+
+def _play(
+    grid: Grid, strategy: Strategy, centers: Sequence[Center], last: Round, identity: str, config: FederationConfig
+) -> Iterator[Round]:
+    """The rounds that are on disk, then those that are still to be trained; `last` is the model before the first."""
+    folder = config.out / "rounds" if config.out else None
+    known = folder if center_state.is_kept(grid, config) else None
+    phases = plan_phases(newest_checkpoint(known, identity), config)
+    for restored in read_checkpoints(known, identity):
+        last = replace(restored, weights=_like(last.weights, restored.weights))
+        _note(last, strategy)
+        yield last
+    over = is_over(last, phases, config)
+    if over:
+        _hand_over(last, centers, identity, config)
+    _restore_memory(grid, strategy, config, known if last.number else None, last, over)
+    while not is_over(last, phases, config):
         with untouched_randomness():
-            round_ = _train_round(grid, strategy, centers, plan, weights, number, config)
+            new = _train_round(grid, strategy, centers, last, config, phases)
+        last = with_best(new, last)
         if folder:
-            memory = memory_of(strategy) | _center_states(grid, config)
-            write_checkpoint(folder, round_, identity, config.keep_rounds, memory)
-        weights = round_.weights
-        _finish(round_, strategy, centers, config)
-        yield round_
-
-
-def _resumable(grid: Grid, config: FederationConfig) -> bool:
-    """Whether centers still have what they kept: a new run of Flower's own begins without."""
-    return isinstance(grid, SingleRunGrid) or not config.keeps_center_state
-
-
-def _center_states(grid: Grid, config: FederationConfig) -> dict[str, NDArray]:
-    """What centers in this process keep from round to round; others have it on their own disks."""
-    if not (isinstance(grid, InProcessGrid) and config.keeps_center_state):
-        return {}
-    return {f"{CENTER}{node}": center_state.to_array(context.state) for node, context in grid.contexts.items()}
+            memory = memory_of(strategy) | center_state.states_of(grid, config)
+            write_checkpoint(folder, last, identity, config.keep_rounds, memory)
+        _note(last, strategy)
+        if is_over(last, phases, config):
+            _hand_over(last, centers, identity, config)
+        yield last
+        check_scored(last, config)
 
 
 def _restore_memory(
-    grid: Grid, strategy: Strategy, config: FederationConfig, folder: Path | None, last: Round | None
+    grid: Grid, strategy: Strategy, config: FederationConfig, folder: Path | None, last: Round, over: bool
 ) -> None:
     """Let strategy and centers go on as if the run had never been stopped after its `last` round on disk."""
-    states, memory = _center_states(grid, config), {}
-    if folder and last and (states or (last.number < config.rounds and keeps_memory(strategy))):
-        memory = read_memory(folder, last)
-    remember(strategy, {label: array for label, array in memory.items() if not label.startswith(CENTER)})
-    for label in states:  # without a last round they begin anew, whatever a stopped run has left in this process
-        context = grid.contexts[int(label.removeprefix(CENTER))]  # type: ignore[attr-defined]
-        center_state.restore(context.state, memory.get(label))
+    wanted = center_state.states_of(grid, config) or (keeps_memory(strategy) and not over)
+    memory = read_memory(folder, last) if folder and wanted else {}
+    remember(strategy, {label: array for label, array in memory.items() if label.count("|") == 3})
+    center_state.restore_states(grid, config, memory)
 
 
-def _own_strategy(grid: Grid, config: FederationConfig) -> Strategy:
+def _refuse_ignored(config: FederationConfig, given: bool) -> None:
+    """Refuse settings that ask for a strategy of pedseg's where another one is given."""
+    for name in ("secure_aggregation", "head_average"):
+        if given and getattr(config, name) != getattr(FederationConfig, name):
+            raise invalid_setting(name, "another strategy was given.", "Choose one of the two.")
+
+
+def _own_strategy(grid: Grid, config: FederationConfig, centers: Sequence[Center], plan: Plan) -> Strategy:
     """The strategy that the configuration names."""
     if config.secure_aggregation:
         return SecureAverage(grid.name if isinstance(grid, SingleRunGrid) else str(grid.run.run_id))
-    return make_strategy(config)
+    return AnnotatedHeadFedAvg(centers, plan) if config.head_average == "annotating" else make_strategy(config)
 
 
-def _merged_plan(centers: Sequence[Center], config: FederationConfig) -> Plan:
-    """The plan that the fingerprints of all centers lead to."""
-    merged = merge([center.fingerprint for center in centers])
-    return make_plan(merged, config.profile, config.orientation, gin_probability=config.gin_probability)
-
-
-def _finish(round_: Round, strategy: Strategy, centers: Sequence[Center], config: FederationConfig) -> None:
-    """What follows a round, whether it was trained or read: secure aggregation notes it, the last model is written."""
+def _note(round_: Round, strategy: Strategy) -> None:
+    """What follows a round, whether it was trained or read: secure aggregation notes who was missing."""
     if isinstance(strategy, SecureAverage):
         strategy.note(round_)
-    if round_.number == config.rounds:
-        save_final_model(round_, config.out, "+".join(center.name for center in centers), config.seed)
+
+
+def _hand_over(last: Round, centers: Sequence[Center], identity: str, config: FederationConfig) -> None:
+    """Write the final model of a run that is over, if it has a folder; later checkpoints there are of other runs."""
+    if config.out:
+        folder = config.out / "rounds"
+        delete_checkpoints(folder, lambda number: number > last.number)
+        chosen = chosen_round(last, folder, identity, config)
+        save_final_model(last, chosen, config.out, "+".join(center.name for center in centers), config.seed)
 
 
 def _train_round(
-    grid: Grid, strategy: Strategy, centers: Sequence[Center], plan: Plan, weights: Weights, number: int,
-    config: FederationConfig,
+    grid: Grid, strategy: Strategy, centers: Sequence[Center], before: Round, config: FederationConfig,
+    phases: tuple[int, ...],
 ) -> Round:  # fmt: skip
-    """One round: send the model out, let the centers train, refuse invalid updates, combine the rest."""
+    """The next round: send the model out, let the centers train, refuse invalid updates, combine the rest."""
+    number, plan, weights = before.number + 1, before.plan, before.weights
     secure = strategy if isinstance(strategy, SecureAverage) else None
-    requests, refused = _requests(grid, strategy, centers, plan, weights, number, config)
+    requests, refused = _requests(grid, strategy, centers, plan, weights, number, config, phases)
     asked = [center for center, _ in requests]
     replies = replies_in_order(grid, [message for _, message in requests])
     expected = masked_shapes(weights) if secure else weights
@@ -156,20 +172,20 @@ def _train_round(
     refused += [secure.void(losses, number)] if secure and new is weights else []
     scores = _evaluate(grid, strategy, centers, plan, new, number, config, refused)
     cases = {center.name: center.cases for center in asked if center.name in losses}
-    by_center = {"cases": cases, "scores": scores, "norms": norms}
+    others = {"cases": cases, "scores": scores, "norms": norms, "phases": phases}
     dsc = scores.pop("", None)
-    return Round(number, new, plan, _mean_loss(metrics), losses, dsc, tuple(refused), **by_center)  # type: ignore[arg-type]
+    return Round(number, new, plan, _mean_loss(metrics), losses, dsc, tuple(refused), **others)  # type: ignore[arg-type]
 
 
 def _requests(
     grid: Grid, strategy: Strategy, centers: Sequence[Center], plan: Plan, weights: Weights, number: int,
-    config: FederationConfig,
+    config: FederationConfig, phases: tuple[int, ...],
 ) -> tuple[list[tuple[Center, Message]], list[InputProblem]]:  # fmt: skip
     """The centers that are asked in a round with their messages, and what is to be said of the others."""
     secure = strategy if isinstance(strategy, SecureAverage) else None
     if secure:
         secure.choose_group(centers, number)
-    task = TrainingTask.of_round(number, plan, config).to_record()
+    task = TrainingTask.of_round(number, plan, config, *phase_of(number, phases)).to_record()
     messages = strategy.configure_train(number, _flower.to_arrays(weights), task, grid)
     by_node = {message.metadata.dst_node_id: message for message in messages}
     check_known(task)
@@ -245,10 +261,11 @@ def _identity(
 ) -> str:  # fmt: skip
     """What must be the same for a checkpoint to be resumed: settings, plan, centers, cases, strategy, given weights.
 
-    Of a strategy that was `given` its settings, too; the others follow from the configuration.
+    Not the number of rounds: it may grow, and every checkpoint holds the phases that it was trained in (`stopping`). Of
+    a strategy that was `given` its settings, too; the others follow from the configuration.
     """
     parts = [
-        config.identity(),
+        {name: value for name, value in config.identity().items() if name != "rounds"},
         plan.to_json(),
         [(center.index, center.name, center.cases, center.fingerprint.to_json()) for center in centers],
         type(strategy).__name__,

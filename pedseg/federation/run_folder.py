@@ -16,7 +16,7 @@ from typing import Any
 import safetensors
 
 from pedseg.errors import InputProblem, input_error
-from pedseg.federation.checkpoints import PROGRESS, Round
+from pedseg.federation.checkpoints import PROGRESS, Round, checkpoint_files, read_final_metadata
 from pedseg.federation.mailbox.status import STATUS_FILE, SignOfLife, Status
 from pedseg.files import write_atomically
 
@@ -32,6 +32,9 @@ class RoundRow:
     cases: dict[str, int]
     scores: dict[str, float]
     norms: dict[str, float]
+    phases: tuple[int, ...] = ()
+    best_round: int = 0
+    best_dsc: float = 0.0
     refused: tuple[str, ...] = ()
 
 
@@ -44,7 +47,7 @@ def row_of(round_: Round) -> RoundRow:
 def read_rows(folder: Path) -> list[RoundRow]:
     """The rounds whose checkpoints lie in a coordinator's folder; of the files only the headers are read."""
     rows = []
-    for file in sorted((folder / "rounds").glob("round_*.safetensors")):
+    for file in checkpoint_files(folder / "rounds").values():
         try:
             with safetensors.safe_open(file, framework="numpy") as stream:
                 progress = json.loads((stream.metadata() or {})["progress"])
@@ -56,14 +59,16 @@ def read_rows(folder: Path) -> list[RoundRow]:
 
 
 def write_status(
-    folder: Path, rounds: int, started: float, waiting: Sequence[str], signs: Mapping[str, SignOfLife]
-) -> None:
-    """Write what the coordinator knows of its centers now; readable for its owner alone."""
+    folder: Path, rounds: int, started: float, waiting: Sequence[str], signs: Mapping[str, SignOfLife], *,
+    ended: bool = False,
+) -> None:  # fmt: skip
+    """Write what the coordinator knows of its centers now, or that the run has ended; readable for its owner alone."""
     now = time.time()
     centers = {
         name: {**asdict(sign.status), "heard": now - (time.monotonic() - sign.seen)} for name, sign in signs.items()
     }
-    content = {"rounds": rounds, "started": started, "written": now, "waiting": list(waiting), "centers": centers}
+    own = {"rounds": rounds, "started": started, "written": now, "ended": ended}
+    content = {**own, "waiting": list(waiting), "centers": centers}
     write_atomically(folder / STATUS_FILE, json.dumps(content, indent=1).encode(), mode=0o600)
 
 
@@ -84,7 +89,23 @@ def line_of(row: RoundRow, rounds: int) -> str:
         for name, loss in row.losses.items()
     )
     dsc = "" if row.validation_dsc is None else f", validation DSC {row.validation_dsc:.3f}"
-    return f"round {row.number} of {rounds}: loss {row.train_loss:.4f}{dsc}; {centers}"
+    best = " (best so far)" if row.best_round == row.number > 0 else ""
+    restart = "; the learning rate started over" if row.number - 1 in row.phases else ""
+    return f"round {row.number} of {rounds}: loss {row.train_loss:.4f}{dsc}{best}; {centers}{restart}"
+
+
+def final_lines(folder: Path) -> list[str]:
+    """What is to be said of the final model in a folder: an early end, and which round was the best."""
+    about, lines = read_final_metadata(folder), []
+    if "planned_rounds" in about:
+        planned = about["planned_rounds"]
+        lines.append(
+            f"ended after round {about['rounds']} of {planned}: the validation DSC has not risen for long enough"
+        )
+    if "best_round" in about:
+        best = f"the highest validation DSC is that of round {about['best_round']}, {float(about['best_dsc']):.3f}"
+        lines.append(f"the final model is that of round {about['round']}; {best}")
+    return lines
 
 
 def lines_of(folder: Path, now: float | None = None) -> list[str]:
@@ -97,11 +118,11 @@ def lines_of(folder: Path, now: float | None = None) -> list[str]:
     if "phase" in status:  # a center's own
         own = Status(**{key: value for key, value in status.items() if key != "written"})
         return [f"round {own.round}: {own} ({now - status['written']:.0f} s ago)"]
-    rounds = status.get("rounds", rows[-1].number if rows else 0)
+    rounds = status.get("rounds") or max([rows[-1].number, *rows[-1].phases])
     lines = [line for row in rows for line in (line_of(row, rounds), *(f"    {text}" for text in row.refused))]
-    if status and len(rows) < rounds:
+    if status and len(rows) < rounds and not status.get("ended"):
         lines.append(f"waiting for {', '.join(status['waiting']) or 'nobody'} ({now - status['written']:.0f} s ago)")
         for name, center in sorted(status["centers"].items()):
             sign = Status(**{key: value for key, value in center.items() if key != "heard"})
             lines.append(f"    {name:<20} round {sign.round}: {sign} ({now - center['heard']:.0f} s ago)")
-    return lines
+    return [*lines, *final_lines(folder)]

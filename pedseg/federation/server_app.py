@@ -7,9 +7,10 @@ import logging
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
+from pedseg.federation.checkpoints import read_final_metadata
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.rounds import train_rounds
-from pedseg.federation.run_folder import line_of, row_of
+from pedseg.federation.run_folder import final_lines, line_of, row_of
 
 app = ServerApp()
 log = logging.getLogger("flwr.pedseg")  # below Flower's logger: goes where its log goes
@@ -18,11 +19,12 @@ log = logging.getLogger("flwr.pedseg")  # below Flower's logger: goes where its 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Train all rounds, write `federated.safetensors` under `out`, and log the SHA-256 of the weights."""
-    digest = ""
     config = FederationConfig.from_run_config(context.run_config)
     for round_ in train_rounds(grid, config):
-        digest = round_.sha256
         log.info("%s", line_of(row_of(round_), config.rounds))
         for problem in round_.refused:
             log.warning("round %d: %s", round_.number, problem)
+    for line in final_lines(config.out) if config.out else ():
+        log.info("%s", line)
+    digest = read_final_metadata(config.out)["sha256"] if config.out else round_.sha256
     log.info("sha256 %s", digest)

@@ -40,13 +40,13 @@ class TrainingTask:
     scaffold: bool = False
 
     @classmethod
-    def of_round(cls, number: int, plan: Plan, config: FederationConfig) -> Self:
-        """The task of a round; the learning rate follows the steps over all rounds."""
+    def of_round(cls, number: int, plan: Plan, config: FederationConfig, first: int, end: int) -> Self:
+        """The task of a round; the learning rate follows the steps over the rounds from `first` + 1 to `end`."""
         steps = config.local_steps
         privacy = {"clipping_norm": config.clipping_norm, "noise_multiplier": config.noise_multiplier}
         method = {"personal_weights": config.personal_weights, "scaffold": config.strategy == "scaffold"}
         return cls(
-            plan.to_json(), config.seed, steps, (number - 1) * steps, config.rounds * steps, number,
+            plan.to_json(), config.seed, steps, (number - 1 - first) * steps, (end - first) * steps, number,
             proximal_mu=config.proximal_mu, **privacy, **method,  # type: ignore[arg-type]
         )  # fmt: skip
 

@@ -20,6 +20,7 @@ from pedseg.federation.in_process import InProcessGrid
 from pedseg.federation.keys import COORDINATOR, own_keys
 from pedseg.federation.mailbox.rehearsal import mailbox_rounds
 from pedseg.federation.rounds import train_rounds
+from pedseg.federation.tracking import check_tracker
 
 TRANSPORTS = ("in-process", "ray", "superlink", "mailbox")
 
@@ -30,6 +31,7 @@ def federate(config: FederationConfig, transport: str = "in-process") -> Iterato
     Leaves `federated.safetensors` under `config.out`; resumed where an earlier call with the same settings stopped.
     Keys of all members, for secure aggregation and the mailbox, are made under `config.out`.
     """
+    check_tracker(config)
     names = [dataset.center for dataset in read_centers(config.data)]  # as a study: all centers are here to compare
     if config.secure_aggregation or transport == "mailbox":
         config = replace(config, keys=_keys_of_all(names, config.output_folder()))

@@ -153,7 +153,7 @@ def _write(
         write_atomically(marks / name, MIRRORED if target.situs_inversus else b"")
         write_case(
             target.dataset, name, loaded.image, loaded.labels, patient=target.patient(scan), center=target.center,
-            split=(target.split or scan.split or "train") if contoured else UNLABELED, manual=loaded.manual,
+            split=(target.split or scan.split) if contoured else UNLABELED, manual=loaded.manual,
             silver=loaded.silver, source=f"{target.origin} {scan.public_id}".strip(), license=target.license,
             repairs=loaded.repairs, notes=loaded.notes, **loaded.attributes,
         )  # fmt: skip

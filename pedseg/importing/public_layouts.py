@@ -28,7 +28,7 @@ FOREIGN = {".nrrd": "NRRD", ".nhdr": "NRRD", ".mha": "MetaImage", ".mhd": "MetaI
 RESAVE = "Save it as .nii.gz in 3D Slicer, or by SimpleITK: `WriteImage(ReadImage('IN'), 'OUT.nii.gz')`."
 PUBLIC_ID = re.compile(r"s\d{4}|amos_\d{4}")  # names under which everybody finds a scan again
 FIRST_MR_OF_AMOS = 500
-LISTS = {"training": "train", "validation": "validation", "testing": "test", "test": "test"}
+LISTS = {"training": "", "validation": "validation", "testing": "test", "test": "test"}
 
 
 def list_scans(source: Path, options: ImportOptions) -> tuple[list[ScanSource], list[InputProblem], list[str]]:
@@ -115,8 +115,7 @@ def _case(dataset: DataSet, case: Case, silver: bool) -> ScanSource:
 
     public_id = case.name if PUBLIC_ID.fullmatch(case.name) else ""
     patient = f"{dataset.center} {case.patient}" if public_id else f"{dataset.folder.resolve()} {case.patient}"
-    split = case.split if case.label_file else "train"
-    return ScanSource(case.image_file, patient, case.name, load, split, public_id, case.label_file is not None)
+    return ScanSource(case.image_file, patient, case.name, load, case.split, public_id, case.label_file is not None)
 
 
 def _list_datalist(file: Path, options: ImportOptions) -> tuple[list[ScanSource], list[InputProblem], list[str]]:

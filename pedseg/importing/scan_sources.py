@@ -71,7 +71,7 @@ class ScanSource:
     patient: str
     scan: str
     load: Callable[[], LoadedScan]
-    split: str = "train"
+    split: str = ""
     public_id: str = ""
     contoured: bool = False
 

@@ -16,8 +16,8 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from pedseg.datasets.loading import count_labels
+from pedseg.learning.compact_unet import depth_to_space
 from pedseg.learning.devices import device_of, flushed_denormals, has_bfloat16, use_threads
-from pedseg.learning.network import depth_to_space
 from pedseg.learning.plans import Plan
 from pedseg.learning.preprocessing import Prepared, prepare, restore
 from pedseg.organs import organ

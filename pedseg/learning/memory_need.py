@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
 
-from pedseg.learning.network import build
+from pedseg.learning.network import build, shapes_only
 from pedseg.learning.plans import Plan
 
 PER_ACTIVATION, PER_WEIGHT = 1.6, 6.0  # workspaces of convolutions; gradient, moments, copies that come and go
@@ -35,10 +36,8 @@ def memory_need_mib(plan: Plan, voxels: Sequence[float]) -> float:
 def _kept_bytes(plan: Plan) -> tuple[float, int]:
     """Bytes of what is kept for the backward pass of one batch of patches with its logits, and of the weights."""
     # On `meta` torch loads its compiler: 70 MiB and two seconds in each of a lesson's programs.
-    device, shape = ("cpu", SMALL_PATCH) if plan.network["kind"] == "compact" else ("meta", plan.patch)
-    with torch.device(device):
-        network, image = build(plan).train(), torch.zeros((plan.batch, 1, *shape))
-    own = {tensor.untyped_storage()._cdata for tensor in network.parameters()}
+    small = plan.network["kind"] == "compact"
+    batch, shape = (1, SMALL_PATCH) if small else (plan.batch, plan.patch)
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -46,8 +45,11 @@ def _kept_bytes(plan: Plan) -> tuple[float, int]:
         kept[storage._cdata] = storage
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        logits = network(image)
+    with nullcontext() if small else shapes_only():
+        network, image = build(plan).train(), torch.zeros((batch, 1, *shape))
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            logits = network(image)
+    own = {tensor.untyped_storage()._cdata for tensor in network.parameters()}
     activations = logits.nbytes + sum(storage.nbytes() for key, storage in kept.items() if key not in own)
     weights = sum(tensor.nbytes for tensor in network.state_dict().values())
-    return activations * math.prod(plan.patch) / math.prod(shape), weights
+    return activations * plan.batch * math.prod(plan.patch) / (batch * math.prod(shape)), weights

@@ -165,11 +165,11 @@ def with_filters(plan: Plan, first: int) -> Plan:
     return replace(plan, network=plan.network | {"filters": _filters(len(plan.network["filters"]), first)})
 
 
-def check_filters(profile: str) -> None:
-    """Raise `PedsegInputError` if the network of a profile cannot be made narrower."""
-    if profile != "clinic":
-        problem = "this profile's network has a width of its own."
-        raise input_error("E-FILTERS", profile, problem, "Use the profile clinic.")
+def check_filters(network: str) -> None:
+    """Raise `PedsegInputError` if a network, or that of a profile, is not the clinic's own, which can be narrower."""
+    if network != "clinic":
+        problem = "this network has a width of its own."
+        raise input_error("E-FILTERS", network, problem, "Use the profile clinic with its own network.")
 
 
 def _normalization(merged: Fingerprint, with_mr: bool) -> tuple[tuple[float, float], float, float]:

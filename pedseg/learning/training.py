@@ -24,10 +24,11 @@ from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.errors import input_error
 from pedseg.learning.augmentation import augment, random_axial_rotation
+from pedseg.learning.compact_unet import space_to_depth
 from pedseg.learning.devices import device_of, fastest_device, flushed_denormals, has_bfloat16, use_threads
 from pedseg.learning.loss import dice_cross_entropy
 from pedseg.learning.muon import MuonAdamW
-from pedseg.learning.network import build, space_to_depth
+from pedseg.learning.network import build
 from pedseg.learning.plans import Plan
 from pedseg.learning.preprocessing import Prepared, prepare
 from pedseg.learning.recipe import Recipe
@@ -229,6 +230,7 @@ def _loss(
         weights = [0.5**head for head in range(len(heads))]
         losses = [dice_cross_entropy(head, labels, unknown, dice_weight=dice_weight) for head in heads]
         return sum((w * loss for w, loss in zip(weights, losses, strict=True)), torch.zeros(())) / sum(weights)
-    if logits.ndim == 6:  # space to depth: (batch, classes, 8, x/2, y/2, z/2)
+    inplace = logits.ndim == 6  # space to depth: (batch, classes, 8, x/2, y/2, z/2)
+    if inplace:
         labels = space_to_depth(labels[:, None])[:, 0]
-    return dice_cross_entropy(logits, labels, unknown, dice_weight=dice_weight, inplace=True)
+    return dice_cross_entropy(logits, labels, unknown, dice_weight=dice_weight, inplace=inplace)

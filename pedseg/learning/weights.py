@@ -11,7 +11,7 @@ import safetensors
 import safetensors.numpy
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from pedseg.errors import input_error
 from pedseg.files import write_atomically
@@ -22,14 +22,20 @@ from pedseg.learning.plans import Plan
 Weights = dict[str, NDArray]
 
 
+def weights_of(network: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a state dict that are learned or measured; whole numbers in it are counters and indices."""
+    return {name: tensor for name, tensor in network.state_dict().items() if tensor.is_floating_point()}
+
+
 def get_weights(network: nn.Module) -> Weights:
     """The network's weights by name, as float32 arrays of their own."""
-    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in weights_of(network).items()}
 
 
 def set_weights(network: nn.Module, weights: Mapping[str, NDArray]) -> None:
     """Load weights by name; every name and shape must fit."""
-    network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()}, strict=True)
+    counters = {name: tensor for name, tensor in network.state_dict().items() if not tensor.is_floating_point()}
+    network.load_state_dict(counters | {name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
 
 
 def sha256_of(weights: Mapping[str, NDArray]) -> str:

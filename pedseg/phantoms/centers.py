@@ -6,7 +6,8 @@ protocol, cushion and field of view are there too, and off in all centers. All c
 or a neuroblastoma in the proportion 105 to 167, and 38 of 272 have a second scan (arXiv 2605.06820).
 
 Polder and Neckar are the study's; Fjord scans with MR and joins them where CT meets MR; Delta joins them in the last
-chapter. A center with both machines has both kinds of protocol.
+chapter. Nobody in the study has trained on Delta or on Fjord's CT (`UNSEEN`). A center with both machines has both
+kinds of protocol.
 """
 
 from __future__ import annotations
@@ -79,6 +80,9 @@ DELTA = Center(  # joins the two, and its data hold flaws (`flaws`)
     repeat_share=0.0,
 )
 CENTERS = {center.name: center for center in (POLDER, NECKAR)}  # those of the study
+# The children of Fjord in a CT as neither has it: arterial phase, lower voltage, thicker slices.
+FJORD_CT = replace(FJORD, protocols=((1, CtProtocol("arterial", "arterial", slice_mm=5.0, kernel_mm=2.5, kvp=100)),))
+UNSEEN = {center.name: center for center in (DELTA, FJORD_CT)}
 COHORT = {"train": 30, "validation": 5, "test": 30}  # patients of each center in the study
 FIRST_EXTRA = 34 * BLOCK  # number of the first patient of a larger training cohort: beyond all that are tested
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from pedseg.errors import input_error
-from pedseg.federation.run_folder import RoundRow, read_rows, read_status
+from pedseg.federation.run_folder import RoundRow, final_lines, read_rows, read_status
 from pedseg.files import write_atomically
 from pedseg.workbook import charts
 from pedseg.workbook.report import CHART_INCHES, html_environment, svg
@@ -25,7 +25,11 @@ def write_page(folder: Path, file: Path) -> Path:
         html_environment()
         .get_template("federation_page.html.j2")
         .render(
-            rows=rows, centers=centers, rounds=read_status(folder).get("rounds", rows[-1].number), charts=_charts(rows)
+            rows=rows,
+            centers=centers,
+            rounds=read_status(folder).get("rounds") or max(rows[-1].number, *rows[-1].phases),
+            final=final_lines(folder),
+            charts=_charts(rows),
         )
     )
     write_atomically(file, page.encode(), mode=0o600)

@@ -539,14 +539,18 @@ def test_the_share_follows_from_names_alone_and_keeps_a_patient_together():
     names = ["p1", "p2", "p3", "p2"]
     expected = {("p1", "train"), ("p2", "test"), ("p3", "train")}
     assert {(c.patient, c.split) for c in assign_splits(unsplit(names))} == expected
-    assert {(c.patient, c.split) for c in assign_splits(unsplit(names[::-1], split="train"))} == expected
+    assert {(c.patient, c.split) for c in assign_splits(unsplit(names[::-1]))} == expected
 
 
 def test_given_splits_are_kept():
     cases = unsplit(["a", "b"], "train") + unsplit(["c"], "test") + unsplit(["d"], "validation")
     assert [case.split for case in assign_splits(cases)] == ["train", "train", "test", "validation"]
-    only_test = unsplit(["a", "b", "c"], "test")
-    assert assign_splits(only_test) == only_test
+    for split in ("train", "test"):
+        alike = unsplit([*"abcdefgh"], split)
+        assert assign_splits(alike) == alike
+    mixed = assign_splits(unsplit(["a"], "train") + unsplit([*"abcd"]))
+    assert {case.split for case in mixed if case.patient == "a"} == {"train"}
+    assert [case.split for case in mixed].count("test") == 1
 
 
 # --- several centers --------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def by_strategy(plan: Plan, name: str) -> list[float]:
     weights = []
     _flower.identify_server()
     for number in range(1, ROUNDS + 1):
-        task, replies = TrainingTask.of_round(number, plan, config), []
+        task, replies = TrainingTask.of_round(number, plan, config, 0, config.rounds), []
         rates = [learning_rate(plan, task.first_step + k, task.total_steps) for k in range(1, STEPS + 1)]
         for center, state in enumerate(states):
             network = nn.Linear(1, 1, bias=False)
@@ -60,7 +60,7 @@ def by_strategy(plan: Plan, name: str) -> list[float]:
                 for rate in rates:
                     network.weight -= FASTER * rate * gradient(center, network.weight.item())
                     network.weight += (shift["weight"].item() if shift else 0.0) * rate / sum(rates)
-            arrays = _flower.to_arrays(center_state.keep(network, model, shift, task, state))
+            arrays = _flower.to_arrays(center_state.keep(network, model, shift, task, plan, state))
             metrics = MetricRecord({"num-examples": CASES[center], "train-loss": 0.5, "center-index": center})
             question = Message(RecordDict(), dst_node_id=2 + center, message_type="train")
             replies.append(Message(RecordDict({"arrays": arrays, "metrics": metrics}), reply_to=question))
@@ -99,11 +99,11 @@ def test_scaffold_is_that_of_its_paper_and_reaches_the_common_optimum(plan: Plan
 
 def test_nothing_is_corrected_by_an_older_round_or_after_a_void_one(plan: Plan) -> None:
     config = FederationConfig(rounds=3, local_steps=2, strategy="scaffold")
-    tasks = [TrainingTask.of_round(number, plan, config) for number in (1, 2, 3)]
+    tasks = [TrainingTask.of_round(number, plan, config, 0, config.rounds) for number in (1, 2, 3)]
     network, state = nn.Linear(2, 1, bias=False), RecordDict()
     before = {"weight": np.zeros((1, 2), np.float32)}
     assert center_state.control_variates(before, tasks[0], plan, state) == {}
-    center_state.keep(network, before, {}, tasks[0], state)
+    center_state.keep(network, before, {}, tasks[0], plan, state)
     after = {"weight": np.ones((1, 2), np.float32)}
     shift = center_state.control_variates(after, tasks[1], plan, state)["weight"]
     rates = [learning_rate(plan, step, 6) for step in (1, 2, 3, 4)]
@@ -232,7 +232,7 @@ def test_scaffold_behind_masks_is_scaffold(
         models.append(next(rounds))
         states.append([RecordDict({**context.state}) for context in grid.contexts.values()])
         assert next(rounds).refused == ()  # and the second round is corrected
-    task = TrainingTask.of_round(2, models[0].plan, config)
+    task = TrainingTask.of_round(2, models[0].plan, config, 0, 2)
     for plain, masked in zip(*states, strict=True):
         shift, behind = (
             center_state.control_variates(model.weights, task, model.plan, state)
@@ -243,14 +243,15 @@ def test_scaffold_behind_masks_is_scaffold(
 
 
 @pytest.mark.slow
-def test_a_mailbox_gives_the_same_weights_and_each_center_its_own(
+def test_every_way_gives_the_same_weights_and_a_mailbox_each_center_its_own(
     config: FederationConfig, hospitals: Path, tmp_path: Path
 ) -> None:
     config = replace(config, rounds=3, strategy="scaffold", personal_weights="norms")
     here = play(config)
-    there = list(transports.federate(replace(config, out=tmp_path), "mailbox"))
-    assert [round_.sha256 for round_ in there] == [round_.sha256 for round_ in here]
+    for way in ("ray", "superlink", "mailbox"):
+        there = list(transports.federate(replace(config, out=tmp_path / way), way))
+        assert [round_.sha256 for round_ in there] == [round_.sha256 for round_ in here], way
     names = personal_names(build(here[-1].plan), "norms")
-    own = [load_weights(tmp_path / "mailbox" / name / "federated.safetensors")[0] for name in ("Aa", "Bb")]
+    own = [load_weights(tmp_path / "mailbox" / "mailbox" / name / "federated.safetensors")[0] for name in ("Aa", "Bb")]
     assert all((own[0][name] != own[1][name]).any() for name in names)
     assert all((own[0][name] == own[1][name]).all() for name in set(own[0]) - names)

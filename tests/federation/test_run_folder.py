@@ -38,6 +38,9 @@ def test_rounds_are_told_with_cases_and_scores(folder: Path) -> None:
     assert line.startswith("round 2 of 3: loss 1.5000, validation DSC ") and line.endswith(
         "Aa 2.0000 (3 cases) DSC 0.50"
     )
+    assert " (best so far); " in line
+    later = replace(second, number=3, phases=(2, 4))
+    assert run_folder.line_of(later, 4).endswith("; the learning rate started over")
 
 
 def test_the_verb_tells_who_is_waited_for(folder: Path, capsys: pytest.CaptureFixture) -> None:
@@ -50,6 +53,8 @@ def test_the_verb_tells_who_is_waited_for(folder: Path, capsys: pytest.CaptureFi
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].startswith("waiting for Bb (") and "reports E-LABEL-EMPTY and tries again (30 s ago)" in lines[3]
     text = page.read_text(encoding="utf-8")
+    run_folder.write_status(folder, 3, time.time(), [], {}, ended=True)  # early
+    assert not any(line.startswith("waiting") for line in run_folder.lines_of(folder))
     assert text.count("<svg") == 2 and "http" not in text.replace("http://www.w3.org", "") and "2 of 3 rounds" in text
 
 

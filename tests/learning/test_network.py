@@ -5,15 +5,15 @@ import pytest
 import torch
 
 from pedseg.errors import PedsegInputError
-from pedseg.learning import network
+from pedseg.learning import compact_unet, network
 from pedseg.learning.weights import get_weights, set_weights, sha256_of
 
 
 def test_fold_is_inverted_by_unfold_and_keeps_neighbors_together():
     volume = torch.arange(4 * 4 * 2, dtype=torch.float32).reshape(1, 1, 4, 4, 2)
-    folded = network.space_to_depth(volume)
+    folded = compact_unet.space_to_depth(volume)
     assert folded.shape == (1, 1, 8, 2, 2, 1)
-    torch.testing.assert_close(network.depth_to_space(folded), volume)
+    torch.testing.assert_close(compact_unet.depth_to_space(folded), volume)
     assert set(folded[0, 0, :, 0, 0, 0].tolist()) == set(volume[0, 0, :2, :2, :2].flatten().tolist())
 
 
@@ -59,7 +59,7 @@ def test_sha256_sees_names_and_shapes():
 def test_convolutions_of_a_single_sample_equal_pytorchs(batch, stride):
     """One sample takes another way to the same kernel as two; both must give what `nn.Conv3d` gives."""
     torch.manual_seed(0)
-    ours = network._Conv3d(5, 4, 3, stride, 1, bias=False)
+    ours = compact_unet._Conv3d(5, 4, 3, stride, 1, bias=False)
     theirs = torch.nn.Conv3d(5, 4, 3, stride, 1, bias=False)
     theirs.load_state_dict(ours.state_dict())
     images = [torch.randn(batch, 5, 9, 8, 7), None]

@@ -18,6 +18,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pedseg
 from pedseg import processes
@@ -123,8 +124,8 @@ def with_full_paths(config: FederationConfig) -> FederationConfig:
     """The settings of a run for programs that work in folders of their own; the output folder is made."""
     out = config.output_folder()
     out.mkdir(parents=True, exist_ok=True)
-    centers, data, keys = len(center_folders(config.data)), config.data.resolve(), config.keys.resolve()
-    return replace(config, data=data, out=out.resolve(), keys=keys, min_available_centers=centers)
+    paths: dict[str, Any] = {name: value.resolve() for name, value in vars(config).items() if isinstance(value, Path)}
+    return replace(config, **paths, min_available_centers=len(center_folders(config.data)))
 
 
 def await_port(server: subprocess.Popen, port: int, home: Path) -> None:

@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 import traceback
@@ -21,6 +22,7 @@ from pedseg import processes
 from pedseg.datasets.reading import center_folders, read_dataset
 from pedseg.federation.checkpoints import Round
 from pedseg.federation.config import FederationConfig, MailboxConfig
+from pedseg.federation.mailbox.messages import REQUESTS
 from pedseg.federation.mailbox.run import coordinate
 
 END_SECONDS = 60  # a center that has not ended by then is ended
@@ -32,6 +34,7 @@ def mailbox_rounds(config: FederationConfig) -> Iterator[Round]:
     """The whole federation: a mailbox under `config.out`, and one process for each center under `config.data`."""
     folder, data_sets = config.output_folder() / "mailbox", center_folders(config.data)
     names = [read_dataset(data_set).center for data_set in data_sets]
+    shutil.rmtree(folder / "store" / REQUESTS, ignore_errors=True)  # the end of an earlier run would end the centers
     commands: dict[str, list[str]] = {}
     for name, data_set in zip(names, data_sets, strict=True):
         state = folder / name

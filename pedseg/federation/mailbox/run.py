@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -24,7 +23,7 @@ from pedseg.datasets.reading import read_checked
 from pedseg.errors import input_error
 from pedseg.federation import _flower
 from pedseg.federation.center_state import with_personal
-from pedseg.federation.checkpoints import FINAL_MODEL, Round, save_final_model
+from pedseg.federation.checkpoints import FINAL_METADATA, FINAL_MODEL, Round, read_final_metadata
 from pedseg.federation.config import CenterConfig, FederationConfig, MailboxConfig
 from pedseg.federation.keys import (
     COORDINATOR,
@@ -44,6 +43,7 @@ from pedseg.federation.mailbox.outbox import resume
 from pedseg.federation.rounds import train_rounds
 from pedseg.federation.run_folder import write_status
 from pedseg.learning.plans import Plan
+from pedseg.learning.weights import load_weights, save_weights, sha256_of
 
 LOG = "mailbox.log"
 
@@ -72,10 +72,11 @@ def coordinate(
         grid = MailboxGrid(store, own, members, run, mailbox, watch=watch)
         for last in train_rounds(grid, config):
             yield last
-        names = "+".join(member.name for member in members)
-        record = ConfigRecord({"plan": last.plan.to_json(), "rounds": last.number, "sha256": last.sha256})
-        record.update({"trained-on": names, "seed": config.seed})
-        grid.finish(RecordDict({"arrays": _flower.to_arrays(last.weights), "end": record}), last.number)
+        weights, plan, _ = load_weights(out / FINAL_MODEL)
+        arrays = _flower.to_arrays({name: weights[name] for name in last.weights})  # in the order of the rounds
+        end = ConfigRecord({"plan": plan.to_json(), **read_final_metadata(out)})
+        grid.finish(RecordDict({"arrays": arrays, "end": end}), last.number)
+        watch([], grid.statuses.signs, ended=True)
 
 
 def join(
@@ -101,21 +102,23 @@ def join(
         center = CenterMailbox(open_store(url), own, coordinator, node_config, state, config=mailbox)
         for event in center.events():
             if event.status == "finished" and event.records is not None:
-                about = _flower.configs_of(event.records)["end"]
-                last = _final_round(event.records)
-                last = replace(last, weights=with_personal(last.weights, center.replies.last_state()))
-                save_final_model(last, state, str(about["trained-on"]), int(str(about["seed"])))
+                _save_final_model(event.records, state, center.replies.last_state())
             yield event
 
 
-def _final_round(records: RecordDict) -> Round:
-    """The last round, from the message that ends a run; refused if its weights are not the ones announced."""
-    record, weights = _flower.configs_of(records)["end"], _flower.to_weights(_flower.arrays_of(records)["arrays"])
-    last = Round(int(str(record["rounds"])), weights, Plan.from_json(str(record["plan"])), math.nan, {})
-    if last.sha256 != record["sha256"]:
+def _save_final_model(records: RecordDict, state: Path, kept: RecordDict) -> None:
+    """Write the model of the message that ends a run, with the weights that the center has kept to itself.
+
+    Refused if the weights are not the ones announced.
+    """
+    end, weights = _flower.configs_of(records)["end"], _flower.to_weights(_flower.arrays_of(records)["arrays"])
+    if sha256_of(weights) != end["sha256"]:
         problem = "the final model is not the one that was announced."
         raise input_error("E-MAIL-WEIGHTS", FINAL_MODEL, problem, "Ask the coordinator.")
-    return last
+    about = {name: str(end[name]) for name in FINAL_METADATA if name in end}
+    weights = with_personal(weights, kept)
+    about["sha256"] = sha256_of(weights)
+    save_weights(state / FINAL_MODEL, weights, Plan.from_json(str(end["plan"])), **about)
 
 
 @contextmanager
@@ -146,5 +149,7 @@ def _log_file(file: Path) -> Iterator[None]:
 
 def _identity(config: FederationConfig, members: Sequence[Member]) -> str:
     """What must be the same for a run to be resumed: its settings, and the centers with their keys, in order."""
-    parts = [config.identity(), [public_keys(member) for member in members]]
+    ends = [config.select, config.patience]  # another end is another message that ends a run
+    start = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (config.plan, config.weights) if file]
+    parts = [config.identity(), [public_keys(member) for member in members], ends, start]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

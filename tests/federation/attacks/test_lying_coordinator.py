@@ -90,6 +90,17 @@ def test_what_a_center_does_not_train(asked: dict, code: str, coordinator) -> No
     assert coordinator.ask(center, "train", coordinator.plan).has_content()  # and goes on
 
 
+def test_a_run_gets_no_more_replies_than_the_policy_allows(coordinator) -> None:
+    """Whatever round the coordinator says it is in; what was refused is not counted, for nothing left."""
+    center = coordinator.center(max_replies=3, max_steps=5)
+    assert coordinator.ask(center, "query.fingerprint").has_content()
+    assert coordinator.ask(center, "train", coordinator.plan).has_content()
+    assert coordinator.refused(center, "train", coordinator.plan, local_steps=6) == "E-POLICY"
+    assert coordinator.ask(center, "evaluate", coordinator.plan).has_content()
+    for kind in ("train", "evaluate"):
+        assert coordinator.refused(center, kind, coordinator.plan) == "E-POLICY"
+
+
 @pytest.mark.parametrize("kind", ["query", "query.scans", "train.more", "evaluate.each_case"])
 def test_a_question_that_is_not_allowed_is_not_answered(kind: str, coordinator) -> None:
     center = coordinator.center()

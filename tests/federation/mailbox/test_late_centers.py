@@ -12,6 +12,7 @@ import pytest
 from flwr.app import Context, Message
 
 from pedseg.errors import PedsegInputError
+from pedseg.federation.config import FederationConfig
 from pedseg.federation.enrollment import enroll
 from pedseg.federation.mailbox import attempts, grid
 
@@ -142,7 +143,7 @@ def test_after_a_crash_the_waiting_is_counted_from_the_first_asking(make_federat
 def test_enrollment_obeys_the_timeout_and_names_who_is_missing(make_federation) -> None:
     federation = make_federation(round_timeout=0.3 / 3600, min_centers=1)
     with working(federation, "Aa"), pytest.raises(PedsegInputError, match="E-CENTER-SILENT Bb: no reply came"):
-        enroll(federation.grid, 2, 1.0)
+        enroll(federation.grid, FederationConfig(max_share=1.0))
 
 
 @pytest.mark.slow

@@ -129,6 +129,9 @@ def test_the_verb_federate_brings_everything_with_it(
     for _ in range(2):  # the second time everything is there
         assert main([*words, "--rounds", "2", "--local-steps", "2", "--seed", "7"]) == 0
         assert capsys.readouterr().out.splitlines()[-1] == f"sha256 {expected[-1]}"
+    assert main([*words, "--rounds", "3", "--local-steps", "2", "--seed", "7"]) == 0  # the end of before is not theirs
+    for folder in (tmp_path, tmp_path / "mailbox" / "Aa"):
+        assert load_weights(folder / "federated.safetensors")[2]["restarts"] == "2"
 
 
 @pytest.mark.slow
