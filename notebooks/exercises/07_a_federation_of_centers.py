@@ -55,6 +55,10 @@ def _children(count, seed=2):
     return first, (first - rng.normal(0.005, 0.02, count)).round(2)
 
 
+def _significant(lines, p, better=False):
+    return sum(line[p] < 0.05 and (not better or line["difference"] > 0) for line in lines)
+
+
 HIGH, LOW = [0.91, 0.88, 0.93, 0.90, 0.87, 0.92, 0.89, 0.94], [0.90, 0.85, 0.92, 0.89, 0.86, 0.90, 0.88, 0.91]
 
 EXERCISES = {
@@ -107,6 +111,17 @@ EXERCISES = {
                 (home - federated) / (home - away)
             ),
             "This is the gain itself; divide it by the drop.": lambda home, away, federated: federated - away,
+        },
+    ),
+    "paying": Exercise(
+        answer=lambda lines: _significant(lines, "p_holm", better=True),
+        hint="Count the lines whose `difference` is above 0 and whose `p_holm` is below 0.05.",
+        mistakes={
+            "Some of these are significantly worse.": lambda lines: _significant(lines, "p_holm"),
+            "So many comparisons need the corrected p.": lambda lines: _significant(lines, "p", better=True),
+            "Some of these are worse, and so many comparisons need the corrected p.": lambda lines: _significant(
+                lines, "p"
+            ),
         },
     ),
 }

@@ -284,6 +284,46 @@ figures.show(chart, "Mean DSC at home, away and federated, learned from 30 and 9
 # both local networks. At Polder it was a little *worse* than the local network.)
 
 # %% [markdown]
+# ## Better than averaging?
+#
+# Two hospitals pull the common network in two directions, the more steps they train in a round the further. Many
+# methods promise to mend that. All were recorded with as many rounds and steps, on coarse voxels, with three seeds; how
+# strong each one acts was chosen on validation children (`python3 run.py methods`).
+#
+# | method | what is different |
+# |---|---|
+# | FedProx | the hospitals' weights are held near the common ones |
+# | FedAvgM, FedAdam | the coordinator steps with momentum, or with Adam |
+# | SCAFFOLD | a hospital corrects each step by what pulls it away from the others |
+# | FedBN, FedPer | the norms, or the last layer, never leave their hospital |
+# | fine-tuned at home | each hospital trains the common network on, alone |
+#
+# The hospitals differ in three ways: as in the study, in one contrast phase each, and in the number of children.
+# **Guess:** which method helps most where each hospital has its own phase?
+
+# %%
+summary = json.loads((lesson.recorded("methods") / "summary.json").read_text("utf-8"))
+lines = [line for line in summary["comparisons"] if line["tested_on"] == "both" and "p" in line]
+chart = charts.dots(scores.method_gains(lines), x="DSC minus federated averaging", zero=True)
+figures.show(chart, "What each method adds to federated averaging, in three kinds of difference, with intervals.")
+
+# %% [markdown]
+# A row is a method. Left of the line it is worse than plain averaging, in the same children. With so many comparisons,
+# some would look like a gain by chance.
+#
+# **Question.** Each line has a `difference`, `p`, and `p_holm`, which is corrected for the methods. In how many
+# comparisons is a method significantly *better* than averaging?
+
+# %% exercise
+paying = sum(line["difference"] > 0 and line["p_holm"] < 0.05 for line in lines)  # answer
+paying = lesson.check("paying", paying, lines=lines)
+print(f"{paying} of {len(lines)} comparisons")
+
+# %% [markdown] answer
+# Now look at how *large* these gains are, and in which kind of difference. A method that costs nothing to try may still
+# cost a setting that somebody must choose, and weights that stay at home help no hospital that joins later.
+
+# %% [markdown]
 # ## When hospitals draw different organs
 #
 # So far both hospitals drew all organs. In a recorded run they do not: both draw the liver, only Polder draws spleen,

@@ -172,6 +172,22 @@ def _differences(lines: Lines, label: str, **wanted: str) -> dict[str, Interval]
     }
 
 
+SCENARIO_NAMES = {
+    "study": "as in the study", "single-phase": "one phase each", "unequal": "thirty children and six"
+}  # fmt: skip
+
+
+def method_gains(lines: Lines, tested_on: str = "both") -> dict[str, dict[str, Interval]]:
+    """What methods add to federated averaging, `[kind of difference][method]`: mean difference in DSC, its interval."""
+    table: dict[str, dict[str, Interval]] = {}
+    for line in lines:
+        if line["tested_on"] == tested_on and "difference" in line:
+            name = "each alone" if line["model"] == "local" else str(ModelKey(line["model"], ""))
+            gain = _with_interval(line["difference"], (line["low"], line["high"]))
+            table.setdefault(SCENARIO_NAMES[line["scenario"]], {})[name] = gain
+    return table
+
+
 def kinds(failures: Iterable[Failure]) -> pd.DataFrame:
     """How often each kind of failure happened to each model, one line a kind."""
     happened = [(failure.kind, failure.model_key) for failure in failures]
