@@ -305,7 +305,7 @@ figures.show(chart, "Mean DSC at home, away and federated, learned from 30 and 9
 summary = json.loads((lesson.recorded("methods") / "summary.json").read_text("utf-8"))
 lines = [line for line in summary["comparisons"] if line["tested_on"] == "both" and "p" in line]
 chart = charts.dots(scores.method_gains(lines), x="DSC minus federated averaging", zero=True)
-figures.show(chart, "What each method adds to federated averaging, in three kinds of difference, with intervals.")
+figures.show(chart, "What each method adds to averaging, in three kinds of difference.")
 
 # %% [markdown]
 # A row is a method. Left of the line it is worse than plain averaging, in the same children. With so many comparisons,

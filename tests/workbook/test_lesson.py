@@ -19,6 +19,11 @@ FINDINGS = {
     "unequal organ list": [f"delta-{number:03d}" for number in range(1, 24)],
 }
 DECISIONS = {"swapped label": "fix", "unequal organ list": "ask"}
+COMPARISONS = [
+    {"difference": difference, "p": p, "p_holm": p_holm}
+    for difference, p, p_holm in ((0.02, 0.001, 0.01), (-0.02, 0.001, 0.01), (0.01, 0.03, 0.12), (0.01, 0.04, 0.12),
+                                  (-0.01, 0.04, 0.12), (0.01, 0.5, 1.0))
+]  # fmt: skip
 # Exercise: what it is given, the answer worked out by hand.
 BY_HAND = {
     "number of organs": ({}, 19),
@@ -27,6 +32,7 @@ BY_HAND = {
     "normalized": ({"hu": -1000, "clip_hu": (-900, 600), "mean_hu": -100, "sd_hu": 200}, -4.0),
     "drop": ({"home": 0.9, "away": 0.8}, 0.1),
     "traffic": ({"weights": 1_000_000, "centers": 2, "rounds": 10}, 160.0),
+    "paying": ({"lines": COMPARISONS}, 1),
     "recovered": ({"home": 0.9, "away": 0.7, "federated": 0.85}, 0.75),
     "surface dice": ({"there": THERE, "back": BACK, "tolerance_mm": 2}, 24 / 42),
     "false volume": ({"voxels": 1000, "spacing_mm": (3, 3, 4)}, 36.0),
