@@ -296,7 +296,7 @@ figures.show(chart, "Mean DSC at home, away and federated, learned from 30 and 9
 # | FedAvgM, FedAdam | the coordinator steps with momentum, or with Adam |
 # | SCAFFOLD | a hospital corrects each step by what pulls it away from the others |
 # | FedBN, FedPer | the norms, or the last layer, never leave their hospital |
-# | fine-tuned at home | each hospital trains the common network on, alone |
+# | fine-tuned at home | each hospital trains the common network on, alone, for 75 more steps |
 #
 # The hospitals differ in three ways: as in the study, in one contrast phase each, and in the number of children.
 # **Guess:** which method helps most where each hospital has its own phase?
@@ -304,15 +304,16 @@ figures.show(chart, "Mean DSC at home, away and federated, learned from 30 and 9
 # %%
 summary = json.loads((lesson.recorded("methods") / "summary.json").read_text("utf-8"))
 lines = [line for line in summary["comparisons"] if line["tested_on"] == "both" and "p" in line]
-chart = charts.dots(scores.method_gains(lines), x="DSC minus federated averaging", zero=True)
+done = [line for line in lines if line["model"] != "fedadam"]  # that one is far from done after ten rounds
+chart = charts.dots(scores.method_gains(done), x="DSC minus federated averaging", zero=True)
 figures.show(chart, "What each method adds to averaging, in three kinds of difference.")
 
 # %% [markdown]
-# A row is a method. Left of the line it is worse than plain averaging, in the same children. With so many comparisons,
-# some would look like a gain by chance.
+# A row is a method. Left of the line it is worse than plain averaging, in the same children. FedAdam is not shown: after
+# ten rounds it is 0.38 to 0.39 behind. With so many comparisons, some would look like a gain by chance.
 #
 # **Question.** Each line has a `difference`, `p`, and `p_holm`, which is corrected for the methods. In how many
-# comparisons is a method significantly *better* than averaging?
+# comparisons is a method, or each hospital alone, significantly *better* than averaging?
 
 # %% exercise
 paying = sum(line["difference"] > 0 and line["p_holm"] < 0.05 for line in lines)  # answer
@@ -320,8 +321,9 @@ paying = lesson.check("paying", paying, lines=lines)
 print(f"{paying} of {len(lines)} comparisons")
 
 # %% [markdown] answer
-# Now look at how *large* these gains are, and in which kind of difference. A method that costs nothing to try may still
-# cost a setting that somebody must choose, and weights that stay at home help no hospital that joins later.
+# Now look at how *large* these gains are, and in which kind of difference. Where each hospital has its own phase, even
+# each alone is better at home than the average of both. Most methods also cost a setting that somebody must choose, and
+# weights that stay at home help no hospital that joins later.
 
 # %% [markdown]
 # ## When hospitals draw different organs
