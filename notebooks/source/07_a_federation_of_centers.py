@@ -304,13 +304,13 @@ figures.show(chart, "Mean DSC at home, away and federated, learned from 30 and 9
 # %%
 summary = json.loads((lesson.recorded("methods") / "summary.json").read_text("utf-8"))
 lines = [line for line in summary["comparisons"] if line["tested_on"] == "both" and "p" in line]
-done = [line for line in lines if line["model"] != "fedadam"]  # that one is far from done after ten rounds
+done = [line for line in lines if line["model"] != "fedadam"]
 chart = charts.dots(scores.method_gains(done), x="DSC minus federated averaging", zero=True)
 figures.show(chart, "What each method adds to averaging, in three kinds of difference.")
 
 # %% [markdown]
-# A row is a method. Left of the line it is worse than plain averaging, in the same children. FedAdam is not shown: after
-# ten rounds it is 0.38 to 0.39 behind. With so many comparisons, some would look like a gain by chance.
+# A row is a method. Left of the line it is worse than plain averaging, in the same children. FedAdam is not shown:
+# after ten rounds it is 0.38 to 0.39 behind. With so many comparisons, some would look like a gain by chance.
 #
 # **Question.** Each line has a `difference`, `p`, and `p_holm`, which is corrected for the methods. In how many
 # comparisons is a method, or each hospital alone, significantly *better* than averaging?
