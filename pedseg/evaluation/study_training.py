@@ -117,7 +117,8 @@ class StudyTraining:
             yield self._steps(model) * self.config.federation.rounds
             return
         data, out = self.datasets[0].folder.parent, self.work / model.name
-        config = replace(self.config.federation, data=data, out=out, seed=model.seed, evaluate_every=1)
+        scored = any(dataset.split("validation") for dataset in self.datasets)
+        config = replace(self.config.federation, data=data, out=out, seed=model.seed, evaluate_every=int(scored))
         config = replace(config, max_share=1.0, max_norm_ratio=0.0)  # all data is here: nobody is taken at their word
         config = replace(config, **self.methods.get(model.kind, {}))
         nodes = [{"data-dir": str(dataset.folder)} for dataset in self.datasets]

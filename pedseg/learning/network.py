@@ -2,7 +2,7 @@
 
 `compact` is the lesson's own (`compact_unet`), `dynunet` MONAI's DynUNet as nnU-Net plans it (Isensee et al. 2021).
 In their place can be MONAI's `segresnet` (Myronenko 2018) and `swinunetr` (Hatamizadeh et al. 2022), or a network of
-one's own: a package that names a function (plan, **arguments) -> nn.Module as an entry point of the group
+one's own: a package that names a function `(plan, **arguments) -> nn.Module` as an entry point of the group
 `pedseg.networks`. Its input is (batch, 1, x, y, z), its output (batch, organs + 1, x, y, z). Name and arguments stand
 in the plan, which travels; each center takes the function from what is installed there.
 """
