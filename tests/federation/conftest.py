@@ -125,7 +125,19 @@ class Programs:
         self.commands = {
             COORDINATOR: ["coordinate", url, "--out", str(work / COORDINATOR), *short, *common, *options],
             **{
-                name: ["join", url, "--center", name, "--data", str(folder), "--state", str(work / name), *common]
+                name: [
+                    "join",
+                    url,
+                    "--center",
+                    name,
+                    "--data",
+                    str(folder),
+                    "--state",
+                    str(work / name),
+                    *common,
+                    "--min-score-cases",
+                    "1",
+                ]
                 for name, folder in zip(NAMES, sorted(data.iterdir()), strict=True)
             },
         }
