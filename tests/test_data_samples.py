@@ -11,12 +11,14 @@ import pytest
 from pedseg.datasets.reading import check_dataset, read_dataset
 from pedseg.evaluation import fedgin, gains
 from pedseg.evaluation.cohort import virtual_ages
+from pedseg.evaluation.config import METHODS
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS, shift_costs
 from pedseg.evaluation.failure import KINDS
 from pedseg.evaluation.failure_reasons import CAUSES
 from pedseg.evaluation.failure_study import vanishing
 from pedseg.evaluation.failures import read_failures
 from pedseg.evaluation.fairness import fairness
+from pedseg.evaluation.methods import compare_methods
 from pedseg.evaluation.rescans import read_rescans
 from pedseg.evaluation.results import Results, read_rows
 from pedseg.evaluation.statistics import summarize_rows
@@ -49,7 +51,7 @@ def test_both_centers_pass_every_check_and_show_a_removed_kidney(root):
 
 
 def test_samples_are_few_megabytes(root):
-    assert sum(file.stat().st_size for file in (root / "data_samples").rglob("*") if file.is_file()) < 22e6
+    assert sum(file.stat().st_size for file in (root / "data_samples").rglob("*") if file.is_file()) < 20e6
 
 
 def test_recorded_study_is_whole(root):
@@ -105,6 +107,19 @@ def test_recorded_partial_labels_follow_from_their_rows(root, rounded):
         assert rounded(list(script[part](results))) == summary[part]
     gains = [line for line in summary["differences"] if line["first"] == "marginal" and "other" in line["drawn_by"]]
     assert len(gains) == 2 and all(line["low"] > 0.1 for line in gains)
+
+
+def test_recorded_methods_follow_from_their_rows(root, rounded):
+    """Means, differences, intervals and p-values; the strengths are the best of the trials that are told."""
+    folder = root / "data_samples" / "results" / "methods"
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    assert rounded(list(compare_methods(read_rows(folder / "cases.csv.xz")))) == summary["comparisons"]
+    assert summary["settings"]["seeds"] == [0, 1, 2] and summary["trials"]["seed"] == 3
+    for scenario, chosen in summary["chosen"].items():
+        dsc = {line["model"]: line["dsc"] for line in summary["trials"][scenario]}
+        for method, candidates in METHODS.items():
+            best = max(range(len(candidates)), key=lambda k: dsc.get(f"{method}-{k}", 0.0))
+            assert chosen[method] == candidates[best], (scenario, method)
 
 
 def test_the_same_networks_met_the_same_patients_and_more(root):

@@ -17,17 +17,16 @@ def run(options: argparse.Namespace) -> int:
     """Measure this project beside its peers, each pair in one run."""
     command = ["benchmarks", *(["--json"] if options.json else [])]
     if options.gpu or options.toy:
-        command = ["benchmarks.gpu", str(options.out.resolve()), "--minutes", str(options.minutes)]
-        command += ["--toy"] if options.toy else []
+        command = ["benchmarks.gpu", str(options.out.resolve())]
+        command += ["--toy"] if options.toy else ["--minutes", str(options.gpu)]
     return subprocess.call([sys.executable, "-m", *command], cwd=ROOT)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true")
-    gpu = "the clinic profile at 1 x 1 x 2 mm on a graphics card instead: local, next door, federated, pooled"
-    parser.add_argument("--gpu", action="store_true", help=gpu)
-    parser.add_argument(
-        "--toy", action="store_true", help="try --gpu on any machine: few children, a narrow network, two steps"
-    )
-    parser.add_argument("--minutes", type=int, default=12, help="of --gpu, for training and tests; default: 12")
-    parser.add_argument("--out", type=Path, default=Path("runs/gpu"), help="of --gpu; default: runs/gpu")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--json", action="store_true")
+    gpu = "the clinic profile on a graphics card instead, in so many minutes; default: 12"
+    what.add_argument("--gpu", type=int, nargs="?", const=12, metavar="MINUTES", help=gpu)
+    toy = "try --gpu on any machine: few children, a narrow network, two steps"
+    what.add_argument("--toy", action="store_true", help=toy)
+    parser.add_argument("--out", type=Path, default=Path("runs/gpu"), help="of --gpu and --toy; default: runs/gpu")

@@ -1,7 +1,8 @@
-"""Methods of federated learning compared: as many steps each, in three kinds of difference between two hospitals.
+"""Methods of federated learning compared, in three kinds of difference between two hospitals.
 
 Polder and Neckar as in the study; each in its usual contrast phase only; and Neckar with a fifth of the training
-patients. Every method trains in as many rounds and local steps from the same first weights. Strengths (the proximal
+patients. Every method trains in as many rounds and local steps from the same first weights; fine-tuning trains some
+steps more at each center. Strengths (the proximal
 term, the server's momentum and rate, the steps at home) are chosen by the mean DSC of validation patients with one more
 seed, for each kind of difference. Each model is tested on the test patients of both hospitals; a hospital that keeps
 weights of its own is tested with them. What is finished is on disk, and the same call goes on from there.

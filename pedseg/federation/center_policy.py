@@ -30,7 +30,7 @@ from pedseg.federation.training_task import TrainingTask
 from pedseg.files import write_atomically
 from pedseg.learning.fingerprint import Fingerprint
 from pedseg.learning.memory_need import memory_need_mib
-from pedseg.learning.network import MULTIPLES, build, builder, largest_of, shapes_only
+from pedseg.learning.network import MULTIPLES, arguments_of, build, builder, largest_of, shapes_only
 from pedseg.learning.plans import Plan
 from pedseg.learning.weights import weights_of
 from pedseg.organs import NAMES
@@ -98,13 +98,14 @@ def check_plan(text: str, policy: CenterConfig, own: Fingerprint) -> Plan:
     """The plan, if the policy allows it; `own` is the fingerprint of the scans that would be preprocessed by it."""
     try:
         plan = Plan.from_json(text)
-        multiple = MULTIPLES[MULTIPLES.index(plan.network.get("multiple", MULTIPLES[0]))]
+        name, multiple = str(plan.network["kind"]), plan.network.get("multiple", MULTIPLES[0])
+        if multiple not in MULTIPLES:
+            raise ValueError(f"multiples of {multiple!r} voxels")
         step = math.prod(multiple * math.ceil(int(edge) / multiple) for edge in plan.patch) * int(plan.batch)
-        if plan.network["kind"] == "compact" and any(edge % MULTIPLES[0] for edge in plan.patch):
+        if name == "compact" and any(edge % MULTIPLES[0] for edge in plan.patch):
             raise ValueError("a patch that does not fit the network")
         voxel_mm3 = math.prod(map(float, plan.spacing_mm)) if min(plan.spacing_mm) > 0 else math.nan
-        stages, channels = largest_of({**plan.network, "kind": 1})
-        name = str(plan.network["kind"])
+        stages, channels = largest_of(arguments_of(plan))
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise input_error("E-PLAN", "plan", f"it is not understood ({error}).", "Install the same pedseg.") from error
     builder(name)  # refused if it is not installed here

@@ -33,6 +33,7 @@ from pedseg.learning.weights import Weights, get_weights, sha256_of
 
 PERSONAL, ALONE, LAST = "personal-weights", "alone", "last-round"  # records of the state
 KEPT = (PERSONAL, ALONE, LAST)
+LABEL = "center "  # before a node's number: what a center in this process keeps, beside a checkpoint
 
 
 def with_personal(weights: Weights, state: RecordDict) -> Weights:
@@ -94,7 +95,7 @@ def states_of(grid: Grid, config: FederationConfig) -> dict[str, NDArray[np.uint
         node: RecordDict({name: context.state[name] for name in KEPT if name in context.state})
         for node, context in grid.contexts.items()
     }
-    return {f"center {node}": np.frombuffer(_flower.records_to_bytes(own), np.uint8) for node, own in kept.items()}
+    return {f"{LABEL}{node}": np.frombuffer(_flower.records_to_bytes(own), np.uint8) for node, own in kept.items()}
 
 
 def restore_states(grid: Grid, config: FederationConfig, kept: Mapping[str, NDArray]) -> None:
@@ -104,5 +105,5 @@ def restore_states(grid: Grid, config: FederationConfig, kept: Mapping[str, NDAr
     for node, context in grid.contexts.items():
         for name in KEPT:
             context.state.pop(name, None)
-        if f"center {node}" in kept:
-            context.state.update(_flower.records_from_bytes(kept[f"center {node}"].tobytes()))
+        if (label := f"{LABEL}{node}") in kept:
+            context.state.update(_flower.records_from_bytes(kept[label].tobytes()))

@@ -18,9 +18,8 @@ from pedseg.federation.enrollment import Center
 from pedseg.federation.strategies import OrderedFedAvg, in_order
 from pedseg.federation.update_validation import metric
 from pedseg.learning.fingerprint import Fingerprint
+from pedseg.learning.network import build, personal_names, shapes_only
 from pedseg.learning.plans import Plan
-
-HEADS = ("head.", "output_block.", "super_head", "deep_supervision_heads.")  # in the names of both profiles' networks
 
 
 class AnnotatedHeadFedAvg(OrderedFedAvg):
@@ -31,6 +30,8 @@ class AnnotatedHeadFedAvg(OrderedFedAvg):
 
     def __init__(self, centers: Sequence[Center], plan: Plan) -> None:
         super().__init__()
+        with shapes_only():
+            self.head = personal_names(build(plan), "head")
         self.annotated = {center.index: _annotated(center.fingerprint, plan) for center in centers}
 
     def aggregate_train(
@@ -55,7 +56,7 @@ class AnnotatedHeadFedAvg(OrderedFedAvg):
         """The replies, whose last layers are noted by center."""
         for reply in replies:
             arrays = _flower.arrays_of(reply.content)[self.arrayrecord_key]
-            last = {name: array.numpy() for name, array in arrays.items() if any(part in name for part in HEADS)}
+            last = {name: arrays[name].numpy() for name in arrays if name in self.head}
             heads[int(metric(reply, "center-index"))] = last
             yield reply
 

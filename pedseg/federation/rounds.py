@@ -117,7 +117,8 @@ def _restore_memory(
     """Let strategy and centers go on as if the run had never been stopped after its `last` round on disk."""
     wanted = center_state.states_of(grid, config) or (keeps_memory(strategy) and not over)
     memory = read_memory(folder, last) if folder and wanted else {}
-    remember(strategy, {label: array for label, array in memory.items() if label.count("|") == 3})
+    own = {label: array for label, array in memory.items() if not label.startswith(center_state.LABEL)}
+    remember(strategy, own)
     center_state.restore_states(grid, config, memory)
 
 

@@ -28,7 +28,6 @@ def starting_point(
     """
     if (plan or weights) and (config.plan or config.weights):
         raise invalid_setting("plan", "it is given by a file, and by the caller.", "Give one of them.")
-    merged = merge(prints)
     if config.weights:
         weights, plan, _ = load_weights(config.weights)
     if config.plan:
@@ -38,7 +37,7 @@ def starting_point(
             raise input_error("E-START", config.weights or "", problem, "Give a plan of the same organs, or none.")
     if file := config.plan or config.weights:
         assert plan is not None
-        raise_problems(_contradictions(file, plan, config, merged))
+        raise_problems(_contradictions(file, plan, config, merge(prints)))
         return plan, _fitting(weights, plan, file)
     return plan or merged_plan(prints, config), weights
 

@@ -35,7 +35,7 @@ def memory_need_mib(plan: Plan, voxels: Sequence[float]) -> float:
 
 def _kept_bytes(plan: Plan) -> tuple[float, int]:
     """Bytes of what is kept for the backward pass of one batch of patches with its logits, and of the weights."""
-    # On `meta` torch loads its compiler: 70 MiB and two seconds in each of a lesson's programs.
+    # On `meta` torch loads its compiler: 68 MiB and a second in each of a lesson's programs.
     small = plan.network["kind"] == "compact"
     batch, shape = (1, SMALL_PATCH) if small else (plan.batch, plan.patch)
     kept: dict[int, torch.UntypedStorage] = {}

@@ -41,12 +41,16 @@ def build(plan: Plan, seed: int = 0) -> nn.Module:
     (batch, organs + 1, 8, x/2, y/2, z/2), see `space_to_depth`; all others (batch, organs + 1, x, y, z), and `dynunet`
     in training mode (batch, heads, organs + 1, x, y, z). Raises `PedsegInputError` if no installed package has it.
     """
-    make = builder(plan.network["kind"])
-    arguments = {name: value for name, value in plan.network.items() if name not in ("kind", "multiple")}
+    make, arguments = builder(plan.network["kind"]), arguments_of(plan)
     with _generator_lock, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = make(plan, **arguments)
     return Padded(network, plan) if "multiple" in plan.network else network
+
+
+def arguments_of(plan: Plan) -> dict[str, Any]:
+    """The arguments by name that the function of the plan's network gets."""
+    return {name: value for name, value in plan.network.items() if name not in ("kind", "multiple")}
 
 
 def builder(name: str) -> Callable[..., nn.Module]:
