@@ -238,9 +238,8 @@ def table(out: Path) -> str:
     cells: dict[str, dict[str, str]] = {}
     for line in lines:
         if line["tested_on"] == EVERYBODY:
-            name = "each alone" if line["model"] == "local" else str(ModelKey(line["model"], ""))
             gain = f"{line['difference']:+.3f} ({line['low']:+.3f} to {line['high']:+.3f})" if "low" in line else ""
-            cells.setdefault(line["scenario"], {})[name] = gain or f"{line['mean']:.3f}"
+            cells.setdefault(line["scenario"], {})[str(ModelKey(line["model"], ""))] = gain or f"{line['mean']:.3f}"
     shown = pd.DataFrame(cells)
     shown.columns.name = "mean DSC, nine organs"
     return shown.to_string()

@@ -50,7 +50,7 @@ class ModelKey:
 
     def __str__(self) -> str:
         if self.model == "local":
-            return f"{self.trained_on} alone"
+            return f"{self.trained_on or 'each'} alone"
         if self.model in METHOD_NAMES:
             return METHOD_NAMES[self.model]
         return self.model.removesuffix("_gin") + (" with GIN" if self.model.endswith("_gin") else "")

@@ -182,9 +182,8 @@ def method_gains(lines: Lines, tested_on: str = "both") -> dict[str, dict[str, I
     table: dict[str, dict[str, Interval]] = {}
     for line in lines:
         if line["tested_on"] == tested_on and "difference" in line:
-            name = "each alone" if line["model"] == "local" else str(ModelKey(line["model"], ""))
             gain = _with_interval(line["difference"], (line["low"], line["high"]))
-            table.setdefault(SCENARIO_NAMES[line["scenario"]], {})[name] = gain
+            table.setdefault(SCENARIO_NAMES[line["scenario"]], {})[str(ModelKey(line["model"], ""))] = gain
     return table
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from pedseg.cli.evaluate import add_arguments
 from pedseg.evaluation.fairness import fairness
 from pedseg.evaluation.results import Results, typed_rows
 from pedseg.evaluation.statistics import planned_contrasts
+from pedseg.phantoms.centers import CENTERS, UNSEEN
 
 KEYS = [("local", "Aa"), ("local", "Bb"), ("federated", "Aa+Bb")]
 
@@ -68,3 +72,11 @@ def test_an_unseen_hospital_compares_the_federation_with_each_hospitals_own() ->
     assert [(c.name, c.second.trained_on) for c in contrasts] == [
         ("federated - other local", "Aa"), ("federated - other local", "Bb"),
     ]  # fmt: skip
+
+
+def test_the_command_knows_the_hospitals_that_there_are() -> None:
+    """It names them itself, so that it need not load them to print its help."""
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    (center,) = (action for action in parser._actions if action.dest == "center")
+    assert center.choices == [*CENTERS, *UNSEEN]
