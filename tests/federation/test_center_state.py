@@ -23,10 +23,11 @@ from pedseg.federation.rounds import train_rounds
 from pedseg.federation.strategies import make_strategy
 from pedseg.federation.training_task import TrainingTask
 from pedseg.learning.fingerprint import fingerprint, merge
+from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build, personal_names
 from pedseg.learning.plans import Plan, make_plan
-from pedseg.learning.training import learning_rate
-from pedseg.learning.weights import Weights, get_weights, load_weights, set_weights, sha256_of
+from pedseg.learning.training import learning_rate, load_cases
+from pedseg.learning.weights import Weights, get_weights, load_weights, set_weights
 
 CURVATURES, MINIMA, CASES = (1.0, 6.0), (0.0, 1.0), (3, 1)  # of two centers' losses a / 2 (w - b)^2
 OPTIMUM = 6 / 9  # of their sum, weighted by cases
@@ -149,17 +150,19 @@ def test_personal_weights_are_trained_at_home_and_never_leave(config: Federation
 
 
 def test_a_center_is_evaluated_with_its_own_weights(config: FederationConfig) -> None:
-    config = replace(config, personal_weights="head", local_steps=6, evaluate_every=2)
-    seen: list[Weights] = []
-
-    def app(message: Message, context: Context) -> Message:
-        if message.metadata.message_type == "evaluate":
-            arrays = message.content["arrays"]
-            seen.append(center_state.with_personal(_flower.to_weights(arrays), context.state))  # type: ignore[arg-type]
-        return client_app(message, context)
-
-    scores = play(config, app)[-1].scores
-    assert set(scores) == {"Aa", "Bb"} and sha256_of(seen[0]) != sha256_of(seen[1])
+    config = replace(config, personal_weights="head", local_steps=12, evaluate_every=2)
+    grid = InProcessGrid(client_app, [{}, {}], config.to_run_config())
+    last = list(train_rounds(grid, config))[-1]
+    network, differing = build(last.plan), 0
+    for dataset, context in zip(read_centers(config.data), grid.contexts.values(), strict=True):
+        cases = load_cases(dataset, dataset.split("validation"), last.plan)
+        dsc = []
+        for weights in (center_state.with_personal(last.weights, context.state), last.weights):
+            set_weights(network, weights)
+            dsc.append(mean_dice(network, cases, last.plan))
+        assert last.scores[dataset.center] == pytest.approx(dsc[0], abs=1e-9)
+        differing += dsc[0] != dsc[1]
+    assert differing  # else the global weights would do as well
 
 
 METHODS = [{"strategy": "scaffold"}, {"personal_weights": "norms"}, {"strategy": "fedavgm", "server_momentum": 0.5}]
