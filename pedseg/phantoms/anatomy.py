@@ -76,6 +76,13 @@ class Tissue(IntEnum):
     CSF = 28  # fluid and nerve roots around the cord; as gray as the cord on CT
     SCAR = 29  # soft tissue where a tumor was removed
     CLIP = 30  # metal that the surgeon left
+    # Only in the detailed anatomy:
+    SKIN = 31
+    FASCIA = 32  # linea alba and tendons
+    FISSURE = 33  # the thin planes between the lobes of a lung
+    ASCITES = 34
+    TUBE = 35  # of plastic: a line or a tube
+    SOFT = 36  # uterus, prostate, lymph nodes, thyroid
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,8 @@ class BodySize:
 
     scale: np.ndarray  # (3,) for x, y, z
     volume_ml: dict[str, float]
-    fat_mm: float
+    fat_mm: float  # under the skin
+    visceral: float = 1.0  # fat around the organs, as a multiple of what is usual
 
 
 def at_age(row: tuple[float, ...], age_years: float) -> float:
@@ -92,8 +100,11 @@ def at_age(row: tuple[float, ...], age_years: float) -> float:
     return float(np.exp(np.interp(age_years, AGES, np.log(row))))
 
 
-def sample_size(age_years: float, sex: str, rng: np.random.Generator) -> BodySize:
-    """Draw one child's size: the table at its age, with log-normal variation (organ volumes vary by about 18 %)."""
+def sample_size(age_years: float, sex: str, rng: np.random.Generator, adiposity: float = 0.0) -> BodySize:
+    """Draw one child's size: the table at its age, with log-normal variation (organ volumes vary by about 18 %).
+
+    `adiposity` in standard deviations makes the trunk wider and deeper, not the organs.
+    """
     trunk = [at_age(axis, age_years) / axis[2] for axis in zip(*TRUNK_CM, strict=True)]
     stature, girth = np.exp(rng.normal(0.0, (0.03, 0.035)))
     axes = np.array([girth, girth, stature])
@@ -106,4 +117,7 @@ def sample_size(age_years: float, sex: str, rng: np.random.Generator) -> BodySiz
         factor = np.exp(rng.normal(0.0, spread.get(organ, 0.13)))
         volume_ml[organ] = at_age(row, age_years) * float(axes.prod()) * float(np.clip(factor, 0.5, 2.0))
     fat_mm = float(np.clip(rng.lognormal(np.log(7.0), 0.3), 3.5, 14.0))
-    return BodySize(scale, volume_ml, fat_mm)
+    if adiposity:
+        scale[:2] *= 1.0 + (0.07 if adiposity > 0 else 0.04) * adiposity
+        fat_mm = float(np.clip(fat_mm * np.exp(0.45 * adiposity), 2.5, 45.0))
+    return BodySize(scale, volume_ml, fat_mm, float(np.exp(0.5 * adiposity)))

@@ -55,8 +55,15 @@ TISSUE_HU: dict[Tissue, tuple[float, float, float, float]] = {
     Tissue.MESENTERY: (-80, -75, -70, 20),
     Tissue.SCAR: (28, 32, 42, 8),
     Tissue.CLIP: (7000, 7000, 7000, 0),
+    Tissue.SKIN: (25, 30, 35, 8),
+    Tissue.FASCIA: (75, 75, 80, 6),
+    Tissue.FISSURE: (-560, -550, -540, 40),
+    Tissue.ASCITES: (8, 8, 10, 3),
+    Tissue.TUBE: (350, 350, 350, 0),
+    Tissue.SOFT: (45, 70, 90, 7),
 }
-SURGICAL = (Tissue.SCAR, Tissue.CLIP)  # in no child without surgery: no random number is drawn for their gray
+# Not in every child: no random number is drawn for their gray.
+UNVARIED = (Tissue.SCAR, *(tissue for tissue in Tissue if tissue >= Tissue.CLIP))
 
 
 @dataclass(frozen=True)
@@ -108,7 +115,7 @@ def tissue_hu(protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.floa
     values = np.zeros(max(Tissue) + 1, np.float32)
     for tissue, row in TISSUE_HU.items():
         native, offset = row[0], 0.0
-        if tissue not in (Tissue.AIR, Tissue.GAS, *SURGICAL):
+        if tissue not in (Tissue.AIR, Tissue.GAS, *UNVARIED):
             offset = rng.normal(0.0, 4.0 if abs(native) < 150 else 0.03 * abs(native))
         values[tissue] = native + offset + enhancement * (row[column] - native)
     values[Tissue.CSF] = values[Tissue.CORD]

@@ -57,6 +57,12 @@ RELAXATION: dict[Tissue, tuple[float, float, float, float, float]] = {
     Tissue.CSF: (3200, 3600, 600, 500, 0.95),
     Tissue.SCAR: (950, 1100, 45, 40, 0.70),
     Tissue.CLIP: (1000, 1000, 1, 1, 0.0),  # metal: no signal, around it neither
+    Tissue.SKIN: (900, 1050, 35, 30, 0.60),
+    Tissue.FASCIA: (700, 800, 12, 10, 0.50),
+    Tissue.FISSURE: (1200, 1300, 10, 8, 0.35),
+    Tissue.ASCITES: (3000, 3300, 800, 700, 1.0),
+    Tissue.TUBE: (1000, 1000, 1, 1, 0.0),
+    Tissue.SOFT: (1000, 1200, 80, 70, 0.80),
 }
 FLOWING = (Tissue.ARTERY, Tissue.VEIN, Tissue.PORTAL, Tissue.HEART_BLOOD, Tissue.LUNG_VESSEL)
 FLOW_VOID = 0.2  # what is left of the signal of blood, which has left the slice before a spin echo
@@ -114,7 +120,8 @@ def tissue_signals(protocol: MrProtocol, rng: np.random.Generator | None = None)
     values = np.zeros(max(Tissue) + 1, np.float32)
     high = protocol.tesla == 3.0
     for tissue, (t1_low, t1_high, t2_low, t2_high, density) in RELAXATION.items():
-        own = np.exp(VARIATION * rng.standard_normal(2)) if rng is not None else np.ones(2)
+        varied = tissue <= Tissue.CLIP  # for those of the detailed anatomy, no random number is drawn
+        own = np.exp(VARIATION * rng.standard_normal(2)) if rng is not None and varied else np.ones(2)
         t1, t2 = (t1_high, t2_high) if high else (t1_low, t2_low)
         values[tissue] = signal(t1 * own[0], t2 * own[1], density, protocol)
         if tissue in FLOWING and protocol.spin_echo:

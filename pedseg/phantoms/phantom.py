@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.phantoms import bowel, surgery, thorax, viscera
+from pedseg.phantoms import bowel, simple, surgery, thorax, viscera
 from pedseg.phantoms.anatomy import sample_size
 from pedseg.phantoms.body import Body, PhantomBuilder, extent_mm
 from pedseg.phantoms.canvas import Canvas, rotation_matrix
@@ -46,12 +46,16 @@ def make_phantom(child: Child, spacing_mm: tuple[float, float, float] = (3.0, 3.
     """
     child.validate()
     rng = np.random.default_rng((child.seed, 19))
-    size = sample_size(child.age_years, child.sex, rng)
+    size = sample_size(child.age_years, child.sex, rng, child.adiposity)
     extent = extent_mm(size.scale, rotation_matrix((0.0, 0.0, child.roll_deg))) + MARGIN_MM * [[-1.0], [1.0]]
     canvas = Canvas(size.scale, child.roll_deg, extent, spacing_mm, rng)
-    body = Body(canvas, size.fat_mm)
-    skeleton(body)
-    place_organs(PhantomBuilder.sample(canvas, body, size, surgery.sample_effects(child), rng))
+    effects = surgery.sample_effects(child)
+    if child.anatomy == "simple":
+        simple.build(canvas, size, effects, rng)
+    else:
+        body = Body(canvas, size.fat_mm)
+        skeleton(body)
+        place_organs(PhantomBuilder.sample(canvas, body, size, effects, rng))
     return Phantom(canvas.labels, canvas.tissues, canvas.affine, child)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.canvas import Canvas
 from pedseg.phantoms.child import Child
-from pedseg.phantoms.landmarks import CLIP_PLACES, SCARS, mirrored
+from pedseg.phantoms.landmarks import Path, mirrored
 
 MAX_GROWTH = 0.28  # of the length of the remaining kidney
 GROWTH_MONTHS = (0.0, 1.0, 3.0, 6.0, 12.0, 18.0, 24.0)
@@ -25,6 +25,23 @@ ADRENALECTOMY_SHARE = 0.8  # of the children after a neuroblastoma
 ATROPHY_SHARE = 0.25  # of the children after a neuroblastoma: the kidney beside the bed has lost part of its volume
 CLIP_MM = 5.0  # length of a clip in mm of the room
 CLIP_MM3 = 12.0  # and its volume
+
+# Scars by tumor and side (-1 left, 1 right): beside the aorta or behind the vena cava, or flat on the psoas.
+SCARS: dict[str, dict[int, Path]] = {
+    "renal": {
+        -1: ((-28, -27, 26, 4), (-34, -32, 6, 6), (-39, -36, -16, 4)),
+        1: ((29, -27, 22, 4), (35, -33, 2, 6), (40, -36, -20, 4)),
+    },
+    "neuroblastoma": {
+        -1: ((-20, -19, 46, 6), (-18, -16, 28, 7.5), (-16, -14, 8, 6.5), (-15, -13, -12, 4)),
+        1: ((20, -20, 46, 6), (22, -19, 28, 7), (21, -18, 8, 6), (19, -17, -12, 4)),
+    },
+}
+# Where clips lie, given for the right side.
+CLIP_PLACES: dict[str, tuple[tuple[float, float, float], ...]] = {
+    "renal": ((23, -17, 4), (25, -20, -4), (30, -34, 22), (34, -37, 4), (38, -39, -16), (29, -27, 12)),
+    "neuroblastoma": ((20, -17, 44), (22, -22, 30), (20, -14, 18), (19, -20, 4), (17, -15, -10), (26, -20, 38)),
+}
 
 
 def compensatory_growth(months_since_surgery: float) -> float:
