@@ -84,7 +84,7 @@ def _refined(values: NDArray, axis: int, n: int, stride: int) -> NDArray[np.floa
     return np.take(values, low, axis) * (1 - share) + np.take(values, low + 1, axis) * share
 
 
-def breathe(image: NDArray, phantom: Phantom, rng: np.random.Generator) -> NDArray[np.float32]:
+def breathe(image: NDArray, phantom: Phantom, rng: np.random.Generator) -> NDArray:
     """The image while the diaphragm moves up and down: blurred along z, most of all at the dome of the liver."""
     moved_mm = rng.uniform(*BREATH_MM)
     lung = np.flatnonzero((phantom.tissues == Tissue.LUNG).any(axis=(0, 1)))
@@ -98,7 +98,7 @@ def breathe(image: NDArray, phantom: Phantom, rng: np.random.Generator) -> NDArr
     return (image + sum(moved)) / np.float32(len(moved) + 1)
 
 
-def _shifted(image: NDArray, shift: NDArray) -> NDArray[np.float32]:
+def _shifted(image: NDArray, shift: NDArray) -> NDArray:
     """Each slice from `shift` slices further up, by linear interpolation."""
     last = image.shape[2] - 1
     at = np.clip(np.arange(last + 1) + shift, 0, last)
