@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pedseg import organs
 from pedseg.phantoms.anatomy import BodySize, Tissue
-from pedseg.phantoms.canvas import Canvas, Shape
+from pedseg.phantoms.canvas import Box, Canvas, Shape
 from pedseg.phantoms.child import Child
 from pedseg.phantoms.pelvis import wing, wing_half_mm
 from pedseg.phantoms.surgery import SurgeryEffects
@@ -25,7 +25,7 @@ HALF_WIDTH = (100.0, 104.0, 103.0, 99.0, 97.0, 100.0, 98.0, 88.0)
 FRONT = (58.0, 64.0, 68.0, 71.0, 73.0, 74.0, 69.0, 60.0)
 BACK = (82.0, 86.0, 82.0, 76.0, 75.0, 77.0, 78.0, 76.0)
 SLENDER_FAT_MM = 7.0  # under the skin of the outline above
-SKIN_MM = 1.5  # of the room
+SKIN_MM = 1.8  # of the room
 ARM_MM = 64.0  # beside the trunk, in the field of view where the arms are down
 # The bony pelvis around its organs, by height: half width, and how far it reaches forward and back.
 CAVITY_Z = (-176.0, -166.0, -155.0, -140.0, -120.0, -95.0, -75.0, -45.0, -20.0)
@@ -132,15 +132,19 @@ class Body:
         c = self.canvas
         box = c.box((-120, -100, -190), (120, 90, -32))
         x, y, z = c.x[box], c.y[box], c.z[box]
+        off, edge = wing(x, y, z)
+        iliacus = 7.0 * np.clip((edge + 2) / 16, 0, 1) * (y > -44)
+        beside = (off > -(wing_half_mm(y, z, edge) + 1.5 + iliacus)) & (z < -40) & ((edge > -6) | (off > 0))
+        self.cavity[box] &= (self.bowl(box) < 1) & (~beside | (y > 44) | (z < -128))
+
+    def bowl(self, box: Box) -> NDArray:
+        """How far out a point lies in the bony pelvis: 1 on the boundary of the cavity."""
+        c = self.canvas
         level = c.undeformed[1][box[2]]
         width, front, back = (
             np.interp(level, CAVITY_Z, row).astype(np.float32) for row in (CAVITY_WIDTH, CAVITY_FRONT, CAVITY_BACK)
         )
-        bowl = (x / width) ** 2 + (y / np.where(y > 0, front, back)) ** 2 < 1
-        off, edge = wing(x, y, z)
-        iliacus = 7.0 * np.clip((edge + 2) / 16, 0, 1) * (y > -44)
-        beside = (off > -(wing_half_mm(y, z, edge) + 1.5 + iliacus)) & (z < -40) & ((edge > -6) | (off > 0))
-        self.cavity[box] &= bowl & (~beside | (y > 44) | (z < -128))
+        return (c.x[box] / width) ** 2 + (c.y[box] / np.where(c.y[box] > 0, front, back)) ** 2
 
     def _diaphragm(self, half_width: NDArray, front: NDArray, back: NDArray) -> None:
         """The dome that parts lung from liver: deep behind and at the sides, with a flat saddle beneath the heart."""

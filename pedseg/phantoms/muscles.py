@@ -17,7 +17,7 @@ from pedseg.phantoms.landmarks import Path, mirrored
 from pedseg.phantoms.pelvis import wing
 
 UMBILICUS_Z = -33.0  # between the third and the fourth lumbar vertebra
-GROIN = ((40.0, 20.0, -112.0, 7.0), (43.0, 38.0, -142.0, 8.0), (45.0, 45.0, -185.0, 8.0))  # vessels of the leg
+GROIN = ((37.0, 14.0, -112.0, 6.5), (41.0, 22.0, -130.0, 7.0), (43.0, 36.0, -148.0, 7.5), (44.0, 45.0, -185.0, 8.0))  # vessels of the leg
 
 
 def walls(body: Body) -> None:
@@ -37,7 +37,8 @@ def beside_the_spine(b: PhantomBuilder) -> None:
     c = b.canvas
     for side in (-1, 1):
         c.fill(c.tube(mirrored(landmarks.PSOAS, side), 1.0, 14.0), Tissue.MUSCLE)
-        c.fill(c.tube(mirrored(landmarks.QUADRATUS, side), 1.0, 14.0), Tissue.MUSCLE)
+        for path in landmarks.QUADRATUS:
+            c.fill(c.tube(mirrored(path, side), 1.0, 14.0), Tissue.MUSCLE)
         c.fill(c.tube(mirrored(landmarks.CRURA[1], side), 1.0), Tissue.MUSCLE)
 
 
@@ -49,7 +50,7 @@ def _belly_wall(body: Body) -> None:
     c = body.canvas
     box = c.box((-110, -60, -165), (110, 100, 105))
     x, y, z, under = np.abs(c.x[box]), c.y[box], c.z[box], body.under[box]
-    wall = (c.tissues[box] == Tissue.MUSCLE) & (under < 16) & (z > inguinal(x))
+    wall = (c.tissues[box] == Tissue.MUSCLE) & (under < 16) & (z > inguinal(x) - 2)
     semilunar = np.interp(c.undeformed[1][box[2]], (-150, -110, -60, 0, 60, 100), (10, 20, 27, 31, 31, 27))
     semilunar = semilunar.astype(np.float32)
     front = wall & (y > 15)
@@ -64,10 +65,14 @@ def _belly_wall(body: Body) -> None:
     near = (x - semilunar) / 5.0  # the aponeuroses thin out toward the rectus
     thick = np.clip(0.35 + near * 0.65, 0.3, 1.0) * (y > 8) + (y <= 8)
     plane = under / np.maximum(thick, 0.3)
-    gap = 0.55 + 0.1 * min(float(c.scale[0]), 1.6)
+    gap = 0.42 + 0.1 * min(float(c.scale[0]), 1.6)
     fat = (np.abs(plane - 3.4) < gap) | (np.abs(plane - 7.1) < gap * 0.85)
     c.tissues[box][flat & fat] = Tissue.FAT
     c.tissues[box][flat & (y > 8) & (plane > 10.3)] = Tissue.FAT
+    edge = front & (z < -80) & (under > 0.6 * (z - inguinal(x)))  # the muscles end in the inguinal ligament
+    c.tissues[box][edge & (x > semilunar - 3)] = Tissue.FAT
+    deep = (c.tissues[box] == Tissue.MUSCLE) & (under > 10) & (y > 30) & (x < 46) & (z < -90) & (z > inguinal(x) - 2)
+    c.tissues[box][deep] = Tissue.FAT
 
 
 def inguinal(x: NDArray) -> NDArray:
@@ -104,7 +109,7 @@ def _back(body: Body) -> None:
     septa |= (np.abs(under - 2.6) < 0.5) & (x > 4) & (x < width)
     c.tissues[box][muscle & septa & (z > -78)] = Tissue.FAT
     c.tissues[box][muscle & (x < 1.3) & (y < -66)] = Tissue.FAT
-    behind = muscle & (x > width + 1) & (x < width + 26) & (z < 25) & (z > -50)
+    behind = muscle & (x > width + 1) & (x < width + 26) & (z < 25) & (z > -58)
     c.tissues[box][behind & (np.abs(under - 3.6) < 0.8)] = Tissue.FAT
     c.tissues[box][behind & (under > 8.5)] = Tissue.FAT  # behind the kidney and the quadratus
 
@@ -126,7 +131,7 @@ def _umbilicus(body: Body) -> None:
 # Muscles of the right hip and thigh, each of one or more strands.
 HIP_MUSCLES: tuple[tuple[Path, ...], ...] = (
     (  # gluteus maximus
-        ((40, -66, -72, 6), (64, -62, -105, 11), (84, -40, -150, 9)),
+        ((36, -68, -66, 5), (64, -62, -105, 11), (84, -40, -150, 9)),
         ((26, -66, -92, 8), (50, -72, -122, 13), (76, -56, -160, 11), (84, -30, -190, 7)),
         ((16, -60, -122, 8), (38, -72, -146, 14), (64, -62, -176, 13), (74, -48, -195, 10)),
         ((14, -60, -146, 8), (28, -68, -166, 12), (46, -66, -190, 12)),
@@ -147,9 +152,9 @@ HIP_MUSCLES: tuple[tuple[Path, ...], ...] = (
     (((20, -46, -104, 6), (42, -46, -116, 8), (76, -22, -136, 4)),),  # piriformis
     (((38, -30, -180, 7), (46, -34, -195, 9)),),  # hamstrings
     (((88, -4, -156, 6), (88, 4, -175, 11), (84, 8, -195, 14)), ((70, 14, -160, 5), (72, 14, -195, 10))),  # vasti
-    (((52, 24, -136, 10), (58, 16, -165, 9), (66, 0, -185, 6)),),  # iliopsoas
+    (((52, 16, -112, 9), (55, 24, -134, 10), (59, 16, -165, 9), (66, 0, -185, 6)),),  # iliopsoas
 )
-MUSCLE_REACH_MM = 5.0  # farther from every muscle lies fat
+MUSCLE_REACH_MM = 8.5  # farther from every muscle lies fat
 
 
 def _hips(body: Body) -> None:
@@ -160,18 +165,28 @@ def _hips(body: Body) -> None:
         x, y, z = np.abs(c.x[box]), c.y[box], c.z[box]
         region = (c.tissues[box] == Tissue.MUSCLE) & (c.x[box] * side > 0)
         off, _ = wing(x, y, z)
-        region &= ((off > 0) & ((y < 0) | (z < inguinal(x) - 1.5)) & (z < -46)) | (z < -114)
+        region &= ((off > 0) & ((y < 0) | (z < inguinal(x) - 1.5)) & (z < -57)) | (z < -114)
         region &= (z < inguinal(x) - 1.5) | (y < 20)
         region &= (z < -76) | (off > 0)
         region &= ~((x < 26) & (z > -90))
         nearest, second = _two_nearest(c, side, box)
-        gap = 1.0 + 0.25 * min(float(body.outline.fat), 14.0) / 7.0
+        gap = 0.55 + 0.25 * min(float(body.outline.fat), 14.0) / 7.0
         fat = (second - nearest < 2 * gap) | (nearest > MUSCLE_REACH_MM)
         c.tissues[box][region & fat] = Tissue.FAT
         groin = c.tube(mirrored(GROIN, side), reach_mm=0.5, step_mm=14.0)
         inside = (groin.field < 0) & (body.radius[groin.box] < 1) & (body.depth[groin.box] > 6)
         c.tissues[groin.box][inside] = Tissue.FAT
         c.free[groin.box] |= inside
+    _pelvic_floor(body)
+
+
+def _pelvic_floor(body: Body) -> None:
+    """The levator: a thin funnel of muscle around the lower end of the cavity."""
+    c = body.canvas
+    box = c.box((-45, -50, -185), (45, 50, -138))
+    bowl, z = body.bowl(box), c.z[box]
+    thick = 1 + 4.5 / np.interp(c.undeformed[1][box[2]], (-176, -140), (12, 40)).astype(np.float32)
+    c.tissues[box][(bowl >= 1) & (bowl < thick) & (z < -142) & (c.tissues[box] == Tissue.FAT)] = Tissue.MUSCLE
 
 
 def _two_nearest(c: Canvas, side: int, box: Box) -> tuple[NDArray, NDArray]:
@@ -181,7 +196,7 @@ def _two_nearest(c: Canvas, side: int, box: Box) -> tuple[NDArray, NDArray]:
     for strands in HIP_MUSCLES:
         own = np.full(shape, 20.0, np.float32)
         for path in strands:
-            tube = c.tube(mirrored(path, side), reach_mm=7.0, step_mm=24.0)
+            tube = c.tube(mirrored(path, side), reach_mm=10.5, step_mm=24.0)
             local, part = _overlap(tube.box, box)
             own[local] = np.minimum(own[local], tube.field[part])
         second = np.minimum(second, np.maximum(nearest, own))

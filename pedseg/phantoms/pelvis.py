@@ -70,7 +70,8 @@ def wing_half_mm(y: NDArray, z: NDArray, edge: NDArray) -> NDArray:
     """Half the thickness of the iliac wing: thin in the fossa, thick at the rim, the sacrum and the hip."""
     rim = 1.6 * np.exp(-np.maximum(edge, 0) / 4)
     behind = 3.0 * np.exp(-(((y + 50) / 12) ** 2)) * (z < -60)
-    return 1.5 + rim + behind + 4.5 * np.clip((-98 - z) / 20, 0, 1)
+    half = 1.5 + rim + behind + 4.5 * np.clip((-98 - z) / 20, 0, 1)
+    return half * np.sqrt(1 - np.square(1 - np.clip(edge / half, 0, 1)))  # a round rim
 
 
 def pelvis(c: Canvas, age_years: float) -> None:

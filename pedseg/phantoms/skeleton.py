@@ -26,14 +26,14 @@ SACRAL_Z = (-73.0, -88.5, -103.0, -116.5, -129.5, -142.0)
 # Ribs 3 to 12: height of the head, at the side, where the bone ends in front, at the breastbone or at the rib above;
 # and how far around (degrees from behind) the bone and its cartilage reach.
 RIBS = (
-    (225.5, 196.0, 176.0, 168.0, 146, 172),
-    (205.0, 172.0, 154.0, 149.0, 148, 172),
-    (184.5, 148.0, 128.0, 129.0, 149, 172),
-    (164.0, 124.0, 102.0, 111.0, 147, 171),
-    (143.5, 101.0, 76.0, 99.0, 140, 171),
-    (123.0, 79.0, 54.0, 80.0, 131, 160),
-    (102.5, 58.0, 36.0, 61.0, 122, 150),
-    (82.0, 38.0, 20.0, 40.0, 112, 136),
+    (225.5, 196.0, 176.0, 168.0, 139, 172),
+    (205.0, 172.0, 154.0, 149.0, 140, 172),
+    (184.5, 148.0, 128.0, 129.0, 140, 172),
+    (164.0, 124.0, 102.0, 111.0, 138, 171),
+    (143.5, 101.0, 76.0, 99.0, 133, 171),
+    (123.0, 79.0, 54.0, 80.0, 125, 160),
+    (102.5, 58.0, 36.0, 61.0, 117, 150),
+    (82.0, 38.0, 20.0, 40.0, 108, 136),
     (61.5, 22.0, 12.0, 0.0, 100, 0),
     (41.0, 20.0, 20.0, 0.0, 55, 0),
 )
@@ -234,21 +234,24 @@ class Spine:
         c, w = self.c, self.along
         x, y = np.abs(c.x[self.box]), self.y * self.size
         off, edge = wing(x, c.y[self.box], self.level)
-        gap = 1.6 + float(np.interp(self.age, (1, 15), (1.4, 0.0)))
+        gap = 1.9 + float(np.interp(self.age, (1, 15), (1.6, 0.0)))
         reach = -off - wing_half_mm(c.y[self.box], self.level, edge)  # mm to the iliac bone
         heights = np.array([-150.0, -142, -130, -118, -108, -90, -73])
-        width = np.interp(heights, heights, (3.0, 9, 13, 17, 24, 34, 36))
+        width = np.interp(heights, heights, (3.0, 9, 13, 18, 27, 44, 44))
         index = np.clip((w + 150) * 2, 0, 154).astype(np.int16)
         width = np.interp(np.arange(155) / 2 - 150, heights, width).astype(np.float32)[index]
         sacral = (w < PROMONTORY_Z) & (w > COCCYX_Z) & (x < width)
         depth = 4.5 + 5.0 * np.clip((w - COCCYX_Z) / 70, 0, 1)
-        body_part = sacral & (x < 7 + 0.17 * (w - COCCYX_Z)) & (np.abs(y + 1) < depth)
-        ala = sacral & (np.abs(y + 9 + 0.05 * x) < depth + 1) & (w < PROMONTORY_Z - 0.16 * np.maximum(x - 14, 0))
+        broad = 8 + 0.17 * (w - COCCYX_Z)
+        oval = (x / broad) ** 2 + ((y + 1.5) / np.where(y > -1.5, depth + 2, depth)) ** 2
+        body_part = sacral & (oval < 1)
+        front = y + 8 + 0.22 * np.maximum(x - 12, 0) - 0.006 * np.square(x)
+        ala = sacral & (np.abs(front) < (depth + 0.5) * np.sqrt(1 - np.minimum(x / width, 1) ** 6)) & (w < PROMONTORY_Z - 0.16 * np.maximum(x - 14, 0))
         ala &= ((reach > gap) | (edge < -4)) & ((x > 8) | (y < -15) | (self.level < -118))
         arch = (self.ring < 1.45) & (self.ring > 0.98) & (w < PROMONTORY_Z - 3) & (w > -124) & (y < -12)
         crest = (x < 1.8) & (y < -24) & (y > -33) & (w > -118) & (w < PROMONTORY_Z - 4) & (np.abs(self.offset) < 7)
         bone = body_part | ala | arch | crest
-        core = (body_part & (np.abs(y + 1) < depth - 1.3)) | (ala & (np.abs(y + 9 + 0.05 * x) < depth - 0.3))
+        core = (oval < 0.8) | (np.abs(front) < depth - 0.8)
         core &= (reach > gap + 1.2) | (edge < -4)
         self.paint(bone, Tissue.CORTEX)
         self.paint(bone & core & (x < width - 1.2), Tissue.SPONGIOSA)
