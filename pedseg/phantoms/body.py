@@ -71,7 +71,7 @@ class Outline:
         return width + 0.8 * more, front + 0.75 * more + belly, back + 1.1 * more
 
     def wall_point(self, angle: NDArray, z: NDArray, under: ArrayLike) -> NDArray:
-        """Points of the body wall (x, y, z), `under` mm beneath its fat; the angle goes from 0 behind to pi in front."""
+        """Points of the body wall (x, y, z), `under` mm beneath its fat; angles go from 0 behind to pi in front."""
         width, front, back = self.half_axes(z)
         x, y = np.sin(angle), -np.cos(angle)
         a, b = np.square(x / width), np.square(y / np.where(y > 0, front, back))

@@ -1,4 +1,4 @@
-"""The muscles of a phantom: walls of belly and chest, back, hip and thigh, psoas and quadratus; and arms beside the trunk.
+"""The muscles of a phantom: walls of belly and chest, back, hip and thigh, psoas; and arms beside the trunk.
 
 All millimeters are those of the standard 5-year-old (`canvas`). Muscles are drawn by the fat between them: `Body` has
 made everything between the fat under the skin and the cavity muscle. Courses were fitted by eye.
@@ -17,7 +17,12 @@ from pedseg.phantoms.landmarks import Path, mirrored
 from pedseg.phantoms.pelvis import wing
 
 UMBILICUS_Z = -33.0  # between the third and the fourth lumbar vertebra
-GROIN = ((37.0, 14.0, -112.0, 6.5), (41.0, 22.0, -130.0, 7.0), (43.0, 36.0, -148.0, 7.5), (44.0, 45.0, -185.0, 8.0))  # vessels of the leg
+GROIN = (
+    (37.0, 14.0, -112.0, 6.5),
+    (41.0, 22.0, -130.0, 7.0),
+    (43.0, 36.0, -148.0, 7.5),
+    (44.0, 45.0, -185.0, 8.0),
+)  # vessels of the leg
 
 
 def walls(body: Body) -> None:
@@ -81,7 +86,7 @@ def inguinal(x: NDArray) -> NDArray:
 
 
 def _chest_wall(body: Body) -> None:
-    """Outside the ribs: pectoral muscle in front, latissimus and serratus at the side; between the ribs their muscles."""
+    """Outside the ribs: pectoral muscle in front, latissimus and serratus at the side, and fat where there is none."""
     c = body.canvas
     box = c.box((-110, -100, 5), (110, 100, 175))
     x, y, z, under = np.abs(c.x[box]), c.y[box], c.z[box], body.under[box]

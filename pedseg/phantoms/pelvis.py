@@ -1,8 +1,8 @@
 """The bones of the pelvis and the hips: iliac wings, acetabulum, pubis, ischium and the upper end of the femur.
 
-All millimeters are those of the standard 5-year-old (`canvas`), given for the right side. Ages of ossification are those
-of textbooks of pediatric radiology (triradiate cartilage closed at about 13 years, ischium and pubis joined at about 6,
-growth plate of the femur's head closed at about 16); shapes were fitted by eye.
+All millimeters are those of the standard 5-year-old (`canvas`), given for the right side. Ages of ossification are
+those of textbooks of pediatric radiology (triradiate cartilage closed at about 13 years, ischium and pubis joined at
+about 6, growth plate of the femur's head closed at about 16); shapes were fitted by eye.
 """
 
 from __future__ import annotations
@@ -60,7 +60,8 @@ def _wing_tables() -> tuple[NDArray, NDArray, NDArray]:
 def wing(x: NDArray, y: NDArray, z: NDArray) -> tuple[NDArray, NDArray]:
     """Millimeters outward from the middle of the iliac wing (negative toward the pelvis), and inside its outline."""
     row, column = (
-        np.clip((values - first) / STEP_MM, 0, 279).astype(np.int16) for values, first in zip((y, z), FIRST, strict=True)
+        np.clip((values - first) / STEP_MM, 0, 279).astype(np.int16)
+        for values, first in zip((y, z), FIRST, strict=True)
     )
     table, slant, edge = _wing_tables()
     return (np.abs(x) - table[row, column]) * slant[row, column], edge[row, column]
@@ -99,7 +100,7 @@ def _wing(c: Canvas, side: int, age_years: float) -> None:
 
 
 def _pubis_and_ischium(c: Canvas, side: int, age_years: float) -> None:
-    """Upper and lower branch of the pubis and the ischium around the obturator foramen; a joint between both until 6."""
+    """Branches of the pubis and the ischium around the obturator foramen, with a joint between them until 6 years."""
     for path in (*PUBIS, ISCHIUM):
         bar = c.tube(mirrored(path, side), reach_mm=0.5, step_mm=12.0)
         _bone(c, bar.box, bar.field < 0, bar.field < -1.3)
@@ -110,12 +111,12 @@ def _pubis_and_ischium(c: Canvas, side: int, age_years: float) -> None:
 
 
 def _acetabulum(c: Canvas, side: int, age_years: float) -> None:
-    """The cup around the head of the femur with its joint; until 13 years ilium, pubis and ischium meet in cartilage."""
+    """The cup around the head of the femur; until 13 years ilium, pubis and ischium meet in cartilage."""
     middle = HIP * [side, 1, 1]
     box, (x, y, z), distance = _around(c, middle, HEAD_MM + 9)
     opening = side * x * CUP_OPENS[0] + y * CUP_OPENS[1] + z * CUP_OPENS[2]
     inner, outer = HEAD_MM + 1.6, HEAD_MM + 6.5 - 1.5 * np.clip(-side * x / 12, 0, 1)
-    cup = (distance > inner) & (distance < outer) & (opening < 0.12 * distance)
+    cup = (distance > inner) & (distance < outer) & (opening < 0.12 * distance) & ((z > -9) | (np.abs(y + 4) > 11))
     _bone(c, box, cup, cup & (distance > inner + 1.2) & (distance < outer - 1.2))
     gap = np.interp(age_years, (0, 1, 5, 12, 13.5), (4.0, 3.2, 2.0, 1.2, 0.0)) / 2
     if gap > 0:
@@ -129,7 +130,7 @@ def _acetabulum(c: Canvas, side: int, age_years: float) -> None:
 
 
 def _femur(c: Canvas, side: int, age_years: float) -> None:
-    """Neck, shaft and greater trochanter, then the head: a center of bone that grows in cartilage, and a growth plate."""
+    """Neck, shaft and trochanter, then the head: a center of bone that grows in cartilage, and a growth plate."""
     for path in FEMUR:
         bar = c.tube(mirrored(path, side), reach_mm=0.5, step_mm=12.0)
         _bone(c, bar.box, bar.field < 0, bar.field < -1.6)

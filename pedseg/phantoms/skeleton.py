@@ -150,7 +150,9 @@ class Spine:
         self.x, self.y = np.abs(c.x[self.box]) / self.size, y / self.size
         middle = np.floor(self.along / VERTEBRA_MM + 0.5) * VERTEBRA_MM
         self.offset = self.along - middle  # from the middle of the nearest vertebra
-        self.ring = np.sqrt((self.x / 10.0) ** 2 + ((self.y + 20.5) / 8.0) ** 2)
+        sacral = np.clip((-72 - heights) / 40, 0, 1).astype(np.float32)[index]  # its canal is flat and near the bodies
+        canal = (self.x / (10 - 2 * sacral)) ** 2 + ((self.y + 20.5 - 7.5 * sacral) / (8 - 3.5 * sacral)) ** 2
+        self.ring = np.sqrt(canal)
 
     def paint(self, mask: NDArray, tissue: int, organ: str = "") -> None:
         """Paint voxels of the spine's box."""
@@ -246,7 +248,11 @@ class Spine:
         oval = (x / broad) ** 2 + ((y + 1.5) / np.where(y > -1.5, depth + 2, depth)) ** 2
         body_part = sacral & (oval < 1)
         front = y + 8 + 0.22 * np.maximum(x - 12, 0) - 0.006 * np.square(x)
-        ala = sacral & (np.abs(front) < (depth + 0.5) * np.sqrt(1 - np.minimum(x / width, 1) ** 6)) & (w < PROMONTORY_Z - 0.16 * np.maximum(x - 14, 0))
+        ala = (
+            sacral
+            & (np.abs(front) < (depth + 0.5) * np.sqrt(1 - np.minimum(x / width, 1) ** 6))
+            & (w < PROMONTORY_Z - 0.16 * np.maximum(x - 14, 0))
+        )
         ala &= ((reach > gap) | (edge < -4)) & ((x > 8) | (y < -15) | (self.level < -118))
         arch = (self.ring < 1.45) & (self.ring > 0.98) & (w < PROMONTORY_Z - 3) & (w > -124) & (y < -12)
         crest = (x < 1.8) & (y < -24) & (y > -33) & (w > -118) & (w < PROMONTORY_Z - 4) & (np.abs(self.offset) < 7)
@@ -282,4 +288,6 @@ class Spine:
         bone = piece & (np.abs(np.mod(z + 143.5, 6.5) - 3.25) < (2.4 if self.age < 20 else 3.0))
         if self.age >= 1:
             self.paint(bone & (z > (-151 if self.age < 5 else -162)), Tissue.CORTEX)
-            self.paint(bone & (x < 3.5) & (np.abs(y + 1) < 2.0) & (z > (-151 if self.age < 5 else -162)), Tissue.SPONGIOSA)
+            self.paint(
+                bone & (x < 3.5) & (np.abs(y + 1) < 2.0) & (z > (-151 if self.age < 5 else -162)), Tissue.SPONGIOSA
+            )
