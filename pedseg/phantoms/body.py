@@ -120,9 +120,9 @@ class Body:
         self.under = self.depth - self.fat_depth  # mm beneath the fat
         high = np.clip((level - 60) / 40, 0, 1).astype(np.float32)
         low = np.clip((-level - 40) / 60, 0, 1).astype(np.float32)
-        wall = 7.0 + 2.5 * np.clip(np.abs(c.x) / 60, 0, 1) + 2.0 * high + 2.0 * low
-        back = np.interp(level, (-60, 30, 70), (-50, -54, -64)).astype(np.float32)
-        self.cavity = inside & (self.under > wall) & (c.y > back + 10 * np.exp(-((c.x / 22) ** 2)))
+        wall = 7.0 + 2.5 * np.clip(np.abs(c.x) / 60, 0, 1) + 0.8 * high + 2.0 * low
+        back = np.interp(level, (-60, 30, 70), (-50, -54, -66)).astype(np.float32)
+        self.cavity = inside & (self.under > wall) & (c.y > back + 10 * np.exp(-((c.x / 20) ** 2)))
         self._pelvis()
         c.tissues[self.cavity] = Tissue.FAT
         c.free |= self.cavity
@@ -151,9 +151,9 @@ class Body:
         c = self.canvas
         side = 1 / (1 + np.exp(-c.x / 12))  # 0 left, 1 right
         r2 = (c.x / (half_width - 14)) ** 2 + (c.y / np.where(c.y > 0, front - 12, back - 10)) ** 2
-        dome = 75 + 8 * side - 36 * r2 * r2 / (1 + 0.1 * r2 * r2) + 0.16 * c.y
+        dome = 73 + 9 * side - 40 * r2 * r2 / (1 + 0.1 * r2 * r2) + 0.16 * c.y
         saddle = np.exp(-(((c.x + 14) / 34) ** 4) - (((c.y - 16) / 36) ** 4))
-        self.dome = dome + saddle * (74.0 - 0.05 * (c.y - 16) - dome)
+        self.dome = dome + saddle * (73.5 - 0.05 * (c.y - 16) - dome)
         self.above = self.cavity & (c.z > self.dome)
         self.below = self.cavity & ~self.above
         sheet = self.above & (c.z < self.dome + 3.0)
