@@ -255,7 +255,14 @@ class Spine:
         )
         ala &= ((reach > gap) | (edge < -4)) & ((x > 8) | (y < -15) | (self.level < -118))
         arch = (self.ring < 1.45) & (self.ring > 0.98) & (w < PROMONTORY_Z - 3) & (w > -124) & (y < -12)
-        crest = (x < 1.8) & (y < -20) & (y > -28 - 0.2 * (w + 73)) & (w > -112) & (w < PROMONTORY_Z - 4) & (np.abs(self.offset) < 7)
+        crest = (
+            (x < 1.8)
+            & (y < -20)
+            & (y > -28 - 0.2 * (w + 73))
+            & (w > -112)
+            & (w < PROMONTORY_Z - 4)
+            & (np.abs(self.offset) < 7)
+        )
         bone = body_part | ala | arch | crest
         core = (oval < 0.8) | (np.abs(front) < depth - 0.8)
         core &= (reach > gap + 1.2) | (edge < -4)
