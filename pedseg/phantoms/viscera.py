@@ -35,15 +35,6 @@ def great_vessels(b: PhantomBuilder) -> None:
         c.fill(c.tube(mirrored(landmarks.CRURA[0], side), 1.0), Tissue.MUSCLE)
 
 
-def muscles(b: PhantomBuilder) -> None:
-    """Psoas and quadratus lumborum beside the spine, and the crura where they rise from it."""
-    c = b.canvas
-    for side in (-1, 1):
-        c.fill(c.tube(mirrored(landmarks.PSOAS, side), 1.0, 14.0), Tissue.MUSCLE)
-        c.fill(c.tube(mirrored(landmarks.QUADRATUS, side), 1.0, 14.0), Tissue.MUSCLE)
-        c.fill(c.tube(mirrored(landmarks.CRURA[1], side), 1.0), Tissue.MUSCLE)
-
-
 def kidneys(b: PhantomBuilder) -> None:
     """Kidneys and adrenals; the kidney that remains after a nephrectomy has grown, most of all in length."""
     effects = b.surgery
