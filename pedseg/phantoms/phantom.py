@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.phantoms import bowel, simple, surgery, thorax, viscera
+from pedseg.phantoms import bowel, kidneys, simple, surgery, thorax, vessels, viscera
 from pedseg.phantoms.anatomy import sample_size
 from pedseg.phantoms.body import Body, PhantomBuilder, extent_mm
 from pedseg.phantoms.canvas import Canvas, rotation_matrix
@@ -61,11 +61,12 @@ def make_phantom(child: Child, spacing_mm: tuple[float, float, float] = (3.0, 3.
 
 def place_organs(builder: PhantomBuilder) -> None:
     """Place every organ; what comes first keeps its place, and what comes later makes way."""
-    viscera.great_vessels(builder)
+    vessels.great_vessels(builder)
     thorax.chest(builder)
     viscera.muscles(builder)
-    viscera.kidneys(builder)
-    viscera.portal_system(builder)
+    kidneys.kidneys(builder)
+    vessels.visceral_arteries(builder)
+    vessels.portal_system(builder)
     viscera.gallbladder_and_pancreas(builder)
     surgery.add_scar(builder.canvas, builder.surgery)
     viscera.spleen(builder)
