@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.body import PhantomBuilder, organ_id
-from pedseg.phantoms.canvas import Shape, rotation_matrix, union
+from pedseg.phantoms.canvas import Shape, largest_component, rotation_matrix, union
 from pedseg.phantoms.landmarks import mirrored
 
 VOLUME_OF_LENGTH = 2.5  # a kidney longer by a factor holds that factor to this power of the volume
@@ -142,11 +142,12 @@ def _sinus(
     age = b.surgery.child.age_years
     width = float(np.interp(age, (0, 5, 20, 60), (0.13, 0.17, 0.24, 0.34)))
     deep = np.clip((inward + 0.35) / 1.2, 0, 1)
-    slot = (np.abs(q) < width) & (np.abs(r) < 0.62 - 0.3 * deep) & (inward > -0.22)
+    thick = width * (0.35 + 0.65 * np.clip((inward + 0.1) / 0.7, 0, 1))
+    slot = (np.abs(q) < thick) & (np.abs(r) < 0.58 - 0.3 * deep) & (inward > -0.2)
     tissues = b.canvas.tissues[box]
     tissues[mask & slot] = Tissue.FAT
-    pelvis = (np.abs(q) < 0.55 * width) & (np.abs(r + 0.06) < 0.22) & (inward > 0.0)
-    calices = (np.abs(q) < 0.6 * width) & (np.abs(np.abs(r) - 0.36) < 0.09) & (np.abs(inward) < 0.2)
+    pelvis = (np.abs(q) < 0.5 * thick) & (np.abs(r + 0.06) < 0.2) & (inward > 0.0)
+    calices = (np.abs(q) < 0.6 * thick) & (np.abs(np.abs(r) - 0.36) < 0.09) & (np.abs(inward) < 0.2)
     tissues[mask & (pelvis | calices)] = Tissue.URINE
 
 
@@ -171,7 +172,11 @@ def _adrenal(b: PhantomBuilder, side: int) -> None:
         along, off = -cos * y - sin * aside - length, cos * aside - sin * y
         high = np.maximum(np.abs(z + 0.35 * (y + length)) - 9.0, 0)
         field = np.minimum(field, np.sqrt(np.maximum(np.abs(along) - length, 0) ** 2 + off**2 + high**2))
-    organ = f"Glnd_Adrenal_{'L' if side < 0 else 'R'}"
-    mask = b.organ(Shape(box, field), Tissue.ADRENAL, organ, b.size.volume_ml["Adrenals"] / 2)
-    level = float(field[mask].max()) if mask.any() else 0.0
-    c.free[box] &= ~((field < level + 1.0) & b.body.below[box])  # a seam of fat around it
+    mask = c.fill(
+        Shape(box, field), Tissue.ADRENAL, volume_ml=b.size.volume_ml["Adrenals"] / 2, where=b.body.below,
+    )  # fmt: skip
+    gland = largest_component(mask, corners=True)
+    c.tissues[box][mask & ~gland] = Tissue.FAT
+    c.labels[box][gland] = organ_id(f"Glnd_Adrenal_{'L' if side < 0 else 'R'}")
+    bed = ((aside - 1) / 13) ** 2 + ((y + 10) / 15) ** 2 + (z / 18) ** 2 < 1  # of fat, which neither limb leaves
+    c.free[box] &= ~(bed & b.body.below[box])

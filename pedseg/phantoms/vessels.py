@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.body import PhantomBuilder, organ_id
+from pedseg.phantoms.canvas import largest_component
 from pedseg.phantoms.kidneys import kidney_poses
 from pedseg.phantoms.landmarks import after_operation, mirrored
 from pedseg.phantoms.skeleton import SPINE_Y, sagittal_curve
@@ -112,6 +113,9 @@ def portal_system(b: PhantomBuilder) -> None:
     trunk = after_operation("splenic vein", landmarks.SPLENIC_VEIN, b.left, b.right)
     for path in (trunk, *map(np.array, landmarks.PORTAL_BRANCHES)):
         line(b, b.at(10, path), Tissue.PORTAL, organ_id("V_Portal"))
+    box = b.canvas.box((-90, -70, -40), (90, 70, 90))
+    portal = b.canvas.labels[box] == organ_id("V_Portal")
+    b.canvas.labels[box][portal & ~largest_component(portal, corners=True)] = 0  # cut off by other vessels
     for path in (landmarks.UPPER_MESENTERIC_VEIN, landmarks.LOWER_MESENTERIC_VEIN):
         line(b, b.at(10, path), Tissue.PORTAL)
 
