@@ -19,7 +19,7 @@ from pedseg.phantoms.landmarks import mirrored
 
 VOLUME_OF_LENGTH = 2.5  # a kidney longer by a factor holds that factor to this power of the volume
 KIDNEY_MM = np.array([18.5, 16.5, 39.0])  # half axes
-TILT_DEG = np.array([17.0, -17.0, -30.0])  # of a right kidney: upper pole back, upper pole medial, hilum forward
+TILT_DEG = np.array([15.5, -5.0, -30.0])  # of a right kidney: upper pole back, upper pole medial, hilum forward
 LOBULATION_YEARS, LOBULATION = (0.0, 1.0, 4.0, 6.0), (0.10, 0.07, 0.02, 0.0)  # of the radius; gone by school age
 PERIRENAL_YEARS, PERIRENAL_MM = (0.0, 5.0, 15.0, 40.0), (0.8, 1.6, 3.5, 7.0)  # of the room; plausible guesses
 RNG_PART = 22

@@ -19,7 +19,7 @@ HEART = (-11.0, 19.0, 97.0)
 # Great vessels of the chest, and whether their root lies within the heart; they belong to no label.
 GREAT_VESSELS: tuple[tuple[Path, bool], ...] = (
     (((-6, 20, 104, 7), (4, 17, 118, 8), (10, 15, 134, 8), (11, 11, 165, 8)), True),  # ascending aorta
-    (((-12, 38, 108, 7), (-14, 36, 120, 7.5), (-17, 24, 136, 7.5), (-17, 8, 145, 7)), True),  # pulmonary trunk
+    (((-13, 38, 113, 6.5), (-14, 36, 122, 7.5), (-17, 24, 136, 7.5), (-17, 8, 145, 7)), True),  # pulmonary trunk
     (((-17, 8, 145, 6), (-4, 1, 142, 5.5), (10, -3, 138, 5.5), (24, -6, 130, 5)), False),  # right pulmonary artery
     (((-17, 8, 145, 6), (-24, -4, 143, 5.5), (-27, -12, 134, 5)), False),  # left pulmonary artery
     (((22, 12, 108, 5.5), (22, 6, 125, 5.5), (22, 3, 165, 5.5)), False),  # upper vena cava

@@ -60,7 +60,7 @@ def _heart_middle(b: PhantomBuilder) -> NDArray:
     middle = np.array(landmarks.HEART) + b.displacements[2] * [1.0, 0.6, 0.0]
     box = c.box(middle - [4, 4, 40], middle + [4, 4, 20])
     close = (np.abs(c.x[box] - middle[0]) < 14) & (np.abs(c.y[box] - middle[1]) < 14)
-    middle[2] = float(np.median(b.body.dome[box][close])) + 21.0
+    middle[2] = float(np.median(b.body.dome[box][close])) + 13.5
     return middle
 
 
@@ -88,32 +88,37 @@ def _chambers(
     b: PhantomBuilder, box: Box, heart: NDArray, depth: NDArray, along: NDArray, right: NDArray, up: NDArray
 ) -> None:
     """Two ventricles, the left thick-walled and round, the right a crescent around it; two thin-walled atria behind."""
-    tissues = b.canvas.tissues[box]
+    tissues, wall = b.canvas.tissues[box], _wall_mm(b)
     left_wall, cavity = (
         ((along - 6) / half[0]) ** 2 + ((right + 10) / half[1]) ** 2 + ((up + 1) / half[2]) ** 2 < 1
         for half in ((37.0, 20.0, 22.0), (28.0, 12.5, 14.5))
     )
-    low = along > VALVES_MM + 2.5
+    low = along > VALVES_MM + 0.7 * wall + 0.8
     left_ventricle = cavity & low & (depth > 5.0)
     right_ventricle = low & ~left_wall & (depth > 2.6) & (right > -4 + 0.1 * along) & (along < 32)
-    atria = (along < VALVES_MM - 2.5) & (depth > 1.8)
+    atria = (along < VALVES_MM - 0.7 * wall - 0.8) & (depth > 1.8)
     septum = right - 2 - 0.15 * up
-    for chamber in (left_ventricle, right_ventricle, atria & (septum > 1.7), atria & (septum < -1.7)):
+    for chamber in (left_ventricle, right_ventricle, atria & (septum > 0.6 * wall), atria & (septum < -0.6 * wall)):
         tissues[heart & chamber] = Tissue.HEART_BLOOD
-    groove = (np.abs(along - VALVES_MM) < 3.2) & (depth < 5.5)
-    between = (np.abs(right - 7) < 2.2) & (depth < 2.6) & (along > VALVES_MM)
+    groove = np.abs(along - VALVES_MM) < 4.4 - 0.7 * depth
+    between = (np.abs(right - 7) < 2.8 - depth) & (along > VALVES_MM)
     tissues[heart & (groove | between)] = Tissue.FAT
+
+
+def _wall_mm(b: PhantomBuilder) -> float:
+    """Thickness of the walls between the heart's cavities, on coarse grids enough to keep these apart."""
+    return float(np.clip(1.2 * (b.canvas.spacing / b.canvas.scale).max(), 1.8, 5.0))
 
 
 def _great_vessels(b: PhantomBuilder, near: NDArray) -> None:
     """Ascending aorta, pulmonary trunk and arteries, upper vena cava, pulmonary veins: they belong to no label."""
     c, heart = b.canvas, organ_id("Heart")
     for path, into_heart in landmarks.GREAT_VESSELS:
-        tube = c.tube(b.at(2, path), 3.0, 10.0)
+        tube = c.tube(b.at(2, path), 5.0, 10.0)
         inside = c.labels[tube.box] == heart
         if into_heart:  # the root of the vessel, with its wall, within the heart
             tissues = c.tissues[tube.box]
-            tissues[inside & (tube.field < 1.6)] = Tissue.MYOCARDIUM
+            tissues[inside & (tube.field < _wall_mm(b))] = Tissue.MYOCARDIUM
             tissues[inside & (tube.field < 0)] = Tissue.HEART_BLOOD
         c.fill(tube, Tissue.HEART_BLOOD, where=b.body.above)
         near[tube.box] |= tube.field < 1.6

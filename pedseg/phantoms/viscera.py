@@ -90,7 +90,8 @@ def _lower_face(x: NDArray, y: NDArray, z: NDArray, sink: float) -> NDArray:
     behind = np.maximum(y + 38, 0) / (18 - 6 * sink)  # the bed of the right kidney reaches back to the muscles
     bed = 0.9 * np.exp(-(((x - 36) / 20) ** 2 + behind**2 + ((z + 6) / (40 - 12 * sink)) ** 2))
     hilum = 0.5 * np.exp(-(((x - 25) / 14) ** 2 + ((y - 14) / 7) ** 2 + ((z - 28) / 9) ** 2))
-    crus = 1.2 * np.clip((30 - x) / 8, 0, 1) * np.clip((-12 - y) / 5, 0, 1)  # fat beside the spine, behind the cava
+    beside = np.exp(-(np.maximum(x - 10, 0) ** 2) / 260 - np.maximum(y + 20, 0) ** 2 / 60)
+    crus = 1.1 * beside * np.clip((64 - z) / 14, 0, 1)  # fat beside the spine, behind the cava
     stomach = 0.9 * np.clip((-8 - x) / 7, 0, 1) * np.clip((12 - 0.35 * x - y) / 6, 0, 1)  # behind the left lobe
     return np.maximum(under, 0) * 1.3 + bed + hilum + crus + stomach
 
