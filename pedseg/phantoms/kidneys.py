@@ -140,22 +140,25 @@ def _sinus(
     """Fat of the renal sinus, more of it with age, and the pelvis and calices in it."""
     inward, q, r = axes
     age = b.surgery.child.age_years
-    width = float(np.interp(age, (0, 5, 20, 60), (0.13, 0.17, 0.24, 0.34)))
+    width = float(np.interp(age, (0, 5, 20, 60), (0.12, 0.16, 0.24, 0.34)))
     deep = np.clip((inward + 0.35) / 1.2, 0, 1)
-    thick = width * (0.35 + 0.65 * np.clip((inward + 0.1) / 0.7, 0, 1))
+    thick = width * (0.4 + 0.6 * np.sin(np.pi * np.clip((inward + 0.2) / 1.1, 0, 1)))
     slot = (np.abs(q) < thick) & (np.abs(r) < 0.58 - 0.3 * deep) & (inward > -0.2)
     tissues = b.canvas.tissues[box]
     tissues[mask & slot] = Tissue.FAT
     pelvis = (np.abs(q) < 0.5 * thick) & (np.abs(r + 0.06) < 0.2) & (inward > 0.0)
     calices = (np.abs(q) < 0.6 * thick) & (np.abs(np.abs(r) - 0.36) < 0.09) & (np.abs(inward) < 0.2)
     tissues[mask & (pelvis | calices)] = Tissue.URINE
+    for tissue, front, height in ((Tissue.VEIN, 0.6, 0.22), (Tissue.VEIN, 0.5, -0.26), (Tissue.ARTERY, -0.5, 0.16)):
+        branch = (q / width - front) ** 2 + ((r - height * (1.3 - inward)) / 0.1) ** 2 < 0.4
+        tissues[mask & branch & (inward > -0.1)] = tissue
 
 
 def _ureter(b: PhantomBuilder, pose: KidneyPose) -> None:
     """A thin tube from the renal pelvis over the psoas to the bladder."""
     path = mirrored(landmarks.URETER, pose.side)
-    start = pose.hilum + [0.0, 0.0, -4.0]
-    rows = np.vstack([[*start, 1.8], [*(start + [-pose.side * 4, 1.0, -9.0]), 1.4], path])
+    start = pose.hilum + np.array([0.0, 0.0, -4.0])
+    rows = np.vstack([[*start, 1.8], [*(start + np.array([-pose.side * 4, 1.0, -9.0])), 1.4], path])
     b.canvas.fill(b.canvas.tube(rows, 1.0, 12.0), Tissue.SOFT)
 
 
@@ -163,7 +166,7 @@ def _adrenal(b: PhantomBuilder, side: int) -> None:
     """Two thin limbs that part behind a ridge: an upside-down V, in front and medial of the kidney's upper pole."""
     c = b.canvas
     top = np.array([side * 23.0, -14.0, 41.0 - 2 * side]) + b.displacements[6 + (side > 0)] * [0.6, 0.4, 1.0]
-    box = c.box(top - [24, 30, 24], top + [24, 14, 24])
+    box = c.box(top - [24, 30, 24], top + np.array([24, 14, 24]))
     x, y, z = c.offsets(box, top)
     aside = x * side + 0.12 * z
     field = np.full(x.shape, np.inf, np.float32)

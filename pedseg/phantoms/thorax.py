@@ -58,7 +58,7 @@ def _heart_middle(b: PhantomBuilder) -> NDArray:
     """The middle of the heart, so low above the diaphragm that a broad face lies on it."""
     c = b.canvas
     middle = np.array(landmarks.HEART) + b.displacements[2] * [1.0, 0.6, 0.0]
-    box = c.box(middle - [4, 4, 40], middle + [4, 4, 20])
+    box = c.box(middle - [4, 4, 40], middle + np.array([4, 4, 20]))
     close = (np.abs(c.x[box] - middle[0]) < 14) & (np.abs(c.y[box] - middle[1]) < 14)
     middle[2] = float(np.median(b.body.dome[box][close])) + 13.5
     return middle
@@ -184,7 +184,7 @@ def _lung_trees(b: PhantomBuilder, rng: np.random.Generator) -> None:
             start = landmarks.ARTERY_HILUM[1] if low else landmarks.ARTERY_HILUM[0]
             artery = _stem(rng, mirrored((start,), side)[0], np.array(tip) * [side, 1, 1], 3.4 if low else 2.9)
             _paint_in_lung(b, _forks(rng, artery), Tissue.LUNG_VESSEL)
-            airway = artery[:3] + [side * 1.5, -4.5, 1.0, 0.0]
+            airway = artery[:3] + np.array([side * 1.5, -4.5, 1.0, 0.0])
             airway[:, 3] = (3.0, 2.3, 1.7)
             _paint_in_lung(b, [airway], Tissue.SOFT)
             _paint_in_lung(b, [airway - [0, 0, 0, 0.9]], Tissue.GAS)
@@ -198,7 +198,7 @@ def _stem(rng: np.random.Generator, start: NDArray, tip: NDArray, radius: float)
     """A bent line of four rows from a hilum to a tip, tapering to a quarter."""
     share = np.array([0.0, 0.3, 0.62, 1.0])[:, None]
     points = start[:3] + share * (tip + rng.normal(0, 5, 3) - start[:3])
-    points[1:3] += rng.normal(0, 3.5, (2, 3)) + [0, 0, 2.5]
+    points[1:3] += rng.normal(0, 3.5, (2, 3)) + np.array([0, 0, 2.5])
     return np.column_stack([points, radius * np.array([1.0, 0.72, 0.48, 0.24])])
 
 

@@ -68,7 +68,7 @@ def _renal_vessels(b: PhantomBuilder, aorta: NDArray, cava: NDArray) -> None:
         bend = [11.0, min(root[1] - 5.5, -14.5), 6.0] if side > 0 else [-20.0, -16.0, 8.0]
         line(b, np.array([[*root, 1.9], [*bend, 1.9], [*(hilum - [side * 6, 1.5, 0]), 1.8], [*hilum, 1.4]]),
              Tissue.ARTERY)  # fmt: skip
-        end = hilum + [0.0, 4.0, -1.0]
+        end = hilum + np.array([0.0, 4.0, -1.0])
         middle: list[list[float]] = []
         if side < 0 and drain[0] > 0:
             front = _on(aorta, 3.0)
@@ -85,7 +85,7 @@ def _iliac_vessels(b: PhantomBuilder, aorta: NDArray, cava: NDArray) -> None:
         line(b, artery, Tissue.ARTERY)
         line(b, mirrored(landmarks.INNER_ILIAC, side), Tissue.ARTERY)
         line(b, vein, Tissue.VEIN)
-        line(b, mirrored(landmarks.INNER_ILIAC, side) + [-side * 1.0, -4.0, 0, 0.5], Tissue.VEIN)
+        line(b, mirrored(landmarks.INNER_ILIAC, side) + np.array([-side, -4.0, 0, 0.5]), Tissue.VEIN)
 
 
 def visceral_arteries(b: PhantomBuilder) -> None:
@@ -116,8 +116,8 @@ def portal_system(b: PhantomBuilder) -> None:
     box = b.canvas.box((-90, -70, -40), (90, 70, 90))
     portal = b.canvas.labels[box] == organ_id("V_Portal")
     b.canvas.labels[box][portal & ~largest_component(portal, corners=True)] = 0  # cut off by other vessels
-    for path in (landmarks.UPPER_MESENTERIC_VEIN, landmarks.LOWER_MESENTERIC_VEIN):
-        line(b, b.at(10, path), Tissue.PORTAL)
+    for vein in (landmarks.UPPER_MESENTERIC_VEIN, landmarks.LOWER_MESENTERIC_VEIN):
+        line(b, b.at(10, vein), Tissue.PORTAL)
 
 
 def paint_vessels(b: PhantomBuilder, paths: tuple[landmarks.Path, ...], tissue: int, organ: str, number: int) -> None:

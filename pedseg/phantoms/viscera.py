@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import PhantomBuilder, organ_id
+from pedseg.phantoms.body import PhantomBuilder
 from pedseg.phantoms.canvas import Box, Shape, union
 from pedseg.phantoms.landmarks import after_operation, mirrored
 from pedseg.phantoms.vessels import line, paint_vessels
@@ -89,7 +89,7 @@ def _lower_face(x: NDArray, y: NDArray, z: NDArray, sink: float) -> NDArray:
     under = (0.42 * (40 - x) + 0.30 * (y - 10) * (1 - 0.3 * sink) - (z + 8)) / 55
     behind = np.maximum(y + 38, 0) / (18 - 6 * sink)  # the bed of the right kidney reaches back to the muscles
     bed = 0.9 * np.exp(-(((x - 36) / 20) ** 2 + behind**2 + ((z + 6) / (40 - 12 * sink)) ** 2))
-    hilum = 0.5 * np.exp(-(((x - 25) / 14) ** 2 + ((y - 14) / 7) ** 2 + ((z - 28) / 9) ** 2))
+    hilum = 0.8 * np.exp(-(((x - 20) / 15) ** 2 + ((y - 15) / 8) ** 2 + ((z - 24) / 11) ** 2))
     beside = np.exp(-(np.maximum(x - 10, 0) ** 2) / 260 - np.maximum(y + 20, 0) ** 2 / 60)
     crus = 1.1 * beside * np.clip((64 - z) / 14, 0, 1)  # fat beside the spine, behind the cava
     stomach = 0.9 * np.clip((-8 - x) / 7, 0, 1) * np.clip((12 - 0.35 * x - y) / 6, 0, 1)  # behind the left lobe
