@@ -170,10 +170,10 @@ def _adrenal(b: PhantomBuilder, side: int) -> None:
     x, y, z = c.offsets(box, top)
     aside = x * side + 0.12 * z
     field = np.full(x.shape, np.inf, np.float32)
-    for angle_deg, length in ((16.0, 9.5), (-34.0, 9.0)):  # toward the crus, along the kidney
+    for angle_deg, length in ((16.0, 10.0), (-34.0, 9.5)):  # toward the crus, along the kidney
         sin, cos = np.sin(np.deg2rad(angle_deg)), np.cos(np.deg2rad(angle_deg))
         along, off = -cos * y - sin * aside - length, cos * aside - sin * y
-        high = np.maximum(np.abs(z + 0.35 * (y + length)) - 9.0, 0)
+        high = np.maximum(np.abs(z + 0.35 * (y + length)) - 10.5, 0)
         field = np.minimum(field, np.sqrt(np.maximum(np.abs(along) - length, 0) ** 2 + off**2 + high**2))
     mask = c.fill(
         Shape(box, field), Tissue.ADRENAL, volume_ml=b.size.volume_ml["Adrenals"] / 2, where=b.body.below,

@@ -40,7 +40,9 @@ def gallbladder_and_pancreas(b: PhantomBuilder) -> None:
     for path, number in zip(landmarks.BILE_DUCTS, (9, 10), strict=True):
         line(b, b.at(number, path), Tissue.BILE)
     gland = b.at(10, after_operation("pancreas", landmarks.PANCREAS, b.left, b.right))
-    shape = union(c.tube(gland, 6.0, 7.0), c.tube(b.at(10, landmarks.UNCINATE), 6.0, 7.0))
+    shape = c.tube(b.at(10, landmarks.UNCINATE), 6.0, 9.0)
+    for up in (-5.0, 5.0):  # taller than thick
+        shape = union(shape, c.tube(gland + np.array([0, 0, up, 0]), 6.0, 9.0))
     x, y, z = c.x[shape.box], c.y[shape.box], c.z[shape.box]
     deep = 0.7 + 0.9 * float(np.interp(b.surgery.child.age_years, (5, 60), (0, 1)))  # clefts between lobules
     lobules = np.abs(np.sin(x * 0.55 + 0.3 * y) * np.cos(z * 0.6 - 0.2 * x)) + 0.5 * np.abs(np.sin(0.5 * y + 0.4 * z))
@@ -88,7 +90,7 @@ def _lower_face(x: NDArray, y: NDArray, z: NDArray, sink: float) -> NDArray:
     """What holds the liver above its slanted lower face and in front of the right kidney; hilum of the liver."""
     under = (0.42 * (40 - x) + 0.30 * (y - 10) * (1 - 0.3 * sink) - (z + 8)) / 55
     behind = np.maximum(y + 38, 0) / (18 - 6 * sink)  # the bed of the right kidney reaches back to the muscles
-    bed = 0.9 * np.exp(-(((x - 36) / 20) ** 2 + behind**2 + ((z + 6) / (40 - 12 * sink)) ** 2))
+    bed = (0.9 + 0.6 * sink) * np.exp(-(((x - 38) / 18) ** 2 + behind**2 + ((z + 9) / (30 - 9 * sink)) ** 2))
     hilum = 0.8 * np.exp(-(((x - 20) / 15) ** 2 + ((y - 15) / 8) ** 2 + ((z - 24) / 11) ** 2))
     beside = np.exp(-(np.maximum(x - 10, 0) ** 2) / 260 - np.maximum(y + 20, 0) ** 2 / 60)
     crus = 1.1 * beside * np.clip((64 - z) / 14, 0, 1)  # fat beside the spine, behind the cava
@@ -101,7 +103,7 @@ def _fissures(x: NDArray, y: NDArray, z: NDArray) -> NDArray:
     round_ligament = np.abs(x + 3 + 0.08 * (y - 30)) < 1.4 + 0.05 * np.maximum(38 - z, 0)
     round_ligament &= (z < 46 - 0.25 * np.abs(y - 44)) & (y > 14)
     venous = np.abs(y - 13 + 0.35 * x) < 1.2
-    venous &= (x < 6) & (x > -22) & (z > 38) & (z < 68)
+    venous &= (x < 6) & (x > -42) & (z > 38) & (z < 68)
     return np.where(round_ligament | venous, np.float32(3), np.float32(0))
 
 

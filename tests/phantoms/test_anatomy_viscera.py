@@ -105,7 +105,7 @@ BOUNDS: dict[str, tuple[Callable[[Phantom], float], float, float]] = {
     "right kidney, forward": (lambda p: kidney_slope(p, "R")[1], -45.0, -3.0),
     "left kidney, forward": (lambda p: kidney_slope(p, "L")[1], -45.0, -3.0),
     # The diaphragmatic face of the heart: a quarter to a third (estimate of the oncologist who reviewed the children).
-    "heart on the diaphragm": (heart_on_diaphragm, 0.17, 0.42),
+    "heart on the diaphragm": (heart_on_diaphragm, 0.14, 0.42),
     # Two atria, two ventricles.
     "chambers of the heart": (lambda p: len(chambers(p)), 4, 4),
     # The gallbladder lies in a fossa on the lower face of the liver, covered by peritoneum below (textbooks).
