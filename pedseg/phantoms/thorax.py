@@ -154,7 +154,7 @@ def _lungs(b: PhantomBuilder, box: Box, near: NDArray) -> None:
     """Both lungs fill what heart, vessels, airways and the fat between them leave of the chest."""
     c, body = b.canvas, b.body
     x, y, z = c.x[box], c.y[box], c.z[box]
-    behind = (np.abs(x + 5) < 10) & (y < 2) & (y > -26)  # around esophagus and aorta
+    behind = ((x + 5) / 11) ** 2 + ((y + 13) / 15) ** 2 < 1  # around esophagus and aorta
     front = np.abs(x + 3 + 10 * np.clip((100 - z) / 30, 0, 1)) < np.where(y > 30, 2.0, -1.0)
     space = body.above[box] & c.free[box] & ~body.sheet[box] & ~near[box] & ~behind & ~front
     middle = -3.0 - 6.0 * np.clip(y / 30, 0, 1)

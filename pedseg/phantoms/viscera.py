@@ -124,9 +124,8 @@ def _gallbladder_fossa(b: PhantomBuilder, box: Box) -> NDArray:
 def bladder(b: PhantomBuilder) -> None:
     """The bladder, low behind the pubis, filled differently in every child; behind or beneath it uterus or prostate."""
     volume_ml = b.size.volume_ml["Bladder"]
-    fill = (volume_ml / 80.0) ** (1 / 3)
-    top = -150.0 + 20.0 * min(fill, 1.3)
-    shape = b.canvas.ellipsoid((0.0, 18.0, top), (27, 23, 24), reach=1.9)
+    fill = (volume_ml / float(b.canvas.scale.prod()) / 62.0) ** (1 / 3)  # 1: that of the ellipsoid below
+    shape = b.canvas.ellipsoid((0.0, 24.0 - 5.0 * fill, -156.0 + 24.0 * min(fill, 1.6)), (27, 23, 24), reach=2.1)
     b.organ(shape, Tissue.URINE, "Bladder", volume_ml)
     (_uterus if b.surgery.child.sex == "F" else _prostate)(b)
 
@@ -135,10 +134,15 @@ def _uterus(b: PhantomBuilder) -> None:
     """Uterus behind the bladder, leaning forward over it; before puberty a thin tube."""
     c, age = b.canvas, b.surgery.child.age_years
     length = float(np.interp(age, UTERUS_YEARS, UTERUS_MM)) / c.scale[2]
-    thick = np.interp(age, (0, 9, 12, 16, 50, 70), (5, 4.5, 8, 19, 21, 13)) / c.scale.mean()
+    thick = np.interp(age, (0, 9, 12, 16, 50, 70), (6, 5.5, 9, 21, 23, 14)) / c.scale.mean()
     cervix = np.array([0.0, -12.0, -152.0]) + b.displacements[15] * [1, 0.5, 0.5]
     fundus = cervix + length * np.array([0.1, 0.35, 0.85])
-    rows = [[*cervix, thick * 0.6], [*(0.6 * cervix + 0.4 * fundus), thick * 0.6], [*fundus, thick]]
+    rows = [
+        [*cervix, thick * 0.6],
+        [*(0.7 * cervix + 0.3 * fundus), thick * 0.55],
+        [*(0.35 * cervix + 0.65 * fundus), thick],
+        [*fundus, thick * 0.9],
+    ]
     c.fill(c.tube(rows, 1.0), Tissue.SOFT, where=b.body.cavity)
     if age > 8:
         for side in (-1, 1):

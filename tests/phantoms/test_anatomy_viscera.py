@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from pedseg import organs
 from pedseg.phantoms.anatomy import HEIGHT_CM, Tissue, at_age
-from pedseg.phantoms.child import Anatomy, Child
+from pedseg.phantoms.child import Anatomy, Child, Variant
 from pedseg.phantoms.phantom import Phantom, make_phantom
 
 pytestmark = pytest.mark.slow  # 24 children at 3 mm
@@ -97,6 +97,31 @@ def beside(phantom: Phantom, tissue: Tissue, name: str, forward: int) -> int:
     return int((near & branch & ~vessel)[:, :, (z > height.min()) & (z < height.max())].sum())
 
 
+def mesenteric_order(phantom: Phantom) -> float:
+    """How far right of the upper mesenteric artery its vein lies below the kidneys' middle, in mm."""
+    middle = points_mm(phantom, organ(phantom, "Kidney_L") | organ(phantom, "Kidney_R"))[:, 2].mean()
+    aorta = points_mm(phantom, organ(phantom, "A_Aorta"))
+    low, front = np.abs(aorta[:, 2] - middle + 15) < 12, aorta[:, 1].max()
+    at = aorta[low].mean(axis=0)
+    places = [points_mm(phantom, unlabeled(phantom, tissue)) for tissue in (Tissue.PORTAL, Tissue.ARTERY)]
+    vein, artery = (
+        p[
+            (np.abs(p[:, 2] - at[2]) < 12)
+            & (p[:, 1] > at[1] + 4)
+            & (p[:, 1] < front + 40)
+            & (p[:, 0] > at[0] - 7)
+            & (p[:, 0] < at[0] + 30)
+        ]
+        for p in places
+    )
+    return float(vein[:, 0].mean() - artery[:, 0].mean()) if len(vein) and len(artery) else np.nan
+
+
+def share_of_lungs(phantom: Phantom, *tissues: Tissue) -> float:
+    lungs = organ(phantom, "Lung_L") | organ(phantom, "Lung_R")
+    return float(np.isin(phantom.tissues[lungs], tissues).mean())
+
+
 # Measure: at least, at most in a child; source of the numbers in the second column of the comment.
 BOUNDS: dict[str, tuple[Callable[[Phantom], float], float, float]] = {
     # Upper poles medial and posterior, about 20 mm per 100 mm (clinician's measurement of the first children, facts).
@@ -113,6 +138,11 @@ BOUNDS: dict[str, tuple[Callable[[Phantom], float], float, float]] = {
     # The left renal vein passes in front of the aorta, the right renal artery behind the cava (textbooks).
     "left renal vein": (lambda p: beside(p, Tissue.VEIN, "A_Aorta", 1), 2, 400),
     "right renal artery": (lambda p: beside(p, Tissue.ARTERY, "V_Venacava_I", -1), 2, 400),
+    # The superior mesenteric vein lies on the right of the artery (the other way round means malrotation).
+    "mesenteric vein on the right": (mesenteric_order, 3.0, 40.0),
+    # Blood in vessels that CT resolves is a small part of the lung; planes of a voxel of 3 mm.
+    "vessels in the lungs": (lambda p: share_of_lungs(p, Tissue.LUNG_VESSEL), 0.015, 0.10),
+    "fissures of the lungs": (lambda p: share_of_lungs(p, Tissue.FISSURE), 0.01, 0.08),
 }
 
 
@@ -128,3 +158,70 @@ def test_the_first_anatomy_lies_outside(first_anatomy, name):
     measure, low, high = BOUNDS[name]
     values = np.array([measure(phantom) for phantom in first_anatomy])
     assert np.mean((low <= values) & (values <= high)) < 0.5, np.round(values, 2)
+
+
+# --- variants ---------------------------------------------------------------------------------------
+
+
+def variant(name: Variant, seed: int, **kind: object) -> Phantom:
+    return make_phantom(Child(4.0 + 3 * seed, "F", seed=seed, anatomy="detailed", variant=name, **kind), MM)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_left_cava_lies_left_of_the_aorta_below_the_kidneys_and_right_above(seed):
+    phantom = variant("left cava", seed)
+    cava, aorta = (points_mm(phantom, organ(phantom, name)) for name in ("V_Venacava_I", "A_Aorta"))
+    kidney = points_mm(phantom, organ(phantom, "Kidney_L"))[:, 2]
+    low, high = cava[:, 2] < kidney.mean() - 20, cava[:, 2] > kidney.max()
+    assert cava[low, 0].mean() < aorta[:, 0].mean() - 5 < aorta[:, 0].mean() + 5 < cava[high, 0].mean()
+    assert ndimage.label(organ(phantom, "V_Venacava_I"), np.ones((3, 3, 3)))[1] == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_horseshoe_kidney_is_joined_in_front_of_the_aorta(seed):
+    whole, usual = variant("horseshoe kidney", seed), variant("", seed)
+    both, apart = (organ(phantom, "Kidney_L") | organ(phantom, "Kidney_R") for phantom in (whole, usual))
+    assert ndimage.label(both)[1] == 1 and ndimage.label(apart)[1] == 2
+    points, aorta = points_mm(whole, both), points_mm(whole, organ(whole, "A_Aorta"))
+    isthmus = points[np.abs(points[:, 0] - aorta[:, 0].mean()) < 6]
+    beside = aorta[np.abs(aorta[:, 2] - isthmus[:, 2].mean()) < 12]
+    assert isthmus[:, 1].mean() > beside[:, 1].mean() + 5
+    assert isthmus[:, 2].mean() < points[:, 2].mean()  # lower poles
+
+
+def test_situs_inversus_is_a_mirror_image_and_keeps_the_patients_sides():
+    usual, other = variant("", 1), variant("situs inversus", 1)
+    for name in ("Liver", "Heart", "Spleen", "V_Venacava_I"):
+        assert np.array_equal(organ(other, name), organ(usual, name)[::-1]), name
+    assert np.array_equal(organ(other, "Kidney_L"), organ(usual, "Kidney_R")[::-1])
+    kidney, liver = (points_mm(other, organ(other, name))[:, 0].mean() for name in ("Kidney_L", "Liver"))
+    assert kidney < 0 and liver < 0
+    operated = variant("situs inversus", 1, removed_kidney="left", tumor="renal", roll_deg=-60.0)
+    assert not organ(operated, "Kidney_L").any() and organ(operated, "Kidney_R").any()
+
+
+# --- what comes with age and sex --------------------------------------------------------------------
+
+
+def test_the_thymus_is_large_in_infants_and_gone_in_adults():
+    shares = []
+    for age in (0.5, 8.0, 45.0):
+        phantom = make_phantom(Child(age, "M", seed=2, anatomy="detailed"), (4.0, 4.0, 4.0))
+        shares.append(float((phantom.tissues == Tissue.THYMUS).sum() / organ(phantom, "Heart").sum()))
+    assert shares[0] > 2 * shares[1] > 0 and shares[2] == 0
+
+
+def test_a_woman_has_a_uterus_and_a_girl_a_small_one():
+    volumes = []
+    for age, sex in ((5.0, "F"), (25.0, "F")):
+        phantom = make_phantom(Child(age, sex, seed=3, anatomy="detailed"), MM)
+        points = points_mm(phantom, unlabeled(phantom, Tissue.SOFT))
+        bladder = points_mm(phantom, organ(phantom, "Bladder"))
+        near = (
+            (np.abs(points[:, 0]) < 25)
+            & (points[:, 1] < bladder[:, 1].max())
+            & (points[:, 2] < bladder[:, 2].max() + 40)
+        )
+        volumes.append(near.sum() * 0.027)
+    # 1 to 3 mL before puberty, 40 to 100 mL in women (ultrasound tables; ureters and ovaries add to it here).
+    assert 0.3 < volumes[0] < 8.0 and 25.0 < volumes[1] < 140.0
