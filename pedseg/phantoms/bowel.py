@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.body import PhantomBuilder, organ_id
-from pedseg.phantoms.canvas import Shape, largest_component
+from pedseg.phantoms.canvas import Shape
 from pedseg.phantoms.landmarks import COLON, DUODENUM, STOMACH, after_operation
 
 BOWEL = "Bowel^Stomach"
@@ -69,46 +68,3 @@ def _stool_and_gas(b: PhantomBuilder, tube: Shape, inside: NDArray, path: NDArra
     radius = np.interp(tube.along, steps, path[:, 3]) * c.scale[1]
     c.tissues[tube.box][inside] = Tissue.STOOL
     c.tissues[tube.box][inside & (c.up[tube.box] - middle > level * radius)] = Tissue.GAS
-
-
-def small_bowel(b: PhantomBuilder) -> None:
-    """The bag of the small bowel: all that is left in front of the back wall, filled with loops."""
-    c = b.canvas
-    bag = b.body.below & c.free & (c.z > -120) & (c.z < 58 + 22 * (c.x < -15))
-    aside = np.clip((np.abs(c.x + 2) - 22) / 20, 0, 1)
-    back = -13 - 26 * aside * np.clip((-30 - c.z) / 25, 0, 1) - 26 * np.clip((-75 - c.z) / 20, 0, 1)
-    beds = 10 * b.left * np.clip((-18 - c.x) / 12, 0, 1) + 10 * b.right * np.clip((c.x - 24) / 12, 0, 1)
-    back = back - beds * np.clip((46 - np.abs(c.z)) / 14, 0, 1)  # loops sink into the bed of a removed kidney
-    field = np.where(c.y > back, ((c.x + 4) / 92) ** 2 + ((c.y - 14) / 68) ** 2 + ((c.z + 42) / 106) ** 2, 9.0)
-    field -= 0.5 * np.clip((c.z - 30) / 20, 0, 1) * np.clip((-20 - c.x) / 15, 0, 1)  # up under the left dome
-    field += 0.6 * np.clip((c.z - 10) / 30, 0, 1) * np.clip((28 - c.y) / 20, 0, 1) * np.clip((c.x + 42) / 16, 0, 1)
-    bag &= field < 1.0
-    bowel = bag | (c.labels == organ_id(BOWEL))
-    bag &= ndimage.uniform_filter(bowel.astype(np.float32), 3) > 0.5  # no slivers between other organs
-    mask = c.fill(
-        Shape((slice(None),) * 3, field.astype(np.float32)), Tissue.MESENTERY, organ_id(BOWEL), level=1.0, where=bag
-    )
-    loops = _loops(b, mask)
-    gas = (c.random_field(b.rng, 1.1) + 0.013 * c.up / c.scale[1])[mask]
-    tissue = np.where(loops > 0.15, Tissue.BOWEL_WALL, Tissue.MESENTERY)
-    tissue[loops > 0.42] = Tissue.BOWEL_FLUID
-    tissue[(loops > 0.85) & (gas > 0.8)] = Tissue.GAS
-    c.tissues[mask] = tissue
-
-
-def keep_largest_component(b: PhantomBuilder) -> None:
-    """Turn into fat what other organs have cut off from the bowel."""
-    mask = b.canvas.labels == organ_id(BOWEL)
-    rest = mask & ~largest_component(mask)
-    b.canvas.labels[rest] = 0
-    b.canvas.tissues[rest] = Tissue.FAT
-
-
-def _loops(b: PhantomBuilder, mask: NDArray) -> NDArray:
-    """How far inside a loop of bowel each voxel of the mask lies: 0 in the folds between loops (a bent gyroid)."""
-    wave = float(2 * np.pi / (52.0 + b.rng.normal(0, 3)))
-    phases = b.rng.uniform(0, 6.28, 3).astype(np.float32)
-    axes = (b.canvas.x, b.canvas.y, b.canvas.z)
-    u, v, w = (wave * axis[mask] + phase for axis, phase in zip(axes, phases, strict=True))
-    u, v, w = u + 0.8 * np.sin(0.6 * w), v + 0.8 * np.sin(0.55 * u), w + 0.6 * np.sin(0.5 * v)
-    return np.abs(np.sin(u) * np.cos(v) + np.sin(v) * np.cos(w) + np.sin(w) * np.cos(u))

@@ -162,6 +162,12 @@ COLON: Path = (
     (0, -26, -150, 12),
 )
 
+# Where the mesentery of the small bowel is fixed: duodenojejunal flexure, right iliac fossa; the superior mesenteric
+# vessels, from which its branches come; the end of the ileum at the cecum.
+MESENTERIC_ROOT = ((-10, 4, -12), (38, 4, -76))
+MESENTERIC_TRUNK = ((3, 11, -8), (4, 13, -20), (5, 14, -32), (7, 14, -44), (12, 13, -54), (20, 11, -64), (30, 10, -72))
+TERMINAL_ILEUM: Path = ((14, 14, -100, 6), (30, 18, -94, 5.5), (46, 16, -86, 5))
+
 # --- after surgery ----------------------------------------------------------------------------------
 
 SHIFTS: dict[tuple[str, str], dict[int, tuple[float, float, float]]] = {

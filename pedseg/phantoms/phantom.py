@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.phantoms import bowel, simple, surgery, thorax, viscera
+from pedseg.phantoms import bowel, simple, small_bowel, surgery, thorax, viscera
 from pedseg.phantoms.anatomy import sample_size
 from pedseg.phantoms.body import Body, PhantomBuilder, extent_mm
 from pedseg.phantoms.canvas import Canvas, rotation_matrix
@@ -74,8 +74,8 @@ def place_organs(builder: PhantomBuilder) -> None:
     viscera.bladder(builder)
     bowel.stomach_and_duodenum(builder)
     bowel.colon(builder)
-    bowel.small_bowel(builder)
-    bowel.keep_largest_component(builder)
+    small_bowel.small_bowel(builder)
+    small_bowel.keep_largest_component(builder)
     surgery.add_clips(builder.canvas, builder.surgery)
 
 
