@@ -89,7 +89,7 @@ def _from_root(c: Canvas, x: NDArray, y: NDArray, z: NDArray) -> NDArray:
 
 def _root_mm(b: PhantomBuilder) -> float:
     """How far the loops keep from the root: more where the mesentery is fat."""
-    return float(np.clip(2.0 + 9.0 * fatness(b), 4.0, 30.0) * b.canvas.scale.mean())
+    return float(np.clip(-2.0 + 13.0 * fatness(b), 2.0, 30.0) * b.canvas.scale.mean())
 
 
 # --- the loops --------------------------------------------------------------------------------------
@@ -210,9 +210,9 @@ def _states(b: PhantomBuilder, normal: NDArray) -> NDArray:
     """Radius, content and gas level along one thread, from random numbers of its nodes."""
     padded = np.pad(normal, ((1, 1), (0, 0)), mode="edge")
     smooth = (padded[:-2] + 1.6 * padded[1:-1] + padded[2:]) / 2.14
-    pitch, lean = pitch_mm(b), float(np.clip(1.08 - 0.13 * fatness(b), 0.68, 1.05))
-    filled = 1 / (1 + np.exp(-3.0 * (smooth[:, 0] + 0.15)))
-    radius = pitch * lean * (0.30 + 0.22 * filled)
+    pitch, lean = pitch_mm(b), float(np.clip(1.08 - 0.17 * fatness(b), 0.68, 1.05))
+    filled = 1 / (1 + np.exp(-3.0 * (smooth[:, 0] + 0.3)))
+    radius = pitch * lean * (0.37 + 0.25 * filled)
     return np.column_stack([radius, filled + 0.15 * smooth[:, 1], smooth[:, 2]])
 
 
