@@ -26,20 +26,25 @@ def stomach_and_duodenum(b: PhantomBuilder) -> None:
     c, rng = b.canvas, filling_generator(b, 2)
     path = b.at(13, STOMACH)
     stomach = c.tube(path, 14.0, 12.0)
-    volume_ml = b.size.volume_ml["Stomach"] * rng.uniform(0.9, 1.8)  # the table has no gas
-    mask = c.fill(
-        stomach, Tissue.BOWEL_WALL, organ_id(BOWEL), volume_ml=volume_ml, where=b.body.below, connected=True
-    )
+    stomach.field[stomach.field > 12.0] = np.inf
+    volume_ml = b.size.volume_ml["Stomach"] * rng.uniform(0.7, 1.5)  # the table has no gas
+    mask = c.fill(stomach, Tissue.BOWEL_WALL, organ_id(BOWEL), volume_ml=volume_ml, where=b.body.below, connected=True)
     wall_mm = (3.0 + 2.0 * np.clip(stomach.along * 5 - 3.6, 0, 1)) * min(1.2, float(c.scale.mean()) ** 0.4)
     slack = float(np.clip(1.5 - volume_ml / b.size.volume_ml["Stomach"], 0.1, 0.6))  # folds where it is little filled
-    _content(b, stomach, mask, wall_mm, 6.0 * slack, rng)
+    _content(b, stomach, mask, wall_mm, 6.0 * slack, rng, 0.6)
     duodenum = c.tube(b.at(10, after_operation("duodenum", DUODENUM, b.left, b.right)), 2.0, 8.0)
     mask = c.fill(duodenum, Tissue.BOWEL_WALL, organ_id(BOWEL), where=b.body.below)
-    _content(b, duodenum, mask, np.full(mask.shape, 1.8), 1.6, rng)
+    _content(b, duodenum, mask, np.full(mask.shape, 1.8), 1.6, rng, 0.2)
 
 
 def _content(
-    b: PhantomBuilder, tube: Shape, mask: NDArray, wall_mm: NDArray, folds_mm: float, rng: np.random.Generator
+    b: PhantomBuilder,
+    tube: Shape,
+    mask: NDArray,
+    wall_mm: NDArray,
+    folds_mm: float,
+    rng: np.random.Generator,
+    most_gas: float,
 ) -> None:
     """Fluid or food in a hollow organ, its folds, and gas down to a level."""
     c = b.canvas
@@ -52,7 +57,7 @@ def _content(
     fluid = np.where(inside, Tissue.BOWEL_FLUID, Tissue.BOWEL_WALL)
     if rng.random() < 0.35:  # food
         fluid[inside & (noise(place, 9.0, rng) > -0.2)] = Tissue.STOOL
-    share = rng.uniform(0.1, 0.55)
+    share = most_gas * rng.uniform(0.1, 1.0)
     if inside.any():
         height = c.up[tube.box][mask]
         fluid[inside & (height > np.quantile(height[inside], 1 - share))] = Tissue.GAS
@@ -104,7 +109,8 @@ def _course(b: PhantomBuilder) -> tuple[NDArray, Centerlines]:
 
 def _usual_filling(n: int) -> NDArray:
     """How full the pieces of the colon are on average: stool on the right, a narrow descending and sigmoid colon."""
-    return np.interp(np.arange(n), (0, 5, TRANSVERSE, 11, 14, SIGMOID, RECTUM, n - 1), (0.75, 0.7, 0.7, 0.5, 0.4, 0.4, 0.6, 0.3))
+    rows = (CECUM, 5, TRANSVERSE, 11, 14, SIGMOID, RECTUM, n - 1)
+    return np.interp(np.arange(n), rows, (0.75, 0.7, 0.7, 0.5, 0.4, 0.4, 0.6, 0.3))
 
 
 def _gas_share(b: PhantomBuilder, path: NDArray, rng: np.random.Generator) -> NDArray:

@@ -18,7 +18,7 @@ from scipy import ndimage
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.body import PhantomBuilder, organ_id
 from pedseg.phantoms.canvas import Box, Canvas, largest_component
-from pedseg.phantoms.landmarks import MESENTERIC_ROOT, MESENTERIC_TRUNK, TERMINAL_ILEUM
+from pedseg.phantoms.landmarks import MESENTERIC_ROOT, MESENTERIC_TRUNK
 from pedseg.phantoms.tubes import Centerlines, near, noise, positions_mm
 
 BOWEL = "Bowel^Stomach"
@@ -47,8 +47,10 @@ def small_bowel(b: PhantomBuilder) -> None:
     c = b.canvas
     box = c.box((-100, -70, -158), (100, 85, 80))
     bag, root = _bag(b, box)
-    c.paint(box, bag, Tissue.MESENTERY, organ_id(BOWEL))
-    room = Room.of(c, box, bag & (root > _root_mm(b)))
+    c.paint(box, bag, Tissue.FAT, organ_id(BOWEL))
+    strands = noise(positions_mm(c, box, bag), 11.0, generator(b, COURSE, 7)) > 1.0
+    c.tissues[box][tuple(np.argwhere(bag)[strands].T)] = Tissue.MESENTERY
+    room = Room.of(c, box, bag & (root > _root_mm(b)) & ~_omentum(b, box))
     lines = _loops(b, room)
     free = bag.copy()
     if lines is not None:
@@ -76,6 +78,13 @@ def _bag(b: PhantomBuilder, box: Box) -> tuple[NDArray, NDArray]:
     return bag, _from_root(c, x, y, z)
 
 
+def _omentum(b: PhantomBuilder, box: Box) -> NDArray:
+    """The apron of fat in front of the loops: hardly anything in a toddler, a centimeter and more in obesity."""
+    thick = float(np.clip(1.6 * fatness(b) ** 1.5, 0.3, 14.0))
+    wall = b.body.fat_depth[box] + 7.0
+    return (b.body.depth[box] < wall + thick) & (b.canvas.y[box] > 15) & (b.canvas.z[box] > -105)
+
+
 def _from_root(c: Canvas, x: NDArray, y: NDArray, z: NDArray) -> NDArray:
     """Distance in mm from the root of the mesentery, a straight line along the back wall."""
     a, e = (np.array(point) * c.scale for point in MESENTERIC_ROOT)
@@ -89,7 +98,7 @@ def _from_root(c: Canvas, x: NDArray, y: NDArray, z: NDArray) -> NDArray:
 
 def _root_mm(b: PhantomBuilder) -> float:
     """How far the loops keep from the root: more where the mesentery is fat."""
-    return float(np.clip(-2.0 + 13.0 * fatness(b), 2.0, 30.0) * b.canvas.scale.mean())
+    return float(np.clip(-2.0 + 11.0 * fatness(b), 2.0, 20.0) * b.canvas.scale.mean())
 
 
 # --- the loops --------------------------------------------------------------------------------------
@@ -141,7 +150,7 @@ def _loops(b: PhantomBuilder, room: Room) -> Centerlines | None:
     turn = np.linalg.qr(rng.normal(0, 1, (3, 3)))[0]
     grid = np.stack(np.meshgrid(*[np.arange(-half, half + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
     nodes = (grid + rng.uniform(-0.24, 0.24, grid.shape)) @ turn.T * pitch + np.array([0, 15, -45]) * b.canvas.scale
-    priority, states = rng.random((len(grid), 9)), filling.normal(0, 1, (len(grid), 3))
+    priority, states = rng.random((len(grid), 13)), filling.normal(0, 1, (len(grid), 3))
     kept = np.flatnonzero(room.at(nodes)[:, 0] > 0.3 * pitch)
     nodes = room.push(nodes, 0.45 * pitch)
     edges = _edges(grid, kept, size, priority, nodes, room, pitch)
@@ -162,7 +171,7 @@ def _edges(
     """Pairs of neighboring nodes that a loop may join, best first; neighbors run side by side by preference."""
     is_kept = np.zeros(len(grid), bool)
     is_kept[kept] = True
-    steps = [s for s in product((-1, 0, 1), repeat=3) if s > (0, 0, 0) and np.abs(s).sum() <= 2]
+    steps = [s for s in product((-1, 0, 1), repeat=3) if s > (0, 0, 0)]
     middle, found = (size - 1) // 2, []
     for k, step in enumerate(steps):
         target = grid[kept] + step
@@ -174,7 +183,7 @@ def _edges(
         wave = nodes[a] / (5.5 * pitch)
         prefer = np.stack([np.sin(wave[:, 1] + 2), np.sin(wave[:, 2]), np.sin(wave[:, 0] + 1)], -1)
         along = np.abs((vector * prefer).sum(axis=1)) / (np.linalg.norm(prefer, axis=1) * length * pitch + 1e-6)
-        value = priority[a, k] + 0.5 * along - 1.0 * length
+        value = priority[a, k] + 0.9 * along - 1.2 * length
         value[room.at((nodes[a] + nodes[other]) / 2)[:, 0] < 0.22 * pitch] = -np.inf
         found.append(np.column_stack([value, a, other]))
     pairs = np.vstack(found)
@@ -210,7 +219,7 @@ def _states(b: PhantomBuilder, normal: NDArray) -> NDArray:
     """Radius, content and gas level along one thread, from random numbers of its nodes."""
     padded = np.pad(normal, ((1, 1), (0, 0)), mode="edge")
     smooth = (padded[:-2] + 1.6 * padded[1:-1] + padded[2:]) / 2.14
-    pitch, lean = pitch_mm(b), float(np.clip(1.08 - 0.17 * fatness(b), 0.68, 1.05))
+    pitch, lean = pitch_mm(b), float(np.clip(1.08 - 0.15 * fatness(b), 0.76, 1.05))
     filled = 1 / (1 + np.exp(-3.0 * (smooth[:, 0] + 0.3)))
     radius = pitch * lean * (0.37 + 0.25 * filled)
     return np.column_stack([radius, filled + 0.15 * smooth[:, 1], smooth[:, 2]])
@@ -264,9 +273,10 @@ def _vessels(b: PhantomBuilder, box: Box, free: NDArray, lines: Centerlines) -> 
     trunk = np.array(MESENTERIC_TRUNK)
     girth = float(c.scale.mean())
     arteries, veins = [], []
-    ends = lines.rows[np.linspace(0, len(lines.rows) - 1, 46).astype(int), :3] / c.scale
+    ends = lines.rows[np.linspace(0, len(lines.rows) - 1, 80).astype(int), :3] / c.scale
     for end in ends:
-        start = trunk[int(np.clip(np.interp(end[2], (-90, 10), (len(trunk) - 1, 0)) + rng.normal(0, 1.0), 0, len(trunk) - 1))]
+        row = np.interp(end[2], (-90, 10), (len(trunk) - 1, 0)) + rng.normal(0, 1.0)
+        start = trunk[int(np.clip(row, 0, len(trunk) - 1))]
         bend = start + (end - start) * 0.5 + rng.normal(0, 5, 3)
         path = np.column_stack([np.stack([start, bend, end]) * c.scale, np.array([1.5, 1.1, 0.8]) * girth**0.6])
         arteries.append(path * [1, 1, 1, 0.7])

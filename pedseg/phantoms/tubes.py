@@ -57,7 +57,9 @@ class Centerlines:
         offset = (positions - self.rows[index, :3]).astype(np.float32)
         forward = np.einsum("ij,ij->i", offset, self.tangents[index])
         distance = np.sqrt(np.maximum(far * far - np.square(np.clip(forward, -2.0, 2.0)), 0.0))
-        return Nearest(index, np.where(beyond, np.inf, distance).astype(np.float32), self.along[index] + forward, offset)
+        return Nearest(
+            index, np.where(beyond, np.inf, distance).astype(np.float32), self.along[index] + forward, offset
+        )
 
     def frames(self) -> tuple[NDArray, NDArray]:
         """Two directions across every sample, which turn as little as possible from one to the next."""
@@ -72,9 +74,7 @@ class Centerlines:
 
 def positions_mm(c: Canvas, box: Box, mask: NDArray) -> NDArray:
     """Where the voxels of a mask lie in the child, in mm, along x, y and z of its deformed body."""
-    return np.stack(
-        [axis[box][mask] * scale for axis, scale in zip((c.x, c.y, c.z), c.scale, strict=True)], axis=-1
-    )
+    return np.stack([axis[box][mask] * scale for axis, scale in zip((c.x, c.y, c.z), c.scale, strict=True)], axis=-1)
 
 
 def near(c: Canvas, box: Box, lines: Centerlines, reach_mm: float) -> NDArray:
