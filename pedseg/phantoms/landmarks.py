@@ -174,8 +174,8 @@ COLON: Path = (
     (0, -18, -168, 6),  # anal canal
 )
 # How deep the folds between the haustra are, as a share of the radius; the rectum has few.
-COLON_HAUSTRA = (0.1, 0.22, 0.26, 0.28, 0.28, 0.28, 0.3, 0.32, 0.32, 0.3, 0.28, 0.26, 0.24, 0.22, 0.2, 0.18) + (
-    *(0.18, 0.16, 0.16, 0.16, 0.14, 0.1, 0.06, 0.08, 0.05, 0.0),
+COLON_HAUSTRA = np.interp(
+    np.arange(len(COLON)), (0, 2, 7, 10, 15, 19, 22, 25), (0.1, 0.26, 0.32, 0.28, 0.18, 0.15, 0.06, 0)
 )
 # The appendix, toward the pelvis or behind the cecum.
 APPENDIX: tuple[Path, ...] = (

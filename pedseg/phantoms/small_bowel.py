@@ -202,7 +202,8 @@ def _threads(edges: NDArray) -> list[list[int]]:
         neighbors.setdefault(e, []).append(a)
         first, last = ends.get(a, a), ends.get(e, e)
         ends[first], ends[last] = last, first
-    threads, seen = [], set()
+    threads: list[list[int]] = []
+    seen: set[int] = set()
     for start in sorted(node for node, others in neighbors.items() if len(others) == 1):
         if start in seen:
             continue
@@ -280,7 +281,8 @@ def _vessels(b: PhantomBuilder, box: Box, free: NDArray, lines: Centerlines) -> 
         bend = start + (end - start) * 0.5 + rng.normal(0, 5, 3)
         path = np.column_stack([np.stack([start, bend, end]) * c.scale, np.array([1.5, 1.1, 0.8]) * girth**0.6])
         arteries.append(path * [1, 1, 1, 0.7])
-        veins.append(path + [*(rng.normal(0, 1, 3) + [2.0, 0.5, 0.0]) * girth, 0.0])
+        beside = (rng.normal(0, 1, 3) + np.array([2.0, 0.5, 0.0])) * girth
+        veins.append(path + np.append(beside, 0.0))
     for tissue, paths in ((Tissue.PORTAL, veins), (Tissue.ARTERY, arteries)):
         tree = Centerlines.of_paths(paths, 2.0)
         mask = free & near(c, box, tree, 3.0)
