@@ -15,7 +15,7 @@ from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.body import PhantomBuilder, organ_id
 from pedseg.phantoms.canvas import Box, Shape
 from pedseg.phantoms.landmarks import APPENDIX, COLON, COLON_HAUSTRA, DUODENUM, STOMACH, TERMINAL_ILEUM, after_operation
-from pedseg.phantoms.small_bowel import BOWEL, COURSE, filling_generator, generator
+from pedseg.phantoms.mesentery import BOWEL, COURSE, filling_generator, generator
 from pedseg.phantoms.tubes import Centerlines, Nearest, near, noise, positions_mm
 
 CECUM, TRANSVERSE, SIGMOID, RECTUM = 0, 8, 17, 22  # rows of `COLON`

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.phantoms import bowel, simple, small_bowel, surgery, thorax, viscera
+from pedseg.phantoms import bowel, mesentery, simple, small_bowel, surgery, thorax, viscera
 from pedseg.phantoms.anatomy import sample_size
 from pedseg.phantoms.body import Body, PhantomBuilder, extent_mm
 from pedseg.phantoms.canvas import Canvas, rotation_matrix
@@ -75,7 +75,7 @@ def place_organs(builder: PhantomBuilder) -> None:
     bowel.stomach_and_duodenum(builder)
     bowel.colon(builder)
     small_bowel.small_bowel(builder)
-    small_bowel.keep_largest_component(builder)
+    mesentery.keep_largest_component(builder)
     surgery.add_clips(builder.canvas, builder.surgery)
 
 
