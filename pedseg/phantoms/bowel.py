@@ -50,7 +50,7 @@ def _content(
     c = b.canvas
     if not mask.any():
         return
-    depth = ndimage.distance_transform_edt(mask, sampling=c.spacing)[mask]
+    depth = ndimage.distance_transform_edt(mask, sampling=c.spacing)[mask] - c.spacing.min() / 2
     place = positions_mm(c, tube.box, mask)
     folds = np.maximum(noise(place, 11.0, generator(b, COURSE, 3)), 0) * folds_mm
     inside = depth > wall_mm[mask] + np.minimum(folds, 1.1 * folds_mm)
