@@ -29,7 +29,7 @@ def stomach_and_duodenum(b: PhantomBuilder) -> None:
     stomach.field[stomach.field > 12.0] = np.inf
     volume_ml = b.size.volume_ml["Stomach"] * rng.uniform(0.7, 1.5)  # the table has no gas
     mask = c.fill(stomach, Tissue.BOWEL_WALL, organ_id(BOWEL), volume_ml=volume_ml, where=b.body.below, connected=True)
-    wall_mm = (3.0 + 2.0 * np.clip(stomach.along * 5 - 3.6, 0, 1)) * min(1.2, float(c.scale.mean()) ** 0.4)
+    wall_mm = (2.6 + 2.2 * np.clip(stomach.along * 5 - 3.6, 0, 1)) * min(1.2, float(c.scale.mean()) ** 0.4)
     slack = float(np.clip(1.5 - volume_ml / b.size.volume_ml["Stomach"], 0.1, 0.6))  # folds where it is little filled
     _content(b, stomach, mask, wall_mm, 6.0 * slack, rng, 0.6)
     duodenum = c.tube(b.at(10, after_operation("duodenum", DUODENUM, b.left, b.right)), 2.0, 8.0)
@@ -55,7 +55,7 @@ def _content(
     folds = np.maximum(noise(place, 11.0, generator(b, COURSE, 3)), 0) * folds_mm
     inside = depth > wall_mm[mask] + np.minimum(folds, 1.1 * folds_mm)
     fluid = np.where(inside, Tissue.BOWEL_FLUID, Tissue.BOWEL_WALL)
-    if rng.random() < 0.35:  # food
+    if rng.random() < 0.35 and most_gas > 0.3:  # food
         fluid[inside & (noise(place, 9.0, rng) > -0.2)] = Tissue.STOOL
     share = most_gas * rng.uniform(0.1, 1.0)
     if inside.any():

@@ -212,7 +212,9 @@ def _paint_loops(b: PhantomBuilder, box: Box, mask: NDArray, lines: Centerlines,
     lumen = (depth > wall_mm) & (filled > 0.3) & ~_touching(index, lines.along)[mask]
     tissue[lumen] = Tissue.BOWEL_FLUID
     jejunum = np.clip(0.5 - 0.006 * straight[:, 0] / c.scale[0] + 0.008 * (straight[:, 2] / c.scale[2] + 40), 0, 1)
-    folds = np.sin(hit.along * np.float32(2 * np.pi / (3.2 + 0.08 * pitch_mm(b)))) > 1.25 - 0.9 * jejunum
+    phase = hit.along * np.float32(2 * np.pi / (3.2 + 0.08 * pitch_mm(b)))
+    uneven = noise(straight, 13.0, generator(b, COURSE, 8), 4)
+    folds = np.sin(phase + 1.4 * uneven) + 0.35 * uneven > 1.25 - 0.9 * jejunum
     tissue[lumen & folds & (depth < 0.62 * radius)] = Tissue.BOWEL_WALL
     height = (lines.rows[:, :3] @ c.rotation.T)[:, 1]
     room_y = c.first[1] + c.spacing[1] * place[:, 1]
