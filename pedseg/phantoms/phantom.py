@@ -13,7 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import organs
-from pedseg.phantoms import bowel, kidneys, muscles, simple, surgery, thorax, vessels, viscera
+from pedseg.phantoms import (
+    bowel,
+    kidneys,
+    mesentery,
+    muscles,
+    simple,
+    small_bowel,
+    surgery,
+    thorax,
+    vessels,
+    viscera,
+)
 from pedseg.phantoms.anatomy import sample_size
 from pedseg.phantoms.body import Body, PhantomBuilder, extent_mm
 from pedseg.phantoms.canvas import Canvas, rotation_matrix
@@ -105,8 +116,8 @@ def place_organs(builder: PhantomBuilder) -> None:
     viscera.bladder(builder)
     bowel.stomach_and_duodenum(builder)
     bowel.colon(builder)
-    bowel.small_bowel(builder)
-    bowel.keep_largest_component(builder)
+    small_bowel.small_bowel(builder)
+    mesentery.keep_largest_component(builder)
     surgery.add_clips(builder.canvas, builder.surgery)
 
 

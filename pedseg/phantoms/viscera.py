@@ -14,7 +14,7 @@ from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.body import PhantomBuilder
 from pedseg.phantoms.canvas import Box, Shape, union
-from pedseg.phantoms.landmarks import after_operation, mirrored
+from pedseg.phantoms.landmarks import after_operation
 from pedseg.phantoms.vessels import line, paint_vessels
 
 FOSSA_MM = 13.0  # half width of the room under the gallbladder that the liver leaves
