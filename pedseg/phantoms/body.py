@@ -59,16 +59,19 @@ class Outline:
         return 1 + 0.6 * np.clip((-z - 40) / 60, 0, 1) - 0.35 * np.clip((z - 60) / 40, 0, 1)
 
     def fat_mm(self, y: ArrayLike, z: ArrayLike) -> NDArray:
-        """Thickness of the fat under the skin, thicker behind."""
-        return self.fat * self.share(z) * (0.75 + 0.35 * np.clip(-np.asarray(y) / 60, 0, 1))
+        """Thickness of the fat under the skin: thicker behind in the slender, all around in the obese."""
+        behind = np.clip(-np.asarray(y) / 60, 0, 1)
+        slender = min(self.fat, SLENDER_FAT_MM) * (0.75 + 0.35 * behind)
+        return (slender + max(self.fat - SLENDER_FAT_MM, 0.0)) * self.share(z).astype(np.float32)
 
     def half_axes(self, z: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
         """Half width of the trunk at heights z, and how far it reaches to the front and to the back."""
         z = np.asarray(z)
-        more = (self.fat - SLENDER_FAT_MM) * self.share(z)
+        more, less = max(self.fat - SLENDER_FAT_MM, 0.0), max(SLENDER_FAT_MM - self.fat, 0.0)
+        side, front_more, back_more = (self.share(z) * (more - share * less) for share in (0.8, 0.75, 1.1))
         belly = self.belly * np.exp(-(((z - 5) / 55) ** 2))
         width, front, back = (np.interp(z, OUTLINE_Z, row) for row in (HALF_WIDTH, FRONT, BACK))
-        return width + 0.8 * more, front + 0.75 * more + belly, back + 1.1 * more
+        return width + side, front + front_more + belly, back + back_more
 
     def wall_point(self, angle: NDArray, z: NDArray, under: ArrayLike) -> NDArray:
         """Points of the body wall (x, y, z), `under` mm beneath its fat; angles go from 0 behind to pi in front."""
@@ -110,8 +113,7 @@ class Body:
     def _wall(self, level: NDArray) -> None:
         """Skin to cavity: skin, fat, and muscle, in which `muscles` and `skeleton` draw what it is made of."""
         c = self.canvas
-        share = self.outline.share(level).astype(np.float32)
-        self.fat_depth = self.outline.fat * share * (0.75 + 0.35 * np.clip(-c.y / 60, 0, 1))
+        self.fat_depth = self.outline.fat_mm(c.y, level)
         inside = self.radius < 1
         c.tissues[inside] = Tissue.FAT
         c.tissues[inside & (self.depth < SKIN_MM / float(np.sqrt(c.scale[:2].mean())))] = Tissue.SKIN

@@ -223,6 +223,7 @@ def _overlap(box: Box, within: Box) -> tuple[Box, Box]:
 
 # Arm beside the trunk: height, radius, distance of its middle from the skin.
 ARM = ((200, 27, 29), (150, 26, 29), (95, 24, 28), (48, 22, 27), (5, 21, 27), (-60, 16, 26), (-95, 13, 25))
+ARM_Y = -28.0  # near the couch
 # Bones: sideways and forward of the middle of the arm, from one height to another, radius.
 ARM_BONES = ((0, 0, 200, 60, 6.0), (-6, -6, 58, -95, 3.8), (6, 3, 44, -95, 3.8))
 
@@ -232,7 +233,7 @@ def _arm(body: Body, side: int) -> None:
     c = body.canvas
     z = np.array([row[0] for row in ARM], float)
     width = body.outline.half_axes(z)[0]
-    middle = np.column_stack([width + [row[2] for row in ARM], np.full(len(z), -12.0), z])
+    middle = np.column_stack([width + [row[2] for row in ARM], np.full(len(z), ARM_Y), z])
     radius = np.array([row[1] for row in ARM]) + 0.25 * (body.outline.fat - 7)
     rows = np.vstack([np.column_stack([middle, radius]), [[*(middle[-1] - [0, 0, 40]), 9.0]]]) * [side, 1, 1, 1]
     tube = c.tube(rows, reach_mm=0.5, step_mm=24.0)
@@ -249,7 +250,7 @@ def _arm_bones(c: Canvas, side: int, middle: NDArray) -> None:
     for out, front, top, bottom, radius in ARM_BONES:
         heights = np.linspace(top, bottom, 5)
         x = np.interp(-heights, -middle[:, 2], middle[:, 0]) + out
-        rows = np.column_stack([x, np.full(5, -12.0 + front), heights, np.full(5, radius)]) * [side, 1, 1, 1]
+        rows = np.column_stack([x, np.full(5, ARM_Y + front), heights, np.full(5, radius)]) * [side, 1, 1, 1]
         rows[[0, -1], 3] *= 1.3
         tube = c.tube(rows, reach_mm=0.5, step_mm=40.0)
         c.tissues[tube.box][tube.field < 0] = Tissue.CORTEX
