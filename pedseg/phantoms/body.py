@@ -29,7 +29,7 @@ SKIN_MM = 1.8  # of the room
 ARM_MM = 64.0  # beside the trunk, in the field of view where the arms are down
 # The bony pelvis around its organs, by height: half width, and how far it reaches forward and back.
 CAVITY_Z = (-176.0, -166.0, -155.0, -140.0, -120.0, -95.0, -75.0, -45.0, -20.0)
-CAVITY_WIDTH = (4.0, 8.0, 20.0, 32.0, 39.0, 52.0, 68.0, 84.0, 140.0)
+CAVITY_WIDTH = (4.0, 8.0, 20.0, 32.0, 42.0, 63.0, 76.0, 88.0, 140.0)
 CAVITY_FRONT = (6.0, 14.0, 33.0, 44.0, 58.0, 70.0, 80.0, 88.0, 140.0)
 CAVITY_BACK = (20.0, 26.0, 36.0, 43.0, 46.0, 48.0, 56.0, 75.0, 140.0)
 
