@@ -17,12 +17,16 @@ from pedseg.phantoms.landmarks import Path, mirrored
 from pedseg.phantoms.pelvis import wing
 
 UMBILICUS_Z = -33.0  # between the third and the fourth lumbar vertebra
-GROIN = (
+# The semilunar line: how far out the rectus reaches, by height.
+SEMILUNAR_Z = (-150.0, -110.0, -60.0, 0.0, 60.0, 100.0)
+SEMILUNAR_X = (10.0, 20.0, 27.0, 31.0, 31.0, 27.0)
+# Fat around the vessels of the leg.
+GROIN: Path = (
     (37.0, 14.0, -112.0, 6.5),
     (41.0, 22.0, -130.0, 7.0),
     (43.0, 36.0, -148.0, 7.5),
     (44.0, 45.0, -185.0, 8.0),
-)  # vessels of the leg
+)
 
 
 def walls(body: Body) -> None:
@@ -51,33 +55,42 @@ def beside_the_spine(b: PhantomBuilder) -> None:
 
 
 def _belly_wall(body: Body) -> None:
-    """Rectus in its sheath beside the linea alba; beyond the semilunar line three flat muscles with fat between."""
+    """The muscles in front and at the sides of the belly, down to the inguinal ligament."""
     c = body.canvas
     box = c.box((-110, -60, -165), (110, 100, 105))
     x, y, z, under = np.abs(c.x[box]), c.y[box], c.z[box], body.under[box]
-    wall = (c.tissues[box] == Tissue.MUSCLE) & (under < 16) & (z > inguinal(x) - 2)
-    semilunar = np.interp(c.undeformed[1][box[2]], (-150, -110, -60, 0, 60, 100), (10, 20, 27, 31, 31, 27))
-    semilunar = semilunar.astype(np.float32)
-    front = wall & (y > 15)
-    rectus = front & (x < semilunar)
-    bulge = 6.8 * np.sqrt(np.clip(1 - ((x - semilunar / 2) / (semilunar / 2 + 0.5)) ** 2, 0.04, 1))
-    c.tissues[box][rectus & (under > bulge)] = Tissue.FAT
-    c.tissues[box][rectus & (x < 1.4) & (under < 4.0)] = Tissue.FASCIA  # linea alba
-    inscription = np.min([np.abs(z - level - 0.1 * x) for level in (-30, 12, 50)], axis=0) < 0.7
-    c.tissues[box][rectus & inscription & (under < bulge)] = Tissue.FASCIA
-    flat = wall & (x >= semilunar) & (z < 62) & ((y > -42) | (z > -30))
-    flat &= (z > -52) | (y > 8)
-    near = (x - semilunar) / 5.0  # the aponeuroses thin out toward the rectus
-    thick = np.clip(0.35 + near * 0.65, 0.3, 1.0) * (y > 8) + (y <= 8)
-    plane = under / np.maximum(thick, 0.3)
-    gap = 0.42 + 0.1 * min(float(c.scale[0]), 1.6)
-    fat = (np.abs(plane - 3.4) < gap) | (np.abs(plane - 7.1) < gap * 0.85)
-    c.tissues[box][flat & fat] = Tissue.FAT
-    c.tissues[box][flat & (y > 8) & (plane > 10.3)] = Tissue.FAT
-    edge = front & (z < -80) & (under > 0.6 * (z - inguinal(x)))  # the muscles end in the inguinal ligament
-    c.tissues[box][edge & (x > semilunar - 3)] = Tissue.FAT
-    deep = (c.tissues[box] == Tissue.MUSCLE) & (under > 10) & (y > 30) & (x < 46) & (z < -90) & (z > inguinal(x) - 2)
+    above = z - inguinal(x)
+    wall = (c.tissues[box] == Tissue.MUSCLE) & (under < 16) & (above > -2)
+    edge = np.interp(c.undeformed[1][box[2]], SEMILUNAR_Z, SEMILUNAR_X).astype(np.float32)
+    _rectus(body, box, wall & (y > 15) & (x < edge), edge)
+    _flat_muscles(body, box, wall & (x >= edge), edge)
+    ends = wall & (y > 15) & (x > edge - 3) & (z < -80) & (under > 0.6 * above)
+    c.tissues[box][ends] = Tissue.FAT
+    deep = (c.tissues[box] == Tissue.MUSCLE) & (under > 10) & (y > 30) & (x < 46) & (z < -90) & (above > -2)
     c.tissues[box][deep] = Tissue.FAT
+
+
+def _rectus(body: Body, box: Box, where: NDArray, edge: NDArray) -> None:
+    """The rectus of both sides, parted by the linea alba and crossed by three tendinous inscriptions."""
+    c = body.canvas
+    x, z, under = np.abs(c.x[box]), c.z[box], body.under[box]
+    thick = 6.8 * np.sqrt(np.clip(1 - ((x - edge / 2) / (edge / 2 + 0.5)) ** 2, 0.04, 1))
+    inscription = np.min([np.abs(z - level - 0.1 * x) for level in (-30, 12, 50)], axis=0) < 0.7
+    c.tissues[box][where & (under > thick)] = Tissue.FAT
+    c.tissues[box][where & (x < 1.4) & (under < 4.0)] = Tissue.FASCIA
+    c.tissues[box][where & inscription & (under < thick)] = Tissue.FASCIA
+
+
+def _flat_muscles(body: Body, box: Box, where: NDArray, edge: NDArray) -> None:
+    """External and internal oblique and transversus, with fat between; their aponeuroses thin out to the rectus."""
+    c = body.canvas
+    x, y, z = np.abs(c.x[box]), c.y[box], c.z[box]
+    where = where & (z < 62) & ((y > -42) | (z > -30)) & ((z > -52) | (y > 8))
+    thick = np.where(y > 8, np.clip(0.35 + 0.13 * (x - edge), 0.3, 1.0), 1.0)
+    under = body.under[box] / thick
+    half = 0.42 + 0.1 * min(float(c.scale[0]), 1.6)
+    fat = (np.abs(under - 3.4) < half) | (np.abs(under - 7.1) < 0.85 * half) | ((y > 8) & (under > 10.3))
+    c.tissues[box][where & fat] = Tissue.FAT
 
 
 def inguinal(x: NDArray) -> NDArray:
