@@ -29,9 +29,9 @@ SKIN_MM = 1.8  # of the room
 ARM_MM = 64.0  # beside the trunk, in the field of view where the arms are down
 # The bony pelvis around its organs, by height: half width, and how far it reaches forward and back.
 CAVITY_Z = (-176.0, -166.0, -155.0, -140.0, -120.0, -95.0, -75.0, -45.0, -20.0)
-CAVITY_WIDTH = (4.0, 8.0, 20.0, 32.0, 42.0, 63.0, 76.0, 88.0, 140.0)
-CAVITY_FRONT = (6.0, 14.0, 33.0, 44.0, 58.0, 70.0, 80.0, 88.0, 140.0)
-CAVITY_BACK = (20.0, 26.0, 36.0, 43.0, 46.0, 48.0, 56.0, 75.0, 140.0)
+CAVITY_WIDTH = (4.0, 7.0, 16.0, 30.0, 42.0, 63.0, 76.0, 88.0, 140.0)
+CAVITY_FRONT = (6.0, 12.0, 29.0, 43.0, 58.0, 70.0, 80.0, 88.0, 140.0)
+CAVITY_BACK = (20.0, 26.0, 35.0, 42.0, 46.0, 48.0, 56.0, 75.0, 140.0)
 
 
 def organ_id(name: str) -> int:
@@ -88,11 +88,17 @@ def extent_mm(size: BodySize, child: Child, rotation: NDArray) -> NDArray:
     angle = np.linspace(0, 2 * np.pi, 72)
     rows = Outline.of(size, child.age_years).half_axes(np.linspace(LOWER_MM, UPPER_MM, 9))
     width, front, back = (float(row.max()) + 1.0 for row in rows)
+    front += breast_mm(child) / 2
     x = (width + ARM_MM * child.arms_down) * np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.9
     y = np.where(np.sin(angle) > 0, front, back) * np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** 0.9
     ring = np.stack([x * size.scale[0], y * size.scale[1]], -1) @ rotation[:2, :2].T
     z = np.array([LOWER_MM, UPPER_MM]) * size.scale[2]
     return np.stack([np.append(ring.min(axis=0), z[0]), np.append(ring.max(axis=0), z[1])])
+
+
+def breast_mm(child: Child) -> float:
+    """How far the breasts of a woman stand out while she lies on her back (plausible guess), none before puberty."""
+    return float(np.interp(child.age_years, (10, 17), (0.0, 13.0))) if child.sex == "F" else 0.0
 
 
 class Body:

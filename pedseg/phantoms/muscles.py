@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import SKIN_MM, Body, PhantomBuilder
+from pedseg.phantoms.body import SKIN_MM, Body, PhantomBuilder, breast_mm
 from pedseg.phantoms.canvas import Box, Canvas
 from pedseg.phantoms.landmarks import Path, mirrored
 from pedseg.phantoms.pelvis import wing
@@ -36,6 +36,9 @@ def walls(body: Body) -> None:
     _back(body)
     _hips(body)
     _umbilicus(body)
+    if breast_mm(body.child) > 1:
+        for side in (-1, 1):
+            _breast(body, side)
     if body.child.arms_down:
         for side in (-1, 1):
             _arm(body, side)
@@ -110,6 +113,21 @@ def _chest_wall(body: Body) -> None:
     outer = 4.0 * np.maximum(np.maximum(pectoral, oblique), latissimus) * (z > 20)
     c.tissues[box][wall & (y > -60) & (z > 20) & (under >= outer) & (under < 4.2)] = Tissue.FAT
     c.tissues[box][wall & (z > 62) & (y > -55) & (np.abs(under - 9.6) < 0.5) & (x > 20)] = Tissue.FAT
+
+
+def _breast(body: Body, side: int) -> None:
+    """A breast on the pectoral muscle: fat with strands of glandular tissue under the skin."""
+    c, high = body.canvas, breast_mm(body.child)
+    middle = body.outline.wall_point(np.array([np.deg2rad(142)]), np.array([128.0]), 0.0)[0] * [side, 1, 1]
+    breast = c.ellipsoid(middle, (34, float(body.outline.fat) + high, 28), (0, 0, side * -38), reach=1.05)
+    box, inside = breast.box, breast.field < 1
+    out = inside & (body.radius[box] >= 1)
+    c.tissues[box][inside & (c.tissues[box] == Tissue.SKIN)] = Tissue.FAT
+    c.tissues[box][out] = np.where(breast.field[out] > 0.93, Tissue.SKIN, Tissue.FAT)
+    x, y, z = c.offsets(box, middle)
+    strands = np.sin(0.45 * x + 0.3 * z) + np.sin(0.5 * y - 0.25 * x) + np.sin(0.4 * z + 0.35 * y) > 0.7
+    fat = (c.tissues[box] == Tissue.FAT) & (body.under[box] < 0)
+    c.tissues[box][fat & strands & (breast.field < 0.75)] = Tissue.SOFT
 
 
 def _back(body: Body) -> None:
@@ -204,7 +222,9 @@ def _pelvic_floor(body: Body) -> None:
     box = c.box((-45, -50, -185), (45, 50, -138))
     bowl, z = body.bowl(box), c.z[box]
     thick = 1 + 4.5 / np.interp(c.undeformed[1][box[2]], (-176, -140), (12, 40)).astype(np.float32)
-    c.tissues[box][(bowl >= 1) & (bowl < thick) & (z < -142) & (c.tissues[box] == Tissue.FAT)] = Tissue.MUSCLE
+    c.tissues[box][(bowl >= 1) & (bowl < thick) & (z < -142) & (c.y[box] < 26) & (c.tissues[box] == Tissue.FAT)] = (
+        Tissue.MUSCLE
+    )
 
 
 def _two_nearest(c: Canvas, side: int, box: Box) -> tuple[NDArray, NDArray]:
