@@ -141,7 +141,7 @@ def _back(body: Body) -> None:
     wave = 1.5 * np.sin(z / 16) + 0.18 * (y + 60)
     septa = (np.abs(x - 0.33 * width - wave) < 0.8) & (under > 3.5) & (y < -57)
     septa |= (np.abs(x - 0.70 * width + wave) < 0.7) & (under > 3.0)
-    septa |= np.abs(np.sqrt((x / width) ** 2 + (np.maximum(-y - 64, 0) / 20) ** 2) - 1) * width < 0.9
+    septa |= np.abs(np.sqrt((x / width) ** 2 + (np.maximum(-y - 66, 0) / 24) ** 2) - 1) * width < 0.9
     septa |= (np.abs(under - 2.6) < 0.5) & (x > 4) & (x < width)
     c.tissues[box][muscle & septa & (z > -78)] = Tissue.FAT
     c.tissues[box][muscle & (x < 1.3) & (y < -66)] = Tissue.FAT

@@ -213,7 +213,7 @@ class Spine:
         down = self.along + thoracic * 0.75 * back
         offset = down - np.floor(down / VERTEBRA_MM + 0.5) * VERTEBRA_MM
         tip = 0.9 * np.exp(-(((back - 12) / 3.5) ** 2))
-        length = (-self.y < 42 - 3 * (self.level < -50)) & (self.y < -26)
+        length = (-self.y < 44 - 4 * (self.level < -50)) & (self.y < -26)
         return length & (self.x < 1.5 + tip) & (np.abs(offset + 3.5) < 5.4 - 1.8 * thoracic)
 
     def _transverse(self) -> NDArray:
