@@ -7,7 +7,7 @@ ones (spectral CT of 35 children; AJR 2008;191:1589); the arterial phase is a pl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pedseg.datasets.cases import PHASES
-from pedseg.phantoms import artifacts
+from pedseg.phantoms import artifacts, ct_physics
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.phantom import Phantom
 from pedseg.phantoms.voxelization import FWHM_PER_SD, ScanGrid, textured
@@ -83,6 +83,8 @@ class CtProtocol:
     cushion: bool = False  # a vacuum cushion between the child and the couch, raised at its sides
     field_mm: float | None = None  # diameter of the round field that is reconstructed; None shows all
     padding_hu: int = -1024  # what stands outside of that field
+    # Which part of the phantom is scanned, from its lower to its upper end; it is no trait of a center (no repr).
+    field_z: tuple[float, float] = field(default=(0.0, 1.0), repr=False)
 
 
 def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int | None = None) -> tuple[Scan, Scan]:
@@ -92,10 +94,14 @@ def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int |
     """
     rng = np.random.default_rng((seed, 23))
     grid = ScanGrid.of_protocol(phantom, protocol.pixel_mm, protocol.slice_mm)
-    image = grid.measure(textured(phantom.tissues, tissue_hu(protocol, rng), _texture_sd(), rng), protocol.kernel_mm)
     labels = grid.nearest(phantom.labels)
-    noise_rng = rng if noise_seed is None else np.random.default_rng((seed, 23, noise_seed))
-    image += _noise(image.shape, protocol, noise_rng)
+    if phantom.child.anatomy == "detailed":
+        image = _detailed_image(grid, protocol, rng, seed, noise_seed)
+    else:
+        values = tissue_hu(protocol, rng)
+        image = grid.measure(textured(phantom.tissues, values, _texture_sd(), rng), protocol.kernel_mm)
+        noise_rng = rng if noise_seed is None else np.random.default_rng((seed, 23, noise_seed))
+        image += _noise(image.shape, protocol, noise_rng)
     artifacts.add_metal_streaks(image, grid, seed)
     if protocol.couch:
         artifacts.add_couch(image, grid, protocol.couch)
@@ -105,7 +111,30 @@ def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int |
     if protocol.field_mm is not None:
         outside = artifacts.outside_field_of_view(image.shape, protocol.pixel_mm, protocol.field_mm)
         image[outside], labels[outside] = protocol.padding_hu, 0
-    return Scan(image, grid.affine), Scan(labels, grid.affine)
+    return _part(Scan(image, grid.affine), protocol.field_z), _part(Scan(labels, grid.affine), protocol.field_z)
+
+
+def _part(scan: Scan, field_z: tuple[float, float]) -> Scan:
+    """The slices between two shares of the height, two at least."""
+    n = scan.shape[2]
+    first = min(round(field_z[0] * n), n - 2)
+    if field_z == (0.0, 1.0) or n < 2:
+        return scan
+    affine = scan.affine.copy()
+    affine[:3, 3] += first * affine[:3, 2]
+    return Scan(scan.voxels[:, :, first : max(first + 2, round(field_z[1] * n))].copy(), affine)
+
+
+def _detailed_image(
+    grid: ScanGrid, protocol: CtProtocol, rng: np.random.Generator, seed: int, noise_seed: int | None
+) -> NDArray[np.float32]:
+    """The image of a detailed phantom: texture by tissue, breathing, beam hardening, quantum noise (`ct_physics`)."""
+    fine = ct_physics.tissue_image(grid.phantom, tissue_hu(protocol, rng), protocol.phase, rng)
+    image = grid.measure(ct_physics.breathe(fine, grid.phantom, rng), protocol.kernel_mm)
+    ct_physics.harden_beam(image, protocol.pixel_mm)
+    noise_rng = np.random.default_rng((seed, 29, noise_seed or 0))
+    grain = protocol.noise_hu, protocol.noise_grain_mm, protocol.pixel_mm, protocol.slice_mm
+    return image + ct_physics.quantum_noise(image, *grain, noise_rng)
 
 
 def tissue_hu(protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.float32]:
