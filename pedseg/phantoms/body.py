@@ -158,13 +158,13 @@ class Body:
         """The dome that parts lung from liver: deep behind and at the sides, with a flat saddle beneath the heart."""
         c = self.canvas
         side = 1 / (1 + np.exp(-c.x / 12))  # 0 left, 1 right
-        r2 = (c.x / (half_width - 14)) ** 2 + (c.y / np.where(c.y > 0, front - 12, back - 10)) ** 2
+        r2 = (c.x / (half_width - 14)) ** 2 + (c.y / np.where(c.y > 0, front - 12, back - 13)) ** 2
         dome = 73 + 9 * side - 40 * r2 * r2 / (1 + 0.1 * r2 * r2) + 0.16 * c.y
         saddle = np.exp(-np.square(np.square((c.x + 14) / 34)) - np.square(np.square((c.y - 16) / 36)))
         self.dome = dome + saddle * (73.5 - 0.05 * (c.y - 16) - dome)
         self.above = self.cavity & (c.z > self.dome)
         self.below = self.cavity & ~self.above
-        sheet = self.above & (c.z < self.dome + 3.0)
+        sheet = self.above & (c.z < self.dome + 2.2)
         c.tissues[sheet] = Tissue.MUSCLE  # vessels and esophagus still pass through it
         self.sheet = sheet
 
