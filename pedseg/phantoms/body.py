@@ -23,15 +23,15 @@ LOWER_MM, UPPER_MM = -172.0, 146.0  # field of view: bladder to the top of the h
 OUTLINE_Z = (-200.0, -150.0, -100.0, -50.0, 0.0, 50.0, 100.0, 160.0)
 HALF_WIDTH = (100.0, 104.0, 103.0, 99.0, 97.0, 100.0, 98.0, 88.0)
 FRONT = (58.0, 64.0, 68.0, 71.0, 73.0, 74.0, 69.0, 60.0)
-BACK = (82.0, 86.0, 82.0, 76.0, 75.0, 77.0, 78.0, 76.0)
+BACK = (82.0, 86.0, 84.0, 81.0, 81.0, 81.0, 80.0, 76.0)
 SLENDER_FAT_MM = 7.0  # under the skin of the outline above
 SKIN_MM = 1.8  # of the room
 ARM_MM = 64.0  # beside the trunk, in the field of view where the arms are down
 # The bony pelvis around its organs, by height: half width, and how far it reaches forward and back.
 CAVITY_Z = (-176.0, -166.0, -155.0, -140.0, -120.0, -95.0, -75.0, -45.0, -20.0)
-CAVITY_WIDTH = (4.0, 8.0, 20.0, 32.0, 39.0, 52.0, 68.0, 84.0, 140.0)
-CAVITY_FRONT = (6.0, 14.0, 33.0, 44.0, 58.0, 70.0, 80.0, 88.0, 140.0)
-CAVITY_BACK = (20.0, 26.0, 36.0, 43.0, 46.0, 48.0, 56.0, 75.0, 140.0)
+CAVITY_WIDTH = (4.0, 7.0, 16.0, 30.0, 42.0, 63.0, 76.0, 88.0, 140.0)
+CAVITY_FRONT = (6.0, 12.0, 29.0, 43.0, 58.0, 70.0, 80.0, 88.0, 140.0)
+CAVITY_BACK = (20.0, 26.0, 35.0, 42.0, 46.0, 48.0, 56.0, 75.0, 140.0)
 
 
 def organ_id(name: str) -> int:
@@ -59,16 +59,19 @@ class Outline:
         return 1 + 0.6 * np.clip((-z - 40) / 60, 0, 1) - 0.35 * np.clip((z - 60) / 40, 0, 1)
 
     def fat_mm(self, y: ArrayLike, z: ArrayLike) -> NDArray:
-        """Thickness of the fat under the skin, thicker behind."""
-        return self.fat * self.share(z) * (0.75 + 0.35 * np.clip(-np.asarray(y) / 60, 0, 1))
+        """Thickness of the fat under the skin: thicker behind in the slender, all around in the obese."""
+        behind = np.clip(-np.asarray(y) / 60, 0, 1)
+        slender = min(self.fat, SLENDER_FAT_MM) * (0.75 + 0.35 * behind)
+        return (slender + max(self.fat - SLENDER_FAT_MM, 0.0)) * self.share(z).astype(np.float32)
 
     def half_axes(self, z: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
         """Half width of the trunk at heights z, and how far it reaches to the front and to the back."""
         z = np.asarray(z)
-        more = (self.fat - SLENDER_FAT_MM) * self.share(z)
+        more, less = max(self.fat - SLENDER_FAT_MM, 0.0), max(SLENDER_FAT_MM - self.fat, 0.0)
+        side, front_more, back_more = (self.share(z) * (more - share * less) for share in (0.8, 0.75, 1.1))
         belly = self.belly * np.exp(-(((z - 5) / 55) ** 2))
         width, front, back = (np.interp(z, OUTLINE_Z, row) for row in (HALF_WIDTH, FRONT, BACK))
-        return width + 0.8 * more, front + 0.75 * more + belly, back + 1.1 * more
+        return width + side, front + front_more + belly, back + back_more
 
     def wall_point(self, angle: NDArray, z: NDArray, under: ArrayLike) -> NDArray:
         """Points of the body wall (x, y, z), `under` mm beneath its fat; angles go from 0 behind to pi in front."""
@@ -85,11 +88,17 @@ def extent_mm(size: BodySize, child: Child, rotation: NDArray) -> NDArray:
     angle = np.linspace(0, 2 * np.pi, 72)
     rows = Outline.of(size, child.age_years).half_axes(np.linspace(LOWER_MM, UPPER_MM, 9))
     width, front, back = (float(row.max()) + 1.0 for row in rows)
+    front += breast_mm(child) / 2
     x = (width + ARM_MM * child.arms_down) * np.sign(np.cos(angle)) * np.abs(np.cos(angle)) ** 0.9
     y = np.where(np.sin(angle) > 0, front, back) * np.sign(np.sin(angle)) * np.abs(np.sin(angle)) ** 0.9
     ring = np.stack([x * size.scale[0], y * size.scale[1]], -1) @ rotation[:2, :2].T
     z = np.array([LOWER_MM, UPPER_MM]) * size.scale[2]
     return np.stack([np.append(ring.min(axis=0), z[0]), np.append(ring.max(axis=0), z[1])])
+
+
+def breast_mm(child: Child) -> float:
+    """How far the breasts of a woman stand out while she lies on her back (plausible guess), none before puberty."""
+    return float(np.interp(child.age_years, (10, 17), (0.0, 13.0))) if child.sex == "F" else 0.0
 
 
 class Body:
@@ -110,8 +119,7 @@ class Body:
     def _wall(self, level: NDArray) -> None:
         """Skin to cavity: skin, fat, and muscle, in which `muscles` and `skeleton` draw what it is made of."""
         c = self.canvas
-        share = self.outline.share(level).astype(np.float32)
-        self.fat_depth = self.outline.fat * share * (0.75 + 0.35 * np.clip(-c.y / 60, 0, 1))
+        self.fat_depth = self.outline.fat_mm(c.y, level)
         inside = self.radius < 1
         c.tissues[inside] = Tissue.FAT
         c.tissues[inside & (self.depth < SKIN_MM / float(np.sqrt(c.scale[:2].mean())))] = Tissue.SKIN
@@ -150,13 +158,13 @@ class Body:
         """The dome that parts lung from liver: deep behind and at the sides, with a flat saddle beneath the heart."""
         c = self.canvas
         side = 1 / (1 + np.exp(-c.x / 12))  # 0 left, 1 right
-        r2 = (c.x / (half_width - 14)) ** 2 + (c.y / np.where(c.y > 0, front - 12, back - 10)) ** 2
+        r2 = (c.x / (half_width - 14)) ** 2 + (c.y / np.where(c.y > 0, front - 12, back - 13)) ** 2
         dome = 73 + 9 * side - 40 * r2 * r2 / (1 + 0.1 * r2 * r2) + 0.16 * c.y
         saddle = np.exp(-np.square(np.square((c.x + 14) / 34)) - np.square(np.square((c.y - 16) / 36)))
         self.dome = dome + saddle * (73.5 - 0.05 * (c.y - 16) - dome)
         self.above = self.cavity & (c.z > self.dome)
         self.below = self.cavity & ~self.above
-        sheet = self.above & (c.z < self.dome + 3.0)
+        sheet = self.above & (c.z < self.dome + 2.2)
         c.tissues[sheet] = Tissue.MUSCLE  # vessels and esophagus still pass through it
         self.sheet = sheet
 

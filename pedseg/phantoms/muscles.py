@@ -11,18 +11,22 @@ from numpy.typing import NDArray
 
 from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import SKIN_MM, Body, PhantomBuilder
+from pedseg.phantoms.body import SKIN_MM, Body, PhantomBuilder, breast_mm
 from pedseg.phantoms.canvas import Box, Canvas
 from pedseg.phantoms.landmarks import Path, mirrored
 from pedseg.phantoms.pelvis import wing
 
 UMBILICUS_Z = -33.0  # between the third and the fourth lumbar vertebra
-GROIN = (
+# The semilunar line: how far out the rectus reaches, by height.
+SEMILUNAR_Z = (-150.0, -110.0, -60.0, 0.0, 60.0, 100.0)
+SEMILUNAR_X = (10.0, 20.0, 27.0, 31.0, 31.0, 27.0)
+# Fat around the vessels of the leg.
+GROIN: Path = (
     (37.0, 14.0, -112.0, 6.5),
     (41.0, 22.0, -130.0, 7.0),
     (43.0, 36.0, -148.0, 7.5),
     (44.0, 45.0, -185.0, 8.0),
-)  # vessels of the leg
+)
 
 
 def walls(body: Body) -> None:
@@ -32,6 +36,9 @@ def walls(body: Body) -> None:
     _back(body)
     _hips(body)
     _umbilicus(body)
+    if breast_mm(body.child) > 1:
+        for side in (-1, 1):
+            _breast(body, side)
     if body.child.arms_down:
         for side in (-1, 1):
             _arm(body, side)
@@ -51,33 +58,42 @@ def beside_the_spine(b: PhantomBuilder) -> None:
 
 
 def _belly_wall(body: Body) -> None:
-    """Rectus in its sheath beside the linea alba; beyond the semilunar line three flat muscles with fat between."""
+    """The muscles in front and at the sides of the belly, down to the inguinal ligament."""
     c = body.canvas
     box = c.box((-110, -60, -165), (110, 100, 105))
     x, y, z, under = np.abs(c.x[box]), c.y[box], c.z[box], body.under[box]
-    wall = (c.tissues[box] == Tissue.MUSCLE) & (under < 16) & (z > inguinal(x) - 2)
-    semilunar = np.interp(c.undeformed[1][box[2]], (-150, -110, -60, 0, 60, 100), (10, 20, 27, 31, 31, 27))
-    semilunar = semilunar.astype(np.float32)
-    front = wall & (y > 15)
-    rectus = front & (x < semilunar)
-    bulge = 6.8 * np.sqrt(np.clip(1 - ((x - semilunar / 2) / (semilunar / 2 + 0.5)) ** 2, 0.04, 1))
-    c.tissues[box][rectus & (under > bulge)] = Tissue.FAT
-    c.tissues[box][rectus & (x < 1.4) & (under < 4.0)] = Tissue.FASCIA  # linea alba
-    inscription = np.min([np.abs(z - level - 0.1 * x) for level in (-30, 12, 50)], axis=0) < 0.7
-    c.tissues[box][rectus & inscription & (under < bulge)] = Tissue.FASCIA
-    flat = wall & (x >= semilunar) & (z < 62) & ((y > -42) | (z > -30))
-    flat &= (z > -52) | (y > 8)
-    near = (x - semilunar) / 5.0  # the aponeuroses thin out toward the rectus
-    thick = np.clip(0.35 + near * 0.65, 0.3, 1.0) * (y > 8) + (y <= 8)
-    plane = under / np.maximum(thick, 0.3)
-    gap = 0.42 + 0.1 * min(float(c.scale[0]), 1.6)
-    fat = (np.abs(plane - 3.4) < gap) | (np.abs(plane - 7.1) < gap * 0.85)
-    c.tissues[box][flat & fat] = Tissue.FAT
-    c.tissues[box][flat & (y > 8) & (plane > 10.3)] = Tissue.FAT
-    edge = front & (z < -80) & (under > 0.6 * (z - inguinal(x)))  # the muscles end in the inguinal ligament
-    c.tissues[box][edge & (x > semilunar - 3)] = Tissue.FAT
-    deep = (c.tissues[box] == Tissue.MUSCLE) & (under > 10) & (y > 30) & (x < 46) & (z < -90) & (z > inguinal(x) - 2)
+    above = z - inguinal(x)
+    wall = (c.tissues[box] == Tissue.MUSCLE) & (under < 16) & (above > -2)
+    edge = np.interp(c.undeformed[1][box[2]], SEMILUNAR_Z, SEMILUNAR_X).astype(np.float32)
+    _rectus(body, box, wall & (y > 15) & (x < edge), edge)
+    _flat_muscles(body, box, wall & (x >= edge), edge)
+    ends = wall & (y > 15) & (x > edge - 3) & (z < -80) & (under > 0.6 * above)
+    c.tissues[box][ends] = Tissue.FAT
+    deep = (c.tissues[box] == Tissue.MUSCLE) & (under > 10) & (y > 30) & (x < 46) & (z < -90) & (above > -2)
     c.tissues[box][deep] = Tissue.FAT
+
+
+def _rectus(body: Body, box: Box, where: NDArray, edge: NDArray) -> None:
+    """The rectus of both sides, parted by the linea alba and crossed by three tendinous inscriptions."""
+    c = body.canvas
+    x, z, under = np.abs(c.x[box]), c.z[box], body.under[box]
+    thick = 6.8 * np.sqrt(np.clip(1 - ((x - edge / 2) / (edge / 2 + 0.5)) ** 2, 0.04, 1))
+    inscription = np.min([np.abs(z - level - 0.1 * x) for level in (-30, 12, 50)], axis=0) < 0.7
+    c.tissues[box][where & (under > thick)] = Tissue.FAT
+    c.tissues[box][where & (x < 1.4) & (under < 4.0)] = Tissue.FASCIA
+    c.tissues[box][where & inscription & (under < thick)] = Tissue.FASCIA
+
+
+def _flat_muscles(body: Body, box: Box, where: NDArray, edge: NDArray) -> None:
+    """External and internal oblique and transversus, with fat between; their aponeuroses thin out to the rectus."""
+    c = body.canvas
+    x, y, z = np.abs(c.x[box]), c.y[box], c.z[box]
+    where = where & (z < 62) & ((y > -42) | (z > -30)) & ((z > -52) | (y > 8))
+    thick = np.where(y > 8, np.clip(0.35 + 0.13 * (x - edge), 0.3, 1.0), 1.0)
+    under = body.under[box] / thick
+    half = 0.42 + 0.1 * min(float(c.scale[0]), 1.6)
+    fat = (np.abs(under - 3.4) < half) | (np.abs(under - 7.1) < 0.85 * half) | ((y > 8) & (under > 10.3))
+    c.tissues[box][where & fat] = Tissue.FAT
 
 
 def inguinal(x: NDArray) -> NDArray:
@@ -99,6 +115,21 @@ def _chest_wall(body: Body) -> None:
     c.tissues[box][wall & (z > 62) & (y > -55) & (np.abs(under - 9.6) < 0.5) & (x > 20)] = Tissue.FAT
 
 
+def _breast(body: Body, side: int) -> None:
+    """A breast on the pectoral muscle: fat with strands of glandular tissue under the skin."""
+    c, high = body.canvas, breast_mm(body.child)
+    middle = body.outline.wall_point(np.array([np.deg2rad(142)]), np.array([128.0]), 0.0)[0] * [side, 1, 1]
+    breast = c.ellipsoid(middle, (34, float(body.outline.fat) + high, 28), (0, 0, side * -38), reach=1.05)
+    box, inside = breast.box, breast.field < 1
+    out = inside & (body.radius[box] >= 1)
+    c.tissues[box][inside & (c.tissues[box] == Tissue.SKIN)] = Tissue.FAT
+    c.tissues[box][out] = np.where(breast.field[out] > 0.93, Tissue.SKIN, Tissue.FAT)
+    x, y, z = c.offsets(box, middle)
+    strands = np.sin(0.45 * x + 0.3 * z) + np.sin(0.5 * y - 0.25 * x) + np.sin(0.4 * z + 0.35 * y) > 0.7
+    fat = (c.tissues[box] == Tissue.FAT) & (body.under[box] < 0)
+    c.tissues[box][fat & strands & (breast.field < 0.75)] = Tissue.SOFT
+
+
 def _back(body: Body) -> None:
     """Multifidus, longissimus and iliocostalis with fat between, under the fascia of the back; quadratus in front."""
     c = body.canvas
@@ -110,7 +141,7 @@ def _back(body: Body) -> None:
     wave = 1.5 * np.sin(z / 16) + 0.18 * (y + 60)
     septa = (np.abs(x - 0.33 * width - wave) < 0.8) & (under > 3.5) & (y < -57)
     septa |= (np.abs(x - 0.70 * width + wave) < 0.7) & (under > 3.0)
-    septa |= np.abs(np.sqrt((x / width) ** 2 + (np.maximum(-y - 64, 0) / 20) ** 2) - 1) * width < 0.9
+    septa |= np.abs(np.sqrt((x / width) ** 2 + (np.maximum(-y - 66, 0) / 24) ** 2) - 1) * width < 0.9
     septa |= (np.abs(under - 2.6) < 0.5) & (x > 4) & (x < width)
     c.tissues[box][muscle & septa & (z > -78)] = Tissue.FAT
     c.tissues[box][muscle & (x < 1.3) & (y < -66)] = Tissue.FAT
@@ -191,7 +222,9 @@ def _pelvic_floor(body: Body) -> None:
     box = c.box((-45, -50, -185), (45, 50, -138))
     bowl, z = body.bowl(box), c.z[box]
     thick = 1 + 4.5 / np.interp(c.undeformed[1][box[2]], (-176, -140), (12, 40)).astype(np.float32)
-    c.tissues[box][(bowl >= 1) & (bowl < thick) & (z < -142) & (c.tissues[box] == Tissue.FAT)] = Tissue.MUSCLE
+    c.tissues[box][(bowl >= 1) & (bowl < thick) & (z < -142) & (c.y[box] < 26) & (c.tissues[box] == Tissue.FAT)] = (
+        Tissue.MUSCLE
+    )
 
 
 def _two_nearest(c: Canvas, side: int, box: Box) -> tuple[NDArray, NDArray]:
@@ -223,6 +256,7 @@ def _overlap(box: Box, within: Box) -> tuple[Box, Box]:
 
 # Arm beside the trunk: height, radius, distance of its middle from the skin.
 ARM = ((200, 27, 29), (150, 26, 29), (95, 24, 28), (48, 22, 27), (5, 21, 27), (-60, 16, 26), (-95, 13, 25))
+ARM_Y = -28.0  # near the couch
 # Bones: sideways and forward of the middle of the arm, from one height to another, radius.
 ARM_BONES = ((0, 0, 200, 60, 6.0), (-6, -6, 58, -95, 3.8), (6, 3, 44, -95, 3.8))
 
@@ -232,7 +266,7 @@ def _arm(body: Body, side: int) -> None:
     c = body.canvas
     z = np.array([row[0] for row in ARM], float)
     width = body.outline.half_axes(z)[0]
-    middle = np.column_stack([width + [row[2] for row in ARM], np.full(len(z), -12.0), z])
+    middle = np.column_stack([width + [row[2] for row in ARM], np.full(len(z), ARM_Y), z])
     radius = np.array([row[1] for row in ARM]) + 0.25 * (body.outline.fat - 7)
     rows = np.vstack([np.column_stack([middle, radius]), [[*(middle[-1] - [0, 0, 40]), 9.0]]]) * [side, 1, 1, 1]
     tube = c.tube(rows, reach_mm=0.5, step_mm=24.0)
@@ -249,7 +283,7 @@ def _arm_bones(c: Canvas, side: int, middle: NDArray) -> None:
     for out, front, top, bottom, radius in ARM_BONES:
         heights = np.linspace(top, bottom, 5)
         x = np.interp(-heights, -middle[:, 2], middle[:, 0]) + out
-        rows = np.column_stack([x, np.full(5, -12.0 + front), heights, np.full(5, radius)]) * [side, 1, 1, 1]
+        rows = np.column_stack([x, np.full(5, ARM_Y + front), heights, np.full(5, radius)]) * [side, 1, 1, 1]
         rows[[0, -1], 3] *= 1.3
         tube = c.tube(rows, reach_mm=0.5, step_mm=40.0)
         c.tissues[tube.box][tube.field < 0] = Tissue.CORTEX

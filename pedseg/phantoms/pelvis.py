@@ -115,7 +115,7 @@ def _acetabulum(c: Canvas, side: int, age_years: float) -> None:
     middle = HIP * [side, 1, 1]
     box, (x, y, z), distance = _around(c, middle, HEAD_MM + 9)
     opening = side * x * CUP_OPENS[0] + y * CUP_OPENS[1] + z * CUP_OPENS[2]
-    inner, outer = HEAD_MM + 1.6, HEAD_MM + 6.5 - 1.5 * np.clip(-side * x / 12, 0, 1)
+    inner, outer = HEAD_MM + 1.6, HEAD_MM + 6.5 - 1.5 * np.clip(-side * x / 12, 0, 1) + 1.5 * np.clip(-y / 10, 0, 1)
     cup = (distance > inner) & (distance < outer) & (opening < 0.12 * distance) & ((z > -9) | (np.abs(y + 4) > 11))
     _bone(c, box, cup, cup & (distance > inner + 1.2) & (distance < outer - 1.2))
     gap = np.interp(age_years, (0, 1, 5, 12, 13.5), (4.0, 3.2, 2.0, 1.2, 0.0)) / 2

@@ -22,6 +22,8 @@ CURVE_MM = (-14, -24, -27, -24, -16, -7, 0, 3, 4, 1, -3, -7, -6)
 PROMONTORY_Z, COCCYX_Z = -73.0, -142.0
 # Ends of the sacral segments: each is a little shorter than the one above.
 SACRAL_Z = (-73.0, -88.5, -103.0, -116.5, -129.5, -142.0)
+SACRUM_Z = (-150.0, -142.0, -130.0, -118.0, -108.0, -90.0, -73.0)
+SACRUM_HALF_WIDTH = (3.0, 9.0, 13.0, 18.0, 27.0, 44.0, 44.0)  # where no iliac bone is in its way
 
 # Ribs 3 to 12: height of the head, at the side, where the bone ends in front, at the breastbone or at the rib above;
 # and how far around (degrees from behind) the bone and its cartilage reach.
@@ -211,7 +213,7 @@ class Spine:
         down = self.along + thoracic * 0.75 * back
         offset = down - np.floor(down / VERTEBRA_MM + 0.5) * VERTEBRA_MM
         tip = 0.9 * np.exp(-(((back - 12) / 3.5) ** 2))
-        length = (-self.y < 42 - 3 * (self.level < -50)) & (self.y < -26)
+        length = (-self.y < 44 - 4 * (self.level < -50)) & (self.y < -26)
         return length & (self.x < 1.5 + tip) & (np.abs(offset + 3.5) < 5.4 - 1.8 * thoracic)
 
     def _transverse(self) -> NDArray:
@@ -233,45 +235,43 @@ class Spine:
 
     def _sacrum(self) -> None:
         """The sacrum, its five segments and foramina, the joints with the iliac wings, and the coccyx."""
-        c, w = self.c, self.along
-        x, y = np.abs(c.x[self.box]), self.y * self.size
-        off, edge = wing(x, c.y[self.box], self.level)
+        reach, inside = self._to_the_wing()
         gap = 1.9 + float(np.interp(self.age, (1, 15), (1.6, 0.0)))
-        reach = -off - wing_half_mm(c.y[self.box], self.level, edge)  # mm to the iliac bone
-        heights = np.array([-150.0, -142, -130, -118, -108, -90, -73])
-        width = np.interp(heights, heights, (3.0, 9, 13, 18, 27, 44, 44))
-        index = np.clip((w + 150) * 2, 0, 154).astype(np.int16)
-        width = np.interp(np.arange(155) / 2 - 150, heights, width).astype(np.float32)[index]
+        bodies, wings, spongy = self._sacral_bodies_and_wings()
+        bone = bodies | (wings & ((reach > gap) | ~inside)) | self._sacral_arch()
+        self.paint(bone, Tissue.CORTEX)
+        self.paint(bone & spongy & ((reach > gap + 1.2) | ~inside), Tissue.SPONGIOSA)
+        joint = (reach > 0) & (reach <= gap) & inside & (np.abs(self.y * self.size + 10) < 14)
+        self.paint(joint & (self.along < PROMONTORY_Z - 3) & (self.along > -112), Tissue.CARTILAGE)
+        self._segments(bone, bodies)
+        self._coccyx()
+
+    def _to_the_wing(self) -> tuple[NDArray, NDArray]:
+        """Millimeters to the iliac bone, and where that is within its outline (or just beside it)."""
+        y = self.c.y[self.box]
+        off, edge = wing(self.c.x[self.box], y, self.level)
+        return -off - wing_half_mm(y, self.level, edge), edge >= -4
+
+    def _sacral_bodies_and_wings(self) -> tuple[NDArray, NDArray, NDArray]:
+        """The bodies of the sacral segments, the wings of the sacrum beside them, and what is spongy in both."""
+        x, y, w = np.abs(self.c.x[self.box]), self.y * self.size, self.along
+        width = np.interp(np.arange(155) / 2 - 150, SACRUM_Z, SACRUM_HALF_WIDTH).astype(np.float32)
+        width = width[np.clip((w + 150) * 2, 0, 154).astype(np.int16)]
         sacral = (w < PROMONTORY_Z) & (w > COCCYX_Z) & (x < width)
         depth = 4.5 + 5.0 * np.clip((w - COCCYX_Z) / 70, 0, 1)
-        broad = 8 + 0.17 * (w - COCCYX_Z)
-        oval = (x / broad) ** 2 + ((y + 1.5) / np.where(y > -1.5, depth + 2, depth)) ** 2
-        body_part = sacral & (oval < 1)
-        front = y + 8 + 0.22 * np.maximum(x - 12, 0) - 0.006 * np.square(x)
-        ala = (
-            sacral
-            & (np.abs(front) < (depth + 0.5) * np.sqrt(1 - np.minimum(x / width, 1) ** 6))
-            & (w < PROMONTORY_Z - 0.16 * np.maximum(x - 14, 0))
-        )
-        ala &= ((reach > gap) | (edge < -4)) & ((x > 8) | (y < -15) | (self.level < -118))
+        oval = (x / (8 + 0.17 * (w - COCCYX_Z))) ** 2 + ((y + 1.5) / np.where(y > -1.5, depth + 2, depth)) ** 2
+        front = np.abs(y + 8 + 0.22 * np.maximum(x - 12, 0) - 0.006 * np.square(x))
+        wings = sacral & (front < (depth + 0.5) * np.sqrt(1 - np.minimum(x / width, 1) ** 6))
+        wings &= w < PROMONTORY_Z - 0.16 * np.maximum(x - 14, 0)
+        wings &= (x > 8) | (y < -15) | (self.level < -118)
+        return sacral & (oval < 1), wings, ((oval < 0.8) | (front < depth - 0.8)) & (x < width - 1.2)
+
+    def _sacral_arch(self) -> NDArray:
+        """The roof of the sacral canal and its median crest."""
+        y, w = self.y * self.size, self.along
         arch = (self.ring < 1.45) & (self.ring > 0.98) & (w < PROMONTORY_Z - 3) & (w > -124) & (y < -12)
-        crest = (
-            (x < 1.8)
-            & (y < -20)
-            & (y > -28 - 0.2 * (w + 73))
-            & (w > -112)
-            & (w < PROMONTORY_Z - 4)
-            & (np.abs(self.offset) < 7)
-        )
-        bone = body_part | ala | arch | crest
-        core = (oval < 0.8) | (np.abs(front) < depth - 0.8)
-        core &= (reach > gap + 1.2) | (edge < -4)
-        self.paint(bone, Tissue.CORTEX)
-        self.paint(bone & core & (x < width - 1.2), Tissue.SPONGIOSA)
-        joint = (reach > 0) & (reach <= gap) & (w < PROMONTORY_Z - 3) & (w > -112) & (edge > 0) & (np.abs(y + 10) < 14)
-        self.paint(joint, Tissue.CARTILAGE)
-        self._segments(bone, body_part)
-        self._coccyx()
+        crest = (np.abs(self.c.x[self.box]) < 1.8) & (y < -20) & (y > -28 - 0.2 * (w - PROMONTORY_Z))
+        return arch | (crest & (w > -112) & (w < PROMONTORY_Z - 4) & (np.abs(self.offset) < 7))
 
     def _segments(self, bone: NDArray, body_part: NDArray) -> None:
         """Foramina between the sacral segments, and the cartilage that parts them until they join."""

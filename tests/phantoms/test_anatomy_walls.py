@@ -281,9 +281,9 @@ def test_arms_beside_the_trunk_have_one_bone_above_the_elbow_and_two_below(age):
 
 
 @pytest.mark.parametrize("roll_deg", [0.0, -90.0, 180.0])
-@pytest.mark.parametrize("adiposity", [0.0, 3.0])
-def test_arms_and_fat_stay_in_the_field(roll_deg, adiposity):
-    child = Child(6.0, seed=4, anatomy="detailed", roll_deg=roll_deg, adiposity=adiposity, arms_down=True)
-    c, _, _ = draw(child, (5.0, 5.0, 8.0))
+@pytest.mark.parametrize(("age", "adiposity"), [(0.0, 0.0), (6.0, 3.0), (40.0, 1.0)])
+def test_arms_breasts_and_fat_stay_in_the_field(roll_deg, age, adiposity):
+    child = Child(age, seed=4, anatomy="detailed", roll_deg=roll_deg, adiposity=adiposity, arms_down=True)
+    c, _, _ = draw(child, (6.0, 6.0, 9.0))
     for face in (c.tissues[0], c.tissues[-1], c.tissues[:, 0], c.tissues[:, -1]):
         assert not face.any()
