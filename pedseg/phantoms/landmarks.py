@@ -37,8 +37,8 @@ AIRWAYS: tuple[Path, ...] = (
 ESOPHAGUS: Path = (
     (-4, -19, 165, 4.6),
     (-4, -18, 130, 4.6),
-    (-7, -15, 105, 4.8),
-    (-12, -6, 86, 5.0),
+    (-7, -16, 105, 4.8),
+    (-11, -9, 86, 5.0),
     (-24, 4, 68, 5.4),
 )
 # Right lung, mirrored for the left: where arteries (upper lobe, other lobes) and veins begin, and where they end.
