@@ -1,6 +1,8 @@
-"""Stomach and bowel of a phantom, placed last, in the room that other organs left.
+"""Stomach, duodenum and colon of a phantom, placed last, in the room that other organs left.
 
-All millimeters are those of the standard 5-year-old (`canvas`). Gas lies above fluid and stool, wherever up is.
+Paths are in millimeters of the standard 5-year-old (`canvas`), walls and folds in those of the child itself. Gas lies
+above fluid and stool, wherever up is. Walls are 3 to 4 mm in the stomach, 5 mm in the antrum and 2 mm elsewhere;
+how full each piece is, is a plausible guess.
 """
 
 from __future__ import annotations
@@ -11,104 +13,151 @@ from scipy import ndimage
 
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.body import PhantomBuilder, organ_id
-from pedseg.phantoms.canvas import Shape, largest_component
-from pedseg.phantoms.landmarks import COLON, DUODENUM, STOMACH, after_operation
+from pedseg.phantoms.canvas import Box, Shape
+from pedseg.phantoms.landmarks import APPENDIX, COLON, COLON_HAUSTRA, DUODENUM, STOMACH, TERMINAL_ILEUM, after_operation
+from pedseg.phantoms.mesentery import BOWEL, COURSE, filling_generator, generator
+from pedseg.phantoms.tubes import Centerlines, Nearest, near, noise, positions_mm
 
-BOWEL = "Bowel^Stomach"
+CECUM, TRANSVERSE, SIGMOID, RECTUM = 0, 8, 17, 22  # rows of `COLON`
 
 
 def stomach_and_duodenum(b: PhantomBuilder) -> None:
-    """The stomach with a level of fluid under its gas, and the C of the duodenum around the pancreatic head."""
-    c = b.canvas
-    stomach = c.tube(b.at(13, STOMACH), 14.0, 12.0)
-    volume_ml = b.size.volume_ml["Stomach"] * b.rng.uniform(1.2, 1.8)  # the table has no gas
-    inside = _hollow(b, stomach, volume_ml=volume_ml, wall_mm=3.0, connected=True)
-    height = c.up[stomach.box]
-    if inside.any():
-        level = np.quantile(height[inside], 1 - b.rng.uniform(0.1, 0.55))
-        c.tissues[stomach.box][inside & (height > level)] = Tissue.GAS
+    """The stomach with rugae and a level of fluid or food under its gas; the C of the duodenum around the pancreas."""
+    c, rng = b.canvas, filling_generator(b, 2)
+    path = b.at(13, STOMACH)
+    stomach = c.tube(path, 14.0, 12.0)
+    stomach.field[stomach.field > 12.0] = np.inf
+    volume_ml = b.size.volume_ml["Stomach"] * rng.uniform(0.7, 1.5)  # the table has no gas
+    mask = c.fill(stomach, Tissue.BOWEL_WALL, organ_id(BOWEL), volume_ml=volume_ml, where=b.body.below, connected=True)
+    wall_mm = (2.6 + 2.2 * np.clip(stomach.along * 5 - 3.6, 0, 1)) * min(1.2, float(c.scale.mean()) ** 0.4)
+    slack = float(np.clip(1.5 - volume_ml / b.size.volume_ml["Stomach"], 0.1, 0.6))  # folds where it is little filled
+    _content(b, stomach, mask, wall_mm, 6.0 * slack, rng, 0.6)
     duodenum = c.tube(b.at(10, after_operation("duodenum", DUODENUM, b.left, b.right)), 2.0, 8.0)
-    _hollow(b, duodenum, wall_mm=2.5)
+    mask = c.fill(duodenum, Tissue.BOWEL_WALL, organ_id(BOWEL), where=b.body.below)
+    _content(b, duodenum, mask, np.full(mask.shape, 1.8), 1.6, rng, 0.2)
 
 
-def _hollow(
-    b: PhantomBuilder, tube: Shape, *, wall_mm: float, volume_ml: float | None = None, connected: bool = False
-) -> NDArray:
-    """Place a hollow organ filled with fluid; returns the mask of its lumen."""
-    c, below = b.canvas, b.body.below
-    mask = c.fill(tube, Tissue.BOWEL_WALL, organ_id(BOWEL), volume_ml=volume_ml, where=below, connected=connected)
-    level = float(tube.field[mask].max()) if volume_ml is not None and mask.any() else 0.0
-    inside = mask & (tube.field < level - wall_mm)
-    c.tissues[tube.box][inside] = Tissue.BOWEL_FLUID
-    return inside
+def _content(
+    b: PhantomBuilder,
+    tube: Shape,
+    mask: NDArray,
+    wall_mm: NDArray,
+    folds_mm: float,
+    rng: np.random.Generator,
+    most_gas: float,
+) -> None:
+    """Fluid or food in a hollow organ, its folds, and gas down to a level."""
+    c = b.canvas
+    if not mask.any():
+        return
+    depth = ndimage.distance_transform_edt(mask, sampling=c.spacing)[mask] - c.spacing.min() / 2
+    place = positions_mm(c, tube.box, mask)
+    folds = np.maximum(noise(place, 11.0, generator(b, COURSE, 3)), 0) * folds_mm
+    inside = depth > wall_mm[mask] + np.minimum(folds, 1.1 * folds_mm)
+    fluid = np.where(inside, Tissue.BOWEL_FLUID, Tissue.BOWEL_WALL)
+    if rng.random() < 0.35 and most_gas > 0.3:  # food
+        fluid[inside & (noise(place, 9.0, rng) > -0.2)] = Tissue.STOOL
+    share = most_gas * rng.uniform(0.1, 1.0)
+    if inside.any():
+        height = c.up[tube.box][mask]
+        fluid[inside & (height > np.quantile(height[inside], 1 - share))] = Tissue.GAS
+    c.tissues[tube.box][mask] = fluid
+
+
+# --- colon ------------------------------------------------------------------------------------------
 
 
 def colon(b: PhantomBuilder) -> None:
-    """The frame of the colon with its haustra, stool and gas."""
+    """Cecum with its appendix, colon and rectum: haustra between three taeniae, stool, gas, and collapsed pieces."""
     c = b.canvas
+    where = b.body.below | (c.z < 0) & b.body.cavity
+    path, lines = _course(b)
+    box = c.box(path[:, :3].min(axis=0) - 24, path[:, :3].max(axis=0) + 24)
+    mask = near(c, box, lines, float(lines.rows[:, 3].max())) & c.free[box] & where[box]
+    hit = lines.nearest(positions_mm(c, box, mask), float(lines.rows[:, 3].max()))
+    radius = _haustra(b, lines, hit)
+    inside = hit.distance < radius
+    place = tuple(np.argwhere(mask)[inside].T)
+    whole = np.zeros(mask.shape, bool)
+    whole[place] = True
+    c.paint(box, whole, Tissue.BOWEL_WALL, organ_id(BOWEL))
+    lumen = (radius - hit.distance)[inside] > lines.rows[hit.index[inside], 5]
+    if c.spacing.min() < 2.0:
+        lumen &= ndimage.binary_erosion(whole)[place]  # a wall where other organs press on it
+    _stool_and_gas(b, box, tuple(axis[lumen] for axis in place), lines, hit.index[inside][lumen], radius[inside][lumen])
+    for row in (APPENDIX[generator(b, COURSE, 4).integers(len(APPENDIX))], TERMINAL_ILEUM):
+        _side_tube(b, b.at(14, row), where)
+
+
+def _course(b: PhantomBuilder) -> tuple[NDArray, Centerlines]:
+    """The colon's path (standard mm), and its centerline: rows of (x, y, z, radius, haustra, wall, gas, in the bed)."""
+    rng, filling = generator(b, COURSE, 5), filling_generator(b, 3)
     path = b.at(14, after_operation("colon", COLON, b.left, b.right))
     sunk = path[:, 1] < b.at(14, COLON)[:, 1] - 3.0  # pieces in the bed of a removed kidney, where gas collects
-    path[:, :3] += b.rng.normal(0, 3.0, (len(path), 3))
-    path[:, 3] *= b.rng.uniform(0.8, 1.15, len(path))
-    tube = c.tube(path, 3.0)
-    haustra = 1.6 * np.cos(2 * np.pi * tube.along * (len(path) - 1) * 2.0)
-    shape = Shape(tube.box, tube.field - haustra.astype(np.float32), tube.along)
-    mask = c.fill(shape, Tissue.BOWEL_WALL, organ_id(BOWEL), where=b.body.below | (c.z < 0) & b.body.cavity)
-    _stool_and_gas(b, shape, mask & (shape.field < -2.4), path, sunk)
+    rows = np.arange(len(path))
+    sag, loop = rng.uniform(-24.0, 12.0), rng.uniform(-0.7, 1.0)
+    path[:, 2] += sag * np.exp(-(((rows - TRANSVERSE) / 1.6) ** 2))  # the transverse colon hangs
+    path[:, 2] += 26.0 * loop * np.exp(-(((rows - SIGMOID - 2) / 1.2) ** 2))  # the sigmoid loop rises in every third
+    path[:, :3] += rng.normal(0, 3.0, (len(path), 3)) * (rows < RECTUM)[:, None]
+    filled = np.clip(_usual_filling(len(path)) + filling.normal(0, 0.22, len(path)), 0.0, 1.0)
+    path[:, 3] *= rng.uniform(0.9, 1.1, len(path)) * (0.52 + 0.62 * filled)
+    wall_mm = np.where(filled < 0.3, 4.0, 2.0) * np.clip(b.canvas.scale.mean(), 0.8, 1.2)
+    gas = np.where(sunk, np.minimum(share := _gas_share(b, path, filling), -0.4), share)
+    table = [path[:, :3] * b.canvas.scale, path[:, 3] * b.canvas.scale.mean(), COLON_HAUSTRA, wall_mm, gas]
+    return path, Centerlines.of_paths([np.column_stack(table)], 2.0)
 
 
-def _stool_and_gas(b: PhantomBuilder, tube: Shape, inside: NDArray, path: NDArray, sunk: NDArray) -> None:
-    """Gas in every piece of the colon down to a level of its own, deeper where the colon lies high."""
+def _usual_filling(n: int) -> NDArray:
+    """How full the pieces of the colon are on average: stool on the right, a narrow descending and sigmoid colon."""
+    rows = (CECUM, 5, TRANSVERSE, 11, 14, SIGMOID, RECTUM, n - 1)
+    return np.interp(np.arange(n), rows, (0.75, 0.7, 0.7, 0.5, 0.4, 0.4, 0.6, 0.3))
+
+
+def _gas_share(b: PhantomBuilder, path: NDArray, rng: np.random.Generator) -> NDArray:
+    """From which height gas stands in each piece, as a share of its radius: lower down where the piece lies high."""
+    height = ((path[:, :3] * b.canvas.scale) @ b.canvas.rotation.T)[:, 1]
+    high = (height - height.mean()) / max(1.0, float(height.std()))
+    return np.clip(rng.normal(0.3, 0.5, len(path)) - 0.5 * high, -0.9, 1.2)
+
+
+def _haustra(b: PhantomBuilder, lines: Centerlines, hit: Nearest) -> NDArray:
+    """The colon's radius at every voxel: drawn in at the folds between haustra, and a little along three taeniae."""
+    across, sideways = lines.frames()
+    u = np.einsum("ij,ij->i", hit.offset, across[hit.index])
+    v = np.einsum("ij,ij->i", hit.offset, sideways[hit.index])
+    third = (np.arctan2(v, u) / (2 * np.pi) + 1) * 3  # the taeniae are its whole numbers
+    number = np.floor(third).astype(int) % 3
+    radius, depth = lines.rows[hit.index, 3], lines.rows[hit.index, 4]
+    period = 15.0 * float(b.canvas.scale.mean())
+    rng = generator(b, COURSE, 6)
+    phase = rng.uniform(0, 1, 3)[number] + 0.3 * np.sin(hit.along / (2.3 * period) + rng.uniform(0, 6))
+    from_fold = np.abs(np.mod(hit.along / period + phase, 1.0) - 0.5) * period
+    fold = np.exp(-np.square(from_fold / (1.4 + 0.08 * radius)))
+    taenia = np.exp(-np.square((third - np.round(third)) * 2.1 * radius / 4.0))
+    return radius * (1.0 + depth * (0.35 - 1.25 * fold * (1 - 0.6 * taenia)) - 0.35 * depth * taenia)
+
+
+def _stool_and_gas(
+    b: PhantomBuilder, box: Box, lumen: tuple[NDArray, ...], lines: Centerlines, index: NDArray, radius: NDArray
+) -> None:
+    """Stool with bubbles of gas, and gas in every piece of the colon down to a level of its own."""
     c = b.canvas
-    room = (path[:, :3] * c.scale) @ c.rotation.T
-    steps = np.linspace(0, 1, len(path))
-    middle = np.interp(tube.along, steps, room[:, 1]).astype(np.float32)  # height of the tube's center line
-    high = (room[:, 1] - room[:, 1].mean()) / max(1.0, float(room[:, 1].std()))
-    share = np.clip(b.rng.normal(0.25, 0.5, len(path)) - 0.45 * high, -0.9, 1.2)  # of the radius
-    level = np.interp(tube.along, steps, np.where(sunk, np.minimum(share, -0.4), share))
-    radius = np.interp(tube.along, steps, path[:, 3]) * c.scale[1]
-    c.tissues[tube.box][inside] = Tissue.STOOL
-    c.tissues[tube.box][inside & (c.up[tube.box] - middle > level * radius)] = Tissue.GAS
+    room = (lines.rows[:, :3] @ c.rotation.T)[:, 1]
+    inside = np.zeros(tuple(s.stop - s.start for s in box), bool)
+    inside[lumen] = True
+    height = c.up[box][lumen] - room[index]
+    place = positions_mm(c, box, inside)
+    rng = filling_generator(b, 4)
+    mottled = 1.9 - 0.9 * np.clip(noise(place, 60.0 * float(c.scale.mean()), rng), -0.6, 0.6)
+    bubbles = noise(place, 5.0, rng) > mottled - 0.5 * np.clip(height / radius, -1, 1)
+    tissue = np.where(bubbles, Tissue.GAS, Tissue.STOOL)
+    tissue[height > lines.rows[index, 6] * radius] = Tissue.GAS
+    c.tissues[box][lumen] = tissue
 
 
-def small_bowel(b: PhantomBuilder) -> None:
-    """The bag of the small bowel: all that is left in front of the back wall, filled with loops."""
+def _side_tube(b: PhantomBuilder, path: NDArray, where: NDArray) -> None:
+    """The appendix or the end of the ileum: a thin tube with little inside."""
     c = b.canvas
-    bag = b.body.below & c.free & (c.z > -120) & (c.z < 58 + 22 * (c.x < -15))
-    aside = np.clip((np.abs(c.x + 2) - 22) / 20, 0, 1)
-    back = -13 - 26 * aside * np.clip((-30 - c.z) / 25, 0, 1) - 26 * np.clip((-75 - c.z) / 20, 0, 1)
-    beds = 10 * b.left * np.clip((-18 - c.x) / 12, 0, 1) + 10 * b.right * np.clip((c.x - 24) / 12, 0, 1)
-    back = back - beds * np.clip((46 - np.abs(c.z)) / 14, 0, 1)  # loops sink into the bed of a removed kidney
-    field = np.where(c.y > back, ((c.x + 4) / 92) ** 2 + ((c.y - 14) / 68) ** 2 + ((c.z + 42) / 106) ** 2, 9.0)
-    field -= 0.5 * np.clip((c.z - 30) / 20, 0, 1) * np.clip((-20 - c.x) / 15, 0, 1)  # up under the left dome
-    field += 0.6 * np.clip((c.z - 10) / 30, 0, 1) * np.clip((28 - c.y) / 20, 0, 1) * np.clip((c.x + 42) / 16, 0, 1)
-    bag &= field < 1.0
-    bowel = bag | (c.labels == organ_id(BOWEL))
-    bag &= ndimage.uniform_filter(bowel.astype(np.float32), 3) > 0.5  # no slivers between other organs
-    mask = c.fill(
-        Shape((slice(None),) * 3, field.astype(np.float32)), Tissue.MESENTERY, organ_id(BOWEL), level=1.0, where=bag
-    )
-    loops = _loops(b, mask)
-    gas = (c.random_field(b.rng, 1.1) + 0.013 * c.up / c.scale[1])[mask]
-    tissue = np.where(loops > 0.15, Tissue.BOWEL_WALL, Tissue.MESENTERY)
-    tissue[loops > 0.42] = Tissue.BOWEL_FLUID
-    tissue[(loops > 0.85) & (gas > 0.8)] = Tissue.GAS
-    c.tissues[mask] = tissue
-
-
-def keep_largest_component(b: PhantomBuilder) -> None:
-    """Turn into fat what other organs have cut off from the bowel."""
-    mask = b.canvas.labels == organ_id(BOWEL)
-    rest = mask & ~largest_component(mask)
-    b.canvas.labels[rest] = 0
-    b.canvas.tissues[rest] = Tissue.FAT
-
-
-def _loops(b: PhantomBuilder, mask: NDArray) -> NDArray:
-    """How far inside a loop of bowel each voxel of the mask lies: 0 in the folds between loops (a bent gyroid)."""
-    wave = float(2 * np.pi / (52.0 + b.rng.normal(0, 3)))
-    phases = b.rng.uniform(0, 6.28, 3).astype(np.float32)
-    axes = (b.canvas.x, b.canvas.y, b.canvas.z)
-    u, v, w = (wave * axis[mask] + phase for axis, phase in zip(axes, phases, strict=True))
-    u, v, w = u + 0.8 * np.sin(0.6 * w), v + 0.8 * np.sin(0.55 * u), w + 0.6 * np.sin(0.5 * v)
-    return np.abs(np.sin(u) * np.cos(v) + np.sin(v) * np.cos(w) + np.sin(w) * np.cos(u))
+    tube = c.tube(path, 1.0, 6.0)
+    mask = c.fill(tube, Tissue.BOWEL_WALL, organ_id(BOWEL), where=where)
+    c.tissues[tube.box][mask & (tube.field < -2.4)] = Tissue.STOOL

@@ -1,7 +1,7 @@
 """Digital phantom of a child: from age, sex, posture and surgery to a label map of organs and a map of tissues.
 
 It follows from tables of organ volume and trunk size by age (`anatomy`), a standard child whose coordinates are
-deformed at random (`canvas`), walls and bones (`body`, `skeleton`), and organs that are placed one after the
+deformed at random (`canvas`), walls and bones (`body`, `muscles`, `skeleton`), and organs that are placed one after the
 other so that they press against each other. Phantoms show patterns; they say nothing about clinical validity.
 """
 
@@ -13,11 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg import organs
-from pedseg.phantoms import bowel, kidneys, simple, surgery, thorax, vessels, viscera
+from pedseg.phantoms import (
+    bowel,
+    kidneys,
+    mesentery,
+    muscles,
+    simple,
+    small_bowel,
+    surgery,
+    thorax,
+    vessels,
+    viscera,
+)
 from pedseg.phantoms.anatomy import sample_size
 from pedseg.phantoms.body import Body, PhantomBuilder, extent_mm
 from pedseg.phantoms.canvas import Canvas, rotation_matrix
 from pedseg.phantoms.child import Child, Side
+from pedseg.phantoms.simple.body import extent_mm as simple_extent_mm
 from pedseg.phantoms.skeleton import skeleton
 
 __all__ = ["Child", "Phantom", "make_phantom"]
@@ -50,13 +62,18 @@ def make_phantom(child: Child, spacing_mm: tuple[float, float, float] = (3.0, 3.
         return mirrored(make_phantom(_mirror_twin(child), spacing_mm), child)
     rng = np.random.default_rng((child.seed, 19))
     size = sample_size(child.age_years, child.sex, rng, child.adiposity)
-    extent = extent_mm(size.scale, rotation_matrix((0.0, 0.0, child.roll_deg))) + MARGIN_MM * [[-1.0], [1.0]]
-    canvas = Canvas(size.scale, child.roll_deg, extent, spacing_mm, rng)
+    rotation = rotation_matrix((0.0, 0.0, child.roll_deg))
+    if child.anatomy == "simple":
+        extent = simple_extent_mm(size.scale, rotation)
+    else:
+        extent = extent_mm(size, child, rotation)
+    canvas = Canvas(size.scale, child.roll_deg, extent + MARGIN_MM * [[-1.0], [1.0]], spacing_mm, rng)
     effects = surgery.sample_effects(child)
     if child.anatomy == "simple":
         simple.build(canvas, size, effects, rng)
     else:
-        body = Body(canvas, size.fat_mm)
+        body = Body(canvas, size, child)
+        muscles.walls(body)
         skeleton(body)
         place_organs(PhantomBuilder.sample(canvas, body, size, effects, rng))
     return Phantom(canvas.labels, canvas.tissues, canvas.affine, child)
@@ -87,7 +104,7 @@ def place_organs(builder: PhantomBuilder) -> None:
     """Place every organ; what comes first keeps its place, and what comes later makes way."""
     vessels.great_vessels(builder)
     thorax.chest(builder)
-    viscera.muscles(builder)
+    muscles.beside_the_spine(builder)
     kidneys.kidneys(builder)
     vessels.visceral_arteries(builder)
     vessels.portal_system(builder)
@@ -99,8 +116,8 @@ def place_organs(builder: PhantomBuilder) -> None:
     viscera.bladder(builder)
     bowel.stomach_and_duodenum(builder)
     bowel.colon(builder)
-    bowel.small_bowel(builder)
-    bowel.keep_largest_component(builder)
+    small_bowel.small_bowel(builder)
+    mesentery.keep_largest_component(builder)
     surgery.add_clips(builder.canvas, builder.surgery)
 
 

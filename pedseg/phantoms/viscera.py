@@ -14,22 +14,13 @@ from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.body import PhantomBuilder
 from pedseg.phantoms.canvas import Box, Shape, union
-from pedseg.phantoms.landmarks import after_operation, mirrored
+from pedseg.phantoms.landmarks import after_operation
 from pedseg.phantoms.vessels import line, paint_vessels
 
 FOSSA_MM = 13.0  # half width of the room under the gallbladder that the liver leaves
 # Uterus and prostate in mm of the room at these ages (length or width; plausible values of textbooks).
 UTERUS_YEARS, UTERUS_MM = (0.0, 1.0, 8.0, 12.0, 16.0, 50.0, 65.0), (35.0, 28.0, 32.0, 45.0, 70.0, 76.0, 55.0)
 PROSTATE_YEARS, PROSTATE_MM = (0.0, 10.0, 16.0, 40.0, 70.0), (12.0, 16.0, 34.0, 40.0, 50.0)
-
-
-def muscles(b: PhantomBuilder) -> None:
-    """Psoas and quadratus lumborum beside the spine, and the crura where they rise from it."""
-    c = b.canvas
-    for side in (-1, 1):
-        c.fill(c.tube(mirrored(landmarks.PSOAS, side), 1.0, 14.0), Tissue.MUSCLE)
-        c.fill(c.tube(mirrored(landmarks.QUADRATUS, side), 1.0, 14.0), Tissue.MUSCLE)
-        c.fill(c.tube(mirrored(landmarks.CRURA[1], side), 1.0), Tissue.MUSCLE)
 
 
 def gallbladder_and_pancreas(b: PhantomBuilder) -> None:
