@@ -60,7 +60,7 @@ def _heart_middle(b: PhantomBuilder) -> NDArray:
     middle = np.array(landmarks.HEART) + b.displacements[2] * [1.0, 0.6, 0.0]
     box = c.box(middle - [4, 4, 40], middle + np.array([4, 4, 20]))
     close = (np.abs(c.x[box] - middle[0]) < 14) & (np.abs(c.y[box] - middle[1]) < 14)
-    middle[2] = float(np.median(b.body.dome[box][close])) + 13.5
+    middle[2] = float(np.median(b.body.dome[box][close])) + 11.5
     return middle
 
 
