@@ -16,6 +16,7 @@ from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.body import PhantomBuilder, organ_id
 from pedseg.phantoms.canvas import Shape, largest_component, rotation_matrix, union
 from pedseg.phantoms.landmarks import mirrored
+from pedseg.phantoms.surgery import MAX_GROWTH
 
 VOLUME_OF_LENGTH = 2.5  # a kidney longer by a factor holds that factor to this power of the volume
 KIDNEY_MM = np.array([18.5, 16.5, 39.0])  # half axes
@@ -56,7 +57,8 @@ def kidney_poses(b: PhantomBuilder) -> list[KidneyPose]:
     poses = []
     for i, (side, gone, other) in enumerate(((-1, b.left, b.right), (1, b.right, b.left))):
         beside_bed = effects.child.tumor == "neuroblastoma" and side == effects.child.operated_side
-        middle = np.array([side * (44.0 + 4 * other), -30.0 + 3 * other, -4.0 * side + drift[i]])
+        grown = (growth - 1.0) / MAX_GROWTH if other else 0.0
+        middle = np.array([side * (44.0 + 4 * grown), -30.0 + 3 * grown, -4.0 * side + drift[i]])
         middle += b.displacements[4 + i] * [0.8, 0.5, 1] + (effects.kidney_shift_mm if beside_bed else np.zeros(3))
         angles = TILT_DEG * [1, side, side] + tilt[i]
         longer = growth if other else 1.0

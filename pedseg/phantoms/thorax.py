@@ -82,7 +82,7 @@ def _heart(b: PhantomBuilder, near: NDArray) -> None:
     )  # fmt: skip
     level = float(field[heart].max()) if heart.any() else 1.0
     _chambers(b, box, heart, (level - field) * 36.0, along, right, up)
-    margin = 1.05 + 0.05 * min(b.size.visceral, 3.0)
+    margin = 1.03 + 0.04 * min(b.size.visceral, 3.0)
     pad = (z < b.body.dome[box] + 16) & (y > 22)  # fat in the angles between heart and diaphragm
     near[box] |= field < level * np.where(pad, margin + 0.16, margin)
 
@@ -159,7 +159,7 @@ def _lungs(b: PhantomBuilder, box: Box, near: NDArray) -> None:
     c, body = b.canvas, b.body
     x, y, z = c.x[box], c.y[box], c.z[box]
     behind = ((x + 5) / 11) ** 2 + ((y + 13) / 15) ** 2 < 1  # around esophagus and aorta
-    behind |= ((x - 3) / 25) ** 2 + ((y - 12) / 24) ** 2 < np.clip((z - 112) / 18, 0, 1)  # around the great vessels
+    behind |= ((x - 3) / 23) ** 2 + ((y - 12) / 22) ** 2 < np.clip((z - 112) / 18, 0, 1)  # around the great vessels
     front = np.abs(x + 3 + 10 * np.clip((100 - z) / 30, 0, 1)) < np.where(y > 30, 2.0, -1.0)
     space = body.above[box] & c.free[box] & ~body.sheet[box] & ~near[box] & ~behind & ~front
     middle = -3.0 - 6.0 * np.clip(y / 30, 0, 1)
