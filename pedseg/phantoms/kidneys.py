@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.body import PhantomBuilder, organ_id
-from pedseg.phantoms.canvas import Shape, largest_component, rotation_matrix, union
+from pedseg.phantoms.canvas import Box, Shape, largest_component, rotation_matrix, union
 from pedseg.phantoms.landmarks import mirrored
+from pedseg.phantoms.surgery import MAX_GROWTH
 
 VOLUME_OF_LENGTH = 2.5  # a kidney longer by a factor holds that factor to this power of the volume
 KIDNEY_MM = np.array([18.5, 16.5, 39.0])  # half axes
@@ -56,7 +57,8 @@ def kidney_poses(b: PhantomBuilder) -> list[KidneyPose]:
     poses = []
     for i, (side, gone, other) in enumerate(((-1, b.left, b.right), (1, b.right, b.left))):
         beside_bed = effects.child.tumor == "neuroblastoma" and side == effects.child.operated_side
-        middle = np.array([side * (44.0 + 4 * other), -30.0 + 3 * other, -4.0 * side + drift[i]])
+        grown = (growth - 1.0) / MAX_GROWTH if other else 0.0
+        middle = np.array([side * (44.0 + 4 * grown), -30.0 + 3 * grown, -4.0 * side + drift[i]])
         middle += b.displacements[4 + i] * [0.8, 0.5, 1] + (effects.kidney_shift_mm if beside_bed else np.zeros(3))
         angles = TILT_DEG * [1, side, side] + tilt[i]
         longer = growth if other else 1.0
@@ -73,48 +75,53 @@ def kidney_poses(b: PhantomBuilder) -> list[KidneyPose]:
 
 def kidneys(b: PhantomBuilder) -> None:
     """Both kidneys in their fat, adrenals above them, ureters."""
-    effects, rng = b.surgery, np.random.default_rng((b.surgery.child.seed, 19, RNG_PART, 1))
+    effects, rng = b.surgery, np.random.default_rng((b.surgery.child.seed, 19, RNG_PART, 4))
     adrenalectomy = rng.random() < 0.5  # the adrenal is taken with the kidney in every second child
     for side, gone in ((-1, b.left), (1, b.right)):
         beside_bed = effects.child.tumor == "neuroblastoma" and side == effects.child.operated_side
         if not ((gone and adrenalectomy) or (beside_bed and effects.adrenal_gone)):
             _adrenal(b, side)
     for pose in kidney_poses(b):
-        _kidney(b, pose, rng)
+        _kidney(b, pose)
 
 
-def _kidney(b: PhantomBuilder, pose: KidneyPose, rng: np.random.Generator) -> None:
+def _kidney(b: PhantomBuilder, pose: KidneyPose) -> None:
     """A bean of cortex with pyramids around a sinus of fat and the renal pelvis, which opens toward the spine."""
     c, age = b.canvas, b.surgery.child.age_years
-    reach = 1.5
-    half = np.sqrt((pose.rotation**2) @ np.square(pose.half_axes)) * reach
-    isthmus = b.surgery.child.variant == "horseshoe kidney"
-    low, high = pose.middle - half, pose.middle + half
-    if isthmus:
-        low, high = np.minimum(low, [-2, -8, -50]), np.maximum(high, [2, 12, -20])
-    box = c.box(low, high)
-    p, q, r = (sum(row[k] * o for k, o in enumerate(c.offsets(box, pose.middle))) for row in
-               (pose.rotation.T / pose.half_axes[:, None]).astype(np.float32))  # fmt: skip
-    inward = -pose.side * p
-    radius = np.sqrt(p * p + q * q + r * r) + np.float32(1e-4)
-    pyramid = _pyramids(rng, inward / radius, q / radius, r / radius)
+    box, (inward, q, r) = _own_axes(b, pose)
+    radius = np.sqrt(inward * inward + q * q + r * r) + np.float32(1e-4)
+    pyramid = _pyramids(b.surgery.child.seed, pose.side, inward / radius, q / radius, r / radius)
     field = radius - float(np.interp(age, LOBULATION_YEARS, LOBULATION)) * (pyramid - 0.9) * 2.5
-    field += 0.75 * np.exp(-(((inward - 0.92) / 0.5) ** 2 + (q / 0.6) ** 2 + (r / 0.38) ** 2))
-    if isthmus:
+    field += 0.75 * np.exp(-(((inward - 0.92) / 0.5) ** 2 + (q / 0.6) ** 2 + (r / 0.38) ** 2))  # the hilum
+    if b.surgery.child.variant == "horseshoe kidney":
         field = _with_isthmus(b, box, pose, field)
     organ = f"Kidney_{'L' if pose.side < 0 else 'R'}"
     mask = b.organ(Shape(box, field), Tissue.KIDNEY_CORTEX, organ, pose.volume_ml)
     level = float(field[mask].max()) if mask.any() else 1.0
-    tissues = c.tissues[box]
-    tissues[mask & (pyramid > 0.885) & (radius < 0.76 * level) & (radius > 0.3)] = Tissue.KIDNEY_MEDULLA
-    _sinus(b, box, mask, (inward, q, r), level)
+    medulla = mask & (pyramid > 0.885) & (radius < 0.76 * level) & (radius > 0.3)
+    c.tissues[box][medulla] = Tissue.KIDNEY_MEDULLA
+    _sinus(b, box, mask, (inward, q, r))
     _ureter(b, pose)
     fat_mm = float(np.interp(age, PERIRENAL_YEARS, PERIRENAL_MM)) * float(np.sqrt(b.size.visceral)) / c.scale.mean()
     c.free[box] &= ~((field < level + fat_mm / 20.0) & b.body.below[box])  # it stays fat
 
 
-def _pyramids(rng: np.random.Generator, p: NDArray, q: NDArray, r: NDArray) -> NDArray:
+def _own_axes(b: PhantomBuilder, pose: KidneyPose) -> tuple[Box, tuple[NDArray, NDArray, NDArray]]:
+    """The voxels around a kidney, and where they lie in it: toward the hilum, forward, upward, 1 on its surface."""
+    half = np.sqrt((pose.rotation**2) @ np.square(pose.half_axes)) * 1.5
+    low, high = pose.middle - half, pose.middle + half
+    if b.surgery.child.variant == "horseshoe kidney":
+        low, high = np.minimum(low, [-2, -8, -50]), np.maximum(high, [2, 12, -20])
+    box = b.canvas.box(low, high)
+    offsets = b.canvas.offsets(box, pose.middle)
+    rows = (pose.rotation.T / pose.half_axes[:, None]).astype(np.float32)
+    p, q, r = (row[0] * offsets[0] + row[1] * offsets[1] + row[2] * offsets[2] for row in rows)
+    return box, (-pose.side * p, q, r)
+
+
+def _pyramids(seed: int, side: int, p: NDArray, q: NDArray, r: NDArray) -> NDArray:
     """Cosine of the angle to the nearest pyramid: a front and a back row of five, one at each pole."""
+    rng = np.random.default_rng((seed, 19, RNG_PART, 2 + side))
     best = np.abs(r)  # the poles
     for height in (-0.72, -0.38, 0.0, 0.38, 0.72):
         for front in (-1, 1):
@@ -124,7 +131,7 @@ def _pyramids(rng: np.random.Generator, p: NDArray, q: NDArray, r: NDArray) -> N
     return best
 
 
-def _with_isthmus(b: PhantomBuilder, box: tuple[slice, ...], pose: KidneyPose, field: NDArray) -> NDArray:
+def _with_isthmus(b: PhantomBuilder, box: Box, pose: KidneyPose, field: NDArray) -> NDArray:
     """A horseshoe: the lower pole goes on to the midline, in front of aorta and cava."""
     pole = pose.middle + pose.rotation @ [0.0, 0.0, -0.75 * pose.half_axes[2]]
     tube = b.canvas.tube([(*pole, 10.0), (pose.side * 14.0, 2.0, -36.0, 8.0), (-pose.side * 6, 4.0, -36.0, 7.5)], 10.0)
@@ -134,9 +141,7 @@ def _with_isthmus(b: PhantomBuilder, box: tuple[slice, ...], pose: KidneyPose, f
     return np.where(b.canvas.x[box] * pose.side > 0, field, np.inf).astype(np.float32)
 
 
-def _sinus(
-    b: PhantomBuilder, box: tuple[slice, ...], mask: NDArray, axes: tuple[NDArray, NDArray, NDArray], level: float
-) -> None:
+def _sinus(b: PhantomBuilder, box: Box, mask: NDArray, axes: tuple[NDArray, NDArray, NDArray]) -> None:
     """Fat of the renal sinus, more of it with age, and the pelvis and calices in it."""
     inward, q, r = axes
     age = b.surgery.child.age_years

@@ -60,7 +60,7 @@ def _heart_middle(b: PhantomBuilder) -> NDArray:
     middle = np.array(landmarks.HEART) + b.displacements[2] * [1.0, 0.6, 0.0]
     box = c.box(middle - [4, 4, 40], middle + np.array([4, 4, 20]))
     close = (np.abs(c.x[box] - middle[0]) < 14) & (np.abs(c.y[box] - middle[1]) < 14)
-    middle[2] = float(np.median(b.body.dome[box][close])) + 13.5
+    middle[2] = float(np.median(b.body.dome[box][close])) + 11.5
     return middle
 
 
@@ -72,6 +72,9 @@ def _heart(b: PhantomBuilder, near: NDArray) -> None:
                         heart_frame().astype(np.float32))  # fmt: skip
     slim = 1 - 0.22 * np.clip(along / HEART_MM[0], -1, 1)
     field = np.sqrt((along / HEART_MM[0]) ** 2 + (right / HEART_MM[1]) ** 2 / slim + (up / HEART_MM[2]) ** 2 / slim)
+    field += (0.035 * np.sin(along / 15 + middle[0]) * np.cos(right / 13 + up / 21 + middle[1])).astype(np.float32)
+    x, y, z = c.x[box], c.y[box], c.z[box]
+    field += 0.7 * np.exp(-(((x + 9) / 13) ** 2)) * np.clip((-9 - 0.04 * (z - 95) - y) / 6, 0, 1)  # the esophagus
     room = b.body.above & ~b.body.sheet
     heart = c.fill(
         Shape(box, field), Tissue.MYOCARDIUM, organ_id("Heart"), volume_ml=b.size.volume_ml["Heart"], where=room,
@@ -79,8 +82,8 @@ def _heart(b: PhantomBuilder, near: NDArray) -> None:
     )  # fmt: skip
     level = float(field[heart].max()) if heart.any() else 1.0
     _chambers(b, box, heart, (level - field) * 36.0, along, right, up)
-    margin = 1.05 + 0.05 * min(b.size.visceral, 3.0)
-    pad = (c.z[box] < b.body.dome[box] + 16) & (c.y[box] > 22)  # fat in the angles between heart and diaphragm
+    margin = 1.03 + 0.04 * min(b.size.visceral, 3.0)
+    pad = (z < b.body.dome[box] + 16) & (y > 22)  # fat in the angles between heart and diaphragm
     near[box] |= field < level * np.where(pad, margin + 0.16, margin)
 
 
@@ -93,11 +96,12 @@ def _chambers(
         ((along - 6) / half[0]) ** 2 + ((right + 10) / half[1]) ** 2 + ((up + 1) / half[2]) ** 2 < 1
         for half in ((37.0, 20.0, 22.0), (28.0, 12.5, 14.5))
     )
+    along = along + 4.0 - 0.012 * right**2 + 1.5 * np.sin(up / 9)  # the valves' plane bulges toward the atria
     low = along > VALVES_MM + 0.7 * wall + 0.8
     left_ventricle = cavity & low & (depth > 5.0)
     right_ventricle = low & ~left_wall & (depth > 2.6) & (right > -4 + 0.1 * along) & (along < 32)
     atria = (along < VALVES_MM - 0.7 * wall - 0.8) & (depth > 1.8)
-    septum = right - 2 - 0.15 * up
+    septum = right - 2 - 0.15 * up + 3.0 * np.sin((along + 0.6 * up) / 11)
     for chamber in (left_ventricle, right_ventricle, atria & (septum > 0.6 * wall), atria & (septum < -0.6 * wall)):
         tissues[heart & chamber] = Tissue.HEART_BLOOD
     groove = np.abs(along - VALVES_MM) < 4.4 - 0.7 * depth
@@ -155,6 +159,7 @@ def _lungs(b: PhantomBuilder, box: Box, near: NDArray) -> None:
     c, body = b.canvas, b.body
     x, y, z = c.x[box], c.y[box], c.z[box]
     behind = ((x + 5) / 11) ** 2 + ((y + 13) / 15) ** 2 < 1  # around esophagus and aorta
+    behind |= ((x - 3) / 23) ** 2 + ((y - 12) / 22) ** 2 < np.clip((z - 112) / 18, 0, 1)  # around the great vessels
     front = np.abs(x + 3 + 10 * np.clip((100 - z) / 30, 0, 1)) < np.where(y > 30, 2.0, -1.0)
     space = body.above[box] & c.free[box] & ~body.sheet[box] & ~near[box] & ~behind & ~front
     middle = -3.0 - 6.0 * np.clip(y / 30, 0, 1)

@@ -61,9 +61,12 @@ def liver(b: PhantomBuilder) -> None:
     volume_ml = b.size.volume_ml["Liver"]
     high = 70 * (1 - (volume_ml / (543.0 * float(c.scale.prod()))) ** (1 / 3))  # a small liver hangs from the dome
     x, y, z = c.offsets(box, b.displacements[12] + np.array([0.0, 0.0, min(high, 12.0)]))
-    field = _lobes(x, y, z, b.right) + _lower_face(x, y, z, b.right)
-    field += _fissures(x, y, z) + _gallbladder_fossa(b, box)
-    b.organ(Shape(box, field.astype(np.float32)), Tissue.LIVER, "Liver", volume_ml)
+    field = _lobes(x, y, z, b.right) + _lower_face(x, y, z, b.right) + _gallbladder_fossa(b, box)
+    fissure = _fissures(x, y, z)
+    shape = Shape(box, np.where(fissure, field + 3, field).astype(np.float32))
+    mask = b.organ(shape, Tissue.LIVER, "Liver", volume_ml)
+    level = float(field[mask].max()) if mask.any() else 0.0
+    c.free[box] &= ~(fissure & (field < level))  # fat, and no bowel in it
     paint_vessels(b, landmarks.PORTAL_SEGMENTS, Tissue.PORTAL, "Liver", 12)
     paint_vessels(b, landmarks.HEPATIC_VEINS, Tissue.VEIN, "Liver", 12)
 
@@ -85,7 +88,9 @@ def _lower_face(x: NDArray, y: NDArray, z: NDArray, sink: float) -> NDArray:
     hilum = 0.8 * np.exp(-(((x - 20) / 15) ** 2 + ((y - 15) / 8) ** 2 + ((z - 24) / 11) ** 2))
     beside = np.exp(-(np.maximum(x - 10, 0) ** 2) / 260 - np.maximum(y + 20, 0) ** 2 / 60)
     crus = 1.1 * beside * np.clip((64 - z) / 14, 0, 1)  # fat beside the spine, behind the cava
-    stomach = 0.9 * np.clip((-8 - x) / 7, 0, 1) * np.clip((12 - 0.35 * x - y) / 6, 0, 1)  # behind the left lobe
+    stomach = (
+        0.9 * np.clip((-8 - x) / 7, 0, 1) * np.clip((_venous_ligament_y(x) - 1 - y) / 6, 0, 1)
+    )  # behind the left lobe
     return np.maximum(under, 0) * 1.3 + bed + hilum + crus + stomach
 
 
@@ -93,9 +98,14 @@ def _fissures(x: NDArray, y: NDArray, z: NDArray) -> NDArray:
     """Thin clefts of fat: for the round ligament in front, for the venous ligament before the caudate lobe."""
     round_ligament = np.abs(x + 3 + 0.08 * (y - 30)) < 1.4 + 0.05 * np.maximum(38 - z, 0)
     round_ligament &= (z < 46 - 0.25 * np.abs(y - 44)) & (y > 14)
-    venous = np.abs(y - 13 + 0.35 * x) < 1.2
+    venous = np.abs(y - _venous_ligament_y(x)) < 1.3 - 0.02 * (x + 10)
     venous &= (x < 6) & (x > -42) & (z > 38) & (z < 68)
-    return np.where(round_ligament | venous, np.float32(3), np.float32(0))
+    return round_ligament | venous
+
+
+def _venous_ligament_y(x: NDArray) -> NDArray:
+    """The line of the venous ligament, seen from below: in front of the caudate lobe, behind the left lobe."""
+    return 13 - 0.3 * x - 0.006 * x * x
 
 
 def _gallbladder_fossa(b: PhantomBuilder, box: Box) -> NDArray:

@@ -61,7 +61,7 @@ def kidney_slope(phantom: Phantom, letter: str) -> np.ndarray:
 
 def heart_on_diaphragm(phantom: Phantom) -> float:
     """Share of the heart's surface within 8 mm (of a 5-year-old) of an organ beneath the diaphragm."""
-    near_mm = 8.0 * at_age(HEIGHT_CM["M"], phantom.child.age_years) / HEIGHT_CM["M"][2]
+    near_mm = max(7.0, 8.0 * at_age(HEIGHT_CM["M"], phantom.child.age_years) / HEIGHT_CM["M"][2])  # two voxels
     below = np.isin(phantom.labels, [organs.organ(name).id for name in NEIGHBORS])
     away = ndimage.distance_transform_edt(~below, sampling=phantom.spacing_mm)
     return float((away[surface(organ(phantom, "Heart"))] < near_mm).mean())
@@ -130,7 +130,7 @@ BOUNDS: dict[str, tuple[Callable[[Phantom], float], float, float]] = {
     "right kidney, forward": (lambda p: kidney_slope(p, "R")[1], -45.0, -3.0),
     "left kidney, forward": (lambda p: kidney_slope(p, "L")[1], -45.0, -3.0),
     # The diaphragmatic face of the heart: a quarter to a third (estimate of the oncologist who reviewed the children).
-    "heart on the diaphragm": (heart_on_diaphragm, 0.14, 0.42),
+    "heart on the diaphragm": (heart_on_diaphragm, 0.18, 0.40),
     # Two atria, two ventricles.
     "chambers of the heart": (lambda p: len(chambers(p)), 4, 4),
     # The gallbladder lies in a fossa on the lower face of the liver, covered by peritoneum below (textbooks).
@@ -173,7 +173,7 @@ def test_a_left_cava_lies_left_of_the_aorta_below_the_kidneys_and_right_above(se
     cava, aorta = (points_mm(phantom, organ(phantom, name)) for name in ("V_Venacava_I", "A_Aorta"))
     kidney = points_mm(phantom, organ(phantom, "Kidney_L"))[:, 2]
     low, high = cava[:, 2] < kidney.mean() - 20, cava[:, 2] > kidney.max()
-    assert cava[low, 0].mean() < aorta[:, 0].mean() - 5 < aorta[:, 0].mean() + 5 < cava[high, 0].mean()
+    assert cava[low, 0].mean() < aorta[:, 0].mean() - 3 < aorta[:, 0].mean() + 5 < cava[high, 0].mean()
     assert ndimage.label(organ(phantom, "V_Venacava_I"), np.ones((3, 3, 3)))[1] == 1
 
 
