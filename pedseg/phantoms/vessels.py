@@ -49,7 +49,7 @@ def great_vessels(b: PhantomBuilder) -> None:
 def _aorta(b: PhantomBuilder) -> NDArray:
     """The aorta in front of the spine, down to its bifurcation at the fourth lumbar vertebra."""
     aorta = np.array(landmarks.AORTA)
-    aorta[:, 1] += SPINE_Y + sagittal_curve(aorta[:, 2])
+    aorta[:, 1] += SPINE_Y + sagittal_curve(aorta[:, 2], b.surgery.child.age_years)
     aorta[:, 0] += b.displacements[0, 0] * 0.6
     return aorta
 
