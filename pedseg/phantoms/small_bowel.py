@@ -38,9 +38,12 @@ def small_bowel(b: PhantomBuilder) -> None:
     """The bag of the small bowel, its loops, and the vessels and nodes between them."""
     c = b.canvas
     box = c.box((-100, -70, -158), (100, 85, 80))
-    bag, root = _bag(b, box)
+    bag = _bag(b, box)
+    place = positions_mm(c, box, bag)
+    root = np.zeros(bag.shape, np.float32)
+    root[bag] = from_root(c, place)
     c.paint(box, bag, Tissue.FAT, organ_id(BOWEL))
-    strands = noise(positions_mm(c, box, bag), 11.0, generator(b, COURSE, 7)) > 1.0
+    strands = noise(place, 11.0, generator(b, COURSE, 7)) > 1.0
     c.tissues[box][tuple(np.argwhere(bag)[strands].T)] = Tissue.MESENTERY
     room = Room.of(c, box, bag & (root > root_mm(b)) & ~omentum(b, box))
     lines = _loops(b, room)
@@ -50,24 +53,29 @@ def small_bowel(b: PhantomBuilder) -> None:
         mesenteric_vessels(b, box, free, lines)
 
 
-def _bag(b: PhantomBuilder, box: Box) -> tuple[NDArray, NDArray]:
-    """All that is free in front of the back wall, down between bladder and rectum; the distance from the root, mm."""
+def _bag(b: PhantomBuilder, box: Box) -> NDArray:
+    """All that is free in front of the back wall, down between bladder and rectum."""
     c = b.canvas
-    x, y, z = c.x[box], c.y[box], c.z[box]
+    bag = (b.body.below[box] | ((c.z[box] < -40) & b.body.cavity[box])) & c.free[box]
+    bag[bag] = _in_the_bag(b, *(axis[box][bag] for axis in (c.x, c.y, c.z)))
+    bowel = bag | (c.labels[box] == organ_id(BOWEL))
+    bag &= ndimage.uniform_filter(bowel.astype(np.float32), 3) > 0.5  # no slivers between other organs
+    return bag
+
+
+def _in_the_bag(b: PhantomBuilder, x: NDArray, y: NDArray, z: NDArray) -> NDArray:
+    """Which points of the standard child may belong to the small bowel and its mesentery."""
     aside = np.clip((np.abs(x + 2) - 22) / 20, 0, 1)
     back = -11 - 24 * aside * np.clip((-30 - z) / 25, 0, 1) - 20 * np.clip((-75 - z) / 25, 0, 1)
-    beds = 10 * b.left * np.clip((-18 - x) / 12, 0, 1) + 10 * b.right * np.clip((x - 24) / 12, 0, 1)
-    back = back - beds * np.clip((46 - np.abs(z)) / 14, 0, 1)  # loops sink into the bed of a removed kidney
+    if b.left or b.right:  # loops sink into the bed of a removed kidney
+        beds = 10 * b.left * np.clip((-18 - x) / 12, 0, 1) + 10 * b.right * np.clip((x - 24) / 12, 0, 1)
+        back -= beds * np.clip((46 - np.abs(z)) / 14, 0, 1)
     floor = -139 + 0.016 * np.square(x) + 0.02 * np.square(y - 2)
-    field = ((x + 4) / 94) ** 2 + ((y - 12) / 72) ** 2 + (np.minimum(z + 46, 0) / 112) ** 2
+    field = np.square((x + 4) / 94) + np.square((y - 12) / 72) + np.square(np.minimum(z + 46, 0) / 112)
     field += np.square(np.maximum(z + 46, 0) / 102)
     field -= 0.5 * np.clip((z - 30) / 20, 0, 1) * np.clip((-20 - x) / 15, 0, 1)  # up under the left dome
     field += 0.6 * np.clip((z - 10) / 30, 0, 1) * np.clip((28 - y) / 20, 0, 1) * np.clip((x + 42) / 16, 0, 1)
-    bag = b.body.below[box] | ((z < -40) & b.body.cavity[box])
-    bag &= c.free[box] & (field < 1.0) & (y > back) & (z > floor) & (z < 58 + 22 * (x < -15))
-    bowel = bag | (c.labels[box] == organ_id(BOWEL))
-    bag &= ndimage.uniform_filter(bowel.astype(np.float32), 3) > 0.5  # no slivers between other organs
-    return bag, from_root(c, x, y, z)
+    return (field < 1.0) & (y > back) & (z > floor) & (z < 58 + 22 * (x < -15))
 
 
 # --- the loops --------------------------------------------------------------------------------------

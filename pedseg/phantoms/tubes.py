@@ -74,7 +74,10 @@ class Centerlines:
 
 def positions_mm(c: Canvas, box: Box, mask: NDArray) -> NDArray:
     """Where the voxels of a mask lie in the child, in mm, along x, y and z of its deformed body."""
-    return np.stack([axis[box][mask] * scale for axis, scale in zip((c.x, c.y, c.z), c.scale, strict=True)], axis=-1)
+    out = np.empty((int(mask.sum()), 3), np.float32)
+    for column, (axis, scale) in enumerate(zip((c.x, c.y, c.z), c.scale, strict=True)):
+        out[:, column] = axis[box][mask] * np.float32(scale)
+    return out
 
 
 def near(c: Canvas, box: Box, lines: Centerlines, reach_mm: float) -> NDArray:
