@@ -10,9 +10,13 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pedseg.cli.arguments import add_contour_reading, contour_reading
 from pedseg.errors import InputProblem
+
+if TYPE_CHECKING:
+    from pedseg.importing.import_scans import ImportResult
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
@@ -26,14 +30,19 @@ def run(options: argparse.Namespace) -> Iterator[str]:
         options.source, options.to, center=options.center, key=key, options=reading, skip_refused=options.skip_refused,
         license=options.license, origin=options.origin, split=options.split, situs_inversus=options.situs_inversus,
     ):  # fmt: skip
-        if isinstance(result, InputProblem):
-            yield str(result)
-            continue
-        count += not result.already_imported
-        organs = f"{len(result.organs)} organs: {', '.join(result.organs)}" if result.organs else "no contours"
-        yield f"{result.case}  {'is there already' if result.already_imported else organs}  ({result.source})"
-        yield from (f"    {line}" for line in result.messages)
+        count += not isinstance(result, InputProblem) and not result.already_imported
+        yield from describe(result)
     yield f"{count} scan(s) imported into {options.to}; the key of their names: {key}"
+
+
+def describe(result: ImportResult | InputProblem) -> Iterator[str]:
+    """What became of one scan, in lines to print."""
+    if isinstance(result, InputProblem):
+        yield str(result)
+        return
+    organs = f"{len(result.organs)} organs: {', '.join(result.organs)}" if result.organs else "no contours"
+    yield f"{result.case}  {'is there already' if result.already_imported else organs}  ({result.source})"
+    yield from (f"    {line}" for line in result.messages)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from pedseg import __version__
 
 VERBS = (
     "study", "evaluate", "shift", "failures", "fedgin", "methods", "federate", "keys", "coordinate", "join", "status",
-    "check", "fetch", "import_", "predict", "score", "export", "compare",
+    "phantoms", "check", "fetch", "import_", "predict", "score", "export", "compare",
     "lab", "viewer", "notebooks", "site", "grade", "test", "bench",
 )  # fmt: skip
 

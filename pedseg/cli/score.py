@@ -1,6 +1,8 @@
-"""`pedseg score`: how good trained models are on one's own test patients, or on those of several centers.
+"""`pedseg score`: how good trained models are on one's own test patients, on those of several centers, on public ones.
 
-Leaves `cases.csv`, `summary.json`, and `report.html` in `--out`.
+Leaves `cases.csv`, `summary.json`, and `report.html` in `--out`. Scans in another layout than that of a data set are
+imported first, as test cases, into `data` in `--out`. An organ that nobody has drawn has no score. Contours of a public
+collection may follow other rules: a bowel without its mesentery, lungs without their vessels.
 """
 
 from __future__ import annotations
@@ -11,20 +13,42 @@ from pathlib import Path
 
 from pedseg.cli.arguments import show_scans
 
+PUBLIC = "Public"  # the center of scans that are imported here
+
 
 def run(options: argparse.Namespace) -> Iterator[str]:
-    """Score trained models, such as the federated one beside one's own, on the test cases of data sets."""
-    from pedseg.evaluation.cross_site import matrix, score_models
+    """Score trained models on the test cases of data sets, or on labeled scans of a public collection."""
+    from pedseg.evaluation.cross_site import by_organ, matrix, score_models
     from pedseg.evaluation.results import read_rows
+    from pedseg.importing.public_layouts import needs_import
     from pedseg.workbook.report import write_report
 
-    show_scans(score_models(options.model, options.data, options.out), "test cases")
-    yield matrix(read_rows(options.out / "cases.csv")).to_string()
+    data = options.data
+    if needs_import(data):
+        data = options.out / "data"
+        yield from _import(options.data, data)
+    kept = options.out / "predictions" if options.pictures else None
+    show_scans(score_models(options.model, data, options.out, kept=kept), "test cases")
+    rows = read_rows(options.out / "cases.csv")
+    yield matrix(rows).to_string()
+    yield by_organ(rows).to_string(na_rep="")
     yield f"report: {write_report(options.out)}"
+
+
+def _import(source: Path, data: Path) -> Iterator[str]:
+    """Import the scans of a source as test cases; what is refused is told and left out."""
+    from pedseg.cli.import_ import describe
+    from pedseg.importing.import_scans import import_scans
+
+    key = data.with_name("case-key")
+    for result in import_scans(source, data, center=PUBLIC, key=key, split="test", skip_refused=True):
+        yield from describe(result)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     several = "a .safetensors file; again for each further model"
     parser.add_argument("--model", type=Path, action="append", required=True, metavar="WEIGHTS", help=several)
-    parser.add_argument("--data", type=Path, required=True, help="a data set, or a folder of one for each center")
+    data = "a data set, a folder of one for each center, or labeled scans in any layout that `import` reads"
+    parser.add_argument("--data", type=Path, required=True, help=data)
+    parser.add_argument("--pictures", action="store_true", help="put a slice of one scan a center into the report")
     parser.add_argument("--out", type=Path, default=Path("runs/score"))

@@ -70,7 +70,7 @@ def compare_paired(
         rank_biserial=rank_biserial(differences),
         p=wilcoxon_p(differences),
         p_equivalence=None if margin is None else equivalence_p(differences, margin),
-        shift_interval=None if limits is None else (float(limits[0]), float(limits[1])),
+        shift_interval=None if limits is None else (float(limits[0, 0]), float(limits[0, 1])),
         p_noninferiority=None
         if margin is None
         else noninferiority_p(differences if higher_is_better else -differences, margin),

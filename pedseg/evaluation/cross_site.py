@@ -21,13 +21,17 @@ from pedseg.evaluation.results import OrganMean, Results, read_rows
 from pedseg.evaluation.scoring import score_center
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.trained_models import TrainedModel, load_model, models_digest
+from pedseg.organs import NAMES
 
 
-def score_models(files: Sequence[Path], data: Path, out: Path) -> Iterator[tuple[int, int]]:
+def score_models(
+    files: Sequence[Path], data: Path, out: Path, *, kept: Path | None = None
+) -> Iterator[tuple[int, int]]:
     """Score the models of some weights files on the test cases under `data`; yields (scans done, scans in all).
 
     `data` is a data set or a folder of data sets. Leaves `cases.csv` and `summary.json` in `out`, as a study does; what
-    an earlier call with the same weights has finished is not run again. Raises `PedsegInputError` without test cases,
+    an earlier call with the same weights has finished is not run again. In a folder `kept` stay one scan of each center
+    and its contours, for pictures. Raises `PedsegInputError` without test cases,
     and for two files that hold the same model of the same seed.
     """
     datasets, models = _test_sets(data), _different_models(files)
@@ -36,7 +40,7 @@ def score_models(files: Sequence[Path], data: Path, out: Path) -> Iterator[tuple
     for model in models:
         for dataset in datasets:
             file = out / "work" / f"{models_digest([model], dataset.center)}.csv"
-            for _ in score_center(model, dataset, file):
+            for _ in score_center(model, dataset, file, kept=kept):
                 done += 1
                 yield done, total
             parts.append(read_rows(file))
@@ -63,6 +67,22 @@ def matrix(rows: pd.DataFrame) -> pd.DataFrame:
     ).rename_axis(f"mean DSC, {len(organs)} organs", axis="columns")
 
 
+def by_organ(rows: pd.DataFrame) -> pd.DataFrame:
+    """Organs by models: patients who have the organ, and their mean DSC, HD95 (mm) and NSD; repeated scans count once.
+
+    Unlike in the mean over organs, what nobody has drawn is not in the table at all.
+    """
+    present = rows[rows["present"]]
+    measures = ["dsc", "hd95_mm", "nsd"]
+    patients = present.groupby(["model", "trained_on", "organ", "tested_on", "patient"])[measures].mean()
+    means = patients.groupby(level=[0, 1, 2]).mean().assign(patients=patients.groupby(level=[0, 1, 2]).size())
+    columns = {
+        str(key): means.loc[(key.model, key.trained_on)][["patients", *measures]] for key in Results(present).model_keys
+    }
+    table = pd.concat(columns, axis="columns").reindex([name for name in NAMES if name in set(present["organ"])])
+    return table.round({(name, measure): 3 - 2 * (measure == "hd95_mm") for name in columns for measure in measures})
+
+
 def _as_text(mean: OrganMean) -> str:
     if mean.mean is None:
         return ""
@@ -72,7 +92,7 @@ def _as_text(mean: OrganMean) -> str:
 
 def _test_sets(data: Path) -> list[DataSet]:
     """The data sets under a folder that hold test cases with contours."""
-    datasets = [read_checked(folder) for folder in ([data] if is_data_set(data) else center_folders(data))]
+    datasets = [read_checked(folder, few=True) for folder in ([data] if is_data_set(data) else center_folders(data))]
     if empty := [dataset.center for dataset in datasets if not dataset.split("test")]:
         remedy = "Give some labeled cases the split test in cases.tsv, or leave the split empty."
         raise input_error("E-NO-TEST", data, f"no test case in {', '.join(empty)}.", remedy)

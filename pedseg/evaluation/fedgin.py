@@ -150,7 +150,9 @@ class Experiment:
         new = [d for d in pair if (d.center, len(d.split("train"))) not in self.owners]
         alone = [("local", (d.center,)) for d in new if "local" in self.kinds]
         together = [(kind, centers) for kind in self.kinds if kind != "local"]
-        study = Study(pair, self.out, config, timer, kinds=[*alone, *together], tests=self.tests, plan=plan)
+        study = Study(
+            pair, self.out, config, timer, kinds=[*alone, *together], tests=self.tests, plan=plan, find_failures=False
+        )
         self.owners |= {(d.center, len(d.split("train"))): study for d in new}
         return study
 

@@ -125,8 +125,9 @@ class MethodComparison:
         self.chosen[name] = self._chosen(name)
         methods = self._scored_last(self.chosen[name])
         self.studies[name] = Study(
-            datasets, self.out / name, self.config, self.timer, kinds=kinds, plan=plan, methods=methods
-        )
+            datasets, self.out / name, self.config, self.timer, kinds=kinds, plan=plan, methods=methods,
+            find_failures=False,
+        )  # fmt: skip
 
     def _scored_last(self, methods: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
         """The settings of federations that meet the validation patients after their last round only, to save time."""

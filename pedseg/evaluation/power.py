@@ -55,9 +55,10 @@ def estimate_power(differences: ArrayLike, margin: float, *, alpha: float) -> Po
     Two-sided signed-rank test of a difference; two one-sided ones of equivalence, where the true difference is zero.
     """
     d = np.asarray(differences, dtype=float)
-    different, equal = (_limits(d, one_sided) for one_sided in (alpha / 2, alpha))
-    if different is None or equal is None:
+    limits = _limits(d, alpha / 2, alpha)
+    if limits is None:
         return Power(len(d))
+    different, equal = limits[:, 0], limits[:, 1]
     below, above = different.T  # a shift s is found upwards where s + below > 0, downwards where above - s < 0
     width = np.maximum(-equal[:, 0], equal[:, 1])
     return Power(
@@ -68,14 +69,14 @@ def estimate_power(differences: ArrayLike, margin: float, *, alpha: float) -> Po
     )
 
 
-def _limits(d: NDArray[np.float64], alpha: float) -> NDArray[np.float64] | None:
-    """Limits of the shift in every resampled cohort, (cohorts, 2)."""
+def _limits(d: NDArray[np.float64], *alphas: float) -> NDArray[np.float64] | None:
+    """Limits of the shift in every resampled cohort at every level, (cohorts, levels, 2)."""
     if len(d) < 2:
         return None
     spread = (d - hodges_lehmann(d)) * np.sqrt(len(d) / (len(d) - 1))
     resampled = np.random.default_rng(0).integers(len(d), size=(COHORTS, len(d)))
     parts = np.array_split(resampled, max(1, COHORTS * len(d) ** 2 // (2 * AT_ONCE)))
-    limits = [shift_limits(spread[part], alpha) for part in parts]
+    limits = [shift_limits(spread[part], *alphas) for part in parts]
     known = [part for part in limits if part is not None]
     return np.concatenate(known) if known else None
 

@@ -8,7 +8,7 @@ voxel grid are full of ties.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,16 +29,17 @@ def wilcoxon_p(differences: ArrayLike, alternative: str = "two-sided") -> float:
     """p value of the signed-rank test that the differences lie around zero; 1 if all are zero."""
     ranks, gains = signed_ranks(differences)
     doubled = np.rint(2 * ranks).astype(int)  # mean ranks of ties are halves
-    chances = _rank_sum_chances(doubled)
+    chances = _rank_sum_chances(tuple(sorted(doubled.tolist())))
     observed = int(doubled[gains].sum())
     greater, less = float(chances[observed:].sum()), float(chances[: observed + 1].sum())
     p = {"greater": greater, "less": less, "two-sided": 2 * min(greater, less)}[alternative]
     return min(1.0, p)
 
 
-def _rank_sum_chances(ranks: NDArray[np.int_]) -> NDArray[np.float64]:
+@lru_cache(maxsize=64)  # without ties, all organs of as many patients have the same ranks
+def _rank_sum_chances(ranks: tuple[int, ...]) -> NDArray[np.float64]:
     """How likely each sum of positive ranks is when every sign is a coin toss: (sum of all ranks + 1,)."""
-    chances = np.zeros(int(ranks.sum()) + 1)
+    chances = np.zeros(sum(ranks) + 1)
     chances[0] = 1.0
     for rank in ranks:
         with_it = np.zeros_like(chances)
@@ -84,21 +85,23 @@ def hodges_lehmann(differences: ArrayLike) -> float:
 @cache
 def critical_rank_sum(n: int, alpha: float) -> int | None:
     """The smallest sum of positive ranks that a one-sided test with n patients calls significant; None if none is."""
-    tail = _rank_sum_chances(np.arange(1, n + 1))[::-1].cumsum()[::-1]  # tail[w]: at least w, by chance
+    tail = _rank_sum_chances(tuple(range(1, n + 1)))[::-1].cumsum()[::-1]  # tail[w]: at least w, by chance
     significant = np.flatnonzero(tail <= alpha)
     return int(significant[0]) if significant.size else None
 
 
-def shift_limits(differences: NDArray[np.float64], alpha: float) -> NDArray[np.float64] | None:
-    """What shifts a one-sided signed-rank test does not exclude, from below and from above: (…, n) -> (…, 2).
+def shift_limits(differences: NDArray[np.float64], *alphas: float) -> NDArray[np.float64] | None:
+    """What shifts one-sided signed-rank tests do not exclude, from below and from above: (…, n) -> (…, levels, 2).
 
-    The test with level `alpha` says "greater than x" for every x below the first limit, and "smaller than x" for
+    A test with level alpha says "greater than x" for every x below the first limit, and "smaller than x" for
     every x above the second. Both together are the exact interval of the Hodges-Lehmann shift with the level
-    1 - 2 `alpha` (Tukey 1949). None where n is too small to exclude anything.
+    1 - 2 alpha (Tukey 1949). None where n is too small to exclude anything by one of them.
     """
-    n = differences.shape[-1]
-    critical = critical_rank_sum(n, alpha)
-    if critical is None:
-        return None
-    places = [n * (n + 1) // 2 - critical, critical - 1]
-    return np.partition(pair_means(differences), places, axis=-1)[..., places]
+    n, places = differences.shape[-1], []
+    for alpha in alphas:
+        critical = critical_rank_sum(n, alpha)
+        if critical is None:
+            return None
+        places += [n * (n + 1) // 2 - critical, critical - 1]
+    limits = np.partition(pair_means(differences), places, axis=-1)[..., places]
+    return limits.reshape(*limits.shape[:-1], len(alphas), 2)

@@ -13,7 +13,7 @@ from pedseg import tables
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_labels, refuse_other_grid, whole_numbers
 from pedseg.datasets.nnunet import UNDECIDED
-from pedseg.datasets.reading import list_cases
+from pedseg.datasets.reading import is_data_set, list_cases
 from pedseg.datasets.totalsegmentator import SCANS, is_totalsegmentator
 from pedseg.dicom.dicom_files import find_dicom_files
 from pedseg.errors import InputProblem, input_error
@@ -52,6 +52,14 @@ def list_scans(source: Path, options: ImportOptions) -> tuple[list[ScanSource], 
         return [_nifti(file) for file in files], foreign, beside
     scans, problems = list_dicom_scans(source, options)
     return scans, problems + foreign, []
+
+
+def needs_import(source: Path) -> bool:
+    """Whether scans lie in a layout that must be imported: neither a data set nor a folder of them."""
+    content = source / "dataset.json"
+    if content.is_file():
+        return _is_datalist(content)
+    return not is_data_set(source) and not any(map(is_data_set, source.glob("[!.]*/")))
 
 
 def check_formats(source: Path) -> list[InputProblem]:

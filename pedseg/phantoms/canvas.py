@@ -215,9 +215,9 @@ def union(a: Shape, b: Shape) -> Shape:
     return Shape(box, field)
 
 
-def largest_component(mask: NDArray) -> NDArray:
-    """The largest connected component of a mask (6 neighbors)."""
-    components, count = ndimage.label(mask)
+def largest_component(mask: NDArray, corners: bool = False) -> NDArray:
+    """The largest connected component of a mask (6 neighbors, or 26 with those at `corners`)."""
+    components, count = ndimage.label(mask, np.ones((3, 3, 3)) if corners else None)
     if count < 2:
         return mask
     sizes = np.bincount(components.ravel())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pedseg.datasets.cases import PHASES
-from pedseg.phantoms import artifacts
+from pedseg.phantoms import artifacts, ct_physics
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.phantom import Phantom
 from pedseg.phantoms.voxelization import FWHM_PER_SD, ScanGrid, textured
@@ -92,10 +92,14 @@ def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int |
     """
     rng = np.random.default_rng((seed, 23))
     grid = ScanGrid.of_protocol(phantom, protocol.pixel_mm, protocol.slice_mm)
-    image = grid.measure(textured(phantom.tissues, tissue_hu(protocol, rng), _texture_sd(), rng), protocol.kernel_mm)
     labels = grid.nearest(phantom.labels)
-    noise_rng = rng if noise_seed is None else np.random.default_rng((seed, 23, noise_seed))
-    image += _noise(image.shape, protocol, noise_rng)
+    if phantom.child.anatomy == "detailed":
+        image = _detailed_image(grid, protocol, rng, seed, noise_seed)
+    else:
+        values = tissue_hu(protocol, rng)
+        image = grid.measure(textured(phantom.tissues, values, _texture_sd(), rng), protocol.kernel_mm)
+        noise_rng = rng if noise_seed is None else np.random.default_rng((seed, 23, noise_seed))
+        image += _noise(image.shape, protocol, noise_rng)
     artifacts.add_metal_streaks(image, grid, seed)
     if protocol.couch:
         artifacts.add_couch(image, grid, protocol.couch)
@@ -106,6 +110,18 @@ def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int |
         outside = artifacts.outside_field_of_view(image.shape, protocol.pixel_mm, protocol.field_mm)
         image[outside], labels[outside] = protocol.padding_hu, 0
     return Scan(image, grid.affine), Scan(labels, grid.affine)
+
+
+def _detailed_image(
+    grid: ScanGrid, protocol: CtProtocol, rng: np.random.Generator, seed: int, noise_seed: int | None
+) -> NDArray[np.float32]:
+    """The image of a detailed phantom: texture by tissue, breathing, beam hardening, quantum noise (`ct_physics`)."""
+    fine = ct_physics.tissue_image(grid.phantom, tissue_hu(protocol, rng), protocol.phase, rng)
+    image = grid.measure(ct_physics.breathe(fine, grid.phantom, rng), protocol.kernel_mm)
+    ct_physics.harden_beam(image, protocol.pixel_mm)
+    noise_rng = np.random.default_rng((seed, 29, noise_seed or 0))
+    grain = protocol.noise_hu, protocol.noise_grain_mm, protocol.pixel_mm, protocol.slice_mm
+    return image + ct_physics.quantum_noise(image, *grain, noise_rng)
 
 
 def tissue_hu(protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -1,7 +1,7 @@
 """Digital phantom of a child: from age, sex, posture and surgery to a label map of organs and a map of tissues.
 
 It follows from tables of organ volume and trunk size by age (`anatomy`), a standard child whose coordinates are
-deformed at random (`canvas`), walls and bones (`body`, `skeleton`), and organs that are placed one after the
+deformed at random (`canvas`), walls and bones (`body`, `muscles`, `skeleton`), and organs that are placed one after the
 other so that they press against each other. Phantoms show patterns; they say nothing about clinical validity.
 """
 
@@ -12,11 +12,24 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.phantoms import bowel, mesentery, simple, small_bowel, surgery, thorax, viscera
+from pedseg import organs
+from pedseg.phantoms import (
+    bowel,
+    kidneys,
+    mesentery,
+    muscles,
+    simple,
+    small_bowel,
+    surgery,
+    thorax,
+    vessels,
+    viscera,
+)
 from pedseg.phantoms.anatomy import sample_size
 from pedseg.phantoms.body import Body, PhantomBuilder, extent_mm
 from pedseg.phantoms.canvas import Canvas, rotation_matrix
-from pedseg.phantoms.child import Child
+from pedseg.phantoms.child import Child, Side
+from pedseg.phantoms.simple.body import extent_mm as simple_extent_mm
 from pedseg.phantoms.skeleton import skeleton
 
 __all__ = ["Child", "Phantom", "make_phantom"]
@@ -42,30 +55,59 @@ class Phantom:
 def make_phantom(child: Child, spacing_mm: tuple[float, float, float] = (3.0, 3.0, 4.0)) -> Phantom:
     """Build the phantom of one child; the same `Child` has the same anatomy in every posture and at every spacing.
 
-    Raises `ValueError` for ages outside 0 to 18 years, unknown words, and surgery that contradicts itself.
+    Raises `ValueError` for ages that its anatomy does not know, unknown words, and surgery that contradicts itself.
     """
     child.validate()
+    if child.variant == "situs inversus":
+        return mirrored(make_phantom(_mirror_twin(child), spacing_mm), child)
     rng = np.random.default_rng((child.seed, 19))
     size = sample_size(child.age_years, child.sex, rng, child.adiposity)
-    extent = extent_mm(size.scale, rotation_matrix((0.0, 0.0, child.roll_deg))) + MARGIN_MM * [[-1.0], [1.0]]
-    canvas = Canvas(size.scale, child.roll_deg, extent, spacing_mm, rng)
+    rotation = rotation_matrix((0.0, 0.0, child.roll_deg))
+    if child.anatomy == "simple":
+        extent = simple_extent_mm(size.scale, rotation)
+    else:
+        extent = extent_mm(size, child, rotation)
+    canvas = Canvas(size.scale, child.roll_deg, extent + MARGIN_MM * [[-1.0], [1.0]], spacing_mm, rng)
     effects = surgery.sample_effects(child)
     if child.anatomy == "simple":
         simple.build(canvas, size, effects, rng)
     else:
-        body = Body(canvas, size.fat_mm)
+        body = Body(canvas, size, child)
+        muscles.walls(body)
         skeleton(body)
         place_organs(PhantomBuilder.sample(canvas, body, size, effects, rng))
     return Phantom(canvas.labels, canvas.tissues, canvas.affine, child)
 
 
+def _mirror_twin(child: Child) -> Child:
+    """The child of usual anatomy whose mirror image a child with situs inversus is."""
+    other: dict[Side, Side] = {"": "", "left": "right", "right": "left"}
+    return replace(
+        child, variant="", roll_deg=-child.roll_deg, removed_kidney=other[child.removed_kidney], side=other[child.side]
+    )
+
+
+def mirrored(phantom: Phantom, child: Child) -> Phantom:
+    """The phantom seen in a mirror: left and right swapped, and with them the labels of paired organs."""
+    twins = {organ.id: organ.id for organ in organs.ORGANS} | {0: 0}
+    for organ in organs.ORGANS:
+        if organ.name.endswith(("_L", "_R")):
+            twins[organ.id] = organs.organ(organ.name[:-1] + ("R" if organ.name.endswith("L") else "L")).id
+    swap = np.array([twins[number] for number in range(max(twins) + 1)], np.uint8)
+    affine = phantom.affine.copy()
+    affine[0, 3] = -(affine[0, 3] + affine[0, 0] * (phantom.labels.shape[0] - 1))
+    labels, tissues = (np.ascontiguousarray(volume[::-1]) for volume in (swap[phantom.labels], phantom.tissues))
+    return Phantom(labels, tissues, affine, child)
+
+
 def place_organs(builder: PhantomBuilder) -> None:
     """Place every organ; what comes first keeps its place, and what comes later makes way."""
-    viscera.great_vessels(builder)
+    vessels.great_vessels(builder)
     thorax.chest(builder)
-    viscera.muscles(builder)
-    viscera.kidneys(builder)
-    viscera.portal_system(builder)
+    muscles.beside_the_spine(builder)
+    kidneys.kidneys(builder)
+    vessels.visceral_arteries(builder)
+    vessels.portal_system(builder)
     viscera.gallbladder_and_pancreas(builder)
     surgery.add_scar(builder.canvas, builder.surgery)
     viscera.spleen(builder)

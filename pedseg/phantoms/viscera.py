@@ -1,7 +1,8 @@
 """The abdominal organs of a phantom and its bladder, placed one after the other so that they press on each other.
 
 All millimeters are those of the standard 5-year-old (`canvas`): x right, y anterior, z superior. The order is the
-order of stiffness: vessels, kidneys and glands first, then spleen and liver; stomach and bowel (`bowel`) come last.
+order of stiffness: vessels (`vessels`), kidneys and glands first, then spleen and liver; stomach and bowel (`bowel`)
+come last.
 """
 
 from __future__ import annotations
@@ -11,142 +12,142 @@ from numpy.typing import NDArray
 
 from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import PhantomBuilder, organ_id
-from pedseg.phantoms.canvas import Shape, union
-from pedseg.phantoms.landmarks import after_operation, mirrored
-from pedseg.phantoms.skeleton import SPINE_Y, sagittal_curve
+from pedseg.phantoms.body import PhantomBuilder
+from pedseg.phantoms.canvas import Box, Shape, union
+from pedseg.phantoms.landmarks import after_operation
+from pedseg.phantoms.vessels import line, paint_vessels
 
-VOLUME_OF_LENGTH = 2.5  # a kidney longer by a factor holds that factor to this power of the volume
-
-
-def great_vessels(b: PhantomBuilder) -> None:
-    """Aorta, inferior vena cava, iliac vessels and the crura of the diaphragm."""
-    c = b.canvas
-    aorta = np.array(landmarks.AORTA)
-    aorta[:, 1] += SPINE_Y + sagittal_curve(aorta[:, 2])
-    aorta[:, 0] += b.displacements[0, 0] * 0.6
-    c.fill(c.tube(aorta, 1.0), Tissue.ARTERY, organ_id("A_Aorta"), connected=True)
-    c.fill(c.tube(b.at(1, landmarks.CAVA), 1.0), Tissue.VEIN, organ_id("V_Venacava_I"), connected=True)
-    for side, start in ((-1, -2), (1, 4)):
-        iliac = mirrored(landmarks.ILIAC, side)
-        iliac[0, 0] = start
-        c.fill(c.tube(iliac, 1.0), Tissue.ARTERY)
-        c.fill(c.tube(iliac + np.array([side * 3, -6, 0, 0.4]), 1.0), Tissue.VEIN)
-        c.fill(c.tube(mirrored(landmarks.CRURA[0], side), 1.0), Tissue.MUSCLE)
-
-
-def muscles(b: PhantomBuilder) -> None:
-    """Psoas and quadratus lumborum beside the spine, and the crura where they rise from it."""
-    c = b.canvas
-    for side in (-1, 1):
-        c.fill(c.tube(mirrored(landmarks.PSOAS, side), 1.0, 14.0), Tissue.MUSCLE)
-        c.fill(c.tube(mirrored(landmarks.QUADRATUS, side), 1.0, 14.0), Tissue.MUSCLE)
-        c.fill(c.tube(mirrored(landmarks.CRURA[1], side), 1.0), Tissue.MUSCLE)
-
-
-def kidneys(b: PhantomBuilder) -> None:
-    """Kidneys and adrenals; the kidney that remains after a nephrectomy has grown, most of all in length."""
-    effects = b.surgery
-    growth = 1.0 + (effects.growth - 1.0) * b.rng.uniform(0.85, 1.0)
-    share = b.rng.normal(0.5, 0.02)
-    drift, tilt = b.rng.normal(0, 4, 2), b.rng.normal(0, 4, (2, 3))
-    adrenalectomy = b.rng.random() < 0.5  # the adrenal is taken with the kidney in every second child
-    for i, (side, letter, gone, other) in enumerate(((-1, "L", b.left, b.right), (1, "R", b.right, b.left))):
-        beside_bed = effects.child.tumor == "neuroblastoma" and side == effects.child.operated_side
-        middle = np.array([side * (45.0 + 4 * other), -30.0 + 3 * other, -5.0 * side + drift[i]])
-        middle += b.displacements[4 + i] * [1, 0.6, 1] + (effects.kidney_shift_mm if beside_bed else np.zeros(3))
-        angles = np.array([-9.0, side * 13.0, side * -28.0]) + tilt[i]
-        longer = growth if other else 1.0
-        volume_ml = b.size.volume_ml["Kidneys"] * (share if side < 0 else 1 - share) * longer**VOLUME_OF_LENGTH
-        volume_ml *= effects.kidney_volume_share if beside_bed else 1
-        if not gone:
-            _kidney(b, f"Kidney_{letter}", middle, angles, side, volume_ml, longer)
-        if not ((gone and adrenalectomy) or (beside_bed and effects.adrenal_gone)):
-            top = np.array([side * 22.0, -19.0, 40.0 - side]) + b.displacements[6 + i]
-            _adrenal(b, f"Glnd_Adrenal_{letter}", top, side)
-
-
-def _kidney(
-    b: PhantomBuilder, organ: str, middle: NDArray, angles: NDArray, side: int, volume_ml: float, longer: float
-) -> None:
-    """A bean of cortex, medulla and a sinus that opens toward the spine."""
-    c = b.canvas
-    wider = longer ** ((VOLUME_OF_LENGTH - 1) / 2)
-    bean = c.ellipsoid(middle, (18.5 * wider, 17.0 * wider, 38.5 * longer), angles, reach=1.5)
-    x, y, z = c.offsets(bean.box, middle + np.array([-side * 15.0, 5.0, 0.0]))
-    notch = np.exp(-(x * x / 130 + y * y / 90 + z * z / 170))
-    field = bean.field + 0.75 * notch
-    mask = b.organ(Shape(bean.box, field), Tissue.KIDNEY_CORTEX, organ, volume_ml)
-    level = float(field[mask].max()) if mask.any() else 1.0
-    wave = 0.05 * np.sin(z * 0.55) * np.sin(x * 0.5 + 1)
-    c.tissues[bean.box][mask & (bean.field < 0.72 * level + wave)] = Tissue.KIDNEY_MEDULLA
-    sinus = mask & (notch > 0.16) & (bean.field < 0.7 * level)
-    c.tissues[bean.box][sinus] = Tissue.FAT
-    c.tissues[bean.box][sinus & (notch > 0.27)] = Tissue.URINE
-
-
-def _adrenal(b: PhantomBuilder, organ: str, top: NDArray, side: int) -> None:
-    """Two thin limbs that meet at an edge, like a small hat on the kidney."""
-    c = b.canvas
-    inner = c.ellipsoid(
-        top + np.array([side * 3.0, -3.0, 0.0]), (4.8, 8.0, 11.0), (0.0, side * -22.0, side * -30.0), reach=2.2
-    )
-    outer = c.ellipsoid(
-        top + np.array([side * 8.0, -2.0, -3.0]), (4.8, 8.0, 10.0), (0.0, side * -30.0, side * 62.0), reach=2.2
-    )
-    b.organ(union(inner, outer), Tissue.ADRENAL, organ, b.size.volume_ml["Adrenals"] / 2)
-
-
-def portal_system(b: PhantomBuilder) -> None:
-    """Portal vein with its two branches and the splenic vein behind the pancreas; it moves with the pancreas."""
-    c = b.canvas
-    trunk = after_operation("splenic vein", landmarks.SPLENIC_VEIN, b.left, b.right)
-    for path in (trunk, *map(np.array, landmarks.PORTAL_BRANCHES)):
-        c.fill(c.tube(b.at(10, path), 1.0, 6.0), Tissue.PORTAL, organ_id("V_Portal"))
+FOSSA_MM = 13.0  # half width of the room under the gallbladder that the liver leaves
+# Uterus and prostate in mm of the room at these ages (length or width; plausible values of textbooks).
+UTERUS_YEARS, UTERUS_MM = (0.0, 1.0, 8.0, 12.0, 16.0, 50.0, 65.0), (35.0, 28.0, 32.0, 45.0, 70.0, 76.0, 55.0)
+PROSTATE_YEARS, PROSTATE_MM = (0.0, 10.0, 16.0, 40.0, 70.0), (12.0, 16.0, 34.0, 40.0, 50.0)
 
 
 def gallbladder_and_pancreas(b: PhantomBuilder) -> None:
-    """The gallbladder under the liver; the pancreas from the duodenum across the spine to the spleen."""
+    """The gallbladder under the liver with its ducts; the pancreas from the duodenum across the spine to the spleen."""
     c, v = b.canvas, b.size.volume_ml
-    gallbladder = c.ellipsoid(b.at(9, (35, 30, 4)), (9.5, 9.5, 22), (38.0, 12.0, 0.0), reach=1.6)
+    gallbladder = c.tube(b.at(9, landmarks.GALLBLADDER), 9.0, 9.0)
     b.organ(gallbladder, Tissue.BILE, "Gallbladder", v["Gallbladder"])
+    for path, number in zip(landmarks.BILE_DUCTS, (9, 10), strict=True):
+        line(b, b.at(number, path), Tissue.BILE)
     gland = b.at(10, after_operation("pancreas", landmarks.PANCREAS, b.left, b.right))
-    b.organ(c.tube(gland, 6.0, 7.0), Tissue.PANCREAS, "Pancreas", v["Pancreas"])
+    shape = c.tube(b.at(10, landmarks.UNCINATE), 6.0, 9.0)
+    for up in (-5.0, 5.0):  # taller than thick
+        shape = union(shape, c.tube(gland + np.array([0, 0, up, 0]), 6.0, 9.0))
+    x, y, z = c.x[shape.box], c.y[shape.box], c.z[shape.box]
+    deep = 0.7 + 0.9 * float(np.interp(b.surgery.child.age_years, (5, 60), (0, 1)))  # clefts between lobules
+    lobules = np.abs(np.sin(x * 0.55 + 0.3 * y) * np.cos(z * 0.6 - 0.2 * x)) + 0.5 * np.abs(np.sin(0.5 * y + 0.4 * z))
+    b.organ(Shape(shape.box, shape.field - deep * lobules), Tissue.PANCREAS, "Pancreas", v["Pancreas"])
 
 
 def spleen(b: PhantomBuilder) -> None:
-    """The spleen, behind and left, hollowed by the stomach; it sinks into the bed of a removed left kidney."""
+    """The spleen, behind and left, hollowed by stomach and kidney; it sinks into the bed of a removed left kidney."""
     middle = b.at(11, np.array([-64, -30, 42]) + b.left * np.array([6, -4, -14]))
-    shape = b.canvas.ellipsoid(middle, (17, 27, 33), (-28.0, 0.0, 22.0), reach=1.6)
-    x, y, z = b.canvas.offsets(shape.box, middle + np.array([24.0, 10.0, -2.0]))
-    field = shape.field + 0.55 * np.exp(-(x * x + y * y + 0.5 * z * z) / 330)
+    shape = b.canvas.ellipsoid(middle, (17, 29, 34), (-28.0, 0.0, 24.0), reach=1.6)
+    x, y, z = b.canvas.offsets(shape.box, middle + np.array([24.0, 12.0, -2.0]))
+    field = shape.field + 0.7 * np.exp(-(x * x + y * y + 0.4 * z * z) / 340)
+    field += 0.12 * np.exp(-((x * x + (y - 14) ** 2 + (z - 12) ** 2) / 60))  # a notch of the front edge
     b.organ(Shape(shape.box, field), Tissue.SPLEEN, "Spleen", b.size.volume_ml["Spleen"])
+    paint_vessels(b, landmarks.SPLENIC_BRANCHES, Tissue.PORTAL, "Spleen", 11)
+
+
+# --- liver ------------------------------------------------------------------------------------------
 
 
 def liver(b: PhantomBuilder) -> None:
-    """Right lobe, left lobe across the midline, caudate lobe, a slanted lower face; vessels inside."""
-    c, sink = b.canvas, b.right
-    box = c.box((-75, -75, -75), (100, 80, 100))
+    """Right, left and caudate lobe under the diaphragm, with their fissures; hepatic and portal veins inside."""
+    c = b.canvas
+    box = c.box((-80, -75, -75), (100, 80, 100))
     volume_ml = b.size.volume_ml["Liver"]
     high = 70 * (1 - (volume_ml / (543.0 * float(c.scale.prod()))) ** (1 / 3))  # a small liver hangs from the dome
     x, y, z = c.offsets(box, b.displacements[12] + np.array([0.0, 0.0, min(high, 12.0)]))
-    right = ((x - 46) / 52) ** 2 + ((y + 2 + 5 * sink) / 66) ** 2 + ((z - 28 + 5 * sink) / 66) ** 2
-    left = ((x + 4) / 52) ** 2 + ((y - 34) / 28) ** 2 + ((z - 52) / 30) ** 2
-    caudate = ((x - 12) / 24) ** 2 + ((y - 2) / 22) ** 2 + ((z - 54) / 26) ** 2
-    field = np.sqrt(np.minimum(np.minimum(right, left * 1.05), caudate * 1.3))
-    under = (0.42 * (40 - x) + 0.30 * (y - 10) * (1 - 0.3 * sink) - (z + 8)) / 55  # above 0 under the lower face
-    behind = np.maximum(y + 38, 0) / (18 - 6 * sink)  # the bed of the right kidney reaches back to the muscles
-    bed = 0.9 * np.exp(-(((x - 36) / 20) ** 2 + behind**2 + ((z + 6) / (40 - 12 * sink)) ** 2))
-    field = field + np.maximum(under, 0) * 1.3 + bed
+    field = _lobes(x, y, z, b.right) + _lower_face(x, y, z, b.right)
+    field += _fissures(x, y, z) + _gallbladder_fossa(b, box)
     b.organ(Shape(box, field.astype(np.float32)), Tissue.LIVER, "Liver", volume_ml)
-    for path in landmarks.LIVER_VESSELS:
-        vein = c.tube(b.at(12, path), 0.5, 8.0)
-        c.tissues[vein.box][(c.labels[vein.box] == organ_id("Liver")) & (vein.field < 0)] = Tissue.PORTAL
+    paint_vessels(b, landmarks.PORTAL_SEGMENTS, Tissue.PORTAL, "Liver", 12)
+    paint_vessels(b, landmarks.HEPATIC_VEINS, Tissue.VEIN, "Liver", 12)
+
+
+def _lobes(x: NDArray, y: NDArray, z: NDArray, sink: float) -> NDArray:
+    """The smooth union of a large right lobe, a wedge to the left and the caudate lobe beside the cava."""
+    right = np.sqrt(((x - 46) / 52) ** 2 + ((y + 2 + 5 * sink) / 66) ** 2 + ((z - 28 + 5 * sink) / 66) ** 2)
+    slim = 1 - 0.35 * np.clip(-x / 50, -0.2, 1)  # thinner toward the left
+    left = np.sqrt(((x + 6) / 54) ** 2 + ((y - 34) / 30) ** 2 + ((z - 52 + 0.1 * x) / (28 * slim)) ** 2)
+    caudate = 1.2 * np.sqrt(((x - 13) / 24) ** 2 + ((y - 2) / 22) ** 2 + ((z - 52) / 28) ** 2)
+    return -np.log(np.exp(-14 * right) + np.exp(-14 * left * 1.02) + np.exp(-14 * caudate)) / 14
+
+
+def _lower_face(x: NDArray, y: NDArray, z: NDArray, sink: float) -> NDArray:
+    """What holds the liver above its slanted lower face and in front of the right kidney; hilum of the liver."""
+    under = (0.42 * (40 - x) + 0.30 * (y - 10) * (1 - 0.3 * sink) - (z + 8)) / 55
+    behind = np.maximum(y + 38, 0) / (18 - 6 * sink)  # the bed of the right kidney reaches back to the muscles
+    bed = (0.9 + 0.6 * sink) * np.exp(-(((x - 38) / 18) ** 2 + behind**2 + ((z + 9) / (30 - 9 * sink)) ** 2))
+    hilum = 0.8 * np.exp(-(((x - 20) / 15) ** 2 + ((y - 15) / 8) ** 2 + ((z - 24) / 11) ** 2))
+    beside = np.exp(-(np.maximum(x - 10, 0) ** 2) / 260 - np.maximum(y + 20, 0) ** 2 / 60)
+    crus = 1.1 * beside * np.clip((64 - z) / 14, 0, 1)  # fat beside the spine, behind the cava
+    stomach = 0.9 * np.clip((-8 - x) / 7, 0, 1) * np.clip((12 - 0.35 * x - y) / 6, 0, 1)  # behind the left lobe
+    return np.maximum(under, 0) * 1.3 + bed + hilum + crus + stomach
+
+
+def _fissures(x: NDArray, y: NDArray, z: NDArray) -> NDArray:
+    """Thin clefts of fat: for the round ligament in front, for the venous ligament before the caudate lobe."""
+    round_ligament = np.abs(x + 3 + 0.08 * (y - 30)) < 1.4 + 0.05 * np.maximum(38 - z, 0)
+    round_ligament &= (z < 46 - 0.25 * np.abs(y - 44)) & (y > 14)
+    venous = np.abs(y - 13 + 0.35 * x) < 1.2
+    venous &= (x < 6) & (x > -42) & (z > 38) & (z < 68)
+    return np.where(round_ligament | venous, np.float32(3), np.float32(0))
+
+
+def _gallbladder_fossa(b: PhantomBuilder, box: Box) -> NDArray:
+    """Under the gallbladder no liver: its lower face lies free."""
+    path = b.at(9, landmarks.GALLBLADDER)
+    y = b.canvas.y[box]
+    order = np.argsort(path[:, 1])
+    middle_x, middle_z = (np.interp(y, path[order, 1], path[order, axis]) for axis in (0, 2))
+    away = np.abs(b.canvas.x[box] - middle_x) / FOSSA_MM
+    under = (middle_z + 1.0 - b.canvas.z[box]) / 6.0
+    return 2.0 * np.clip(under, 0, 1) * np.clip(2.2 - 2 * away, 0, 1) * (y > path[order[0], 1])
+
+
+# --- pelvis -----------------------------------------------------------------------------------------
 
 
 def bladder(b: PhantomBuilder) -> None:
-    """The bladder, low behind the pubis, filled differently in every child."""
+    """The bladder, low behind the pubis, filled differently in every child; behind or beneath it uterus or prostate."""
     volume_ml = b.size.volume_ml["Bladder"]
-    fill = (volume_ml / 80.0) ** (1 / 3)
-    shape = b.canvas.ellipsoid((0.0, 18.0, -150.0 + 20.0 * min(fill, 1.3)), (27, 23, 24), reach=1.9)
+    fill = (volume_ml / float(b.canvas.scale.prod()) / 62.0) ** (1 / 3)  # 1: that of the ellipsoid below
+    shape = b.canvas.ellipsoid((0.0, 24.0 - 5.0 * fill, -156.0 + 24.0 * min(fill, 1.6)), (27, 23, 24), reach=2.1)
     b.organ(shape, Tissue.URINE, "Bladder", volume_ml)
+    (_uterus if b.surgery.child.sex == "F" else _prostate)(b)
+
+
+def _uterus(b: PhantomBuilder) -> None:
+    """Uterus behind the bladder, leaning forward over it; before puberty a thin tube."""
+    c, age = b.canvas, b.surgery.child.age_years
+    length = float(np.interp(age, UTERUS_YEARS, UTERUS_MM)) / c.scale[2]
+    thick = np.interp(age, (0, 9, 12, 16, 50, 70), (6, 5.5, 9, 21, 23, 14)) / c.scale.mean()
+    cervix = np.array([0.0, -12.0, -152.0]) + b.displacements[15] * [1, 0.5, 0.5]
+    fundus = cervix + length * np.array([0.1, 0.35, 0.85])
+    rows = [
+        [*cervix, thick * 0.6],
+        [*(0.7 * cervix + 0.3 * fundus), thick * 0.55],
+        [*(0.35 * cervix + 0.65 * fundus), thick],
+        [*fundus, thick * 0.9],
+    ]
+    c.fill(c.tube(rows, 1.0), Tissue.SOFT, where=b.body.cavity)
+    if age > 8:
+        for side in (-1, 1):
+            ovary = c.ellipsoid((side * 24, -8, -122), np.array([12.0, 8.0, 12.0]) / c.scale)
+            c.fill(ovary, Tissue.SOFT, level=1.0, where=b.body.cavity)
+
+
+def _prostate(b: PhantomBuilder) -> None:
+    """Prostate beneath the bladder and, in adults, the seminal vesicles behind it."""
+    c, age = b.canvas, b.surgery.child.age_years
+    width = float(np.interp(age, PROSTATE_YEARS, PROSTATE_MM))
+    gland = c.ellipsoid((0.0, 8.0, -163.0), np.array([0.5, 0.36, 0.4]) * width / c.scale)
+    c.fill(gland, Tissue.SOFT, level=1.0, where=b.body.cavity)
+    half = width * 0.09 / c.scale.mean()
+    for side in (-1, 1):
+        rows = [(side * 2, -6, -154, half), (side * 11, -9, -149, half), (side * 20, -10, -145, half * 0.7)]
+        c.fill(c.tube(rows, 1.0), Tissue.SOFT, where=b.body.cavity)

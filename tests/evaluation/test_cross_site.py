@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pedseg.__main__ import main
+from pedseg.datasets.loading import load_image, load_labels
 from pedseg.datasets.reading import read_dataset
 from pedseg.errors import PedsegInputError
-from pedseg.evaluation.cross_site import matrix, score_models
+from pedseg.evaluation.cross_site import by_organ, matrix, score_models
 from pedseg.evaluation.results import read_rows
 from pedseg.evaluation.scoring import load_labeled_scans, score
 from pedseg.evaluation.trained_models import load_model
 from pedseg.federation import transports
 from pedseg.federation.config import FederationConfig
 from pedseg.learning.weights import load_weights, save_weights
+from pedseg.organs import NAMES, organ
+from pedseg.scan import Scan, write_nifti
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +57,36 @@ def test_what_cannot_be_compared_is_refused(models: list[Path], hospitals: Path,
     (folder / "cases.tsv").write_text(table)
     with pytest.raises(PedsegInputError, match="E-"):
         list(score_models(models, folder, tmp_path))
+
+
+@pytest.mark.slow
+def test_a_public_collection_is_imported_scored_by_organ_and_shown(root, tmp_path: Path, capsys) -> None:
+    """AMOS22 in small: its list, its numbers, fewer organs than ours; a missing bowel has no score."""
+    dataset = read_dataset(root / "data_samples" / "Dataset901_Polder")
+    case = dataset.split("test")[0]
+    image, truth = load_image(case), load_labels(dataset, case)
+    amos = {"1": "spleen", "2": "right kidney", "6": "liver", "8": "aorta"}
+    theirs_of = dict(zip(("Spleen", "Kidney_R", "Liver", "A_Aorta"), amos, strict=True))
+    drawn = np.zeros_like(truth.voxels)
+    for name, theirs in theirs_of.items():
+        drawn[truth.voxels == organ(name).id] = int(theirs)
+    source = tmp_path / "amos22"
+    write_nifti(source / "imagesTr" / "amos_0004.nii.gz", image)
+    write_nifti(source / "labelsTr" / "amos_0004.nii.gz", Scan(drawn, truth.affine))
+    entry = {"image": "./imagesTr/amos_0004.nii.gz", "label": "./labelsTr/amos_0004.nii.gz"}
+    listing = {"labels": {"0": "background"} | amos, "training": [entry], "test": []}
+    (source / "dataset.json").write_text(json.dumps(listing))
+    federated = root / "data_samples" / "results" / "study" / "seed0_federated.safetensors"
+    words = ["--model", str(federated), "--data", str(source), "--out", str(tmp_path / "out"), "--pictures"]
+    for _ in range(2):  # what is imported and scored is not imported and scored again
+        assert main(["score", *words]) == 0
+    rows = read_rows(tmp_path / "out" / "cases.csv")
+    present = rows[rows["present"]]
+    assert {*present["organ"]} == {"Spleen", "Kidney_R", "Liver", "A_Aorta"} == {*rows["organ"]}
+    table = by_organ(rows)["federated"]
+    assert list(table.index) == [name for name in NAMES if name in {*present["organ"]}]
+    assert table.loc["Liver", "patients"] == 1 and table.loc["Liver", "dsc"] > 0.85
+    assert table.loc["Spleen", "dsc"] == pytest.approx(present.set_index("organ").loc["Spleen", "dsc"], abs=6e-4)
+    printed = capsys.readouterr().out
+    assert "Liver" in printed and "Bowel" not in printed
+    assert "data:image/png" in (tmp_path / "out" / "report.html").read_text()

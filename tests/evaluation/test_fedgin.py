@@ -15,6 +15,7 @@ from pedseg.evaluation.gains import FIVE, gains, means, overall
 from pedseg.evaluation.results import typed_rows
 from pedseg.learning import training
 from pedseg.learning.weights import load_weights
+from pedseg.phantoms.centers import Center
 
 SIZE = Size((("limited-1:1", (3, 3)), ("complete", (4, 3))), validation=1, test=3)
 SETTINGS = replace(FEDGIN, seeds=1, federation=replace(FEDGIN.federation, rounds=2, local_steps=1))
@@ -25,16 +26,21 @@ def rows_of(out):
         return list(csv.DictReader(stream))
 
 
+def coarse(center: Center) -> Center:
+    """A center that scans in voxels of 6 x 6 x 8 mm."""
+    protocols = tuple((share, replace(protocol, pixel_mm=6.0, slice_mm=8.0)) for share, protocol in center.protocols)
+    return replace(center, build_mm=(6.0, 6.0, 8.0), protocols=protocols)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     """A tiny experiment: coarse children, one step a round."""
     patch = pytest.MonkeyPatch()
     folder = tmp_path_factory.mktemp("fedgin")
-    coarse = {"build_mm": (6.0, 6.0, 6.0)}
     for name in ("CT", "MR"):
-        patch.setattr(room, name, replace(getattr(room, name), **coarse))
+        patch.setattr(room, name, coarse(getattr(room, name)))
     few = ("Polder", "Fjord", "Fjord T1w 3 T")
-    patch.setattr(room, "TESTS", {name: replace(room.TESTS[name], **coarse) for name in few})
+    patch.setattr(room, "TESTS", {name: coarse(room.TESTS[name]) for name in few})
     patch.setattr(room, "SPACING_MM", (8.0, 8.0, 8.0))
     progress = list(run_fedgin(folder / "out", SETTINGS, data=folder / "data", size=SIZE))
     yield folder, progress

@@ -86,3 +86,14 @@ def keep() -> Callable[[Any, str], np.ndarray]:
         return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), int)
 
     return keep_picture
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Iterator[Any]:
+    """Where a test with a browser fails, the report says what its pages show: a machine of the CI keeps no picture."""
+    report = yield
+    program = item.funcargs.get("chromium") if isinstance(item, pytest.Function) else None
+    if report.when == "call" and report.failed and program is not None:
+        pages = [page for context in program.contexts for page in context.pages]
+        report.sections += [(page.url, page.locator("body").inner_text(timeout=5000)[-2000:]) for page in pages]
+    return report

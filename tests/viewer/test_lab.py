@@ -25,21 +25,29 @@ itk.view(load_image(case), load_labels(dataset, case).voxels)
 """
 
 
+STARTED = r"""
+[...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].some(one => /\[(\*|\d+)\]/.test(one.textContent))
+|| document.querySelector('.jp-OutputArea-child') !== null
+"""
+
+
 def run_all_cells(page) -> None:
-    """Run the notebook that JupyterLab shows; a click that gets lost while it lays out is made again."""
+    """Run the notebook that JupyterLab shows; a click that gets lost while it lays out is made again.
+
+    Only a cell's prompt (or its output, where its source is hidden) tells that it was asked to run: a kernel is busy
+    while it starts, too.
+    """
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
-    indicator = ".jp-Notebook-ExecutionIndicator"
-    page.wait_for_selector(f"{indicator}[data-status=idle]")
+    page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
     for _ in range(4):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_text("Run All Cells", exact=True).click()
         try:
-            began = f"{indicator}[data-status=busy], .jp-OutputArea-child"
-            page.wait_for_selector(began, state="attached", timeout=8_000)
+            page.wait_for_function(STARTED, timeout=60_000)
             return
         except Exception:  # Playwright's own; the click was lost
             page.keyboard.press("Escape")
-    raise AssertionError("JupyterLab runs no cell")
+    raise AssertionError(f"JupyterLab runs no cell: {page.locator('body').inner_text()[-2000:]}")
 
 
 def test_the_room_opens_in_jupyterlab_and_letters_do_not_reach_the_notebook(root, chromium, lab, keep, tmp_path):

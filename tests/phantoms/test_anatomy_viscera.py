@@ -1,0 +1,227 @@
+"""Abdominal organs, vessels and chest of the detailed anatomy: how they lie and what they touch, measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from pedseg import organs
+from pedseg.phantoms.anatomy import HEIGHT_CM, Tissue, at_age
+from pedseg.phantoms.child import Anatomy, Child, Variant
+from pedseg.phantoms.phantom import Phantom, make_phantom
+
+pytestmark = pytest.mark.slow  # 24 children at 3 mm
+
+AGES = (1.0, 3.0, 5.0, 8.0, 11.0, 15.0)
+MM = (3.0, 3.0, 3.0)
+NEIGHBORS = ("Liver", "Bowel^Stomach", "Spleen")
+
+
+def children(anatomy: Anatomy, count: int) -> list[Phantom]:
+    """`count` children of every age, without surgery."""
+    return [
+        make_phantom(Child(age, "FM"[i % 2], seed=50 * int(age) + i, anatomy=anatomy), MM)
+        for age in AGES
+        for i in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def cohort() -> list[Phantom]:
+    return children("detailed", 4)
+
+
+@pytest.fixture(scope="module")
+def first_anatomy() -> list[Phantom]:
+    """Children of the simple anatomy, which what is measured here must find wanting."""
+    return children("simple", 1)
+
+
+def organ(phantom: Phantom, name: str) -> np.ndarray:
+    return phantom.labels == organs.organ(name).id
+
+
+def points_mm(phantom: Phantom, mask: np.ndarray) -> np.ndarray:
+    return np.argwhere(mask) * phantom.spacing_mm + phantom.affine[:3, 3]
+
+
+def surface(mask: np.ndarray) -> np.ndarray:
+    return mask & ~ndimage.binary_erosion(mask)
+
+
+def kidney_slope(phantom: Phantom, letter: str) -> np.ndarray:
+    """How far outward and forward the upper pole lies, in mm per 100 mm of height."""
+    points = points_mm(phantom, organ(phantom, f"Kidney_{letter}"))
+    axis = np.linalg.eigh(np.cov(points.T))[1][:, -1]
+    return 100 * axis[:2] / axis[2] * [1 if letter == "R" else -1, 1]
+
+
+def heart_on_diaphragm(phantom: Phantom) -> float:
+    """Share of the heart's surface within 8 mm (of a 5-year-old) of an organ beneath the diaphragm."""
+    near_mm = 8.0 * at_age(HEIGHT_CM["M"], phantom.child.age_years) / HEIGHT_CM["M"][2]
+    below = np.isin(phantom.labels, [organs.organ(name).id for name in NEIGHBORS])
+    away = ndimage.distance_transform_edt(~below, sampling=phantom.spacing_mm)
+    return float((away[surface(organ(phantom, "Heart"))] < near_mm).mean())
+
+
+def chambers(phantom: Phantom) -> list[np.ndarray]:
+    """Cavities of the heart that hold more than 4 % of it, from large to small."""
+    heart = organ(phantom, "Heart")
+    lumps, count = ndimage.label(heart & (phantom.tissues == Tissue.HEART_BLOOD))
+    sizes = ndimage.sum_labels(heart, lumps, range(1, count + 1))
+    return [lumps == i + 1 for i in np.argsort(sizes)[::-1] if sizes[i] > 0.04 * heart.sum()]
+
+
+def gallbladder_free(phantom: Phantom) -> float:
+    """Share of the gallbladder's surroundings that is not liver."""
+    gallbladder = organ(phantom, "Gallbladder")
+    around = ndimage.binary_dilation(gallbladder) & ~gallbladder
+    return 1.0 - float(organ(phantom, "Liver")[around].mean())
+
+
+def unlabeled(phantom: Phantom, tissue: Tissue) -> np.ndarray:
+    return (phantom.tissues == tissue) & (phantom.labels == 0)
+
+
+def beside(phantom: Phantom, tissue: Tissue, name: str, forward: int) -> int:
+    """Voxels of unlabeled vessels in front of (1) or behind (-1) a vessel, in its columns and at most 12 mm away."""
+    vessel, branch = organ(phantom, name), unlabeled(phantom, tissue)
+    near = np.zeros_like(vessel)
+    for step in range(1, 5):
+        near |= np.roll(vessel, forward * step, axis=1)
+    height = points_mm(phantom, organ(phantom, "Kidney_L"))[:, 2]
+    z = phantom.affine[2, 3] + phantom.spacing_mm[2] * np.arange(vessel.shape[2])
+    return int((near & branch & ~vessel)[:, :, (z > height.min()) & (z < height.max())].sum())
+
+
+def mesenteric_order(phantom: Phantom) -> float:
+    """How far right of the upper mesenteric artery its vein lies below the kidneys' middle, in mm."""
+    middle = points_mm(phantom, organ(phantom, "Kidney_L") | organ(phantom, "Kidney_R"))[:, 2].mean()
+    aorta = points_mm(phantom, organ(phantom, "A_Aorta"))
+    low, front = np.abs(aorta[:, 2] - middle + 15) < 12, aorta[:, 1].max()
+    at = aorta[low].mean(axis=0)
+    places = [points_mm(phantom, unlabeled(phantom, tissue)) for tissue in (Tissue.PORTAL, Tissue.ARTERY)]
+    vein, artery = (
+        p[
+            (np.abs(p[:, 2] - at[2]) < 12)
+            & (p[:, 1] > at[1] + 4)
+            & (p[:, 1] < front + 40)
+            & (p[:, 0] > at[0] - 7)
+            & (p[:, 0] < at[0] + 30)
+        ]
+        for p in places
+    )
+    return float(vein[:, 0].mean() - artery[:, 0].mean()) if len(vein) and len(artery) else np.nan
+
+
+def share_of_lungs(phantom: Phantom, *tissues: Tissue) -> float:
+    lungs = organ(phantom, "Lung_L") | organ(phantom, "Lung_R")
+    return float(np.isin(phantom.tissues[lungs], tissues).mean())
+
+
+# Measure: at least, at most in a child; source of the numbers in the second column of the comment.
+BOUNDS: dict[str, tuple[Callable[[Phantom], float], float, float]] = {
+    # Upper poles medial and posterior, about 20 mm per 100 mm (clinician's measurement of the first children, facts).
+    "right kidney, outward": (lambda p: kidney_slope(p, "R")[0], -45.0, -5.0),
+    "left kidney, outward": (lambda p: kidney_slope(p, "L")[0], -45.0, -5.0),
+    "right kidney, forward": (lambda p: kidney_slope(p, "R")[1], -45.0, -3.0),
+    "left kidney, forward": (lambda p: kidney_slope(p, "L")[1], -45.0, -3.0),
+    # The diaphragmatic face of the heart: a quarter to a third (estimate of the oncologist who reviewed the children).
+    "heart on the diaphragm": (heart_on_diaphragm, 0.14, 0.42),
+    # Two atria, two ventricles.
+    "chambers of the heart": (lambda p: len(chambers(p)), 4, 4),
+    # The gallbladder lies in a fossa on the lower face of the liver, covered by peritoneum below (textbooks).
+    "free part of the gallbladder": (gallbladder_free, 0.3, 0.85),
+    # The left renal vein passes in front of the aorta, the right renal artery behind the cava (textbooks).
+    "left renal vein": (lambda p: beside(p, Tissue.VEIN, "A_Aorta", 1), 2, 400),
+    "right renal artery": (lambda p: beside(p, Tissue.ARTERY, "V_Venacava_I", -1), 2, 400),
+    # The superior mesenteric vein lies on the right of the artery (the other way round means malrotation).
+    "mesenteric vein on the right": (mesenteric_order, 3.0, 40.0),
+    # Blood in vessels that CT resolves is a small part of the lung; planes of a voxel of 3 mm.
+    "vessels in the lungs": (lambda p: share_of_lungs(p, Tissue.LUNG_VESSEL), 0.015, 0.10),
+    "fissures of the lungs": (lambda p: share_of_lungs(p, Tissue.FISSURE), 0.01, 0.08),
+}
+
+
+@pytest.mark.parametrize("name", BOUNDS)
+def test_children_lie_within_bounds(cohort, name):
+    measure, low, high = BOUNDS[name]
+    values = np.array([measure(phantom) for phantom in cohort])
+    assert np.all((low <= values) & (values <= high)), np.round(values, 2)
+
+
+@pytest.mark.parametrize("name", [name for name in BOUNDS if name != "free part of the gallbladder"])
+def test_the_first_anatomy_lies_outside(first_anatomy, name):
+    measure, low, high = BOUNDS[name]
+    values = np.array([measure(phantom) for phantom in first_anatomy])
+    assert np.mean((low <= values) & (values <= high)) < 0.5, np.round(values, 2)
+
+
+# --- variants ---------------------------------------------------------------------------------------
+
+
+def variant(name: Variant, seed: int, **kind: object) -> Phantom:
+    return make_phantom(Child(4.0 + 3 * seed, "F", seed=seed, anatomy="detailed", variant=name, **kind), MM)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_left_cava_lies_left_of_the_aorta_below_the_kidneys_and_right_above(seed):
+    phantom = variant("left cava", seed)
+    cava, aorta = (points_mm(phantom, organ(phantom, name)) for name in ("V_Venacava_I", "A_Aorta"))
+    kidney = points_mm(phantom, organ(phantom, "Kidney_L"))[:, 2]
+    low, high = cava[:, 2] < kidney.mean() - 20, cava[:, 2] > kidney.max()
+    assert cava[low, 0].mean() < aorta[:, 0].mean() - 5 < aorta[:, 0].mean() + 5 < cava[high, 0].mean()
+    assert ndimage.label(organ(phantom, "V_Venacava_I"), np.ones((3, 3, 3)))[1] == 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_horseshoe_kidney_is_joined_in_front_of_the_aorta(seed):
+    whole, usual = variant("horseshoe kidney", seed), variant("", seed)
+    both, apart = (organ(phantom, "Kidney_L") | organ(phantom, "Kidney_R") for phantom in (whole, usual))
+    assert ndimage.label(both)[1] == 1 and ndimage.label(apart)[1] == 2
+    points, aorta = points_mm(whole, both), points_mm(whole, organ(whole, "A_Aorta"))
+    isthmus = points[np.abs(points[:, 0] - aorta[:, 0].mean()) < 6]
+    beside = aorta[np.abs(aorta[:, 2] - isthmus[:, 2].mean()) < 12]
+    assert isthmus[:, 1].mean() > beside[:, 1].mean() + 5
+    assert isthmus[:, 2].mean() < points[:, 2].mean()  # lower poles
+
+
+def test_situs_inversus_is_a_mirror_image_and_keeps_the_patients_sides():
+    usual, other = variant("", 1), variant("situs inversus", 1)
+    for name in ("Liver", "Heart", "Spleen", "V_Venacava_I"):
+        assert np.array_equal(organ(other, name), organ(usual, name)[::-1]), name
+    assert np.array_equal(organ(other, "Kidney_L"), organ(usual, "Kidney_R")[::-1])
+    kidney, liver = (points_mm(other, organ(other, name))[:, 0].mean() for name in ("Kidney_L", "Liver"))
+    assert kidney < 0 and liver < 0
+    operated = variant("situs inversus", 1, removed_kidney="left", tumor="renal", roll_deg=-60.0)
+    assert not organ(operated, "Kidney_L").any() and organ(operated, "Kidney_R").any()
+
+
+# --- what comes with age and sex --------------------------------------------------------------------
+
+
+def test_the_thymus_is_large_in_infants_and_gone_in_adults():
+    shares = []
+    for age in (0.5, 8.0, 45.0):
+        phantom = make_phantom(Child(age, "M", seed=2, anatomy="detailed"), (4.0, 4.0, 4.0))
+        shares.append(float((phantom.tissues == Tissue.THYMUS).sum() / organ(phantom, "Heart").sum()))
+    assert shares[0] > 2 * shares[1] > 0 and shares[2] == 0
+
+
+def test_a_woman_has_a_uterus_and_a_girl_a_small_one():
+    volumes = []
+    for age, sex in ((5.0, "F"), (25.0, "F")):
+        phantom = make_phantom(Child(age, sex, seed=3, anatomy="detailed"), MM)
+        points = points_mm(phantom, unlabeled(phantom, Tissue.SOFT))
+        bladder = points_mm(phantom, organ(phantom, "Bladder"))
+        near = (
+            (np.abs(points[:, 0]) < 25)
+            & (points[:, 1] < bladder[:, 1].max())
+            & (points[:, 2] < bladder[:, 2].max() + 40)
+        )
+        volumes.append(near.sum() * 0.027)
+    # 1 to 3 mL before puberty, 40 to 100 mL in women (ultrasound tables; ureters and ovaries add to it here).
+    assert 0.3 < volumes[0] < 8.0 and 25.0 < volumes[1] < 140.0
