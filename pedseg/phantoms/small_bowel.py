@@ -29,7 +29,7 @@ from pedseg.phantoms.mesentery import (
     omentum,
     root_mm,
 )
-from pedseg.phantoms.tubes import Centerlines, noise, positions_mm
+from pedseg.phantoms.tubes import ANOTHER_LOOP_MM, Centerlines, noise, positions_mm
 
 PITCH_AGES, PITCH_MM = (0.0, 1.0, 5.0, 10.0, 15.0, 20.0), (9.5, 12.0, 15.5, 18.0, 21.0, 23.0)
 
@@ -138,7 +138,9 @@ def _loops(b: PhantomBuilder, room: Room) -> Centerlines | None:
     lines = Centerlines.of_paths(rows, 2.5)
     lines.rows[:, :3] = room.push(lines.rows[:, :3], lines.rows[:, 3:4])
     depth = room.at(lines.rows[:, :3])[:, 0]
-    lines.rows[:, 3] = np.minimum(lines.rows[:, 3], np.maximum(depth + 0.1 * pitch, 0.2 * pitch))
+    crowded = float(np.clip(0.8 - 0.18 * fatness(b), 0.54, 0.72))  # above a half, loops flatten each other
+    most = np.minimum(depth + 0.1 * pitch, crowded * lines.clearance(1.25 * pitch))
+    lines.rows[:, 3] = np.minimum(lines.rows[:, 3], np.maximum(most, 0.2 * pitch))
     return lines
 
 
@@ -227,7 +229,7 @@ def _paint_loops(b: PhantomBuilder, box: Box, mask: NDArray, lines: Centerlines,
     height = (lines.rows[:, :3] @ c.rotation.T)[:, 1]
     room_y = c.first[1] + c.spacing[1] * place[:, 1]
     high = (height - np.median(height)) / max(1.0, float(height.std()))
-    line = np.clip(1.3 - 0.6 * gas - 0.55 * high[hit.index], -0.8, 3.0) * radius
+    line = np.clip(1.5 - 0.35 * gas - 0.9 * high[hit.index], -0.8, 3.0) * radius
     tissue[lumen & (filled > 0.55) & (room_y - height[hit.index] > line)] = Tissue.GAS
     c.tissues[box][tuple(np.argwhere(mask)[inside].T)] = tissue[inside]
     free &= index < 0
@@ -239,6 +241,6 @@ def _touching(index: NDArray, along: NDArray) -> NDArray:
     out = np.zeros(index.shape, bool)
     for axis in range(3):
         low, high = (tuple(s if a == axis else slice(None) for a in range(3)) for s in (slice(-1), slice(1, None)))
-        apart = (np.abs(place[high] - place[low]) > 25.0) & (index[high] >= 0) & (index[low] >= 0)
+        apart = (np.abs(place[high] - place[low]) > ANOTHER_LOOP_MM) & (index[high] >= 0) & (index[low] >= 0)
         out[low] |= apart
     return out

@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from pedseg.phantoms.canvas import Box, Canvas, catmull_rom
 
 BETWEEN_TUBES_MM = 1000.0  # added to `along` from one tube to the next, so that tubes can be told apart by it
+ANOTHER_LOOP_MM = 25.0  # pieces of one tube that are farther apart along it are different loops
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,13 @@ class Centerlines:
         return Nearest(
             index, np.where(beyond, np.inf, distance).astype(np.float32), self.along[index] + forward, offset
         )
+
+    def clearance(self, reach_mm: float) -> NDArray:
+        """For every sample the distance from the nearest one of another tube, or of another loop of its own."""
+        distance, index = cKDTree(self.rows[:, :3]).query(self.rows[:, :3], k=40, distance_upper_bound=reach_mm)
+        along = np.append(self.along, np.inf)
+        apart = np.abs(along[index] - self.along[:, None]) > ANOTHER_LOOP_MM
+        return np.where(apart, distance, reach_mm).min(axis=1, initial=reach_mm)
 
     def frames(self) -> tuple[NDArray, NDArray]:
         """Two directions across every sample, which turn as little as possible from one to the next."""
