@@ -68,8 +68,8 @@ def mesenteric_vessels(b: PhantomBuilder, box: Box, free: NDArray, lines: Center
         row = np.interp(end[2], (-90, 10), (len(trunk) - 1, 0)) + rng.normal(0, 1.0)
         start = trunk[int(np.clip(row, 0, len(trunk) - 1))]
         start = start + rng.normal(0, 2, 3)
-        bend = start + (end - start) * rng.uniform(0.35, 0.65) + rng.normal(0, 6, 3) + np.array([0, 4, 0])
-        path = np.column_stack([np.stack([start, bend, end]) * c.scale, np.array([1.5, 1.1, 0.8]) * girth**0.6])
+        bend = start + (end - start) * rng.uniform(0.35, 0.65) + rng.normal(0, 8, 3) + np.array([0, 4, 0])
+        path = np.column_stack([np.stack([start, bend, end]) * c.scale, np.array([1.3, 0.95, 0.7]) * girth**0.6])
         arteries.append(path * [1, 1, 1, 0.7])
         beside = (rng.normal(0, 1, 3) + np.array([2.0, 0.5, 0.0])) * girth
         veins.append(path + np.append(beside, 0.0))

@@ -126,7 +126,7 @@ def _loops(b: PhantomBuilder, room: Room) -> Centerlines | None:
     size = 2 * half + 1
     turn = np.linalg.qr(rng.normal(0, 1, (3, 3)))[0]
     grid = np.stack(np.meshgrid(*[np.arange(-half, half + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    nodes = (grid + rng.uniform(-0.24, 0.24, grid.shape)) @ turn.T * pitch + np.array([0, 15, -45]) * b.canvas.scale
+    nodes = (grid + rng.uniform(-0.22, 0.22, grid.shape)) @ turn.T * pitch + np.array([0, 15, -45]) * b.canvas.scale
     priority, states = rng.random((len(grid), 13)), filling.normal(0, 1, (len(grid), 3))
     kept = np.flatnonzero(room.at(nodes)[:, 0] > 0.3 * pitch)
     nodes = room.push(nodes, 0.45 * pitch)
@@ -197,8 +197,7 @@ def _threads(edges: NDArray) -> list[list[int]]:
 
 def _states(b: PhantomBuilder, normal: NDArray) -> NDArray:
     """Radius, content and gas level along one thread, from random numbers of its nodes."""
-    padded = np.pad(normal, ((1, 1), (0, 0)), mode="edge")
-    smooth = (padded[:-2] + 1.6 * padded[1:-1] + padded[2:]) / 2.14
+    smooth = ndimage.gaussian_filter1d(normal, 1.3, axis=0, mode="nearest", truncate=2.0) / 0.47  # sd 1 again
     pitch, lean = pitch_mm(b), float(np.clip(1.08 - 0.15 * fatness(b), 0.76, 1.05))
     filled = 1 / (1 + np.exp(-3.0 * (smooth[:, 0] + 0.3)))
     radius = pitch * lean * (0.37 + 0.25 * filled)
