@@ -8,7 +8,8 @@ from importlib import import_module
 from pedseg import __version__
 
 VERBS = (
-    "study", "evaluate", "shift", "failures", "fedgin", "methods", "federate", "keys", "coordinate", "join", "status",
+    "study", "train", "evaluate", "shift", "failures", "fedgin", "methods",
+    "federate", "keys", "coordinate", "join", "status",
     "phantoms", "check", "fetch", "import_", "predict", "score", "export", "compare",
     "lab", "viewer", "notebooks", "site", "grade", "test", "bench",
 )  # fmt: skip

@@ -19,6 +19,7 @@ PHASES: tuple[Phase, ...] = ("none", "portal venous")
 
 def run(options: argparse.Namespace) -> Iterator[str]:
     """Draw sheets of synthetic children: axial, coronal and sagittal slices by age and contrast phase."""
+    from pedseg.errors import input_error
     from pedseg.files import write_atomically
     from pedseg.phantoms.child import Child
     from pedseg.workbook.figures import png
@@ -30,6 +31,11 @@ def run(options: argparse.Namespace) -> Iterator[str]:
                 age, options.sex, seed=options.seed, anatomy=options.anatomy,
                 adiposity=options.adiposity, variant=options.variant,
             )  # fmt: skip
+            try:
+                child.validate()
+            except ValueError as error:
+                problem, remedy = "nobody is like this.", "Ages reach from 0 to 90 years, fat from -2 to 3."
+                raise input_error("E-NO-CHILD", f"{age:g} years", problem, remedy) from error
             figure, alt = sheet(child, phase, window=options.window)
             file = options.out / f"{options.anatomy}_{age:g}_years_{phase.replace(' ', '_')}.png"
             write_atomically(file, png(figure))

@@ -19,12 +19,17 @@ CHILD_UNITS = 4  # a child is made in about as long as so many training steps
 def centers_for(config: StudyConfig) -> tuple[Center, ...]:
     """The virtual centers with the contrast phases and the resolution that a study asks for."""
     centers = map(in_single_phase, VIRTUAL) if config.single_phase else VIRTUAL
-    return tuple(map(RESOLUTIONS[config.resolution or config.federation.profile], centers))
+    return tuple(map(RESOLUTIONS[_resolution(config)], centers))
+
+
+def _resolution(config: StudyConfig) -> str:
+    """The voxels that are asked for, or those of the profile."""
+    return config.resolution or ("clinic" if config.federation.profile == "clinic" else "lesson")
 
 
 def data_folder(config: StudyConfig) -> Path:
     """Where their data sets lie: a folder of its own for each combination of options."""
-    resolution = config.resolution or config.federation.profile
+    resolution = _resolution(config)
     marks = ["single_phase"] if config.single_phase else []
     marks += [resolution] if resolution != "lesson" else []
     marks += [f"{config.extra_patients}_extra"] if config.extra_patients else []

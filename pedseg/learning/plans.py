@@ -2,8 +2,8 @@
 
 One plan for all hospitals of a federation, from their merged fingerprint. Profile `clinic` is
 nnU-Net's experiment planner (Isensee et al. 2021; rules read in the default planner of nnunetv2 2.8,
-configuration `3d_fullres`, for 8 GB of GPU memory); profile `lesson` is a whole body in one
-small patch, for two CPU cores. How a network is then trained says the profile's recipe (`recipe`).
+configuration `3d_fullres`, for 8 GB of GPU memory); profile `lesson` is a whole body in one small patch, for two CPU
+cores, and `robust` the same with a wider network. How a network is then trained says the profile's recipe (`recipe`).
 
 What `clinic` does differently from nnunetv2, and why:
 - Intensities come from a histogram of whole HU over [-1024, 3071], where each case has the same
@@ -41,6 +41,7 @@ LESSON_PATCH_VOXELS = 600_000  # of a patch, which must hold larger bodies than 
 LESSON_COARSEST = 2.0  # times the lesson's spacing; beyond that the patch is cut along z
 LESSON_MULTIPLE = 8
 LESSON_NETWORK: dict = {"kind": "compact", "widths": [16, 32, 64]}
+ROBUST_NETWORK: dict = {"kind": "compact", "widths": [24, 48, 96]}
 BODY_CLIP_SD = 3.0  # robust standard deviations of a body's gray values, beyond which they are clipped
 
 # nnU-Net's rules; beside them what nnunetv2 calls them.
@@ -136,11 +137,14 @@ def make_plan(
     if not names or not merged.has_organs:
         problem, remedy = "no case holds an annotated organ.", "Give at least one labeled case."
         raise input_error("E-NO-LABELS", profile, problem, remedy)
-    geometry = _plan_lesson(merged) if profile == "lesson" else _plan_clinic(merged, classes=len(names) + 1)
-    spacing_mm, patch, batch, network = geometry
+    if profile == "clinic":
+        spacing_mm, patch, batch, network = _plan_clinic(merged, classes=len(names) + 1)
+    else:
+        spacing_mm, patch, batch = _plan_lesson(merged)
+        network = deepcopy(ROBUST_NETWORK if profile == "robust" else LESSON_NETWORK)
     clip_hu, mean_hu, sd_hu = _normalization(merged, with_mr)
     orientation = _orientation(orientation, profile, with_mr)
-    if profile == "lesson" and orientation == "augment":  # room for a body in every rotation
+    if profile != "clinic" and orientation == "augment":  # room for a body in every rotation
         patch = (max(patch[:2]), max(patch[:2]), patch[2])
     return Plan(
         profile, names, spacing_mm, patch, batch, clip_hu, mean_hu, sd_hu, network, orientation,
@@ -156,7 +160,7 @@ def _orientation(orientation: str, profile: str, with_mr: bool) -> str:
     if with_mr and orientation == "reorient":
         problem = "MR scans are among these, whose bones are dark; none is turned."
         raise input_error("E-ORIENTATION", profile, problem, "Choose the orientation none or augment.")
-    return orientation or {"lesson": "none" if with_mr else "reorient", "clinic": "augment"}[profile]
+    return orientation or ("augment" if profile == "clinic" else "none" if with_mr else "reorient")
 
 
 def with_filters(plan: Plan, first: int) -> Plan:
@@ -180,7 +184,7 @@ def _normalization(merged: Fingerprint, with_mr: bool) -> tuple[tuple[float, flo
     return clip_hu, round(merged.mean_hu, 3), round(max(merged.sd_hu, 1.0), 3)
 
 
-def _plan_lesson(merged: Fingerprint) -> Geometry:
+def _plan_lesson(merged: Fingerprint) -> tuple[Spacing, tuple[int, int, int], int]:
     """Voxels so coarse that the median body fits the budget, and a patch that holds 95 % of the bodies.
 
     Never finer than the scans: along each axis at least their median (of two middle ones the finer,
@@ -196,7 +200,7 @@ def _plan_lesson(merged: Fingerprint) -> Geometry:
     edges = np.percentile(bodies_mm, 95, axis=0) / spacing_mm
     x, y, z = (int(np.ceil(edge / LESSON_MULTIPLE)) * LESSON_MULTIPLE for edge in edges)
     z = max(LESSON_MULTIPLE, min(z, LESSON_PATCH_VOXELS // (x * y) // LESSON_MULTIPLE * LESSON_MULTIPLE))
-    return tuple(spacing_mm.tolist()), (x, y, z), 1, deepcopy(LESSON_NETWORK)
+    return tuple(spacing_mm.tolist()), (x, y, z), 1
 
 
 def _plan_clinic(merged: Fingerprint, classes: int) -> Geometry:

@@ -1,6 +1,7 @@
 """How a network is trained: optimizer, learning-rate schedule, loss, patches, augmentation and threads of a profile.
 
-`lesson` trains in minutes on two CPU cores: Muon and a one-cycle learning rate on whole body crops. `clinic` is
+`lesson` trains in minutes on two CPU cores: Muon and a one-cycle learning rate on whole body crops. `robust` trains a
+wider network in the same way, for bodies and scans of all kinds. `clinic` is
 nnU-Net's training (Isensee et al. 2021): SGD with Nesterov momentum and a polynomial learning rate on patches, with
 foreground oversampling and data augmentation. What follows from the scans themselves (spacing, patch size, network)
 stands in the plan (`plans`), which names its profile.
@@ -8,7 +9,7 @@ stands in the plan (`plans`), which names its profile.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 
@@ -61,4 +62,5 @@ CLINIC = Recipe(
     augmentation="nnunet",
     threads=None,
 )
-RECIPES = {"lesson": LESSON, "clinic": CLINIC}
+ROBUST = replace(LESSON, threads=None)  # one network alone, in an hour
+RECIPES = {"lesson": LESSON, "robust": ROBUST, "clinic": CLINIC}

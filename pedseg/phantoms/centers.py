@@ -51,6 +51,10 @@ class Center:
     contouring_protocol: ContouringProtocol = WHOLE_ORGANS
     build_mm: tuple[float, float, float] = (3.0, 3.0, 2.0)  # voxels the phantom is built of before the scan
 
+    def vary(self, child: Child, protocol: Protocol, rng: np.random.Generator) -> tuple[Child, Protocol]:
+        """What else is particular in one patient and scan; nothing, unless people of all kinds come (`varied`)."""
+        return child, protocol
+
 
 POLDER_PORTAL = CtProtocol("portal venous, soft", "portal venous", slice_mm=4.0, kernel_mm=3.5, noise_hu=10.0)
 NECKAR_PLAIN = CtProtocol(
@@ -112,7 +116,8 @@ def sample_patient(center: Center, seed: int, index: int) -> tuple[Child, Protoc
         months_since_surgery=round(max(0.5, 1 + (longest - 1) * months), 1),
         clips=int(rng.integers(2, 6)) if clips < center.clip_share else 0,
     )
-    return replace(child, roll_deg=_roll_deg(center, rng, lateral < center.lateral_share)), chosen
+    rolled = replace(child, roll_deg=_roll_deg(center, rng, lateral < center.lateral_share))
+    return center.vary(rolled, chosen, rng)
 
 
 def _balanced(center: Center, seed: int, index: int, trait: int) -> float:

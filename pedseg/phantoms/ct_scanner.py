@@ -7,7 +7,7 @@ ones (spectral CT of 35 children; AJR 2008;191:1589); the arterial phase is a pl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -83,6 +83,8 @@ class CtProtocol:
     cushion: bool = False  # a vacuum cushion between the child and the couch, raised at its sides
     field_mm: float | None = None  # diameter of the round field that is reconstructed; None shows all
     padding_hu: int = -1024  # what stands outside of that field
+    # Which part of the phantom is scanned, from its lower to its upper end; it is no trait of a center (no repr).
+    field_z: tuple[float, float] = field(default=(0.0, 1.0), repr=False)
 
 
 def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int | None = None) -> tuple[Scan, Scan]:
@@ -109,7 +111,18 @@ def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int |
     if protocol.field_mm is not None:
         outside = artifacts.outside_field_of_view(image.shape, protocol.pixel_mm, protocol.field_mm)
         image[outside], labels[outside] = protocol.padding_hu, 0
-    return Scan(image, grid.affine), Scan(labels, grid.affine)
+    return _part(Scan(image, grid.affine), protocol.field_z), _part(Scan(labels, grid.affine), protocol.field_z)
+
+
+def _part(scan: Scan, field_z: tuple[float, float]) -> Scan:
+    """The slices between two shares of the height, two at least."""
+    n = scan.shape[2]
+    first = min(round(field_z[0] * n), n - 2)
+    if field_z == (0.0, 1.0) or n < 2:
+        return scan
+    affine = scan.affine.copy()
+    affine[:3, 3] += first * affine[:3, 2]
+    return Scan(scan.voxels[:, :, first : max(first + 2, round(field_z[1] * n))].copy(), affine)
 
 
 def _detailed_image(

@@ -20,7 +20,7 @@ ARGUMENTS = (
     "--disable-sync", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
     f"--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE {HOST}",
 )  # fmt: skip
-PATIENCE_MS = 240_000  # software rendering on a busy machine is slow
+PATIENCE_MS = 150_000  # software rendering on a busy machine is slow
 SIZE = {"width": 1280, "height": 800}
 LOCAL_SCHEMES = ("data", "blob", "about", "chrome", "chrome-error")
 

@@ -95,10 +95,14 @@ def test_a_tap_moves_the_crosshair_and_a_finger_scrolls(page, fingers):
     )  # downward, as the wheel
     fingers.move((0, 60, 4, 0))
     assert abs(crosshair_voxel(page)[2] - was[2]) <= 1 and window(page) == hu
-    slider = page.locator(".widget-hslider:has-text('coronal') .noUi-base").bounding_box()
-    assert slider["width"] > 150
     coronal = crosshair_voxel(page)[1]
-    page.touchscreen.tap(slider["x"] + 0.2 * slider["width"], slider["y"] + slider["height"] / 2)
+    for _ in range(4):  # while the page still scrolls, the slider is no longer where it was, and the tap misses it
+        slider = page.locator(".widget-hslider:has-text('coronal') .noUi-base").bounding_box()
+        assert slider["width"] > 150
+        page.touchscreen.tap(slider["x"] + 0.2 * slider["width"], slider["y"] + slider["height"] / 2)
+        page.wait_for_timeout(1500)
+        if crosshair_voxel(page)[1] != coronal:
+            break
     page.wait_for_function(f"document.querySelector('{SLICES}').dataset.voxel.split(' ')[1] !== '{coronal}'")
 
 
