@@ -117,7 +117,7 @@ def _gas_share(b: PhantomBuilder, path: NDArray, rng: np.random.Generator) -> ND
     """From which height gas stands in each piece, as a share of its radius: lower down where the piece lies high."""
     height = ((path[:, :3] * b.canvas.scale) @ b.canvas.rotation.T)[:, 1]
     high = (height - height.mean()) / max(1.0, float(height.std()))
-    return np.clip(rng.normal(0.3, 0.5, len(path)) - 0.5 * high, -0.9, 1.2)
+    return np.clip(rng.normal(0.3, 0.3, len(path)) - 0.8 * high, -0.9, 1.2)
 
 
 def _haustra(b: PhantomBuilder, lines: Centerlines, hit: Nearest) -> NDArray:
@@ -149,7 +149,7 @@ def _stool_and_gas(
     place = positions_mm(c, box, inside)
     rng = filling_generator(b, 4)
     mottled = 1.9 - 0.9 * np.clip(noise(place, 60.0 * float(c.scale.mean()), rng), -0.6, 0.6)
-    bubbles = noise(place, 5.0, rng) > mottled - 0.5 * np.clip(height / radius, -1, 1)
+    bubbles = noise(place, 5.0, rng) > mottled - 0.8 * np.clip(height / radius, -1, 1)
     tissue = np.where(bubbles, Tissue.GAS, Tissue.STOOL)
     tissue[height > lines.rows[index, 6] * radius] = Tissue.GAS
     c.tissues[box][lumen] = tissue

@@ -42,15 +42,14 @@ def omentum(b: PhantomBuilder, box: Box) -> NDArray:
     return (b.body.depth[box] < wall + thick) & (b.canvas.y[box] > 15) & (b.canvas.z[box] > -105)
 
 
-def from_root(c: Canvas, x: NDArray, y: NDArray, z: NDArray) -> NDArray:
+def from_root(c: Canvas, place: NDArray) -> NDArray:
     """Distance in mm from the root of the mesentery, a straight line along the back wall."""
-    a, e = (np.array(point) * c.scale for point in MESENTERIC_ROOT)
-    direction = (e - a) / np.linalg.norm(e - a)
-    px, py, pz = x * c.scale[0] - a[0], y * c.scale[1] - a[1], z * c.scale[2] - a[2]
-    t = np.clip(px * direction[0] + py * direction[1] + pz * direction[2], 0, np.linalg.norm(e - a))
-    return np.sqrt(
-        np.square(px - t * direction[0]) + np.square(py - t * direction[1]) + np.square(pz - t * direction[2])
-    ).astype(np.float32)
+    start, end = (np.array(point) * c.scale for point in MESENTERIC_ROOT)
+    length = float(np.linalg.norm(end - start))
+    direction = ((end - start) / length).astype(np.float32)
+    offset = place - start.astype(np.float32)
+    along = np.clip(offset @ direction, 0, length)
+    return np.sqrt(sum(np.square(offset[:, axis] - along * direction[axis]) for axis in range(3)))
 
 
 def root_mm(b: PhantomBuilder) -> float:
@@ -68,8 +67,9 @@ def mesenteric_vessels(b: PhantomBuilder, box: Box, free: NDArray, lines: Center
     for end in ends:
         row = np.interp(end[2], (-90, 10), (len(trunk) - 1, 0)) + rng.normal(0, 1.0)
         start = trunk[int(np.clip(row, 0, len(trunk) - 1))]
-        bend = start + (end - start) * 0.5 + rng.normal(0, 5, 3)
-        path = np.column_stack([np.stack([start, bend, end]) * c.scale, np.array([1.5, 1.1, 0.8]) * girth**0.6])
+        start = start + rng.normal(0, 2, 3)
+        bend = start + (end - start) * rng.uniform(0.35, 0.65) + rng.normal(0, 8, 3) + np.array([0, 4, 0])
+        path = np.column_stack([np.stack([start, bend, end]) * c.scale, np.array([1.3, 0.95, 0.7]) * girth**0.6])
         arteries.append(path * [1, 1, 1, 0.7])
         beside = (rng.normal(0, 1, 3) + np.array([2.0, 0.5, 0.0])) * girth
         veins.append(path + np.append(beside, 0.0))

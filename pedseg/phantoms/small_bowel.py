@@ -29,7 +29,7 @@ from pedseg.phantoms.mesentery import (
     omentum,
     root_mm,
 )
-from pedseg.phantoms.tubes import Centerlines, noise, positions_mm
+from pedseg.phantoms.tubes import ANOTHER_LOOP_MM, Centerlines, noise, positions_mm
 
 PITCH_AGES, PITCH_MM = (0.0, 1.0, 5.0, 10.0, 15.0, 20.0), (9.5, 12.0, 15.5, 18.0, 21.0, 23.0)
 
@@ -38,9 +38,12 @@ def small_bowel(b: PhantomBuilder) -> None:
     """The bag of the small bowel, its loops, and the vessels and nodes between them."""
     c = b.canvas
     box = c.box((-100, -70, -158), (100, 85, 80))
-    bag, root = _bag(b, box)
+    bag = _bag(b, box)
+    place = positions_mm(c, box, bag)
+    root = np.zeros(bag.shape, np.float32)
+    root[bag] = from_root(c, place)
     c.paint(box, bag, Tissue.FAT, organ_id(BOWEL))
-    strands = noise(positions_mm(c, box, bag), 11.0, generator(b, COURSE, 7)) > 1.0
+    strands = noise(place, 11.0, generator(b, COURSE, 7)) > 1.0
     c.tissues[box][tuple(np.argwhere(bag)[strands].T)] = Tissue.MESENTERY
     room = Room.of(c, box, bag & (root > root_mm(b)) & ~omentum(b, box))
     lines = _loops(b, room)
@@ -50,24 +53,29 @@ def small_bowel(b: PhantomBuilder) -> None:
         mesenteric_vessels(b, box, free, lines)
 
 
-def _bag(b: PhantomBuilder, box: Box) -> tuple[NDArray, NDArray]:
-    """All that is free in front of the back wall, down between bladder and rectum; the distance from the root, mm."""
+def _bag(b: PhantomBuilder, box: Box) -> NDArray:
+    """All that is free in front of the back wall, down between bladder and rectum."""
     c = b.canvas
-    x, y, z = c.x[box], c.y[box], c.z[box]
+    bag = (b.body.below[box] | ((c.z[box] < -40) & b.body.cavity[box])) & c.free[box]
+    bag[bag] = _in_the_bag(b, *(axis[box][bag] for axis in (c.x, c.y, c.z)))
+    bowel = bag | (c.labels[box] == organ_id(BOWEL))
+    bag &= ndimage.uniform_filter(bowel.astype(np.float32), 3) > 0.5  # no slivers between other organs
+    return bag
+
+
+def _in_the_bag(b: PhantomBuilder, x: NDArray, y: NDArray, z: NDArray) -> NDArray:
+    """Which points of the standard child may belong to the small bowel and its mesentery."""
     aside = np.clip((np.abs(x + 2) - 22) / 20, 0, 1)
     back = -11 - 24 * aside * np.clip((-30 - z) / 25, 0, 1) - 20 * np.clip((-75 - z) / 25, 0, 1)
-    beds = 10 * b.left * np.clip((-18 - x) / 12, 0, 1) + 10 * b.right * np.clip((x - 24) / 12, 0, 1)
-    back = back - beds * np.clip((46 - np.abs(z)) / 14, 0, 1)  # loops sink into the bed of a removed kidney
+    if b.left or b.right:  # loops sink into the bed of a removed kidney
+        beds = 10 * b.left * np.clip((-18 - x) / 12, 0, 1) + 10 * b.right * np.clip((x - 24) / 12, 0, 1)
+        back -= beds * np.clip((46 - np.abs(z)) / 14, 0, 1)
     floor = -139 + 0.016 * np.square(x) + 0.02 * np.square(y - 2)
-    field = ((x + 4) / 94) ** 2 + ((y - 12) / 72) ** 2 + (np.minimum(z + 46, 0) / 112) ** 2
+    field = np.square((x + 4) / 94) + np.square((y - 12) / 72) + np.square(np.minimum(z + 46, 0) / 112)
     field += np.square(np.maximum(z + 46, 0) / 102)
     field -= 0.5 * np.clip((z - 30) / 20, 0, 1) * np.clip((-20 - x) / 15, 0, 1)  # up under the left dome
     field += 0.6 * np.clip((z - 10) / 30, 0, 1) * np.clip((28 - y) / 20, 0, 1) * np.clip((x + 42) / 16, 0, 1)
-    bag = b.body.below[box] | ((z < -40) & b.body.cavity[box])
-    bag &= c.free[box] & (field < 1.0) & (y > back) & (z > floor) & (z < 58 + 22 * (x < -15))
-    bowel = bag | (c.labels[box] == organ_id(BOWEL))
-    bag &= ndimage.uniform_filter(bowel.astype(np.float32), 3) > 0.5  # no slivers between other organs
-    return bag, from_root(c, x, y, z)
+    return (field < 1.0) & (y > back) & (z > floor) & (z < 58 + 22 * (x < -15))
 
 
 # --- the loops --------------------------------------------------------------------------------------
@@ -118,7 +126,7 @@ def _loops(b: PhantomBuilder, room: Room) -> Centerlines | None:
     size = 2 * half + 1
     turn = np.linalg.qr(rng.normal(0, 1, (3, 3)))[0]
     grid = np.stack(np.meshgrid(*[np.arange(-half, half + 1)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    nodes = (grid + rng.uniform(-0.24, 0.24, grid.shape)) @ turn.T * pitch + np.array([0, 15, -45]) * b.canvas.scale
+    nodes = (grid + rng.uniform(-0.22, 0.22, grid.shape)) @ turn.T * pitch + np.array([0, 15, -45]) * b.canvas.scale
     priority, states = rng.random((len(grid), 13)), filling.normal(0, 1, (len(grid), 3))
     kept = np.flatnonzero(room.at(nodes)[:, 0] > 0.3 * pitch)
     nodes = room.push(nodes, 0.45 * pitch)
@@ -130,7 +138,9 @@ def _loops(b: PhantomBuilder, room: Room) -> Centerlines | None:
     lines = Centerlines.of_paths(rows, 2.5)
     lines.rows[:, :3] = room.push(lines.rows[:, :3], lines.rows[:, 3:4])
     depth = room.at(lines.rows[:, :3])[:, 0]
-    lines.rows[:, 3] = np.minimum(lines.rows[:, 3], np.maximum(depth + 0.1 * pitch, 0.2 * pitch))
+    crowded = float(np.clip(0.8 - 0.18 * fatness(b), 0.54, 0.72))  # above a half, loops flatten each other
+    most = np.minimum(depth + 0.1 * pitch, crowded * lines.clearance(1.25 * pitch))
+    lines.rows[:, 3] = np.minimum(lines.rows[:, 3], np.maximum(most, 0.2 * pitch))
     return lines
 
 
@@ -187,8 +197,7 @@ def _threads(edges: NDArray) -> list[list[int]]:
 
 def _states(b: PhantomBuilder, normal: NDArray) -> NDArray:
     """Radius, content and gas level along one thread, from random numbers of its nodes."""
-    padded = np.pad(normal, ((1, 1), (0, 0)), mode="edge")
-    smooth = (padded[:-2] + 1.6 * padded[1:-1] + padded[2:]) / 2.14
+    smooth = ndimage.gaussian_filter1d(normal, 1.3, axis=0, mode="nearest", truncate=2.0) / 0.47  # sd 1 again
     pitch, lean = pitch_mm(b), float(np.clip(1.08 - 0.15 * fatness(b), 0.76, 1.05))
     filled = 1 / (1 + np.exp(-3.0 * (smooth[:, 0] + 0.3)))
     radius = pitch * lean * (0.37 + 0.25 * filled)
@@ -219,7 +228,7 @@ def _paint_loops(b: PhantomBuilder, box: Box, mask: NDArray, lines: Centerlines,
     height = (lines.rows[:, :3] @ c.rotation.T)[:, 1]
     room_y = c.first[1] + c.spacing[1] * place[:, 1]
     high = (height - np.median(height)) / max(1.0, float(height.std()))
-    line = np.clip(1.3 - 0.6 * gas - 0.55 * high[hit.index], -0.8, 3.0) * radius
+    line = np.clip(1.5 - 0.35 * gas - 0.9 * high[hit.index], -0.8, 3.0) * radius
     tissue[lumen & (filled > 0.55) & (room_y - height[hit.index] > line)] = Tissue.GAS
     c.tissues[box][tuple(np.argwhere(mask)[inside].T)] = tissue[inside]
     free &= index < 0
@@ -231,6 +240,6 @@ def _touching(index: NDArray, along: NDArray) -> NDArray:
     out = np.zeros(index.shape, bool)
     for axis in range(3):
         low, high = (tuple(s if a == axis else slice(None) for a in range(3)) for s in (slice(-1), slice(1, None)))
-        apart = (np.abs(place[high] - place[low]) > 25.0) & (index[high] >= 0) & (index[low] >= 0)
+        apart = (np.abs(place[high] - place[low]) > ANOTHER_LOOP_MM) & (index[high] >= 0) & (index[low] >= 0)
         out[low] |= apart
     return out

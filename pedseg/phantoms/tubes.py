@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from pedseg.phantoms.canvas import Box, Canvas, catmull_rom
 
 BETWEEN_TUBES_MM = 1000.0  # added to `along` from one tube to the next, so that tubes can be told apart by it
+ANOTHER_LOOP_MM = 25.0  # pieces of one tube that are farther apart along it are different loops
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,13 @@ class Centerlines:
             index, np.where(beyond, np.inf, distance).astype(np.float32), self.along[index] + forward, offset
         )
 
+    def clearance(self, reach_mm: float) -> NDArray:
+        """For every sample the distance from the nearest one of another tube, or of another loop of its own."""
+        distance, index = cKDTree(self.rows[:, :3]).query(self.rows[:, :3], k=40, distance_upper_bound=reach_mm)
+        along = np.append(self.along, np.inf)
+        apart = np.abs(along[index] - self.along[:, None]) > ANOTHER_LOOP_MM
+        return np.where(apart, distance, reach_mm).min(axis=1, initial=reach_mm)
+
     def frames(self) -> tuple[NDArray, NDArray]:
         """Two directions across every sample, which turn as little as possible from one to the next."""
         across = np.empty_like(self.tangents)
@@ -74,7 +82,10 @@ class Centerlines:
 
 def positions_mm(c: Canvas, box: Box, mask: NDArray) -> NDArray:
     """Where the voxels of a mask lie in the child, in mm, along x, y and z of its deformed body."""
-    return np.stack([axis[box][mask] * scale for axis, scale in zip((c.x, c.y, c.z), c.scale, strict=True)], axis=-1)
+    out = np.empty((int(mask.sum()), 3), np.float32)
+    for column, (axis, scale) in enumerate(zip((c.x, c.y, c.z), c.scale, strict=True)):
+        out[:, column] = axis[box][mask] * np.float32(scale)
+    return out
 
 
 def near(c: Canvas, box: Box, lines: Centerlines, reach_mm: float) -> NDArray:
