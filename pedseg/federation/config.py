@@ -98,9 +98,7 @@ class FederationConfig(PrivacyConfig):
     )
     network_arguments: str = setting("", "of that network, numbers by name", metavar="JSON")
     orientation: str = setting("", "how networks meet patients on their side", choices=ORIENTATIONS)
-    gin_probability: float = setting(
-        0.0, "share of the training samples that random convolutions (GIN) change", most=1, metavar="P"
-    )
+    gin_probability: float = setting(0.0, "share of the training samples that GIN changes", most=1, metavar="P")
     rounds: int = setting(OF_PROFILE, "rounds of the federation", least=1)
     local_steps: int = setting(OF_PROFILE, "training steps of each center in a round", least=1)
     seed: int = setting(0, "of the first weights, and with round and center of each training")
