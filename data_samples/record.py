@@ -54,7 +54,7 @@ from pedseg.organs import EVALUATED
 HERE = Path(__file__).parent
 KEPT = {
     "study": (
-        "cases.csv", "summary.json", "failures.json", "causes.csv", "rescans.csv.xz", "shift.csv.xz", "shift.json",
+        "cases.csv.xz", "summary.json", "failures.json", "causes.csv", "rescans.csv.xz", "shift.csv.xz", "shift.json",
         "weights/seed0_*.safetensors",
     ),
     "evaluate": ("cases.csv.xz", "summary.json"),
@@ -75,8 +75,10 @@ KEPT = {
     "superlink": ("summary.json", "run.log", "disclosure_logs/*.tsv"),
 }  # fmt: skip
 
-DSC_OF_NINE = ("methods", "partial_labels")  # what else their rows hold is told nowhere
-COLUMNS = ("seed", "model", "trained_on", "tested_on", "patient", "case", "organ", "present", "dsc", "scenario")
+# What else their rows hold is told nowhere: of all organs, or of the evaluated nine, the DSC alone.
+DSC_ALONE = ("fedgin", "fedgin_complete", "fedgin_long")
+DSC_OF_NINE = ("methods", "partial_labels")
+COLUMNS = ("seed", "model", "trained_on", "tested_on", "patient", "case", "organ", "present", "dsc", "scenario", "seen")
 TRAINED_BEFORE = ("fedgin_complete", "fedgin_long")  # by earlier calls, whose time nobody took
 
 
@@ -95,7 +97,7 @@ def main(run: Path, name: str) -> None:
     for pattern, files in files_by_pattern.items():
         for file in files:
             if pattern.endswith(".xz"):
-                content = _dsc_of_nine(file) if name in DSC_OF_NINE else file.read_bytes()
+                content = dsc_alone(file, name) if name in (*DSC_ALONE, *DSC_OF_NINE) else file.read_bytes()
                 (target / f"{file.name}.xz").write_bytes(lzma.compress(content))
             elif file.suffix == ".json":
                 content = json.loads(file.read_text(encoding="utf-8"))
@@ -108,10 +110,10 @@ def main(run: Path, name: str) -> None:
                 shutil.copyfile(file, target / file.name)
 
 
-def _dsc_of_nine(file: Path) -> bytes:
-    """The rows of the evaluated organs, and of what was measured their DSC alone: a sixth of the file."""
+def dsc_alone(file: Path, name: str) -> bytes:
+    """The rows with what was measured by DSC alone, of nine organs where no other is told: a sixth of a file."""
     table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    shown = table[table["organ"].isin(EVALUATED)]
+    shown = table[table["organ"].isin(EVALUATED)] if name in DSC_OF_NINE else table
     return shown[[name for name in COLUMNS if name in table]].to_csv(index=False, lineterminator="\n").encode()
 
 

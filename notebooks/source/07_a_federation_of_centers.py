@@ -117,9 +117,9 @@ for center, mean in scores.means(score(model, children))[model.key].items():
 # than a lesson, so we open a **recorded study**. It was made by `python3 run.py study`, with the same apps.
 
 # %%
-from pedseg.evaluation.results import read_rows
+from pedseg.evaluation.results import read_rows, rows_file
 
-rows = read_rows(lesson.study() / "cases.csv")
+rows = read_rows(rows_file(lesson.study()))
 means = scores.means(rows)
 
 # %% [markdown]

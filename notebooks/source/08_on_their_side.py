@@ -208,9 +208,9 @@ figures.show(chart, f"What each cause alone costs each model in the children of 
 # it something, too. What fraction of the whole drop is that?
 
 # %% exercise
-from pedseg.evaluation.results import ModelKey, read_rows
+from pedseg.evaluation.results import ModelKey, read_rows, rows_file
 
-rows, polder_alone = read_rows(study / "cases.csv"), ModelKey("local", "Polder")
+rows, polder_alone = read_rows(rows_file(study)), ModelKey("local", "Polder")
 means = scores.means(rows)[polder_alone]
 drop = means["Polder"] - means["Neckar"]
 cost, *interval = scores.by_factor(costs, "Polder")[polder_alone]["contrast phase"]

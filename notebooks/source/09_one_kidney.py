@@ -27,12 +27,12 @@ lesson.setup()
 # %%
 import pandas as pd
 
-from pedseg.evaluation.results import Results, read_rows
+from pedseg.evaluation.results import Results, read_rows, rows_file
 from pedseg.evaluation.statistics import kidney_detection
 
 study, apart = lesson.recorded("study"), lesson.recorded("single_phase")
-rows = read_rows(study / "cases.csv")
-studies = {"in both phases": rows, "in its own phase only": read_rows(apart / "cases.csv.xz")}
+rows = read_rows(rows_file(study))
+studies = {"in both phases": rows, "in its own phase only": read_rows(rows_file(apart))}
 tables = {text: scores.kidneys(kidney_detection(Results(r))) for text, r in studies.items()}
 table = pd.concat(tables, names=["each scans"]).reset_index("each scans")
 scores.shown(table, "Where a kidney is gone, and where it is not")

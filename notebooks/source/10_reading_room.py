@@ -68,10 +68,10 @@ engines.reading_room(lesson.samples(), lesson.study())
 from IPython.display import HTML
 
 from pedseg.evaluation.reader_scores import ScoreBook
-from pedseg.evaluation.results import read_rows
+from pedseg.evaluation.results import read_rows, rows_file
 from pedseg.workbook.reader_study import readings_html
 
-rows = read_rows(lesson.study() / "cases.csv")
+rows = read_rows(rows_file(lesson.study()))
 HTML(readings_html(ScoreBook(lesson.runs() / "scores").all(), rows[rows["seed"] == 0]))
 
 # %% [markdown]

@@ -21,7 +21,7 @@ from pedseg.evaluation.failure import Failure
 from pedseg.evaluation.failure_reasons import CAUSES, usual_phase
 from pedseg.evaluation.failures import write_failures
 from pedseg.evaluation.rescans import SecondScans, rescan, worst_limits
-from pedseg.evaluation.results import ModelKey, read_rows
+from pedseg.evaluation.results import ModelKey, read_rows, rows_file
 from pedseg.evaluation.scoring import InspectedContours, all_failures, labeled_scan
 from pedseg.evaluation.trained_models import TrainedModel, load_model, weight_files
 from pedseg.files import write_atomically
@@ -57,7 +57,7 @@ def find_failures(study: Path, out: Path) -> Iterator[tuple[int, int]]:
 
 def _read(study: Path) -> tuple[pd.DataFrame, dict[ModelKey, TrainedModel]]:
     """The rows of the first seed and its models."""
-    file = study / "cases.csv"
+    file = rows_file(study)
     files = weight_files(study)
     if not file.is_file() or not files:
         problem = "its table cases.csv or its weights are missing."

@@ -19,7 +19,7 @@ from pedseg.evaluation.domain_shift import planned_test_scans
 from pedseg.evaluation.failure import Failure
 from pedseg.evaluation.failures import FALSE_ML, worst_dsc
 from pedseg.evaluation.misplacement import misplaced_kinds
-from pedseg.evaluation.results import ModelKey, read_rows
+from pedseg.evaluation.results import ModelKey, read_rows, rows_file
 from pedseg.evaluation.trained_models import TrainedModel, load_model, weight_files
 from pedseg.organs import organ
 from pedseg.phantoms.centers import CENTERS, Center, PlannedScan, simulate_scan
@@ -176,7 +176,7 @@ def prove(study: Path, model: ModelKey, center: str, case: str, name: str, kind:
     if planned is None or model not in files:
         problem = f"{case} cannot be scanned again here, or the weights of the model ({model}) are missing."
         raise input_error("E-NO-RESCAN", study, problem, "Give a finished study of the virtual centers.")
-    limit = worst_limits(read_rows(study / "cases.csv"))[name, model]
+    limit = worst_limits(read_rows(rows_file(study)))[name, model]
     failure = Failure(case, center, name, model.model, model.trained_on, kind, 0.0, "", 0.0, None, "")
     return [*rescan(failure, load_model(files[model]), SecondScans(CENTERS[center], planned), limit)]
 

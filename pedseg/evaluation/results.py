@@ -97,6 +97,12 @@ def read_rows(file: Path) -> pd.DataFrame:
     return typed_rows(pd.read_csv(file, dtype=str, keep_default_na=False))  # a patient may be called 001 or NA
 
 
+def rows_file(folder: Path) -> Path:
+    """The table of scores in a folder of results: `cases.csv`, or packed as `cases.csv.xz` if that alone is there."""
+    plain, packed = folder / "cases.csv", folder / "cases.csv.xz"
+    return packed if packed.is_file() and not plain.is_file() else plain
+
+
 def write_rows(file: Path, rows: pd.DataFrame) -> None:
     """Write rows as CSV: undefined values empty, numbers with six digits."""
     text = rows.astype({"present": int}).to_csv(index=False, float_format="%.6g", lineterminator="\n")

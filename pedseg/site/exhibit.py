@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from pedseg.errors import input_error
 from pedseg.evaluation.failure_reasons import CAUSES
 from pedseg.evaluation.failures import read_failures
-from pedseg.evaluation.results import ModelKey, read_rows
+from pedseg.evaluation.results import ModelKey, read_rows, rows_file
 from pedseg.evaluation.severity import varied
 from pedseg.evaluation.trained_models import LazyPredictions, weight_files
 from pedseg.files import write_atomically
@@ -133,7 +133,7 @@ def describe_study(
     study: Path, cases: list[ListedCase], models: dict[ModelKey, Path], starts: dict[str, list[int]]
 ) -> dict[str, Any]:
     """Organs, windows, models, patients with their scores, and failures, as the page reads them."""
-    rows = read_rows(study / "cases.csv")
+    rows = read_rows(rows_file(study))
     rows = rows[rows["seed"] == 0]
     shown = {case.key.case for case in cases}
     listed = [entry for entry in list_failures(study) if entry.group != "side" and entry.case_key.case in shown]

@@ -23,6 +23,7 @@ from pedseg.datasets.cases_table import read_table
 from pedseg.datasets.loading import load_image, load_labels
 from pedseg.datasets.reading import center_folders, is_data_set, read_dataset
 from pedseg.evaluation.domain_shift import SHIFT_FACTORS, planned_test_scans, shifted_center
+from pedseg.evaluation.results import rows_file
 from pedseg.evaluation.statistics import KIDNEYS
 from pedseg.organs import organ
 from pedseg.phantoms import centers
@@ -125,7 +126,7 @@ def _own(place: str, scans: list[tuple[str, OwnScan]]) -> Cases:
 
 def _is_virtual(study: Path) -> bool:
     """Whether the study tested the cases of the virtual centers: others cannot be simulated."""
-    file = study / "cases.csv"
+    file = rows_file(study)
     if not file.is_file():
         return False
     rows = pd.read_csv(file, usecols=["tested_on", "case"], dtype=str)

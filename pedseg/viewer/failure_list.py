@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from pedseg.evaluation.failure import KINDS as FAILURE_KINDS
 from pedseg.evaluation.failure import Dose, Failure
 from pedseg.evaluation.failures import read_failures
-from pedseg.evaluation.results import ModelKey, read_rows
+from pedseg.evaluation.results import ModelKey, read_rows, rows_file
 from pedseg.evaluation.severity import by_organ, tier, weighted_ml
 from pedseg.organs import EVALUATED, NAMES, organ
 from pedseg.viewer.case_list import ON_THE_SIDE, SIDE, STUDY, CaseKey
@@ -210,7 +210,7 @@ def _tested(entries: FailureList) -> str:
     """How many scans were tested in a center, in words."""
     if entries.study is None:
         return "those tested"
-    file = entries.study / "cases.csv"
+    file = rows_file(entries.study)
     if not file.is_file():  # weights alone
         return ""
     rows = read_rows(file)

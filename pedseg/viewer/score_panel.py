@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation.reader_scores import SCORES, ReaderScore, ScoreBook
-from pedseg.evaluation.results import read_rows
+from pedseg.evaluation.results import read_rows, rows_file
 from pedseg.organs import EVALUATED, NAMES, organ
 from pedseg.scan import Scan
 from pedseg.viewer.case_list import CaseKey
@@ -228,7 +228,7 @@ class ScorePanel(widgets.VBox):
     def _show_agreement(self) -> None:
         """Agreement of readings, scores beside DSC, and a file to download."""
         study = self.failures().entries.study
-        file = study / "cases.csv" if study else None
+        file = rows_file(study) if study else None
         rows = read_rows(file) if file and file.is_file() else None
         try:
             self.result.value = readings_html(self.book.all(), None if rows is None else rows[rows["seed"] == 0])

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from pedseg.errors import input_error
 from pedseg.evaluation.failure import KINDS, Failure
 from pedseg.evaluation.failures import read_failures
-from pedseg.evaluation.results import ModelKey, read_rows
+from pedseg.evaluation.results import ModelKey, read_rows, rows_file
 from pedseg.evaluation.severity import varied
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.files import write_atomically
@@ -52,13 +52,12 @@ def write_report(study_folder: Path) -> Path:
     cases.csv or summary.json.
     """
     folder = Path(study_folder)
-    for name in ("cases.csv", "summary.json"):
-        if not (folder / name).is_file():
-            raise input_error(
-                "E-NO-STUDY", folder / name, "there is no such file.", "Run `python3 run.py study` to its end first."
-            )
+    for file in (rows_file(folder), folder / "summary.json"):
+        if not file.is_file():
+            remedy = "Run `python3 run.py study` to its end first."
+            raise input_error("E-NO-STUDY", file, "there is no such file.", remedy)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-    statistics = summary.get("statistics") or summarize_rows(read_rows(folder / "cases.csv"))
+    statistics = summary.get("statistics") or summarize_rows(read_rows(rows_file(folder)))
     file = folder / "report.html"
     page = render(summary, statistics, list(contour_pictures(folder)), read_failures(folder))
     write_atomically(file, page.encode())

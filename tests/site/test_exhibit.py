@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pedseg.evaluation.results import rows_file
 from pedseg.evaluation.trained_models import weight_files
 from pedseg.organs import organ
 from pedseg.site import exhibit
@@ -37,7 +38,7 @@ def described():
 
 def test_scores_are_those_of_the_study(described):
     study, page = described
-    rows = pd.read_csv(study / "cases.csv")
+    rows = pd.read_csv(rows_file(study))
     rows = rows[(rows["seed"] == 0) & (rows["model"] == "local") & (rows["trained_on"] == "Polder")]
     for case in page["cases"][:3]:
         liver = rows[(rows["case"] == case["key"]) & (rows["organ"] == "Liver")].iloc[0]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from pedseg.evaluation.results import rows_file
 from pedseg.evaluation.trained_models import weight_files
 from pedseg.metrics import score_case
 from pedseg.organs import EVALUATED, NAMES, organ
@@ -34,7 +35,7 @@ def of_center(cases, center):
 
 
 def rows(study, case):
-    rows = pd.read_csv(study / "cases.csv")
+    rows = pd.read_csv(rows_file(study))
     return rows[(rows["case"] == case) & (rows["seed"] == 0)]
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from pedseg.evaluation.failure import Failure
 from pedseg.evaluation.failures import read_failures, write_failures
-from pedseg.evaluation.results import ModelKey, read_rows
+from pedseg.evaluation.results import ModelKey, read_rows, rows_file
 from pedseg.organs import EVALUATED
 from pedseg.viewer.case_list import SIDE, STUDY, CaseKey, list_cases
 from pedseg.viewer.failure_list import (
@@ -46,7 +46,7 @@ def test_of_the_first_twenty_lines_most_are_evaluated_organs_or_sides(entries):
 
 def test_no_correct_answer_is_listed(study, entries):
     """Whatever is listed was drawn wrong: an absent organ with 1 mL or more, a present one with a DSC below .95."""
-    rows = read_rows(study / "cases.csv")
+    rows = read_rows(rows_file(study))
     rows = rows[rows["seed"] == 0].set_index(["tested_on", "case", "organ", "model", "trained_on"])
     listed = [entry for entry in entries if entry.group != "side"]
     for entry in listed:
