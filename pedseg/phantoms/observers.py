@@ -1,12 +1,12 @@
 """Inter-observer variability: invented people who contour the same child, each with habits of their own.
 
 How far two people's borders lie apart follows from published comparisons (`BORDER_DISTANCE_MM`), mostly of adults, and
-from no network's result. Read in a source: two radiologists differ by 8.8 % of a kidney's united volume (Joskowicz 2019,
-doi:10.1007/s00330-018-5695-5), a DSC of 0.954, which is 0.9 mm on an adult's kidney; thirteen dosimetrists reach a mean
-DSC of 0.91 for the heart, 0.74 for the esophagus, 0.86 for the spinal cord and 0.96 for the lungs (McCall 2016, in table
-3 of PMC5709138). From memory, verify: mean distances of 1.0 mm for the liver (a second rater in SLIVER07) and of 1.5 to
-1.9, 2.2, 1.1 and 0.9 mm for lungs, heart, esophagus and spinal cord (AAPM challenge 2017); a pancreas DSC of about 0.8,
-which is 1.6 mm. All other distances, and how a distance is shared out among habits, are plausible guesses.
+from no network's result. Read in a source: two radiologists differ by 8.8 % of a kidney's united volume (Joskowicz
+2019, doi:10.1007/s00330-018-5695-5), a DSC of 0.954, which is 0.9 mm on an adult's kidney; thirteen dosimetrists reach
+a mean DSC of 0.91 for the heart, 0.74 for the esophagus, 0.86 for the spinal cord and 0.96 for the lungs (McCall 2016,
+in table 3 of PMC5709138). From memory, verify: mean distances of 1.0 mm for the liver (a second rater in SLIVER07) and
+of 1.5 to 1.9, 2.2, 1.1 and 0.9 mm for lungs, heart, esophagus and spinal cord (AAPM challenge 2017); a pancreas DSC of
+about 0.8, which is 1.6 mm. All other distances, and how a distance is shared out among habits, are plausible guesses.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Observer:
     liver_vessels: bool = False
 
 
+TRUTH = Observer("truth")  # who has no habits
 OBSERVERS = (
     Observer("generous", border_mm=0.7, wander_mm=0.6, slices_above=1, liver_vessels=True),
     Observer("tight", border_mm=-0.7, wander_mm=0.6, slices_below=-1, renal_pelvis=False),
@@ -97,7 +98,7 @@ def signed_distance_mm(mask: NDArray[np.bool_], spacing_mm: Spacing) -> NDArray[
     half = spacing_mm[0] / 2
     distance = np.where(mask, np.minimum(half - inside, 0), np.maximum(outside - half, 0)).astype(np.float32)
     smooth = ndimage.gaussian_filter(distance, 1.0, mode="nearest")
-    first_outside = min(np.count_nonzero(mask), mask.size - 1)
+    first_outside = min(int(np.count_nonzero(mask)), mask.size - 1)
     smooth -= np.partition(smooth.ravel(), first_outside)[first_outside]
     depth = smooth * max(1.0, distance.min() / min(smooth.min(), -0.01))  # thin organs are as deep as before
     return np.where(mask, np.minimum(depth, -0.01), np.maximum(smooth, 0.01))
