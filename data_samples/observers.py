@@ -24,7 +24,7 @@ from pedseg.phantoms.observers import OBSERVERS
 
 RECORDED = Path(__file__).parent / "results"
 NETWORKS = {"study": "study/cases.csv", "evaluate": "evaluate/cases.csv.xz"}
-DIGITS = {"dsc": 3, "hd95_mm": 1, "nsd": 3}
+DIGITS = {"dsc": 3, "hd95_mm": 1, "msd_mm": 2, "nsd": 3}
 
 
 def play(out: Path) -> None:

@@ -252,8 +252,8 @@ import json
 
 summary = json.loads((lesson.recorded("observers") / "summary.json").read_text("utf-8"))
 picture = charts.beside_band(summary["networks"]["study"])
-alt = "The federated and the home network are below the band of two people in the liver only"
-figures.show(picture, f"{alt}, the neighbor's in five of nine organs; all are above it in both lungs.")
+alt = "Federated and at home, only the liver is below the band of two people"
+figures.show(picture, f"{alt}; away, five of nine organs are. Both lungs are above it.")
 
 # %% [markdown]
 # The neighbor's network falls below the band in five organs. The federated one and the hospital's own differ by at most

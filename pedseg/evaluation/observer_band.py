@@ -1,4 +1,4 @@
-"""Inter-observer band: the DSC, HD95 and NSD that two people reach on the same child, beside which a model is judged.
+"""Inter-observer band: the scores that two people reach on the same child, beside which a model is judged.
 
 The people are invented (`phantoms.observers`). A network is compared with the exact truth, two people with each other:
 a network inside the band differs from the truth by no more than two people differ, which is not yet to be as good as
@@ -15,15 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pedseg.evaluation.results import HIGHER_IS_BETTER, ModelKey, Results, row_means
+from pedseg.evaluation.results import HIGHER_IS_BETTER, MEASURES, ModelKey, Results, row_means
 from pedseg.evaluation.scoring import LabeledScan
 from pedseg.metrics import score_case
 from pedseg.organs import EVALUATED, NAMES
 from pedseg.phantoms.observers import OBSERVERS, TRUTH, Observer, draw
 
-BAND_MEASURES = ("dsc", "hd95_mm", "nsd")
 ENDS = (0.05, 0.95)  # of the band
-PAIR_COLUMNS = ("first", "second", "tested_on", "patient", "case", "organ", *BAND_MEASURES)
+PAIR_COLUMNS = ("first", "second", "tested_on", "patient", "case", "organ", *MEASURES)
 BAND_COLUMNS = ("measure", "organ", "patients", "median", "low", "high", "against_truth")
 ROLES = ("federated", "home", "away")
 
@@ -55,7 +54,7 @@ def band(rows: pd.DataFrame) -> pd.DataFrame:
     median of what one person reaches against the truth; NaN where the truth was not among the observers.
     """
     lines = []
-    for measure in BAND_MEASURES:
+    for measure in MEASURES:
         alone = _by_pair(rows[rows["first"] == TRUTH.name], measure)
         for organ, values in _by_pair(_of_people(rows), measure).groupby("organ"):
             numbers = np.nanquantile(values, (0.5, *ENDS))
@@ -89,7 +88,7 @@ def _by_pair(rows: pd.DataFrame, measure: str) -> pd.DataFrame:
 
 def _order(column: pd.Series) -> pd.Series:
     """Measures and organs in the order in which they are told."""
-    return column.map({name: number for number, name in enumerate((*BAND_MEASURES, *NAMES))})
+    return column.map({name: number for number, name in enumerate((*MEASURES, *NAMES))})
 
 
 def beside_the_band(rows: pd.DataFrame, results: Results, measure: str = "dsc") -> list[dict[str, Any]]:

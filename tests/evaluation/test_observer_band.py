@@ -23,7 +23,7 @@ PEOPLE = "abc"
 def pair_rows(dsc: dict[str, list[float]], organ_name: str = "Liver", case: str = "") -> pd.DataFrame:
     """One patient P, Q, … after the other, each with a DSC for every pair of people: `{"ab": [P's, Q's]}`."""
     lines = [
-        (*pair, "Polder", patient, patient + case, organ_name, value, 3.0, 0.9)
+        (*pair, "Polder", patient, patient + case, organ_name, value, 3.0, 1.0, 0.9)
         for pair, values in dsc.items()
         for patient, value in zip("PQRS", values, strict=False)
     ]
