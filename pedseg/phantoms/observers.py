@@ -7,6 +7,7 @@ a mean DSC of 0.91 for the heart, 0.74 for the esophagus, 0.86 for the spinal co
 in table 3 of PMC5709138). From memory, verify: mean distances of 1.0 mm for the liver (a second rater in SLIVER07) and
 of 1.5 to 1.9, 2.2, 1.1 and 0.9 mm for lungs, heart, esophagus and spinal cord (AAPM challenge 2017); a pancreas DSC of
 about 0.8, which is 1.6 mm. All other distances, and how a distance is shared out among habits, are plausible guesses.
+Twelve observers have contoured children (doi:10.1016/j.ctro.2025.101051); their figures were not at hand.
 """
 
 from __future__ import annotations
