@@ -48,7 +48,7 @@ def _import(source: Path, data: Path) -> Iterator[str]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     several = "a .safetensors file; again for each further model"
     parser.add_argument("--model", type=Path, action="append", required=True, metavar="WEIGHTS", help=several)
-    data = "a data set, a folder of one for each center, or labeled scans in any layout that `import` reads"
+    data = "a data set, a folder of one for each center, or any labeled scans that `import` reads"
     parser.add_argument("--data", type=Path, required=True, help=data)
     parser.add_argument("--pictures", action="store_true", help="put a slice of one scan a center into the report")
     parser.add_argument("--out", type=Path, default=Path("runs/score"))

@@ -67,8 +67,8 @@ class Outline:
     def half_axes(self, z: ArrayLike) -> tuple[NDArray, NDArray, NDArray]:
         """Half width of the trunk at heights z, and how far it reaches to the front and to the back."""
         z = np.asarray(z)
-        more, less = max(self.fat - SLENDER_FAT_MM, 0.0), max(SLENDER_FAT_MM - self.fat, 0.0)
-        side, front_more, back_more = (self.share(z) * (more - share * less) for share in (0.8, 0.75, 1.1))
+        extra, less = max(self.fat - SLENDER_FAT_MM, 0.0), max(SLENDER_FAT_MM - self.fat, 0.0)
+        side, front_more, back_more = (self.share(z) * (extra - share * less) for share in (0.8, 0.75, 1.1))
         belly = self.belly * np.exp(-(((z - 5) / 55) ** 2))
         width, front, back = (np.interp(z, OUTLINE_Z, row) for row in (HALF_WIDTH, FRONT, BACK))
         return width + side, front + front_more + belly, back + back_more

@@ -132,9 +132,9 @@ def _haustra(b: PhantomBuilder, lines: Centerlines, hit: Nearest) -> NDArray:
     rng = generator(b, COURSE, 6)
     phase = rng.uniform(0, 1, 3)[number] + 0.3 * np.sin(hit.along / (2.3 * period) + rng.uniform(0, 6))
     from_fold = np.abs(np.mod(hit.along / period + phase, 1.0) - 0.5) * period
-    fold = np.exp(-np.square(from_fold / (1.4 + 0.08 * radius)))
+    ridge = np.exp(-np.square(from_fold / (1.4 + 0.08 * radius)))
     taenia = np.exp(-np.square((third - np.round(third)) * 2.1 * radius / 4.0))
-    return radius * (1.0 + depth * (0.35 - 1.25 * fold * (1 - 0.6 * taenia)) - 0.35 * depth * taenia)
+    return radius * (1.0 + depth * (0.35 - 1.25 * ridge * (1 - 0.6 * taenia)) - 0.35 * depth * taenia)
 
 
 def _stool_and_gas(

@@ -151,7 +151,7 @@ def _edges(
     is_kept = np.zeros(len(grid), bool)
     is_kept[kept] = True
     steps = [s for s in product((-1, 0, 1), repeat=3) if s > (0, 0, 0)]
-    middle, found = (size - 1) // 2, []
+    middle, choices = (size - 1) // 2, []
     for k, step in enumerate(steps):
         target = grid[kept] + step
         a = kept[(np.abs(target) <= middle).all(axis=1)]
@@ -164,8 +164,8 @@ def _edges(
         along = np.abs((vector * prefer).sum(axis=1)) / (np.linalg.norm(prefer, axis=1) * length * pitch + 1e-6)
         value = priority[a, k] + 0.9 * along - 1.2 * length
         value[room.at((nodes[a] + nodes[other]) / 2)[:, 0] < 0.22 * pitch] = -np.inf
-        found.append(np.column_stack([value, a, other]))
-    pairs = np.vstack(found)
+        choices.append(np.column_stack([value, a, other]))
+    pairs = np.vstack(choices)
     pairs = pairs[np.isfinite(pairs[:, 0])]
     return pairs[np.argsort(-pairs[:, 0], kind="stable"), 1:].astype(int)
 

@@ -28,8 +28,8 @@ from pedseg.site.exhibit import ROUNDED_HU, Exhibit
 
 HERE = Path(__file__).parent
 PROSE = (
-    "docs/*.md", "docs/*.png", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md",
-    "LICENSE", "CITATION.cff", "data_samples/README.md", "notebooks/*.py",
+    "docs/*.md", "docs/*.png", "docs/*.jpg", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md",
+    "CODE_OF_CONDUCT.md", "LICENSE", "CITATION.cff", "data_samples/README.md", "notebooks/*.py",
 )  # fmt: skip
 PLACEHOLDER = "OWNER"
 CHAPTER = re.compile(

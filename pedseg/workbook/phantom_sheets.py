@@ -31,5 +31,6 @@ def sheet(child: Child, phase: Phase = "portal venous", *, window: str = "soft t
         title = f"{plane}, {image.affine[axis, 3] + index * image.spacing_mm[axis]:.0f} mm"
         panels[title] = (image, {"plane": plane, "index": index, "window": window})
     contrast = "without contrast medium" if phase == "none" else f"in the {phase} phase"
-    alt = f"Slices of a synthetic CT {contrast}, {child.age_years:g} years old: {', '.join(panels)}."
+    counts = ", ".join(f"{sum(plane == name for plane, _ in places)} {name}" for name in PLANES)
+    alt = f"Synthetic CT {contrast}, {child.age_years:g} years old, {child.anatomy} anatomy; slices: {counts}."
     return slices_figure(panels, columns=COLUMNS), alt
