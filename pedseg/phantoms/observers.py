@@ -132,8 +132,8 @@ def _shift_ends(distance: NDArray, intended: NDArray, organ_id: int, observer: O
         for step in range(abs(count)):
             beyond = end + outward * (step + 1)
             if count > 0 and 0 <= beyond < distance.shape[2]:
-                drawn = np.where(intended[:, :, beyond] == 0, distance[:, :, end], np.inf)
-                distance[:, :, beyond] = np.minimum(distance[:, :, beyond], drawn)
+                copied = np.where(intended[:, :, beyond] == 0, distance[:, :, end], np.inf)
+                distance[:, :, beyond] = np.minimum(distance[:, :, beyond], copied)
             elif count < 0 and len(slices) > 4 * abs(count) and 0 < end < distance.shape[2] - 1:
                 distance[:, :, end - outward * step] = np.inf
 
