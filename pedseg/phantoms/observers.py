@@ -76,7 +76,7 @@ def draw(labels: NDArray[np.uint8], spacing_mm: Spacing, observer: Observer, see
     deepest = {}
     for organ_id, where in enumerate(ndimage.find_objects(intended), 1):
         if where is not None:
-            box = _with_margin(where, spacing_mm, labels.shape)
+            box = _with_margin(where, spacing_mm, labels.shape, observer)
             rng = np.random.default_rng((seed, organ_id, *observer.name.encode()))
             depth = signed_distance_mm(intended[box] == organ_id, spacing_mm)
             deepest[organ_id] = np.add(np.unravel_index(depth.argmin(), depth.shape), [part.start for part in box])
@@ -178,8 +178,11 @@ def _center_mm(labels: NDArray, name: str, spacing_mm: Spacing) -> NDArray | Non
     return voxels.mean(axis=0) * spacing_mm if len(voxels) else None
 
 
-def _with_margin(box: tuple[slice, ...], spacing_mm: Spacing, shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """A box grown by 8 mm, two voxels or more, inside the image."""
+def _with_margin(
+    box: tuple[slice, ...], spacing_mm: Spacing, shape: tuple[int, ...], observer: Observer
+) -> tuple[slice, ...]:
+    """A box grown by 8 mm, two voxels or more, and as many slices as the observer adds, inside the image."""
     margins = [max(2, int(np.ceil(8.0 / voxel_mm))) for voxel_mm in spacing_mm]
+    margins[2] = max(margins[2], observer.slices_below, observer.slices_above)
     grown = zip(box, margins, shape, strict=True)
     return tuple(slice(max(0, part.start - m), min(size, part.stop + m)) for part, m, size in grown)

@@ -92,6 +92,8 @@ def test_ends_are_early_or_late_by_whole_slices():
     contours = draw(labels, LESSON_MM, Observer("o", slices_below=-2, slices_above=1), 0)
     assert np.flatnonzero(contours.any(axis=(0, 1))).tolist() == [*range(8, 17)]
     assert np.array_equal(contours[:, :, 16], labels[:, :, 15])
+    contours = draw(labels, LESSON_MM, Observer("o", slices_above=4), 0)
+    assert np.flatnonzero(contours.any(axis=(0, 1))).tolist() == [*range(6, 20)]
     labels[:, :, 16] = LIVER  # what another organ fills is not free
     contours = draw(labels, LESSON_MM, Observer("o", slices_above=1), 0)
     assert np.array_equal(contours == SPLEEN, labels == SPLEEN)
