@@ -24,6 +24,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
                --test-patients 40 --out runs/fedgin_long
     methods    python3 run.py methods
     noise      python data_samples/noise.py runs/noise
+    observers  python data_samples/observers.py runs/observers
     partial_labels  python data_samples/partial_labels.py runs/partial_labels 3
     superlink  python data_samples/superlink.py runs/superlink
     capstone   python data_samples/capstone.py runs/capstone
@@ -70,6 +71,7 @@ KEPT = {
     "fedgin_long": ("cases.csv.xz", "summary.json"),
     "methods": ("cases.csv.xz", "summary.json"),
     "noise": ("summary.json", "noise.csv"),
+    "observers": ("observers.csv.xz", "summary.json"),
     "partial_labels": ("cases.csv.xz", "summary.json"),
     "capstone": ("summary.json", "hospitals.json.xz"),
     "superlink": ("summary.json", "run.log", "disclosure_logs/*.tsv"),

@@ -24,6 +24,8 @@ from pedseg.evaluation.results import Results, read_rows, rows_file
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.trained_models import read_identity
 from pedseg.learning.weights import load_weights, sha256_of
+from pedseg.organs import EVALUATED, organ
+from pedseg.phantoms.observers import BORDER_DISTANCE_MM
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +97,30 @@ def test_recorded_fairness_follows_from_its_rows_and_is_told(root, rounded, name
             text = f"{line['alone']:.3f}, {line['federated']:.3f} | {line['difference']:+.3f}"
             text += f" ({line['low']:.3f} to {line['high']:.3f})"
             assert text.replace("-0.000", "0.000") in page, line
+
+
+def test_recorded_observers_follow_from_their_rows_and_are_told(root, rounded):
+    """Two people's band and the networks beside it; nobody would notice federated instead of home."""
+    folder = root / "data_samples" / "results" / "observers"
+    script = runpy.run_path(str(root / "data_samples" / "observers.py"))
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    rows = pd.read_csv(folder / "observers.csv.xz")
+    assert rounded(script["summarize"](rows)) == summary
+    study = read_rows(folder.parent / "study" / "cases.csv")
+    assert set(rows["case"]) == set(study["case"]) and rows["case"].nunique() == 66
+    for line in summary["band"]:  # people differ by what they are meant to differ by
+        if line["measure"] == "msd_mm" and line["organ"] in EVALUATED:
+            assert 0.8 < line["median"] / BORDER_DISTANCE_MM.get(line["organ"], 1.0) < 1.3
+    page = (root / "docs" / "results.md").read_text(encoding="utf-8")
+    for line in summary["networks"]["study"]:
+        medians = [
+            f"{model['median']:.3f}" if model["position"] == "within" else f"**{model['median']:.3f}**"
+            for model in line["models"].values()
+        ]
+        band = f"{line['median']:.3f}, {line['low']:.3f}–{line['high']:.3f}"
+        numbers = [band, f"{line['against_truth']:.3f}", f"{line['exchange']:.3f}", *medians]
+        assert f"| {organ(line['organ']).plain} | {' | '.join(numbers)} |" in page
+        assert not line["models"]["federated"]["noticed"]
 
 
 def test_recorded_partial_labels_follow_from_their_rows(root, rounded):

@@ -239,6 +239,31 @@ print(f"median HD95 with the miss: {np.median([4, 6, diagonal_mm]):.0f} mm")
 # both, and the number of misses. *Stretch goal:* your function looks at the whole image. Crop both masks to the box
 # that contains them first, and measure how much faster it gets. What must not change?
 #
+# ## How far would two people get?
+#
+# Is a DSC of 0.79 good for a pancreas? Compare it with two people who contour the same child. Nobody has contoured our
+# children, so four people were **invented**. One draws generously, one tightly, one has an unsteady hand, and one is
+# careful. How far their borders are apart follows from published comparisons. They drew the test children of the study
+# that you will meet in later chapters. The gray **band** holds the middle 90 % of what two of them reach; its line is
+# the median. Beside it are three networks: a federated one, the hospital's own (home), and its neighbor's (away).
+
+# %%
+import json
+
+summary = json.loads((lesson.recorded("observers") / "summary.json").read_text("utf-8"))
+picture = charts.beside_band(summary["networks"]["study"])
+alt = "Federated and at home, only the liver is below the band of two people"
+figures.show(picture, f"{alt}; away, five of nine organs are. Both lungs are above it.")
+
+# %% [markdown]
+# The neighbor's network falls below the band in five organs. The federated one and the hospital's own differ by at most
+# 0.011. That is less than the DSC of a contour changes when another person draws the reference (0.010 in the liver,
+# 0.037 in the pancreas), in every organ.
+#
+# Do not conclude that a network inside the band is as good as a person. It is compared with the exact truth; two people
+# are compared with each other, and *both* are off. One of them alone reaches 0.89 against the truth of the pancreas,
+# not 0.84. And these people were invented. Real ones also disagree about what belongs to an organ.
+#
 # ## What to remember
 #
 # - Dice compares volumes and forgives large organs; distances are in millimeters; surface Dice needs an honest
@@ -246,6 +271,7 @@ print(f"median HD95 with the miss: {np.median([4, 6, diagonal_mm]):.0f} mm")
 # - Means miss specks. Look at pictures, worst cases first.
 # - Presence before quality: count false milliliters for organs that are gone, and worst values for organs that were
 #   missed.
+# - Ask what two people would reach: a difference that is smaller than theirs is hard to notice.
 # - Say which definitions you used. Chapter [[one_hospital_learns_alone]] uses them to test a network.
 #
 # **Further reading.** Maier-Hein, Reinke et al., *Metrics reloaded*, Nature Methods 2024

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -170,6 +171,29 @@ def dots(
     axes.set_yticks(range(len(organs)), [organ(name).plain if name in NAMES else name for name in organs])
     axes.set(xlabel=x, ylim=(len(organs) - 0.5, -0.5))
     figure.legend(loc="outside upper center", ncols=4 if width > 6 else 2, **LEGEND)
+    return figure
+
+
+def beside_band(lines: Sequence[Mapping[str, Any]]) -> Figure:
+    """Bands of what two people reach, a gray bar an organ with a line at its median, and the models' medians on it.
+
+    `lines` are those of `observer_band.beside_the_band`.
+    """
+    figure, axes = _axes(7.0, 1.3 + 0.36 * len(lines), grid="x")
+    for y, line in enumerate(lines):
+        axes.barh(
+            y, line["high"] - line["low"], 0.7, line["low"], color="#cccccc", label="two people" if not y else None
+        )
+        axes.plot([line["median"]] * 2, [y - 0.35, y + 0.35], color=INK, linewidth=1.4)
+    for (role, (color, _, marker)), offset in zip(
+        zip(lines[0]["models"], STYLES, strict=False), (-0.2, 0, 0.2), strict=True
+    ):
+        values = [line["models"][role]["median"] for line in lines]
+        places = np.arange(len(lines)) + offset
+        axes.plot(values, places, marker, color=color, markersize=5, label=role)
+    axes.set_yticks(range(len(lines)), [organ(line["organ"]).plain for line in lines])
+    axes.set(xlabel="median DSC", ylim=(len(lines) - 0.5, -0.5))
+    figure.legend(loc="outside upper center", ncols=4, **LEGEND)
     return figure
 
 

@@ -40,6 +40,19 @@ def test_dots_have_their_intervals():
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["liver", "spleen"]
 
 
+def test_the_band_is_a_bar_with_its_median_and_the_models_are_on_it():
+    models = {"federated": {"median": 0.95}, "home": {"median": 0.91}, "away": {"median": 0.85}}
+    line = {"organ": "Liver", "median": 0.92, "low": 0.9, "high": 0.94, "models": models}
+    axes = charts.beside_band([line]).axes[0]
+    (bar,) = axes.patches
+    assert (bar.get_x(), bar.get_width()) == (0.9, np.float64(0.94 - 0.9))
+    middle, *marks = axes.lines
+    assert list(middle.get_xdata()) == [0.92, 0.92]
+    assert [mark.get_xdata()[0] for mark in marks] == [0.95, 0.91, 0.85]
+    assert len({mark.get_marker() for mark in marks}) == 3
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["liver"]
+
+
 def test_rows_that_are_no_organs_keep_their_names_and_zero_is_marked_on_demand():
     figure = charts.dots({"local": {"80 kV": (0.1, -0.1, 0.2)}}, zero=True)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["80 kV"]
