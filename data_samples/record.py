@@ -26,6 +26,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
     noise      python data_samples/noise.py runs/noise
     observers  python data_samples/observers.py runs/observers
     partial_labels  python data_samples/partial_labels.py runs/partial_labels 3
+    robust     python3 run.py train --out runs/robust; python data_samples/robust.py runs/robust
     superlink  python data_samples/superlink.py runs/superlink
     capstone   python data_samples/capstone.py runs/capstone
 """
@@ -74,11 +75,13 @@ KEPT = {
     "observers": ("observers.csv.xz", "summary.json"),
     "partial_labels": ("cases.csv.xz", "summary.json"),
     "capstone": ("summary.json", "hospitals.json.xz"),
+    "robust": ("cases.csv.xz", "summary.json", "model.safetensors"),
     "superlink": ("summary.json", "run.log", "disclosure_logs/*.tsv"),
 }  # fmt: skip
 
 # What else their rows hold is told nowhere: of all organs, or of the evaluated nine, the DSC alone.
 DSC_ALONE = ("fedgin", "fedgin_complete", "fedgin_long")
+HALVED = ("fedgin", "robust")  # weights as float16
 DSC_OF_NINE = ("methods", "partial_labels")
 COLUMNS = ("seed", "model", "trained_on", "tested_on", "patient", "case", "organ", "present", "dsc", "scenario", "seen")
 TRAINED_BEFORE = ("fedgin_complete", "fedgin_long")  # by earlier calls, whose time nobody took
@@ -106,7 +109,7 @@ def main(run: Path, name: str) -> None:
                 if file.name == "summary.json":
                     content = _recomputed(content, run / "cases.csv", name)
                 (target / file.name).write_text(_packed(content), encoding="utf-8")
-            elif name == "fedgin":
+            elif name in HALVED:
                 _write_halved(target / file.name.removeprefix("complete_"), file)
             else:
                 shutil.copyfile(file, target / file.name)

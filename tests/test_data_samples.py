@@ -251,3 +251,25 @@ def test_recorded_federations_before_more_children_follow_from_their_rows(root, 
     shorter = json.loads((folder.parent / "fedgin" / "summary.json").read_text(encoding="utf-8"))
     assert summary["settings"] == shorter["settings"] | {"rounds": times * shorter["settings"]["rounds"]}
     assert summary["plan"] == shorter["plan"] and set(summary["tests"].values()) == {40}
+
+
+def test_recorded_robust_network_follows_from_its_rows_and_is_told(root, rounded):
+    folder = root / "data_samples" / "results" / "robust"
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    rows = read_rows(folder / "cases.csv.xz")
+    assert rounded(summarize_rows(rows)) == summary["statistics"]
+    assert {*zip(rows["model"], rows["trained_on"], strict=True)} == {
+        ("local", "Varied"),
+        ("federated", "Polder+Neckar"),
+    }
+    weights, plan, metadata = load_weights(folder / "model.safetensors")
+    assert {array.dtype for array in weights.values()} == {np.dtype(np.float16)} and plan.profile == "robust"
+    assert metadata["sha256"] == summary["sha256"]["seed0_local_Varied"]
+    results = Results(rows)
+    page = (root / "docs" / "results.md").read_text(encoding="utf-8")
+    shown = {"children": "Children", "adults": "Adults", "obese": "Obese", "parts of the trunk": "Parts"}
+    for text, center in shown.items():
+        means = [results.organ_mean(key.at(center), "dsc", results.evaluated) for key in reversed(results.model_keys)]
+        cells = [f"{mean.mean:.3f} ({mean.low:.3f} to {mean.high:.3f})" for mean in means]
+        assert f"| {text} | {cells[0]} | {cells[1]} |" in page
+        assert means[0].mean >= 0.8

@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from pedseg.__main__ import main
+from pedseg.datasets.loading import load_labels
+from pedseg.datasets.reading import read_dataset
 from pedseg.importing.predict_scans import count_drawn
 from pedseg.learning.weights import load_weights
-from pedseg.scan import Scan
+from pedseg.organs import organ
+from pedseg.scan import Scan, read_nifti
 
 WEIGHTS = "data_samples/results/study/seed0_federated.safetensors"
 
@@ -49,3 +52,15 @@ def test_it_counts_what_was_drawn_and_names_what_was_not(root):
     assert count_drawn(Scan(voxels, np.eye(4)), plan) == "contours of 19 of 19 organs"
     voxels[voxels == 2] = 1
     assert count_drawn(Scan(voxels, np.eye(4)), plan) == "contours of 18 of 19 organs; none of Spleen"
+
+
+@pytest.mark.slow
+def test_without_a_model_the_robust_network_draws(root, tmp_path, capsys):
+    """On a sample child, whose simple anatomy it has never seen."""
+    dataset = read_dataset(root / "data_samples" / "Dataset901_Polder")
+    case = dataset.split("test")[0]
+    assert main(["predict", str(case.image_file), "--out", str(tmp_path / "x.nii.gz")]) == 0
+    drawn, truth = read_nifti(tmp_path / "x.nii.gz").voxels, load_labels(dataset, case).voxels
+    for name in ("Liver", "Spleen", "Lung_L"):
+        a, b = drawn == organ(name).id, truth == organ(name).id
+        assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.7, name

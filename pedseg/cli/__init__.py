@@ -9,3 +9,4 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 FIRST_NOTEBOOK = NOTEBOOKS / "00_start_here.ipynb"
 READING_ROOM = NOTEBOOKS / "10_reading_room.ipynb"
+ROBUST = ROOT / "data_samples" / "results" / "robust" / "model.safetensors"

@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from pedseg.cli import ROBUST
 from pedseg.cli.arguments import add_ct
 from pedseg.dicom.options import CT_REPAIRS
 from pedseg.errors import input_error, raise_problems
@@ -40,7 +41,8 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scan", type=Path, help="a NIfTI file, a folder of them, or a folder with a CT in DICOM")
-    parser.add_argument("--model", type=Path, required=True, help="weights, a .safetensors file")
+    weights = "weights, a .safetensors file; default: the robust network, which has seen phantoms of all kinds"
+    parser.add_argument("--model", type=Path, default=ROBUST, help=weights)
     parser.add_argument("--out", type=Path, required=True, help="label map (.nii.gz), RTSTRUCT (.dcm), or a folder")
     add_ct(parser, CT_REPAIRS, "of a CT in DICOM")
     anyway = "draw on a scan, or write contours, that a check refuses; said in the file"

@@ -217,7 +217,8 @@ def make_dataset(
             write_case(folder, scan.name, image, labels, **case_fields(center, scan, source))
         yield scan.name
     if every == 1:
-        write_index(folder, center=center.name)
+        mirrored = [scan.name for scan in planned if scan.child.variant == "situs inversus"]
+        write_index(folder, center=center.name, situs_inversus=mirrored)
 
 
 def source_of(seed: int, made_by: object) -> str:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from pedseg import organs
-from pedseg.phantoms.centers import POLDER, planned_scans, sample_patient, simulate_scan
+from pedseg.datasets.loading import load_labels
+from pedseg.datasets.reading import read_checked
+from pedseg.phantoms.centers import POLDER, make_dataset, planned_scans, sample_patient, simulate_scan
 from pedseg.phantoms.child import Child
 from pedseg.phantoms.ct_scanner import CtProtocol, scan_ct
 from pedseg.phantoms.phantom import make_phantom
-from pedseg.phantoms.varied import ADULTS, CHILDREN, OBESE, PARTS, VARIED
+from pedseg.phantoms.varied import ADULTS, CHILDREN, OBESE, PARTS, VARIED, VariedCenter
 
 PATIENTS = 120
 
@@ -84,6 +86,26 @@ def test_a_part_of_the_body_lies_where_it_lay_in_the_whole():
     np.testing.assert_array_equal(some_image.voxels, image.voxels[:, :, first:last])
     np.testing.assert_array_equal(some_labels.voxels, labels.voxels[:, :, first:last])
     np.testing.assert_allclose(some_image.affine @ [0, 0, 0, 1], image.affine @ [0, 0, first, 1])
+
+
+@dataclass(frozen=True)
+class Mirrored(VariedCenter):
+    """Everybody has situs inversus."""
+
+    def vary(self, child, protocol, rng):
+        child, protocol = super().vary(child, protocol, rng)
+        child = replace(child, variant="situs inversus", removed_kidney="", tumor="", side="", clips=0)
+        return child, replace(protocol, pixel_mm=6.0, slice_mm=6.0, field_z=(0.0, 1.0))
+
+
+def test_mirrored_organs_are_declared_and_pass_the_checks(tmp_path):
+    center = Mirrored(build_mm=(6.0, 6.0, 6.0))
+    assert len(list(make_dataset(center, tmp_path, train=3, validation=0, test=0))) == 3
+    dataset = read_checked(tmp_path)
+    for case in dataset.cases:
+        labels = load_labels(dataset, case).voxels
+        liver, spleen = (np.argwhere(labels == organs.organ(name).id)[:, 0].mean() for name in ("Liver", "Spleen"))
+        assert liver < spleen  # RAS: the liver lies on the left
 
 
 @pytest.mark.slow
