@@ -23,7 +23,7 @@ from pedseg.phantoms.centers import CENTERS, COHORT, planned_scans
 from pedseg.phantoms.observers import OBSERVERS
 
 RECORDED = Path(__file__).parent / "results"
-NETWORKS = {"study": "study/cases.csv", "evaluate": "evaluate/cases.csv.xz"}
+NETWORKS = {"study": "study/cases.csv.xz", "evaluate": "evaluate/cases.csv.xz"}
 DIGITS = {"dsc": 3, "hd95_mm": 1, "msd_mm": 2, "nsd": 3}
 
 
