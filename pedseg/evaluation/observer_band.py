@@ -25,10 +25,11 @@ ENDS = (0.05, 0.95)  # of the band
 PAIR_COLUMNS = ("first", "second", "tested_on", "patient", "case", "organ", *MEASURES)
 BAND_COLUMNS = ("measure", "organ", "patients", "median", "low", "high", "against_truth")
 ROLES = ("federated", "home", "away")
+WITH_TRUTH = (TRUTH, *OBSERVERS)
 
 
 def compare_observers(
-    scans: Iterable[LabeledScan], observers: Sequence[Observer] = (TRUTH, *OBSERVERS), seed: int = 0
+    scans: Iterable[LabeledScan], observers: Sequence[Observer] = WITH_TRUTH, seed: int = 0
 ) -> Iterator[pd.DataFrame]:
     """Let observers contour each scan and compare them in pairs: a table a scan, one row an organ that is present.
 
