@@ -13,6 +13,8 @@ from enum import IntEnum
 
 import numpy as np
 
+from pedseg import organs
+
 AGES = (0.0, 1.0, 5.0, 10.0, 15.0, 20.0)  # years; 20 stands for adult
 
 HEIGHT_CM = {"M": (51.0, 76.0, 109.0, 138.0, 167.0, 176.0), "F": (51.0, 76.0, 109.0, 138.0, 161.0, 163.0)}
@@ -83,6 +85,11 @@ class Tissue(IntEnum):
     ASCITES = 34
     TUBE = 35  # of plastic: a line or a tube
     SOFT = 36  # uterus, prostate, lymph nodes, thyroid
+
+
+def organ_id(name: str) -> int:
+    """The label of an organ, by its TG-263 name."""
+    return organs.organ(name).id
 
 
 @dataclass(frozen=True)

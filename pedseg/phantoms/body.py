@@ -1,4 +1,4 @@
-"""The trunk of a phantom without bones and organs (skin, fat, muscle wall, diaphragm), and what organs are placed with.
+"""The trunk of a phantom without bones and organs (skin, fat, muscle wall, diaphragm).
 
 All millimeters are those of the standard 5-year-old (`canvas`). Heights z: second lumbar vertebra 0, iliac crest -45,
 dome of the diaphragm about +82, lower edge of the bladder about -165. The muscle under the skin is where it is in a
@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pedseg import organs
 from pedseg.phantoms.anatomy import BodySize, Tissue
-from pedseg.phantoms.canvas import Box, Canvas, Shape
+from pedseg.phantoms.canvas import Box, Canvas
 from pedseg.phantoms.child import Child
 from pedseg.phantoms.pelvis import wing, wing_half_mm
-from pedseg.phantoms.surgery import SurgeryEffects
 
 LOWER_MM, UPPER_MM = -172.0, 146.0  # field of view: bladder to the top of the heart
 OUTLINE_Z = (-200.0, -150.0, -100.0, -50.0, 0.0, 50.0, 100.0, 160.0)
@@ -32,11 +30,6 @@ CAVITY_Z = (-176.0, -166.0, -155.0, -140.0, -120.0, -95.0, -75.0, -45.0, -20.0)
 CAVITY_WIDTH = (4.0, 7.0, 16.0, 30.0, 42.0, 63.0, 76.0, 88.0, 140.0)
 CAVITY_FRONT = (6.0, 12.0, 29.0, 43.0, 58.0, 70.0, 80.0, 88.0, 140.0)
 CAVITY_BACK = (20.0, 26.0, 35.0, 42.0, 46.0, 48.0, 56.0, 75.0, 140.0)
-
-
-def organ_id(name: str) -> int:
-    """The label of an organ, by its TG-263 name."""
-    return organs.organ(name).id
 
 
 @dataclass(frozen=True)
@@ -112,7 +105,7 @@ class Body:
         half_width, front, back = (row.astype(np.float32) for row in self.outline.half_axes(level))
         cleft = (14.0 * np.clip((-112 - level) / 25, 0, 1)).astype(np.float32)  # between the buttocks
         furrow = 5.0 * np.exp(-((x / 9.0) ** 2)) + cleft * np.exp(-((x / 5.0) ** 2))
-        self.radius, self.depth = _radius_and_depth(x, y, half_width, np.where(y > 0, front, back - furrow))
+        self.radius, self.depth = radius_and_depth(x, y, half_width, np.where(y > 0, front, back - furrow))
         self._wall(level)
         self._diaphragm(half_width, front, back)
 
@@ -169,43 +162,9 @@ class Body:
         self.sheet = sheet
 
 
-def _radius_and_depth(x: NDArray, y: NDArray, half_width: NDArray, half_depth: NDArray) -> tuple[NDArray, NDArray]:
+def radius_and_depth(x: NDArray, y: NDArray, half_width: NDArray, half_depth: NDArray) -> tuple[NDArray, NDArray]:
     """How far out a point lies (1 on the skin, a squarish oval) and how deep under the skin it is, in mm."""
     a, b = np.square(x / half_width), np.square(y / half_depth)
     radius = np.sqrt(np.sqrt(a * a + b * b + 1.35 * a * b)) + 1e-6
     distance = np.sqrt(x * x + y * y)
     return radius, distance / radius - distance + np.where(radius < 0.05, 50.0, 0.0).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class PhantomBuilder:
-    """What every organ of one child is placed with: voxels, body walls, sizes, random numbers, effects of surgery."""
-
-    canvas: Canvas
-    body: Body
-    size: BodySize
-    rng: np.random.Generator
-    left: float  # how far organs have sunk into the bed of a removed left kidney: 0 (it is in place) to 1
-    right: float
-    displacements: NDArray  # (16, 3) a small random displacement in mm for each organ
-    surgery: SurgeryEffects
-
-    @classmethod
-    def sample(
-        cls, canvas: Canvas, body: Body, size: BodySize, effects: SurgeryEffects, rng: np.random.Generator
-    ) -> PhantomBuilder:
-        """Draw the random displacements of one child's organs, and how far they have sunk into an empty renal bed."""
-        displacements, sunk = rng.normal(0.0, 2.5, (16, 3)), rng.uniform(0.6, 1.0)
-        left, right = (sunk * (effects.child.removed_kidney == side) for side in ("left", "right"))
-        return cls(canvas, body, size, rng, left, right, displacements, effects)
-
-    def at(self, number: int, points: ArrayLike) -> NDArray:
-        """Points or rows (x, y, z, radius) moved by this child's displacement of that number."""
-        out = np.array(points, dtype=float)
-        out[..., :3] += self.displacements[number]
-        return out
-
-    def organ(self, shape: Shape, tissue: int, name: str, volume_ml: float) -> NDArray:
-        """Fill an abdominal organ up to its volume, in one component; returns its mask in the shape's box."""
-        below = self.body.below
-        return self.canvas.fill(shape, tissue, organ_id(name), volume_ml=volume_ml, where=below, connected=True)

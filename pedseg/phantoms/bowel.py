@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import PhantomBuilder, organ_id
+from pedseg.phantoms.anatomy import Tissue, organ_id
+from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Box, Shape
 from pedseg.phantoms.landmarks import APPENDIX, COLON, COLON_HAUSTRA, DUODENUM, STOMACH, TERMINAL_ILEUM, after_operation
 from pedseg.phantoms.mesentery import BOWEL, COURSE, filling_generator, generator
@@ -90,7 +90,7 @@ def colon(b: PhantomBuilder) -> None:
 
 
 def _course(b: PhantomBuilder) -> tuple[NDArray, Centerlines]:
-    """The colon's path (standard mm), and its centerline: rows of (x, y, z, radius, haustra, wall, gas, in the bed)."""
+    """The colon's path (standard mm), and its centerline: rows of (x, y, z, radius, haustra, wall, gas)."""
     rng, filling = generator(b, COURSE, 5), filling_generator(b, 3)
     path = b.at(14, after_operation("colon", COLON, b.left, b.right))
     sunk = path[:, 1] < b.at(14, COLON)[:, 1] - 3.0  # pieces in the bed of a removed kidney, where gas collects
@@ -102,7 +102,8 @@ def _course(b: PhantomBuilder) -> tuple[NDArray, Centerlines]:
     filled = np.clip(_usual_filling(len(path)) + filling.normal(0, 0.22, len(path)), 0.0, 1.0)
     path[:, 3] *= rng.uniform(0.9, 1.1, len(path)) * (0.52 + 0.62 * filled)
     wall_mm = np.where(filled < 0.3, 4.0, 2.0) * np.clip(b.canvas.scale.mean(), 0.8, 1.2)
-    gas = np.where(sunk, np.minimum(share := _gas_share(b, path, filling), -0.4), share)
+    gas = _gas_share(b, path, filling)
+    gas[sunk] = np.minimum(gas[sunk], -0.4)
     table = [path[:, :3] * b.canvas.scale, path[:, 3] * b.canvas.scale.mean(), COLON_HAUSTRA, wall_mm, gas]
     return path, Centerlines.of_paths([np.column_stack(table)], 2.0)
 

@@ -116,10 +116,10 @@ def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int |
 
 def _part(scan: Scan, field_z: tuple[float, float]) -> Scan:
     """The slices between two shares of the height, two at least."""
-    n = scan.shape[2]
-    first = min(round(field_z[0] * n), n - 2)
-    if field_z == (0.0, 1.0) or n < 2:
+    if field_z == (0.0, 1.0):
         return scan
+    n = scan.shape[2]
+    first = max(0, min(round(field_z[0] * n), n - 2))
     affine = scan.affine.copy()
     affine[:3, 3] += first * affine[:3, 2]
     return Scan(scan.voxels[:, :, first : max(first + 2, round(field_z[1] * n))].copy(), affine)

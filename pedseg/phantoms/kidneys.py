@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.phantoms import landmarks
-from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import PhantomBuilder, organ_id
+from pedseg.phantoms.anatomy import Tissue, organ_id
+from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Box, Shape, largest_component, rotation_matrix, union
 from pedseg.phantoms.landmarks import mirrored
 from pedseg.phantoms.surgery import MAX_GROWTH
@@ -49,11 +49,11 @@ class KidneyPose:
 
 def kidney_poses(b: PhantomBuilder) -> list[KidneyPose]:
     """The kidneys that are there; the one that remains after a nephrectomy has grown, most of all in length."""
-    effects, rng = b.surgery, np.random.default_rng((b.surgery.child.seed, 19, RNG_PART))
+    effects, rng = b.surgery, b.generator(RNG_PART)
     growth = 1.0 + (effects.growth - 1.0) * rng.uniform(0.85, 1.0)
     share = rng.normal(0.5, 0.02)
     drift, tilt = rng.normal(0, 4, 2), rng.normal(0, 3, (2, 3))
-    low = effects.child.variant == "horseshoe kidney"
+    horseshoe = effects.child.variant == "horseshoe kidney"
     poses = []
     for i, (side, gone, other) in enumerate(((-1, b.left, b.right), (1, b.right, b.left))):
         beside_bed = effects.child.tumor == "neuroblastoma" and side == effects.child.operated_side
@@ -66,7 +66,7 @@ def kidney_poses(b: PhantomBuilder) -> list[KidneyPose]:
         volume_ml *= effects.kidney_volume_share if beside_bed else 1
         wider = longer ** ((VOLUME_OF_LENGTH - 1) / 2)
         half_axes = KIDNEY_MM * [wider, wider, longer]
-        if low:  # lower poles turn toward each other
+        if horseshoe:  # lower poles turn toward each other
             middle, angles = np.array([side * 33.0, -22.0, -14.0]), np.array([8.0, 16.0 * side, -42.0 * side])
         if not gone:
             poses.append(KidneyPose(side, middle, angles, half_axes, volume_ml))
@@ -75,7 +75,7 @@ def kidney_poses(b: PhantomBuilder) -> list[KidneyPose]:
 
 def kidneys(b: PhantomBuilder) -> None:
     """Both kidneys in their fat, adrenals above them, ureters."""
-    effects, rng = b.surgery, np.random.default_rng((b.surgery.child.seed, 19, RNG_PART, 4))
+    effects, rng = b.surgery, b.generator(RNG_PART, 4)
     adrenalectomy = rng.random() < 0.5  # the adrenal is taken with the kidney in every second child
     for side, gone in ((-1, b.left), (1, b.right)):
         beside_bed = effects.child.tumor == "neuroblastoma" and side == effects.child.operated_side
@@ -90,7 +90,7 @@ def _kidney(b: PhantomBuilder, pose: KidneyPose) -> None:
     c, age = b.canvas, b.surgery.child.age_years
     box, (inward, q, r) = _own_axes(b, pose)
     radius = np.sqrt(inward * inward + q * q + r * r) + np.float32(1e-4)
-    pyramid = _pyramids(b.surgery.child.seed, pose.side, inward / radius, q / radius, r / radius)
+    pyramid = _pyramids(b.generator(RNG_PART, 2 + pose.side), inward / radius, q / radius, r / radius)
     field = radius - float(np.interp(age, LOBULATION_YEARS, LOBULATION)) * (pyramid - 0.9) * 2.5
     field += 0.75 * np.exp(-(((inward - 0.92) / 0.5) ** 2 + (q / 0.6) ** 2 + (r / 0.38) ** 2))  # the hilum
     if b.surgery.child.variant == "horseshoe kidney":
@@ -119,9 +119,8 @@ def _own_axes(b: PhantomBuilder, pose: KidneyPose) -> tuple[Box, tuple[NDArray, 
     return box, (-pose.side * p, q, r)
 
 
-def _pyramids(seed: int, side: int, p: NDArray, q: NDArray, r: NDArray) -> NDArray:
+def _pyramids(rng: np.random.Generator, p: NDArray, q: NDArray, r: NDArray) -> NDArray:
     """Cosine of the angle to the nearest pyramid: a front and a back row of five, one at each pole."""
-    rng = np.random.default_rng((seed, 19, RNG_PART, 2 + side))
     best = np.abs(r)  # the poles
     for height in (-0.72, -0.38, 0.0, 0.38, 0.72):
         for front in (-1, 1):

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import PhantomBuilder, organ_id
+from pedseg.phantoms.anatomy import Tissue, organ_id
+from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Box, Canvas, largest_component
 from pedseg.phantoms.landmarks import MESENTERIC_ROOT, MESENTERIC_TRUNK
 from pedseg.phantoms.tubes import Centerlines, near, positions_mm
@@ -22,7 +22,7 @@ FAT_AGES, FAT = (0.0, 2.0, 5.0, 10.0, 15.0, 20.0, 50.0), (0.3, 0.4, 0.6, 0.8, 1.
 
 def generator(b: PhantomBuilder, *numbers: int) -> np.random.Generator:
     """A stream of random numbers of its own for one part of the bowel."""
-    return np.random.default_rng((b.surgery.child.seed, 19, 3, *numbers))
+    return b.generator(3, *numbers)
 
 
 def filling_generator(b: PhantomBuilder, part: int) -> np.random.Generator:

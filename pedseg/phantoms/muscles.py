@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import SKIN_MM, Body, PhantomBuilder, breast_mm
+from pedseg.phantoms.body import SKIN_MM, Body, breast_mm
+from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Box, Canvas
 from pedseg.phantoms.landmarks import Path, mirrored
 from pedseg.phantoms.pelvis import wing

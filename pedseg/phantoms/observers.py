@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pedseg.organs import NAMES, ORGANS
+from pedseg.organs import NAMES
+from pedseg.phantoms.anatomy import organ_id
 from pedseg.scan import Spacing
 
 # Mean distance between the borders of two people in mm; 1 where nothing is known.
@@ -74,18 +75,18 @@ def draw(labels: NDArray[np.uint8], spacing_mm: Spacing, observer: Observer, see
         return intended
     contours, least = np.zeros_like(labels), np.zeros(labels.shape, np.float32)
     deepest = {}
-    for organ_id, where in enumerate(ndimage.find_objects(intended), 1):
+    for number, where in enumerate(ndimage.find_objects(intended), 1):
         if where is not None:
             box = _with_margin(where, spacing_mm, labels.shape, observer)
-            rng = np.random.default_rng((seed, organ_id, *observer.name.encode()))
-            depth = signed_distance_mm(intended[box] == organ_id, spacing_mm)
-            deepest[organ_id] = np.add(np.unravel_index(depth.argmin(), depth.shape), [part.start for part in box])
-            distance = depth - _border_mm(depth, spacing_mm, observer, organ_id, rng)
-            _shift_ends(distance, intended[box], organ_id, observer)
+            rng = np.random.default_rng((seed, number, *observer.name.encode()))
+            depth = signed_distance_mm(intended[box] == number, spacing_mm)
+            deepest[number] = np.add(np.unravel_index(depth.argmin(), depth.shape), [part.start for part in box])
+            distance = depth - _border_mm(depth, spacing_mm, observer, number, rng)
+            _shift_ends(distance, intended[box], number, observer)
             nearer = distance < least[box]
-            contours[box][nearer], least[box][nearer] = organ_id, distance[nearer]
-    for organ_id, voxel in deepest.items():
-        contours[tuple(voxel)] = organ_id
+            contours[box][nearer], least[box][nearer] = number, distance[nearer]
+    for number, voxel in deepest.items():
+        contours[tuple(voxel)] = number
     return contours
 
 
@@ -106,10 +107,10 @@ def signed_distance_mm(mask: NDArray[np.bool_], spacing_mm: Spacing) -> NDArray[
 
 
 def _border_mm(
-    depth: NDArray, spacing_mm: Spacing, observer: Observer, organ_id: int, rng: np.random.Generator
+    depth: NDArray, spacing_mm: Spacing, observer: Observer, number: int, rng: np.random.Generator
 ) -> NDArray:
     """How far outside the true border the observer draws, voxel by voxel."""
-    scale = BORDER_DISTANCE_MM.get(NAMES[organ_id - 1], 1.0)
+    scale = BORDER_DISTANCE_MM.get(NAMES[number - 1], 1.0)
     moved = scale * (observer.border_mm + observer.wander_mm * smooth_noise(depth.shape, spacing_mm, rng))
     return np.maximum(moved, DEEPEST * depth.min())
 
@@ -124,9 +125,9 @@ def smooth_noise(shape: tuple[int, ...], spacing_mm: Spacing, rng: np.random.Gen
     return field
 
 
-def _shift_ends(distance: NDArray, intended: NDArray, organ_id: int, observer: Observer) -> None:
+def _shift_ends(distance: NDArray, intended: NDArray, number: int, observer: Observer) -> None:
     """Let an organ end early, or go on into free slices as in its last one; an organ of few slices stays."""
-    slices = np.flatnonzero((intended == organ_id).any(axis=(0, 1)))
+    slices = np.flatnonzero((intended == number).any(axis=(0, 1)))
     low, high = slices[0], slices[-1]
     for end, outward, count in ((low, -1, observer.slices_below), (high, 1, observer.slices_above)):
         for step in range(abs(count)):
@@ -142,7 +143,7 @@ def _leave_out_pelvis(labels: NDArray, spacing_mm: Spacing) -> None:
     """Take a ball out of each kidney where a line from its center to the spine leaves it."""
     spine = _center_mm(labels, "VBs", spacing_mm)
     for name in ("Kidney_L", "Kidney_R"):
-        kidney = labels == _organ_id(name)
+        kidney = labels == organ_id(name)
         center = _center_mm(labels, name, spacing_mm)
         if spine is None or center is None:
             continue
@@ -158,23 +159,18 @@ def _leave_out_pelvis(labels: NDArray, spacing_mm: Spacing) -> None:
 
 def _take_in_vessels(labels: NDArray, spacing_mm: Spacing) -> None:
     """Give the portal vein at the liver's hilum to the liver, where its gaps are closed; the vein's trunk stays."""
-    liver, vein = (labels == _organ_id(name) for name in ("Liver", "V_Portal"))
+    liver, vein = (labels == organ_id(name) for name in ("Liver", "V_Portal"))
     if not liver.any() or not vein.any():
         return
     near = ndimage.distance_transform_edt(~liver, spacing_mm) <= HILUM_MM
     closed = ndimage.distance_transform_edt(near, spacing_mm) > HILUM_MM
     if (vein & ~closed).any():
-        labels[vein & closed] = _organ_id("Liver")
-
-
-def _organ_id(name: str) -> int:
-    """The id of an organ in label maps, or 255 (which none has) if the table has no such organ."""
-    return next((organ.id for organ in ORGANS if organ.name == name), 255)
+        labels[vein & closed] = organ_id("Liver")
 
 
 def _center_mm(labels: NDArray, name: str, spacing_mm: Spacing) -> NDArray | None:
     """The center of an organ in mm; None where it is absent."""
-    voxels = np.argwhere(labels == _organ_id(name))
+    voxels = np.argwhere(labels == organ_id(name))
     return voxels.mean(axis=0) * spacing_mm if len(voxels) else None
 
 

@@ -92,10 +92,11 @@ def _wing(c: Canvas, side: int, age_years: float) -> None:
     off, edge = wing(c.x[box], y, z)
     depth = wing_half_mm(y, z, edge) - np.abs(off)
     bone = (depth > 0) & (edge > 0)
-    _bone(c, box, bone, bone & (depth > 1.1) & (edge > 1.1))
+    paint_bone(c, box, bone, bone & (depth > 1.1) & (edge > 1.1))
     if age_years < 20:
         cap = bone & (edge < (3.0 if age_years < 13 else 2.2)) & (z > -78)
-        cap &= (edge > 0) if age_years < 13 else (edge > 1.3)
+        if age_years >= 13:
+            cap &= edge > 1.3
         c.paint(box, cap, Tissue.CARTILAGE)
 
 
@@ -103,7 +104,7 @@ def _pubis_and_ischium(c: Canvas, side: int, age_years: float) -> None:
     """Branches of the pubis and the ischium around the obturator foramen, with a joint between them until 6 years."""
     for path in (*PUBIS, ISCHIUM):
         bar = c.tube(mirrored(path, side), reach_mm=0.5, step_mm=12.0)
-        _bone(c, bar.box, bar.field < 0, bar.field < -1.3)
+        paint_bone(c, bar.box, bar.field < 0, bar.field < -1.3)
     if age_years < 6:
         box = c.box(*np.sort([(side * 12, 12, -186), (side * 34, 36, -162)], axis=0))
         joint = (np.abs(c.y[box] - 22) < 1.8) & _is_bone(c, box) & (c.z[box] < -158)
@@ -117,7 +118,7 @@ def _acetabulum(c: Canvas, side: int, age_years: float) -> None:
     opening = side * x * CUP_OPENS[0] + y * CUP_OPENS[1] + z * CUP_OPENS[2]
     inner, outer = HEAD_MM + 1.6, HEAD_MM + 6.5 - 1.5 * np.clip(-side * x / 12, 0, 1) + 1.5 * np.clip(-y / 10, 0, 1)
     cup = (distance > inner) & (distance < outer) & (opening < 0.12 * distance) & ((z > -9) | (np.abs(y + 4) > 11))
-    _bone(c, box, cup, cup & (distance > inner + 1.2) & (distance < outer - 1.2))
+    paint_bone(c, box, cup, cup & (distance > inner + 1.2) & (distance < outer - 1.2))
     gap = np.interp(age_years, (0, 1, 5, 12, 13.5), (4.0, 3.2, 2.0, 1.2, 0.0)) / 2
     if gap > 0:
         near = (distance > HEAD_MM) & (distance < HEAD_MM + 11) & _is_bone(c, box) & (side * x < 6)
@@ -133,7 +134,7 @@ def _femur(c: Canvas, side: int, age_years: float) -> None:
     """Neck, shaft and trochanter, then the head: a center of bone that grows in cartilage, and a growth plate."""
     for path in FEMUR:
         bar = c.tube(mirrored(path, side), reach_mm=0.5, step_mm=12.0)
-        _bone(c, bar.box, bar.field < 0, bar.field < -1.6)
+        paint_bone(c, bar.box, bar.field < 0, bar.field < -1.6)
     shaft = c.tube(mirrored(FEMUR[1], side), reach_mm=0.0, step_mm=12.0)
     marrow = (shaft.field < -4.2) & (c.z[shaft.box] < -158)
     c.paint(shaft.box, marrow, Tissue.FAT if age_years > 10 else Tissue.MUSCLE)
@@ -146,7 +147,7 @@ def _femur(c: Canvas, side: int, age_years: float) -> None:
     bony = HEAD_MM * np.interp(age_years, (0.3, 0.5, 1, 2, 5, 9, 16), (0, 0.15, 0.42, 0.6, 0.82, 0.92, 0.95))
     core = np.sqrt((x / 1.05) ** 2 + y * y + (z / 0.9) ** 2) if age_years < 6 else distance
     core = (core < bony) & (along < (6.3 if age_years < 16 else 99.0))
-    _bone(c, box, core, core & (distance < bony - 1.1))
+    paint_bone(c, box, core, core & (distance < bony - 1.1))
 
 
 def _trochanter(c: Canvas, path: NDArray, age_years: float) -> None:
@@ -156,7 +157,7 @@ def _trochanter(c: Canvas, path: NDArray, age_years: float) -> None:
         c.paint(bar.box, (bar.field < 0) & (bar.along > 0.3), Tissue.CARTILAGE)
     if age_years >= 4:
         core = (bar.field < (-1.0 if age_years < 9 else 0.0)) & ((bar.along > 0.45) | (age_years >= 15))
-        _bone(c, bar.box, core, core & (bar.field < -1.6))
+        paint_bone(c, bar.box, core, core & (bar.field < -1.6))
 
 
 def _symphysis(c: Canvas, age_years: float) -> None:
@@ -183,7 +184,7 @@ def _is_bone(c: Canvas, box: Box) -> NDArray:
     return (c.tissues[box] == Tissue.CORTEX) | (c.tissues[box] == Tissue.SPONGIOSA)
 
 
-def _bone(c: Canvas, box: Box, mask: NDArray, core: NDArray) -> None:
+def paint_bone(c: Canvas, box: Box, mask: NDArray, core: NDArray) -> None:
     """Cortical bone around spongy bone; never over spongy bone that is there, so that parts of one bone join."""
     spongy = c.tissues[box] == Tissue.SPONGIOSA
     c.paint(box, mask & ~spongy, Tissue.CORTEX)

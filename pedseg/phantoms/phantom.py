@@ -26,7 +26,8 @@ from pedseg.phantoms import (
     viscera,
 )
 from pedseg.phantoms.anatomy import sample_size
-from pedseg.phantoms.body import Body, PhantomBuilder, extent_mm
+from pedseg.phantoms.body import Body, extent_mm
+from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Canvas, rotation_matrix
 from pedseg.phantoms.child import Child, Side
 from pedseg.phantoms.simple.body import extent_mm as simple_extent_mm
@@ -112,23 +113,10 @@ def place_organs(builder: PhantomBuilder) -> None:
     surgery.add_scar(builder.canvas, builder.surgery)
     viscera.spleen(builder)
     viscera.liver(builder)
-    builder = with_new_filling(builder)
+    builder = builder.with_new_filling()
     viscera.bladder(builder)
     bowel.stomach_and_duodenum(builder)
     bowel.colon(builder)
     small_bowel.small_bowel(builder)
     mesentery.keep_largest_component(builder)
     surgery.add_clips(builder.canvas, builder.surgery)
-
-
-def with_new_filling(builder: PhantomBuilder) -> PhantomBuilder:
-    """At a follow-up scan: stomach, bowel and bladder are filled anew, everything else is as it was."""
-    child = builder.surgery.child
-    if not child.visit:
-        return builder
-    rng = np.random.default_rng((child.seed, 19, child.visit))
-    stomach, bladder = np.exp(rng.normal(0.0, (0.2, 0.3)))
-    volume_ml = dict(builder.size.volume_ml)
-    volume_ml["Stomach"] *= float(stomach)
-    volume_ml["Bladder"] *= float(bladder)
-    return replace(builder, rng=rng, size=replace(builder.size, volume_ml=volume_ml))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import Body, organ_id
-from pedseg.phantoms.canvas import Box, Canvas
-from pedseg.phantoms.pelvis import pelvis, wing, wing_half_mm
+from pedseg.phantoms.anatomy import Tissue, organ_id
+from pedseg.phantoms.body import Body
+from pedseg.phantoms.canvas import Canvas
+from pedseg.phantoms.pelvis import paint_bone, pelvis, wing, wing_half_mm
 
 VERTEBRA_MM = 20.5  # from one vertebra to the next; the second lumbar vertebra lies at z = 0
 SPINE_Y = -28.0
@@ -63,11 +63,6 @@ def skeleton(body: Body) -> None:
     _breastbone(body)
 
 
-def _bone(c: Canvas, box: Box, mask: NDArray, core: NDArray) -> None:
-    c.paint(box, mask, Tissue.CORTEX)
-    c.paint(box, core, Tissue.SPONGIOSA)
-
-
 # --- ribs -------------------------------------------------------------------------------------------
 
 
@@ -99,7 +94,7 @@ def _rib(body: Body, side: int, head: float, lateral: float, front: float, bone_
     near = np.abs(c.x[tube.box]) < wall[0, 0] - 2
     bone = (tube.field < 0) & ((flat < 2.3) | near) & (c.tissues[tube.box] != Tissue.SPONGIOSA)
     bone &= c.labels[tube.box] == 0
-    _bone(c, tube.box, bone, bone & (tube.field < -1.1) & ((flat < 1.1) | near))
+    paint_bone(c, tube.box, bone, bone & (tube.field < -1.1) & ((flat < 1.1) | near))
 
 
 def _rib_cartilage(body: Body, side: int, front: float, inner: float, bone_deg: float, cartilage_deg: float) -> None:
@@ -125,7 +120,7 @@ def _breastbone(body: Body) -> None:
     c.paint(box, plate, Tissue.CARTILAGE)
     gap = np.interp(age, (0, 1, 5, 12, 14), (6.0, 4.5, 2.2, 1.0, 0.0))
     piece = plate & ((np.abs(np.mod(z - 94, 18.0) - 9) < 9 - gap / 2) | (age >= 14)) & (np.abs(x) < 9 - gap / 2)
-    _bone(c, box, piece & (flat < 3.3), piece & (flat < 2.2) & (np.abs(x) < 8))
+    paint_bone(c, box, piece & (flat < 3.3), piece & (flat < 2.2) & (np.abs(x) < 8))
     xiphoid = (c.y[box] > 0) & (z > 80) & (z <= 94) & (np.abs(x) < 4.5 - (94 - z) / 8) & (flat < 1.8)
     c.paint(box, xiphoid, Tissue.CARTILAGE if age < 20 else Tissue.SPONGIOSA)
 

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.phantoms import landmarks
-from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import PhantomBuilder, organ_id
+from pedseg.phantoms.anatomy import Tissue, organ_id
+from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Box, Shape
 from pedseg.phantoms.landmarks import mirrored
 
@@ -28,7 +28,7 @@ FATTY_THYMUS_YEARS = 22.0
 def chest(b: PhantomBuilder) -> None:
     """Esophagus, heart, great vessels, airways, lungs and their vessels, thymus."""
     c = b.canvas
-    rng = np.random.default_rng((b.surgery.child.seed, 19, RNG_PART))
+    rng = b.generator(RNG_PART)
     c.fill(c.tube(b.at(3, landmarks.ESOPHAGUS), 1.5), Tissue.BOWEL_WALL, organ_id("Esophagus"), connected=True)
     chest_box = c.box((-110, -95, 20), (110, 85, 175))
     near = np.zeros(c.shape, bool)  # what lies so near to the mediastinum that no lung reaches it

@@ -94,10 +94,10 @@ def near(c: Canvas, box: Box, lines: Centerlines, reach_mm: float) -> NDArray:
     sparse = tuple(slice(s.start, s.stop, n) for s, n in zip(box, step, strict=True))
     every = np.ones(c.x[sparse].shape, bool)
     reach_mm = reach_mm + 0.8 * float(np.linalg.norm(c.spacing * step))
-    near = lines.nearest(positions_mm(c, sparse, every), reach_mm).distance.reshape(every.shape) < np.inf
+    within = lines.nearest(positions_mm(c, sparse, every), reach_mm).distance.reshape(every.shape) < np.inf
     for axis, n in enumerate(step):
-        near = np.repeat(near, n, axis)
-    return near[tuple(slice(0, s.stop - s.start) for s in box)]
+        within = np.repeat(within, n, axis)
+    return within[tuple(slice(0, s.stop - s.start) for s in box)]
 
 
 def noise(positions: NDArray, wavelength_mm: float, rng: np.random.Generator, waves: int = 7) -> NDArray:

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.phantoms import landmarks
-from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import PhantomBuilder, organ_id
+from pedseg.phantoms.anatomy import Tissue, organ_id
+from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import largest_component
 from pedseg.phantoms.kidneys import kidney_poses
 from pedseg.phantoms.landmarks import after_operation, mirrored

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import PhantomBuilder
+from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Box, Shape, union
 from pedseg.phantoms.landmarks import after_operation
 from pedseg.phantoms.vessels import line, paint_vessels

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from pedseg.phantoms import surgery
 from pedseg.phantoms.anatomy import BodySize
+from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Canvas
+from pedseg.phantoms.mesentery import keep_largest_component
 from pedseg.phantoms.simple import bowel, thorax, viscera
-from pedseg.phantoms.simple.body import Body, PhantomBuilder
+from pedseg.phantoms.simple.body import Body
 from pedseg.phantoms.simple.skeleton import skeleton
 
 
@@ -28,23 +28,10 @@ def build(canvas: Canvas, size: BodySize, effects: surgery.SurgeryEffects, rng: 
     surgery.add_scar(canvas, effects)
     viscera.spleen(builder)
     viscera.liver(builder)
-    builder = with_new_filling(builder)
+    builder = builder.with_new_filling()
     viscera.bladder(builder)
     bowel.stomach_and_duodenum(builder)
     bowel.colon(builder)
     bowel.small_bowel(builder)
-    bowel.keep_largest_component(builder)
+    keep_largest_component(builder)
     surgery.add_clips(canvas, effects)
-
-
-def with_new_filling(builder: PhantomBuilder) -> PhantomBuilder:
-    """At a follow-up scan: stomach, bowel and bladder are filled anew, everything else is as it was."""
-    child = builder.surgery.child
-    if not child.visit:
-        return builder
-    rng = np.random.default_rng((child.seed, 19, child.visit))
-    stomach, bladder = np.exp(rng.normal(0.0, (0.2, 0.3)))
-    volume_ml = dict(builder.size.volume_ml)
-    volume_ml["Stomach"] *= float(stomach)
-    volume_ml["Bladder"] *= float(bladder)
-    return replace(builder, rng=rng, size=replace(builder.size, volume_ml=volume_ml))

@@ -1,4 +1,4 @@
-"""The trunk of a phantom without bones and organs (skin, fat, muscle wall, diaphragm), and what organs are placed with.
+"""The trunk of a phantom without bones and organs (skin, fat, muscle wall, diaphragm).
 
 All millimeters are those of the standard 5-year-old (`canvas`). Heights z: second lumbar vertebra 0, iliac crest -45,
 dome of the diaphragm about +82, lower edge of the bladder about -165.
@@ -6,26 +6,15 @@ dome of the diaphragm about +82, lower edge of the bladder about -165.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from pedseg import organs
-from pedseg.phantoms.anatomy import BodySize, Tissue
-from pedseg.phantoms.canvas import Canvas, Shape
-from pedseg.phantoms.surgery import SurgeryEffects
+from pedseg.phantoms import body
+from pedseg.phantoms.anatomy import Tissue
+from pedseg.phantoms.body import FRONT, HALF_WIDTH, LOWER_MM, OUTLINE_Z, UPPER_MM, radius_and_depth
+from pedseg.phantoms.canvas import Canvas
 
-LOWER_MM, UPPER_MM = -172.0, 146.0  # field of view: bladder to the top of the heart
-OUTLINE_Z = (-200.0, -150.0, -100.0, -50.0, 0.0, 50.0, 100.0, 160.0)
-HALF_WIDTH = (100.0, 104.0, 103.0, 99.0, 97.0, 100.0, 98.0, 88.0)
-FRONT = (58.0, 64.0, 68.0, 71.0, 73.0, 74.0, 69.0, 60.0)
 BACK = (82.0, 85.0, 80.0, 76.0, 75.0, 77.0, 78.0, 76.0)
-
-
-def organ_id(name: str) -> int:
-    """The label of an organ, by its TG-263 name."""
-    return organs.organ(name).id
 
 
 def extent_mm(scale: NDArray, rotation: NDArray) -> NDArray:
@@ -38,7 +27,7 @@ def extent_mm(scale: NDArray, rotation: NDArray) -> NDArray:
     return np.stack([np.append(ring.min(axis=0), z[0]), np.append(ring.max(axis=0), z[1])])
 
 
-class Body:
+class Body(body.Body):
     """The body wall, cavity and diaphragm; afterwards `canvas.free` is what the organs may fill."""
 
     def __init__(self, canvas: Canvas, fat_mm: float) -> None:
@@ -50,11 +39,11 @@ class Body:
         )
         furrow = 5.0 * np.exp(-((x / 9.0) ** 2))
         depth_scale = np.where(y > 0, front, back - furrow)
-        self.radius, self.depth = _radius_and_depth(x, y, half_width, depth_scale)
-        self._wall(fat_mm)
-        self._diaphragm(half_width, front, back)
+        self.radius, self.depth = radius_and_depth(x, y, half_width, depth_scale)
+        self._ring(fat_mm)
+        self._dome(half_width, front, back)
 
-    def _wall(self, fat_mm: float) -> None:
+    def _ring(self, fat_mm: float) -> None:
         """Skin to cavity: subcutaneous fat, a muscle ring, the muscles of the back and of the pelvis."""
         c = self.canvas
         low = np.clip((-c.z - 40) / 60, 0, 1)  # 1 in the pelvis
@@ -82,7 +71,7 @@ class Body:
         septa &= (low > 0.35) & (c.tissues == Tissue.MUSCLE) & (np.abs(c.x) > 28)
         c.tissues[septa] = Tissue.FAT  # between the muscles of the pelvis
 
-    def _diaphragm(self, half_width: NDArray, front: NDArray, back: NDArray) -> None:
+    def _dome(self, half_width: NDArray, front: NDArray, back: NDArray) -> None:
         """The dome that parts lung from liver: high in the middle, deep behind and at the sides."""
         c = self.canvas
         side = 1 / (1 + np.exp(-c.x / 12))  # 0 left, 1 right
@@ -94,45 +83,3 @@ class Body:
         sheet = self.above & (c.z < self.dome + 3.0)
         c.tissues[sheet] = Tissue.MUSCLE  # vessels and esophagus still pass through it
         self.sheet = sheet
-
-
-def _radius_and_depth(x: NDArray, y: NDArray, half_width: NDArray, half_depth: NDArray) -> tuple[NDArray, NDArray]:
-    """How far out a point lies (1 on the skin, a squarish oval) and how deep under the skin it is, in mm."""
-    a, b = np.square(x / half_width), np.square(y / half_depth)
-    radius = np.sqrt(np.sqrt(a * a + b * b + 1.35 * a * b)) + 1e-6
-    distance = np.sqrt(x * x + y * y)
-    return radius, distance / radius - distance + np.where(radius < 0.05, 50.0, 0.0).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class PhantomBuilder:
-    """What every organ of one child is placed with: voxels, body walls, sizes, random numbers, effects of surgery."""
-
-    canvas: Canvas
-    body: Body
-    size: BodySize
-    rng: np.random.Generator
-    left: float  # how far organs have sunk into the bed of a removed left kidney: 0 (it is in place) to 1
-    right: float
-    displacements: NDArray  # (16, 3) a small random displacement in mm for each organ
-    surgery: SurgeryEffects
-
-    @classmethod
-    def sample(
-        cls, canvas: Canvas, body: Body, size: BodySize, effects: SurgeryEffects, rng: np.random.Generator
-    ) -> PhantomBuilder:
-        """Draw the random displacements of one child's organs, and how far they have sunk into an empty renal bed."""
-        displacements, sunk = rng.normal(0.0, 2.5, (16, 3)), rng.uniform(0.6, 1.0)
-        left, right = (sunk * (effects.child.removed_kidney == side) for side in ("left", "right"))
-        return cls(canvas, body, size, rng, left, right, displacements, effects)
-
-    def at(self, number: int, points: ArrayLike) -> NDArray:
-        """Points or rows (x, y, z, radius) moved by this child's displacement of that number."""
-        out = np.array(points, dtype=float)
-        out[..., :3] += self.displacements[number]
-        return out
-
-    def organ(self, shape: Shape, tissue: int, name: str, volume_ml: float) -> NDArray:
-        """Fill an abdominal organ up to its volume, in one component; returns its mask in the shape's box."""
-        below = self.body.below
-        return self.canvas.fill(shape, tissue, organ_id(name), volume_ml=volume_ml, where=below, connected=True)

@@ -9,12 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.canvas import Shape, largest_component
-from pedseg.phantoms.simple.body import PhantomBuilder, organ_id
+from pedseg.phantoms.anatomy import Tissue, organ_id
+from pedseg.phantoms.builder import PhantomBuilder
+from pedseg.phantoms.canvas import Shape
+from pedseg.phantoms.mesentery import BOWEL
 from pedseg.phantoms.simple.landmarks import COLON, DUODENUM, STOMACH, after_operation
-
-BOWEL = "Bowel^Stomach"
 
 
 def stomach_and_duodenum(b: PhantomBuilder) -> None:
@@ -94,14 +93,6 @@ def small_bowel(b: PhantomBuilder) -> None:
     tissue[loops > 0.42] = Tissue.BOWEL_FLUID
     tissue[(loops > 0.85) & (gas > 0.8)] = Tissue.GAS
     c.tissues[mask] = tissue
-
-
-def keep_largest_component(b: PhantomBuilder) -> None:
-    """Turn into fat what other organs have cut off from the bowel."""
-    mask = b.canvas.labels == organ_id(BOWEL)
-    rest = mask & ~largest_component(mask)
-    b.canvas.labels[rest] = 0
-    b.canvas.tissues[rest] = Tissue.FAT
 
 
 def _loops(b: PhantomBuilder, mask: NDArray) -> NDArray:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Row = tuple[float, float, float, float]
-Path = tuple[Row, ...]
+from pedseg.phantoms.landmarks import Path
 
 # --- chest ------------------------------------------------------------------------------------------
 
@@ -171,11 +170,6 @@ SHIFTS: dict[tuple[str, str], dict[int, tuple[float, float, float]]] = {
     ("colon", "right"): {2: (0, -5, 0), 3: (-6, -12, 0)},
     ("duodenum", "right"): {2: (0, -14, 0), 3: (0, -14, 0)},
 }
-
-
-def mirrored(path: Path, side: int) -> NDArray:
-    """The path on the right (side 1) or on the left (side -1)."""
-    return np.array(path, dtype=float) * [side, 1, 1, 1]
 
 
 def after_operation(name: str, path: Path, left: float, right: float) -> NDArray:

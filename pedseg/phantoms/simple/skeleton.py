@@ -8,10 +8,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.phantoms.anatomy import Tissue
+from pedseg.phantoms.anatomy import Tissue, organ_id
 from pedseg.phantoms.canvas import Box, Canvas
-from pedseg.phantoms.simple.body import Body, organ_id
-from pedseg.phantoms.simple.landmarks import HIP_BARS, mirrored
+from pedseg.phantoms.landmarks import mirrored
+from pedseg.phantoms.simple.body import Body
+from pedseg.phantoms.simple.landmarks import HIP_BARS
 
 VERTEBRA_MM = 20.5  # from one vertebra to the next; the second lumbar vertebra lies at z = 0
 SPINE_Y = -28.0

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.phantoms.anatomy import Tissue
+from pedseg.phantoms.anatomy import Tissue, organ_id
+from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Shape
-from pedseg.phantoms.simple.body import PhantomBuilder, organ_id
 from pedseg.phantoms.simple.landmarks import (
     CHAMBERS,
     ESOPHAGUS,

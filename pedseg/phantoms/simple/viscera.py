@@ -9,11 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pedseg.phantoms.anatomy import Tissue
+from pedseg.phantoms.anatomy import Tissue, organ_id
+from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Shape, union
+from pedseg.phantoms.landmarks import mirrored
 from pedseg.phantoms.simple import landmarks
-from pedseg.phantoms.simple.body import PhantomBuilder, organ_id
-from pedseg.phantoms.simple.landmarks import after_operation, mirrored
+from pedseg.phantoms.simple.landmarks import after_operation
 from pedseg.phantoms.simple.skeleton import SPINE_Y, sagittal_curve
 
 VOLUME_OF_LENGTH = 2.5  # a kidney longer by a factor holds that factor to this power of the volume
