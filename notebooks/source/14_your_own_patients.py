@@ -170,9 +170,9 @@ figures.show(
 
 # %%
 from pedseg.evaluation.cross_site import by_organ, matrix
-from pedseg.evaluation.results import read_rows
+from pedseg.evaluation.results import read_rows, rows_file
 
-rows = read_rows(lesson.recorded("robust") / "cases.csv.xz")
+rows = read_rows(rows_file(lesson.recorded("robust")))
 names = {"Varied alone": "robust"}
 matrix(rows).rename(names).T
 

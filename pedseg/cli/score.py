@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pedseg.cli.arguments import show_scans
+from pedseg.errors import input_error
 
 PUBLIC = "Public"  # the center of scans that are imported here
 
@@ -38,11 +39,17 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 def _import(source: Path, data: Path) -> Iterator[str]:
     """Import the scans of a source as test cases; what is refused is told and left out."""
     from pedseg.cli.import_ import describe
-    from pedseg.importing.import_scans import import_scans
+    from pedseg.importing.import_scans import ImportResult, import_scans
 
-    key = data.with_name("case-key")
+    key, results = data.with_name("case-key"), []
     for result in import_scans(source, data, center=PUBLIC, key=key, split="test", skip_refused=True):
+        results.append(result)
         yield from describe(result)
+    if not any(isinstance(result, ImportResult) for result in results):
+        remedy = (
+            "Give a data set (dataset.json), a folder of data sets, or labeled scans as `pedseg import` reads them."
+        )
+        raise input_error("E-NO-SCAN", source, "no scan there could be read.", remedy)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pedseg.cli.arguments import add_settings, settings_from, show_stages
-from pedseg.evaluation.config import StudyConfig
 from pedseg.federation.config import FederationConfig
 
 
@@ -25,8 +24,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     if not own:
         show_stages(single_training.make_varied())
     data = federation.data if own else single_training.VARIED_DATA
-    config = StudyConfig(federation)
-    show_stages(single_training.train_one(data, options.folder, config, federation.seed))
+    show_stages(single_training.train_one(data, options.folder, federation))
     file = options.folder / single_training.MODEL
     for point in single_training.curve(file):
         dsc = "" if point["dsc"] is None else f", validation DSC {point['dsc']:.3f}"

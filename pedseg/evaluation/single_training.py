@@ -15,6 +15,7 @@ from pedseg.evaluation.config import StudyConfig
 from pedseg.evaluation.study_training import StudyTraining
 from pedseg.evaluation.trained_models import Model
 from pedseg.evaluation.virtual_data import CHILD_UNITS, write_datasets
+from pedseg.federation.config import FederationConfig
 from pedseg.learning.weights import load_weights
 from pedseg.phantoms.varied import VARIED
 
@@ -31,17 +32,18 @@ def make_varied(folder: Path = VARIED_DATA) -> Iterator[Progress]:
         yield Progress("virtual patients", min(done, total), total)
 
 
-def train_one(data: Path, out: Path, config: StudyConfig, seed: int = 0) -> Iterator[Progress]:
+def train_one(data: Path, out: Path, federation: FederationConfig) -> Iterator[Progress]:
     """Train one network on all training cases under `data`; leaves `out`/model.safetensors.
 
-    `data` is a data set or a folder of them; pooled, each adds as many steps. A call that was stopped goes on with the
+    `data` is a data set or a folder of them; pooled, each adds as many steps. Profile, rounds, steps and seed are those
+    that a `federation` of them would have. A call that was stopped goes on with the
     last finished round. Raises `PedsegInputError` where no case is for training.
     """
     datasets = [read_checked(folder) for folder in ([data] if is_data_set(data) else center_folders(data))]
     _refuse_empty(data, datasets)
-    training = StudyTraining(datasets, out, config, StageTimer())
-    model = Model("local" if len(datasets) == 1 else "centralized", training.centers, seed)
-    total, done = training._steps(model) * config.federation.rounds, 0
+    training = StudyTraining(datasets, out, StudyConfig(federation), StageTimer())
+    model = Model("local" if len(datasets) == 1 else "centralized", training.centers, federation.seed)
+    total, done = training.steps(model) * federation.rounds, 0
     for units in training.train(model):
         done += units
         yield Progress("training", done, total)

@@ -59,7 +59,8 @@ class StudyTraining:
         text = json.dumps([stats, self.plan.to_json(), self.config.federation.identity(), methods])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
-    def _steps(self, model: Model) -> int:
+    def steps(self, model: Model) -> int:
+        """Training steps of a round, of all its centers together."""
         return self.config.federation.local_steps * len(model.trained_on)
 
     def train(self, model: Model) -> Iterator[int]:
@@ -90,7 +91,7 @@ class StudyTraining:
         """Train on the cases of one center, or on all pooled, in as many rounds as the federation has."""
         plan = self._plan(model)
         net = network.build(plan, model.seed).to(devices.fastest_device())
-        file, steps = self.weights_file(model), self._steps(model)
+        file, steps = self.weights_file(model), self.steps(model)
         curve: list[Point] = []
         if file.exists():
             weights, _, metadata = load_weights(file)
@@ -114,7 +115,7 @@ class StudyTraining:
         """Train by Flower in this process; rounds that are on disk are not trained again."""
         file = self.weights_file(model)
         if file.exists():
-            yield self._steps(model) * self.config.federation.rounds
+            yield self.steps(model) * self.config.federation.rounds
             return
         data, out = self.datasets[0].folder.parent, self.work / model.name
         scored = any(dataset.split("validation") for dataset in self.datasets)
@@ -129,7 +130,7 @@ class StudyTraining:
         for round_ in train_rounds(grid, config, plan=plan):
             curve.append(_point(round_.number * config.local_steps, round_.train_loss, round_.validation_dsc))
             weights = round_.weights
-            yield self._steps(model)
+            yield self.steps(model)
         self.timer.add_cpu(model.stage, grid.cpu_seconds)
         memory.release_memory()
         for dataset, context in zip(self.datasets, grid.contexts.values(), strict=True):

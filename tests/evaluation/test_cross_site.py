@@ -90,3 +90,14 @@ def test_a_public_collection_is_imported_scored_by_organ_and_shown(root, tmp_pat
     printed = capsys.readouterr().out
     assert "Liver" in printed and "Bowel" not in printed
     assert "data:image/png" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_folder_without_a_scan_is_refused_by_its_own_name(root, tmp_path: Path, capsys) -> None:
+    """A data set whose making was interrupted has no dataset.json; nothing is scored in its place."""
+    folder = shutil.copytree(root / "data_samples" / "Dataset901_Polder", tmp_path / "unfinished")
+    (folder / "dataset.json").unlink()
+    federated = root / "data_samples" / "results" / "study" / "seed0_federated.safetensors"
+    words = ["--model", str(federated), "--data", str(folder), "--out", str(tmp_path / "out")]
+    assert main(["score", *words]) == 1
+    said = capsys.readouterr().err
+    assert "E-NO-SCAN" in said and str(folder) in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 
 from pedseg.__main__ import main
 from pedseg.datasets.reading import read_dataset
-from pedseg.errors import PedsegInputError
 from pedseg.evaluation import single_training
 from pedseg.evaluation.trained_models import load_model
 from pedseg.learning import training
@@ -37,12 +37,12 @@ def test_ones_own_data_alone_and_pooled(hospitals: Path, tmp_path: Path, capsys,
     assert all((before[name] == after[name]).all() for name in before)
 
 
-def test_nothing_to_train_on_is_refused(hospitals: Path, tmp_path: Path, monkeypatch) -> None:
-    dataset = read_dataset(sorted(hospitals.iterdir())[0])
-    nobody = replace(dataset, cases=tuple(replace(case, split="test") for case in dataset.cases))
-    monkeypatch.setattr(single_training, "read_checked", lambda folder: nobody)
-    with pytest.raises(PedsegInputError, match="E-SPLIT-EMPTY"):
-        list(single_training.train_one(dataset.folder, tmp_path, None))
+def test_nothing_to_train_on_is_refused(hospitals: Path, tmp_path: Path, capsys) -> None:
+    folder = shutil.copytree(sorted(hospitals.iterdir())[0], tmp_path / "data")
+    table = (folder / "cases.tsv").read_text().replace("\ttrain\t", "\tvalidation\t")
+    (folder / "cases.tsv").write_text(table)
+    assert main(["train", "--data", str(folder), "--out", str(tmp_path / "out")]) == 1
+    assert "E-SPLIT-EMPTY" in capsys.readouterr().err and not (tmp_path / "out" / "model.safetensors").exists()
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -95,5 +96,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> Itera
     program = item.funcargs.get("chromium") if isinstance(item, pytest.Function) else None
     if report.when == "call" and report.failed and program is not None:
         pages = [page for context in program.contexts for page in context.pages]
-        report.sections += [(page.url, page.locator("body").inner_text(timeout=5000)[-2000:]) for page in pages]
+        for page in pages:
+            with suppress(Exception):  # a page that crashed says nothing, and the test's own failure is told anyway
+                report.sections.append((page.url, page.locator("body").inner_text(timeout=5000)[-2000:]))
     return report
