@@ -27,9 +27,9 @@ class Child:
     where the tumor was. `clips` counts the surgeon's clips of metal, `visit` the scans of one child from 0:
     a follow-up has the same anatomy and another filling of stomach, bowel and bladder.
 
-    The `anatomy` of all recorded results is `simple`. With `detailed`, ages reach to 90 years, `adiposity` (in standard
-    deviations, -2 lean to 3 obese) sets the fat under the skin and around the organs, a `variant` of the anatomy may be
-    declared, and the arms may lie beside the trunk.
+    `adiposity` (in standard deviations, -2 lean to 3 obese) sets the fat under the skin and around the organs, a
+    `variant` of the anatomy may be declared, and the arms may lie beside the trunk. The first `anatomy`, `simple`,
+    knows none of these and nobody over 18 years; it is that of the recorded experiment with MR.
     """
 
     age_years: float
@@ -42,7 +42,7 @@ class Child:
     months_since_surgery: float = 12.0
     clips: int = 0
     visit: int = 0
-    anatomy: Anatomy = "simple"
+    anatomy: Anatomy = "detailed"
     adiposity: float = 0.0
     variant: Variant = ""
     arms_down: bool = False

@@ -7,7 +7,7 @@ ones (spectral CT of 35 children; AJR 2008;191:1589); the arterial phase is a pl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -83,8 +83,10 @@ class CtProtocol:
     cushion: bool = False  # a vacuum cushion between the child and the couch, raised at its sides
     field_mm: float | None = None  # diameter of the round field that is reconstructed; None shows all
     padding_hu: int = -1024  # what stands outside of that field
-    # Which part of the phantom is scanned, from its lower to its upper end; it is no trait of a center (no repr).
-    field_z: tuple[float, float] = field(default=(0.0, 1.0), repr=False)
+    field_z: tuple[float, float] = (
+        0.0,
+        1.0,
+    )  # the part of the phantom that is scanned, from its lower to its upper end
 
 
 def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int | None = None) -> tuple[Scan, Scan]:

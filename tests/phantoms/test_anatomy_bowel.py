@@ -159,10 +159,7 @@ def test_small_bowel_lies_low_in_the_pelvis(detailed):
 
 
 def test_fat_between_the_loops_grows_with_the_childs_fat():
-    shares = [
-        fat_between_loops(make_phantom(Child(12.0, seed=4, anatomy="detailed", adiposity=sd), COARSE))
-        for sd in (-1.5, 0.0, 2.0)
-    ]
+    shares = [fat_between_loops(make_phantom(Child(12.0, seed=4, adiposity=sd), COARSE)) for sd in (-1.5, 0.0, 2.0)]
     assert shares[0] < shares[1] < shares[2] and shares[2] > shares[0] + 0.1
 
 
@@ -179,7 +176,7 @@ def overlap(first: Phantom, second: Phantom) -> float:
 
 
 def test_loops_keep_their_course_at_another_spacing_and_visit():
-    child = Child(5.0, seed=12, anatomy="detailed")
+    child = Child(5.0, seed=12)
     first = make_phantom(child, COARSE)
     finer, later, other = (
         make_phantom(child, (2.0, 2.0, 2.0)),
@@ -194,7 +191,7 @@ def test_loops_keep_their_course_at_another_spacing_and_visit():
 @pytest.mark.parametrize("age", [0.0, 2.0, 30.0, 80.0])
 @pytest.mark.parametrize("roll_deg", [0.0, -90.0, 180.0])
 def test_no_age_and_posture_is_without_its_bowel(age, roll_deg):
-    child = make_phantom(Child(age, roll_deg=roll_deg, seed=7, anatomy="detailed"), (5.0, 5.0, 6.0))
+    child = make_phantom(Child(age, roll_deg=roll_deg, seed=7), (5.0, 5.0, 6.0))
     assert ndimage.label(label(child))[1] == 1
     present = set(np.unique(child.tissues[label(child)]))
     assert {Tissue.BOWEL_WALL, *LUMEN} <= present

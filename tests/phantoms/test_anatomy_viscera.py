@@ -164,7 +164,7 @@ def test_the_first_anatomy_lies_outside(first_anatomy, name):
 
 
 def variant(name: Variant, seed: int, **kind: object) -> Phantom:
-    return make_phantom(Child(4.0 + 3 * seed, "F", seed=seed, anatomy="detailed", variant=name, **kind), MM)  # type: ignore[arg-type]
+    return make_phantom(Child(4.0 + 3 * seed, "F", seed=seed, variant=name, **kind), MM)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -206,7 +206,7 @@ def test_situs_inversus_is_a_mirror_image_and_keeps_the_patients_sides():
 def test_the_thymus_is_large_in_infants_and_gone_in_adults():
     shares = []
     for age in (0.5, 8.0, 45.0):
-        phantom = make_phantom(Child(age, "M", seed=2, anatomy="detailed"), (4.0, 4.0, 4.0))
+        phantom = make_phantom(Child(age, "M", seed=2), (4.0, 4.0, 4.0))
         shares.append(float((phantom.tissues == Tissue.THYMUS).sum() / organ(phantom, "Heart").sum()))
     assert shares[0] > 2 * shares[1] > 0 and shares[2] == 0
 
@@ -214,7 +214,7 @@ def test_the_thymus_is_large_in_infants_and_gone_in_adults():
 def test_a_woman_has_a_uterus_and_a_girl_a_small_one():
     volumes = []
     for age, sex in ((5.0, "F"), (25.0, "F")):
-        phantom = make_phantom(Child(age, sex, seed=3, anatomy="detailed"), MM)
+        phantom = make_phantom(Child(age, sex, seed=3), MM)
         points = points_mm(phantom, unlabeled(phantom, Tissue.SOFT))
         bladder = points_mm(phantom, organ(phantom, "Bladder"))
         near = (

@@ -207,7 +207,7 @@ def test_the_heads_of_the_femurs_ossify(bones, old_bones):
 def test_the_triradiate_cartilage_closes(bones, old_bones):
     # Closes at 12 to 14 years.
     assert median(bones, triradiate, 1.0) > 0.15 and median(bones, triradiate, 10.0) > 0.03
-    grown = draw(Child(17.0, seed=1, anatomy="detailed"), BONES)
+    grown = draw(Child(17.0, seed=1), BONES)
     assert triradiate(grown[0]) < 0.02
     assert median(old_bones, triradiate, 1.0) < 0.02
 
@@ -230,7 +230,7 @@ def test_lordosis_grows(bones, old_bones):
 @pytest.mark.slow
 def test_sacral_segments_are_apart_in_children(bones, old_bones):
     assert median(bones, loose_sacrum, 3.0) > 0.15
-    assert loose_sacrum(draw(Child(30.0, seed=1, anatomy="detailed"), (3.0, 3.0, 2.0))[0]) < 0.05
+    assert loose_sacrum(draw(Child(30.0, seed=1), (3.0, 3.0, 2.0))[0]) < 0.05
     assert median(old_bones, loose_sacrum) < 0.05
 
 
@@ -246,9 +246,7 @@ def flank_fat_mm(drawn: Drawn) -> float:
 
 @pytest.mark.parametrize("age", [4.0, 40.0])
 def test_fat_under_the_skin_follows_adiposity_and_leaves_room_within(age):
-    lean, usual, obese = (
-        draw(Child(age, seed=3, anatomy="detailed", adiposity=a), (5.0, 5.0, 6.0)) for a in (-1.5, 0.0, 2.0)
-    )
+    lean, usual, obese = (draw(Child(age, seed=3, adiposity=a), (5.0, 5.0, 6.0)) for a in (-1.5, 0.0, 2.0))
     fat = [flank_fat_mm(drawn) for drawn in (lean, usual, obese)]
     assert fat[0] < 0.8 * fat[1] and fat[2] > 1.8 * fat[1]
     cavity = [int(drawn[1].cavity.sum()) for drawn in (lean, usual, obese)]
@@ -266,7 +264,7 @@ def test_the_heart_has_a_broad_saddle_to_lie_on(bones):
 
 def arm_bones(age: float, z_mm: float) -> list[int]:
     """How many bones an arm beside the trunk has at one height, right and left."""
-    c, body, _ = draw(Child(age, seed=2, anatomy="detailed", arms_down=True), (2.0, 2.0, 10.0))
+    c, body, _ = draw(Child(age, seed=2, arms_down=True), (2.0, 2.0, 10.0))
     assert body is not None
     k = int(np.argmin(np.abs(c.undeformed[1] - z_mm)))
     outside = bone(c)[:, :, k] & (body.radius[:, :, k] > 1.02)
@@ -283,7 +281,7 @@ def test_arms_beside_the_trunk_have_one_bone_above_the_elbow_and_two_below(age):
 @pytest.mark.parametrize("roll_deg", [0.0, -90.0, 180.0])
 @pytest.mark.parametrize(("age", "adiposity"), [(0.0, 0.0), (6.0, 3.0), (40.0, 1.0)])
 def test_arms_breasts_and_fat_stay_in_the_field(roll_deg, age, adiposity):
-    child = Child(age, seed=4, anatomy="detailed", roll_deg=roll_deg, adiposity=adiposity, arms_down=True)
+    child = Child(age, seed=4, roll_deg=roll_deg, adiposity=adiposity, arms_down=True)
     c, _, _ = draw(child, (6.0, 6.0, 9.0))
     for face in (c.tissues[0], c.tissues[-1], c.tissues[:, 0], c.tissues[:, -1]):
         assert not face.any()
