@@ -28,7 +28,7 @@ from pedseg.phantoms.child import Child
 from pedseg.phantoms.phantom import make_phantom
 from pedseg.phantoms.ct_scanner import scan_ct
 
-child = make_phantom(Child(age_years=5, seed=8, tumor="neuroblastoma", side="left", anatomy="simple"))
+child = make_phantom(Child(age_years=5, seed=8, tumor="neuroblastoma", side="left"))
 ct, truth = scan_ct(child, POLDER_PORTAL, seed=8)
 scans = {"CT, portal venous": (ct, truth)}
 for protocol in (T2W_1_5T, T1W_3T):

@@ -40,9 +40,8 @@ DATA = Path("runs/fedgin_data")
 VALIDATION = 3  # patients
 TEST_SEED = 1  # other children than any that is trained on
 ALL_COLUMNS = (*COLUMNS, "scenario", "seen")
-# One scan a child; the recorded experiment is of the first anatomy, until it is recorded anew.
-CT = replace(with_protocol(POLDER, POLDER_PORTAL), repeat_share=0.0, anatomy="simple")
-MR = replace(FJORD, repeat_share=0.0, anatomy="simple")
+CT = replace(with_protocol(POLDER, POLDER_PORTAL), repeat_share=0.0)  # one scan a child
+MR = replace(FJORD, repeat_share=0.0)
 PLAIN = replace(POLDER_PORTAL, name="plain, soft", phase="none")
 # What the test children are scanned by; the first two, named like the centers, are what was learned.
 TESTS: dict[str, Center] = {

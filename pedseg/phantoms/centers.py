@@ -22,7 +22,7 @@ import numpy as np
 
 from pedseg.datasets.writing import write_case, write_index, written_cases
 from pedseg.errors import input_error
-from pedseg.phantoms.child import Anatomy, Child, Side
+from pedseg.phantoms.child import Child, Side
 from pedseg.phantoms.contouring_protocol import WHOLE_ORGANS, ContouringProtocol, contour
 from pedseg.phantoms.ct_scanner import CtProtocol, scan_ct
 from pedseg.phantoms.mr_scanner import T2W_1_5T, MrProtocol, scan_mr
@@ -50,7 +50,6 @@ class Center:
     roll_sd_deg: float = 0.0  # how much the others are rolled
     contouring_protocol: ContouringProtocol = WHOLE_ORGANS
     build_mm: tuple[float, float, float] = (3.0, 3.0, 2.0)  # voxels the phantom is built of before the scan
-    anatomy: Anatomy = "detailed"
 
     def vary(self, child: Child, protocol: Protocol, rng: np.random.Generator) -> tuple[Child, Protocol]:
         """What else is particular in one patient and scan; nothing, unless people of all kinds come (`varied`)."""
@@ -116,7 +115,6 @@ def sample_patient(center: Center, seed: int, index: int) -> tuple[Child, Protoc
         side=side,
         months_since_surgery=round(max(0.5, 1 + (longest - 1) * months), 1),
         clips=int(rng.integers(2, 6)) if clips < center.clip_share else 0,
-        anatomy=center.anatomy,
     )
     rolled = replace(child, roll_deg=_roll_deg(center, rng, lateral < center.lateral_share))
     return center.vary(rolled, chosen, rng)

@@ -12,13 +12,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from pedseg.datasets.cases import PHASES
 from pedseg.phantoms import artifacts, ct_physics
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.phantom import Phantom
-from pedseg.phantoms.voxelization import FWHM_PER_SD, ScanGrid, textured
+from pedseg.phantoms.voxelization import ScanGrid
 from pedseg.scan import Scan
 
 Phase = Literal["none", "arterial", "portal venous"]
@@ -97,13 +96,7 @@ def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int |
     rng = np.random.default_rng((seed, 23))
     grid = ScanGrid.of_protocol(phantom, protocol.pixel_mm, protocol.slice_mm)
     labels = grid.nearest(phantom.labels)
-    if phantom.child.anatomy == "detailed":
-        image = _detailed_image(grid, protocol, rng, seed, noise_seed)
-    else:
-        values = tissue_hu(protocol, rng)
-        image = grid.measure(textured(phantom.tissues, values, _texture_sd(), rng), protocol.kernel_mm)
-        noise_rng = rng if noise_seed is None else np.random.default_rng((seed, 23, noise_seed))
-        image += _noise(image.shape, protocol, noise_rng)
+    image = _tissue_image(grid, protocol, rng, seed, noise_seed)
     artifacts.add_metal_streaks(image, grid, seed)
     if protocol.couch:
         artifacts.add_couch(image, grid, protocol.couch)
@@ -127,10 +120,10 @@ def _part(scan: Scan, field_z: tuple[float, float]) -> Scan:
     return Scan(scan.voxels[:, :, first : max(first + 2, round(field_z[1] * n))].copy(), affine)
 
 
-def _detailed_image(
+def _tissue_image(
     grid: ScanGrid, protocol: CtProtocol, rng: np.random.Generator, seed: int, noise_seed: int | None
 ) -> NDArray[np.float32]:
-    """The image of a detailed phantom: texture by tissue, breathing, beam hardening, quantum noise (`ct_physics`)."""
+    """The image before metal and couch: texture by tissue, breathing, beam hardening, quantum noise (`ct_physics`)."""
     fine = ct_physics.tissue_image(grid.phantom, tissue_hu(protocol, rng), protocol.phase, rng)
     image = grid.measure(ct_physics.breathe(fine, grid.phantom, rng), protocol.kernel_mm)
     ct_physics.harden_beam(image, protocol.pixel_mm)
@@ -153,21 +146,3 @@ def tissue_hu(protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.floa
     if protocol.oral_contrast:
         values[Tissue.BOWEL_FLUID] = rng.uniform(150, 350)
     return values
-
-
-def _texture_sd() -> NDArray[np.float32]:
-    """Standard deviation of each tissue's texture, in HU."""
-    sd = np.zeros(max(Tissue) + 1, np.float32)
-    for tissue, row in TISSUE_HU.items():
-        sd[tissue] = row[3]
-    sd[Tissue.CSF] = sd[Tissue.CORD]
-    return sd
-
-
-def _noise(shape: tuple[int, ...], protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Correlated noise, whose texture the kernel sets; its standard deviation is `noise_hu`."""
-    noise = rng.standard_normal(shape, dtype=np.float32)
-    sigma = protocol.noise_grain_mm / FWHM_PER_SD / protocol.pixel_mm
-    if sigma > 0.1:
-        noise = ndimage.gaussian_filter(noise, (sigma, sigma, 0.0), truncate=2.5)
-    return noise * (protocol.noise_hu / noise.std())
