@@ -248,8 +248,7 @@ for name, children in (("study", 30), ("evaluate", 150)):
         print(f"  federated in {line['tested_on']}: equivalent in {equal}, better in {better}")
 
 # %% [markdown]
-# More are worse next door, and in Neckar one more is equivalent. No network became better or worse: the test has more
-# power. A lung that loses 0.004 next door is
+# More of **both**. No network became better or worse: the test has more power. A lung that loses 0.004 next door is
 # significantly worse with 150 children, and shown to be equivalent within 0.01 by the same children. So the number of
 # significant organs says as much about the number of patients as about the networks. Look at the differences and their
 # intervals, and ask which of them would matter.
@@ -350,7 +349,7 @@ figures.show(chart, "The naive loss is far below the others; complete contours a
 
 # %% [markdown]
 # Saying "nobody looked" instead of "nothing is there" costs no contour and brings back most of what is lost. Averaging
-# the last layer organ by organ adds 0.02 in the children of Polder and nothing that matters in those of Neckar. (`federate` always uses the marginal loss; the
+# the last layer organ by organ changes less than another seed does. (`federate` always uses the marginal loss; the
 # third is `--head-average annotating`.) So write down what was *annotated*: the network can work with that.
 
 # %% [markdown]
