@@ -11,26 +11,30 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from pedseg.datasets.reading import read_dataset
-from pedseg.phantoms.centers import CENTERS, make_dataset, sample_patient
+from pedseg.phantoms.centers import CENTERS, in_single_phase, make_dataset, sample_patient
 
 HERE = Path(__file__).parent
 SEED = 2103  # the study's cohorts have seed 0
 CASES = 3
 
 
-def main() -> None:
-    """Write both data sets and the manifest."""
+def make(target: Path) -> list[dict[str, Any]]:
+    """Write both data sets under `target`; returns the manifest's entries, one a case.
+
+    Every child is scanned once, in its hospital's usual phase.
+    """
     entries = []
     for number, center in enumerate(CENTERS.values(), start=901):
-        folder = HERE / f"Dataset{number}_{center.name}"
+        folder = target / f"Dataset{number}_{center.name}"
         shutil.rmtree(folder, ignore_errors=True)
-        once = dataclasses.replace(center, repeat_share=0.0)  # one scan a child
-        list(make_dataset(once, folder, train=0, validation=0, test=CASES, seed=SEED))
+        usual = dataclasses.replace(in_single_phase(center), repeat_share=0.0)
+        list(make_dataset(usual, folder, train=0, validation=0, test=CASES, seed=SEED))
         for index, case in enumerate(read_dataset(folder).cases):
-            child, protocol = sample_patient(center, SEED, index)
-            files = {str(f.relative_to(HERE).as_posix()): _sha256(f) for f in (case.image_file, case.label_file) if f}
+            child, protocol = sample_patient(usual, SEED, index)
+            files = {str(f.relative_to(target).as_posix()): _sha256(f) for f in (case.image_file, case.label_file) if f}
             entries.append(
                 {
                     "case": case.name, "center": center.name, "age_years": child.age_years, "sex": child.sex,
@@ -39,7 +43,13 @@ def main() -> None:
                     "license": "Apache-2.0", "source": "pedseg phantom; no patient was scanned", "sha256": files,
                 }
             )  # fmt: skip
-    (HERE / "MANIFEST.json").write_text(json.dumps({"seed": SEED, "cases": entries}, indent=1) + "\n", encoding="utf-8")
+    return entries
+
+
+def main() -> None:
+    """Write both data sets and the manifest."""
+    text = json.dumps({"seed": SEED, "cases": make(HERE)}, indent=1) + "\n"
+    (HERE / "MANIFEST.json").write_text(text, encoding="utf-8")
 
 
 def _sha256(file: Path) -> str:

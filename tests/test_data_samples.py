@@ -26,6 +26,7 @@ from pedseg.evaluation.trained_models import read_identity
 from pedseg.learning.weights import load_weights, sha256_of
 from pedseg.organs import EVALUATED, organ
 from pedseg.phantoms.observers import BORDER_DISTANCE_MM
+from pedseg.scan import read_nifti
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,16 @@ def test_manifest_lists_every_file(root):
     for name, digest in listed.items():
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest, name
     assert all({"age_years", "protocol", "license", "removed_kidney"} <= set(case) for case in manifest["cases"])
+
+
+def test_the_sample_children_are_those_that_the_program_makes(root, tmp_path):
+    """Who they are and how they are scanned, and their voxels but for the rounding of another processor."""
+    made = runpy.run_path(str(root / "data_samples" / "make.py"))["make"](tmp_path)
+    manifest = json.loads((root / "data_samples" / "MANIFEST.json").read_text())["cases"]
+    assert [entry | {"sha256": None} for entry in made] == [entry | {"sha256": None} for entry in manifest]
+    for name in (name for entry in manifest for name in entry["sha256"]):
+        committed, again = (read_nifti(folder / name).voxels for folder in (root / "data_samples", tmp_path))
+        assert committed.shape == again.shape and np.mean(committed == again) > 0.999, name
 
 
 def test_both_centers_pass_every_check_and_show_a_removed_kidney(root):
