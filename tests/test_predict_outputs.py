@@ -56,11 +56,11 @@ def test_it_counts_what_was_drawn_and_names_what_was_not(root):
 
 @pytest.mark.slow
 def test_without_a_model_the_robust_network_draws(root, tmp_path, capsys):
-    """On a sample child, whose simple anatomy it has never seen."""
+    """On a sample child, whom it has never seen."""
     dataset = read_dataset(root / "data_samples" / "Dataset901_Polder")
     case = dataset.split("test")[0]
     assert main(["predict", str(case.image_file), "--out", str(tmp_path / "x.nii.gz")]) == 0
     drawn, truth = read_nifti(tmp_path / "x.nii.gz").voxels, load_labels(dataset, case).voxels
     for name in ("Liver", "Spleen", "Lung_L"):
         a, b = drawn == organ(name).id, truth == organ(name).id
-        assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.7, name
+        assert 2 * (a & b).sum() / (a.sum() + b.sum()) > 0.8, name

@@ -185,8 +185,8 @@ figures.show(picture, "DSC by organ after going to the grid and back, for two gr
 # %% [markdown]
 # This is a ceiling: with such a plan, no network can do better on this child. Our voxels cost 0.01 to 0.03 in the thin
 # organs and less in the others. With edges twice as long, training would be eight times as fast. But even the liver
-# would get worse, and the thin organs, such as the esophagus and the portal vein, would lose about 0.4. If you ever
-# wonder why a small organ scores badly, look at the ceiling first.
+# would get worse, and the esophagus, the portal vein, and the adrenal glands would lose 0.4 to 0.6. If you ever wonder
+# why a small organ scores badly, look at the ceiling first.
 #
 # ## Augmentation: other children from the same child
 #

@@ -166,7 +166,7 @@ picture = figures.slice_figure(ct, index=z, truth=truth, prediction=predicted, o
 figures.show(picture, "True contours (solid) and drawn ones (dashed), Polder.")
 
 # %% [markdown]
-# Most dashed lines follow the solid ones. But this child has lost its left kidney: a dashed green line there is a
+# Most dashed lines follow the solid ones. This child has lost its left kidney: if there is a dashed green line, it is a
 # kidney that does not exist. Chapter [[how_good_is_a_contour]] asks how to count such a **false organ**, and chapter
 # [[one_kidney]] where it comes from.
 #

@@ -193,8 +193,8 @@ figures.show(chart, f"What each cause alone costs each model in the children of 
 
 # %% [markdown]
 # A network learns what its hospital's scans show, even if only one child in four shows it: both hospitals have both
-# contrast phases. Oral contrast costs the most, and the federated network loses as much as the local one. Neither
-# hospital uses it, so neither can teach it. A federation knows only what its members know.
+# contrast phases. Oral contrast costs the most, and the federated network loses by it, too. Neither hospital uses it,
+# so neither can teach it. A federation knows only what its members know.
 #
 # Look at the contrast phase. The federated network has learned both phases from many children. Still, it loses a little
 # without contrast agent (and gains a little with it, in the children of Neckar), because there is less to see. What the

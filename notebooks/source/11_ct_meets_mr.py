@@ -203,7 +203,8 @@ print("one channel became", len(layered), "- and not a single weight was learned
 # In the complete scenario of the recorded experiment, Polder has thirty children on CT and Fjord thirty others on
 # T2-weighted MR. One network was trained in each hospital, one in the federation, and one in the federation with GIN.
 # Each of these four networks draws the child from above, which none of them has seen: on CT, on T2-weighted MR, and on
-# T1-weighted MR, which nobody has trained on.
+# T1-weighted MR, which nobody has trained on. (All recorded networks and tables of this chapter are from children of an
+# earlier anatomy, and were trained with another optimizer, AdamW.)
 #
 # **Guess first:** which network can draw which scan?
 
@@ -238,8 +239,7 @@ figures.show(picture, alt)
 # GIN, the federated network has learned not to rely on the gray value, and it draws all three.
 #
 # One child is an anecdote. Here is the whole experiment, with three seeds and all test children. It took the computer
-# the time printed below. The fourth column is CT without contrast agent, which nobody has trained on, either. (The
-# networks of this table and of the last section were trained with another optimizer, AdamW.)
+# the time printed below. The fourth column is CT without contrast agent, which nobody has trained on, either.
 #
 # **Guess first:** is the federation with GIN better where it has *not* trained? And where it *has*?
 

@@ -240,9 +240,9 @@ figures.show(chart, "Mean DSC of the averaged network by noise, for 2, 5 and 20 
 
 # %% [markdown]
 # Noise is added in every round, and the next round starts from the noisy network. So here are recorded results of
-# **whole trainings**: ten rounds (with AdamW), one mark for each seed, and three children per hospital on coarse
-# voxels. (`data_samples/noise.py` makes them again. For your own scans there is `pedseg federate --clipping-norm …
-# --noise-multiplier …`.)
+# **whole trainings**: ten rounds (with AdamW), one mark for each seed, and three children of an earlier anatomy per
+# hospital, on coarse voxels. (`data_samples/noise.py` makes them again. For your own scans there is `pedseg federate
+# --clipping-norm … --noise-multiplier …`.)
 
 # %%
 import pandas as pd

@@ -166,7 +166,8 @@ figures.show(
 #
 # Paula is like the children that the federated network has learned from. Your patients are not. So there is a second
 # network, *robust*: it has learned on invented people of all ages, builds, and ways of scanning. On the command line,
-# `pedseg predict` takes it where you name no other. Both met people of four kinds that neither had seen:
+# `pedseg predict` takes it where you name no other. Both met people of four kinds that neither had seen. (The federated
+# network of these tables had learned on children of an earlier anatomy.)
 
 # %%
 from pedseg.evaluation.cross_site import by_organ, matrix

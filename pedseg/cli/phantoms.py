@@ -27,17 +27,14 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
     for age in options.age or AGES:
         for phase in options.phase or PHASES:
-            child = Child(
-                age, options.sex, seed=options.seed, anatomy=options.anatomy,
-                adiposity=options.adiposity, variant=options.variant,
-            )  # fmt: skip
+            child = Child(age, options.sex, seed=options.seed, adiposity=options.adiposity, variant=options.variant)
             try:
                 child.validate()
             except ValueError as error:
                 problem, remedy = "nobody is like this.", "Ages reach from 0 to 90 years, fat from -2 to 3."
                 raise input_error("E-NO-CHILD", f"{age:g} years", problem, remedy) from error
             figure, alt = sheet(child, phase, window=options.window)
-            file = options.out / f"{options.anatomy}_{age:g}_years_{phase.replace(' ', '_')}.png"
+            file = options.out / f"{age:g}_years_{phase.replace(' ', '_')}.png"
             write_atomically(file, png(figure))
             yield f"{file}  {alt}"
 
@@ -45,7 +42,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from typing import get_args
 
-    from pedseg.phantoms.child import Anatomy, Variant
+    from pedseg.phantoms.child import Variant
     from pedseg.scan import WINDOWS
 
     ages = f"again for each further age; default: {', '.join(f'{age:g}' for age in AGES)}"
@@ -53,7 +50,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--phase", action="append", choices=[*PHASES, "arterial"], help="default: both of the study")
     parser.add_argument("--sex", choices=["F", "M"], default="F")
     parser.add_argument("--seed", type=int, default=1, help="which child")
-    parser.add_argument("--anatomy", choices=get_args(Anatomy), default="detailed", help="`simple`: of all records")
     build = "fat in standard deviations, -2 (lean) to 3 (obese)"
     parser.add_argument("--adiposity", type=float, default=0.0, metavar="SD", help=build)
     parser.add_argument(

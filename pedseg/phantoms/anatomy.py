@@ -78,7 +78,7 @@ class Tissue(IntEnum):
     CSF = 28  # fluid and nerve roots around the cord; as gray as the cord on CT
     SCAR = 29  # soft tissue where a tumor was removed
     CLIP = 30  # metal that the surgeon left
-    # Only in the detailed anatomy:
+    # Not organs, but drawn as well:
     SKIN = 31
     FASCIA = 32  # linea alba and tendons
     FISSURE = 33  # the thin planes between the lobes of a lung

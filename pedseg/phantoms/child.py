@@ -13,10 +13,9 @@ from pedseg.datasets.cases import POSTURES
 
 Side = Literal["", "left", "right"]
 Tumor = Literal["", "renal", "neuroblastoma"]
-Anatomy = Literal["simple", "detailed"]
 Variant = Literal["", "left cava", "horseshoe kidney", "situs inversus"]
 MAX_CLIPS = 12
-OLDEST_YEARS = {"simple": 18.0, "detailed": 90.0}
+OLDEST_YEARS = 90.0
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,8 @@ class Child:
     where the tumor was. `clips` counts the surgeon's clips of metal, `visit` the scans of one child from 0:
     a follow-up has the same anatomy and another filling of stomach, bowel and bladder.
 
-    The `anatomy` of all recorded results is `simple`. With `detailed`, ages reach to 90 years, `adiposity` (in standard
-    deviations, -2 lean to 3 obese) sets the fat under the skin and around the organs, a `variant` of the anatomy may be
-    declared, and the arms may lie beside the trunk.
+    `adiposity` (in standard deviations, -2 lean to 3 obese) sets the fat under the skin and around the organs, a
+    `variant` of the anatomy may be declared, and the arms may lie beside the trunk. Ages reach from birth to 90 years.
     """
 
     age_years: float
@@ -42,7 +40,6 @@ class Child:
     months_since_surgery: float = 12.0
     clips: int = 0
     visit: int = 0
-    anatomy: Anatomy = "simple"
     adiposity: float = 0.0
     variant: Variant = ""
     arms_down: bool = False
@@ -64,8 +61,7 @@ class Child:
     def validate(self) -> None:
         """Raise `ValueError` for what no child can be."""
         valid = (
-            self.anatomy in OLDEST_YEARS
-            and 0 <= self.age_years <= OLDEST_YEARS[self.anatomy]
+            0 <= self.age_years <= OLDEST_YEARS
             and self.sex in ("F", "M")
             and self.removed_kidney in ("", "left", "right")
             and self.side in ("", "left", "right")
@@ -79,7 +75,6 @@ class Child:
             and self.visit >= 0
             and -2 <= self.adiposity <= 3
             and self.variant in get_args(Variant)
-            and (self.anatomy == "detailed" or (self.adiposity, self.variant, self.arms_down) == (0.0, "", False))
         )
         if not valid:
             raise ValueError(f"no such child: {self}")

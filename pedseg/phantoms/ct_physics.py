@@ -1,4 +1,4 @@
-"""What makes a CT of the detailed anatomy look like one: texture by tissue, breathing, beam hardening, quantum noise.
+"""What makes a CT of a phantom look like one: texture by tissue, breathing, beam hardening, quantum noise.
 
 Sizes are in mm and the random numbers are those of one patient. Strengths are plausible guesses, fitted by eye; the
 cause of each effect is physical: quantum noise grows with the square root of the attenuation on the way (Beer and

@@ -7,60 +7,59 @@ ones (spectral CT of 35 children; AJR 2008;191:1589); the arterial phase is a pl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from pedseg.datasets.cases import PHASES
 from pedseg.phantoms import artifacts, ct_physics
 from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.phantom import Phantom
-from pedseg.phantoms.voxelization import FWHM_PER_SD, ScanGrid, textured
+from pedseg.phantoms.voxelization import ScanGrid
 from pedseg.scan import Scan
 
 Phase = Literal["none", "arterial", "portal venous"]
 
-# Tissue: HU without contrast, in the arterial phase, in the portal venous phase; standard deviation of its texture.
-TISSUE_HU: dict[Tissue, tuple[float, float, float, float]] = {
-    Tissue.AIR: (-1000, -1000, -1000, 0),
-    Tissue.FAT: (-100, -100, -98, 6),
-    Tissue.MUSCLE: (60, 62, 68, 6),
-    Tissue.SPONGIOSA: (220, 225, 230, 40),
-    Tissue.CORTEX: (620, 620, 620, 60),
-    Tissue.CARTILAGE: (85, 85, 90, 8),
-    Tissue.LUNG: (-740, -735, -730, 40),
-    Tissue.LIVER: (65, 78, 113, 5),
-    Tissue.SPLEEN: (55, 130, 124, 5),
-    Tissue.KIDNEY_CORTEX: (41, 180, 195, 6),
-    Tissue.KIDNEY_MEDULLA: (37, 75, 178, 8),
-    Tissue.PANCREAS: (48, 100, 102, 9),
-    Tissue.ADRENAL: (38, 75, 85, 4),
-    Tissue.ARTERY: (42, 290, 149, 4),
-    Tissue.VEIN: (42, 80, 138, 6),
-    Tissue.PORTAL: (42, 85, 158, 4),
-    Tissue.HEART_BLOOD: (42, 230, 142, 6),
-    Tissue.MYOCARDIUM: (46, 100, 105, 6),
-    Tissue.BOWEL_WALL: (40, 75, 90, 8),
-    Tissue.BOWEL_FLUID: (18, 18, 20, 10),
-    Tissue.STOOL: (35, 35, 35, 45),
-    Tissue.GAS: (-930, -930, -930, 0),
-    Tissue.BILE: (8, 8, 8, 3),
-    Tissue.URINE: (5, 5, 8, 3),
-    Tissue.CORD: (30, 32, 34, 4),
-    Tissue.THYMUS: (48, 60, 75, 6),
-    Tissue.LUNG_VESSEL: (0, 120, 60, 20),
-    Tissue.MESENTERY: (-80, -75, -70, 20),
-    Tissue.SCAR: (28, 32, 42, 8),
-    Tissue.CLIP: (7000, 7000, 7000, 0),
-    Tissue.SKIN: (25, 30, 35, 8),
-    Tissue.FASCIA: (75, 75, 80, 6),
-    Tissue.FISSURE: (-560, -550, -540, 40),
-    Tissue.ASCITES: (8, 8, 10, 3),
-    Tissue.TUBE: (350, 350, 350, 0),
-    Tissue.SOFT: (45, 70, 90, 7),
+# Tissue: HU without contrast, in the arterial phase, in the portal venous phase.
+TISSUE_HU: dict[Tissue, tuple[float, float, float]] = {
+    Tissue.AIR: (-1000, -1000, -1000),
+    Tissue.FAT: (-100, -100, -98),
+    Tissue.MUSCLE: (60, 62, 68),
+    Tissue.SPONGIOSA: (220, 225, 230),
+    Tissue.CORTEX: (620, 620, 620),
+    Tissue.CARTILAGE: (85, 85, 90),
+    Tissue.LUNG: (-740, -735, -730),
+    Tissue.LIVER: (65, 78, 113),
+    Tissue.SPLEEN: (55, 130, 124),
+    Tissue.KIDNEY_CORTEX: (41, 180, 195),
+    Tissue.KIDNEY_MEDULLA: (37, 75, 178),
+    Tissue.PANCREAS: (48, 100, 102),
+    Tissue.ADRENAL: (38, 75, 85),
+    Tissue.ARTERY: (42, 290, 149),
+    Tissue.VEIN: (42, 80, 138),
+    Tissue.PORTAL: (42, 85, 158),
+    Tissue.HEART_BLOOD: (42, 230, 142),
+    Tissue.MYOCARDIUM: (46, 100, 105),
+    Tissue.BOWEL_WALL: (40, 75, 90),
+    Tissue.BOWEL_FLUID: (18, 18, 20),
+    Tissue.STOOL: (35, 35, 35),
+    Tissue.GAS: (-930, -930, -930),
+    Tissue.BILE: (8, 8, 8),
+    Tissue.URINE: (5, 5, 8),
+    Tissue.CORD: (30, 32, 34),
+    Tissue.THYMUS: (48, 60, 75),
+    Tissue.LUNG_VESSEL: (0, 120, 60),
+    Tissue.MESENTERY: (-80, -75, -70),
+    Tissue.SCAR: (28, 32, 42),
+    Tissue.CLIP: (7000, 7000, 7000),
+    Tissue.SKIN: (25, 30, 35),
+    Tissue.FASCIA: (75, 75, 80),
+    Tissue.FISSURE: (-560, -550, -540),
+    Tissue.ASCITES: (8, 8, 10),
+    Tissue.TUBE: (350, 350, 350),
+    Tissue.SOFT: (45, 70, 90),
 }
 # Not in every child: no random number is drawn for their gray.
 UNVARIED = (Tissue.SCAR, *(tissue for tissue in Tissue if tissue >= Tissue.CLIP))
@@ -83,8 +82,10 @@ class CtProtocol:
     cushion: bool = False  # a vacuum cushion between the child and the couch, raised at its sides
     field_mm: float | None = None  # diameter of the round field that is reconstructed; None shows all
     padding_hu: int = -1024  # what stands outside of that field
-    # Which part of the phantom is scanned, from its lower to its upper end; it is no trait of a center (no repr).
-    field_z: tuple[float, float] = field(default=(0.0, 1.0), repr=False)
+    field_z: tuple[float, float] = (
+        0.0,
+        1.0,
+    )  # the part of the phantom that is scanned, from its lower to its upper end
 
 
 def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int | None = None) -> tuple[Scan, Scan]:
@@ -95,13 +96,7 @@ def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int |
     rng = np.random.default_rng((seed, 23))
     grid = ScanGrid.of_protocol(phantom, protocol.pixel_mm, protocol.slice_mm)
     labels = grid.nearest(phantom.labels)
-    if phantom.child.anatomy == "detailed":
-        image = _detailed_image(grid, protocol, rng, seed, noise_seed)
-    else:
-        values = tissue_hu(protocol, rng)
-        image = grid.measure(textured(phantom.tissues, values, _texture_sd(), rng), protocol.kernel_mm)
-        noise_rng = rng if noise_seed is None else np.random.default_rng((seed, 23, noise_seed))
-        image += _noise(image.shape, protocol, noise_rng)
+    image = _tissue_image(grid, protocol, rng, seed, noise_seed)
     artifacts.add_metal_streaks(image, grid, seed)
     if protocol.couch:
         artifacts.add_couch(image, grid, protocol.couch)
@@ -125,10 +120,10 @@ def _part(scan: Scan, field_z: tuple[float, float]) -> Scan:
     return Scan(scan.voxels[:, :, first : max(first + 2, round(field_z[1] * n))].copy(), affine)
 
 
-def _detailed_image(
+def _tissue_image(
     grid: ScanGrid, protocol: CtProtocol, rng: np.random.Generator, seed: int, noise_seed: int | None
 ) -> NDArray[np.float32]:
-    """The image of a detailed phantom: texture by tissue, breathing, beam hardening, quantum noise (`ct_physics`)."""
+    """The image before metal and couch: texture by tissue, breathing, beam hardening, quantum noise (`ct_physics`)."""
     fine = ct_physics.tissue_image(grid.phantom, tissue_hu(protocol, rng), protocol.phase, rng)
     image = grid.measure(ct_physics.breathe(fine, grid.phantom, rng), protocol.kernel_mm)
     ct_physics.harden_beam(image, protocol.pixel_mm)
@@ -151,21 +146,3 @@ def tissue_hu(protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.floa
     if protocol.oral_contrast:
         values[Tissue.BOWEL_FLUID] = rng.uniform(150, 350)
     return values
-
-
-def _texture_sd() -> NDArray[np.float32]:
-    """Standard deviation of each tissue's texture, in HU."""
-    sd = np.zeros(max(Tissue) + 1, np.float32)
-    for tissue, row in TISSUE_HU.items():
-        sd[tissue] = row[3]
-    sd[Tissue.CSF] = sd[Tissue.CORD]
-    return sd
-
-
-def _noise(shape: tuple[int, ...], protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Correlated noise, whose texture the kernel sets; its standard deviation is `noise_hu`."""
-    noise = rng.standard_normal(shape, dtype=np.float32)
-    sigma = protocol.noise_grain_mm / FWHM_PER_SD / protocol.pixel_mm
-    if sigma > 0.1:
-        noise = ndimage.gaussian_filter(noise, (sigma, sigma, 0.0), truncate=2.5)
-    return noise * (protocol.noise_hu / noise.std())

@@ -91,7 +91,7 @@ FLAWS = {
         Flaw(
             "wrong phase",
             "the table states the other contrast phase for some children",
-            "HU in the aorta: about 40 without contrast agent, 150 in the portal venous phase",
+            "HU in the aorta: about 35 without contrast agent, 125 in the portal venous phase",
             ("fix", "ask", "accept"),
             "Pictures and contours of these children are right: to leave them out is a waste.",
             change=_state_other_phase,

@@ -19,7 +19,7 @@ from pedseg.phantoms.landmarks import mirrored
 from pedseg.phantoms.surgery import MAX_GROWTH
 
 VOLUME_OF_LENGTH = 2.5  # a kidney longer by a factor holds that factor to this power of the volume
-KIDNEY_MM = np.array([18.5, 16.5, 39.0])  # half axes
+KIDNEY_MM = np.array([18.5, 16.5, 32.5])  # half axes; with its volume a kidney is then as long as PMC4901001 has it
 TILT_DEG = np.array([15.5, -5.0, -30.0])  # of a right kidney: upper pole back, upper pole medial, hilum forward
 LOBULATION_YEARS, LOBULATION = (0.0, 1.0, 4.0, 6.0), (0.10, 0.07, 0.02, 0.0)  # of the radius; gone by school age
 PERIRENAL_YEARS, PERIRENAL_MM = (0.0, 5.0, 15.0, 40.0), (0.8, 1.6, 3.5, 7.0)  # of the room; plausible guesses
@@ -169,7 +169,7 @@ def _ureter(b: PhantomBuilder, pose: KidneyPose) -> None:
 def _adrenal(b: PhantomBuilder, side: int) -> None:
     """Two thin limbs that part behind a ridge: an upside-down V, in front and medial of the kidney's upper pole."""
     c = b.canvas
-    top = np.array([side * 23.0, -14.0, 41.0 - 2 * side]) + b.displacements[6 + (side > 0)] * [0.6, 0.4, 1.0]
+    top = np.array([side * 23.0, -14.0, 37.5 - 2 * side]) + b.displacements[6 + (side > 0)] * [0.6, 0.4, 1.0]
     box = c.box(top - [24, 30, 24], top + np.array([24, 14, 24]))
     x, y, z = c.offsets(box, top)
     aside = x * side + 0.12 * z

@@ -120,8 +120,7 @@ def tissue_signals(protocol: MrProtocol, rng: np.random.Generator | None = None)
     values = np.zeros(max(Tissue) + 1, np.float32)
     high = protocol.tesla == 3.0
     for tissue, (t1_low, t1_high, t2_low, t2_high, density) in RELAXATION.items():
-        varied = tissue <= Tissue.CLIP  # for those of the detailed anatomy, no random number is drawn
-        own = np.exp(VARIATION * rng.standard_normal(2)) if rng is not None and varied else np.ones(2)
+        own = np.exp(VARIATION * rng.standard_normal(2)) if rng is not None else np.ones(2)
         t1, t2 = (t1_high, t2_high) if high else (t1_low, t2_low)
         values[tissue] = signal(t1 * own[0], t2 * own[1], density, protocol)
         if tissue in FLOWING and protocol.spin_echo:

@@ -18,7 +18,6 @@ from pedseg.phantoms import (
     kidneys,
     mesentery,
     muscles,
-    simple,
     small_bowel,
     surgery,
     thorax,
@@ -30,7 +29,6 @@ from pedseg.phantoms.body import Body, extent_mm
 from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Canvas, rotation_matrix
 from pedseg.phantoms.child import Child, Side
-from pedseg.phantoms.simple.body import extent_mm as simple_extent_mm
 from pedseg.phantoms.skeleton import skeleton
 
 __all__ = ["Child", "Phantom", "make_phantom"]
@@ -56,7 +54,7 @@ class Phantom:
 def make_phantom(child: Child, spacing_mm: tuple[float, float, float] = (3.0, 3.0, 4.0)) -> Phantom:
     """Build the phantom of one child; the same `Child` has the same anatomy in every posture and at every spacing.
 
-    Raises `ValueError` for ages that its anatomy does not know, unknown words, and surgery that contradicts itself.
+    Raises `ValueError` for ages above 90 years, unknown words, and surgery that contradicts itself.
     """
     child.validate()
     if child.variant == "situs inversus":
@@ -64,19 +62,13 @@ def make_phantom(child: Child, spacing_mm: tuple[float, float, float] = (3.0, 3.
     rng = np.random.default_rng((child.seed, 19))
     size = sample_size(child.age_years, child.sex, rng, child.adiposity)
     rotation = rotation_matrix((0.0, 0.0, child.roll_deg))
-    if child.anatomy == "simple":
-        extent = simple_extent_mm(size.scale, rotation)
-    else:
-        extent = extent_mm(size, child, rotation)
+    extent = extent_mm(size, child, rotation)
     canvas = Canvas(size.scale, child.roll_deg, extent + MARGIN_MM * [[-1.0], [1.0]], spacing_mm, rng)
     effects = surgery.sample_effects(child)
-    if child.anatomy == "simple":
-        simple.build(canvas, size, effects, rng)
-    else:
-        body = Body(canvas, size, child)
-        muscles.walls(body)
-        skeleton(body)
-        place_organs(PhantomBuilder.sample(canvas, body, size, effects, rng))
+    body = Body(canvas, size, child)
+    muscles.walls(body)
+    skeleton(body)
+    place_organs(PhantomBuilder.sample(canvas, body, size, effects, rng))
     return Phantom(canvas.labels, canvas.tissues, canvas.affine, child)
 
 

@@ -45,7 +45,6 @@ class VariedCenter(Center):
         usual = rng.random() > self.variant_share or child.tumor != ""
         child = replace(
             child,
-            anatomy="detailed",
             adiposity=round(float(np.clip(rng.normal(*self.adiposity), -2.0, 3.0)), 2),
             arms_down=bool(rng.random() < self.arms_down_share),
             variant="" if usual else variant,

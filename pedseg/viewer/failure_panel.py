@@ -151,9 +151,8 @@ class FailurePanel(StepPanel):
         wanted = {name: control.value for name, control in self.filters.items()}
         passed = in_order(filter_failures(self.entries, **wanted), self.order.value)
         self.fill(passed, (entry.line for entry in passed))
-        self.count.value = sentence(
-            f"{len(passed)} lines" + (f", {MAX_LINES} shown" if len(passed) > MAX_LINES else "")
-        )
+        shown = f", {MAX_LINES} shown" if len(passed) > MAX_LINES else ""
+        self.count.value = sentence(f"{len(passed)} line{'s' * (len(passed) != 1)}{shown}")
         nothing = "Nothing passes these filters." if self.entries else "No failures were recorded with this study."
         self.message.value = "" if passed else sentence(nothing)
         self.link.value, self.chosen_row.layout.display = "", "none"

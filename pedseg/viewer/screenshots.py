@@ -13,10 +13,9 @@ from pedseg.files import write_atomically
 from pedseg.phantoms.centers import POLDER, RESOLUTIONS, planned_scans, simulate_scan
 from pedseg.scan import to_ras
 from pedseg.viewer import browser, serving
+from pedseg.viewer.failure_list import KINDS
 
 SIZE = {"width": 1440, "height": 960}
-RING = (329, 317)  # pixels: where the false kidney is
-LARGEST_CELL = ".pedseg-map button.strong"
 
 
 def take_screenshots(notebook: Path, folder: Path) -> Iterator[Path]:
@@ -56,6 +55,9 @@ def _states(page: Any) -> Iterator[str]:
             browser.wait_until_moved(page, was)
         browser.wait_until_described(page, wait_for)
 
+    def chosen(title: str) -> str:
+        return page.locator(f"select[title='{title}']").evaluate("select => select.selectedOptions[0].label")
+
     browser.wait_until_described(page, "hospital:")
     choose("B, dashed", "federated", "federated:")
     page.mouse.move(2, 2)
@@ -65,30 +67,33 @@ def _states(page: Any) -> Iterator[str]:
     yield "open"
     tab("Failures")
     yield "map"
-    page.locator(LARGEST_CELL).first.click()
+    page.get_by_role("button", name="list", exact=True).click()
+    page.locator("select[title='filter by kind']").select_option(label=KINDS["false"])
     press("next (N)", new_scan=True)  # the gravest: none was chosen
     yield "failure"
     press("distance to A")
     tab("Organs")
     yield "distance"
     press("organ colors")
-    choose("C, dotted", "federated", "federated:")
+    home = f"{chosen('center')} alone"
+    other = "federated" if chosen("B, dashed") == home else home
+    choose("C, dotted", other, f"{other}:")
     tab("Differences")
     press("next smaller")  # the largest: none was chosen
     yield "two_models"
     choose("C, dotted", "nothing")
     tab("Failures")
     press("next (N)", new_scan=True)
+    press("previous (B)", new_scan=True)  # back to its place
     tab("Correct")
-    page.get_by_label("from", exact=True).select_option(label="Polder alone")
+    page.get_by_label("from", exact=True).select_option(label=chosen("B, dashed"))
     press("draw (D)")
     page.wait_for_selector(".pedseg-slices[data-pen=brush]")
     for key in ("x", *5 * ["]"], "ArrowUp", " ", "ArrowUp", " ", "ArrowDown", "ArrowDown"):
         slices.press(key)  # a wide eraser takes away what is no kidney
         page.wait_for_timeout(300)
-    page.mouse.move(*RING)
     yield "correct"
     press("draw (D)")
     tab("Organs")
-    choose("center", "Neckar, fine", "Polder alone:")
+    choose("center", f"{chosen('center')}, fine", f"{chosen('B, dashed')}:")
     yield "fine"

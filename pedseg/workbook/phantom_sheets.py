@@ -32,5 +32,5 @@ def sheet(child: Child, phase: Phase = "portal venous", *, window: str = "soft t
         panels[title] = (image, {"plane": plane, "index": index, "window": window})
     contrast = "without contrast medium" if phase == "none" else f"in the {phase} phase"
     counts = ", ".join(f"{sum(plane == name for plane, _ in places)} {name}" for name in PLANES)
-    alt = f"Synthetic CT {contrast}, {child.age_years:g} years old, {child.anatomy} anatomy; slices: {counts}."
+    alt = f"Synthetic CT {contrast}, {child.age_years:g} years old; slices: {counts}."
     return slices_figure(panels, columns=COLUMNS), alt

@@ -45,7 +45,8 @@ def test_the_control_changes_the_noise_only(scans):
     assert (truth == again).all() and (image.affine == noisy.affine).all()
     difference = (noisy.voxels - image.voxels)[truth == LIVER]
     assert difference.mean() == pytest.approx(0, abs=1.5)
-    assert difference.std() == pytest.approx(np.sqrt(2) * scans.scan.protocol.noise_hu, rel=0.1)
+    # noise grows with what the beam has crossed, so it is stronger in the liver than on average
+    assert 0.9 < difference.std() / (np.sqrt(2) * scans.scan.protocol.noise_hu) < 1.4
 
 
 def test_each_change_is_what_it_says(scans):
@@ -58,7 +59,9 @@ def test_each_change_is_what_it_says(scans):
     assert thin.spacing_mm[2] == image.spacing_mm[2] / 2
     smooth, _ = scans.make("noise")
     noise = (smooth.voxels - image.voxels)[truth == LIVER]
-    assert noise.std() == pytest.approx(scans.scan.protocol.noise_hu / 2, rel=0.1)
+    control, _ = scans.make(CONTROL)  # two independent noises, where this is half of one
+    both = (control.voxels - image.voxels)[truth == LIVER].std()
+    assert noise.std() == pytest.approx(both / (2 * np.sqrt(2)), rel=0.05)
 
 
 def test_a_child_on_its_side_is_turned():

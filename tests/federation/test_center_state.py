@@ -27,7 +27,7 @@ from pedseg.learning.inference import mean_dice
 from pedseg.learning.network import build, personal_names
 from pedseg.learning.plans import Plan, make_plan
 from pedseg.learning.training import learning_rate, load_cases
-from pedseg.learning.weights import Weights, get_weights, load_weights, set_weights
+from pedseg.learning.weights import Weights, get_weights, load_weights, set_weights, sha256_of
 
 CURVATURES, MINIMA, CASES = (1.0, 6.0), (0.0, 1.0), (3, 1)  # of two centers' losses a / 2 (w - b)^2
 OPTIMUM = 6 / 9  # of their sum, weighted by cases
@@ -254,6 +254,7 @@ def test_every_way_gives_the_same_weights_and_a_mailbox_each_center_its_own(
     for way in ("ray", "superlink", "mailbox"):
         there = list(transports.federate(replace(config, out=tmp_path / way), way))
         assert [round_.sha256 for round_ in there] == [round_.sha256 for round_ in here], way
+        assert sha256_of(load_weights(tmp_path / way / "federated.safetensors")[0]) == here[-1].sha256, way
     names = personal_names(build(here[-1].plan), "norms")
     own = [load_weights(tmp_path / "mailbox" / "mailbox" / name / "federated.safetensors")[0] for name in ("Aa", "Bb")]
     assert all((own[0][name] != own[1][name]).any() for name in names)

@@ -33,7 +33,7 @@ def test_the_side_of_the_operation():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"age_years": 30.0},
+        {"age_years": 91.0},
         {"age_years": -1.0},
         {"sex": "x"},
         {"removed_kidney": "both"},

@@ -1,4 +1,4 @@
-"""Texture, breathing, beam hardening and quantum noise of the detailed anatomy's CT."""
+"""Texture, breathing, beam hardening and quantum noise of a phantom's CT."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_quantum_noise_is_as_strong_as_stated_and_stronger_where_the_beam_crosse
 
 @pytest.mark.parametrize("phase", ["none", "portal venous"])
 def test_a_detailed_child_scans_twice_alike_and_its_noise_alone_can_be_another(phase):
-    phantom = make_phantom(Child(4.0, seed=2, anatomy="detailed"), (3.0, 3.0, 2.0))
+    phantom = make_phantom(Child(4.0, seed=2), (3.0, 3.0, 2.0))
     protocol = CtProtocol("p", phase)
     first, again, other = (scan_ct(phantom, protocol, 1, noise)[0].voxels.astype(float) for noise in (None, None, 7))
     assert np.array_equal(first, again)

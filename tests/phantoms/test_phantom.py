@@ -146,8 +146,8 @@ def test_a_removed_kidney_leaves_no_kidney(operated, side, letter, other):
     bed = whole.labels == kidney  # the same grid: the child is the same
     assert whole.labels.shape == after.labels.shape
     assert not np.any(np.isin(after.tissues[bed], (Tissue.KIDNEY_CORTEX, Tissue.KIDNEY_MEDULLA)))
-    assert np.mean(after.tissues[bed] == Tissue.FAT) > 0.25
-    assert np.mean(after.labels[bed] > 0) > 0.1  # neighbors have moved in
+    fat, neighbors = after.tissues[bed] == Tissue.FAT, after.labels[bed] > 0  # which have moved in
+    assert min(fat.mean(), neighbors.mean()) > 0.2 and np.mean(fat | neighbors) > 0.95
     growth = volume_ml(after, f"Kidney_{other}") / volume_ml(whole, f"Kidney_{other}")
     assert 1.0 <= growth < 1.28**3
 
@@ -180,7 +180,7 @@ def test_supine_gas_lies_in_front(lesson):
 
 def test_no_such_child():
     with pytest.raises(ValueError, match="no such child"):
-        make_phantom(Child(30.0))
+        make_phantom(Child(91.0))
 
 
 @pytest.mark.parametrize("roll_deg", [-100.0, -60.0, 75.0, 120.0])

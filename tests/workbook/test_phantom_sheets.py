@@ -22,7 +22,7 @@ def test_a_picture_for_each_age_and_phase(tmp_path, capsys):
     assert main(["phantoms", "--age", "1", "--age", "5", "--out", str(tmp_path)]) == 0
     files = sorted(tmp_path.glob("*.png"))
     assert [file.stem for file in files] == [
-        f"detailed_{age}_years_{phase}" for age in (1, 5) for phase in ("none", "portal_venous")
+        f"{age}_years_{phase}" for age in (1, 5) for phase in ("none", "portal_venous")
     ]
     said = capsys.readouterr().out
     assert "5 years old" in said and "without contrast medium" in said and "in the portal venous phase" in said
@@ -31,7 +31,7 @@ def test_a_picture_for_each_age_and_phase(tmp_path, capsys):
 
 
 def test_all_slices_are_in_the_picture_and_in_its_words():
-    figure, alt = phantom_sheets.sheet(Child(5.0, seed=1, anatomy="detailed"))
+    figure, alt = phantom_sheets.sheet(Child(5.0, seed=1))
     shown = [axes for axes in figure.axes if axes.images]
     assert len(shown) == len(phantom_sheets.HEIGHTS) + 4
     assert "12 axial, 2 coronal, 2 sagittal" in alt
