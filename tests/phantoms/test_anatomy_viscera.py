@@ -38,6 +38,12 @@ def surface(mask: np.ndarray) -> np.ndarray:
     return mask & ~ndimage.binary_erosion(mask)
 
 
+def long_axis(phantom: Phantom, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """An organ's voxels in mm, and the direction in which it is longest."""
+    points = points_mm(phantom, organ(phantom, name))
+    return points, np.linalg.eigh(np.cov(points.T))[1][:, -1]
+
+
 def kidney_length(phantom: Phantom) -> float:
     """Mean length of both kidneys, as a multiple of what a child of average height is expected to have."""
     child = phantom.child
@@ -45,16 +51,14 @@ def kidney_length(phantom: Phantom) -> float:
     expected = {"R": 0.051 * height_cm + 2.102, "L": 0.051 * height_cm + 2.280}
     lengths = []
     for letter, cm in expected.items():
-        points = points_mm(phantom, organ(phantom, f"Kidney_{letter}"))
-        axis = np.linalg.eigh(np.cov(points.T))[1][:, -1]
+        points, axis = long_axis(phantom, f"Kidney_{letter}")
         lengths.append(np.ptp(points @ axis) / 10 / cm)
     return float(np.mean(lengths))
 
 
 def kidney_slope(phantom: Phantom, letter: str) -> np.ndarray:
     """How far outward and forward the upper pole lies, in mm per 100 mm of height."""
-    points = points_mm(phantom, organ(phantom, f"Kidney_{letter}"))
-    axis = np.linalg.eigh(np.cov(points.T))[1][:, -1]
+    _, axis = long_axis(phantom, f"Kidney_{letter}")
     return 100 * axis[:2] / axis[2] * [1 if letter == "R" else -1, 1]
 
 

@@ -91,7 +91,7 @@ def test_quantum_noise_is_as_strong_as_stated_and_stronger_where_the_beam_crosse
 
 
 @pytest.mark.parametrize("phase", ["none", "portal venous"])
-def test_a_detailed_child_scans_twice_alike_and_its_noise_alone_can_be_another(phase):
+def test_a_child_scans_twice_alike_and_its_noise_alone_can_be_another(phase):
     phantom = make_phantom(Child(4.0, seed=2), (3.0, 3.0, 2.0))
     protocol = CtProtocol("p", phase)
     first, again, other = (scan_ct(phantom, protocol, 1, noise)[0].voxels.astype(float) for noise in (None, None, 7))
