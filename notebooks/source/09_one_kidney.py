@@ -84,11 +84,12 @@ alt = "No right kidney is there: both networks draw one, the federated a large o
 figures.show(picture, alt)
 
 # %% [markdown]
-# Both networks draw some right kidney where there is none, and here the federated one draws more. (With other seeds,
-# Polder's network does: which network errs in which child is partly chance.) And both leave **crumbs**: tiny pieces of
-# a few voxels. A person would erase them. The usual rule is to *keep the largest piece* of each organ. But where an
-# organ is gone, that rule keeps the largest false piece. So the plan of this workbook has another rule: *remove every
-# piece that is smaller than a tenth of the organ's mean volume* (unless the edge of the scan cuts it).
+# Both networks draw some right kidney where there is none, and here the federated one draws more. (With one of the
+# other two seeds, only Polder's network draws one: who errs in which child is partly chance.) And both leave
+# **crumbs**: tiny pieces of a few voxels. A person would erase them. The usual rule is to *keep the largest piece* of
+# each organ. But where an organ is gone, that rule keeps the largest false piece. So the plan of this workbook has
+# another rule: *remove every piece that is smaller than a tenth of the organ's mean volume* (unless the edge of the
+# scan cuts it).
 #
 # **Question.** `volumes_ml` has the volume of each piece of right kidney that the federated network drew in this child.
 # How many pieces does the rule keep? (The plan uses the mean of the training children; here it is that of the test

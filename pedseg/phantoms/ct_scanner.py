@@ -82,10 +82,7 @@ class CtProtocol:
     cushion: bool = False  # a vacuum cushion between the child and the couch, raised at its sides
     field_mm: float | None = None  # diameter of the round field that is reconstructed; None shows all
     padding_hu: int = -1024  # what stands outside of that field
-    field_z: tuple[float, float] = (
-        0.0,
-        1.0,
-    )  # the part of the phantom that is scanned, from its lower to its upper end
+    field_z: tuple[float, float] = (0.0, 1.0)  # the part that is scanned, as shares of the height from below
 
 
 def scan_ct(phantom: Phantom, protocol: CtProtocol, seed: int, noise_seed: int | None = None) -> tuple[Scan, Scan]:
