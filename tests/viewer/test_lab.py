@@ -35,8 +35,11 @@ def run_all_cells(page) -> None:
     """Run the notebook that JupyterLab shows; a click that gets lost while it lays out is made again.
 
     Only a cell's prompt (or its output, where its source is hidden) tells that it was asked to run: a kernel is busy
-    while it starts, too.
+    while it starts, too. On a busy machine JupyterLab may say that its server is slow, or ask which kernel to start:
+    the button that it proposes is pressed.
     """
+    accept = page.locator(".jp-Dialog .jp-mod-accept")
+    page.add_locator_handler(accept, lambda: accept.last.click())
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=90_000)
     page.wait_for_selector(".jp-Notebook-ExecutionIndicator[data-status=idle]")
     for _ in range(4):
