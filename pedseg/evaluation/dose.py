@@ -62,6 +62,10 @@ def field_dose(density: NDArray, spacing_mm: Spacing, target: Mask, angle: float
     center = np.array([(c.min() + c.max()) / 2 for c in np.nonzero(target)])
     if angle % 360 == 0:
         return _from_the_front(density, spacing_mm, target, center)
+    if angle % 360 == 180:  # half a turn moves whole voxels
+        half_turn = np.s_[::-1, ::-1]
+        turned_center = np.array([*(np.array(density.shape[:2]) - 1 - center[:2]), center[2]])
+        return _from_the_front(density[half_turn], spacing_mm, target[half_turn], turned_center)[half_turn]
     wide, deep = (n * step for n, step in zip(density.shape[:2], spacing_mm[:2], strict=True))
     size = int(np.ceil(np.hypot(wide, deep) / min(spacing_mm[:2])))  # holds the body however it is turned
     turned_center, shape = np.array([size, size, center[2]]), (2 * size + 1, 2 * size + 1, density.shape[2])

@@ -16,7 +16,6 @@ from pathlib import Path
 import pandas as pd
 from numpy.typing import NDArray
 
-from pedseg import memory
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.loading import load_image, load_labels, organs_present
 from pedseg.evaluation.concurrency import Job, run_concurrently
@@ -52,7 +51,6 @@ def load_labeled_scans(*datasets: DataSet) -> Iterator[LabeledScan]:
     """The test cases of some data sets with their ground truth, one at a time in memory."""
     for dataset in datasets:
         for case in dataset.split("test"):
-            memory.release_memory()
             image, truth = load_image(case), load_labels(dataset, case).voxels
             yield LabeledScan(image, truth, dataset.center, case)
 

@@ -115,7 +115,9 @@ class Body:
         self.fat_depth = self.outline.fat_mm(c.y, level)
         inside = self.radius < 1
         c.tissues[inside] = Tissue.FAT
-        c.tissues[inside & (self.depth < SKIN_MM / float(np.sqrt(c.scale[:2].mean())))] = Tissue.SKIN
+        skin = SKIN_MM / float(np.sqrt(c.scale[:2].mean()))
+        if c.resolves(skin):
+            c.tissues[inside & (self.depth < skin)] = Tissue.SKIN
         muscle = inside & (self.depth > self.fat_depth)
         c.tissues[muscle] = Tissue.MUSCLE
         self.under = self.depth - self.fat_depth  # mm beneath the fat

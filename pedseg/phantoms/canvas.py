@@ -21,6 +21,7 @@ Point = tuple[float, float, float]
 DOMAIN_MM = np.array([[-180.0, -160.0, -260.0], [180.0, 160.0, 260.0]])
 KNOT_MM = 52.0
 CORNERS = np.array(list(product((False, True), repeat=3)))  # of a box: at its lower or upper end along x, y and z
+SPECK = 2  # voxels
 MAX_DEFORMATION_MM = 8.0  # how far the random deformation may carry a voxel, in mm of the standard child
 
 
@@ -104,6 +105,10 @@ class Canvas:
         self.labels = np.zeros(self.shape, np.uint8)
         self.tissues = np.zeros(self.shape, np.uint8)
         self.free = np.zeros(self.shape, bool)
+
+    def resolves(self, thickness_mm: float) -> bool:
+        """Whether the voxels show a sheet as thin as this; some would hit a thinner one and others miss it."""
+        return float(max(self.spacing[:2])) < 1.25 * thickness_mm * float(np.sqrt(self.scale[:2].mean()))
 
     def random_field(self, rng: np.random.Generator, sd: float) -> NDArray:
         """A smooth random field over the voxels that moves with the body; `sd` is that of its knots."""
@@ -200,7 +205,7 @@ class Canvas:
             level = float(np.partition(values, count)[count]) if count < values.size else np.inf
         mask = allowed & (shape.field < level)
         if connected:
-            mask = largest_component(mask)
+            mask = largest_component(without_specks(mask))
         self.paint(box, mask, tissue, organ)
         return mask
 
@@ -219,6 +224,15 @@ def union(a: Shape, b: Shape) -> Shape:
         local = tuple(slice(s.start - o.start, s.stop - o.start) for s, o in zip(part.box, box, strict=True))
         field[local] = np.minimum(field[local], part.field)
     return Shape(box, field)
+
+
+def without_specks(mask: NDArray) -> NDArray:
+    """The mask without pieces of one or two voxels beside larger ones of the same slice; nobody would contour them."""
+    pieces, _ = ndimage.label(mask, ndimage.generate_binary_structure(3, 1) & [[[False, True, False]]])
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    size = sizes[pieces]
+    return mask & ((size > SPECK) | (size.max(axis=(0, 1), initial=0) <= SPECK))
 
 
 def largest_component(mask: NDArray, corners: bool = False) -> NDArray:

@@ -58,7 +58,7 @@ def kidney_poses(b: PhantomBuilder) -> list[KidneyPose]:
     for i, (side, gone, other) in enumerate(((-1, b.left, b.right), (1, b.right, b.left))):
         beside_bed = effects.child.tumor == "neuroblastoma" and side == effects.child.operated_side
         grown = (growth - 1.0) / MAX_GROWTH if other else 0.0
-        middle = np.array([side * (44.0 + 4 * grown), -30.0 + 3 * grown, -4.0 * side + drift[i]])
+        middle = np.array([side * (46.0 + 4 * grown), -27.5 + 3 * grown, -4.0 * side + drift[i]])
         middle += b.displacements[4 + i] * [0.8, 0.5, 1] + (effects.kidney_shift_mm if beside_bed else np.zeros(3))
         angles = TILT_DEG * [1, side, side] + tilt[i]
         longer = growth if other else 1.0

@@ -93,7 +93,9 @@ def _flat_muscles(body: Body, box: Box, where: NDArray, edge: NDArray) -> None:
     thick = np.where(y > 8, np.clip(0.35 + 0.13 * (x - edge), 0.3, 1.0), 1.0)
     under = body.under[box] / thick
     half = 0.42 + 0.1 * min(float(c.scale[0]), 1.6)
-    fat = (np.abs(under - 3.4) < half) | (np.abs(under - 7.1) < 0.85 * half) | ((y > 8) & (under > 10.3))
+    fat = (y > 8) & (under > 10.3)
+    if c.resolves(2 * half):
+        fat |= (np.abs(under - 3.4) < half) | (np.abs(under - 7.1) < 0.85 * half)
     c.tissues[box][where & fat] = Tissue.FAT
 
 
@@ -113,7 +115,8 @@ def _chest_wall(body: Body) -> None:
     latissimus = np.clip((8 - y) / 14, 0, 1) * np.clip((x - 24) / 10, 0, 1)
     outer = 4.0 * np.maximum(np.maximum(pectoral, oblique), latissimus) * (z > 20)
     c.tissues[box][wall & (y > -60) & (z > 20) & (under >= outer) & (under < 4.2)] = Tissue.FAT
-    c.tissues[box][wall & (z > 62) & (y > -55) & (np.abs(under - 9.6) < 0.5) & (x > 20)] = Tissue.FAT
+    if c.resolves(1.0):
+        c.tissues[box][wall & (z > 62) & (y > -55) & (np.abs(under - 9.6) < 0.5) & (x > 20)] = Tissue.FAT
 
 
 def _breast(body: Body, side: int) -> None:
@@ -144,10 +147,11 @@ def _back(body: Body) -> None:
     septa |= (np.abs(x - 0.70 * width + wave) < 0.7) & (under > 3.0)
     septa |= np.abs(np.sqrt((x / width) ** 2 + (np.maximum(-y - 66, 0) / 24) ** 2) - 1) * width < 0.9
     septa |= (np.abs(under - 2.6) < 0.5) & (x > 4) & (x < width)
-    c.tissues[box][muscle & septa & (z > -78)] = Tissue.FAT
-    c.tissues[box][muscle & (x < 1.3) & (y < -66)] = Tissue.FAT
     behind = muscle & (x > width + 1) & (x < width + 26) & (z < 25) & (z > -58)
-    c.tissues[box][behind & (np.abs(under - 3.6) < 0.8)] = Tissue.FAT
+    if c.resolves(1.6):
+        c.tissues[box][muscle & septa & (z > -78)] = Tissue.FAT
+        c.tissues[box][behind & (np.abs(under - 3.6) < 0.8)] = Tissue.FAT
+    c.tissues[box][muscle & (x < 1.3) & (y < -66)] = Tissue.FAT
     c.tissues[box][behind & (under > 8.5)] = Tissue.FAT  # behind the kidney and the quadratus
 
 

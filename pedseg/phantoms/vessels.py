@@ -65,7 +65,7 @@ def _renal_vessels(b: PhantomBuilder, aorta: NDArray, cava: NDArray) -> None:
     for pose in kidney_poses(b):
         side, hilum = pose.side, pose.hilum
         root, drain = _on(aorta, 9.0 - 2 * side), _on(cava, 2.0 + side)
-        bend = [11.0, min(root[1] - 5.5, -14.5), 6.0] if side > 0 else [-20.0, -16.0, 8.0]
+        bend = [11.0, min(root[1] - 6.5, -15.5), 6.0] if side > 0 else [-20.0, -16.0, 8.0]
         line(b, np.array([[*root, 1.9], [*bend, 1.9], [*(hilum - [side * 6, 1.5, 0]), 1.8], [*hilum, 1.4]]),
              Tissue.ARTERY)  # fmt: skip
         end = hilum + np.array([0.0, 4.0, -1.0])
