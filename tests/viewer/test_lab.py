@@ -29,14 +29,15 @@ STARTED = r"""
 [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].some(one => /\[(\*|\d+)\]/.test(one.textContent))
 || document.querySelector('.jp-OutputArea-child') !== null
 """
+ITK_SHOWN = "document.querySelector('.jp-OutputArea iframe, .jp-OutputArea-output[data-mime-type*=stderr]') !== null"
 
 
-def run_all_cells(page) -> None:
-    """Run the notebook that JupyterLab shows; a click that gets lost while it lays out is made again.
+def run_all_cells(page, done: str = STARTED) -> None:
+    """Run the notebook that JupyterLab shows, again if `done` (JavaScript) is not true within a minute.
 
-    Only a cell's prompt (or its output, where its source is hidden) tells that it was asked to run: a kernel is busy
-    while it starts, too. On a busy machine JupyterLab may say that its server is slow, or ask which kernel to start:
-    the last button, which is the one that it proposes, is pressed.
+    A click may get lost while JupyterLab lays out, and itkwidgets' extension may not know the kernel yet. Only a cell's
+    prompt (or its output, where its source is hidden) tells that it was asked to run: a kernel is busy while it starts,
+    too. On a busy machine JupyterLab may ask which kernel to start: the last button, which it proposes, is pressed.
     """
     button = page.locator(".jp-Dialog-footer button").last
     page.add_locator_handler(button, button.click)
@@ -46,11 +47,11 @@ def run_all_cells(page) -> None:
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_text("Run All Cells", exact=True).click()
         try:
-            page.wait_for_function(STARTED, timeout=60_000)
+            page.wait_for_function(done, timeout=60_000)
             return
-        except Exception:  # Playwright's own; the click was lost
+        except Exception:  # Playwright's own
             page.keyboard.press("Escape")
-    raise AssertionError(f"JupyterLab runs no cell: {page.locator('body').inner_text()[-2000:]}")
+    raise AssertionError(f"JupyterLab does not run the cells: {page.locator('body').inner_text()[-2000:]}")
 
 
 def test_the_room_opens_in_jupyterlab_and_letters_do_not_reach_the_notebook(root, chromium, lab, keep, tmp_path):
@@ -120,8 +121,7 @@ def test_itkwidgets_renders_with_nothing_from_the_internet(chromium, lab, keep, 
     nbformat.write(notebook, tmp_path / "itk.ipynb")
     with lab(tmp_path, itk="offline") as address:
         page, outside = browser.open_page(chromium, f"{address}lab/tree/itk.ipynb")
-        run_all_cells(page)
-        page.wait_for_selector(".jp-OutputArea iframe, .jp-OutputArea-output[data-mime-type*=stderr]")
+        run_all_cells(page, ITK_SHOWN)
         assert page.locator(".jp-OutputArea-output[data-mime-type*=stderr]").all_inner_texts() == []
         viewer = page.frame_locator(".jp-OutputArea iframe").first
         viewer.locator("canvas").first.wait_for(timeout=120_000)
