@@ -15,9 +15,9 @@ from pedseg.phantoms.centers import Center, Protocol
 from pedseg.phantoms.child import Child, Variant
 from pedseg.phantoms.ct_scanner import CtProtocol
 
-ANY = CtProtocol("varied")
+ANY = CtProtocol("varied", tissue_sd_hu=12.0)  # a fatty liver, anemia, other scanners: shape must tell more than gray
 RARE: tuple[Variant, ...] = ("left cava", "horseshoe kidney", "situs inversus")
-SHORTEST_FIELD = 0.4  # of the trunk, from the bladder to the heart
+SHORTEST_FIELD = 0.2  # of the trunk, from the bladder to the heart
 
 
 @dataclass(frozen=True)
