@@ -126,12 +126,18 @@ def test_a_slide_has_title_sentence_picture_and_question(chromium, tiny, scheme)
     assert light == (scheme == "light")
 
 
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> Path:
+    """One folder for what all chapters make, so that the children are simulated once."""
+    return tmp_path_factory.mktemp("runs")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", LECTURED)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::FutureWarning")
-def test_the_slides_of_a_chapter_fit_the_screen(chromium, root, number, tmp_path, monkeypatch):
+def test_the_slides_of_a_chapter_fit_the_screen(chromium, root, number, runs, tmp_path, monkeypatch):
     monkeypatch.setenv("PEDSEG_BUDGET", "test")
-    monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("PEDSEG_RUNS", str(runs))
     (file,) = lecture.write_slides(root / "notebooks" / "source", [number], tmp_path)
     shown = look(chromium, file, "light")
     check(shown)
