@@ -77,7 +77,7 @@ def fairness() -> Table:
         if known["group"] != "worst off":
             label = " or ".join(dict.fromkeys((known["group"], other["group"])))
             label += f" by {known['by']}" if label == "spread" else ""
-            cells = [(f"{one['alone']:.3f}, {one['federated']:.3f}", difference(one)) for one in (known, other)]
+            cells = [(f"{line['alone']:.3f}, {line['federated']:.3f}", difference(line)) for line in (known, other)]
             yield [label, *cells[0], *cells[1]]
 
 

@@ -47,6 +47,7 @@ def test_manifest_lists_every_file(root):
     assert all({"age_years", "protocol", "license", "removed_kidney"} <= set(case) for case in manifest["cases"])
 
 
+@pytest.mark.slow
 def test_the_sample_children_are_those_that_the_program_makes(root, tmp_path):
     """Who they are and how they are scanned, and their voxels but for the rounding of another processor."""
     made = runpy.run_path(str(root / "data_samples" / "make.py"))["make"](tmp_path)
@@ -80,20 +81,14 @@ def test_recorded_study_is_whole(root):
     assert len(list(folder.glob("seed0_*.safetensors"))) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "packed"),
-    [
-        ("study", ".xz"),
-        ("unseen", ".xz"),
-        ("single_phase", ".xz"),
-        ("single_phase_gin", ".xz"),
-        *(pytest.param(name, ".xz", marks=pytest.mark.slow) for name in ("evaluate", "evaluate_extra60")),
-    ],
+    "name", ["study", "unseen", "single_phase", "single_phase_gin", "evaluate", "evaluate_extra60"]
 )
-def test_recorded_statistics_follow_from_their_rows(root, rounded, name, packed):
+def test_recorded_statistics_follow_from_their_rows(root, rounded, name):
     folder = root / "data_samples" / "results" / name
     recorded = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["statistics"]
-    assert rounded(summarize_rows(read_rows(folder / f"cases.csv{packed}"))) == recorded
+    assert rounded(summarize_rows(read_rows(folder / "cases.csv.xz"))) == recorded
 
 
 @pytest.mark.parametrize("name", ["unseen", pytest.param("evaluate", marks=pytest.mark.slow)])
@@ -103,6 +98,7 @@ def test_recorded_fairness_follows_from_its_rows(root, rounded, name):
     assert rounded(list(fairness(read_rows(folder / "cases.csv.xz"), virtual_ages(150)))) == recorded
 
 
+@pytest.mark.slow
 def test_recorded_observers_follow_from_their_rows(root, rounded):
     """Two people's band and the networks beside it; nobody would notice federated instead of home."""
     folder = root / "data_samples" / "results" / "observers"
@@ -195,6 +191,7 @@ def test_the_tables_of_the_docs_are_those_of_the_records(root, page):
     assert spoiled != text and tables["renewed"](page, spoiled).count("9.9") < spoiled.count("9.9") / 4
 
 
+@pytest.mark.slow
 def test_recorded_experiment_with_mr_follows_from_its_rows(root, rounded):
     folder = root / "data_samples" / "results" / "fedgin"
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))

@@ -39,6 +39,7 @@ def test_wrong_usage_is_2(arguments, capsys):
     assert "usage" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_pytest_gets_its_own_arguments():
     options = ["-q", "--co", "-k", "test_wrong_usage_is_2", "tests/test_main.py"]
     ended = subprocess.run(
@@ -178,6 +179,7 @@ def test_the_reference_of_commands_is_that_of_the_parser(root):
     assert (root / "docs" / "commands.md").read_text(encoding="utf-8") == markdown(parser())
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a graphics card")
 def test_bench_gpu_without_a_card_is_refused_before_a_child_is_made(tmp_path):
     command = [sys.executable, "-m", "pedseg", "bench", "--gpu", "--out", str(tmp_path / "gpu")]

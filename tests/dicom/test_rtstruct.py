@@ -92,6 +92,7 @@ def test_nineteen_organs_come_back_and_plastimatch_agrees(scanned, tmp_path):
         assert 2 * (best & mask).sum() == best.sum() + mask.sum(), name
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="plastimatch is installed for Linux only")
 def test_what_plastimatch_writes_comes_back_and_its_keyholes_are_no_overlaps(scanned, tmp_path):
     folder, ct = scanned

@@ -37,6 +37,7 @@ def study(coarse_plan, tmp_path):
     return tmp_path / "study"
 
 
+@pytest.mark.slow
 def test_every_network_meets_every_patient_and_nothing_is_done_twice(study, tmp_path, capsys):
     out = tmp_path / "out"
     command = ["evaluate", "--study", str(study), "--patients", "1", "--seeds", "1", "--out", str(out)]

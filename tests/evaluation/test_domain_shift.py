@@ -142,6 +142,7 @@ def test_a_study_of_other_hospitals_is_refused(study):
         list(domain_shift.evaluate_shift(study, study))
 
 
+@pytest.mark.slow
 def test_the_command_line_shifts(study, capsys):
     assert (
         main(["shift", "--study", str(study), "--patients", "1", "--factor", "table", "--out", str(study / "o")]) == 0

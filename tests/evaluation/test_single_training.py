@@ -17,6 +17,7 @@ from pedseg.learning.weights import load_weights
 from pedseg.phantoms.varied import VARIED
 
 
+@pytest.mark.slow
 def test_ones_own_data_alone_and_pooled(hospitals: Path, tmp_path: Path, capsys, monkeypatch) -> None:
     first = sorted(hospitals.iterdir())[0]
     words = ["--rounds", "2", "--local-steps", "2", "--seed", "3"]

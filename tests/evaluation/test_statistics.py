@@ -154,6 +154,7 @@ def test_a_table_without_nsd_is_read_all_the_same():
     assert summary["table"][0]["nsd"]["mean"] is None and summary["table"][0]["dsc"]["mean"] > 0.5
 
 
+@pytest.mark.slow
 def test_power_stands_beside_what_was_found(summary):
     assert [line["tested_on"] for line in summary["power"]] == list(CENTERS)
     kidney = line(summary["power"][0]["organs"], organ="Kidney_L")
@@ -191,6 +192,7 @@ def test_the_federation_wins_across_and_matches_home(summary):
         assert ideal["ratio"] == pytest.approx(0.845 / 0.855, abs=0.003)
 
 
+@pytest.mark.slow
 def test_each_seed_is_counted_as_if_it_were_alone():
     rows = study(seeds=2, organs=EVALUATED)
     second = [r for r in rows if r["seed"] == "1" and r["model"] == "local" and r["dsc"]]
@@ -233,6 +235,7 @@ def test_the_table_names_every_model_on_every_center(summary):
     assert (kidney["patients"], kidney["absent"]) == (15, 5)
 
 
+@pytest.mark.slow
 def test_the_summary_is_json_and_the_same_twice(summary):
     text = json.dumps(summary, allow_nan=False)
     assert text == json.dumps(summarize_rows(typed_rows(study())), allow_nan=False)

@@ -38,6 +38,7 @@ def finished(hospitals, tmp_path_factory):
     return out, progress
 
 
+@pytest.mark.slow
 def test_cases_csv_holds_every_model_on_every_test_patient_of_every_center(finished):
     rows = rows_of(finished[0])
     assert tuple(rows[0]) == COLUMNS and all(0 <= float(row["nsd"]) <= 1 for row in rows)
@@ -49,6 +50,7 @@ def test_cases_csv_holds_every_model_on_every_test_patient_of_every_center(finis
     assert all(0 <= float(row["dsc"]) <= 1 for row in rows)
 
 
+@pytest.mark.slow
 def test_summary_tells_how_it_came_about(finished):
     summary = json.loads((finished[0] / "summary.json").read_text())
     assert summary["settings"] == {
@@ -73,6 +75,7 @@ def test_summary_tells_how_it_came_about(finished):
     assert "nine organs" in table(finished[0])
 
 
+@pytest.mark.slow
 def test_failures_of_the_first_seed_are_told_the_worst_first(finished):
     failures = json.loads((finished[0] / "failures.json").read_text(encoding="utf-8"))
     rows = {(row["case"], row["organ"]) for row in rows_of(finished[0])}
@@ -86,6 +89,7 @@ def test_failures_of_the_first_seed_are_told_the_worst_first(finished):
     assert all(len(line["voxel"]) == 3 and line["sentence"].endswith(".") for line in failures)
 
 
+@pytest.mark.slow
 def test_progress_never_goes_back_and_ends_at_the_end(finished):
     done = [step.done for step in finished[1]]
     assert done == sorted(done)
@@ -104,6 +108,7 @@ def test_a_stopped_study_goes_on_and_ends_alike(hospitals, tmp_path, finished):
     assert summaries[0]["sha256"] == summaries[1]["sha256"]
 
 
+@pytest.mark.slow
 def test_a_finished_study_trains_nothing_again(hospitals, finished, monkeypatch):
     def fail(*arguments, **options):
         raise AssertionError("trained again")
@@ -141,6 +146,7 @@ def test_gin_is_a_switch_of_all_models(hospitals, tmp_path):
     assert json.loads((tmp_path / "summary.json").read_text())["plan"]["gin_probability"] == 1.0
 
 
+@pytest.mark.slow
 def test_the_federated_model_is_the_federations_own(hospitals, tmp_path, finished):
     from pedseg.federation import transports
 

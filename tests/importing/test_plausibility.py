@@ -75,6 +75,7 @@ def test_a_thigh_gets_no_liver(thigh_in_dicom, root, tmp_path, capsys):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_who_insists_finds_it_in_the_file_and_on_the_screen(thigh_in_dicom, root, tmp_path, capsys):
     command = ["predict", str(thigh_in_dicom), "--model", str(root / WEIGHTS), "--even-if-implausible", "--out"]
     assert main([*command, str(tmp_path / "out.dcm")]) == 0

@@ -66,6 +66,7 @@ def test_learning_rate_follows_the_steps_of_the_whole_run(make_plan, profile):
         assert rates[50] == pytest.approx(1e-2 * 0.5**0.9)
 
 
+@pytest.mark.slow
 def test_clinic_profile_trains_patches_with_deep_supervision(make_plan, patient):
     plan = make_plan("clinic", patch=(16, 16, 16), batch=2)
     net = network.build(plan, 0)

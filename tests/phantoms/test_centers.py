@@ -195,6 +195,7 @@ def test_other_voxels_change_the_scanner_and_not_the_children(resolution, pixel_
     assert (protocol.pixel_mm, protocol.slice_mm, other.build_mm) == (pixel_mm, slice_mm, build_mm)
 
 
+@pytest.mark.slow
 def test_an_interrupted_call_is_resumed_and_gives_the_same_bytes(tmp_path):
     center = COARSE["Polder"]
     list(make_dataset(center, tmp_path / "whole", **SMALL))

@@ -50,6 +50,7 @@ def inner_hu(image: Scan, labels: Scan, name: str) -> float:
     return float(np.median(image.voxels[inner if inner.sum() > 20 else mask]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("phase", EXPECTED_HU)
 def test_gray_values_by_phase(children, phase):
     scans = [scan_ct(child, CtProtocol("p", phase), seed) for seed, child in enumerate(children)]

@@ -71,6 +71,7 @@ def test_two_children_in_five_of_each_split_and_none_has_two():
     assert len(flawed_cases(NUMBER, ("contouring habit",))["contouring habit"]) == sum(PATIENTS.values())
 
 
+@pytest.mark.slow
 def test_no_check_finds_a_flaw_and_no_column_names_one(flawed):
     for hospital in flawed.values():
         assert check_dataset(hospital.dataset.folder) == []
@@ -78,6 +79,7 @@ def test_no_check_finds_a_flaw_and_no_column_names_one(flawed):
         assert not any(word in text for flaw in FLAWS for word in (flaw, flaw.split()[0]))
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_kept_and_another_hospital_is_made_anew(flawed, tmp_path):
     list(make_hospital(tmp_path, NUMBER, (), ONE))
     image = next((tmp_path / "imagesTr").iterdir())
@@ -88,12 +90,14 @@ def test_what_is_finished_is_kept_and_another_hospital_is_made_anew(flawed, tmp_
     assert image.stat().st_mtime_ns > before
 
 
+@pytest.mark.slow
 def test_mirrored_sides_turn_the_picture_and_not_the_contours(flawed):
     own, name = flawed[PAIRS[1]], flawed[PAIRS[1]].first("mirrored sides")
     (image, labels), (true_image, true_labels) = own.voxels(name), flawed[()].voxels(name)
     assert np.array_equal(image[::-1], true_image) and np.array_equal(labels, true_labels)
 
 
+@pytest.mark.slow
 def test_a_wrong_phase_changes_one_word(flawed):
     own, name = flawed[PAIRS[1]], flawed[PAIRS[1]].first("wrong phase")
     assert {own.phase(name), flawed[()].phase(name)} == {"none", "portal venous"}
@@ -102,6 +106,7 @@ def test_a_wrong_phase_changes_one_word(flawed):
     assert (np.median(blood) > 80) == (own.phase(name) == "none")
 
 
+@pytest.mark.slow
 def test_swapped_labels_exchange_the_lungs(flawed):
     own, name = flawed[PAIRS[2]], flawed[PAIRS[2]].first("swapped label")
     case = next(case for case in own.dataset.cases if case.name == name)
@@ -110,12 +115,14 @@ def test_swapped_labels_exchange_the_lungs(flawed):
     assert center_mm(labels, "Spleen")[0] < center_mm(labels, "Liver")[0]
 
 
+@pytest.mark.slow
 def test_thick_slices_stand_in_the_header(flawed):
     own = flawed[PAIRS[2]]
     thick = {case.name for case in own.dataset.cases if load_image(case).spacing_mm[2] > 6}
     assert thick == {*own.cases["thick slices"]} and len(thick) == 1
 
 
+@pytest.mark.slow
 def test_a_habit_and_a_missing_organ_are_in_all_children(flawed):
     own = flawed[PAIRS[3]]
     bowel, pancreas = organ("Bowel^Stomach").id, organ("Pancreas").id
@@ -133,6 +140,7 @@ def repaired(hospital: Hospital, folder: Path, **decisions: str) -> DataSet:
     return read_dataset(folder)
 
 
+@pytest.mark.slow
 def test_what_can_be_undone_is_undone_to_the_last_voxel(flawed, tmp_path):
     for place, pair in enumerate(PAIRS[1:3]):
         fixed = repaired(flawed[pair], tmp_path / f"Dataset90{place}_Delta", **{f.split()[0]: "fix" for f in pair})
@@ -143,6 +151,7 @@ def test_what_can_be_undone_is_undone_to_the_last_voxel(flawed, tmp_path):
     assert "mirrored sides" in (tmp_path / "Dataset900_Delta" / "cases.tsv").read_text("utf-8")  # repairs are told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("decision", ["exclude", "ask"])
 def test_children_or_an_organ_are_left_out(decision, flawed, tmp_path):
     children = repaired(flawed[PAIRS[1]], tmp_path / "Dataset901_Delta", mirrored=decision)
@@ -154,6 +163,7 @@ def test_children_or_an_organ_are_left_out(decision, flawed, tmp_path):
     assert all(not {"Pancreas", "Bowel^Stomach"} & {*case.annotated} for case in organs.cases)
 
 
+@pytest.mark.slow
 def test_accepted_flaws_stay(flawed, tmp_path):
     accepted = Hospital(repaired(flawed[PAIRS[1]], tmp_path / "Dataset901_Delta"), {})
     for name in ("delta-001", "delta-002", "delta-003", "delta-004"):

@@ -139,6 +139,7 @@ def test_fjord_writes_mr_cases_that_pass_every_check(tmp_path):
     assert "Fjord" not in CENTERS  # the study's hospitals stay two
 
 
+@pytest.mark.slow
 def test_a_center_with_both_machines_says_of_each_case_which(tmp_path):
     both = with_protocol(COARSE, T1W_3T, POLDER_PORTAL)
     scans = planned_scans(both, train=4, validation=0, test=2)

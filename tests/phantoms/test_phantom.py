@@ -72,6 +72,7 @@ def test_the_table_is_interpolated_between_its_ages():
     assert at_age(VOLUME_ML["Liver"], 3.0) == pytest.approx((314.0 * 543.0) ** 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TABLE_ORGANS)
 @pytest.mark.parametrize("age", TABLE_AGES)
 def test_median_volumes_follow_the_table(cohort, age, name):
@@ -132,6 +133,7 @@ def test_the_same_child_grows_twice_and_another_seed_does_not():
     assert first.labels.shape != other.labels.shape or not np.array_equal(first.labels, other.labels)
 
 
+@pytest.mark.slow
 def test_the_same_child_at_another_spacing_and_posture_keeps_its_volumes(lesson):
     for name in ("Liver", "Spleen", "Kidney_L", "Heart", "Lung_R"):
         for other in (make_phantom(lesson[1].child, COARSE), make_phantom(replace(lesson[1].child, roll_deg=-90.0))):
@@ -169,6 +171,7 @@ def test_neighbors_sink_into_the_left_bed(operated):
         assert shift[1] < -2.0 and abs(shift).max() < 30.0, name
 
 
+@pytest.mark.slow
 def test_the_adrenal_is_taken_with_the_kidney_in_about_half():
     gone = [
         volume_ml(make_phantom(Child(4.0, "F", "left", seed=seed), COARSE), "Glnd_Adrenal_L") == 0 for seed in range(10)

@@ -92,6 +92,7 @@ def test_the_scar_lies_beside_the_aorta_and_shrinks(neuroblastoma):
     assert 0 < (old.tissues == Tissue.SCAR).sum() < 0.7 * scar.sum()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing_mm", [(3.0, 3.0, 2.0), (1.5, 1.5, 2.0)])
 def test_clips_are_a_few_voxels_in_the_bed_and_in_no_organ(spacing_mm):
     child = make_phantom(NEUROBLASTOMA, spacing_mm)

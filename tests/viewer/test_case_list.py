@@ -64,6 +64,7 @@ def test_a_case_of_the_study_is_simulated_again_with_the_recorded_volumes(cases,
     assert {score.organ: pytest.approx(score.volume_ml, abs=0.01) for score in scored} == recorded
 
 
+@pytest.mark.slow
 def test_a_fine_child_is_the_same_child_made_once_within_ten_seconds(cases, tmp_path, monkeypatch):
     """1 x 1 x 2 mm, organs in the same place and of the same volume, then read from disk."""
     monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path))
@@ -82,6 +83,7 @@ def test_a_fine_child_is_the_same_child_made_once_within_ten_seconds(cases, tmp_
     assert len(files) == 2 and files == {file: file.stat().st_mtime_ns for file in (tmp_path / "fine").iterdir()}
 
 
+@pytest.mark.slow
 def test_networks_draw_on_a_fine_child_and_say_how(cases, study, tmp_path, monkeypatch):
     """As well as on the coarse scan that they were made for."""
     monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path))

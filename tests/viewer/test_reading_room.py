@@ -361,6 +361,7 @@ def test_itkwidgets_says_in_a_sentence_what_is_missing(monkeypatch, scan, variab
     assert "itkwidgets" not in sys.modules
 
 
+@pytest.mark.slow
 def test_nothing_of_the_room_imports_itkwidgets_or_a_browser():
     code = "import sys, pedseg.viewer.reading_room; print({'itkwidgets', 'imjoy_rpc', 'playwright'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -43,6 +43,7 @@ def gentle(monkeypatch):
 # --- measuring ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_federated_network_shows_a_mirrored_child_and_blood_the_phase(tmp_path, monkeypatch):
     monkeypatch.setenv("PEDSEG_BUDGET", "test")  # no progress bar
     pair, few = ("mirrored sides", "wrong phase"), {"train": 3, "validation": 0, "test": 0}

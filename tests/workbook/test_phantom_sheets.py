@@ -18,6 +18,7 @@ def _coarse(monkeypatch):
     monkeypatch.setattr(phantom_sheets, "SPACING_MM", (4.0, 4.0, 5.0))
 
 
+@pytest.mark.slow
 def test_a_picture_for_each_age_and_phase(tmp_path, capsys):
     assert main(["phantoms", "--age", "1", "--age", "5", "--out", str(tmp_path)]) == 0
     files = sorted(tmp_path.glob("*.png"))

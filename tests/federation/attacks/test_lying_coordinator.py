@@ -195,6 +195,7 @@ def _is_allowed(plan: Plan, bound_mib: int) -> bool:
 OWN: list[Fingerprint] = []  # of the center, in the process that stands for it
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not bound the data of a process")
 def test_the_peak_of_a_center_is_its_policys(coordinator, tmp_path: Path) -> None:
     """Plans that only its bound on memory forbids, and the largest that it allows, in a process whose peak counts."""
