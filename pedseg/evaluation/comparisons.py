@@ -61,7 +61,6 @@ def compare_paired(
     n = len(differences)
     if n == 0:
         return Comparison((0, 0), None, None, None, None, None)
-    limits = shift_limits(differences, (1 - LEVEL) / 2)
     return Comparison(
         n=(n, n),
         median_difference=float(np.median(differences)),
@@ -70,7 +69,7 @@ def compare_paired(
         rank_biserial=rank_biserial(differences),
         p=wilcoxon_p(differences),
         p_equivalence=None if margin is None else equivalence_p(differences, margin),
-        shift_interval=None if limits is None else (float(limits[0, 0]), float(limits[0, 1])),
+        shift_interval=shift_limits(differences, (1 - LEVEL) / 2),
         p_noninferiority=None
         if margin is None
         else noninferiority_p(differences if higher_is_better else -differences, margin),

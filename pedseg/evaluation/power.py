@@ -20,11 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from pedseg.evaluation.comparisons import ALPHA
 from pedseg.evaluation.results import MARGINS, Results
-from pedseg.evaluation.signed_rank import hodges_lehmann, shift_limits
+from pedseg.evaluation.signed_rank import hodges_lehmann, limit_places, pair_means
 
 POWER = 0.8
 COHORTS = 1000  # resampled cohorts: power to about 1 %
-AT_ONCE = 2_000_000  # pair means held in memory
 
 
 @dataclass(frozen=True)
@@ -70,15 +69,23 @@ def estimate_power(differences: ArrayLike, margin: float, *, alpha: float) -> Po
 
 
 def _limits(d: NDArray[np.float64], *alphas: float) -> NDArray[np.float64] | None:
-    """Limits of the shift in every resampled cohort at every level, (cohorts, levels, 2)."""
-    if len(d) < 2:
+    """Limits of the shift (`signed_rank.shift_limits`) in every resampled cohort at every level, (cohorts, levels, 2).
+
+    All cohorts hold the same pairs of patients, each so many times: they are sorted once and counted in each cohort.
+    """
+    n, places = len(d), limit_places(len(d), *alphas)
+    if n < 2 or places is None:
         return None
-    spread = (d - hodges_lehmann(d)) * np.sqrt(len(d) / (len(d) - 1))
-    resampled = np.random.default_rng(0).integers(len(d), size=(COHORTS, len(d)))
-    parts = np.array_split(resampled, max(1, COHORTS * len(d) ** 2 // (2 * AT_ONCE)))
-    limits = [shift_limits(spread[part], *alphas) for part in parts]
-    known = [part for part in limits if part is not None]
-    return np.concatenate(known) if known else None
+    spread = (d - hodges_lehmann(d)) * np.sqrt(n / (n - 1))
+    i, j = np.triu_indices(n)
+    means = pair_means(spread)
+    order = np.argsort(means, kind="stable")
+    i, j, means, limits = i[order], j[order], means[order], []
+    for cohort in np.random.default_rng(0).integers(n, size=(COHORTS, n)):
+        times = np.bincount(cohort, minlength=n)  # that each patient is in this cohort
+        pairs = np.where(i == j, times[i] * (times[i] + 1) // 2, times[i] * times[j])
+        limits.append(means[np.searchsorted(pairs.cumsum(), places, side="right")])
+    return np.array(limits).reshape(COHORTS, len(alphas), 2)
 
 
 @dataclass(frozen=True)

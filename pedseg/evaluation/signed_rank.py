@@ -72,9 +72,9 @@ def rank_biserial(differences: ArrayLike) -> float:
 
 
 def pair_means(differences: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means of all pairs of differences, each with itself too (Walsh averages): (…, n) -> (…, n (n + 1) / 2)."""
-    i, j = np.triu_indices(differences.shape[-1])
-    return (differences[..., i] + differences[..., j]) / 2
+    """Means of all pairs of differences, each with itself too (Walsh averages): (n,) -> (n (n + 1) / 2,)."""
+    i, j = np.triu_indices(len(differences))
+    return (differences[i] + differences[j]) / 2
 
 
 def hodges_lehmann(differences: ArrayLike) -> float:
@@ -90,18 +90,21 @@ def critical_rank_sum(n: int, alpha: float) -> int | None:
     return int(significant[0]) if significant.size else None
 
 
-def shift_limits(differences: NDArray[np.float64], *alphas: float) -> NDArray[np.float64] | None:
-    """What shifts one-sided signed-rank tests do not exclude, from below and from above: (…, n) -> (…, levels, 2).
+def shift_limits(differences: NDArray[np.float64], alpha: float) -> tuple[float, float] | None:
+    """What shifts one-sided signed-rank tests of n differences do not exclude, from below and from above.
 
     A test with level alpha says "greater than x" for every x below the first limit, and "smaller than x" for
     every x above the second. Both together are the exact interval of the Hodges-Lehmann shift with the level
-    1 - 2 alpha (Tukey 1949). None where n is too small to exclude anything by one of them.
+    1 - 2 alpha (Tukey 1949). None where n is too small to exclude anything.
     """
-    n, places = differences.shape[-1], []
-    for alpha in alphas:
-        critical = critical_rank_sum(n, alpha)
-        if critical is None:
-            return None
-        places += [n * (n + 1) // 2 - critical, critical - 1]
-    limits = np.partition(pair_means(differences), places, axis=-1)[..., places]
-    return limits.reshape(*limits.shape[:-1], len(alphas), 2)
+    places = limit_places(len(differences), alpha)
+    if places is None:
+        return None
+    low, high = np.partition(pair_means(differences), places)[places]
+    return float(low), float(high)
+
+
+def limit_places(n: int, *alphas: float) -> list[int] | None:
+    """Where both limits of each level stand among the sorted pair means of n differences; None if one has none."""
+    critical = [critical_rank_sum(n, alpha) for alpha in alphas]
+    return None if None in critical else [place for c in critical for place in (n * (n + 1) // 2 - c, c - 1)]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import TTestPower
 
-from pedseg.evaluation.power import Power, center_powers, estimate_power
+from pedseg.evaluation.power import COHORTS, POWER, Power, center_powers, estimate_power
 from pedseg.evaluation.results import Results, typed_rows
-from pedseg.evaluation.signed_rank import equivalence_p, hodges_lehmann, wilcoxon_p
+from pedseg.evaluation.signed_rank import equivalence_p, hodges_lehmann, shift_limits, wilcoxon_p
 
 NORMAL = np.random.default_rng(7).normal(size=60)
 NORMAL = (NORMAL - NORMAL.mean()) / NORMAL.std(ddof=1)  # a spread of exactly 1
@@ -67,3 +67,12 @@ def test_every_center_is_told_organ_by_organ():
     assert powers[0].expected_equivalent == pytest.approx(sum(o.equivalence_power for o in powers[0].organs))
     assert {power.n for power in powers[0].organs} == {12}
     assert list(center_powers(Results(rows[rows["model"] == "local"]))) == []
+
+
+def test_pairs_that_are_counted_give_the_limits_of_each_resampled_cohort():
+    d = NORMAL[:12]
+    spread = (d - hodges_lehmann(d)) * np.sqrt(12 / 11)
+    cohorts = np.random.default_rng(0).integers(12, size=(COHORTS, 12))
+    below, above = np.transpose([shift_limits(spread[cohort], 0.025) for cohort in cohorts])
+    expected = max(np.quantile(-below, POWER), np.quantile(above, POWER))
+    assert estimate_power(d, 1.0, alpha=0.05).smallest_difference == expected
