@@ -106,5 +106,10 @@ def shift_limits(differences: NDArray[np.float64], alpha: float) -> tuple[float,
 
 def limit_places(n: int, *alphas: float) -> list[int] | None:
     """Where both limits of each level stand among the sorted pair means of n differences; None if one has none."""
-    critical = [critical_rank_sum(n, alpha) for alpha in alphas]
-    return None if None in critical else [place for c in critical for place in (n * (n + 1) // 2 - c, c - 1)]
+    places: list[int] = []
+    for alpha in alphas:
+        critical = critical_rank_sum(n, alpha)
+        if critical is None:
+            return None
+        places += [n * (n + 1) // 2 - critical, critical - 1]
+    return places
