@@ -21,7 +21,7 @@ Point = tuple[float, float, float]
 DOMAIN_MM = np.array([[-180.0, -160.0, -260.0], [180.0, 160.0, 260.0]])
 KNOT_MM = 52.0
 CORNERS = np.array(list(product((False, True), repeat=3)))  # of a box: at its lower or upper end along x, y and z
-SPECK = 2  # voxels
+SPECK = 2  # voxels in a slice that nobody would contour beside a larger piece
 MAX_DEFORMATION_MM = 8.0  # how far the random deformation may carry a voxel, in mm of the standard child
 
 
@@ -227,12 +227,12 @@ def union(a: Shape, b: Shape) -> Shape:
 
 
 def without_specks(mask: NDArray) -> NDArray:
-    """The mask without pieces of one or two voxels beside larger ones of the same slice; nobody would contour them."""
+    """The mask without pieces of one or two voxels beside larger ones of the same slice."""
     pieces, _ = ndimage.label(mask, ndimage.generate_binary_structure(3, 1) & [[[False, True, False]]])
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    size = sizes[pieces]
-    return mask & ((size > SPECK) | (size.max(axis=(0, 1), initial=0) <= SPECK))
+    large = (sizes > SPECK)[pieces]
+    return mask & (large | ~large.any(axis=(0, 1)))
 
 
 def largest_component(mask: NDArray, corners: bool = False) -> NDArray:
