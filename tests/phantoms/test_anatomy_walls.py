@@ -104,6 +104,23 @@ def test_three_flat_muscles_make_the_flank(slices):
     assert median(older, muscles_of_the_flank) == 3
 
 
+def fat_within_muscle(c: Canvas) -> float:
+    """Fat that lies between muscle voxels of the wall in its slice, as a share of that muscle, beside the belly."""
+    beside = (np.abs(c.z + 10) < 25) & (np.abs(c.x) > 55)
+    muscle = (c.tissues == Tissue.MUSCLE) & beside
+    closed = ndimage.binary_closing(muscle, np.ones((3, 3, 1)))
+    return float((closed & (c.tissues == Tissue.FAT)).sum() / muscle.sum())
+
+
+@pytest.mark.slow
+def test_sheets_thinner_than_a_voxel_are_left_out():
+    """Voxels of 3 mm would hit the fat between the flat muscles here and miss it there, and the wall would be beads."""
+    lesson = [draw(Child(age, seed=3), (3.0, 3.0, 4.0)) for age in (3.0, 7.0)]
+    fine = draw(Child(7.0, seed=3), THROUGH)
+    assert max(fat_within_muscle(c) for c, _, _ in lesson) < 0.08 < 0.12 < fat_within_muscle(fine[0])
+    assert max(share_of_skin(c) for c, _, _ in lesson) < 0.01 < share_of_skin(fine[0])
+
+
 @pytest.mark.slow
 def test_the_linea_alba_parts_the_recti(slices):
     assert median(slices, midline_fascia) > 0.8

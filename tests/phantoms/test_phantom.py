@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from pedseg import organs
 from pedseg.phantoms.anatomy import VOLUME_ML, Tissue, at_age
-from pedseg.phantoms.canvas import Canvas, Shape, catmull_rom, rotation_matrix
+from pedseg.phantoms.canvas import Canvas, Shape, catmull_rom, rotation_matrix, without_specks
 from pedseg.phantoms.child import Child
 from pedseg.phantoms.phantom import Phantom, make_phantom
 
@@ -272,3 +272,14 @@ def test_fill_without_room_takes_what_there_is(canvas):
     canvas.free[box] = True
     mask = canvas.fill(Shape(box, np.zeros((3, 3, 3), np.float32)), Tissue.LIVER, 1, volume_ml=1000.0)
     assert mask.sum() == 27
+
+
+def test_specks_go_where_the_slice_holds_more_of_the_organ():
+    mask = np.zeros((6, 6, 3), bool)
+    mask[:3, :3] = True  # nine voxels in every slice
+    mask[5, 5, 0] = mask[4, 4:, 1] = mask[4:, 5, 2] = mask[4, 4, 2] = True  # one, two and three voxels beside them
+    thin = np.zeros((4, 4, 2), bool)
+    thin[1, 1, :] = True  # all that there is
+    kept = without_specks(mask)
+    assert kept[:, :, 0].sum() == kept[:, :, 1].sum() == 9 and kept[:, :, 2].sum() == 12
+    assert np.array_equal(without_specks(thin), thin) and not without_specks(np.zeros((2, 2, 2), bool)).any()
