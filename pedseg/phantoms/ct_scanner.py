@@ -75,7 +75,6 @@ class CtProtocol:
     slice_mm: float = 4.0
     kernel_mm: float = 3.0  # full width at half maximum of the point spread function: soft kernels are wide
     noise_hu: float = 12.0
-    tissue_sd_hu: float = 4.0  # how much the gray values of soft tissue differ between patients
     noise_grain_mm: float = 3.0  # full width at half maximum of the noise texture: sharp kernels give fine grain
     kvp: int = 120
     couch: Literal["", "flat", "curved"] = "curved"
@@ -138,7 +137,7 @@ def tissue_hu(protocol: CtProtocol, rng: np.random.Generator) -> NDArray[np.floa
     for tissue, row in TISSUE_HU.items():
         native, offset = row[0], 0.0
         if tissue not in (Tissue.AIR, Tissue.GAS, *UNVARIED):
-            offset = rng.normal(0.0, protocol.tissue_sd_hu if abs(native) < 150 else 0.03 * abs(native))
+            offset = rng.normal(0.0, 4.0 if abs(native) < 150 else 0.03 * abs(native))
         values[tissue] = native + offset + enhancement * (row[column] - native)
     values[Tissue.CSF] = values[Tissue.CORD]
     if protocol.oral_contrast:

@@ -15,7 +15,7 @@ from pedseg.phantoms.centers import Center, Protocol
 from pedseg.phantoms.child import Child, Variant
 from pedseg.phantoms.ct_scanner import CtProtocol
 
-ANY = CtProtocol("varied", tissue_sd_hu=12.0)  # a fatty liver, anemia, other scanners: shape must tell more than gray
+ANY = CtProtocol("varied")
 RARE: tuple[Variant, ...] = ("left cava", "horseshoe kidney", "situs inversus")
 SHORTEST_FIELD = 0.2  # of the trunk, from the bladder to the heart
 

@@ -148,10 +148,3 @@ def test_the_cord_is_as_gray_as_the_fluid_around_it_and_metal_brighter_than_all(
     values = tissue_hu(CtProtocol("p"), np.random.default_rng(3))
     assert values[Tissue.CSF] == values[Tissue.CORD]
     assert values[Tissue.CLIP] > 3071 and 25 < values[Tissue.SCAR] < 60
-
-
-@pytest.mark.parametrize("sd_hu", [4.0, 12.0])
-def test_gray_values_differ_between_patients_as_the_protocol_says(sd_hu):
-    protocol = CtProtocol("p", "none", tissue_sd_hu=sd_hu)
-    liver = [tissue_hu(protocol, np.random.default_rng(seed))[Tissue.LIVER] for seed in range(400)]
-    assert np.std(liver) == pytest.approx(sd_hu, rel=0.15) and np.mean(liver) == pytest.approx(65, abs=sd_hu / 4)
