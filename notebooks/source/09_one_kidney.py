@@ -80,16 +80,16 @@ raw = {name: predict(network, ct, bare) for name, network in networks.items()}
 view = {"truth": truth.voxels, "organs": ["Kidney_L", "Kidney_R"], "names": True}
 view["index"] = figures.fullest(raw["federated"], organs=["Kidney_R"])
 picture = figures.slices_figure({name: (ct, {**view, "prediction": raw[name]}) for name in raw})
-alt = "No right kidney is there: both networks draw one, the federated a large one."
+alt = "No right kidney is there: both networks draw one, Polder's network the larger one."
 figures.show(picture, alt)
 
 # %% [markdown]
-# Both networks draw some right kidney where there is none, and here the federated one draws more. (With one of the
-# other two seeds, only Polder's network draws one: who errs in which child is partly chance.) And both leave
-# **crumbs**: tiny pieces of a few voxels. A person would erase them. The usual rule is to *keep the largest piece* of
-# each organ. But where an organ is gone, that rule keeps the largest false piece. So the plan of this workbook has
-# another rule: *remove every piece that is smaller than a tenth of the organ's mean volume* (unless the edge of the
-# scan cuts it).
+# Both networks draw a right kidney where there is none, and here Polder's draws more. (With the second seed, the
+# federated network draws more. With the third, no network draws one in this child: who errs is partly chance.) And both
+# leave **crumbs**: tiny pieces of a few voxels. A person would erase them. The usual rule is to *keep the largest
+# piece* of each organ. But where an organ is gone, that rule keeps the largest false piece. So the plan of this
+# workbook has another rule: *remove every piece that is smaller than a tenth of the organ's mean volume* (unless the
+# edge of the scan cuts it).
 #
 # **Question.** `volumes_ml` has the volume of each piece of right kidney that the federated network drew in this child.
 # How many pieces does the rule keep? (The plan uses the mean of the training children; here it is that of the test
@@ -118,10 +118,9 @@ stay = lesson.check("pieces that stay", stay, volumes_ml=volumes_ml, mean_ml=mea
 # ask which piece is the largest. So it can keep none of them, and it can keep an organ that is in two pieces.
 
 # %% [markdown]
-# The rule removes crumbs, and in this child all that Polder's network drew: its largest piece is just below the limit.
-# Larger false kidneys pass, like that of the federated network. Why a tenth, then, and not a half? A higher limit would
-# remove larger ones, too. Here are the scans of all of Neckar's test children with one kidney, and of the six sample
-# children, drawn by the federated network, with one limit after the other.
+# The rule removes crumbs. Larger false kidneys pass, like both of this child. Why a tenth, then, and not a half? A
+# higher limit would remove them, too. Here are the scans of all of Neckar's test children with one kidney, and of the
+# six sample children, drawn by the federated network, with one limit after the other.
 
 # %%
 from pedseg.evaluation.scoring import load_labeled_scans
@@ -147,7 +146,8 @@ scores.shown(lines, f"The federated network in {len(scans)} scans")
 
 # %% [markdown]
 # That is the trap. With a limit that is high enough, every false kidney disappears, but so do the true kidneys of small
-# children. And a network that draws nothing at all has no false kidneys, either. So whoever shows you false volumes
+# children. (Here, a quarter would remove the one and keep the others; a smaller child or a larger false kidney would
+# change that.) And a network that draws nothing at all has no false kidneys, either. So whoever shows you false volumes
 # must also show you **how many true kidneys were found**.
 #
 # ## Failures, found by rule
