@@ -116,8 +116,8 @@ figures.show(picture, "DSC of organs after the same shift: the smaller or thinne
 
 # %% [markdown]
 # The same error of 3 mm costs stomach and bowel less than a tenth of their Dice, and an adrenal gland almost three
-# quarters. (This child is not yet two years old. In an adult, whose organs are larger, it would cost less.) A Dice of 0.6
-# can be a careful contour of a tiny organ, and 0.93 a careless liver. So use Dice to compare *networks on the same
+# quarters. (This child is not yet two years old. In an adult, whose organs are larger, it would cost less.) A Dice of
+# 0.6 can be a careful contour of a tiny organ, and 0.93 a careless liver. So use Dice to compare *networks on the same
 # organ*, never to compare organs. Children's organs are small: for the same error, they get a lower Dice than adults.
 #
 # ## Distances between surfaces
