@@ -32,6 +32,12 @@ METHOD_LABELS = {
     "fedper": "FedPer (own head)",
     "fine-tuned": "fine-tuned at home",
 }
+MR_LABELS = {
+    "limited-1:1": "six at each hospital",
+    "limited-1:2": "twice as many on CT",
+    "limited-1:5": "five times as many on CT",
+    "complete": "thirty at each hospital",
+}
 Table = Iterator[list[str]]
 
 
@@ -124,6 +130,17 @@ def _added(line: Mapping[str, float]) -> str:
     return f"{stars}{line['difference']:+.3f}{stars} ({line['low']:+.3f} to {line['high']:+.3f})"
 
 
+def unseen_mr() -> Table:
+    """Mean DSC over FedGIN's five organs on T1-weighted MR, without and with GIN, for each number of children."""
+    cells = {
+        (line["scenario"], line["model"]): line["five"]["mean"]
+        for line in summary("fedgin")["means"]
+        if line["tested_on"] == "Fjord T1w 3 T"
+    }
+    for scenario, label in MR_LABELS.items():
+        yield [label, f"{cells[scenario, 'federated']:.2f} and {cells[scenario, 'federated_gin']:.2f}"]
+
+
 def noise() -> Table:
     """Mean DSC of federations of several sizes, without noise on their updates and with it."""
     dsc = pd.read_csv(RESULTS / "noise" / "noise.csv").groupby(["hospitals", "noise_multiplier"])["dsc"].mean()
@@ -167,6 +184,7 @@ TABLES: dict[tuple[str, str], Callable[[], Table]] = {
         partial_labels
     ),
     ("results.md", "| method | as in the study | one phase each | 30 and 6 children |"): methods,
+    ("results.md", "| training children, CT and MR | T1-weighted MR, without and with GIN |"): unseen_mr,
     ("results.md", "| hospitals | without noise | noise of 0.01 times the clipping norm |"): noise,
     ("results.md", "| led by | failures | vanish in the other contrast phase | with other noise |"): second_scans,
     ("model_card.md", "| model | tested on Neckar | tested on Polder |"): lambda: study(
