@@ -56,7 +56,12 @@ def _states(page: Any) -> Iterator[str]:
         browser.wait_until_described(page, wait_for)
 
     def chosen(title: str) -> str:
-        return page.locator(f"select[title='{title}']").evaluate("select => select.selectedOptions[0].label")
+        label = page.locator(f"select[title='{title}']").evaluate("select => select.selectedOptions[0].label")
+        return str(label).replace("\xa0", " ")  # names of networks do not break in a list
+
+    def open_gravest(kind: str) -> None:
+        page.locator("select[title='filter by kind']").select_option(label=KINDS[kind])
+        press("next (N)", new_scan=True)  # the first of the list: none was chosen
 
     browser.wait_until_described(page, "hospital:")
     choose("B, dashed", "federated", "federated:")
@@ -68,8 +73,7 @@ def _states(page: Any) -> Iterator[str]:
     tab("Failures")
     yield "map"
     page.get_by_role("button", name="list", exact=True).click()
-    page.locator("select[title='filter by kind']").select_option(label=KINDS["false"])
-    press("next (N)", new_scan=True)  # the gravest: none was chosen
+    open_gravest("false")
     yield "failure"
     press("distance to A")
     tab("Organs")
@@ -83,8 +87,8 @@ def _states(page: Any) -> Iterator[str]:
     yield "two_models"
     choose("C, dotted", "nothing")
     tab("Failures")
-    press("next (N)", new_scan=True)
-    press("previous (B)", new_scan=True)  # back to its place
+    open_gravest("worst")
+    open_gravest("false")  # back to its place
     tab("Correct")
     page.get_by_label("from", exact=True).select_option(label=chosen("B, dashed"))
     press("draw (D)")
@@ -95,5 +99,7 @@ def _states(page: Any) -> Iterator[str]:
     yield "correct"
     press("draw (D)")
     tab("Organs")
-    choose("center", f"{chosen('center')}, fine", f"{chosen('B, dashed')}:")
+    network = chosen("B, dashed")
+    choose("center", f"{chosen('center')}, fine", "truth:")
+    choose("B, dashed", network, f"{network}:")
     yield "fine"
