@@ -353,7 +353,7 @@ figures.show(chart, "The naive loss is far below the others; complete contours a
 
 # %% [markdown]
 # Saying "nobody looked" instead of "nothing is there" costs no contour and brings back most of what is lost. Averaging
-# the last layer organ by organ adds 0.01 in the children of Polder and nothing that matters in those of Neckar.
+# the last layer organ by organ adds next to nothing to these organs, less than the seeds differ.
 # (`federate` always uses the marginal loss; the third is `--head-average annotating`.) So write down what was
 # *annotated*: the network can work with that.
 
