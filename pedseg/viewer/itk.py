@@ -31,7 +31,11 @@ def check() -> None:
 
 
 def view(scan: Scan, labels: NDArray | None = None) -> Any:
-    """Show a scan (HU, RAS) and a label map on its grid in itkwidgets; it must be the last line of a cell."""
+    """Show a scan (HU, RAS) and a label map on its grid in itkwidgets; it must be the last line of a cell.
+
+    Run that cell when the spinner on ImJoy's button in the toolbar has stopped. Before, the extension does not know the
+    kernel, and only text appears: restart the kernel, reload the page, and wait.
+    """
     check()
     import itkwidgets
     from ngff_zarr import to_ngff_image

@@ -8,6 +8,7 @@ import shutil
 import nbformat
 import numpy as np
 import pytest
+from playwright.sync_api import TimeoutError
 
 from pedseg.cli import READING_ROOM
 from pedseg.viewer import browser
@@ -29,15 +30,15 @@ STARTED = r"""
 [...document.querySelectorAll('.jp-CodeCell .jp-InputArea-prompt')].some(one => /\[(\*|\d+)\]/.test(one.textContent))
 || document.querySelector('.jp-OutputArea-child') !== null
 """
-ITK_SHOWN = "document.querySelector('.jp-OutputArea iframe, .jp-OutputArea-output[data-mime-type*=stderr]') !== null"
+# The button of itkwidgets' extension once it knows the kernel: its spinner has come and gone.
+ITK_READY = "[data-jp-item-name='Run ImJoy Plugin'][style*='min-width']:not(:has(.jp-Spinner))"
 
 
-def run_all_cells(page, done: str = STARTED) -> None:
-    """Run the notebook that JupyterLab shows, again if `done` (JavaScript) is not true within a minute.
+def run_all_cells(page) -> None:
+    """Run the notebook that JupyterLab shows; a click that gets lost while it lays out is made again.
 
-    A click may get lost while JupyterLab lays out, and itkwidgets' extension may not know the kernel yet. Only a cell's
-    prompt (or its output, where its source is hidden) tells that it was asked to run: a kernel is busy while it starts,
-    too. On a busy machine JupyterLab may ask which kernel to start: the last button, which it proposes, is pressed.
+    Only a cell's prompt (or its output, where its source is hidden) tells that it was asked to run: a kernel is busy
+    while it starts, too. Where JupyterLab asks which kernel to start, the last button, which it proposes, is pressed.
     """
     button = page.locator(".jp-Dialog-footer button").last
     page.add_locator_handler(button, button.click)
@@ -47,15 +48,17 @@ def run_all_cells(page, done: str = STARTED) -> None:
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_text("Run All Cells", exact=True).click()
         try:
-            page.wait_for_function(done, timeout=60_000)
+            page.wait_for_function(STARTED, timeout=60_000)
             return
-        except Exception:  # Playwright's own
+        except TimeoutError:  # the click was lost
             page.keyboard.press("Escape")
-    raise AssertionError(f"JupyterLab does not run the cells: {page.locator('body').inner_text()[-2000:]}")
+    raise AssertionError(f"JupyterLab runs no cell: {page.locator('body').inner_text()[-2000:]}")
 
 
 def test_the_room_opens_in_jupyterlab_and_letters_do_not_reach_the_notebook(root, chromium, lab, keep, tmp_path):
-    shutil.copy(root / "notebooks" / NOTEBOOK, tmp_path)
+    notebook = nbformat.read(root / "notebooks" / NOTEBOOK, as_version=4)
+    del notebook.metadata["kernelspec"]  # so JupyterLab asks which kernel to start, as it may do on a busy machine
+    nbformat.write(notebook, tmp_path / NOTEBOOK)
     with lab(tmp_path) as address:
         page, outside = browser.open_page(chromium, f"{address}lab/tree/{NOTEBOOK}")
         run_all_cells(page)
@@ -119,9 +122,14 @@ def test_itkwidgets_renders_with_nothing_from_the_internet(chromium, lab, keep, 
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(WITH_ITK)])
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, tmp_path / "itk.ipynb")
-    with lab(tmp_path, itk="offline") as address:
+    startup = tmp_path / "ipython" / "profile_default" / "startup"
+    startup.mkdir(parents=True)
+    (startup / "slow.py").write_text("import time; time.sleep(4)")  # the extension needs a kernel that answers
+    with lab(tmp_path, itk="offline", IPYTHONDIR=str(tmp_path / "ipython")) as address:
         page, outside = browser.open_page(chromium, f"{address}lab/tree/itk.ipynb")
-        run_all_cells(page, ITK_SHOWN)
+        page.wait_for_selector(ITK_READY, state="attached")
+        run_all_cells(page)
+        page.wait_for_selector(".jp-OutputArea iframe, .jp-OutputArea-output[data-mime-type*=stderr]")
         assert page.locator(".jp-OutputArea-output[data-mime-type*=stderr]").all_inner_texts() == []
         viewer = page.frame_locator(".jp-OutputArea iframe").first
         viewer.locator("canvas").first.wait_for(timeout=120_000)
