@@ -253,14 +253,14 @@ import json
 summary = json.loads((lesson.recorded("observers") / "summary.json").read_text("utf-8"))
 picture = charts.beside_band(summary["networks"]["study"])
 alt = "All networks are below the band of two people in the liver"
-alt += ", above it in lungs and heart; away, the right kidney is just below it."
+alt += ", above it in lungs and heart."
 figures.show(picture, alt)
 
 # %% [markdown]
 # All three networks are below the band in the liver, and above it in lungs and heart. The federated one and the
-# hospital's own differ by at most 0.018. In every organ that is less than the DSC of a contour changes when another
+# hospital's own differ by at most 0.011. In every organ that is less than the DSC of a contour changes when another
 # person draws the reference (0.010 in the liver, 0.040 in the pancreas). What the neighbor's network loses is less than
-# that, too, but in the kidneys not much less: in one child, a second person would hardly notice it.
+# that, too, even in the kidneys, which lose most (0.02 of 0.03): in one child, a second person would hardly notice it.
 #
 # Do not conclude that a network inside the band is as good as a person. It is compared with the exact truth; two people
 # are compared with each other, and *both* are off. One of them alone reaches 0.87 against the truth of the pancreas,
