@@ -51,9 +51,9 @@ def with_interval(mean: Mapping[str, float]) -> str:
     return f"{mean['mean']:.3f}, {mean['low']:.3f}–{mean['high']:.3f}"
 
 
-def difference(line: Mapping[str, float], name: str = "difference") -> str:
-    """A difference and its interval."""
-    return f"{line[name]:+.3f} ({line['low']:.3f} to {line['high']:.3f})".replace("-0.000", "0.000")
+def difference(line: Mapping[str, float], mark: str = "") -> str:
+    """A difference and its interval; -0.000 tells that an end lies below zero."""
+    return f"{mark}{line['difference']:+.3f}{mark} ({line['low']:+.3f} to {line['high']:+.3f})"
 
 
 def study(*labels: str) -> Table:
@@ -99,9 +99,11 @@ def observers() -> Table:
 def robust() -> Table:
     """Mean DSC over the nine organs in four kinds of people: the robust network, and the study's."""
     results = Results(read_rows(RESULTS / "robust" / "cases.csv.xz"))
+    by_training = {key.trained_on: key for key in results.model_keys}
+    keys = [by_training[trained_on] for trained_on in ("Varied", "Polder+Neckar")]
     kinds = {"children": "Children", "adults": "Adults", "obese": "Obese", "parts of the trunk": "Parts"}
     for label, center in kinds.items():
-        means = [results.organ_mean(key.at(center), "dsc", results.evaluated) for key in reversed(results.model_keys)]
+        means = [results.organ_mean(key.at(center), "dsc", results.evaluated) for key in keys]
         yield [label, *(f"{mean.mean:.3f} ({mean.low:.3f} to {mean.high:.3f})" for mean in means)]
 
 
@@ -122,12 +124,8 @@ def methods() -> Table:
     kinds = ("study", "single-phase", "unequal")
     yield ["federated averaging, mean DSC", *(f"{cells['federated', kind]['mean']:.3f}" for kind in kinds)]
     for model, label in METHOD_LABELS.items():
-        yield [label, *(_added(cells[model, kind]) for kind in kinds)]
-
-
-def _added(line: Mapping[str, float]) -> str:
-    stars = "**" if line["p_holm"] < ALPHA else ""
-    return f"{stars}{line['difference']:+.3f}{stars} ({line['low']:+.3f} to {line['high']:+.3f})"
+        lines = [cells[model, kind] for kind in kinds]
+        yield [label, *(difference(line, "**" if line["p_holm"] < ALPHA else "") for line in lines)]
 
 
 def unseen_mr() -> Table:
@@ -200,7 +198,7 @@ def renewed(page: str, text: str) -> str:
         if name == page:
             before, rest = text.split(f"{head}\n", 1)
             ruler, after = rest.split("\n", 1)
-            after = after[after.index("\n\n") :]
+            after = after[after.find("\n\n") :] if "\n\n" in after else "\n"  # the table may end the page
             lines = ["| " + " | ".join(cells).replace("|  |", "| |").rstrip() + " |" for cells in table()]
             text = f"{before}{head}\n{ruler}\n" + "\n".join(lines) + after
     return text

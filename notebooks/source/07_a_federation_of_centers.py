@@ -353,7 +353,7 @@ figures.show(chart, "The naive loss is far below the others; complete contours a
 
 # %% [markdown]
 # Saying "nobody looked" instead of "nothing is there" costs no contour and brings back most of what is lost. Averaging
-# the last layer organ by organ adds next to nothing to these organs, less than the seeds differ.
+# the last layer organ by organ adds next to nothing to these organs.
 # (`federate` always uses the marginal loss; the third is `--head-average annotating`.) So write down what was
 # *annotated*: the network can work with that.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pedseg.phantoms.anatomy import BodySize, Tissue
-from pedseg.phantoms.canvas import Box, Canvas
+from pedseg.phantoms.canvas import THINNEST_SHEET, Box, Canvas
 from pedseg.phantoms.child import Child
 from pedseg.phantoms.pelvis import wing, wing_half_mm
 
@@ -94,6 +94,12 @@ def breast_mm(child: Child) -> float:
     return float(np.interp(child.age_years, (10, 17), (0.0, 13.0))) if child.sex == "F" else 0.0
 
 
+def skin_mm(c: Canvas) -> float:
+    """Thickness of the skin; 0 where it is thinner than a voxel, because its gaps would show against the air."""
+    thickness = SKIN_MM / float(np.sqrt(c.scale[:2].mean()))
+    return thickness if c.resolves(THINNEST_SHEET * thickness) else 0.0
+
+
 class Body:
     """The body wall, cavity and diaphragm; afterwards `canvas.free` is what the organs may fill."""
 
@@ -115,9 +121,7 @@ class Body:
         self.fat_depth = self.outline.fat_mm(c.y, level)
         inside = self.radius < 1
         c.tissues[inside] = Tissue.FAT
-        skin = SKIN_MM / float(np.sqrt(c.scale[:2].mean()))
-        if c.resolves(skin):
-            c.tissues[inside & (self.depth < skin)] = Tissue.SKIN
+        c.tissues[inside & (self.depth < skin_mm(c))] = Tissue.SKIN
         muscle = inside & (self.depth > self.fat_depth)
         c.tissues[muscle] = Tissue.MUSCLE
         self.under = self.depth - self.fat_depth  # mm beneath the fat

@@ -21,6 +21,7 @@ Point = tuple[float, float, float]
 DOMAIN_MM = np.array([[-180.0, -160.0, -260.0], [180.0, 160.0, 260.0]])
 KNOT_MM = 52.0
 CORNERS = np.array(list(product((False, True), repeat=3)))  # of a box: at its lower or upper end along x, y and z
+THINNEST_SHEET = 0.8  # of a voxel: of a sheet along an axis, one voxel in five is missing
 SPECK = 2  # voxels in a slice that nobody would contour beside a larger piece
 MAX_DEFORMATION_MM = 8.0  # how far the random deformation may carry a voxel, in mm of the standard child
 
@@ -106,9 +107,9 @@ class Canvas:
         self.tissues = np.zeros(self.shape, np.uint8)
         self.free = np.zeros(self.shape, bool)
 
-    def resolves(self, thickness_mm: float) -> bool:
-        """Whether the voxels show a sheet as thin as this; some would hit a thinner one and others miss it."""
-        return float(max(self.spacing[:2])) < 1.25 * thickness_mm * float(np.sqrt(self.scale[:2].mean()))
+    def resolves(self, thickness_mm: ArrayLike) -> NDArray:
+        """Whether the voxels show a sheet as thin as this (mm of the standard child); others would be full of holes."""
+        return np.asarray(thickness_mm) > THINNEST_SHEET * float((self.spacing[:2] / self.scale[:2]).max())
 
     def random_field(self, rng: np.random.Generator, sd: float) -> NDArray:
         """A smooth random field over the voxels that moves with the body; `sd` is that of its knots."""

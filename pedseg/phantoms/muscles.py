@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pedseg.phantoms import landmarks
 from pedseg.phantoms.anatomy import Tissue
-from pedseg.phantoms.body import SKIN_MM, Body, breast_mm
+from pedseg.phantoms.body import Body, breast_mm, skin_mm
 from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Box, Canvas
 from pedseg.phantoms.landmarks import Path, mirrored
@@ -94,8 +94,8 @@ def _flat_muscles(body: Body, box: Box, where: NDArray, edge: NDArray) -> None:
     under = body.under[box] / thick
     half = 0.42 + 0.1 * min(float(c.scale[0]), 1.6)
     fat = (y > 8) & (under > 10.3)
-    if c.resolves(2 * half):
-        fat |= (np.abs(under - 3.4) < half) | (np.abs(under - 7.1) < 0.85 * half)
+    for depth, width in ((3.4, half), (7.1, 0.85 * half)):
+        fat |= (np.abs(under - depth) < width) & c.resolves(2 * width * thick)
     c.tissues[box][where & fat] = Tissue.FAT
 
 
@@ -143,16 +143,19 @@ def _back(body: Body) -> None:
     width = np.interp(c.undeformed[1][box[2]], (-100, -75, -40, 40, 100, 150), (14, 26, 40, 40, 34, 30))
     width = width.astype(np.float32)
     wave = 1.5 * np.sin(z / 16) + 0.18 * (y + 60)
-    septa = (np.abs(x - 0.33 * width - wave) < 0.8) & (under > 3.5) & (y < -57)
-    septa |= (np.abs(x - 0.70 * width + wave) < 0.7) & (under > 3.0)
-    septa |= np.abs(np.sqrt((x / width) ** 2 + (np.maximum(-y - 66, 0) / 24) ** 2) - 1) * width < 0.9
-    septa |= (np.abs(under - 2.6) < 0.5) & (x > 4) & (x < width)
-    behind = muscle & (x > width + 1) & (x < width + 26) & (z < 25) & (z > -58)
-    if c.resolves(1.6):
-        c.tissues[box][muscle & septa & (z > -78)] = Tissue.FAT
-        c.tissues[box][behind & (np.abs(under - 3.6) < 0.8)] = Tissue.FAT
+    ring = np.sqrt((x / width) ** 2 + (np.maximum(-y - 66, 0) / 24) ** 2)
+    behind = (x > width + 1) & (x < width + 26) & (z < 25) & (z > -58)
+    for half, septum in (
+        (0.8, (np.abs(x - 0.33 * width - wave) < 0.8) & (under > 3.5) & (y < -57)),
+        (0.7, (np.abs(x - 0.70 * width + wave) < 0.7) & (under > 3.0)),
+        (0.9, np.abs(ring - 1) * width < 0.9),
+        (0.5, (np.abs(under - 2.6) < 0.5) & (x > 4) & (x < width)),
+        (0.8, (np.abs(under - 3.6) < 0.8) & behind),
+    ):
+        if c.resolves(2 * half):
+            c.tissues[box][muscle & septum & (z > -78)] = Tissue.FAT
     c.tissues[box][muscle & (x < 1.3) & (y < -66)] = Tissue.FAT
-    c.tissues[box][behind & (under > 8.5)] = Tissue.FAT  # behind the kidney and the quadratus
+    c.tissues[box][muscle & behind & (under > 8.5)] = Tissue.FAT  # behind the kidney and the quadratus
 
 
 def _umbilicus(body: Body) -> None:
@@ -276,9 +279,8 @@ def _arm(body: Body, side: int) -> None:
     rows = np.vstack([np.column_stack([middle, radius]), [[*(middle[-1] - [0, 0, 40]), 9.0]]]) * [side, 1, 1, 1]
     tube = c.tube(rows, reach_mm=0.5, step_mm=24.0)
     outside = (body.radius[tube.box] > 1.004) & (tube.field < 0)
-    thin = SKIN_MM / float(np.sqrt(c.scale[:2].mean()))
     fat = 0.6 * body.outline.fat
-    for deep, tissue in ((0.0, Tissue.SKIN), (thin, Tissue.FAT), (fat, Tissue.MUSCLE)):
+    for deep, tissue in ((0.0, Tissue.SKIN), (skin_mm(c), Tissue.FAT), (fat, Tissue.MUSCLE)):
         c.tissues[tube.box][outside & (tube.field < -deep)] = tissue
     _arm_bones(c, side, middle)
 

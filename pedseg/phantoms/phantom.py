@@ -52,7 +52,9 @@ class Phantom:
 
 
 def make_phantom(child: Child, spacing_mm: tuple[float, float, float] = (3.0, 3.0, 4.0)) -> Phantom:
-    """Build the phantom of one child; the same `Child` has the same anatomy in every posture and at every spacing.
+    """Build the phantom of one child; the same `Child` has the same organs in every posture and at every spacing.
+
+    Sheets thinner than a voxel, as skin and the fat between muscles, are drawn only where `spacing_mm` resolves them.
 
     Raises `ValueError` for ages above 90 years, unknown words, and surgery that contradicts itself.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,77 +30,95 @@ def take_screenshots(notebook: Path, folder: Path) -> Iterator[Path]:
         log, env = Path(work) / "voila.log", serving.voila_environment(dicom=own) | {"PEDSEG_RUNS": work}
         with serving.running(command, port, env=env, log=log) as address, browser.chromium() as chromium:
             page, _ = browser.open_page(chromium, address, viewport=SIZE)
-            for state in _states(page):
+            for state in _states(_Room(page)):
                 browser.wait_until_still(page)
                 file = folder / f"reading_room_{state}.png"
                 write_atomically(file, page.locator(".pedseg-room").screenshot())
                 yield file
 
 
-def _states(page: Any) -> Iterator[str]:
-    """Bring the page from one state to the next; yields the name of each."""
-    slices = page.locator(".pedseg-slices")
+@dataclass(frozen=True)
+class _Room:
+    """The reading room in a browser, and what a reader does in it."""
 
-    def tab(name: str) -> None:
-        page.get_by_role("tab", name=name).click()
+    page: Any
 
-    def press(button: str, new_scan: bool = False) -> None:
-        was = slices.get_attribute("data-voxel")
-        page.get_by_role("button", name=button).click()
-        browser.wait_until_moved(page, was) if new_scan else page.wait_for_timeout(1500)
+    def tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name).click()
 
-    def choose(title: str, label: str, wait_for: str = "") -> None:
-        was = slices.get_attribute("data-voxel")
-        page.locator(f"select[title='{title}']").select_option(label=label)
+    def _voxel(self) -> str:
+        return str(self.page.locator(".pedseg-slices").get_attribute("data-voxel"))
+
+    def press(self, button: str, new_scan: bool = False) -> None:
+        was = self._voxel()
+        self.page.get_by_role("button", name=button).click()
+        browser.wait_until_moved(self.page, was) if new_scan else self.page.wait_for_timeout(1500)
+
+    def choose(self, title: str, label: str, wait_for: str = "") -> None:
+        was = self._voxel()
+        self.page.locator(f"select[title='{title}']").select_option(label=label)
         if title == "center":
-            browser.wait_until_moved(page, was)
-        browser.wait_until_described(page, wait_for)
+            browser.wait_until_moved(self.page, was)
+        browser.wait_until_described(self.page, wait_for)
 
-    def chosen(title: str) -> str:
-        label = page.locator(f"select[title='{title}']").evaluate("select => select.selectedOptions[0].label")
+    def chosen(self, title: str) -> str:
+        label = self.page.locator(f"select[title='{title}']").evaluate("select => select.selectedOptions[0].label")
         return str(label).replace("\xa0", " ")  # names of networks do not break in a list
 
-    def open_gravest(kind: str) -> None:
-        page.locator("select[title='filter by kind']").select_option(label=KINDS[kind])
-        press("next (N)", new_scan=True)  # the first of the list: none was chosen
+    def open_gravest(self, kind: str) -> None:
+        self.page.locator("select[title='filter by kind']").select_option(label=KINDS[kind])
+        self.press("next (N)", new_scan=True)  # the first of the list: none was chosen
 
-    browser.wait_until_described(page, "hospital:")
-    choose("B, dashed", "federated", "federated:")
-    page.mouse.move(2, 2)
+
+def _states(room: _Room) -> Iterator[str]:
+    """Bring the page from one state to the next; yields the name of each."""
+    browser.wait_until_described(room.page, "hospital:")
+    room.choose("B, dashed", "federated", "federated:")
+    room.page.mouse.move(2, 2)
     yield "own"
-    choose("center", "Polder", "truth:")
-    choose("B, dashed", "federated", "federated:")
+    room.choose("center", "Polder", "truth:")
+    room.choose("B, dashed", "federated", "federated:")
     yield "open"
-    tab("Failures")
-    yield "map"
-    page.get_by_role("button", name="list", exact=True).click()
-    open_gravest("false")
-    yield "failure"
-    press("distance to A")
-    tab("Organs")
-    yield "distance"
-    press("organ colors")
-    home = f"{chosen('center')} alone"
-    other = "federated" if chosen("B, dashed") == home else home
-    choose("C, dotted", other, f"{other}:")
-    tab("Differences")
-    press("next smaller")  # the largest: none was chosen
-    yield "two_models"
-    choose("C, dotted", "nothing")
-    tab("Failures")
-    open_gravest("worst")
-    open_gravest("false")  # back to its place
-    tab("Correct")
-    page.get_by_label("from", exact=True).select_option(label=chosen("B, dashed"))
-    press("draw (D)")
-    page.wait_for_selector(".pedseg-slices[data-pen=brush]")
-    for key in ("x", *5 * ["]"], "ArrowUp", " ", "ArrowUp", " ", "ArrowDown", "ArrowDown"):
-        slices.press(key)  # a wide eraser takes away what is no kidney
-        page.wait_for_timeout(300)
-    yield "correct"
-    press("draw (D)")
-    tab("Organs")
-    network = chosen("B, dashed")
-    choose("center", f"{chosen('center')}, fine", "truth:")
-    choose("B, dashed", network, f"{network}:")
+    yield from _failures(room)
+    yield from _correction(room)
+    room.tab("Organs")
+    network = room.chosen("B, dashed")
+    room.choose("center", f"{room.chosen('center')}, fine", "truth:")
+    room.choose("B, dashed", network, f"{network}:")
     yield "fine"
+
+
+def _failures(room: _Room) -> Iterator[str]:
+    """The map and the list of failures, a false kidney, and the place where two networks differ most."""
+    room.tab("Failures")
+    yield "map"
+    room.page.get_by_role("button", name="list", exact=True).click()
+    room.open_gravest("false")
+    yield "failure"
+    room.press("distance to A")
+    room.tab("Organs")
+    yield "distance"
+    room.press("organ colors")
+    home = f"{room.chosen('center')} alone"
+    other = "federated" if room.chosen("B, dashed") == home else home
+    room.choose("C, dotted", other, f"{other}:")
+    room.tab("Differences")
+    room.press("next smaller")  # the largest: none was chosen
+    yield "two_models"
+    room.choose("C, dotted", "nothing")
+
+
+def _correction(room: _Room) -> Iterator[str]:
+    """A false kidney under the eraser."""
+    room.tab("Failures")
+    room.open_gravest("worst")
+    room.open_gravest("false")  # back to its place
+    room.tab("Correct")
+    room.page.get_by_label("from", exact=True).select_option(label=room.chosen("B, dashed"))
+    room.press("draw (D)")
+    room.page.wait_for_selector(".pedseg-slices[data-pen=brush]")
+    for key in ("x", *5 * ["]"], "ArrowUp", " ", "ArrowUp", " ", "ArrowDown", "ArrowDown"):
+        room.page.locator(".pedseg-slices").press(key)  # a wide eraser takes away what is no kidney
+        room.page.wait_for_timeout(300)
+    yield "correct"
+    room.press("draw (D)")
