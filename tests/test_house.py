@@ -40,7 +40,6 @@ LONG_FUNCTIONS = {  # and why they are
     "viewer/controls.py:__init__": "one widget after the other",
     "viewer/correction_panel.py:__init__": "one widget after the other",
     "viewer/files_panel.py:__init__": "one widget after the other",
-    "viewer/screenshots.py:_states": "one picture after the other",
     "viewer/shortcuts.py:shortcut_actions": "one key after the other",
 }
 

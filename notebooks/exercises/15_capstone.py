@@ -181,7 +181,7 @@ EXERCISES = {
         hints=[
             "One `if` for each flaw. Begin with those that the header tells: `slice_mm`, and organs that are `absent` "
             "in all children.",
-            "The aorta has about 40 HU without contrast agent and about 150 in the portal venous phase. A left lung "
+            "The aorta has about 35 HU without contrast agent and about 125 in the portal venous phase. A left lung "
             "lies to the left: its `x_mm` is smaller.",
             "In a mirrored child the contour of the liver lies beside the liver: its `dsc` falls. The child's other "
             "numbers are wrong, too, so leave it out where you ask for the phase.",

@@ -85,8 +85,8 @@ number_of_organs = len(ORGANS)  # answer
 lesson.check("number of organs", number_of_organs)
 
 # %% [markdown] answer
-# These are the *organs at risk* in the upper abdomen. The study that this workbook re-enacts evaluates nine of them:
-# liver, spleen, pancreas, both kidneys, both lungs, the heart, and stomach and bowel together.
+# These are the *organs at risk* when a tumor of the upper abdomen is irradiated. The study that this workbook re-enacts
+# evaluates nine of them: liver, spleen, pancreas, both kidneys, both lungs, the heart, and stomach and bowel together.
 
 # %% [markdown]
 # ## Choose your door

@@ -137,7 +137,7 @@ air = lesson.check("normalized", air, sd_hu=plan.sd_hu, **given)
 # %% [markdown] answer
 # The order matters: clip, shift, scale. For CT, *all* scans use the same mean and standard deviation, because HU are
 # measurements: air and water have the same values on every scanner. (In MR, gray values mean nothing by themselves, and
-# each scan is normalized by its own mean and standard deviation.)
+# each scan is normalized by the median and the spread of its own body.)
 
 # %% [markdown]
 # ## All of it at once, and back again

@@ -59,7 +59,8 @@ print(f"{numbers:,} weights to be learned")
 #
 # **Write it.** In PyTorch a step has four lines: reset the gradients (`optimizer.zero_grad()`), compute the loss,
 # compute the gradients (`loss.backward()`), and change the weights (`optimizer.step()`). Around them are two loops: one
-# over the epochs, and in each epoch one over all batches.
+# over the epochs, and in each epoch one over all batches. Before them, `network.train()` switches the network from
+# prediction to training.
 
 # %% exercise
 import torch

@@ -160,8 +160,8 @@ print(f"{recovered:.2f} of the drop is won back")
 # %% [markdown]
 # ## Organ by organ
 #
-# A mean hides single organs. Here are the nine organs in Neckar's test children. The interval says where the mean would
-# probably lie for other children of the same hospital.
+# A mean hides single organs. Here are the nine organs in Neckar's test children. The 95 % interval says how
+# precisely these children determine the mean of all children of the hospital.
 
 # %%
 chart = charts.dots(scores.by_organ(rows, "Neckar"), x="mean DSC with 95 % interval")

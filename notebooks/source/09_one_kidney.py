@@ -21,8 +21,9 @@ lesson.setup()
 #
 # Where a kidney was removed, bowel, spleen, and liver move in (chapter [[growing_bodies]]). What do networks draw
 # there? A false kidney is not a bad contour; it is a contour of nothing, and no DSC counts it (chapter
-# [[how_good_is_a_contour]]). So it gets its own table, over all seeds of the recorded study. The interval in
-# parentheses says where the percentage would probably lie for other children.
+# [[how_good_is_a_contour]]). So it gets its own table, over all seeds of the recorded study: a child counts
+# if the mean of the three trainings is above 1 mL. The 95 % interval in parentheses says how precisely these children
+# determine the percentage of all.
 
 # %%
 import pandas as pd
@@ -155,16 +156,16 @@ scores.shown(lines, f"The federated network in {len(scans)} scans")
 # If you look for failures by scrolling through scans, you find the ones that you expect. So in this workbook, rules
 # check *all* contours and sort the failures by kind:
 #
-# | kind | rule |
-# |---|---|
-# | `missed` | the organ is there, and nothing was drawn |
-# | `false` | the organ is not there, and 1 mL or more was drawn |
-# | `swapped` | what was drawn as a left organ lies in the true right one, or the other way around |
-# | `displaced` | more than half of the drawn organ lies outside the true one, and so does its center |
-# | `part` | a second piece lies elsewhere, outside the true organ |
-# | `gap` | the organ is drawn in pieces, because what lies between them is missing |
-# | `leaking` | more than a thin edge lies beyond the true border |
-# | `worst` | among the worst tenth for this organ and network: not a kind of failure, but worth a look |
+# | kind | in the reading room | rule |
+# |---|---|---|
+# | `missed` | not drawn | the organ is there, and nothing was drawn |
+# | `false` | drawn, but absent | the organ is not there, and 1 mL or more was drawn |
+# | `swapped` | left and right swapped | what was drawn as a left organ lies in the true right one, or the other way around |
+# | `displaced` | beside its place | more than half of the drawn organ lies outside the true one, and so does its center |
+# | `part` | a part elsewhere | a second piece lies elsewhere, outside the true organ |
+# | `gap` | drawn in pieces | the organ is drawn in pieces, because what lies between them is missing |
+# | `leaking` | beyond its border | more than a thin edge lies beyond the true border |
+# | `worst` | among the worst tenth | of this organ and network: no failure of its own, but worth a look |
 #
 # One contour can fail in more than one way.
 

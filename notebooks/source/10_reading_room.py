@@ -53,8 +53,8 @@ engines.reading_room(lesson.samples(), lesson.study())
 # 2. **The missing kidney.** Choose the kind *drawn, but absent* in the list of failures. What did the network take for
 #    a kidney: bowel, spleen, or muscle? Which dose would be reported for it (*Dose*)?
 # 3. **Thin organs.** Switch on the adrenal glands and the portal vein. Are they missed, or merely in the wrong place?
-# 4. **On the side.** Choose *children on their side* above the list. Then let the same network draw the child after it
-#    was turned onto its back.
+# 4. **On the side.** Choose *children on their side* above the list. Then choose the same network in list B without *as
+#    it lies*: the scan is turned onto its back first.
 #
 # ## Your task: score contours
 #

@@ -17,8 +17,8 @@ lesson.setup()
 # %% [markdown]
 # ## One child, three machines
 #
-# The hospital *Fjord* has no CT. It scans with magnetic resonance (MR). Here is one child in Polder's CT and in two MR
-# protocols. The organs are the same. (MR slices are thicker, and the table is not visible.)
+# The hospital *Fjord* brings only scans by magnetic resonance (MR) to this federation. Here is one child in Polder's CT
+# and in two MR protocols. The organs are the same. (MR slices are thicker, and the table is not visible.)
 
 # %%
 from pedseg.phantoms.centers import POLDER_PORTAL

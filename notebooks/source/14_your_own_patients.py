@@ -132,7 +132,8 @@ kidney = lesson.check("empty contour", kidney)
 #
 # The federated network of the recorded study draws on Paula's CT. Then the contours are written as an RTSTRUCT, read
 # back as another program would read them, and compared organ by organ (DSC of at least 0.999). Only then do you get the
-# file. On the command line this is `pedseg predict FOLDER --out contours.dcm`.
+# file. On the command line this is `pedseg predict FOLDER --out contours.dcm
+# --model data_samples/results/study/seed0_federated.safetensors`; without `--model`, another network draws (below).
 #
 # A network will draw a liver in a thigh if you let it. So the scan is first compared with the training scans (region,
 # lungs, spine, size, age), and afterward the contours with anatomy. What is not plausible is refused. With

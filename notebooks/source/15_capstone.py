@@ -283,7 +283,8 @@ verdict = "equivalent" if -0.01 < low and high < 0.01 else verdict  # answer
 verdict = lesson.check("verdict", verdict, interval=interval)
 
 # %% [markdown] answer
-# The margin is asked last and overrules the rest: a difference can be significant and too small to matter at once.
+# The margin is asked last and overrules the rest: a difference can be significant, so it is there, and too small to
+# matter at once. The one word to give is then *equivalent*.
 
 # %% [markdown]
 # You chose the organ *after* looking at all nine. Its p-value is corrected for that, its interval is not: it is a
