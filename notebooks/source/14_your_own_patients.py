@@ -167,8 +167,7 @@ figures.show(
 #
 # Paula is like the children that the federated network has learned from. Your patients are not. So there is a second
 # network, *robust*: it has learned on invented people of all ages, builds, and ways of scanning. On the command line,
-# `pedseg predict` takes it where you name no other. Both met people of four kinds that neither had seen. (The federated
-# network of these tables had learned on children of an earlier anatomy.)
+# `pedseg predict` takes it where you name no other. Both met people of four kinds that neither had seen.
 
 # %%
 from pedseg.evaluation.cross_site import by_organ, matrix
@@ -183,9 +182,9 @@ by_organ(rows).rename(columns=names).xs("dsc", axis="columns", level=1)
 
 # %% [markdown]
 # On one real CT, of an adult, large organs transferred and small ones did not ([what was
-# measured](../docs/results.md), *From invented to real*). Liver and spleen were close to the labels of another program.
-# The kidneys were drawn only in part, and the pancreas was missed. **Do not use either on a patient.** Scans of
-# public collections can be scored as they are laid out: `pedseg score --model WEIGHTS --data FOLDER`.
+# measured](../docs/results.md), *From invented to real*). The liver was close to the labels of another program. Spleen
+# and kidneys were drawn only in part, and the pancreas was missed. **Do not use either on a patient.** Scans of public
+# collections can be scored as they are laid out: `pedseg score --model WEIGHTS --data FOLDER`.
 
 # %% [markdown]
 # ## Half a pixel
