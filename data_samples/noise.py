@@ -54,7 +54,7 @@ class Row:
     """One whole training: hospitals, noise as a multiple of the bound, seed, mean DSC after the last round, epsilon."""
 
     hospitals: int
-    noise: float
+    noise_multiplier: float
     seed: int
     dsc: float
     epsilon: float
@@ -123,7 +123,7 @@ def play(out: Path) -> Iterator[Row]:
     """All trainings that are missing, one row each; the table is whole after each."""
     data, rows = make_hospitals(out), rows_in(out / "noise.csv")
     watched = read_dataset(out / "watched" / "W")
-    done = {(row.hospitals, row.noise, row.seed) for row in rows}
+    done = {(row.hospitals, row.noise_multiplier, row.seed) for row in rows}
     for hospitals, noise, seed in itertools.product(HOSPITALS, NOISES, SEEDS):
         if (hospitals, noise, seed) not in done:
             rows.append(training(data, watched, hospitals, noise, seed))

@@ -146,6 +146,16 @@ def test_recorded_methods_follow_from_their_rows(root, rounded):
             assert chosen[method] == candidates[best], (scenario, method)
 
 
+def test_recorded_noise_is_read_again_by_its_script_and_costs_less_with_more_hospitals(root):
+    script = runpy.run_path(str(root / "data_samples" / "noise.py"))
+    file = root / "data_samples" / "results" / "noise" / "noise.csv"
+    rows = pd.DataFrame(script["rows_in"](file))  # those that an interrupted run would not train again
+    assert list(rows) == list(pd.read_csv(file)) and len(rows) == 27
+    means = rows.groupby(["hospitals", "noise_multiplier"])["dsc"].mean().unstack()
+    assert (means.diff(axis=1).iloc[:, 1:] < 0).all(axis=None)  # more noise
+    assert (means.diff().iloc[1:] > 0).all(axis=None)  # more hospitals
+
+
 def test_the_same_networks_met_the_same_patients_and_more(root):
     results = root / "data_samples" / "results"
     of_study, of_cohort = (

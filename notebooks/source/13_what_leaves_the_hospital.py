@@ -240,9 +240,9 @@ figures.show(chart, "Mean DSC of the averaged network by noise, for 2, 5 and 20 
 
 # %% [markdown]
 # Noise is added in every round, and the next round starts from the noisy network. So here are recorded results of
-# **whole trainings**: ten rounds (with AdamW), one mark for each seed, and three children of an earlier anatomy per
-# hospital, on coarse voxels. (`data_samples/noise.py` makes them again. For your own scans there is `pedseg federate
-# --clipping-norm … --noise-multiplier …`.)
+# **whole trainings**: ten rounds, one mark for each seed, and three children per hospital, on coarse voxels.
+# (`data_samples/noise.py` makes them again. For your own scans there is `pedseg federate --clipping-norm …
+# --noise-multiplier …`.)
 
 # %%
 import pandas as pd
@@ -255,12 +255,12 @@ means = {n: {z: f"{np.mean(v):.2f}" for z, v in line.items()} for n, line in by_
 figures.show(chart, f"Mean DSC after whole trainings by hospitals and noise: {means}.")
 
 # %% [markdown]
-# Read the values below the axis. Two hospitals lose Dice even where ε is in the millions. They lose nearly half of it
-# where twenty hospitals have lost hardly any, and even there ε is two hundred thousand. None of this promises anything.
-# A network has hundreds of thousands of weights, each with its own noise, and together the noise is much longer than
-# the update. More hospitals help, but slowly: for ten times as much noise, you need a hundred times as many. Smartphone
-# keyboards are trained in this way, by millions of phones. For two hospitals, it shows what privacy costs, and does not
-# protect.
+# Read the values below the axis. Two hospitals lose Dice even where ε is in the millions, where twenty hospitals lose
+# hardly any. At an ε of two hundred thousand, two hospitals lose more than half of it, and twenty lose a seventh. None
+# of this promises anything. A network has hundreds of thousands of weights, each with its own noise, and together the
+# noise is much longer than the update. More hospitals help, but slowly: for ten times as much noise, you need a hundred
+# times as many. Smartphone keyboards are trained in this way, by millions of phones. For two hospitals, it shows what
+# privacy costs, and does not protect.
 #
 # And ε is about the weights only. The fingerprint at the beginning and the mean loss of each round leave without noise.
 #
