@@ -203,8 +203,7 @@ print("one channel became", len(layered), "- and not a single weight was learned
 # In the complete scenario of the recorded experiment, Polder has thirty children on CT and Fjord thirty others on
 # T2-weighted MR. One network was trained in each hospital, one in the federation, and one in the federation with GIN.
 # Each of these four networks draws the child from above, which none of them has seen: on CT, on T2-weighted MR, and on
-# T1-weighted MR, which nobody has trained on. (All recorded networks and tables of this chapter are from children of an
-# earlier anatomy, and were trained with another optimizer, AdamW.)
+# T1-weighted MR, which nobody has trained on.
 #
 # **Guess first:** which network can draw which scan?
 
@@ -291,7 +290,8 @@ most = lesson.check("who gains most", most, gains=gained)
 # On the kinds of scans that *were* trained on (*Fjord* and *Polder*), GIN cost something. There are two possible
 # reasons. It may be **slower**: it changes every second scan, so the federation has seen each original scan half as
 # often. Or it may end up **worse**. A table for one number of steps cannot tell the two apart. So here is the complete
-# scenario again, trained four times as long. The curves are from the validation children of both hospitals, round by
+# scenario again, and trained four times as long. (These trainings are of an earlier recording: children of another
+# anatomy, and another optimizer, AdamW.) The curves are from the validation children of both hospitals, round by
 # round.
 #
 # **Guess first:** do the curves meet?
