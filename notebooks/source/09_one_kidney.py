@@ -160,8 +160,8 @@ scores.shown(lines, f"The federated network in {len(scans)} scans")
 # |---|---|---|
 # | `missed` | not drawn | the organ is there, and nothing was drawn |
 # | `false` | drawn, but absent | the organ is not there, and 1 mL or more was drawn |
-# | `swapped` | left and right swapped | what was drawn as a left organ lies in the true right one, or the other way around |
-# | `displaced` | beside its place | more than half of the drawn organ lies outside the true one, and so does its center |
+# | `swapped` | left and right swapped | a left organ was drawn in the true right one, or the other way around |
+# | `displaced` | beside its place | more than half of what was drawn, and its center, lie outside the true organ |
 # | `part` | a part elsewhere | a second piece lies elsewhere, outside the true organ |
 # | `gap` | drawn in pieces | the organ is drawn in pieces, because what lies between them is missing |
 # | `leaking` | beyond its border | more than a thin edge lies beyond the true border |
