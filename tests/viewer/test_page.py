@@ -87,9 +87,11 @@ def test_an_organ_is_switched_off_and_on(page, keep):
 
 
 def test_a_click_picks_the_organ_and_the_table_says_how_well_it_is_drawn(page, keep):
-    for x in (0.15, 0.2, 0.25):
+    for x in (0.15, 0.18, 0.2, 0.22, 0.25):  # the right half of the axial slice: one of these is in the liver
         click_slices(page, x, 0.5)
         page.wait_for_timeout(400)
+        if "truth: liver" in description(page):
+            break
     assert "truth: liver" in description(page) and "mm inside the true border" in description(page)
     box = page.locator(SLICES).bounding_box()
     page.mouse.move(box["x"] + 0.02 * box["width"], box["y"] + 0.3 * box["height"])
