@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pedseg.phantoms.anatomy import BodySize, Tissue
-from pedseg.phantoms.canvas import THINNEST_SHEET, Box, Canvas
+from pedseg.phantoms.canvas import Box, Canvas
 from pedseg.phantoms.child import Child
 from pedseg.phantoms.pelvis import wing, wing_half_mm
 
@@ -97,7 +97,7 @@ def breast_mm(child: Child) -> float:
 def skin_mm(c: Canvas) -> float:
     """Thickness of the skin; 0 where it is thinner than a voxel, because its gaps would show against the air."""
     thickness = SKIN_MM / float(np.sqrt(c.scale[:2].mean()))
-    return thickness if c.resolves(THINNEST_SHEET * thickness) else 0.0
+    return thickness if c.resolves(thickness, voxels=1.0) else 0.0
 
 
 class Body:

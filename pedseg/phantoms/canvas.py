@@ -107,9 +107,9 @@ class Canvas:
         self.tissues = np.zeros(self.shape, np.uint8)
         self.free = np.zeros(self.shape, bool)
 
-    def resolves(self, thickness_mm: ArrayLike) -> NDArray:
-        """Whether the voxels show a sheet as thin as this (mm of the standard child); others would be full of holes."""
-        return np.asarray(thickness_mm) > THINNEST_SHEET * float((self.spacing[:2] / self.scale[:2]).max())
+    def resolves(self, thickness_mm: ArrayLike, voxels: float = THINNEST_SHEET) -> NDArray:
+        """Whether a sheet (mm of the standard child) is thicker than a share of a voxel; others are full of holes."""
+        return np.asarray(thickness_mm) > voxels * float((self.spacing[:2] / self.scale[:2]).max())
 
     def random_field(self, rng: np.random.Generator, sd: float) -> NDArray:
         """A smooth random field over the voxels that moves with the body; `sd` is that of its knots."""

@@ -145,15 +145,15 @@ def _back(body: Body) -> None:
     wave = 1.5 * np.sin(z / 16) + 0.18 * (y + 60)
     ring = np.sqrt((x / width) ** 2 + (np.maximum(-y - 66, 0) / 24) ** 2)
     behind = (x > width + 1) & (x < width + 26) & (z < 25) & (z > -58)
-    for half, septum in (
-        (0.8, (np.abs(x - 0.33 * width - wave) < 0.8) & (under > 3.5) & (y < -57)),
-        (0.7, (np.abs(x - 0.70 * width + wave) < 0.7) & (under > 3.0)),
-        (0.9, np.abs(ring - 1) * width < 0.9),
-        (0.5, (np.abs(under - 2.6) < 0.5) & (x > 4) & (x < width)),
-        (0.8, (np.abs(under - 3.6) < 0.8) & behind),
+    for half, distance, where in (
+        (0.8, x - 0.33 * width - wave, (under > 3.5) & (y < -57)),
+        (0.7, x - 0.70 * width + wave, under > 3.0),
+        (0.9, (ring - 1) * width, True),
+        (0.5, under - 2.6, (x > 4) & (x < width)),
+        (0.8, under - 3.6, behind),
     ):
         if c.resolves(2 * half):
-            c.tissues[box][muscle & septum & (z > -78)] = Tissue.FAT
+            c.tissues[box][muscle & where & (np.abs(distance) < half) & (z > -78)] = Tissue.FAT
     c.tissues[box][muscle & (x < 1.3) & (y < -66)] = Tissue.FAT
     c.tissues[box][muscle & behind & (under > 8.5)] = Tissue.FAT  # behind the kidney and the quadratus
 
