@@ -23,7 +23,7 @@ class StudyConfig(Config):
     seeds: int = setting(1, "repeat with seeds 0 to N-1", least=1)
     single_phase: bool = setting(False, "virtual centers in their usual contrast phase only")
     resolution: str = setting(
-        "", "voxels of the virtual centers; default: the profile's own", choices=("", "lesson", "clinic", "coarse")
+        "", "voxels of the virtual centers, if not the profile's own", choices=("", "lesson", "clinic", "coarse")
     )
     extra_patients: int = setting(0, "so many more training patients in each virtual center")
     minutes: int = setting(0, "train for about so many minutes on this machine, instead of --local-steps")

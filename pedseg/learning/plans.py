@@ -122,7 +122,7 @@ Geometry = tuple[Spacing, tuple[int, int, int], int, dict]  # spacing, patch, ba
 def make_plan(
     merged: Fingerprint, profile: str = "lesson", orientation: str = "", *, gin_probability: float = 0.0
 ) -> Plan:
-    """The plan for scans with this fingerprint; profile `lesson` or `clinic`.
+    """The plan for scans with this fingerprint; profile `lesson`, `robust`, or `clinic`.
 
     `orientation` is the profile's own if not given: `reorient` for the lesson, `augment`, as in the
     pediatric study, for the clinic; with MR, where no bone is bright enough to tell the back, patients are not turned.

@@ -267,7 +267,7 @@ def slices_figure(
 
 
 def _legend_handles(panels: list[tuple[Scan, dict]]) -> list[Line2D]:
-    """Color and line style of each organ that can be seen in the panels, then of truth and prediction if compared."""
+    """Color and line style of each organ seen in the panels, then of reference and prediction if compared."""
     ids: set[int] = set()
     compare = False
     for image, options in panels:
@@ -281,7 +281,7 @@ def _legend_handles(panels: list[tuple[Scan, dict]]) -> list[Line2D]:
     visible = [o for o in ORGANS if o.id in ids]
     handles = [Line2D([], [], color=o.color, ls="solid" if compare else o.line, lw=2, label=o.plain) for o in visible]
     if compare and visible:
-        handles.append(Line2D([], [], color=INK, linestyle="solid", label="truth (solid)"))
+        handles.append(Line2D([], [], color=INK, linestyle="solid", label="reference (solid)"))
         handles.append(Line2D([], [], color=INK, linestyle=DASHED, label="prediction (dashed)"))
     return handles
 

@@ -243,7 +243,7 @@ def contour_pictures(study_folder: Path) -> Iterator[tuple[bytes, str]]:
 
 
 def _contours_figure(case: Path, center: str) -> tuple[Figure, str]:
-    """An axial slice with true and predicted contours, one panel per model, and its alt text."""
+    """An axial slice with reference and predicted contours, one panel per model, and its alt text."""
     image, truth = read_nifti(case / "image.nii.gz"), read_nifti(case / "truth.nii.gz").voxels
     organs = [name for name in EVALUATED if name in organs_in(truth)]
     trained_on = [file.name.removesuffix(".nii.gz").removeprefix("local_") for file in sorted(case.glob("local_*"))]
@@ -256,6 +256,6 @@ def _contours_figure(case: Path, center: str) -> tuple[Figure, str]:
             panels[str(model)] = (image, options)
     alt = (
         f"An axial CT slice of test patient {case.name} of {center}, once for each model ({'; '.join(panels)}): "
-        "true contours solid, predicted contours dashed."
+        "reference contours solid, predicted contours dashed."
     )
     return slices_figure(panels, "axial", fullest(truth, "axial", organs)), alt

@@ -70,7 +70,7 @@ class SliceViewer(widgets.VBox):
         self.slice = widgets.IntSlider(value=1, min=1, description="Slice", layout=widgets.Layout(width=size))
         self.window = widgets.Dropdown(options=list(WINDOWS), description="Window")
         self.model = widgets.Dropdown(options=[NO_MODEL], description="Model")
-        self.truth = widgets.Checkbox(value=True, description="truth (solid)", indent=False)
+        self.truth = widgets.Checkbox(value=True, description="reference (solid)", indent=False)
         self.prediction = widgets.Checkbox(value=True, description="prediction (dashed)", indent=False)
         narrow, wide = widgets.Layout(width="170px", height="24px"), widgets.Layout(width="210px", min_height="26px")
         self.organs = {

@@ -121,7 +121,7 @@ def test_truth_is_solid_and_prediction_dashed(toy):
     solid, dashed = figure.axes[0].collections
     assert solid.get_linestyle()[0][1] is None and dashed.get_linestyle()[0][1] is not None
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["liver", "truth (solid)", "prediction (dashed)"]
+    assert texts == ["liver", "reference (solid)", "prediction (dashed)"]
 
 
 def test_with_one_map_every_organ_keeps_its_own_line_style():
