@@ -81,7 +81,6 @@ DSC_ALONE = ("fedgin", "fedgin_complete", "fedgin_long")
 HALVED = ("fedgin", "robust")  # weights as float16
 DSC_OF_NINE = ("methods", "partial_labels")
 COLUMNS = ("seed", "model", "trained_on", "tested_on", "patient", "case", "organ", "present", "dsc", "scenario", "seen")
-TRAINED_BEFORE = ("fedgin_complete", "fedgin_long")  # by earlier calls, whose time nobody took
 
 
 def main(run: Path, name: str) -> None:
@@ -132,7 +131,7 @@ def _write_halved(target: Path, file: Path) -> None:
 def _recomputed(summary: dict[str, Any], rows: Path, name: str) -> dict[str, Any]:
     """A summary with today's statistics of the rows: a run may be older than they are.
 
-    Left out are statistics of rows that are not kept, and the time of a run that trained nothing.
+    Left out are statistics of rows that are not kept.
     """
     kept = any(pattern.startswith("cases.csv") for pattern in KEPT[name])
     if "statistics" in summary and kept:
@@ -143,9 +142,7 @@ def _recomputed(summary: dict[str, Any], rows: Path, name: str) -> dict[str, Any
         summary["fairness"] = list(fairness(read_rows(rows), virtual_ages(LARGE_COHORT["patients"])))
     if "gains" in summary:
         summary |= summarize_gains(read_rows(rows))
-    left_out = set() if kept else {"statistics"}
-    left_out |= {"seconds", "peak_memory_mib"} if name in TRAINED_BEFORE else set()
-    return {key: value for key, value in summary.items() if key not in left_out}
+    return {key: value for key, value in summary.items() if kept or key != "statistics"}
 
 
 def _packed(content: Any) -> str:

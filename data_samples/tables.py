@@ -147,7 +147,7 @@ def noise() -> Table:
 
 
 def second_scans() -> Table:
-    """Of the failures led by each cause, the share that vanishes in the other contrast phase, and with other noise."""
+    """By leading cause, the share of failures that vanishes in the other contrast phase, and with other noise."""
     shares = vanishing(pd.read_csv(RESULTS / "study" / "rescans.csv.xz"))
     shares = shares[(shares["change"] == "phase") & (shares["failures"] >= 20)]
     for row in shares.sort_values("failures", ascending=False, kind="stable").to_dict("records"):
@@ -178,13 +178,15 @@ TABLES: dict[tuple[str, str], Callable[[], Table]] = {
     ("results.md", "| organ | band | alone | exchange | federated | home | away |"): observers,
     ("results.md", "| model | Delta | Fjord |"): unseen,
     ("results.md", "| group | known: without, with | difference | unseen: without, with | difference |"): fairness,
-    ("results.md", "| loss | Neckar: the other's | Neckar: its own | Polder: the other's | Polder: its own |"): (
+    ("results.md", "| method | Neckar: the other's | Neckar: its own | Polder: the other's | Polder: its own |"): (
         partial_labels
     ),
     ("results.md", "| method | as in the study | one phase each | 30 and 6 children |"): methods,
     ("results.md", "| training children, CT and MR | T1-weighted MR, without and with GIN |"): unseen_mr,
     ("results.md", "| hospitals | without noise | noise of 0.003 times the clipping norm | 0.01 times |"): noise,
-    ("results.md", "| led by | failures | vanish in the other contrast phase | with other noise |"): second_scans,
+    ("results.md", "| leading cause | failures | vanish in the other contrast phase | with other noise |"): (
+        second_scans
+    ),
     ("model_card.md", "| model | tested on Neckar | tested on Polder |"): lambda: study(
         "local, at home", "local, of the neighbor", "federated", "centralized"
     ),

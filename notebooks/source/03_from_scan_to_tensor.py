@@ -24,8 +24,9 @@ lesson.setup()
 #
 # ## The fingerprint: a data set in numbers
 #
-# First, each hospital describes its scans: sizes, spacings, how often each HU occurs inside the organs, the sizes of
-# the organs, and the ages of the youngest and the oldest child.
+# First, each hospital describes its scans: sizes, spacings, the size of the body in each, how often each HU occurs
+# inside the organs, and the sizes of the organs. It adds the contrast phases and the ages of the youngest and the
+# oldest child.
 
 # %%
 from pedseg.learning.fingerprint import fingerprint, merge

@@ -261,8 +261,8 @@ figures.show(picture, alt)
 # median difference between the federated one and the hospital's own is at most 0.011. (The dots show medians, which
 # differ a little more.) In every organ that is less than the DSC of a contour changes when another person draws
 # the reference (0.010 in the liver, 0.040 in the pancreas). What the neighbor's network loses in the median child is
-# less than that, too, even in the kidneys, which lose most (0.02; another reader changes 0.03). But in about one child
-# in three, a kidney loses more than another reader would change.
+# less than that, too, even in the kidneys, which lose most (0.02; another reader changes 0.03). But about one kidney in
+# three loses more than another reader would change, and more than half of the children have such a kidney.
 #
 # Do not conclude that a network inside the band is as good as a person. It is compared with the exact truth; two people
 # are compared with each other, and *both* are off. One of them alone reaches 0.87 against the truth of the pancreas,

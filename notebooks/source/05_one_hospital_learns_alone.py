@@ -113,9 +113,9 @@ print(f"loss {losses[0]:.2f} -> {losses[-1]:.2f}; right in {right:.1%} of the vo
 # %% [markdown]
 # *Stretch goal:* give `fit` momentum, or use Adam instead of SGD. How many epochs does it save?
 #
-# The library's `train` is the same loop with three additions: a loss that includes Dice, a learning rate that
-# decreases, and 16-bit numbers if the processor has them. It trains a network of several hundred thousand weights on
-# all of Polder's children.
+# The library's `train` is the same loop with five changes. The optimizer is Muon instead of SGD, the loss includes
+# Dice, and gradients are clipped. The learning rate rises briefly and then decreases, and numbers have 16 bits if the
+# processor can compute with them. It trains a network of several hundred thousand weights on all of Polder's children.
 
 # %%
 from pedseg.learning.training import load_cases, train
@@ -231,7 +231,7 @@ worse = line["worse_than_at_home"]
 print(f"significantly worse away in {len(worse)} of {line['organs']} organs", *worse)
 
 # %% [markdown]
-# Is the list shorter than you expected from the picture above? A few dozen children here against as many *other*
+# Is the list shorter than you expected from the picture above? A few dozen children here against a few dozen *other*
 # children there is a weak comparison, since children differ more than hospitals do. "Not significant" means "not
 # shown", not "not there". Chapter [[a_federation_of_centers]] uses a more powerful one: different networks on *the
 # same* children.
@@ -267,10 +267,10 @@ figures.show(picture, "Contours at home and away: solid true, dashed drawn.")
 # %% [markdown]
 # Three out of four of Polder's children were scanned after an injection of contrast agent, when kidneys are brighter
 # than everything around them. "Bright" is the easiest thing for a network to learn about a kidney, and at home it
-# mostly works. At Neckar, only one child in four had contrast agent. There are more differences: sharper and noisier
-# pictures, a flat table, other ages, and the other kidney is usually the removed one. Which of them does the harm? One
-# child cannot tell. Changing one cause at a time can, and here it is possible: each cause is one field of a center in
-# `pedseg.phantoms.centers`. Chapter [[on_their_side]] does it. With real hospitals you can only guess.
+# mostly works. At Neckar, only one child in four had contrast agent. There are more differences: sharper pictures with
+# finer-grained noise, a flat table, other ages, and the other kidney is usually the removed one. Which of them does the
+# harm? One child cannot tell. Changing one cause at a time can, and here it is possible: each cause is one field of a
+# center in `pedseg.phantoms.centers`. Chapter [[on_their_side]] does it. With real hospitals you can only guess.
 #
 # > The size of this drop is a property of two invented hospitals. That there *is* a drop is what real studies find,
 # > too. There it is small, as here, because hospitals have more in common than not. Chapter [[on_their_side]] shows two

@@ -227,7 +227,7 @@ for name, model in networks.items():
 
 # %% slide
 picture = figures.slices_figure(strips, columns=len(scans), organs=four)
-alt = "A row a network, a column a scan. A hospital's network follows organs on its own kind"
+alt = "Rows are networks, columns scans. A hospital's network follows organs on its own kind"
 alt += " of scan only, the federated one on both, the one with GIN on T1-weighted MR, too."
 figures.show(picture, alt)
 

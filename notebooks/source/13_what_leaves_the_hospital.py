@@ -37,8 +37,9 @@ for entry in entries:
 
 # %% [markdown]
 # The three columns are weights, other numbers, and text. The first reply is the fingerprint from chapter
-# [[from_scan_to_tensor]]. It has sums and counts over all children, the grid of each scan, and the ages of the youngest
-# and the oldest child in whole years. Then come the updates: weights, the number of scans, and the mean loss.
+# [[from_scan_to_tensor]]. It has sums and counts over all children, and for each scan its grid and the size of the body
+# in it. It also has the contrast phases, and the ages of the youngest and the oldest child in whole years. Then come
+# the updates: weights, the number of scans, and the mean loss.
 #
 # **Question.** What fraction of the content is weights?
 
@@ -148,7 +149,7 @@ for limit in (0.5, 0.8, 1.0):
 # %% [markdown]
 # In a child with both kidneys, one of the two may shrink, too. So the update shows *which* kidney was removed better
 # than *whether* one was. Two operated children and two controls prove little. *Stretch goal:* try all operated children
-# of Polder and as many controls, choose the limit on half of them, and report the rates for the other half.
+# of Polder and the same number of controls, choose the limit on half of them, and report the rates for the other half.
 #
 # With many children in a round, the update reveals something about a group: "here, left kidneys are missing". But
 # nobody needs to break a seal for that. Anyone who may *read* an update can do it. And stronger attacks are known: from

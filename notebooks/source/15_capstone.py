@@ -189,7 +189,7 @@ scores.shown(lines, "The reference in hospitals with and without each flaw")
 #
 # ## Join
 #
-# The study's network goes on to learn, with Delta as a third center: once with the data as they came, once after your
+# The study's network continues to learn, with Delta as a third center: once with the data as they came, once after your
 # decisions. Same start, same steps, same seeds.
 
 # %%
@@ -229,7 +229,7 @@ ends = "; ".join(f"{name} {points[-1][1]:.2f}" for name, points in curves.items(
 figures.show(chart, f"Training loss by round. In the last one: {ends}.")
 
 # %% [markdown]
-# The loss is one number a hospital a round, and the coordinator sees it without having seen a scan. **Look:** does
+# The loss is one number per hospital and round, and the coordinator sees it without having seen a scan. **Look:** does
 # Delta's stay above the others' while the data are as they came? Which flaws show in it, which do not?
 #
 # ## Evaluate

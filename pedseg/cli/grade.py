@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, help="what the class handed in: *.ipynb, also in subfolders")
     parser.add_argument("--out", type=Path, default=OUT, help=f"default: {OUT}")
-    parser.add_argument("--jobs", type=positive_int, metavar="N", help="notebooks at a time; default: one a core")
+    parser.add_argument("--jobs", type=positive_int, metavar="N", help="notebooks at a time; default: one per core")
     memory = "MiB of memory for one notebook with all that it starts"
     parser.add_argument("--memory", type=positive_int, default=Limits.memory_mib, metavar="MIB", help=memory)
     minutes = "for one notebook; default: six times what the chapter takes, and 40 s"

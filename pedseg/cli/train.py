@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pedseg.cli.arguments import add_settings, settings_from, show_stages
-from pedseg.federation.config import FederationConfig
+from pedseg.federation.config import PROFILES, FederationConfig
 
 
 def run(options: argparse.Namespace) -> Iterator[str]:
@@ -33,6 +33,10 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    settings = ("profile", "network", "network_arguments", "rounds", "local_steps", "orientation", "gin_probability")
-    add_settings(parser, FederationConfig, "data", *settings, "seed")
+    data = "a data set, or a folder of data sets; left out: phantoms of all kinds, made in runs/varied_data"
+    profile = "size of network and training; default: lesson, or robust without --data"
+    parser.add_argument("--data", type=Path, default=argparse.SUPPRESS, metavar="FOLDER", help=data)
+    parser.add_argument("--profile", choices=tuple(PROFILES), default=argparse.SUPPRESS, help=profile)
+    settings = ("network", "network_arguments", "rounds", "local_steps", "orientation", "gin_probability", "seed")
+    add_settings(parser, FederationConfig, *settings)
     parser.add_argument("--out", dest="folder", type=Path, default=Path("runs/train"), help="default: runs/train")

@@ -93,7 +93,7 @@ def _rescans(
 
 
 def vanishing(rescans: pd.DataFrame) -> pd.DataFrame:
-    """Of the failures led by each cause, the share that vanishes when one thing changes, and with other noise only.
+    """By leading cause, the share of failures that vanishes when one thing changes, and with other noise only.
 
     `rescans` are rows of rescans.csv. A contour that fails in several ways counts once for each. A failure that this
     machine's networks do not repeat is left out. Shares have their 95 % Wilson intervals.
@@ -128,7 +128,7 @@ def vanishing_table(rescans: pd.DataFrame) -> pd.DataFrame:
     )
     return pd.DataFrame(
         {
-            "led by": shares["cause"].map(lambda cause: CAUSES.get(cause, cause)),
+            "leading cause": shares["cause"].map(lambda cause: CAUSES.get(cause, cause)),
             "changed": shares["change"],
             "failures": shares["failures"],
             "vanish": vanished,

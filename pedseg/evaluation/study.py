@@ -98,7 +98,7 @@ def _read_two_or_more(data: Path) -> list[DataSet]:
             "E-TOO-FEW-CENTERS",
             data,
             f"{len(datasets)} data set found.",
-            "A federation needs two: one subfolder a center.",
+            "A federation needs two: a subfolder for each center.",
         )
     empty = [(d, split) for d in datasets for split in ("train", "test") if not d.split(split)]
     if empty:

@@ -88,7 +88,7 @@ class FederationConfig(PrivacyConfig):
 
     data: Path = setting(
         Path("runs/data"),
-        "folder of data sets, one subfolder a center; left out: the virtual centers",
+        "folder of data sets, one for each center; left out: the virtual centers",
         metavar="FOLDER",
     )
     out: Path | None = setting(Path("runs/federation"), "folder of the weights and checkpoints", metavar="FOLDER")

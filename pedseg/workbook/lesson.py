@@ -271,7 +271,7 @@ def _requirements() -> Iterator[tuple[bool, str, str]]:
     yield (
         number_type == "bfloat16",
         f"{devices.processor()} computes in {number_type}",
-        "This works, but training takes two to three times as long as on a processor with bfloat16.",
+        "This works, but training takes up to twice as long as on a processor with bfloat16.",
     )
     free_gib = shutil.disk_usage(root()).free / 2**30
     yield free_gib >= 1, f"{free_gib:.0f} GiB free on disk", "Free up 1 GiB."

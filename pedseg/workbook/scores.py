@@ -223,7 +223,7 @@ def dose_table(dose_gy: NDArray, contours: Mapping[str, NDArray], organs: Iterab
 
 
 def vanishing(rescans: pd.DataFrame, change: str) -> pd.DataFrame:
-    """Of the failures led by each cause, the share that vanishes with a change of the scan, and with other noise."""
+    """By leading cause, the share of failures that vanishes with a change of the scan, and with other noise."""
     table = vanishing_table(rescans)
     return table[table["changed"] == change].drop(columns="changed")
 
