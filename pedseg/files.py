@@ -6,9 +6,11 @@ import errno
 import hashlib
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from pedseg.errors import input_error
 
 PART = ".part"  # how the name of a file ends that is not whole yet
 NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EXDEV)
@@ -26,6 +28,12 @@ def write_atomically(
         if check:
             check(part)
         os.replace(part, file)
+
+
+def refuse_overwriting(target: Path, sources: Iterable[Path]) -> None:
+    """Refuse to write to a file that is read; `PedsegInputError`."""
+    if target.exists() and any(source.exists() and source.samefile(target) for source in sources):
+        raise input_error("E-OUT-NAME", target, "this file is read, and would be lost.", "Name another one.")
 
 
 def write_new(file: Path, content: bytes, *, mode: int = 0o666) -> None:

@@ -39,6 +39,11 @@ TOTALSEGMENTATOR_PARTS: dict[str, tuple[str, ...]] = {
 }
 # Its MR data set has whole lungs in place of lobes.
 TOTALSEGMENTATOR_MR_PARTS = TOTALSEGMENTATOR_PARTS | {"Lung_L": ("lung_left",), "Lung_R": ("lung_right",)}
+# A mask of a whole organ: named as TotalSegmentator does where it has one.
+MASK_OF = {
+    organ.name: parts[0] if len(parts) == 1 else organ.plain.replace(" ", "_")
+    for organ, parts in ((organ, TOTALSEGMENTATOR_PARTS.get(organ.name, ())) for organ in ORGANS)
+}
 PARTS_OF = {"CT": TOTALSEGMENTATOR_PARTS, "MR": TOTALSEGMENTATOR_MR_PARTS}
 
 LEFT = {"l", "lt", "left", "li", "links", "linke", "linker"}
@@ -51,6 +56,12 @@ PART_ALIASES = {
     "small_bowel": ("small intestine", "bowel small", "dünndarm", "smallbowel"),
     "colon": ("large intestine", "bowel large", "large bowel", "dickdarm", "largebowel"),
 }
+
+
+def masks_of(name: str, modality: str, masks: set[str]) -> tuple[str, ...]:
+    """Which masks of a folder make up an organ: all its parts, or one of the whole; none if it is not complete."""
+    parts = PARTS_OF[modality].get(name, ())
+    return parts if parts and masks.issuperset(parts) else tuple(masks & {MASK_OF[name]})
 
 
 @dataclass

@@ -355,6 +355,8 @@ BAD: dict[str, tuple[str, Callable[[Path], str]]] = {
     "regions": ("E-DATASET-JSON", names({"whole": [1, 2], "Spleen": 2})),
     "a number with two names": ("E-DATASET-JSON", names({"Liver": 1, "Spleen": 1})),
     "no organ": ("E-DATASET-JSON", names({})),
+    "a number below zero": ("E-DATASET-JSON", names({"Liver": 1, "Heart": -1})),
+    "no list of mirrored cases": ("E-DATASET-JSON", about(pedseg={"schema": 1, "situs_inversus": None})),
     "two channels": ("E-CHANNELS", about(channel_names={"0": "CT", "1": "PET"})),
     "PET": ("E-MODALITY", about(channel_names={"0": "PET"})),
     "CT or MR, and nobody says which": (

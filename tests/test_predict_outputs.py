@@ -34,6 +34,17 @@ def test_a_folder_of_scans_is_not_written_into_one_file(hospitals, root, tmp_pat
     assert not (tmp_path / "x.nii.gz").exists()
 
 
+@pytest.mark.parametrize("out", ["in", "in/scan.nii.gz"])
+def test_a_scan_is_not_overwritten_by_its_contours(out, hospitals, root, tmp_path, capsys):
+    source = next((sorted(hospitals.iterdir())[0] / "imagesTs").iterdir())
+    (tmp_path / "in").mkdir()
+    scan = shutil.copy(source, tmp_path / "in" / "scan.nii.gz")
+    for given in (scan, tmp_path / "in") if out == "in" else (scan,):
+        assert main(["predict", str(given), "--model", str(root / WEIGHTS), "--out", str(tmp_path / out)]) == 1
+        assert "E-OUT-NAME" in capsys.readouterr().err
+    assert scan.read_bytes() == source.read_bytes()
+
+
 def test_two_scans_do_not_become_one_label_map(hospitals, root, tmp_path, capsys):
     source = next((sorted(hospitals.iterdir())[0] / "imagesTs").iterdir())
     (tmp_path / "in").mkdir()

@@ -1,8 +1,9 @@
 """`pedseg score`: how good trained models are on one's own test patients, on those of several centers, on public ones.
 
 Leaves `cases.csv`, `summary.json`, and `report.html` in `--out`. Scans in another layout than that of a data set are
-imported first, as test cases, into `data` in `--out`. An organ that nobody has drawn has no score. Contours of a public
-collection may follow other rules: a bowel without its mesentery, lungs without their vessels.
+imported first, as test cases, into a folder `data-…` in `--out`; a source that has changed gets another one. An organ
+that nobody has drawn has no score. Contours of a public collection may follow other rules: a bowel without its
+mesentery, lungs without their vessels.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     """Score trained models on the test cases of data sets, or on labeled scans of a public collection."""
     from pedseg.evaluation.cross_site import by_organ, matrix, score_models
     from pedseg.evaluation.results import read_rows
+    from pedseg.files import file_stamp
     from pedseg.importing.public_layouts import needs_import
     from pedseg.workbook.report import write_report
 
     data = options.data
     if needs_import(data):
-        data = options.out / "data"
+        data = options.out / f"data-{file_stamp(data if data.is_dir() else data.parent)[:8]}"
         yield from _import(options.data, data)
     kept = options.out / "predictions" if options.pictures else None
     show_scans(score_models(options.model, data, options.out, kept=kept), "test cases")
@@ -57,5 +59,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", type=Path, action="append", required=True, metavar="WEIGHTS", help=several)
     data = "a data set, a folder of one for each center, or any labeled scans that `import` reads"
     parser.add_argument("--data", type=Path, required=True, help=data)
-    parser.add_argument("--pictures", action="store_true", help="put a slice of one scan a center into the report")
+    parser.add_argument("--pictures", action="store_true", help="a slice of one scan of each center in the report")
     parser.add_argument("--out", type=Path, default=Path("runs/score"))

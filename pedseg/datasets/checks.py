@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.datasets.cases import Case, DataSet, Inspection
-from pedseg.datasets.loading import organs_present, read_labels, refuse_other_grid
+from pedseg.datasets.loading import LARGEST, organs_present, read_labels, refuse_other_grid
 from pedseg.errors import InputProblem, collect_problems
 from pedseg.files import file_stamp
 from pedseg.organs import organ
@@ -66,7 +66,8 @@ def check_image(image: Scan, path: Path, modality: str) -> Iterator[InputProblem
 
 def check_hounsfield(voxels: NDArray, file: Path | str) -> Iterator[InputProblem]:
     """Gray values that cannot be Hounsfield units."""
-    reason = why_not_hu(voxels)
+    highest = voxels.max()
+    reason = f"they reach {highest:g}" if highest > LARGEST else why_not_hu(voxels)
     if reason:
         problem = f"the gray values are no Hounsfield units: {reason}."
         yield InputProblem("E-NOT-HU", str(file), problem, "Export the CT in HU (air -1000, water 0).")

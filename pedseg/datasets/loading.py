@@ -13,23 +13,37 @@ from numpy.typing import NDArray
 
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.errors import input_error
-from pedseg.organ_names import PARTS_OF
+from pedseg.organ_names import masks_of
 from pedseg.organs import NAMES, organ
 from pedseg.scan import Scan, read_nifti, to_ras
 
+LARGEST = 32767  # gray value that a data set can hold
 PADDING_HU = -1024  # scanners mark what lies outside their field of view with this value or a lower one
 
 
 def load_image(case: Case) -> Scan:
-    """The CT of a case in HU with axes to the Right, Anterior and Superior.
+    """The CT of a case in HU, or its MR, with axes to the Right, Anterior and Superior.
 
-    Whole numbers come as int16, others as float32; padding below -1024 HU reads as -1024.
-    Flipping and swapping axes is exact: no voxel is interpolated.
+    Whole HU come as int16, others as float32; padding below -1024 HU reads as -1024. An MR comes as
+    `whole_gray_values`. Flipping and swapping axes is exact: no voxel is interpolated.
     """
     scan = to_ras(read_nifti(case.image_file))
+    if case.modality == "MR":
+        return Scan(whole_gray_values(scan.voxels)[0], scan.affine)
     fits = np.issubdtype(scan.voxels.dtype, np.integer) and -32768 <= scan.voxels.min() <= scan.voxels.max() <= 32767
     voxels = scan.voxels.astype(np.int16 if fits else np.float32)
     return Scan(np.maximum(voxels, voxels.dtype.type(PADDING_HU)), scan.affine)
+
+
+def whole_gray_values(voxels: NDArray) -> tuple[NDArray[np.int16], float]:
+    """Gray values of an MR, which have no unit, as int16, and by what they were multiplied.
+
+    Whole numbers that fit stay (1.0); fractions, z-scores and larger numbers are stretched to fill the range.
+    """
+    largest = max(float(voxels.max()), -float(voxels.min()))
+    whole = np.issubdtype(voxels.dtype, np.integer) or bool((voxels == np.round(voxels)).all())
+    factor = 1.0 if (whole and largest <= LARGEST) or not np.isfinite(largest) else LARGEST / largest
+    return np.round(voxels * factor if factor != 1.0 else voxels).astype(np.int16), factor
 
 
 def load_labels(dataset: DataSet, case: Case) -> Scan:
@@ -94,12 +108,18 @@ def whole_numbers(voxels: NDArray, file: Path) -> NDArray:
     return voxels.astype(np.uint16)
 
 
+def mask_names(folder: Path) -> set[str]:
+    """The structures of a folder of masks, as TotalSegmentator names them."""
+    return {file.name.removesuffix(".nii.gz") for file in folder.glob("[!.]*.nii.gz")}
+
+
 def _merge_masks(case: Case) -> Scan:
     """One map from the masks of TotalSegmentator: lobes and bowel parts joined, overlaps refused."""
     assert case.label_file is not None
     merged: Scan | None = None
+    masks = mask_names(case.label_file)
     for name in case.annotated:
-        for part in PARTS_OF[case.modality][name]:
+        for part in masks_of(name, case.modality, masks):
             file = case.label_file / f"{part}.nii.gz"
             scan = read_nifti(file)
             mask = whole_numbers(scan.voxels, file)

@@ -12,10 +12,12 @@ from pedseg.datasets.cases_table import Files, cases_being_imported, listed_spli
 from pedseg.errors import collect_problems
 from pedseg.organ_names import IGNORE, read_names
 from pedseg.organs import NAMES, recognize, suggest
+from pedseg.scan import is_nifti_name
 from pedseg.tables import read_json
 
 MODALITY_OF = {"CT": "CT", "CT+MR": "", **dict.fromkeys(("MR", "MRI", "T1", "T2", "T1W", "T2W"), "MR")}
 
+MOST_LABELS = 65535
 UNDECIDED = "its label `ignore` marks voxels that nobody decided.", "Take out the cases that hold it, then the label."
 
 
@@ -40,7 +42,7 @@ def list_nnunet(folder: Path, listing: DataSetListing) -> None:
     table = folder / "cases.tsv"
     rows = read_rows(table, {name: image for name, (image, _, _) in files.items()}, listing)
     own = content.get("pedseg")
-    listing.situs_inversus = tuple(own.get("situs_inversus", ())) if isinstance(own, dict) else ()
+    listing.situs_inversus = _read_situs_inversus(file, own, listing)
     listing.absent_stated = bool(rows) and all(row.get("absent") is not None for row in rows.values())
     listing.sha256 = {name: row["sha256_image"] for name, row in rows.items() if row.get("sha256_image")}
     labeled = tuple(name for name in NAMES if name in labels.values())
@@ -83,10 +85,20 @@ def _read_modality(file: Path, content: dict, listing: DataSetListing) -> str:
     return MODALITY_OF.get(name, "CT")
 
 
+def _read_situs_inversus(file: Path, own: object, listing: DataSetListing) -> tuple[str, ...]:
+    """The cases that `pedseg` in dataset.json names as truly mirrored."""
+    cases = own.get("situs_inversus", []) if isinstance(own, dict) else []
+    if isinstance(cases, list) and all(isinstance(case, str) for case in cases):
+        return tuple(cases)
+    remedy = 'Write {"situs_inversus": ["CASE"]}, or leave it out.'
+    listing.add_problem("E-DATASET-JSON", file, f"situs_inversus is {cases!r}, no list of cases.", remedy)
+    return ()
+
+
 def _read_labels(file: Path, content: dict, listing: DataSetListing) -> dict[int, str]:
     """`labels` of dataset.json -> {number: organ name, or "" for what organ_names.tsv ignores}."""
     labels = content.get("labels")
-    if not isinstance(labels, dict) or not all(type(number) is int for number in labels.values()):
+    if not isinstance(labels, dict) or not all(type(n) is int and 0 <= n <= MOST_LABELS for n in labels.values()):
         form = 'Write {"background": 0, "Liver": 1, …}'
         remedy = f'{form}; regions and the order {{"1": "liver"}} of nnU-Net v1 are not read.'
         listing.add_problem("E-DATASET-JSON", file, "labels is no table of names and numbers.", remedy)
@@ -159,7 +171,7 @@ def _list_files(folder: Path, suffix: str, ending: str, listing: DataSetListing,
             continue
         if name and name != file.name:
             files[name] = file
-        elif file.name.endswith((".nii", ".nii.gz")):
+        elif is_nifti_name(file):
             remedy = f"Name images CASE_0000{ending} and label maps CASE{ending}; one channel a case."
             listing.add_problem("E-CASE-NAME", file, f"the name does not end in {suffix}.", remedy)
     return files

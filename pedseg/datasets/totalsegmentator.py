@@ -8,8 +8,10 @@ from pathlib import Path
 
 from pedseg import tables
 from pedseg.datasets.cases import Case, DataSet, DataSetListing, assign_splits, center_name
-from pedseg.organ_names import PARTS_OF, TOTALSEGMENTATOR_PARTS
+from pedseg.datasets.loading import mask_names
+from pedseg.organ_names import masks_of
 from pedseg.organs import NAMES, ORGANS
+from pedseg.scan import is_nifti_name
 
 SCANS = {"ct.nii.gz": "CT", "mri.nii.gz": "MR"}
 
@@ -36,17 +38,19 @@ def list_totalsegmentator(folder: Path, listing: DataSetListing) -> None:
                 code, problem = "E-CASE-TWICE", f"its masks could belong to {' or '.join(scans)}."
             listing.add_problem(code, place, problem, "Leave one scan in this folder, or remove the folder.")
             continue
-        parts = PARTS_OF[SCANS[scans[0]]]
-        structures = {file.name.removesuffix(".nii.gz") for file in masks.glob("[!.]*.nii.gz")}
-        annotated = tuple(name for name in NAMES if name in parts and structures.issuperset(parts[name]))
+        for file in masks.glob("[!.]*"):
+            if is_nifti_name(file) and not file.name.endswith(".nii.gz"):
+                listing.add_problem("E-CASE-NAME", file, "this mask is not called .nii.gz.", "Compress and rename it.")
+        structures, modality = mask_names(masks), SCANS[scans[0]]
+        annotated = tuple(name for name in NAMES if masks_of(name, modality, structures))
         if not annotated:
             problem = "segmentations holds no complete organ of the table."
             listing.add_problem("E-LABEL-MISSING", place, problem, "Add the masks, or remove this folder.")
             continue
         age, sex, split = meta.get(place.name, (None, "", ""))
         case = Case(place.name, place.name, center, split, place / scans[0], masks, annotated, (), age, sex)
-        cases.append(replace(case, modality=SCANS[scans[0]]))
-    labels = {organ.id: organ.name for organ in ORGANS if organ.name in TOTALSEGMENTATOR_PARTS}
+        cases.append(replace(case, modality=modality))
+    labels = {organ.id: organ.name for organ in ORGANS}
     listing.dataset = DataSet(folder, center, tuple(assign_splits(cases)), labels)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 from pedseg.datasets.cases import SPLITS, UNLABELED, folder_suffix
 from pedseg.datasets.cases_table import COLUMNS, IMPORTING, ONLY_WITH_MR, PENDING, WORDS, read_table
-from pedseg.datasets.loading import describe_grid, organs_present, same_grid
+from pedseg.datasets.loading import LARGEST, describe_grid, organs_present, same_grid
 from pedseg.errors import input_error
 from pedseg.files import PART, write_atomically
 from pedseg.organs import NAMES, ORGANS
@@ -127,7 +127,7 @@ def _check_voxels(name: str, image: Scan, labels: Scan | None, annotated: Sequen
     if labels is not None and not same_grid(image, labels):
         problem = f"image {describe_grid(image)}, labels {describe_grid(labels)}."
         raise input_error("E-GEOMETRY", name, problem, "Bring both on one grid.")
-    if not np.all(np.isfinite(image.voxels)) or np.abs(image.voxels).max() > 32767:
+    if not np.all(np.isfinite(image.voxels)) or np.abs(image.voxels).max() > LARGEST:
         problem = "the image holds values that are no gray values of a scan."
         raise input_error("E-NOT-FINITE", name, problem, "Replace NaN, infinite and huge values.")
     ids = np.unique(labels.voxels) if labels is not None else np.zeros(1)

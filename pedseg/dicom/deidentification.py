@@ -30,6 +30,7 @@ HARMLESS = frozenset(
     "CodingSchemeDesignator ImplementationVersionName ImplementationClassUID".split()
 )
 
+OLDEST_MONTHS = 120 * 12
 UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 WORD_ENDS = re.compile(r"[\W_]+|(?<=\D)(?=\d)|(?<=\d)(?=\D)")
 CAMEL_CASE = re.compile(r"(?<=[^\W\d_A-Z])(?=[A-ZÄÖÜ])")  # between the words of `ZentrumDoe`
@@ -62,15 +63,28 @@ def pseudonym(key: bytes, *identity: str) -> str:
 
 
 def age_months(header: Any) -> int | None:
-    """The age at the scan in whole months: from the dates, else from the age as stated."""
+    """The age at the scan in whole months: from the dates, else from the age as stated; None where they disagree."""
+    ages = _ages_months(header)
+    return None if ages_disagree(header) else next(iter(ages), None)
+
+
+def ages_disagree(header: Any) -> bool:
+    """Whether the age by the dates and the age as stated differ by more than days and months left out can explain."""
+    ages = _ages_months(header)
+    return max(ages, default=0) - min(ages, default=0) > 24
+
+
+def _ages_months(header: Any) -> list[int]:
+    """The age by the dates and as stated, as far as they are given; over 120 years stand for an unknown date."""
+    ages = []
     born, scanned = (str(header.get(k) or "") for k in ("PatientBirthDate", "StudyDate"))
     if re.fullmatch(r"\d{8}", born) and re.fullmatch(r"\d{8}", scanned) and born <= scanned:
         months = (int(scanned[:4]) - int(born[:4])) * 12 + int(scanned[4:6]) - int(born[4:6])
-        return max(0, months - (scanned[6:] < born[6:]))
+        ages.append(max(0, months - (scanned[6:] < born[6:])))
     stated = re.fullmatch(r"(\d{3})([DWMY])", str(header.get("PatientAge") or "").strip())
-    if not stated:
-        return None
-    return int(int(stated[1]) * {"D": 12 / 365.25, "W": 84 / 365.25, "M": 1, "Y": 12}[stated[2]])
+    if stated:
+        ages.append(int(int(stated[1]) * {"D": 12 / 365.25, "W": 84 / 365.25, "M": 1, "Y": 12}[stated[2]]))
+    return [months for months in ages if months <= OLDEST_MONTHS]
 
 
 def retained_attributes(file: Path, header: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +14,8 @@ from pedseg.dicom.ct_series import CtScan
 from pedseg.dicom.rtstruct_writing import Masks, write_rtstruct
 from pedseg.dicom.seg import write_seg
 from pedseg.errors import input_error
-from pedseg.files import PART, write_atomically
-from pedseg.organ_names import TOTALSEGMENTATOR_PARTS
+from pedseg.files import PART, refuse_overwriting, write_atomically
+from pedseg.organ_names import MASK_OF
 from pedseg.organs import ORGANS, organ
 from pedseg.scan import Scan, read_nifti, restore_axes, to_ras, write_nifti
 from pedseg.tables import LazyMapping
@@ -36,7 +37,8 @@ def read_note(file: Path) -> str:
     """What `predict` has noted in a label map that is implausible; else empty."""
     import nibabel
 
-    note = nibabel.nifti1.load(file).header["descrip"].item().decode("ascii", "replace")
+    header: Any = nibabel.load(file).header
+    note = header["descrip"].item().decode("ascii", "replace")
     return note if note.startswith(IMPLAUSIBLE) else ""
 
 
@@ -80,6 +82,7 @@ def export(
     if ct is None:
         problem = f"a {kind} needs the CT that it was drawn on."
         raise input_error("E-NO-CT", name, problem, "Name its folder with --ct.")
+    refuse_overwriting(out, (file.path for file in ct.series.files))
     masks = masks_on_ct(labels, ct, name)
     if not masks:
         raise input_error("E-LABEL-EMPTY", name, "nothing is drawn on this scan.", "There is nothing to export.")
@@ -96,9 +99,7 @@ def _write_masks(labels: Scan, out: Path, note: str) -> None:
     part = out.with_name(f".{out.name}.{os.getpid()}{PART}")
     try:
         for name, mask in organ_masks(labels).items():
-            parts = TOTALSEGMENTATOR_PARTS.get(name, ())
-            file = parts[0] if len(parts) == 1 else organ(name).plain.replace(" ", "_")
-            write_nifti(part / f"{file}.nii.gz", Scan(mask.astype(np.uint8), labels.affine), note=note)
+            write_nifti(part / f"{MASK_OF[name]}.nii.gz", Scan(mask.astype(np.uint8), labels.affine), note=note)
         part.mkdir(parents=True, exist_ok=True)
         os.replace(part, out)
     finally:

@@ -53,7 +53,9 @@ def interpolate_missing_slices(
         slices.append(stack.slices[near] if exact else None)
         between = (1 - part) * voxels[:, :, index - 1] + part * voxels[:, :, index]
         even[:, :, k] = voxels[:, :, near] if exact else np.round(between)
-    return even, slices, f"{slices.count(None)} slices interpolated"
+    made = slices.count(None)
+    left_out = len(locations) - (count - made)
+    return even, slices, f"{made} slices interpolated" + (f", {left_out} between the others left out" * bool(left_out))
 
 
 def correct_gantry_tilt(

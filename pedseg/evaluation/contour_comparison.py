@@ -19,7 +19,7 @@ from pedseg.datasets.loading import organs_present
 from pedseg.files import write_atomically
 from pedseg.metrics import OrganScore, added_path_length_mm, score_case
 from pedseg.organs import NAMES, organ
-from pedseg.scan import Scan
+from pedseg.scan import Scan, to_ras
 
 HEADINGS = ("organ", "DSC", "HD95 mm", "MSD mm", "NSD", "added path mm", "A mL", "B mL")
 DIGITS = (3, 1, 2, 3, 0, 1, 1)
@@ -47,7 +47,8 @@ class OrganComparison:
 
 
 def compare_contours(a: Scan, b: Scan) -> list[OrganComparison]:
-    """Compare two maps of organ ids on one grid (x, y, z); one line for each organ that is in either."""
+    """Compare two maps of organ ids on one grid; one line for each organ that is in either."""
+    a, b = to_ras(a), to_ras(b)  # the added path is counted in axial slices
     present = [name for name in NAMES if name in {*organs_present(a), *organs_present(b)}]
     scores = score_case(b.voxels, a.voxels, a.spacing_mm, present)
     return [_compare(score, a, b) for score in scores]

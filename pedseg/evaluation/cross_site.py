@@ -21,6 +21,7 @@ from pedseg.evaluation.results import OrganMean, Results, read_rows
 from pedseg.evaluation.scoring import score_center
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.trained_models import TrainedModel, load_model, models_digest
+from pedseg.files import file_stamp
 from pedseg.organs import NAMES
 
 
@@ -30,16 +31,16 @@ def score_models(
     """Score the models of some weights files on the test cases under `data`; yields (scans done, scans in all).
 
     `data` is a data set or a folder of data sets. Leaves `cases.csv` and `summary.json` in `out`, as a study does; what
-    an earlier call with the same weights has finished is not run again. In a folder `kept` stay one scan of each center
-    and its contours, for pictures. Raises `PedsegInputError` without test cases,
-    and for two files that hold the same model of the same seed.
+    an earlier call with the same weights and files has finished is not run again. In a folder `kept` stay one scan of
+    each center and its contours, for pictures. Raises `PedsegInputError` without test cases, and for two files that
+    hold the same model of the same seed.
     """
     datasets, models = _test_sets(data), _different_models(files)
     total, done = len(models) * sum(len(dataset.split("test")) for dataset in datasets), 0
     parts = []
     for model in models:
         for dataset in datasets:
-            file = out / "work" / f"{models_digest([model], dataset.center)}.csv"
+            file = out / "work" / f"{models_digest([model], dataset.center, _stamps(dataset))}.csv"
             for _ in score_center(model, dataset, file, kept=kept):
                 done += 1
                 yield done, total
@@ -97,6 +98,11 @@ def _test_sets(data: Path) -> list[DataSet]:
         remedy = "Give some labeled cases the split test in cases.tsv, or leave the split empty."
         raise input_error("E-NO-TEST", data, f"no test case in {', '.join(empty)}.", remedy)
     return datasets
+
+
+def _stamps(dataset: DataSet) -> list[str]:
+    """Digests of the test cases' files: others after any change."""
+    return [file_stamp(file) for case in dataset.split("test") for file in (case.image_file, case.label_file) if file]
 
 
 def _different_models(files: Sequence[Path]) -> list[TrainedModel]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pedseg.dicom.ct_series import CtScan, CtSeries, choose_series, group_series, read_series, series_table
-from pedseg.dicom.deidentification import identifiers, refuse_burned_in_annotation, retained_attributes
+from pedseg.dicom.deidentification import ages_disagree, identifiers, refuse_burned_in_annotation, retained_attributes
 from pedseg.dicom.dicom_files import DicomFile, dicom_errors, find_dicom_files
 from pedseg.dicom.options import CT_REPAIRS
 from pedseg.dicom.references import named_series
@@ -119,10 +119,13 @@ def _load(
     path = series.first.path
     with dicom_errors(path):
         secret = frozenset(identifiers(ct.header, of_the_patient=True))
-    attributes = retained_attributes(path, ct.header)
-    notes, messages = [*ct.notes], [*ct.notes, *left_out]
+        unsure = ages_disagree(ct.header)
+    attributes, notes = retained_attributes(path, ct.header), [*ct.notes]
+    if unsure:
+        notes.append("birth date and stated age differ by more than two years: no age is kept")
     if (attributes["age_months"] or 0) >= 18 * 12:
         notes.append("18 years or older: not a pediatric scan")
+    messages = [*notes, *left_out]
     loaded = LoadedScan(
         ct.scan, None, attributes=attributes, notes=tuple(notes), repairs=ct.repairs, messages=tuple(messages),
         secret=secret,

@@ -20,7 +20,7 @@ from pedseg.dicom.options import REPAIRS
 from pedseg.errors import InputProblem, collect_problems, import_errors, input_error, raise_problems
 from pedseg.files import write_atomically
 from pedseg.importing.public_layouts import list_scans
-from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, check_scan
+from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource, check_scan, load_scan
 
 MIRRORED = b"situs inversus\n"  # in the mark of a case, so that an import that is killed and called again still knows
 KEPT_BYTES = 2**29  # scans that are kept from checking to writing; others are read twice
@@ -39,7 +39,10 @@ class ImportResult:
 
 @dataclass(frozen=True)
 class ImportTarget:
-    """Where scans go and under which names: data set, center, the center's key, what is said of all."""
+    """Where scans go and under which names: data set, center, the center's key, what is said of all.
+
+    Only an `origin` makes a name such as s0001 that of one scan for all; else it is another one in each folder.
+    """
 
     dataset: Path
     center: str
@@ -49,13 +52,18 @@ class ImportTarget:
     split: str = ""
     situs_inversus: bool = False
 
+    def public_id(self, source: ScanSource) -> str:
+        """The name under which everybody finds the scan again."""
+        return source.public_id if self.origin else ""
+
     def patient(self, source: ScanSource) -> str:
         """The patient's keyed hash."""
-        return pseudonym(self.key, "patient", source.patient)
+        return pseudonym(self.key, "patient", self.public_id(source) or source.patient)
 
     def case(self, source: ScanSource) -> str:
         """The case's name: the patient, and four more digits for the scan."""
-        return f"{self.patient(source)}-{pseudonym(self.key, 'scan', source.patient, source.scan)[:4]}"
+        identity = self.public_id(source) or source.patient
+        return f"{self.patient(source)}-{pseudonym(self.key, 'scan', identity, source.scan)[:4]}"
 
 
 def import_scans(
@@ -123,7 +131,7 @@ def _check_scans(
     for scan in scans:
         problems: list[InputProblem] = []
         with collect_problems(problems):
-            loaded = scan.load()
+            loaded = load_scan(scan)
             problems += check_scan(scan, loaded, target.situs_inversus)
             problems += find_leaks(scan.path, said, loaded.secret)
             if not problems and loaded.image.voxels.nbytes < free_bytes:
@@ -148,13 +156,13 @@ def _write(
     """Mark, write and list the cases; the table comes last."""
     marks = target.dataset / IMPORTING
     for scan in scans:
-        loaded = kept.pop(scan, None) or scan.load()
+        loaded = kept.pop(scan, None) or load_scan(scan)
         name, contoured = target.case(scan), loaded.labels is not None
         write_atomically(marks / name, MIRRORED if target.situs_inversus else b"")
         write_case(
             target.dataset, name, loaded.image, loaded.labels, patient=target.patient(scan), center=target.center,
             split=(target.split or scan.split) if contoured else UNLABELED, manual=loaded.manual,
-            silver=loaded.silver, source=f"{target.origin} {scan.public_id}".strip(), license=target.license,
+            silver=loaded.silver, source=f"{target.origin} {target.public_id(scan)}".strip(), license=target.license,
             repairs=loaded.repairs, notes=loaded.notes, **loaded.attributes,
         )  # fmt: skip
         yield ImportResult(scan.path, name, (*loaded.manual, *loaded.silver), loaded.messages)

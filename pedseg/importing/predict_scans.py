@@ -14,6 +14,7 @@ from pedseg.datasets.loading import PADDING_HU, organs_present
 from pedseg.dicom.ct_series import read_ct
 from pedseg.dicom.exporting import IMPLAUSIBLE, export
 from pedseg.errors import InputProblem, collect_problems, input_error, raise_problems
+from pedseg.files import refuse_overwriting
 from pedseg.importing.plausibility import doubts_after, doubts_before
 from pedseg.learning import inference
 from pedseg.learning.plans import Plan
@@ -49,7 +50,7 @@ def predict_plausible(
     if plan.intensity == "hu":
         raise_problems(check_hounsfield(scan.voxels, source))
     ras = to_ras(scan)
-    if ras.voxels.min() < PADDING_HU:  # else no copy
+    if plan.intensity == "hu" and ras.voxels.min() < PADDING_HU:  # else no copy
         ras = Scan(np.maximum(ras.voxels, ras.voxels.dtype.type(PADDING_HU)), ras.affine)
     doubts = list(doubts_before(ras, plan, header))
     if not doubts or even_if_implausible:
@@ -66,6 +67,8 @@ def predict_nifti(
 ) -> Iterator[str]:
     """A label map for each NIfTI scan; a scan that is refused does not keep the others from being predicted."""
     problems: list[InputProblem] = []
+    for _, target in targets:
+        refuse_overwriting(target, (source for source, _ in targets))
     for source, target in targets:
         with collect_problems(problems):
             scan = read_nifti(source)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -26,7 +26,7 @@ from pedseg.scan import is_nifti_name, nifti_stem, read_nifti, to_ras
 # Formats of scans that are not read, by the ending of their names.
 FOREIGN = {".nrrd": "NRRD", ".nhdr": "NRRD", ".mha": "MetaImage", ".mhd": "MetaImage", ".hdr": "a pair of files"}
 RESAVE = "Save it as .nii.gz in 3D Slicer, or by SimpleITK: `WriteImage(ReadImage('IN'), 'OUT.nii.gz')`."
-PUBLIC_ID = re.compile(r"s\d{4}|amos_\d{4}")  # names under which everybody finds a scan again
+PUBLIC_ID = re.compile(r"s\d{4}|amos_\d{4}")  # names that scans have in public collections
 FIRST_MR_OF_AMOS = 500
 LISTS = {"training": "", "validation": "validation", "testing": "test", "test": "test"}
 
@@ -38,20 +38,37 @@ def list_scans(source: Path, options: ImportOptions) -> tuple[list[ScanSource], 
     foreign = check_formats(source)
     folder = (source.parent if source.name in SCANS else source).resolve()
     if (folder / "segmentations").is_dir() and any((folder / name).is_file() for name in SCANS):
+        _refuse_options(source, options, "Rename the masks.")
         return (*_list_dataset(folder.parent, silver=True, only=folder), [])
     content = source / "dataset.json"
+    if content.is_file() and _is_datalist(content):
+        return _list_datalist(content, options)
     if content.is_file():
-        return _list_datalist(content, options) if _is_datalist(content) else (*_list_dataset(source), [])
+        _refuse_options(source, options, "Put the table of names beside dataset.json, as organ_names.tsv.")
+        return (*_list_dataset(source), [])
     if is_totalsegmentator(source):
+        _refuse_options(source, options, "Rename the masks.")
         return (*_list_dataset(source, silver=True), [])
     files = [file for file in [source, *sorted(source.glob("[!.]*"))] if is_nifti_name(file) and file.is_file()]
     if files:
         images = files[0].resolve().parent
         labels = images.with_name(images.name.replace("images", "labels"))
         beside = [f"contours in {labels}: name the folder above"] if labels != images and labels.is_dir() else []
+        _refuse_options(source, options, "Leave it out: scans without contours have nothing to name.")
+        below = sum(is_nifti_name(file) for file in source.glob("*/**/[!.]*"))
+        if below and not beside:
+            beside = [f"{below} NIfTI file(s) in subfolders: import each folder by itself"]
         return [_nifti(file) for file in files], foreign, beside
     scans, problems = list_dicom_scans(source, options)
     return scans, problems + foreign, []
+
+
+def _refuse_options(source: Path, options: ImportOptions, remedy: str) -> None:
+    """Refuse options that change nothing in a source that says itself how it is to be read."""
+    changed = [name for name, value in asdict(options).items() if value]
+    if changed:
+        option = changed[0].replace("_", "-").replace("repairs", "repair")
+        raise input_error("E-OPTION", source, f"--{option} changes nothing in such a source.", remedy)
 
 
 def needs_import(source: Path) -> bool:
@@ -122,7 +139,7 @@ def _case(dataset: DataSet, case: Case, silver: bool) -> ScanSource:
         return replace(loaded, image=ras, labels=labels, manual=manual, silver=automatic, attributes=attributes)
 
     public_id = case.name if PUBLIC_ID.fullmatch(case.name) else ""
-    patient = f"{dataset.center} {case.patient}" if public_id else f"{dataset.folder.resolve()} {case.patient}"
+    patient = f"{dataset.folder.resolve()} {case.patient}"
     return ScanSource(case.image_file, patient, case.name, load, case.split, public_id, case.label_file is not None)
 
 
@@ -191,8 +208,10 @@ class _Datalist:
         """One scan of the list."""
         name = nifti_stem(image)
         public_id = name if PUBLIC_ID.fullmatch(name) else ""
-        patient, has_label = public_id or str(image.resolve()), label is not None
-        return ScanSource(image, patient, name, lambda: self.load(image, label), split, public_id, has_label)
+        has_label = label is not None
+        return ScanSource(
+            image, str(image.resolve()), name, lambda: self.load(image, label), split, public_id, has_label
+        )
 
     def attributes(self, image: Path) -> dict[str, str]:
         """CT or MR: AMOS22 tells by its number, other lists say `"modality": {"0": "MRI"}`."""

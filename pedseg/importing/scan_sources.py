@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pedseg.datasets.checks import check_image, check_labels
-from pedseg.datasets.loading import PADDING_HU, organs_present
+from pedseg.datasets.loading import PADDING_HU, organs_present, whole_gray_values
 from pedseg.errors import InputProblem, input_error, raise_problems
 from pedseg.organ_names import NameMapping
 from pedseg.organs import NAMES, organ
@@ -63,8 +63,8 @@ class LoadedScan:
 class ScanSource:
     """One scan that could be imported; `load` reads it, or raises `PedsegInputError`. `contoured`: it has contours.
 
-    `patient` and `scan` identify it at its source and reach the data set as keyed hashes only. `public_id` is the name
-    under which everybody can find it in a public collection.
+    `patient` and `scan` identify it at its source and reach the data set as keyed hashes only. `public_id` is its name
+    if that is one as public collections have them.
     """
 
     path: Path
@@ -74,6 +74,17 @@ class ScanSource:
     split: str = ""
     public_id: str = ""
     contoured: bool = False
+
+
+def load_scan(source: ScanSource) -> LoadedScan:
+    """Read a scan; the gray values of an MR become whole numbers, because a data set holds no others."""
+    loaded = source.load()
+    if loaded.attributes.get("modality") != "MR" or not np.isfinite(loaded.image.voxels).all():
+        return loaded
+    voxels, factor = whole_gray_values(loaded.image.voxels)
+    note = (f"gray values multiplied by {factor:.4g} to make them whole numbers",) if factor != 1.0 else ()
+    image, notes, messages = Scan(voxels, loaded.image.affine), (*loaded.notes, *note), (*loaded.messages, *note)
+    return replace(loaded, image=image, notes=notes, messages=messages)
 
 
 def check_scan(source: ScanSource, loaded: LoadedScan, situs_inversus: bool = False) -> list[InputProblem]:

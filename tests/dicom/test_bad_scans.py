@@ -438,7 +438,19 @@ ROWS: dict[int, Row] = {
     26: {
         "thick slices": (series(), (lambda after: "thick slices (8 mm)" in after.row["notes"])),
         "small field": (series(spacing_mm=(1, 1, 2)), (lambda after: "small field of view" in after.row["notes"])),
-        "an adult": (series(PatientBirthDate="19700101"), (lambda after: "not a pediatric" in after.row["notes"])),
+        "an adult": (
+            series(PatientBirthDate="19700101", PatientAge=""), (lambda after: "not a pediatric" in after.row["notes"]),
+        ),
+        "two ages": (
+            series(PatientBirthDate="19700101", PatientAge="004Y"),
+            (lambda after: not after.row["age_months"] and "no age is kept" in after.row["notes"]),
+        ),
+        "a date of birth that stands for none": (
+            series(PatientBirthDate="19000101", PatientAge="004Y"), (lambda after: after.row["age_months"] == "48"),
+        ),
+        "an age that stands for none": (
+            series(PatientBirthDate="", PatientAge="999Y"), (lambda after: after.row["age_months"] == ""),
+        ),
         "metal": (
             lambda f: write_series(f, metal(), spacing_mm=(6, 6, 8))[0].parent,
             (lambda after: "metal" in after.row["notes"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 
+import nibabel
 import numpy as np
 import pytest
 from archive import body, write_series
@@ -45,6 +46,19 @@ def test_added_path_length_by_hand():
     assert added_path_length_mm(square, square, (2.0, 2.0, 5.0)) == 0
     assert added_path_length_mm(square, ~np.ones_like(square), (1.0, 4.0, 5.0)) == pytest.approx(12 * 2.0)
     assert added_path_length_mm(np.ones((3, 3, 1), bool), square[:3, :3, :1] & False, (1, 1, 1)) == 8  # at the border
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "LIA", "PIR"])
+def test_the_added_path_is_that_of_axial_slices_however_a_scan_is_stored(axes):
+    """A box of 4 x 3 voxels of 2 x 3 mm in two slices beside nothing: 10 border pixels in each."""
+    labels = np.zeros((10, 9, 6), np.uint8)
+    labels[2:6, 3:6, 2:4] = organ("Liver").id
+    image = nibabel.Nifti1Image(labels, np.diag([2.0, 3.0, 5.0, 1.0]))
+    wanted = nibabel.orientations.axcodes2ornt(tuple(axes))
+    turned = image.as_reoriented(nibabel.orientations.ornt_transform(nibabel.io_orientation(image.affine), wanted))
+    b = Scan(np.asarray(turned.dataobj), turned.affine)
+    (row,) = compare_contours(Scan(np.zeros_like(b.voxels), b.affine), b)
+    assert row.added_path_mm == pytest.approx(2 * 10 * 6**0.5)
 
 
 def test_the_table_names_both_volumes_and_what_only_one_has(folder):

@@ -60,6 +60,13 @@ def test_nifti_as_nnunet_and_as_totalsegmentator(drawn):
     assert int(nibabel.nifti1.load(drawn / "masks" / "liver.nii.gz").get_fdata().sum()) == 5 * 4 * 4
 
 
+def test_a_label_map_of_nifti_2_is_read_as_well(drawn):
+    labels, file = nibabel.load(drawn / "labels.nii.gz"), drawn / "second.nii.gz"
+    nibabel.save(nibabel.Nifti2Image(np.asarray(labels.dataobj), labels.affine, labels.header), file)
+    assert main(["export", str(file), "--out", str(drawn / "out.nii.gz")]) == 0
+    np.testing.assert_array_equal(read_nifti(drawn / "out.nii.gz").voxels, read_nifti(drawn / "labels.nii.gz").voxels)
+
+
 def test_contours_of_another_scan_are_refused(drawn, capsys):
     write_series(drawn / "other", body((24, 20, 8)), spacing_mm=(8, 8, 8), origin=(0.0, 0.0, 0.0))
     assert export(drawn, "--ct", str(drawn / "other"), "--out", str(drawn / "rs.dcm")) == 1

@@ -50,6 +50,14 @@ def test_a_name_that_promises_another_format(kind, name, scans, tmp_path, capsys
     assert not (tmp_path / name).exists()
 
 
+def test_a_slice_of_the_ct_is_not_overwritten(scans, capsys):
+    name = sorted((scans / "ct").iterdir())[0]
+    before = name.read_bytes()
+    out = name if name.suffix == ".dcm" else name.rename(name.with_suffix(".dcm"))
+    assert main(["export", str(scans / "labels.nii.gz"), "--ct", str(scans / "ct"), "--out", str(out)]) == 1
+    assert "E-OUT-NAME" in capsys.readouterr().err and out.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("kind", "name"), [("rtstruct", "z.DCM"), ("seg", "z"), ("nnunet", "z.nii.gz"), ("totalsegmentator", "z")]
 )

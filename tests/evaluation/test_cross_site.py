@@ -21,7 +21,7 @@ from pedseg.federation import transports
 from pedseg.federation.config import FederationConfig
 from pedseg.learning.weights import load_weights, save_weights
 from pedseg.organs import NAMES, organ
-from pedseg.scan import Scan, write_nifti
+from pedseg.scan import Scan, read_nifti, write_nifti
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,47 @@ def test_a_public_collection_is_imported_scored_by_organ_and_shown(root, tmp_pat
     printed = capsys.readouterr().out
     assert "Liver" in printed and "Bowel" not in printed
     assert "data:image/png" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_contour_that_is_corrected_is_scored_again(models: list[Path], hospitals: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(sorted(hospitals.iterdir())[0], tmp_path / "data")
+    words = ["score", "--model", str(models[0]), "--data", str(folder), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    before = read_rows(tmp_path / "out" / "cases.csv")
+    (file,) = (folder / "labelsTs").iterdir()
+    labels = read_nifti(file)
+    labels.voxels[:2, :2, :2] = organ("Liver").id
+    write_nifti(file, labels)
+    assert main(words) == 0
+    after = read_rows(tmp_path / "out" / "cases.csv")
+    liver = [rows.loc[rows["organ"] == "Liver", "volume_ml"].item() for rows in (before, after)]
+    assert liver[1] == pytest.approx(liver[0] + 8 * labels.voxel_ml, abs=0.01)
+
+
+@pytest.mark.slow
+def test_another_public_scan_is_scored_by_itself(root, tmp_path: Path) -> None:
+    """With the same --out, the second table is that of the second source, and a corrected map counts."""
+    dataset = read_dataset(root / "data_samples" / "Dataset901_Polder")
+    out, weights = tmp_path / "out", root / "data_samples" / "results" / "study" / "seed0_federated.safetensors"
+    cases = []
+    for name, case in zip("ab", dataset.split("test"), strict=False):
+        image, truth = load_image(case), load_labels(dataset, case)
+        drawn = np.where(truth.voxels == organ("Liver").id, np.uint8(1), np.uint8(0))
+        write_nifti(tmp_path / name / "image.nii.gz", image)
+        write_nifti(tmp_path / name / "label.nii.gz", Scan(drawn, truth.affine))
+        entry = {"image": "image.nii.gz", "label": "label.nii.gz"}
+        (tmp_path / name / "list.json").write_text(json.dumps({"labels": {"1": "liver"}, "training": [entry]}))
+        words = ["score", "--model", str(weights), "--data", str(tmp_path / name / "list.json"), "--out", str(out)]
+        assert main(words) == 0
+        rows = read_rows(out / "cases.csv")
+        assert rows["patient"].nunique() == 1
+        cases.append(rows["volume_ml"].max())
+    assert cases[0] != cases[1]
+    drawn[: len(drawn) // 2] = 0
+    drawn[0, 0, 0] = 1
+    write_nifti(tmp_path / "b" / "label.nii.gz", Scan(drawn, truth.affine))
+    assert main(words) == 0
+    assert read_rows(out / "cases.csv")["volume_ml"].max() < cases[1]
 
 
 def test_a_folder_without_a_scan_is_refused_by_its_own_name(root, tmp_path: Path, capsys) -> None:

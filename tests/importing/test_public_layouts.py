@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import shutil
@@ -14,8 +15,9 @@ from archive import body, write_series
 from pedseg.__main__ import main
 from pedseg.cli.predict import targets
 from pedseg.datasets.cases_table import read_table
-from pedseg.datasets.loading import load_labels
-from pedseg.datasets.reading import list_cases
+from pedseg.datasets.loading import load_image, load_labels
+from pedseg.datasets.reading import list_cases, read_dataset
+from pedseg.dicom.exporting import export
 from pedseg.errors import InputProblem, PedsegInputError
 from pedseg.importing.import_scans import ImportResult, import_scans
 from pedseg.importing.scan_sources import ImportOptions
@@ -165,7 +167,7 @@ def test_nnunet_raw_and_totalsegmentator(root, tmp_path):
         for name, label in {"liver": 6, "spleen": 1, "kidney_left": 3, "spinal_cord": 5}.items():
             mask = Scan((blocks([label]).voxels > 0).astype(np.uint8), AFFINE)
             write_nifti(place / "segmentations" / f"{name}.nii.gz", mask)
-    became, dataset = bring(tmp_path / "total", tmp_path / "totalsegmentator")
+    became, dataset = bring(tmp_path / "total", tmp_path / "totalsegmentator", origin="TotalSegmentator v2")
     assert len(became) == 2
     for case in dataset.cases:  # a program drew them; its spinal cord is not the canal
         assert case.annotated == case.silver == ("Liver", "Spleen", "Kidney_L")
@@ -389,6 +391,100 @@ def test_two_scans_of_one_name_both_wait(tmp_path):
     file.write_text(json.dumps(about | {"training": entries[1:]}))
     _, dataset = bring(file, tmp_path, skip_refused=True)
     assert dataset.cases[0].absent == ("Liver",)
+
+
+@pytest.mark.parametrize(
+    ("gray", "stretched"),
+    [
+        (lambda v: (v / v.max()).astype(np.float32), True),
+        (lambda v: ((v - v.mean()) / v.std()).astype(np.float32), True),
+        (lambda v: (v * 30).astype(np.uint16), True),
+        (lambda v: v.astype(np.float64), False),
+    ],
+    ids=["0 to 1", "z-scores", "above 32767", "whole numbers"],
+)
+def test_an_mr_keeps_its_gray_values(gray, stretched, tmp_path):
+    """Whole numbers fit into a data set; others are stretched, which is noted, and hardly rounded."""
+    sound = np.clip(image().voxels.astype(float) + 1100, 0, 3000).round()
+    folder = nnunet(tmp_path / "in", {"Liver": 6, "Spleen": 1}, "MR")
+    given = gray(sound)
+    write_nifti(folder / "imagesTr" / "c1_0000.nii.gz", Scan(given, AFFINE))
+    became, dataset = bring(folder, tmp_path)
+    assert ("gray values multiplied by" in messages(became)) == stretched
+    assert ("multiplied" in read_table(tmp_path / "ds" / "cases.tsv")[0]["notes"]) == stretched
+    kept = load_image(dataset.cases[0]).voxels
+    assert kept.dtype == np.int16 and len(np.unique(kept)) == len(np.unique(given))
+    factor = 32767 / np.abs(given).max() if stretched else 1
+    np.testing.assert_allclose(kept, given * factor, atol=0.51)
+    np.testing.assert_array_equal(load_image(list_cases(folder).dataset.cases[0]).voxels, kept)  # as it lies, too
+
+
+def test_what_no_data_set_can_hold_is_refused_before_anything_is_written(tmp_path):
+    folder = nnunet(tmp_path / "in", {"Liver": 6, "Spleen": 1})
+    huge = image(2).voxels.astype(np.int32)
+    huge[20, 18, 10] = 40_000
+    write_nifti(folder / "imagesTr" / "c2_0000.nii.gz", Scan(huge, AFFINE))
+    write_nifti(folder / "labelsTr" / "c2.nii.gz", blocks([6, 1]))
+    with pytest.raises(PedsegInputError, match=r"E-NOT-HU .*c2_0000.*they reach 40000"):
+        bring(folder, tmp_path)
+    assert not (tmp_path / "ds").exists()
+    _, dataset = bring(folder, tmp_path, skip_refused=True)
+    assert len(dataset.cases) == 1
+
+
+def test_options_that_change_nothing_are_refused(tmp_path):
+    """A table of names that nobody reads would leave sides swapped, and nobody would know."""
+    nnunet(tmp_path / "raw", {"Liver": 6, "Spleen": 1})
+    total(tmp_path / "total" / "s0001")
+    write_nifti(tmp_path / "nifti" / "a.nii.gz", image())
+    names = ImportOptions(names={"Liver": "Spleen"})
+    for source in ("raw", "total", "total/s0001", "nifti"):
+        with pytest.raises(PedsegInputError, match=r"E-OPTION .*--names"):
+            bring(tmp_path / source, tmp_path, options=names)
+    with pytest.raises(PedsegInputError, match="--repair changes nothing"):
+        bring(tmp_path / "raw", tmp_path, options=ImportOptions(repairs=("gaps",)))
+    assert not (tmp_path / "ds").exists()
+
+
+def test_a_name_is_public_only_where_an_origin_is_told(tmp_path):
+    """Two children of two hospitals in folders called s0001; of a public collection it is one scan, twice."""
+    for number in range(2):
+        total(tmp_path / f"hospital{number}" / "s0001", number)
+    for number in range(2):
+        became, dataset = bring(tmp_path / f"hospital{number}", tmp_path)
+        assert [result.already_imported for result in became] == [False]
+    assert len(dataset.cases) == 2 and "s0001" not in (tmp_path / "ds" / "cases.tsv").read_text()
+    for number in range(2):
+        became, dataset = bring(tmp_path / f"hospital{number}", tmp_path / "public", origin="TotalSegmentator v2")
+    assert [result.already_imported for result in became] == [True] and len(dataset.cases) == 1
+
+
+def test_masks_that_pedseg_has_written_all_come_back(root, tmp_path):
+    """Lungs and bowel are whole there, and no parts as TotalSegmentator has them."""
+    dataset = read_dataset(root / "data_samples" / "Dataset901_Polder")
+    case = dataset.split("test")[0]
+    write_nifti(tmp_path / "in" / "s0001" / "ct.nii.gz", load_image(case))
+    drawn = load_labels(dataset, case)
+    export(drawn, tmp_path / "in" / "s0001" / "segmentations", kind="totalsegmentator")
+    _, brought = bring(tmp_path / "in", tmp_path)
+    np.testing.assert_array_equal(load_labels(brought, brought.cases[0]).voxels, drawn.voxels)
+    assert {"Lung_L", "Bowel^Stomach", "SpinalCanal"} <= {*brought.cases[0].annotated}
+
+
+def test_files_that_are_not_read_are_named(tmp_path):
+    """Masks and cases by another ending, and scans in folders below."""
+    place = total(tmp_path / "total" / "s0001")
+    packed = place / "segmentations" / "spleen.nii.gz"
+    (place / "segmentations" / "kidney_left.nii").write_bytes(gzip.decompress(packed.read_bytes()))
+    with pytest.raises(PedsegInputError, match=r"E-CASE-NAME .*kidney_left\.nii"):
+        bring(tmp_path / "total", tmp_path)
+    folder = nnunet(tmp_path / "raw", {"Liver": 6, "Spleen": 1})
+    shutil.copy(folder / "imagesTr" / "c1_0000.nii.gz", folder / "imagesTr" / "c2_0000.NII.GZ")
+    with pytest.raises(PedsegInputError, match=r"E-CASE-NAME .*c2_0000\.NII\.GZ"):
+        bring(folder, tmp_path)
+    for name in ("a", "below/b"):
+        write_nifti(tmp_path / "nifti" / f"{name}.nii.gz", image())
+    assert "1 NIfTI file(s) in subfolders" in messages(bring(tmp_path / "nifti", tmp_path)[0])
 
 
 @pytest.mark.parametrize("place", ["", "below"])
