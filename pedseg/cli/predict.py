@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _is_dicom(source: Path) -> bool:
     """A folder without NIfTI files, or a file that is not called .nii: the DICOM reader says what is wrong."""
     if source.is_dir():
-        return not any(map(is_nifti_name, source.iterdir())) and any(source.iterdir())
+        return not any(map(is_nifti_name, source.glob("[!.]*"))) and any(source.iterdir())
     return source.exists() and not is_nifti_name(source)
 
 
@@ -70,7 +70,7 @@ def targets(source: Path, out: Path) -> list[tuple[Path, Path]]:
     """Which scan becomes which label map; one file may name its own target."""
     scans = [source]
     if source.is_dir():
-        scans = sorted(filter(is_nifti_name, source.iterdir()))
+        scans = sorted(filter(is_nifti_name, source.glob("[!.]*")))
         if not scans:
             remedy = "Give a .nii.gz file, a folder of them, or a DICOM folder."
             raise input_error("E-NO-SCAN", source, "the folder holds no scan.", remedy)

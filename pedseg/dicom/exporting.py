@@ -72,9 +72,7 @@ def export(
         remedy = f"Name {'a file that ends in ' + usual if usual else 'a folder'}, or another --format."
         raise input_error("E-OUT-NAME", out, f"{kind} is not written under such a name.", remedy)
     if kind == "nnunet":
-        table = ["name\tlabel", *(f"{entry.name}\t{entry.id}" for entry in ORGANS)]
-        write_nifti(out, labels, note=description)
-        write_atomically(out.with_name(f"{out.name.removesuffix('.nii.gz')}.tsv"), ("\n".join(table) + "\n").encode())
+        _write_label_map(labels, out, description)
         return []
     if kind == "totalsegmentator":
         _write_masks(labels, out, description)
@@ -90,6 +88,16 @@ def export(
         return write_rtstruct(out, masks, ct, description=description, drawn_by=drawn_by)
     write_seg(out, masks, ct, description=description, drawn_by=drawn_by)
     return []
+
+
+def _write_label_map(labels: Scan, out: Path, note: str) -> None:
+    """A map of organ ids, and beside it the table of their names."""
+    table = out.with_name(f"{out.name.removesuffix('.nii.gz')}.tsv")
+    content = "\n".join(["name\tlabel", *(f"{entry.name}\t{entry.id}" for entry in ORGANS)]) + "\n"
+    if table.exists() and table.read_bytes() != content.encode():
+        raise input_error("E-OUT-NAME", table, "another table lies there, and would be lost.", "Give another name.")
+    write_nifti(out, labels, note=note)
+    write_atomically(table, content.encode())
 
 
 def _write_masks(labels: Scan, out: Path, note: str) -> None:

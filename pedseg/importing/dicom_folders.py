@@ -18,8 +18,8 @@ from pedseg.importing.scan_sources import ImportOptions, LoadedScan, ScanSource
 Pairs = dict[CtSeries, list[DicomFile]]  # a series and its contours; of more than one file none counts
 
 
-def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSource], list[InputProblem]]:
-    """The scans below a folder, one a patient or one a contoured series, and all that keeps others from being one."""
+def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSource], list[InputProblem], list[str]]:
+    """The scans below a folder, one of a patient or of a contoured series; what is wrong with others, and left out."""
     files, problems = find_dicom_files(folder)
     series = group_series(files)
     broken = {Path(problem.file).parent for problem in problems}  # a slice of what lies beside it may be the broken one
@@ -27,7 +27,7 @@ def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSou
     try:
         pairs, foreign, unpaired = _pair(series, files, options)
     except PedsegInputError as error:
-        return [], [*problems, *error.problems]
+        return [], [*problems, *error.problems], []
     problems += unpaired
     if not series and not problems:
         with collect_problems(problems):
@@ -46,7 +46,14 @@ def list_dicom_scans(folder: Path, options: ImportOptions) -> tuple[list[ScanSou
                     sources.append(
                         _source(member, next(iter(structures), None), options, left_out + foreign.get(patient, []))
                     )
-    return sources, problems
+    return sources, problems, _without_ct(files, {member.patient_id for member in series})
+
+
+def _without_ct(files: Sequence[DicomFile], patients: set[str]) -> list[str]:
+    """A line for the images of patients of whom there is no CT series."""
+    others = [file for file in files if file.text("PatientID") not in patients and file.kind not in ("RTSTRUCT", "SEG")]
+    kinds = ", ".join(sorted({file.kind for file in others}))
+    return [f"{len(others)} file(s) of patients without a CT: {kinds}"] if others else []
 
 
 def _pair(

@@ -59,8 +59,8 @@ def list_scans(source: Path, options: ImportOptions) -> tuple[list[ScanSource], 
         if below and not beside:
             beside = [f"{below} NIfTI file(s) in subfolders: import each folder by itself"]
         return [_nifti(file) for file in files], foreign, beside
-    scans, problems = list_dicom_scans(source, options)
-    return scans, problems + foreign, []
+    scans, problems, left_out = list_dicom_scans(source, options)
+    return scans, problems + foreign, left_out
 
 
 def _refuse_options(source: Path, options: ImportOptions, remedy: str) -> None:
@@ -165,7 +165,13 @@ def _list_datalist(file: Path, options: ImportOptions) -> tuple[list[ScanSource]
         remedy = f"Write {form}. Or give --names with lines of number, tab, organ."
         raise input_error("E-DATALIST", file, problem, remedy)
     datalist = _Datalist(labels, mapping, content.get("modality"), options)
-    return [datalist.source(*entry) for entry in entries], [], mapping.messages()
+    unknown = [f"the list {name!r}" for name, items in content.items() if name not in LISTS and _lists_scans(items)]
+    return [datalist.source(*entry) for entry in entries], [], [*unknown, *mapping.messages()]
+
+
+def _lists_scans(items: object) -> bool:
+    """Whether an entry of a list is one of scans, under a name that nobody knows."""
+    return isinstance(items, list) and any("image" in item for item in items if isinstance(item, Mapping))
 
 
 def _label_names(labels: object) -> dict[int, str]:

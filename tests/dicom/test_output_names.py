@@ -50,6 +50,15 @@ def test_a_name_that_promises_another_format(kind, name, scans, tmp_path, capsys
     assert not (tmp_path / name).exists()
 
 
+def test_a_table_that_lies_there_is_not_overwritten(scans, tmp_path, capsys):
+    (tmp_path / "cases.tsv").write_text("case\n")
+    assert main(["export", str(scans / "labels.nii.gz"), "--out", str(tmp_path / "cases.nii.gz")]) == 1
+    assert "E-OUT-NAME" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["cases.tsv"]
+    for _ in range(2):  # one's own may be written again
+        assert main(["export", str(scans / "labels.nii.gz"), "--out", str(tmp_path / "z.nii.gz")]) == 0
+
+
 def test_a_slice_of_the_ct_is_not_overwritten(scans, capsys):
     name = sorted((scans / "ct").iterdir())[0]
     before = name.read_bytes()

@@ -93,8 +93,8 @@ def test_a_seg_beside_its_ct_is_imported_as_its_contours(tmp_path):
     files = write_series(tmp_path / "in" / "ct", body((24, 20, 8)), spacing_mm=(8, 8, 8))
     mask = masks((24, 20, 8))["Kidney_L"]
     by_highdicom(tmp_path / "in" / "seg.dcm", files, mask, "BINARY")
-    (source,), problems = list_dicom_scans(tmp_path / "in", ImportOptions())
-    assert problems == []
+    (source,), problems, left_out = list_dicom_scans(tmp_path / "in", ImportOptions())
+    assert problems == left_out == []
     loaded = source.load()
     assert loaded.manual == ("Liver",)
     assert int((loaded.labels.voxels > 0).sum()) == int(mask.sum())

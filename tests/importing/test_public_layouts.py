@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from archive import body, write_series
 
@@ -485,6 +486,20 @@ def test_files_that_are_not_read_are_named(tmp_path):
     for name in ("a", "below/b"):
         write_nifti(tmp_path / "nifti" / f"{name}.nii.gz", image())
     assert "1 NIfTI file(s) in subfolders" in messages(bring(tmp_path / "nifti", tmp_path)[0])
+    (tmp_path / "nifti" / "list.json").write_text(
+        json.dumps({"labels": {"6": "liver"}, "training": ["a.nii.gz"], "val": [{"image": "below/b.nii.gz"}]})
+    )
+    assert "the list 'val'" in messages(bring(tmp_path / "nifti" / "list.json", tmp_path / "other")[0])
+
+
+def test_patients_without_a_ct_are_counted(tmp_path):
+    write_series(tmp_path / "in" / "ct", body(SHAPE), spacing_mm=(6, 6, 8))
+    for file in write_series(tmp_path / "in" / "mr", body(SHAPE), spacing_mm=(6, 6, 8), PatientID="another"):
+        header = pydicom.dcmread(file)
+        header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = pydicom.uid.MRImageStorage
+        header.save_as(file)
+    said = messages(bring(tmp_path / "in", tmp_path)[0])
+    assert f"{SHAPE[2]} file(s) of patients without a CT: MR" in said and "another" not in said
 
 
 @pytest.mark.parametrize("place", ["", "below"])
