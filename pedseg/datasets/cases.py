@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pedseg.errors import InputProblem
+from pedseg.files import file_stamp
 from pedseg.organs import NAMES
 
 SPLITS = ("train", "validation", "test")
@@ -91,6 +92,11 @@ class DataSet:
         """Organs that are annotated in at least one case, in the order of the organ table."""
         annotated = {name for case in self.cases for name in case.annotated}
         return tuple(name for name in NAMES if name in annotated)
+
+    def state_of(self, case: Case) -> tuple[str, ...]:
+        """All that a result on a case depends on: what is said of it, and the names, sizes and times of its files."""
+        files = (case.image_file, case.label_file) if case.label_file else (case.image_file,)
+        return repr(case), repr(sorted(self.labels.items())), *map(file_stamp, files)
 
 
 @dataclass(frozen=True)

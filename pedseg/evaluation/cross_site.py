@@ -21,7 +21,6 @@ from pedseg.evaluation.results import OrganMean, Results, read_rows
 from pedseg.evaluation.scoring import score_center
 from pedseg.evaluation.statistics import summarize_rows
 from pedseg.evaluation.trained_models import TrainedModel, load_model, models_digest
-from pedseg.files import file_stamp
 from pedseg.organs import NAMES
 
 
@@ -40,7 +39,8 @@ def score_models(
     parts = []
     for model in models:
         for dataset in datasets:
-            file = out / "work" / f"{models_digest([model], dataset.center, _stamps(dataset))}.csv"
+            states = [dataset.state_of(case) for case in dataset.split("test")]
+            file = out / "work" / f"{models_digest([model], dataset.center, states)}.csv"
             for _ in score_center(model, dataset, file, kept=kept):
                 done += 1
                 yield done, total
@@ -98,11 +98,6 @@ def _test_sets(data: Path) -> list[DataSet]:
         remedy = "Give some labeled cases the split test in cases.tsv, or leave the split empty."
         raise input_error("E-NO-TEST", data, f"no test case in {', '.join(empty)}.", remedy)
     return datasets
-
-
-def _stamps(dataset: DataSet) -> list[str]:
-    """Digests of the test cases' files: others after any change."""
-    return [file_stamp(file) for case in dataset.split("test") for file in (case.image_file, case.label_file) if file]
 
 
 def _different_models(files: Sequence[Path]) -> list[TrainedModel]:

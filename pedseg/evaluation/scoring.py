@@ -120,9 +120,10 @@ def score_side_by_side(
 
 def is_finished(file: Path, dataset: DataSet) -> bool:
     """Whether the rows are there, with the columns of today, and are those of the data set's test cases."""
-    if not file.exists():
+    try:
+        rows = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except (FileNotFoundError, ValueError):  # a copy that was cut off
         return False
-    rows = pd.read_csv(file, dtype=str, keep_default_na=False)
     expected = {case.name for case in dataset.split("test") if case.trusted}
     return tuple(rows.columns) == COLUMNS and set(rows["case"]) == expected
 

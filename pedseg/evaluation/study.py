@@ -160,6 +160,16 @@ class Study(StudyTraining):
         """Where the rows of one model on one test center lie."""
         return self.work / f"{model.name}_on_{center.replace(' ', '-')}.csv"
 
+    def _remove_leftovers(self) -> None:
+        """Take out weights and contours that another study has left in this folder: other seeds, other centers."""
+        names = {model.name for model in self.models}
+        for file in (self.out / "weights").glob("seed*.safetensors"):
+            if file.stem not in names:
+                file.unlink()
+        for folder in (self.out / "predictions").glob("*/"):
+            if folder.name not in {dataset.center for dataset in self.tests}:
+                shutil.rmtree(folder)
+
     def finish(self) -> None:
         """Write cases.csv, failures.json, causes.csv, the weights and summary.json from what the jobs have left."""
         files = {(m, c): self.rows_file(m, c) for m in self.models for c in self.centers}
@@ -170,6 +180,7 @@ class Study(StudyTraining):
             target = self.out / "weights" / f"{model.name}.safetensors"
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.weights_file(model), target)
+        self._remove_leftovers()
         write_failures(self.out, failures, ratios)
         write_results(
             self.out,

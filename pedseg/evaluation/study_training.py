@@ -53,10 +53,9 @@ class StudyTraining:
 
     def _identity(self) -> str:
         """A name for this data, plan and these settings: with other ones the work starts anew."""
-        files = [file for d in self.datasets for c in d.cases for file in (c.image_file, c.label_file) if file]
-        stats = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+        states = [dataset.state_of(case) for dataset in self.datasets for case in dataset.cases]
         methods = {kind: dict(settings) for kind, settings in self.methods.items()}
-        text = json.dumps([stats, self.plan.to_json(), self.config.federation.identity(), methods])
+        text = json.dumps([states, self.plan.to_json(), self.config.federation.identity(), methods])
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def steps(self, model: Model) -> int:

@@ -115,8 +115,8 @@ def read_checkpoint(file: Path, identity: str | None = None) -> Round | None:
 
 def checkpoint_files(folder: Path) -> dict[int, Path]:
     """All checkpoints of a folder by the number of their round, from the oldest."""
-    numbers = (int(file.stem.removeprefix("round_")) for file in folder.glob("round_[0-9]*.safetensors"))
-    return {number: checkpoint_file(folder, number) for number in sorted(numbers)}
+    numbers = (file.stem.removeprefix("round_") for file in folder.glob("round_[0-9]*.safetensors"))
+    return {number: checkpoint_file(folder, number) for number in sorted(int(n) for n in numbers if n.isdecimal())}
 
 
 def read_checkpoints(folder: Path | None, identity: str) -> Iterator[Round]:

@@ -54,8 +54,7 @@ _CACHE: dict[tuple, Prepared] = {}
 
 
 def _load_case(dataset: DataSet, case: Case, plan: Plan) -> Prepared:
-    modified = case.image_file.stat().st_mtime_ns
-    key = (str(case.image_file.resolve()), modified, replace(plan, gin_probability=0.0).to_json())
+    key = (*dataset.state_of(case), replace(plan, gin_probability=0.0).to_json())
     if key not in _CACHE:
         labels = load_labels(dataset, case)
         _CACHE[key] = prepare(load_image(case), plan, labels, annotated=case.annotated, name=case.name)

@@ -99,7 +99,19 @@ class Site:
 
 
 def build(site: Site) -> Iterator[str]:
-    """Build the site; yields what has been done, a sentence each."""
+    """Build the site; yields what has been done, a sentence each.
+
+    Raises `PedsegInputError` if the folder holds others' files where the site has its own: there it removes what does
+    not belong to it.
+    """
+    mark = site.out / ".pedseg-site"
+    if not mark.exists() and any((site.out / name).exists() for name in ("source", "executed")):
+        problem, remedy = (
+            "it holds files that pedseg may not have made.",
+            "Name another folder with --out, or empty it.",
+        )
+        raise input_error("E-FILE", site.out, problem, remedy)
+    write_atomically(mark, b"")
     cache = execution.select_cache(site.out / "executed", site.root)
     for file, seconds in execution.execute(site.to_run, cache, site.out / "runs"):
         yield f"{file.name}: {seconds:.0f} s"

@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from pedseg.datasets.reading import read_centers
@@ -21,6 +22,8 @@ from pedseg.evaluation.trained_models import read_identity
 from pedseg.federation.config import FederationConfig
 from pedseg.learning import training
 from pedseg.learning.weights import load_weights, sha256_of
+from pedseg.organs import organ
+from pedseg.scan import read_nifti, write_nifti
 
 ORGANS = ("Liver", "Spleen", "Kidney_L")
 SETTINGS = StudyConfig(FederationConfig(rounds=2, local_steps=2), seeds=2)
@@ -134,6 +137,45 @@ def test_a_study_from_before_nsd_is_tested_again_and_not_trained(hospitals, fini
     list(run_study(hospitals, out, SETTINGS))
     assert rows_of(out) == rows_of(finished[0])
     assert (out / "failures.json").read_bytes() == (finished[0] / "failures.json").read_bytes()
+
+
+def changed(folder, what):
+    """One thing that a hospital corrects in its data set after a study."""
+    if what == "a contour":
+        file = next((folder / "labelsTs").iterdir())
+        labels = read_nifti(file)
+        labels.voxels[tuple(np.argwhere(labels.voxels == organ("Spleen").id)[::2].T)] = 0
+        write_nifti(file, labels)
+    else:
+        table = folder / "cases.tsv"
+        lines = [line.split("\t") for line in table.read_text().splitlines()]
+        row = next(line for line in lines if line[lines[0].index("split")] == "test")
+        row[lines[0].index("manual")], row[lines[0].index("silver")] = "Liver;Kidney_L", "Spleen"
+        table.write_text("\n".join(map("\t".join, lines)) + "\n")
+
+
+def spleen_ml(rows):
+    return [float(row["volume_ml"]) for row in rows if (row["tested_on"], row["organ"]) == ("Aa", "Spleen")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["a contour", "who drew an organ"])
+def test_corrected_data_are_no_finished_study(what, hospitals, tmp_path):
+    """Nor do weights and pictures of another study stay in its folder."""
+    data, out = shutil.copytree(hospitals, tmp_path / "data"), tmp_path / "out"
+    one = StudyConfig(FederationConfig(rounds=1, local_steps=1))
+    list(run_study(data, out, replace(one, seeds=2)))
+    assert spleen_ml(rows_of(out)) == pytest.approx([5**3 * 0.216] * 8)
+    changed(data / "Dataset900_Aa", what)
+    list(run_study(data, out, one))
+    halved = pytest.approx([62 * 0.216] * 4, abs=0.01)
+    assert spleen_ml(rows_of(out)) == (halved if what == "a contour" else [])
+    assert sorted(file.name[:5] for file in (out / "weights").iterdir()) == ["seed0"] * 4
+    table = data / "Dataset901_Bb" / "cases.tsv"
+    table.write_text(table.read_text().replace("\tBb\t", "\tCc\t"))
+    list(run_study(data, out, one))
+    assert sorted(folder.name for folder in (out / "predictions").iterdir()) == ["Aa", "Cc"]
+    assert not (out / "weights" / "seed0_local_Bb.safetensors").exists()
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -168,6 +169,7 @@ def test_a_damaged_checkpoint_costs_its_round_only(config: FederationConfig, tmp
     assert again[-1].sha256 == whole[-1].sha256
     file.write_bytes(file.read_bytes()[:-100])
     assert read_checkpoint(file) is None
+    shutil.copy(file, file.with_name(f"{file.stem} copy.safetensors"))  # somebody's backup
     assert play(config)[-1].sha256 == whole[-1].sha256
 
 

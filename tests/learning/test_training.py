@@ -1,6 +1,7 @@
 """Training: it learns, it repeats, it can be cut anywhere; predictions land on the scan's own grid."""
 
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,11 +9,12 @@ import pytest
 import torch
 from scipy.spatial import KDTree
 
+from pedseg.datasets.reading import read_dataset
 from pedseg.errors import PedsegInputError
 from pedseg.learning import inference, network, training
 from pedseg.learning.preprocessing import prepare
 from pedseg.learning.weights import get_weights, load_network, load_weights, save_weights, set_weights, sha256_of
-from pedseg.scan import Scan
+from pedseg.scan import Scan, read_nifti, write_nifti
 
 
 @pytest.fixture
@@ -43,6 +45,19 @@ def test_a_tiny_network_learns_one_patient_and_predicts_on_the_scans_own_grid(pa
         2 * np.count_nonzero((labels == truth) & (truth > 0)) / (np.count_nonzero(labels) + np.count_nonzero(truth))
         > 0.8
     )
+
+
+def test_a_corrected_contour_is_read_again(hospitals, plan, tmp_path):
+    folder = shutil.copytree(sorted(hospitals.iterdir())[0], tmp_path / "data")
+    dataset = read_dataset(folder)
+    case = dataset.split("train")[0]
+    (before,) = training.load_cases(dataset, [case], plan)
+    assert training.load_cases(dataset, [case], plan)[0] is before
+    labels = read_nifti(case.label_file)
+    labels.voxels[:] = 0
+    write_nifti(case.label_file, labels)
+    (after,) = training.load_cases(dataset, [case], plan)
+    assert before.labels.any() and not after.labels.any()
 
 
 def test_the_same_seed_gives_the_same_weights_to_the_last_bit(plan, prepared):

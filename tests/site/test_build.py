@@ -8,8 +8,9 @@ import pytest
 import yaml
 
 from pedseg.cli.parser import parser
+from pedseg.errors import PedsegInputError
 from pedseg.site import build as site_build
-from pedseg.site.build import Site, api_pages, stage
+from pedseg.site.build import Site, api_pages, build, stage
 
 
 @pytest.fixture
@@ -30,6 +31,15 @@ def test_every_chapter_has_a_page_and_a_row(site, tmp_path):
     assert len(notebooks) == len(site.notebooks) > 10
     linked = re.findall(r"\]\((\S+\.ipynb)\)", pages["notebooks/index.md"])
     assert [f"notebooks/{name}" for name in linked] == sorted(notebooks)
+
+
+def test_a_folder_of_others_is_not_cleared(root, tmp_path):
+    thesis = tmp_path / "source" / "thesis.tex"
+    thesis.parent.mkdir()
+    thesis.write_text("mine")
+    with pytest.raises(PedsegInputError, match="E-FILE"):
+        next(build(Site(root, tmp_path, run=())))
+    assert thesis.read_text() == "mine"
 
 
 def test_no_template_is_left_unfilled(site, tmp_path):

@@ -144,6 +144,9 @@ def test_contours_of_a_data_set_are_true_only_if_its_scans_are_phantoms(root, tm
     case = next(iter(list_data(tmp_path).values()))
     assert case.is_own and case.open()[1] is None and [*case.contours()] == [DATA_SET]
     assert case.contours()[DATA_SET].max() > 0
+    shutil.copytree(own, tmp_path / "another" / "Dataset905_Own")  # drafts of its case 1 are not those of ours
+    other = next(iter(list_data(tmp_path / "another").values()))
+    assert other.key == case.key and other.file_stem != case.file_stem
 
 
 def test_the_sides_of_a_child_on_its_side_are_those_of_its_body(cases):
