@@ -283,12 +283,7 @@ figures.show(chart, "Mean DSC away and federated, minus home, learned from 30 an
 # With ninety children, a hospital gains *less* from the federation. With enough children of its own, there is less to
 # learn from others, and "better" becomes "as good as". The two hospitals of the published study had 272 patients
 # together, and "as good as" is what they found. Next door, most of the loss remains: more children of the same kind do
-# not teach a network what the other kind looks like.
-#
-# (Only the differences are compared, because the ninety were children of an earlier anatomy. Their networks were
-# trained with another optimizer, AdamW, and for almost four times as many steps. In a trial with half as many steps,
-# the federation was not done yet: its training loss was still above that of both local networks. At Polder it was a
-# little *worse* than the local network.)
+# not teach a network what the other kind looks like. (All networks of the ninety trained for twice as many steps.)
 
 # %% [markdown]
 # ## Better than averaging?
