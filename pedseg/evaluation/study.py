@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from filecmp import cmp
 from pathlib import Path
 from types import MappingProxyType
 
@@ -37,6 +38,7 @@ from pedseg.learning import plans
 from pedseg.learning.recipe import RECIPES
 from pedseg.resources import parallel_jobs
 
+OF_THESE_WEIGHTS = ("shift.csv", "shift.json", "rescans.csv")  # what other verbs find of a study's models
 TEST_UNITS = 2  # a case is tested in about as long as so many training steps
 
 
@@ -152,7 +154,7 @@ class Study(StudyTraining):
     def _test(self, model: Model, dataset: DataSet) -> Iterator[int]:
         """Score one model on the test patients of one center."""
         trained, file = load_model(self.weights_file(model, dataset.center)), self.rows_file(model, dataset.center)
-        kept = self.out / "predictions" if self.find_failures and model.seed == 0 else None
+        kept = self.work / "predictions" if self.find_failures and model.seed == 0 else None
         for _ in scoring.score_center(trained, dataset, file, kept=kept):
             yield TEST_UNITS
 
@@ -160,15 +162,23 @@ class Study(StudyTraining):
         """Where the rows of one model on one test center lie."""
         return self.work / f"{model.name}_on_{center.replace(' ', '-')}.csv"
 
-    def _remove_leftovers(self) -> None:
-        """Take out weights and contours that another study has left in this folder: other seeds, other centers."""
-        names = {model.name for model in self.models}
-        for file in (self.out / "weights").glob("seed*.safetensors"):
-            if file.stem not in names:
-                file.unlink()
-        for folder in (self.out / "predictions").glob("*/"):
-            if folder.name not in {dataset.center for dataset in self.tests}:
-                shutil.rmtree(folder)
+    def _copy_models(self) -> None:
+        """Put weights and pictures of this study where readers find them; those of an earlier one go.
+
+        With other weights, what `shift` and `failures` found of the earlier ones goes as well.
+        """
+        files = {self.out / "weights" / f"{model.name}.safetensors": self.weights_file(model) for model in self.models}
+        others = [file for file in (self.out / "weights").glob("seed*.safetensors") if file not in files]
+        if others or any(file.is_file() and not cmp(file, mine, shallow=False) for file, mine in files.items()):
+            others += [self.out / name for name in OF_THESE_WEIGHTS]
+        for file in others:
+            file.unlink(missing_ok=True)
+        (self.out / "weights").mkdir(parents=True, exist_ok=True)
+        for file, mine in files.items():
+            shutil.copyfile(mine, file)
+        if (self.work / "predictions").is_dir():
+            shutil.rmtree(self.out / "predictions", ignore_errors=True)
+            shutil.copytree(self.work / "predictions", self.out / "predictions")
 
     def finish(self) -> None:
         """Write cases.csv, failures.json, causes.csv, the weights and summary.json from what the jobs have left."""
@@ -176,11 +186,7 @@ class Study(StudyTraining):
         rows = pd.concat(map(read_rows, files.values()), ignore_index=True)
         first = [file for (model, _), file in files.items() if model.seed == 0]
         failures, ratios = scoring.collect_failures(first, rows[rows["seed"] == 0], self.datasets)
-        for model in self.models:
-            target = self.out / "weights" / f"{model.name}.safetensors"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.weights_file(model), target)
-        self._remove_leftovers()
+        self._copy_models()
         write_failures(self.out, failures, ratios)
         write_results(
             self.out,

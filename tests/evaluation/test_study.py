@@ -161,16 +161,25 @@ def spleen_ml(rows):
 @pytest.mark.slow
 @pytest.mark.parametrize("what", ["a contour", "who drew an organ"])
 def test_corrected_data_are_no_finished_study(what, hospitals, tmp_path):
-    """Nor do weights and pictures of another study stay in its folder."""
+    """Nor do weights, pictures and second scans of another study stay in its folder."""
     data, out = shutil.copytree(hospitals, tmp_path / "data"), tmp_path / "out"
     one = StudyConfig(FederationConfig(rounds=1, local_steps=1))
     list(run_study(data, out, replace(one, seeds=2)))
+    (out / "rescans.csv").write_text("of these models\n")
+    list(run_study(data, out, replace(one, seeds=2)))
+    assert (out / "rescans.csv").exists()
     assert spleen_ml(rows_of(out)) == pytest.approx([5**3 * 0.216] * 8)
     changed(data / "Dataset900_Aa", what)
     list(run_study(data, out, one))
     halved = pytest.approx([62 * 0.216] * 4, abs=0.01)
     assert spleen_ml(rows_of(out)) == (halved if what == "a contour" else [])
     assert sorted(file.name[:5] for file in (out / "weights").iterdir()) == ["seed0"] * 4
+    assert not (out / "rescans.csv").exists()
+    pictures = {file: file.read_bytes() for file in (out / "predictions").glob("Aa/*/*")}
+    for steps in (2, 1):  # other settings, and the first ones again
+        list(run_study(data, out, replace(one, federation=FederationConfig(rounds=1, local_steps=steps))))
+        same = {file: file.read_bytes() for file in (out / "predictions").glob("Aa/*/*")} == pictures
+        assert same == (steps == 1)
     table = data / "Dataset901_Bb" / "cases.tsv"
     table.write_text(table.read_text().replace("\tBb\t", "\tCc\t"))
     list(run_study(data, out, one))
