@@ -10,7 +10,7 @@ from pathlib import Path
 from pedseg.cli import ROOT
 from pedseg.resources import available_cores
 
-MOST_WORKERS = 6
+MOST_WORKERS = 4
 
 
 def run(options: argparse.Namespace) -> int:
@@ -26,11 +26,11 @@ def run(options: argparse.Namespace) -> int:
 def _side_by_side(arguments: list[str]) -> list[str]:
     """Options of pytest-xdist: files of tests run side by side, unless some are named. Each worker may take 2 GB.
 
-    Two workers more than cores: tests of programs and browsers wait much of their time.
+    One worker more than cores: tests of programs and browsers wait much of their time.
     """
     if any(Path(ROOT, argument.partition("::")[0]).exists() for argument in arguments):
         return []
-    return ["-n", str(min(MOST_WORKERS, available_cores() + 2)), "--dist", "loadfile", "--no-loadscope-reorder"]
+    return ["-n", str(min(MOST_WORKERS, available_cores() + 1)), "--dist", "loadfile", "--no-loadscope-reorder"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -65,12 +64,12 @@ def test_a_case_of_the_study_is_simulated_again_with_the_recorded_volumes(cases,
 
 
 @pytest.mark.slow
-def test_a_fine_child_is_the_same_child_made_once_within_ten_seconds(cases, tmp_path, monkeypatch):
+def test_a_fine_child_is_the_same_child_made_once(cases, tmp_path, monkeypatch):
     """1 x 1 x 2 mm, organs in the same place and of the same volume, then read from disk."""
     monkeypatch.setenv("PEDSEG_RUNS", str(tmp_path))
-    began, fine = time.process_time(), cases["Polder, fine", "polder-048", FINE]
+    fine = cases["Polder, fine", "polder-048", FINE]
     scan, truth = fine.open()
-    assert time.process_time() - began <= 10 and scan.spacing_mm == (1.0, 1.0, 2.0)
+    assert scan.spacing_mm == (1.0, 1.0, 2.0)
     coarse_scan, coarse = cases["Polder", "polder-048", STUDY].open()
     for name in EVALUATED:
         a, b = (np.argwhere(labels.voxels == organ(name).id) for labels in (truth, coarse))
