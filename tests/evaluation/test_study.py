@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pedseg.datasets.reading import read_centers
+from pedseg.datasets.reading import read_centers, read_dataset
 from pedseg.datasets.writing import write_case, write_index
 from pedseg.errors import PedsegInputError
 from pedseg.evaluation import study_training, virtual_data
@@ -23,7 +23,7 @@ from pedseg.federation.config import FederationConfig
 from pedseg.learning import training
 from pedseg.learning.weights import load_weights, sha256_of
 from pedseg.organs import organ
-from pedseg.scan import read_nifti, write_nifti
+from pedseg.scan import Scan, read_nifti, write_nifti
 
 ORGANS = ("Liver", "Spleen", "Kidney_L")
 SETTINGS = StudyConfig(FederationConfig(rounds=2, local_steps=2), seeds=2)
@@ -139,40 +139,24 @@ def test_a_study_from_before_nsd_is_tested_again_and_not_trained(hospitals, fini
     assert (out / "failures.json").read_bytes() == (finished[0] / "failures.json").read_bytes()
 
 
-def changed(folder, what):
-    """One thing that a hospital corrects in its data set after a study."""
-    if what == "a contour":
-        file = next((folder / "labelsTs").iterdir())
-        labels = read_nifti(file)
-        labels.voxels[tuple(np.argwhere(labels.voxels == organ("Spleen").id)[::2].T)] = 0
-        write_nifti(file, labels)
-    else:
-        table = folder / "cases.tsv"
-        lines = [line.split("\t") for line in table.read_text().splitlines()]
-        row = next(line for line in lines if line[lines[0].index("split")] == "test")
-        row[lines[0].index("manual")], row[lines[0].index("silver")] = "Liver;Kidney_L", "Spleen"
-        table.write_text("\n".join(map("\t".join, lines)) + "\n")
-
-
 def spleen_ml(rows):
     return [float(row["volume_ml"]) for row in rows if (row["tested_on"], row["organ"]) == ("Aa", "Spleen")]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("what", ["a contour", "who drew an organ"])
-def test_corrected_data_are_no_finished_study(what, hospitals, tmp_path):
+def test_corrected_data_are_no_finished_study(hospitals, tmp_path):
     """Nor do weights, pictures and second scans of another study stay in its folder."""
     data, out = shutil.copytree(hospitals, tmp_path / "data"), tmp_path / "out"
     one = StudyConfig(FederationConfig(rounds=1, local_steps=1))
     list(run_study(data, out, replace(one, seeds=2)))
-    (out / "rescans.csv").write_text("of these models\n")
-    list(run_study(data, out, replace(one, seeds=2)))
-    assert (out / "rescans.csv").exists()
     assert spleen_ml(rows_of(out)) == pytest.approx([5**3 * 0.216] * 8)
-    changed(data / "Dataset900_Aa", what)
+    (out / "rescans.csv").write_text("of these models\n")
+    (file,) = (data / "Dataset900_Aa" / "labelsTs").iterdir()
+    labels = read_nifti(file)
+    labels.voxels[tuple(np.argwhere(labels.voxels == organ("Spleen").id)[::2].T)] = 0
+    write_nifti(file, labels)
     list(run_study(data, out, one))
-    halved = pytest.approx([62 * 0.216] * 4, abs=0.01)
-    assert spleen_ml(rows_of(out)) == (halved if what == "a contour" else [])
+    assert spleen_ml(rows_of(out)) == pytest.approx([62 * 0.216] * 4, abs=0.01)
     assert sorted(file.name[:5] for file in (out / "weights").iterdir()) == ["seed0"] * 4
     assert not (out / "rescans.csv").exists()
     pictures = {file: file.read_bytes() for file in (out / "predictions").glob("Aa/*/*")}
@@ -180,11 +164,22 @@ def test_corrected_data_are_no_finished_study(what, hospitals, tmp_path):
         list(run_study(data, out, replace(one, federation=FederationConfig(rounds=1, local_steps=steps))))
         same = {file: file.read_bytes() for file in (out / "predictions").glob("Aa/*/*")} == pictures
         assert same == (steps == 1)
-    table = data / "Dataset901_Bb" / "cases.tsv"
-    table.write_text(table.read_text().replace("\tBb\t", "\tCc\t"))
-    list(run_study(data, out, one))
-    assert sorted(folder.name for folder in (out / "predictions").iterdir()) == ["Aa", "Cc"]
-    assert not (out / "weights" / "seed0_local_Bb.safetensors").exists()
+
+
+def test_all_that_is_said_of_a_case_counts(hospitals, tmp_path):
+    """Who drew an organ, whose scan it is, and what a number means are no less than the voxels."""
+    folder = shutil.copytree(sorted(hospitals.iterdir())[0], tmp_path / "data")
+    dataset = read_dataset(folder)
+    (case,) = dataset.split("test")
+    states = [dataset.state_of(case)]
+    for change in ({"silver": ("Spleen",)}, {"patient": "another"}, {"annotated": ("Liver",)}, {"split": "train"}):
+        states.append(dataset.state_of(replace(case, **change)))
+    states.append(replace(dataset, labels={1: "Spleen", 2: "Liver"}).state_of(case))
+    masks = tmp_path / "segmentations"
+    for threshold in (0, 1):  # a folder of masks, of which one is saved over
+        write_nifti(masks / "liver.nii.gz", Scan(np.full((9, 9, 9 + threshold), threshold, np.uint8), np.eye(4)))
+        states.append(dataset.state_of(replace(case, label_file=masks)))
+    assert len({*states}) == len(states) and dataset.state_of(case) == states[0]
 
 
 @pytest.mark.slow
