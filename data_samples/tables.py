@@ -145,8 +145,8 @@ def long_mr() -> Table:
     for organs, label in (("five", "five organs"), ("all", "all 19 organs")):
         for center, kind in (("Polder", "CT"), ("Fjord", "MR")):
             lines = [line for run in runs for line in run if (line["tested_on"], line["organs"]) == (center, organs)]
-            ends = [dict(zip(("low", "high"), line["interval"], strict=True)) for line in lines]
-            changes = [{"difference": line["median_difference"]} | end for line, end in zip(lines, ends, strict=True)]
+            numbers = [(line["median_difference"], *line["interval"]) for line in lines]
+            changes = [dict(zip(("difference", "low", "high"), three, strict=True)) for three in numbers]
             yield [f"{label}, {kind}", *map(difference, changes)]
 
 

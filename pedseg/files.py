@@ -30,10 +30,12 @@ def write_atomically(
         os.replace(part, file)
 
 
-def refuse_overwriting(target: Path, sources: Iterable[Path]) -> None:
-    """Refuse to write to a file that is read; `PedsegInputError`."""
-    if target.exists() and any(source.exists() and source.samefile(target) for source in sources):
-        raise input_error("E-OUT-NAME", target, "this file is read, and would be lost.", "Name another one.")
+def refuse_overwriting(targets: Iterable[Path], sources: Iterable[Path]) -> None:
+    """Refuse to write to files that are read, whatever they are called; `PedsegInputError`."""
+    read = {(stat.st_dev, stat.st_ino) for stat in (source.stat() for source in sources if source.exists())}
+    for target in targets:
+        if target.exists() and (target.stat().st_dev, target.stat().st_ino) in read:
+            raise input_error("E-OUT-NAME", target, "this file is read, and would be lost.", "Name another one.")
 
 
 def write_new(file: Path, content: bytes, *, mode: int = 0o666) -> None:

@@ -186,7 +186,7 @@ def test_recorded_failures_are_of_the_recorded_cases(root):
 
 
 def test_recorded_second_scans_are_of_the_recorded_failures(root):
-    """Every failure was scanned again; those that the contrast phase leads vanish with it, not by noise."""
+    """Every failure was scanned again; where the phase is the leading cause, they vanish with it, not with noise."""
     folder = root / "data_samples" / "results" / "study"
     failures = {(*f.contour, f.kind) for f in read_failures(folder)}
     rescans = read_rescans(folder)

@@ -325,8 +325,7 @@ figures.show(chart, "What GIN changes in each way of scanning after 1000 and 400
 #
 # Set `organs = "all"`: over nineteen organs, no price is shown after 4000 steps, neither on CT nor on MR. The gain from
 # GIN on *Fjord T1w 3 T* does not shrink with more training. And more training is not always better: the adrenal glands
-# and the esophagus got worse by 0.06 to 0.14 in both federations, which had begun to learn their training children by
-# heart.
+# and the esophagus got worse by 0.06 to 0.14 in both federations, a sign of overfitting.
 #
 # Two methods that are compared after the same number of steps may still be on their way. Had the curves met, the table
 # above would have told more about that number than about the methods. You know only after you have trained on.

@@ -20,6 +20,7 @@ PUBLIC = "Public"  # the center of scans that are imported here
 
 def run(options: argparse.Namespace) -> Iterator[str]:
     """Score trained models on the test cases of data sets, or on labeled scans of a public collection."""
+    from pedseg.datasets.totalsegmentator import SCANS
     from pedseg.evaluation.cross_site import by_organ, matrix, score_models
     from pedseg.evaluation.results import read_rows
     from pedseg.files import file_stamp
@@ -28,7 +29,8 @@ def run(options: argparse.Namespace) -> Iterator[str]:
 
     data = options.data
     if needs_import(data):
-        data = options.out / f"data-{file_stamp(data if data.is_dir() else data.parent)[:8]}"
+        depends_on = data.parent if data.suffix == ".json" or data.name in SCANS else data
+        data = options.out / f"data-{file_stamp(depends_on)[:8]}"
         yield from _import(options.data, data)
     kept = options.out / "predictions" if options.pictures else None
     show_scans(score_models(options.model, data, options.out, kept=kept), "test cases")

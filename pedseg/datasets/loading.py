@@ -18,6 +18,7 @@ from pedseg.organs import NAMES, organ
 from pedseg.scan import Scan, read_nifti, to_ras
 
 LARGEST = 32767  # gray value that a data set can hold
+LARGEST_LABEL = 65535
 PADDING_HU = -1024  # scanners mark what lies outside their field of view with this value or a lower one
 
 
@@ -30,7 +31,8 @@ def load_image(case: Case) -> Scan:
     scan = to_ras(read_nifti(case.image_file))
     if case.modality == "MR":
         return Scan(whole_gray_values(scan.voxels)[0], scan.affine)
-    fits = np.issubdtype(scan.voxels.dtype, np.integer) and -32768 <= scan.voxels.min() <= scan.voxels.max() <= 32767
+    low, high = scan.voxels.min(), scan.voxels.max()
+    fits = np.issubdtype(scan.voxels.dtype, np.integer) and -LARGEST - 1 <= low <= high <= LARGEST
     voxels = scan.voxels.astype(np.int16 if fits else np.float32)
     return Scan(np.maximum(voxels, voxels.dtype.type(PADDING_HU)), scan.affine)
 
@@ -103,7 +105,7 @@ def whole_numbers(voxels: NDArray, file: Path) -> NDArray:
             problem = f"{odd.size} voxels are no whole number, such as {odd[0]:g}."
             raise input_error("E-LABEL-VALUES", file, problem, remedy)
     low, high = voxels.min(), voxels.max()
-    if low < 0 or high > 65535:
+    if low < 0 or high > LARGEST_LABEL:
         raise input_error("E-LABEL-VALUES", file, f"label numbers run from {low:g} to {high:g}.", remedy)
     return voxels.astype(np.uint16)
 

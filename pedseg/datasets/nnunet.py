@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pedseg.datasets.cases import UNLABELED, DataSet, DataSetListing, assign_splits, center_name, folder_suffix
 from pedseg.datasets.cases_table import Files, cases_being_imported, listed_splits, read_case, read_rows
+from pedseg.datasets.loading import LARGEST_LABEL
 from pedseg.errors import collect_problems
 from pedseg.organ_names import IGNORE, read_names
 from pedseg.organs import NAMES, recognize, suggest
@@ -17,7 +18,6 @@ from pedseg.tables import read_json
 
 MODALITY_OF = {"CT": "CT", "CT+MR": "", **dict.fromkeys(("MR", "MRI", "T1", "T2", "T1W", "T2W"), "MR")}
 
-MOST_LABELS = 65535
 UNDECIDED = "its label `ignore` marks voxels that nobody decided.", "Take out the cases that hold it, then the label."
 
 
@@ -98,7 +98,7 @@ def _read_situs_inversus(file: Path, own: object, listing: DataSetListing) -> tu
 def _read_labels(file: Path, content: dict, listing: DataSetListing) -> dict[int, str]:
     """`labels` of dataset.json -> {number: organ name, or "" for what organ_names.tsv ignores}."""
     labels = content.get("labels")
-    if not isinstance(labels, dict) or not all(type(n) is int and 0 <= n <= MOST_LABELS for n in labels.values()):
+    if not isinstance(labels, dict) or not all(type(n) is int and 0 <= n <= LARGEST_LABEL for n in labels.values()):
         form = 'Write {"background": 0, "Liver": 1, …}'
         remedy = f'{form}; regions and the order {{"1": "liver"}} of nnU-Net v1 are not read.'
         listing.add_problem("E-DATASET-JSON", file, "labels is no table of names and numbers.", remedy)

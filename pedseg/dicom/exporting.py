@@ -80,7 +80,7 @@ def export(
     if ct is None:
         problem = f"a {kind} needs the CT that it was drawn on."
         raise input_error("E-NO-CT", name, problem, "Name its folder with --ct.")
-    refuse_overwriting(out, (file.path for file in ct.series.files))
+    refuse_overwriting([out], (file.path for file in ct.series.files))
     masks = masks_on_ct(labels, ct, name)
     if not masks:
         raise input_error("E-LABEL-EMPTY", name, "nothing is drawn on this scan.", "There is nothing to export.")

@@ -67,8 +67,7 @@ def predict_nifti(
 ) -> Iterator[str]:
     """A label map for each NIfTI scan; a scan that is refused does not keep the others from being predicted."""
     problems: list[InputProblem] = []
-    for _, target in targets:
-        refuse_overwriting(target, (source for source, _ in targets))
+    refuse_overwriting((target for _, target in targets), (source for source, _ in targets))
     for source, target in targets:
         with collect_problems(problems):
             scan = read_nifti(source)

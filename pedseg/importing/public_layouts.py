@@ -55,7 +55,7 @@ def list_scans(source: Path, options: ImportOptions) -> tuple[list[ScanSource], 
         labels = images.with_name(images.name.replace("images", "labels"))
         beside = [f"contours in {labels}: name the folder above"] if labels != images and labels.is_dir() else []
         _refuse_options(source, options, "Leave it out: scans without contours have nothing to name.")
-        below = sum(is_nifti_name(file) for file in source.glob("*/**/[!.]*"))
+        below = sum(is_nifti_name(file) for file in source.glob("[!.]*/**/[!.]*"))
         if below and not beside:
             beside = [f"{below} NIfTI file(s) in subfolders: import each folder by itself"]
         return [_nifti(file) for file in files], foreign, beside
@@ -145,6 +145,8 @@ def _case(dataset: DataSet, case: Case, silver: bool) -> ScanSource:
 
 def _list_datalist(file: Path, options: ImportOptions) -> tuple[list[ScanSource], list[InputProblem], list[str]]:
     """A list of images and label maps in JSON, as the decathlon (MSD), AMOS22 and MONAI write it."""
+    unused = replace(options, names=None, repairs=tuple(word for word in options.repairs if word != "overlaps"))
+    _refuse_options(file, unused, "Leave it out: a list has names and overlaps only.")
     own = dict(options.names or {})
     form = '{"labels": {"0": "background", "1": "liver"}, "training": [{"image": "a.nii.gz", "label": "b.nii.gz"}]}'
     try:
@@ -214,10 +216,8 @@ class _Datalist:
         """One scan of the list."""
         name = nifti_stem(image)
         public_id = name if PUBLIC_ID.fullmatch(name) else ""
-        has_label = label is not None
-        return ScanSource(
-            image, str(image.resolve()), name, lambda: self.load(image, label), split, public_id, has_label
-        )
+        place = str(image.resolve())
+        return ScanSource(image, place, name, lambda: self.load(image, label), split, public_id, label is not None)
 
     def attributes(self, image: Path) -> dict[str, str]:
         """CT or MR: AMOS22 tells by its number, other lists say `"modality": {"0": "MRI"}`."""

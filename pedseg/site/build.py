@@ -106,11 +106,8 @@ def build(site: Site) -> Iterator[str]:
     """
     mark = site.out / ".pedseg-site"
     if not mark.exists() and any((site.out / name).exists() for name in ("source", "executed")):
-        problem, remedy = (
-            "it holds files that pedseg may not have made.",
-            "Name another folder with --out, or empty it.",
-        )
-        raise input_error("E-FILE", site.out, problem, remedy)
+        remedy = "Name another folder with --out, or empty it."
+        raise input_error("E-FILE", site.out, "it holds files that pedseg may not have made.", remedy)
     write_atomically(mark, b"")
     cache = execution.select_cache(site.out / "executed", site.root)
     for file, seconds in execution.execute(site.to_run, cache, site.out / "runs"):

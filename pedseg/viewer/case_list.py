@@ -82,7 +82,7 @@ class ListedCase:
         if self.own is not None:
             return self.own.file_stem
         if self.is_own:  # other data sets have a case of this name, too
-            place = str(self.image_file and self.image_file.resolve())
+            place = str(Path(self.image_file or "").resolve())
             return f"{self.key.case}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
         return self.key.case if kind == SAMPLE else f"{self.key.case}_{kind.replace(' ', '-')}"
 

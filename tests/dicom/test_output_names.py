@@ -60,9 +60,8 @@ def test_a_table_that_lies_there_is_not_overwritten(scans, tmp_path, capsys):
 
 
 def test_a_slice_of_the_ct_is_not_overwritten(scans, capsys):
-    name = sorted((scans / "ct").iterdir())[0]
-    before = name.read_bytes()
-    out = name if name.suffix == ".dcm" else name.rename(name.with_suffix(".dcm"))
+    out = sorted((scans / "ct").glob("*.dcm"))[0]
+    before = out.read_bytes()
     assert main(["export", str(scans / "labels.nii.gz"), "--ct", str(scans / "ct"), "--out", str(out)]) == 1
     assert "E-OUT-NAME" in capsys.readouterr().err and out.read_bytes() == before
 

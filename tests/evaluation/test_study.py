@@ -176,8 +176,8 @@ def test_all_that_is_said_of_a_case_counts(hospitals, tmp_path):
         states.append(dataset.state_of(replace(case, **change)))
     states.append(replace(dataset, labels={1: "Spleen", 2: "Liver"}).state_of(case))
     masks = tmp_path / "segmentations"
-    for threshold in (0, 1):  # a folder of masks, of which one is saved over
-        write_nifti(masks / "liver.nii.gz", Scan(np.full((9, 9, 9 + threshold), threshold, np.uint8), np.eye(4)))
+    for value in (0, 1):  # a folder of masks, of which one is saved over
+        write_nifti(masks / "liver.nii.gz", Scan(np.full((9, 9, 9), value, np.uint8), np.eye(4)))
         states.append(dataset.state_of(replace(case, label_file=masks)))
     assert len({*states}) == len(states) and dataset.state_of(case) == states[0]
 

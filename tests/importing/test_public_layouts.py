@@ -442,8 +442,11 @@ def test_options_that_change_nothing_are_refused(tmp_path):
     for source in ("raw", "total", "total/s0001", "nifti"):
         with pytest.raises(PedsegInputError, match=r"E-OPTION .*--names"):
             bring(tmp_path / source, tmp_path, options=names)
-    with pytest.raises(PedsegInputError, match="--repair changes nothing"):
-        bring(tmp_path / "raw", tmp_path, options=ImportOptions(repairs=("gaps",)))
+    listing = tmp_path / "nifti" / "list.json"
+    listing.write_text(json.dumps({"labels": {"6": "liver"}, "training": ["a.nii.gz"]}))
+    for source in (tmp_path / "raw", listing):
+        with pytest.raises(PedsegInputError, match="--repair changes nothing"):
+            bring(source, tmp_path, options=ImportOptions(repairs=("overlaps", "gaps")))
     assert not (tmp_path / "ds").exists()
 
 
