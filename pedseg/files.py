@@ -81,9 +81,23 @@ def _staged_file(file: Path, content: bytes, *, mode: int = 0o666) -> Iterator[P
         part.unlink(missing_ok=True)
 
 
+def content_sha256(path: Path) -> bytes:
+    """The SHA-256 of a file; of a folder, of the names and contents of all files below it."""
+    digest = hashlib.sha256()
+    for file in _files_of(path):
+        with file.open("rb") as stream:
+            digest.update(file.relative_to(path).as_posix().encode("utf-8", "surrogateescape") + b"\0")
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.digest()
+
+
+def _files_of(path: Path) -> list[Path]:
+    """A file itself, or all files below a folder, in the order of their names."""
+    return sorted(file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
+
+
 def file_stamp(path: Path) -> str:
     """A digest of names, sizes and times of a file, or of all files below a folder; another one after any change."""
-    files = sorted(file for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
-    stats = [(file.relative_to(path).as_posix(), file.stat()) for file in files]
+    stats = [(file.relative_to(path).as_posix(), file.stat()) for file in _files_of(path)]
     text = "\n".join(f"{name} {stat.st_size} {stat.st_mtime_ns}" for name, stat in stats)
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()

@@ -375,7 +375,7 @@ scores.shown(scores.false_kidneys(rows)[:8], "The largest false kidneys")
 #
 # ## What to remember
 #
-# - Networks travel, scans stay. What leaves is weights, a few counts, and a fingerprint.
+# - Networks travel, scans stay. What leaves is weights, a few counts, a fingerprint, and a digest of the files.
 # - Compare with each hospital's own network, the one next door, and the ideal, organ by organ, on the same children.
 # - "As good as" needs a margin.
 # - Presence comes before quality: look for organs that should not be there.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pedseg.errors import InputProblem
-from pedseg.files import file_stamp
+from pedseg.files import content_sha256, file_stamp
 from pedseg.organs import NAMES
 
 SPLITS = ("train", "validation", "test")
@@ -97,6 +97,19 @@ class DataSet:
         """All that a result on a case depends on: what is said of it, and the names, sizes and times of its files."""
         files = (case.image_file, case.label_file) if case.label_file else (case.image_file,)
         return repr(case), repr(sorted(self.labels.items())), *map(file_stamp, files)
+
+    def sha256(self, *splits: str) -> str:
+        """A digest of all that a training on the cases of some splits depends on; where the files lie does not count.
+
+        Unlike `state_of` it reads the files: written again with the same content, they are the same.
+        """
+        digest = hashlib.sha256(repr(sorted(self.labels.items())).encode())
+        for case in self.cases:
+            if case.split in splits:
+                digest.update(repr(replace(case, image_file=Path(), label_file=None)).encode())
+                for file in filter(None, (case.image_file, case.label_file)):
+                    digest.update(content_sha256(file))
+        return digest.hexdigest()
 
 
 @dataclass(frozen=True)

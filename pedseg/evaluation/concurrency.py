@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pedseg import memory
+from pedseg.errors import input_error
 from pedseg.files import write_atomically
 from pedseg.resources import parallel_jobs
 
@@ -108,7 +109,7 @@ class StageTimer:
     def resume(self, work: Path) -> None:
         """Add what earlier runs took and left in this folder; from now on each job that ends renews the file."""
         file = work / TIMES
-        saved: dict[str, Seconds] = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        saved = _read_times(file) if file.is_file() else {}
         self._before = saved.pop(TOTAL, self._before)
         self._peak_before_mib = saved.pop(PEAK, {}).get("mib", 0.0)
         for stage, entry in saved.items():
@@ -150,3 +151,14 @@ class StageTimer:
         if self._file is not None:
             content = {TOTAL: self.totals(), PEAK: {"mib": self.peak_mib()}, **self.seconds}
             write_atomically(self._file, json.dumps(content).encode())
+
+
+def _read_times(file: Path) -> dict[str, Seconds]:
+    try:
+        saved = json.loads(file.read_text(encoding="utf-8"))
+        return {stage: {kind: float(number) for kind, number in entry.items()} for stage, entry in saved.items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        remedy = "Remove it; the seconds of earlier calls are then not counted."
+        raise input_error(
+            "E-TIMES", file, f"the times of earlier calls are not understood ({error}).", remedy
+        ) from error

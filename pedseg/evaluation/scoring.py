@@ -134,7 +134,7 @@ def score_center(model: TrainedModel, dataset: DataSet, file: Path, *, kept: Pat
     A file that is finished stays. With a folder `kept`, the contours of the first case are kept there, and what went
     wrong with all.
     """
-    if is_finished(file, dataset):
+    if is_finished(file, dataset) and (kept is None or InspectedContours.are_in(_contours_file(file))):
         yield from (case.name for case in dataset.split("test"))
         return
     parts: list[pd.DataFrame] = []
@@ -182,6 +182,15 @@ class InspectedContours:
             "facts": [[case, name, asdict(facts)] for (_, _, case, name), facts in self.facts.items()],
         }
         write_atomically(file, json.dumps(content, ensure_ascii=False).encode())
+
+    @classmethod
+    def are_in(cls, file: Path) -> bool:
+        """Whether `read` understands a file: a copy may have been cut off."""
+        try:
+            cls.read(file)
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        return True
 
     @classmethod
     def read(cls, file: Path) -> InspectedContours:

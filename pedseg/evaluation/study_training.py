@@ -18,6 +18,7 @@ import numpy as np
 
 from pedseg import memory
 from pedseg.datasets.cases import DataSet
+from pedseg.errors import PedsegInputError
 from pedseg.evaluation.concurrency import StageTimer
 from pedseg.evaluation.config import StudyConfig
 from pedseg.evaluation.trained_models import Model
@@ -92,8 +93,8 @@ class StudyTraining:
         net = network.build(plan, model.seed).to(devices.fastest_device())
         file, steps = self.weights_file(model), self.steps(model)
         curve: list[Point] = []
-        if file.exists():
-            weights, _, metadata = load_weights(file)
+        if kept := _kept(file):
+            weights, _, metadata = kept
             set_weights(net, weights)
             curve = json.loads(metadata["curve"])
             yield steps * len(curve)
@@ -112,8 +113,7 @@ class StudyTraining:
 
     def _train_together(self, model: Model) -> Iterator[int]:
         """Train by Flower in this process; rounds that are on disk are not trained again."""
-        file = self.weights_file(model)
-        if file.exists():
+        if _kept(self.weights_file(model)):
             yield self.steps(model) * self.config.federation.rounds
             return
         data, out = self.datasets[0].folder.parent, self.work / model.name
@@ -142,7 +142,7 @@ class StudyTraining:
         """Train the federated model on at each center, with the falling half of a learning-rate cycle."""
         steps, losses, scores = self.home_steps(model), [], []
         weights, plan, _ = load_weights(self.weights_file(replace(model, kind="federated")))
-        for dataset in self.datasets if not self.weights_file(model).exists() else ():
+        for dataset in self.datasets if not _kept(self.weights_file(model)) else ():
             net = network.build(plan).to(devices.fastest_device())
             set_weights(net, weights)
             cases = training.load_cases(dataset, dataset.split("train"), plan)
@@ -168,6 +168,14 @@ def plan_of(datasets: Sequence[DataSet], config: FederationConfig) -> plans.Plan
     prints = [fingerprint.fingerprint(dataset, dataset.split("train")) for dataset in datasets]
     memory.release_memory()
     return merged_plan(prints, config)
+
+
+def _kept(file: Path) -> tuple[Weights, plans.Plan, dict[str, str]] | None:
+    """What was trained before; None where nothing lies, or a file that is damaged: then the model is trained anew."""
+    try:
+        return load_weights(file)
+    except PedsegInputError:
+        return None
 
 
 def _point(step: int, loss: float, dsc: float | None) -> Point:

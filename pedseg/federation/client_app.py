@@ -21,7 +21,7 @@ from flwr.clientapp import ClientApp
 from pedseg import __version__, memory
 from pedseg.datasets.cases import Case, DataSet
 from pedseg.datasets.reading import center_folders, read_centers, read_checked, read_dataset
-from pedseg.errors import input_error
+from pedseg.errors import PedsegInputError, input_error
 from pedseg.federation import _flower, center_policy, center_state, progress
 from pedseg.federation.config import CenterConfig, FederationConfig
 from pedseg.federation.in_process import stop_requested, tell_code_alone
@@ -37,15 +37,15 @@ from pedseg.learning.network import build
 from pedseg.learning.weights import Weights, set_weights
 
 app = ClientApp(mods=[log_disclosure, tell_code_alone, center_policy.bounded_replies, center_policy.bounded_memory])
-# In a context's state, which goes with the run: the stamp of the files that passed, what the center enrolled with, and
-# the plan that it trains.
+# In a context's state, which goes with the run: the stamp of the files that passed, a digest of the cases that the
+# center enrolled with, and the plan that it trains.
 CHECKED, ENROLLED, AGREED = "checked", "enrolled", "agreed"
 _one_at_a_time = threading.Lock()
 
 
 @app.query("fingerprint")
 def query_fingerprint(message: Message, context: Context) -> Message:
-    """The center's name, index, number of training cases and their fingerprint.
+    """The center's name, index, number of training cases, their fingerprint, and a digest of the center's data.
 
     Refused below `min-cases` of the node: an aggregate of very few cases describes each of them.
     """
@@ -54,10 +54,11 @@ def query_fingerprint(message: Message, context: Context) -> Message:
     dataset, index = own_data(context)
     cases = len(dataset.split("train"))
     center_policy.check_described(dataset, _policy(context))
-    text = _own_fingerprint(dataset)
-    context.state[ENROLLED] = ConfigRecord({"stamp": file_stamp(dataset.folder), "fingerprint": _digest(text)})
+    data = data_sha256(dataset)
+    context.state[ENROLLED] = ConfigRecord({"data": data})
     reply: dict[str, ConfigRecordValues] = {
-        "json": text,
+        "json": _own_fingerprint(dataset),
+        "data": data,
         "center": center_name(dataset, context),
         "center-index": index,
         "cases": cases,
@@ -134,21 +135,20 @@ def _policy(context: Context) -> CenterConfig:
     return CenterConfig.from_run_config(context.node_config)
 
 
-def _refuse_changed_data(dataset: DataSet, context: Context) -> None:
-    """Refuse training cases that are not those of the enrollment; files that were only written again are the same."""
-    enrolled, now = _flower.configs_of(context.state).get(ENROLLED), file_stamp(dataset.folder)
-    if enrolled is None or enrolled["stamp"] == now:
-        return
-    if enrolled["fingerprint"] != _digest(_own_fingerprint(dataset)):
-        problem = "the training cases are not those that this center enrolled with."
-        remedy = "Put them back as they were, or ask the coordinator to begin a new run."
-        raise input_error("E-DATA-CHANGED", dataset.folder, problem, remedy)
-    context.state[ENROLLED] = ConfigRecord({**enrolled, "stamp": now})
+def changed_data(dataset: DataSet, state: RecordDict) -> PedsegInputError | None:
+    """What is wrong if the cases are not those of the enrollment that the `state` of a run tells of."""
+    enrolled = _flower.configs_of(state).get(ENROLLED)
+    if enrolled is None or enrolled.get("data") in (None, data_sha256(dataset)):
+        return None
+    problem = "the training or validation cases are not those that this center enrolled with."
+    remedy = "Put them back as they were, or ask the coordinator for a new run (another --out)."
+    return input_error("E-DATA-CHANGED", dataset.folder, problem, remedy)
 
 
 def _agreed_plan(text: str, dataset: DataSet, context: Context) -> plans.Plan:
-    """The plan of the run; refused if it, or the training cases, are not those of the beginning."""
-    _refuse_changed_data(dataset, context)
+    """The plan of the run; refused if it, or the cases, are not those of the beginning."""
+    if error := changed_data(dataset, context.state):
+        raise error
     known = _flower.configs_of(context.state).get(AGREED)
     if known is None:
         plan = center_policy.check_plan(text, _policy(context), Fingerprint.from_json(_own_fingerprint(dataset)))
@@ -226,6 +226,17 @@ def own_data(context: Context) -> tuple[DataSet, int]:
 def _read(folder: Path, files: str) -> DataSet:
     """A data set, listed once as long as its files do not change."""
     return read_dataset(folder)
+
+
+def data_sha256(dataset: DataSet) -> str:
+    """The digest of all that this center brings into a federation: training and validation cases."""
+    return _data_sha256(dataset.folder, file_stamp(dataset.folder))
+
+
+@lru_cache(maxsize=64)
+def _data_sha256(folder: Path, files: str) -> str:
+    """The digest, computed once as long as the files do not change."""
+    return _read(folder, files).sha256("train", "validation")
 
 
 def _own_fingerprint(dataset: DataSet) -> str:

@@ -21,7 +21,8 @@ from pedseg.learning.fingerprint import Fingerprint
 class Center:
     """A center as the server knows it: node, index in the order, name, number of training cases, fingerprint.
 
-    `scored` are the validation cases that its scores are of; 0 where it sends none.
+    `scored` are the validation cases that its scores are of; 0 where it sends none. `data` is a digest of all its
+    training and validation cases: another one after any correction.
     """
 
     node_id: int
@@ -30,6 +31,7 @@ class Center:
     cases: int
     fingerprint: Fingerprint
     scored: int = 0
+    data: str = ""
 
 
 def enroll(grid: Grid, config: FederationConfig) -> list[Center]:
@@ -99,9 +101,9 @@ def _center_of(reply: Message, known_as: str) -> Center:
     node = reply.metadata.src_node_id
     try:
         record = _flower.configs_of(reply.content)["fingerprint"]
-        keys = ("center-index", "center", "cases", "scored", "json", "version")
-        index, name, cases, scored, text, version = (str(record[key]) for key in keys)
-        center = Center(node, int(index), name, int(cases), Fingerprint.from_json(text), int(scored))
+        keys = ("center-index", "center", "cases", "scored", "json", "data", "version")
+        index, name, cases, scored, text, data, version = (str(record[key]) for key in keys)
+        center = Center(node, int(index), name, int(cases), Fingerprint.from_json(text), int(scored), data)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         problem, remedy = f"its reply is not understood ({error}).", "Ask the center; install the same pedseg there."
         raise input_error("E-CENTER-ANSWER", known_as, problem, remedy) from error

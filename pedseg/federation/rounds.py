@@ -260,7 +260,7 @@ def _identity(
     config: FederationConfig, plan: Plan, centers: Sequence[Center], strategy: Strategy, start: Weights | None, *,
     given: bool,
 ) -> str:  # fmt: skip
-    """What must be the same for a checkpoint to be resumed: settings, plan, centers, cases, strategy, given weights.
+    """What must be the same for a checkpoint to be resumed: settings, plan, centers, data, strategy, given weights.
 
     Not the number of rounds: it may grow, and every checkpoint holds the phases that it was trained in (`stopping`). Of
     a strategy that was `given` its settings, too; the others follow from the configuration.
@@ -268,7 +268,7 @@ def _identity(
     parts = [
         {name: value for name, value in config.identity().items() if name != "rounds"},
         plan.to_json(),
-        [(center.index, center.name, center.cases, center.fingerprint.to_json()) for center in centers],
+        [(center.index, center.name, center.cases, center.data) for center in centers],
         type(strategy).__name__,
         {name: value for name, value in vars(strategy).items() if given and isinstance(value, int | float | str)},
         *([sha256_of(start)] if start else []),

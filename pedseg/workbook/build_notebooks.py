@@ -30,11 +30,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pedseg.errors import input_error
+from pedseg.errors import InputProblem, input_error, raise_problems
 from pedseg.files import write_atomically
 from pedseg.workbook.quizzes import quiz_cell, read_quiz
 
@@ -67,22 +67,37 @@ def build_notebooks(
     """Write one notebook for every source; a second call writes the same bytes.
 
     `solved` fills in the answers (for automatic runs); `solutions=False` leaves out the folded answers (for a class).
-    Raises `PedsegInputError` for a source that breaks the rules above.
+    Raises `PedsegInputError` for a source that breaks the rules above, and where a notebook that lies there was edited.
     """
     sources = sorted(Path(source_folder).glob(SOURCES))
     if not sources:
         raise _source_error(source_folder, "there is no source NN_title.py.", "Name the folder that holds the sources.")
     texts = {source.stem: read_chapter(source) for source in sources}
-    links, notebooks = chapter_links(texts), []
-    for source in sources:
+    links, notebooks = chapter_links(texts), [Path(out_folder) / f"{source.stem}.ipynb" for source in sources]
+    _refuse_edited(notebooks)
+    for source, notebook in zip(sources, notebooks, strict=True):
         quiz_file = source_folder.parent / "quizzes" / f"{source.stem}.toml"
         quiz = quiz_cell(read_quiz(quiz_file), solutions=solutions) if quiz_file.is_file() else ""
         text = build_notebook(
             source.stem, texts[source.stem], solved=solved, solutions=solutions, quiz=quiz, links=links[source.stem]
         )
-        notebooks.append(Path(out_folder) / f"{source.stem}.ipynb")
-        write_atomically(notebooks[-1], text.encode())
+        write_atomically(notebook, text.encode())
     return notebooks
+
+
+def _refuse_edited(notebooks: Iterable[Path]) -> None:
+    """Refuse to write over answers: a cell that was built has an id that follows from its place and its text."""
+    edited = []
+    for file in filter(Path.exists, notebooks):
+        try:
+            cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+            built = all(cell["id"] == _id(file.stem, i, "".join(cell["source"])) for i, cell in enumerate(cells))
+        except (ValueError, KeyError, TypeError):
+            built = False
+        if not built:
+            remedy = "Move or rename it, or build into another folder (--out)."
+            edited.append(InputProblem("E-EDITED", str(file), "somebody has worked in it: it is not replaced.", remedy))
+    raise_problems(edited)
 
 
 def read_chapter(source: Path) -> str:
@@ -217,10 +232,14 @@ def _as_json(name: str, index: int, cell: Cell) -> dict:
     if "hidden" in cell.tags:
         metadata["jupyter"] = {"source_hidden": True}
     common = {
-        "id": hashlib.sha256(f"{name}/{index}/{cell.text}".encode()).hexdigest()[:8],
+        "id": _id(name, index, cell.text),
         "metadata": metadata,
         "source": cell.text.splitlines(keepends=True),
     }
     if cell.markdown:
         return {"cell_type": "markdown", **common}
     return {"cell_type": "code", "execution_count": None, "outputs": [], **common}
+
+
+def _id(name: str, index: int, text: str) -> str:
+    return hashlib.sha256(f"{name}/{index}/{text}".encode()).hexdigest()[:8]

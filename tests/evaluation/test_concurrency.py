@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from pedseg.errors import PedsegInputError
 from pedseg.evaluation.concurrency import Job, StageTimer, run_concurrently
 
 
@@ -130,3 +131,11 @@ def test_the_timer_goes_on_where_a_program_was_cut_short(tmp_path):
         assert "before the file is known" in timer.seconds
         assert 100 <= timer.totals()["wall"] < 105 and 50 <= timer.totals()["cpu"] < 55
         assert timer.peak_mib() == 1e6
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"busy": 3}', '{"busy": {"wall": null}}'])
+def test_times_that_are_damaged_are_refused(tmp_path, content):
+    (tmp_path / "seconds.json").write_text(content, "utf-8")
+    with pytest.raises(PedsegInputError, match="E-TIMES"):
+        StageTimer().resume(tmp_path)
+    assert (tmp_path / "seconds.json").read_text("utf-8") == content

@@ -139,6 +139,20 @@ def test_a_study_from_before_nsd_is_tested_again_and_not_trained(hospitals, fini
     assert (out / "failures.json").read_bytes() == (finished[0] / "failures.json").read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("pattern", ["seed0_local_Aa.safetensors", "seed0_federated.safetensors", "*.contours.json"])
+def test_work_that_was_cut_off_is_done_again(hospitals, finished, tmp_path, pattern):
+    out = shutil.copytree(finished[0], tmp_path / "out")
+    damaged = [*(out / "work").rglob(pattern)]
+    for file in damaged:
+        file.write_bytes(file.read_bytes()[:-20])
+    list(run_study(hospitals, out, SETTINGS))
+    assert damaged and rows_of(out) == rows_of(finished[0])
+    digests = [json.loads((folder / "summary.json").read_text())["sha256"] for folder in (out, finished[0])]
+    assert digests[0] == digests[1]
+    assert (out / "failures.json").read_bytes() == (finished[0] / "failures.json").read_bytes()
+
+
 def spleen_ml(rows):
     return [float(row["volume_ml"]) for row in rows if (row["tested_on"], row["organ"]) == ("Aa", "Spleen")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import shutil
 import socket
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -178,6 +180,34 @@ def test_checkpoints_of_other_settings_are_not_taken_up(config: FederationConfig
     config = replace(config, out=tmp_path)
     play(config)
     assert not any(r.restored for r in play(replace(config, **other)))
+
+
+def _change_a_voxel(file: Path) -> None:
+    """Change one voxel in a corner."""
+    image = nib.load(file)
+    voxels = np.asanyarray(image.dataobj).copy()
+    voxels[0, 0, 0] += 1
+    nib.save(nib.Nifti1Image(voxels, image.affine, image.header), file)
+
+
+@pytest.mark.parametrize(("split", "folder"), [("train", "imagesTr"), ("validation", "labelsTr")])
+def test_checkpoints_of_other_data_are_not_taken_up(
+    config: FederationConfig, hospitals: Path, tmp_path: Path, split: str, folder: str
+) -> None:
+    """Neither is in a fingerprint: a scan outside its organs, and contours of a validation case."""
+    data = shutil.copytree(hospitals, tmp_path / "data")
+    config = replace(config, data=data, out=tmp_path / "out")
+    play(config)
+    first = sorted(data.iterdir())[0]
+    name = read_dataset(first).split(split)[0].name
+    (file,) = (first / folder).glob(f"{name}*")
+    before, table = file.read_bytes(), first / "cases.tsv"
+    file.write_bytes(before)  # written again
+    assert all(r.restored for r in play(config))
+    _change_a_voxel(file)
+    stated, now = (hashlib.sha256(content).hexdigest() for content in (before, file.read_bytes()))
+    table.write_text(table.read_text().replace(stated, now))  # the change was meant
+    assert not any(r.restored for r in play(config))
 
 
 def test_old_checkpoints_go_when_asked(config: FederationConfig, tmp_path: Path) -> None:

@@ -149,6 +149,34 @@ def test_ids_follow_the_content_and_nothing_else():
     assert [a == b for a, b in zip(ids, other, strict=True)] == [True, False, True, True, True]
 
 
+@pytest.mark.parametrize("edit", ["an answer", "a cell of one's own", "damage"])
+def test_a_notebook_that_somebody_worked_in_is_not_replaced(edit, tmp_path):
+    """What was run alone, or was built from an earlier source, is."""
+    source = tmp_path / "source" / "05_test.py"
+    source.parent.mkdir()
+    (source.parent / "06_other.py").write_text(SOURCE)
+    source.write_text(SOURCE)
+    _, other = build_notebooks(source.parent, tmp_path)
+    notebook = nbformat.read(other, as_version=4)
+    notebook.cells[1].execution_count = 1
+    nbformat.write(notebook, other)
+    source.write_text(SOURCE.replace("patients = 3", "patients = 4"))
+    first, _ = build_notebooks(source.parent, tmp_path)
+    assert "patients = 4" in first.read_text() and '"execution_count": 1' not in other.read_text()
+    notebook = nbformat.read(other, as_version=4)
+    if edit == "an answer":
+        notebook.cells[2].source = notebook.cells[2].source.replace("...", "6")
+    notebook.cells += [nbformat.v4.new_code_cell("1")] if edit == "a cell of one's own" else []
+    nbformat.write(notebook, other)
+    if edit == "damage":
+        other.write_text(other.read_text()[:-30])
+    before = other.read_bytes()
+    source.write_text(SOURCE)
+    with pytest.raises(PedsegInputError, match="E-EDITED"):
+        build_notebooks(source.parent, tmp_path)
+    assert other.read_bytes() == before and "patients = 4" in first.read_text()
+
+
 def test_two_builds_give_the_same_bytes(tmp_path):
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "05_test.py").write_text(SOURCE)

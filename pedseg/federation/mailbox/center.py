@@ -75,6 +75,7 @@ class CenterMailbox:
         self._bad_model: tuple[str, str] = ("", "")
         self._attempts = Attempts()
         self._told: set[str] = set()  # sentences that are said once
+        self.outdated: dict[str, PedsegInputError] = {}  # by run: why we cannot go on in it
         self.status = StatusWriter(store, own, coordinator, state / STATUS_FILE)
         _flower.identify_server()
 
@@ -148,6 +149,8 @@ class CenterMailbox:
     def _needs_reply(self, opened: OpenedRequest, file: str) -> bool:
         """Whether there is something to do; refused if its run or round is over."""
         header, newest = opened.header, self.replies.newest
+        if header.run in self.outdated:
+            return self._refuse_outdated(opened, self.outdated[header.run])
         done = self.replies.find(header.run, header.request)
         if done and done.expires > time.time():
             self._deliver(done)
@@ -165,6 +168,16 @@ class CenterMailbox:
             problem = f"it asks for round {header.round}, and round {newest.round} has begun."
             raise input_error("E-MAIL-ROUND", file, problem, "It is ignored.")
         return True
+
+    def _refuse_outdated(self, opened: OpenedRequest, error: PedsegInputError) -> bool:
+        """Refuse a request of a run whose cases have changed, and tell the coordinator; its final model is taken."""
+        kind = opened.request.message_type
+        if kind == END:
+            self._say_once(f"{error} The final model of this run is of the earlier cases.")
+            return True
+        self.status.current = Status("failed", opened.header.round, kind, code=error.problems[0].code)
+        self.status.write()
+        raise error
 
     def _work(self, opened: OpenedRequest) -> Iterator[CenterEvent]:
         """Reply to a request, commit the reply, deliver it."""

@@ -21,6 +21,7 @@ import pedseg
 from pedseg import processes
 from pedseg.datasets.reading import center_folders, read_dataset
 from pedseg.federation.checkpoints import Round
+from pedseg.federation.client_app import data_sha256
 from pedseg.federation.config import FederationConfig, MailboxConfig
 from pedseg.federation.mailbox.messages import REQUESTS
 from pedseg.federation.mailbox.run import coordinate
@@ -33,7 +34,8 @@ OUTPUT = "output.txt"
 def mailbox_rounds(config: FederationConfig) -> Iterator[Round]:
     """The whole federation: a mailbox under `config.out`, and one process for each center under `config.data`."""
     folder, data_sets = config.output_folder() / "mailbox", center_folders(config.data)
-    names = [read_dataset(data_set).center for data_set in data_sets]
+    datasets = [read_dataset(data_set) for data_set in data_sets]
+    names = [dataset.center for dataset in datasets]
     shutil.rmtree(folder / "store" / REQUESTS, ignore_errors=True)  # the end of an earlier run would end the centers
     commands: dict[str, list[str]] = {}
     for name, data_set in zip(names, data_sets, strict=True):
@@ -42,7 +44,7 @@ def mailbox_rounds(config: FederationConfig) -> Iterator[Round]:
         member = ["--center", name, "--data", str(data_set), "--state", str(state), "--keys", str(config.keys)]
         commands[str(state)] = ["join", str(folder / "store"), *member, "--poll", str(LOCAL.poll)]
     with _running(commands, folder):
-        yield from coordinate(folder / "store", config, LOCAL, names)
+        yield from coordinate(folder / "store", config, LOCAL, names, [*map(data_sha256, datasets)])
 
 
 @contextmanager

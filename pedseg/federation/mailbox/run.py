@@ -21,7 +21,7 @@ from flwr.app import ConfigRecord, RecordDict, UserConfigValue
 
 from pedseg.datasets.reading import read_checked
 from pedseg.errors import input_error
-from pedseg.federation import _flower
+from pedseg.federation import _flower, client_app
 from pedseg.federation.center_state import with_personal
 from pedseg.federation.checkpoints import FINAL_METADATA, FINAL_MODEL, Round, read_final_metadata
 from pedseg.federation.config import CenterConfig, FederationConfig, MailboxConfig
@@ -46,15 +46,18 @@ from pedseg.learning.plans import Plan
 from pedseg.learning.weights import load_weights, save_weights, sha256_of
 
 LOG = "mailbox.log"
+log = logging.getLogger("flwr.pedseg.mailbox")
 
 
 def coordinate(
-    url: str | Path, config: FederationConfig, mailbox: MailboxConfig = MailboxConfig(), centers: Sequence[str] = ()
-) -> Iterator[Round]:
+    url: str | Path, config: FederationConfig, mailbox: MailboxConfig = MailboxConfig(), centers: Sequence[str] = (),
+    data: Sequence[str] = (),
+) -> Iterator[Round]:  # fmt: skip
     """Train a federation through the mailbox at `url`, one `Round` at a time; leaves the final model in `config.out`.
 
     `config.keys` holds the coordinator's private file and the centers' public files. `centers` gives
-    their order, which is part of the result (default: alphabetical). The centers get the final model, too.
+    their order, which is part of the result (default: alphabetical). `data` are digests of their data where these lie
+    on this machine, so that other data are another run. The centers get the final model, too.
     """
     keys, out = config.keys, config.output_folder()
     own = read_own(keys, COORDINATOR)
@@ -67,11 +70,13 @@ def coordinate(
     with _locked(out), _log_file(out / LOG):
         store = open_store(url)
         store.probe(WEIGHTS, make=True)
-        run = resume(out / "mailbox", _identity(config, members), keys / RUN_COUNTER)
+        run = resume(out / "mailbox", _identity(config, members, data), keys / RUN_COUNTER)
         watch = partial(write_status, out, config.rounds, time.time())
         grid = MailboxGrid(store, own, members, run, mailbox, watch=watch)
         for last in train_rounds(grid, config):
             yield last
+        if last.restored:
+            log.info("the run in %s was over: its model is sent again. A new run needs another --out", out)
         weights, plan, _ = load_weights(out / FINAL_MODEL)
         arrays = _flower.to_arrays({name: weights[name] for name in last.weights})  # in the order of the rounds
         end = ConfigRecord({"plan": plan.to_json(), **read_final_metadata(out)})
@@ -100,6 +105,9 @@ def join(
     with _locked(state), _log_file(state / LOG):
         node_config |= config.to_run_config()
         center = CenterMailbox(open_store(url), own, coordinator, node_config, state, config=mailbox)
+        error, newest = client_app.changed_data(dataset, center.replies.last_state()), center.replies.newest
+        if error and newest:
+            center.outdated[newest.run] = error
         for event in center.events():
             if event.status == "finished" and event.records is not None:
                 _save_final_model(event.records, state, center.replies.last_state())
@@ -138,18 +146,20 @@ def _log_file(file: Path) -> Iterator[None]:
     """Log everything that was refused or waited for, with date and time, into a file."""
     handler = logging.FileHandler(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("flwr.pedseg.mailbox")
-    logger.addHandler(handler)
+    log.addHandler(handler)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        log.removeHandler(handler)
         handler.close()
 
 
-def _identity(config: FederationConfig, members: Sequence[Member]) -> str:
-    """What must be the same for a run to be resumed: its settings, and the centers with their keys, in order."""
+def _identity(config: FederationConfig, members: Sequence[Member], data: Sequence[str] = ()) -> str:
+    """What must be the same for a run to be resumed: its settings, and the centers with their keys, in order.
+
+    A center whose `data` are elsewhere refuses to go on when they have changed.
+    """
     ends = [config.select, config.patience]  # another end is another message that ends a run
     start = [hashlib.sha256(file.read_bytes()).hexdigest() for file in (config.plan, config.weights) if file]
-    parts = [config.identity(), [public_keys(member) for member in members], ends, start]
+    parts = [config.identity(), [public_keys(member) for member in members], ends, start, *data]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from flwr.app import Context, Message
+from flwr.app import Context, Message, RecordDict
 
-from pedseg.errors import PedsegInputError
+from pedseg.errors import PedsegInputError, input_error
 from pedseg.federation.config import FederationConfig
 from pedseg.federation.enrollment import enroll
 from pedseg.federation.mailbox import attempts, grid
@@ -162,3 +162,17 @@ def test_a_hospital_that_goes_home_and_comes_back(programs, tmp_path: Path) -> N
     assert any(line.startswith("E-CENTER-SILENT Cc") for line in lines)
     assert all(line.startswith("E-CENTER-SILENT") for line in lines)  # on a busy machine others may be late, too
     assert (played.work / "Cc" / "federated.safetensors").is_file()
+
+
+def test_a_run_whose_data_have_changed_is_refused_and_another_is_not(federation) -> None:
+    """The stored reply is of the data before; the coordinator is told the code, and the final model still arrives."""
+    center = federation.centers["Aa"]
+    assert federation.play(1) == {2: 1.0, 3: 2.0}
+    center.outdated[federation.grid.name] = input_error("E-DATA-CHANGED", "data", "other cases.", "Begin anew.")
+    ids = federation.push(2, 5.0)
+    assert set(federation.poll()) == {"E-DATA-CHANGED"} and federation.read(ids) == {3: 7.0}
+    assert federation.poll() == []  # said once
+    federation.grid.statuses.look(center.own.member)
+    assert federation.grid.statuses.signs["Aa"].status.code == "E-DATA-CHANGED"
+    federation.grid.finish(RecordDict(), 2)
+    assert [event.status for event in center.poll()] == ["finished"]

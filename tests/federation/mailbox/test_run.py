@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections import Counter
 from pathlib import Path
@@ -17,7 +18,7 @@ from pedseg.federation import transports
 from pedseg.federation.config import CenterConfig, FederationConfig
 from pedseg.federation.keys import make_keys, write_keys
 from pedseg.federation.mailbox import run
-from pedseg.federation.mailbox.messages import run_number
+from pedseg.federation.mailbox.messages import REQUESTS, run_number
 from pedseg.federation.mailbox.outbox import resume
 from pedseg.federation.privacy.differential_privacy import epsilon
 from pedseg.federation.privacy.disclosure_log import FILE, DisclosureLog
@@ -132,6 +133,48 @@ def test_the_verb_federate_brings_everything_with_it(
     assert main([*words, "--rounds", "3", "--local-steps", "2", "--seed", "7"]) == 0  # the end of before is not theirs
     for folder in (tmp_path, tmp_path / "mailbox" / "Aa"):
         assert load_weights(folder / "federated.safetensors")[2]["restarts"] == "2"
+
+
+@pytest.mark.slow
+def test_after_a_correction_the_old_run_is_refused_and_a_new_one_is_made(
+    programs, three_hospitals: Path, tmp_path: Path
+) -> None:
+    data = shutil.copytree(three_hospitals, tmp_path / "data")
+    played = programs(tmp_path / "box", "--evaluate-every", "1")
+    for name, folder in zip(list(played.commands)[1:], sorted(data.iterdir()), strict=True):
+        played.commands[name][played.commands[name].index("--data") + 1] = str(folder)
+    played.start()
+    played.wait()
+    before = played.digest()
+    labels = data / "Dataset900_Aa" / "labelsTr" / "Aa-1.nii.gz"
+    shutil.copyfile(labels.with_name("Aa-0.nii.gz"), labels)
+    played.start()
+    played.wait()
+    assert played.digest() == before and "was over" in played.said("coordinator")
+    assert "E-DATA-CHANGED" in played.said("Aa") and "of the earlier cases" in played.said("Aa")
+    assert "E-DATA-CHANGED" not in played.said("Bb")
+    played.commands["coordinator"] = [
+        word.replace("/coordinator", "/corrected") for word in played.commands["coordinator"]
+    ]
+    played.start("coordinator")
+    while not list((tmp_path / "box" / REQUESTS / "Cc").glob("0002*")):  # centers that find the earlier end end again
+        assert not played.has_ended("coordinator")
+        time.sleep(0.1)
+    played.start("Aa", "Bb", "Cc")
+    played.wait()
+    *_, here = transports.federate(FederationConfig(data=data, out=None, rounds=2, local_steps=2, seed=7))
+    assert played.digest() == here.sha256 != before
+
+
+@pytest.mark.slow
+def test_a_correction_is_another_run_of_the_verb_federate(three_hospitals: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(three_hospitals, tmp_path / "data")
+    config = FederationConfig(data=data, out=tmp_path / "out", rounds=1, local_steps=1)
+    *_, first = transports.federate(config, "mailbox")
+    labels = data / "Dataset900_Aa" / "labelsTr" / "Aa-1.nii.gz"
+    shutil.copyfile(labels.with_name("Aa-0.nii.gz"), labels)
+    *_, second = transports.federate(config, "mailbox")
+    assert second.sha256 != first.sha256 and not second.restored
 
 
 @pytest.mark.slow
