@@ -21,7 +21,7 @@ from pedseg.phantoms.varied import VARIED
 
 MODEL = "model.safetensors"
 VARIED_DATA = Path("runs/varied_data")
-VARIED_COHORT = {"train": 150, "validation": 15, "test": 30}
+VARIED_COHORT = {"train": 300, "validation": 15, "test": 30}
 
 
 def make_varied(folder: Path = VARIED_DATA) -> Iterator[Progress]:

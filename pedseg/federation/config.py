@@ -19,7 +19,7 @@ from pedseg.errors import PedsegInputError, input_error
 OF_PROFILE: Any = None  # the default of settings that each profile has a value for
 PROFILES: dict[str, dict[str, Any]] = {
     "lesson": {"rounds": 10, "local_steps": 45},
-    "robust": {"rounds": 10, "local_steps": 300},
+    "robust": {"rounds": 10, "local_steps": 600},
     "clinic": {"rounds": 200, "local_steps": 1250},
 }
 ORIENTATIONS = ("", "none", "augment", "reorient")
