@@ -5,7 +5,8 @@
 One hospital's training cases, one thread, one seed; each run has a schedule that ends with its minutes (the tutorial's
 learning rate is constant). All are scored on the same test cases, on the scans' own grids, by `pedseg.metrics`. A row a
 run is kept in OUT/rows.json: a run that is there is not made again. `nnunet` needs the environment of
-`benchmarks/nnunet`.
+`benchmarks/nnunet`; on the study's children its own plan has the lesson's voxels. `write_datasets` in
+`pedseg.evaluation.virtual_data` makes such a data set without a study.
 """
 
 from __future__ import annotations
@@ -40,8 +41,8 @@ from pedseg.metrics import score_case
 from pedseg.organs import EVALUATED, NAMES
 from pedseg.scan import Scan
 
-NNUNET: dict[str, list[str]] = {"nnunet": [], "nnunet at 3 x 3 x 4 mm": ["--spacing", "3", "3", "4"]}
-METHODS = ("lesson", "tutorial", *NNUNET)
+METHODS = ("lesson", "tutorial", "nnunet")
+TRIAL = 60  # steps of the lesson that are timed, the second half of them
 PYTHON = "benchmarks/.venv-nnunet/bin/python"
 Draw = Callable[[Scan], NDArray]
 
@@ -60,10 +61,9 @@ def scores(dataset: DataSet, label_map_of: Callable[[str, Scan], NDArray]) -> di
 def lesson(dataset: DataSet, plan: Plan, seconds: float) -> tuple[Draw, int, float]:
     """The lesson's network after so many CPU seconds; its steps, and the seconds that they took."""
     cases = training.load_cases(dataset, dataset.split("train"), plan)
-    trial = training.train(network.build(plan), cases, plan, steps=11, total_steps=11)
-    next(trial)  # the first step prepares what all others use
-    start = time.process_time()
-    step = [time.process_time() - start for _ in trial][-1] / 10
+    trial = training.train(network.build(plan), cases, plan, steps=TRIAL, total_steps=TRIAL)
+    times = [time.process_time() for _ in trial]
+    step = 2 * (times[-1] - times[TRIAL // 2 - 1]) / TRIAL  # the first steps prepare what all others use
     steps, net, start = int(seconds / step), network.build(plan, 0), time.process_time()
     for _ in training.train(net, cases, plan, steps=steps, total_steps=steps):
         pass
@@ -89,9 +89,9 @@ def monai_tutorial(dataset: DataSet, plan: Plan, seconds: float) -> tuple[Draw, 
     return draw, steps, used
 
 
-def nnunet(folder: Path, out: Path, minutes: float, options: Sequence[str]) -> tuple[dict[str, float], dict]:
+def nnunet(folder: Path, out: Path, minutes: float) -> tuple[dict[str, float], dict]:
     """Scores and settings of nnU-Net's own trainer, which runs in an environment of its own."""
-    command = [PYTHON, "benchmarks/nnunet/train.py", str(folder), str(out), "--minutes", str(minutes), *options]
+    command = [PYTHON, "benchmarks/nnunet/train.py", str(folder), str(out), "--minutes", str(minutes)]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": "."})
     measured = scores(read_dataset(folder), lambda name, _: np.asarray(nib.load(out / f"{name}.nii.gz").dataobj))
     return measured, json.loads((out / "run.json").read_text())
@@ -100,8 +100,8 @@ def nnunet(folder: Path, out: Path, minutes: float, options: Sequence[str]) -> t
 def measure(folder: Path, out: Path, method: str, minutes: float) -> dict:
     """The row of one run: CPU minutes of its training, its steps, and its scores."""
     row = {"method": method, "minutes": minutes}
-    if method in NNUNET:
-        measured, run = nnunet(folder, out / f"{method} {minutes:g}".replace(" ", "_"), minutes, NNUNET[method])
+    if method == "nnunet":
+        measured, run = nnunet(folder, out / f"nnunet_{minutes:g}", minutes)
         return row | run | measured
     torch.set_num_threads(1)
     dataset = read_dataset(folder)
@@ -133,7 +133,7 @@ def main() -> None:
 def chart(rows: Sequence[dict], file: Path) -> None:
     """Mean DSC against CPU minutes, a line a method: nine organs solid, nineteen dashed."""
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for color, (method, marker) in enumerate(zip(METHODS, "osD^", strict=True)):
+    for color, (method, marker) in enumerate(zip(METHODS, "osD", strict=True)):
         mine = sorted((row for row in rows if row["method"] == method), key=lambda row: row["cpu_minutes"])
         for organs, line in (("9", "-"), ("19", "--")):
             points = [(row["cpu_minutes"], row[f"dsc of {organs}"]) for row in mine]

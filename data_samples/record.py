@@ -26,6 +26,7 @@ Copies what the notebooks open, weights of the first seed only, to results/NAME.
     partial_labels  python data_samples/partial_labels.py runs/partial_labels 3
     robust     python3 run.py train --out runs/robust; python data_samples/robust.py runs/robust
     superlink  python data_samples/superlink.py runs/superlink
+    convergence  PYTHONPATH=. python -m benchmarks.convergence DATASET runs/convergence
     capstone   python data_samples/capstone.py runs/capstone
 """
 
@@ -73,6 +74,7 @@ KEPT = {
     "partial_labels": ("cases.csv.xz", "summary.json"),
     "capstone": ("summary.json", "hospitals.json.xz"),
     "robust": ("cases.csv.xz", "summary.json", "model.safetensors"),
+    "convergence": ("rows.json",),
     "superlink": ("summary.json", "run.log", "disclosure_logs/*.tsv"),
 }  # fmt: skip
 

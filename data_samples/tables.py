@@ -117,6 +117,16 @@ def partial_labels() -> Table:
         yield [method, *(cells[method, center, f"only {who}"] for center in STUDY for who in ("the other", "this"))]
 
 
+def convergence() -> Table:
+    """What three recipes reach in so many CPU minutes."""
+    labels = {"lesson": "this lesson", "tutorial": "MONAI's tutorial", "nnunet": "nnU-Net v2"}
+    rows = json.loads((RESULTS / "convergence" / "rows.json").read_text(encoding="utf-8"))
+    for method, label in labels.items():
+        for row in sorted((row for row in rows if row["method"] == method), key=lambda row: row["cpu_minutes"]):
+            scores = (f"{row[f'dsc of {organs}']:.3f}" for organs in (9, 19))
+            yield [label, f"{row['cpu_minutes']:.0f}", str(row["steps"]), *scores]
+
+
 def methods() -> Table:
     """Averaging, and what other methods add to it in three kinds of difference; bold where it is significant."""
     lines = [line for line in summary("methods")["comparisons"] if line["tested_on"] == "both"]
@@ -193,6 +203,7 @@ TABLES: dict[tuple[str, str], Callable[[], Table]] = {
         partial_labels
     ),
     ("results.md", "| method | as in the study | one phase each | 30 and 6 children |"): methods,
+    ("results.md", "| recipe | CPU minutes | steps | nine organs | nineteen |"): convergence,
     ("results.md", "| training children, CT and MR | T1-weighted MR, without and with GIN |"): unseen_mr,
     ("results.md", "| with GIN minus without | after 1000 steps | after 4000 steps |"): long_mr,
     ("results.md", "| hospitals | without noise | noise of 0.003 times the clipping norm | 0.01 times |"): noise,

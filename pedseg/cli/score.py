@@ -30,6 +30,9 @@ def run(options: argparse.Namespace) -> Iterator[str]:
     data = options.data
     if needs_import(data):
         depends_on = data.parent if data.suffix == ".json" or data.name in SCANS else data
+        if options.out.resolve().is_relative_to(depends_on.resolve()):
+            problem = "the scores would lie among the scans that they are of."
+            raise input_error("E-OUT-NAME", options.out, problem, "Give a folder elsewhere.")
         data = options.out / f"data-{file_stamp(depends_on)[:8]}"
         yield from _import(options.data, data)
     kept = options.out / "predictions" if options.pictures else None

@@ -142,3 +142,5 @@ def test_a_folder_without_a_scan_is_refused_by_its_own_name(root, tmp_path: Path
     assert main(["score", *words]) == 1
     said = capsys.readouterr().err
     assert "E-NO-SCAN" in said and str(folder) in said
+    assert main(["score", *words[:-1], str(folder / "scores")]) == 1  # what it writes would change its own source
+    assert "E-OUT-NAME" in capsys.readouterr().err and not (folder / "scores").exists()
