@@ -223,6 +223,7 @@ def renewed(page: str, text: str) -> str:
         if name == page:
             before, rest = text.split(f"{head}\n", 1)
             ruler, after = rest.split("\n", 1)
+            after = f"\n{after}"  # a new table has no line yet
             after = after[after.index("\n\n") :]
             lines = ["| " + " | ".join(cells).replace("|  |", "| |").rstrip() + " |" for cells in table()]
             text = f"{before}{head}\n{ruler}\n" + "\n".join(lines) + after
