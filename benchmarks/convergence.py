@@ -89,9 +89,9 @@ def monai_tutorial(dataset: DataSet, plan: Plan, seconds: float) -> tuple[Draw, 
     return draw, steps, used
 
 
-def nnunet(folder: Path, out: Path, minutes: float) -> tuple[dict[str, float], dict]:
+def nnunet(folder: Path, out: Path, minutes: float, options: Sequence[str] = ()) -> tuple[dict[str, float], dict]:
     """Scores and settings of nnU-Net's own trainer, which runs in an environment of its own."""
-    command = [PYTHON, "benchmarks/nnunet/train.py", str(folder), str(out), "--minutes", str(minutes)]
+    command = [PYTHON, "benchmarks/nnunet/train.py", str(folder), str(out), "--minutes", str(minutes), *options]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": "."})
     measured = scores(read_dataset(folder), lambda name, _: np.asarray(nib.load(out / f"{name}.nii.gz").dataobj))
     return measured, json.loads((out / "run.json").read_text())
