@@ -98,15 +98,17 @@ class StudyTraining:
             set_weights(net, weights)
             curve = json.loads(metadata["curve"])
             yield steps * len(curve)
-        for round_ in range(len(curve), self.config.federation.rounds):
+        left = range(len(curve), self.config.federation.rounds)
+        cases, held_out = (self._cases(model, split) if left else [] for split in ("train", "validation"))
+        for round_ in left:
             losses = []
             for step in training.train(
-                net, self._cases(model, "train"), plan, steps=steps, first_step=round_ * steps,
+                net, cases, plan, steps=steps, first_step=round_ * steps,
                 total_steps=self.config.federation.rounds * steps, seed=model.seed,
             ):  # fmt: skip
                 losses.append(step.loss)
                 yield 1
-            dice = inference.mean_dice(net, self._cases(model, "validation"), self.plan)
+            dice = inference.mean_dice(net, held_out, self.plan)
             curve.append(_point((round_ + 1) * steps, float(np.mean(losses)), dice))
             self._save(model, get_weights(net), plan, curve)
         memory.release_memory()

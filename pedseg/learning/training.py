@@ -49,7 +49,7 @@ def load_cases(dataset: DataSet, cases: Sequence[Case], plan: Plan) -> list[Prep
     return [_load_case(dataset, case, plan) for case in cases]
 
 
-MAX_CACHED_CASES = 400
+MAX_CACHED_CASES = 256
 _CACHE: dict[tuple, Prepared] = {}
 
 
