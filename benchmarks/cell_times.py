@@ -40,7 +40,7 @@ def cell_times(source: Path) -> Iterator[str]:
     notebook = nbformat.reads(text, as_version=4)
     client = NotebookClient(notebook, timeout=None, resources={"metadata": {"path": str(NOTEBOOKS)}})
     with client.setup_kernel():
-        kernel = psutil.Process(client.km.provisioner.pid)
+        kernel = psutil.Process(client.km.provisioner.pid)  # type: ignore[union-attr]
         memory = PeakMemory(kernel)
         began, used = time.perf_counter(), processor_seconds(kernel)
         start = (began, used)

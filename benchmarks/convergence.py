@@ -21,7 +21,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import nibabel as nib
 import numpy as np
 import torch
 from monai.inferers import sliding_window_inference
@@ -39,7 +38,7 @@ from pedseg.learning.plans import Plan, make_plan
 from pedseg.learning.preprocessing import prepare
 from pedseg.metrics import score_case
 from pedseg.organs import EVALUATED, NAMES
-from pedseg.scan import Scan
+from pedseg.scan import Scan, read_nifti, to_ras
 
 METHODS = ("lesson", "tutorial", "nnunet")
 TRIAL = 60  # steps of the lesson that are timed, the second half of them
@@ -93,7 +92,7 @@ def nnunet(folder: Path, out: Path, minutes: float, options: Sequence[str] = ())
     """Scores and settings of nnU-Net's own trainer, which runs in an environment of its own."""
     command = [PYTHON, "benchmarks/nnunet/train.py", str(folder), str(out), "--minutes", str(minutes), *options]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": "."})
-    measured = scores(read_dataset(folder), lambda name, _: np.asarray(nib.load(out / f"{name}.nii.gz").dataobj))
+    measured = scores(read_dataset(folder), lambda name, _: to_ras(read_nifti(out / f"{name}.nii.gz")).voxels)
     return measured, json.loads((out / "run.json").read_text())
 
 

@@ -39,8 +39,8 @@ def local_loops(datasets: list[DataSet], plan: Plan, *, rounds: int, steps: int)
         cases = load_cases(datasets[index], datasets[index].split("train"), plan)
         for round_ in range(rounds):
             seed = round_seed(SEED, round_ + 1, index)
-            schedule = {"total_steps": rounds * steps, "first_step": round_ * steps}
-            for _ in train(network, cases, plan, steps=steps, seed=seed, **schedule):
+            total, first = rounds * steps, round_ * steps
+            for _ in train(network, cases, plan, steps=steps, seed=seed, total_steps=total, first_step=first):
                 pass
 
     with ThreadPoolExecutor(len(datasets)) as pool:
@@ -50,7 +50,7 @@ def local_loops(datasets: list[DataSet], plan: Plan, *, rounds: int, steps: int)
 def federation(data: Path) -> None:
     """The same training as a federation."""
     config = FederationConfig(data=data, out=None, rounds=ROUNDS, local_steps=STEPS, seed=SEED)
-    nodes = [{} for _ in center_folders(data)]
+    nodes: list[dict] = [{} for _ in center_folders(data)]
     for _ in train_rounds(InProcessGrid(app, nodes, config.to_run_config(), workers=len(nodes)), config):
         pass
 

@@ -53,7 +53,7 @@ def tutorial(cases: list[Prepared], plan: Plan) -> Iterator[torch.nn.Module]:
     order = np.random.default_rng(0)
     while True:
         case = cases[order.integers(len(cases))]
-        volumes = {"image": torch.from_numpy(case.image)[None], "label": torch.from_numpy(case.labels)[None]}
+        volumes: dict = {"image": torch.from_numpy(case.image)[None], "label": torch.from_numpy(case.labels)[None]}
         patches = crop(pad(volumes))
         images = torch.stack([torch.as_tensor(p["image"]) for p in patches])
         labels = torch.stack([torch.as_tensor(p["label"]) for p in patches]).long()

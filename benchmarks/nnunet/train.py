@@ -73,7 +73,7 @@ def prepare(dataset: Path, spacing: list[float] | None) -> None:
     shutil.copyfile(dataset / "splits_final.json", preprocessed / "splits_final.json")
 
 
-def train(seconds: float, device: str) -> tuple[Any, dict[str, float]]:
+def train(seconds: float, device: str) -> tuple[Any, dict[str, Any]]:
     """A trainer that has trained for so many seconds (on a CPU of processor time), and what it did."""
     import torch
 
