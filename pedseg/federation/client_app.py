@@ -1,7 +1,8 @@
 """The Flower ClientApp: what a hospital does in a federation, the same for every transport.
 
 It answers three messages: send the fingerprint of the training cases, train the global model on them, evaluate it
-on the validation cases. Scans never leave the center; replies hold sums, counts, weights and one score.
+on the validation cases. Scans never leave the center; replies hold sums, counts, weights, one score, and a digest of
+the data.
 """
 
 from __future__ import annotations

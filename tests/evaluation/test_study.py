@@ -189,11 +189,15 @@ def test_all_that_is_said_of_a_case_counts(hospitals, tmp_path):
     for change in ({"silver": ("Spleen",)}, {"patient": "another"}, {"annotated": ("Liver",)}, {"split": "train"}):
         states.append(dataset.state_of(replace(case, **change)))
     states.append(replace(dataset, labels={1: "Spleen", 2: "Liver"}).state_of(case))
-    masks = tmp_path / "segmentations"
+    masks, digests = tmp_path / "segmentations", [dataset.sha256("test"), dataset.sha256("train")]
     for value in (0, 1):  # a folder of masks, of which one is saved over
         write_nifti(masks / "liver.nii.gz", Scan(np.full((9, 9, 9), value, np.uint8), np.eye(4)))
-        states.append(dataset.state_of(replace(case, label_file=masks)))
+        masked = replace(case, label_file=masks)
+        states.append(dataset.state_of(masked))
+        digests.append(replace(dataset, cases=(masked,)).sha256("test"))
     assert len({*states}) == len(states) and dataset.state_of(case) == states[0]
+    assert len({*digests}) == len(digests)
+    assert read_dataset(shutil.copytree(folder, tmp_path / "elsewhere")).sha256("test") == digests[0]
 
 
 @pytest.mark.slow
