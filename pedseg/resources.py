@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 CGROUP = Path("/sys/fs/cgroup")
-JOB_MIB = 700  # asked for each job; a study with two models in training takes 1300 MiB in all
+JOB_MIB = 700  # asked for each job; a study with two models in training takes 1300 to 1650 MiB in all
 
 
 def available_cores(cgroup: Path = CGROUP) -> int:

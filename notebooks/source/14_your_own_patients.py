@@ -182,8 +182,8 @@ by_organ(rows).rename(columns=names).xs("dsc", axis="columns", level=1)
 
 # %% [markdown]
 # On one real CT, of an adult, large organs transferred and small ones did not ([what was
-# measured](../docs/results.md), *From invented to real*). The liver was close to the labels of another program. Spleen
-# and left kidney were drawn only in part, and the pancreas was missed. **Do not use either on a patient.** Scans of
+# measured](../docs/results.md), *From invented to real*). The liver was close to the labels of another program. Spleen,
+# kidneys, and aorta were found; the pancreas was mostly missed. **Do not use either on a patient.** Scans of
 # public collections can be scored as they are laid out: `pedseg score --model WEIGHTS --data FOLDER`.
 
 # %% [markdown]

@@ -2,8 +2,9 @@
 
 nnU-Net's set comes with the axial rotation of the pediatric study (patients on their side) and without mirroring: a
 mirrored left kidney is no right kidney. The lesson trains on the cases as they are: it learns fast because it knows
-where organs lie in a child on its back, and rotates others to supine first. Only where its plan says `augment` does it
-meet rotated bodies. GIN changes the gray values of the share of samples that `Plan.gin_probability` says.
+where organs lie in a child on its back, and rotates others to supine first. A network of any profile meets patients on
+their side only where its plan says `augment`. GIN changes the gray values of the share of samples that
+`Plan.gin_probability` says.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ if TYPE_CHECKING:
 
 
 @cache
-def nnunet_transform() -> Compose:
+def nnunet_transform(on_the_side: bool = True) -> Compose:
     """nnU-Net's default augmentation as a MONAI dictionary transform over `image` and `label`, (1, x, y, z) each.
 
     Probabilities and ranges: Isensee et al. 2021, supplement 4; the axial angles (-120° to -60°
-    or ±30°, half of the cases) are those of the pediatric study's public code.
+    or ±30°, half of the cases) are those of the pediatric study's public code. Those of patients `on_the_side` may be
+    left out.
     """
     from monai import transforms as tf
 
@@ -44,9 +46,10 @@ def nnunet_transform() -> Compose:
         angles = [(-tilt, tilt), (-tilt, tilt), (np.deg2rad(low), np.deg2rad(high))]
         return tf.RandAffined(keys, prob=1.0, rotate_range=angles, mode=modes, padding_mode="border")
 
+    sides = [rotation(-120, -60)] if on_the_side else []
     return tf.Compose(
         [
-            tf.OneOf([rotation(-120, -60), rotation(-30, 30), tf.Compose([])], weights=[0.25, 0.25, 0.5]),
+            tf.OneOf([*sides, rotation(-30, 30), tf.Compose([])], weights=[*[0.25] * len(sides), 0.25, 0.5]),
             tf.RandAffined(keys, prob=0.2, scale_range=(-0.3, 0.4), mode=modes, padding_mode="border"),
             tf.RandGaussianNoised("image", prob=0.1, mean=0.0, std=0.3),
             tf.RandGaussianSmoothd("image", prob=0.2, sigma_x=(0.5, 1.0), sigma_y=(0.5, 1.0), sigma_z=(0.5, 1.0)),
@@ -81,7 +84,7 @@ def augment(
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
     """An image and its labels, (x, y, z) each, changed at random as the plan and its recipe say; the seed decides."""
     if plan.recipe.augmentation == "nnunet":
-        transform = nnunet_transform()
+        transform = nnunet_transform(plan.orientation == "augment")
         transform.set_random_state(seed)
         pair = {"image": image, "label": labels.astype(np.float32)}
         out = transform({key: torch.from_numpy(voxels)[None].to(fastest_device()) for key, voxels in pair.items()})

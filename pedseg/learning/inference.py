@@ -40,7 +40,8 @@ def probabilities(network: nn.Module, image: NDArray[np.float32], plan: Plan) ->
     def window(part: Tensor) -> Tensor:
         with torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device)):
             logits = network(part)
-        return torch.softmax((depth_to_space(logits) if logits.ndim == 6 else logits).float(), dim=1)
+        logits = (depth_to_space(logits) if logits.ndim == 6 else logits).float()
+        return torch.softmax(logits, dim=1, out=logits)  # in place: with twenty classes it is the largest array
 
     if plan.uses_whole_volume(image.shape):
         return window(volume)[0].cpu().numpy()

@@ -1,7 +1,7 @@
 """How a network is trained: optimizer, learning-rate schedule, loss, patches, augmentation and threads of a profile.
 
 `lesson` trains in minutes on two CPU cores: Muon and a one-cycle learning rate on whole body crops. `robust` trains a
-wider network in the same way, for bodies and scans of all kinds. `clinic` is
+wider network in the same way on augmented samples, for bodies and scans of all kinds. `clinic` is
 nnU-Net's training (Isensee et al. 2021): SGD with Nesterov momentum and a polynomial learning rate on patches, with
 foreground oversampling and data augmentation. What follows from the scans themselves (spacing, patch size, network)
 stands in the plan (`plans`), which names its profile.
@@ -62,5 +62,5 @@ CLINIC = Recipe(
     augmentation="nnunet",
     threads=None,
 )
-ROBUST = replace(LESSON, threads=None)  # one network alone, in an hour
+ROBUST = replace(LESSON, augmentation="nnunet", threads=None)  # one network alone, in an hour
 RECIPES = {"lesson": LESSON, "robust": ROBUST, "clinic": CLINIC}

@@ -2,8 +2,9 @@
 
 Masses of ICRP 89 as printed in Turner, *Atoms, Radiation and Radiation Protection*, Table 16.1 (rows
 pancreas, heart, gallbladder and adrenals from memory of the same report), turned into volumes with
-1.03-1.06 g/mL and 0.30 g/mL for lung. Trunk axes after Cristy and Eckerman, ORNL/TM-8381, made 8 % narrower and
-7 % deeper to agree with trunks measured on CT (AJR 2015;204:167). Numbers for teaching, not a reference phantom.
+1.03-1.06 g/mL and 0.30 g/mL for lung. The pancreas of adults is smaller on CT (`PANCREAS_ML`). Trunk axes after Cristy
+and Eckerman, ORNL/TM-8381, made 8 % narrower and 7 % deeper to agree with trunks measured on CT (AJR 2015;204:167).
+Numbers for teaching, not a reference phantom.
 """
 
 from __future__ import annotations
@@ -42,6 +43,11 @@ VOLUME_ML = {
     "Adrenals": (5.8, 4.0, 5.0, 7.0, 10.0, 14.0),
     "Bladder": (15.0, 35.0, 80.0, 120.0, 150.0, 180.0),  # as filled in a scan, about 40 % of (age + 2) x 30 mL
 }
+# On CT the pancreas stops growing at 72 mL (SD 26) and shrinks after 60 (Saisho et al. 2007: 2021 people, birth to 100
+# years), far below what ICRP's mass says of adults. How much it shrinks is a guess.
+PANCREAS_ML, PANCREAS_SD = 72.4, 0.33  # of adults, the second as that of the logarithm
+PANCREAS_YEARS = 11.9  # when ICRP's mass reaches it
+ATROPHY_YEARS, ATROPHY = (60.0, 90.0), (1.0, 0.7)
 
 
 class Tissue(IntEnum):
@@ -107,6 +113,14 @@ def at_age(row: tuple[float, ...], age_years: float) -> float:
     return float(np.exp(np.interp(age_years, AGES, np.log(row))))
 
 
+def usual_volumes_ml(age_years: float) -> dict[str, float]:
+    """The median volumes of organs at one age."""
+    volumes = {organ: at_age(row, age_years) for organ, row in VOLUME_ML.items()}
+    if age_years > PANCREAS_YEARS:
+        volumes["Pancreas"] = PANCREAS_ML * float(np.interp(age_years, ATROPHY_YEARS, ATROPHY))
+    return volumes
+
+
 def sample_size(age_years: float, sex: str, rng: np.random.Generator, adiposity: float = 0.0) -> BodySize:
     """Draw one child's size: the table at its age, with log-normal variation (organ volumes vary by about 18 %).
 
@@ -119,10 +133,12 @@ def sample_size(age_years: float, sex: str, rng: np.random.Generator, adiposity:
     if sex == "F" and age_years > 10:
         scale[2] *= at_age(HEIGHT_CM["F"], age_years) / at_age(HEIGHT_CM["M"], age_years)
     spread = {"Stomach": 0.3, "Bladder": 0.45, "Gallbladder": 0.3}
+    if age_years > PANCREAS_YEARS:
+        spread["Pancreas"] = PANCREAS_SD
     volume_ml = {}
-    for organ, row in VOLUME_ML.items():
+    for organ, usual in usual_volumes_ml(age_years).items():
         factor = np.exp(rng.normal(0.0, spread.get(organ, 0.13)))
-        volume_ml[organ] = at_age(row, age_years) * float(axes.prod()) * float(np.clip(factor, 0.5, 2.0))
+        volume_ml[organ] = usual * float(axes.prod()) * float(np.clip(factor, 0.5, 2.0))
     fat_mm = float(np.clip(rng.lognormal(np.log(7.0), 0.3), 3.5, 14.0))
     if adiposity:
         scale[:2] *= 1.0 + (0.07 if adiposity > 0 else 0.04) * adiposity

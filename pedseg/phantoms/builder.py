@@ -32,6 +32,7 @@ class PhantomBuilder:
     ) -> PhantomBuilder:
         """Draw the random displacements of one child's organs, and how far they have sunk into an empty renal bed."""
         displacements, sunk = rng.normal(0.0, 2.5, (16, 3)), rng.uniform(0.6, 1.0)
+        displacements[2:] *= 1 + effects.child.variety  # aorta and vena cava stay beside each other
         left, right = (sunk * (effects.child.removed_kidney == side) for side in ("left", "right"))
         return cls(canvas, body, size, rng, left, right, displacements, effects)
 

@@ -27,7 +27,9 @@ class Child:
     a follow-up has the same anatomy and another filling of stomach, bowel and bladder.
 
     `adiposity` (in standard deviations, -2 lean to 3 obese) sets the fat under the skin and around the organs, a
-    `variant` of the anatomy may be declared, and the arms may lie beside the trunk. Ages reach from birth to 90 years.
+    `variant` of the anatomy may be declared, and the arms may lie beside the trunk. With a `variety` of 1, organs lie
+    twice as far from their usual places as in the study's children (0), the pancreas takes other courses, and the vena
+    cava is flatter. Ages reach from birth to 90 years.
     """
 
     age_years: float
@@ -43,6 +45,7 @@ class Child:
     adiposity: float = 0.0
     variant: Variant = ""
     arms_down: bool = False
+    variety: float = 0.0
 
     @property
     def operated_side(self) -> int:
@@ -75,6 +78,7 @@ class Child:
             and self.visit >= 0
             and -2 <= self.adiposity <= 3
             and self.variant in get_args(Variant)
+            and 0 <= self.variety <= 1
         )
         if not valid:
             raise ValueError(f"no such child: {self}")

@@ -36,6 +36,7 @@ class VariedCenter(Center):
     round_share: float = 0.3  # of the scans, those whose reconstruction cuts the skin off
     roll_sd_deg: float = 4.0
     build_mm: tuple[float, float, float] = (2.5, 2.5, 2.5)
+    variety: float = 1.0  # of the places and shapes of organs (`Child`)
 
     def vary(self, child: Child, protocol: Protocol, rng: np.random.Generator) -> tuple[Child, Protocol]:
         """Another build, arms, variant and scan of a person that the center's traits have drawn."""
@@ -48,6 +49,7 @@ class VariedCenter(Center):
             adiposity=round(float(np.clip(rng.normal(*self.adiposity), -2.0, 3.0)), 2),
             arms_down=bool(rng.random() < self.arms_down_share),
             variant="" if usual else variant,
+            variety=self.variety,
         )
         return child, self._protocol(child, rng)
 

@@ -15,7 +15,7 @@ from pedseg.phantoms.anatomy import Tissue
 from pedseg.phantoms.builder import PhantomBuilder
 from pedseg.phantoms.canvas import Box, Shape, union
 from pedseg.phantoms.landmarks import after_operation
-from pedseg.phantoms.vessels import line, paint_vessels
+from pedseg.phantoms.vessels import along_pancreas, line, paint_vessels
 
 FOSSA_MM = 13.0  # half width of the room under the gallbladder that the liver leaves
 # Uterus and prostate in mm of the room at these ages (length or width; plausible values of textbooks).
@@ -30,7 +30,7 @@ def gallbladder_and_pancreas(b: PhantomBuilder) -> None:
     b.organ(gallbladder, Tissue.BILE, "Gallbladder", v["Gallbladder"])
     for path, number in zip(landmarks.BILE_DUCTS, (9, 10), strict=True):
         line(b, b.at(number, path), Tissue.BILE)
-    gland = b.at(10, after_operation("pancreas", landmarks.PANCREAS, b.left, b.right))
+    gland = b.at(10, along_pancreas(b, after_operation("pancreas", landmarks.PANCREAS, b.left, b.right)))
     shape = c.tube(b.at(10, landmarks.UNCINATE), 6.0, 9.0)
     for up in (-5.0, 5.0):  # taller than thick
         shape = union(shape, c.tube(gland + np.array([0, 0, up, 0]), 6.0, 9.0))

@@ -1,6 +1,9 @@
 """Augmentation: the lesson leaves cases alone, the clinic changes image and labels together, never mirrored."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from pedseg.learning.augmentation import augment, random_axial_rotation
 from pedseg.learning.preprocessing import MULTIPLE, Prepared, prepare
@@ -24,6 +27,20 @@ def test_the_seed_decides(patient, make_plan):
     np.testing.assert_array_equal(first[0], again[0])
     np.testing.assert_array_equal(first[1], again[1])
     assert not np.array_equal(first[0], other[0])
+
+
+@pytest.mark.parametrize(("orientation", "largest"), [("augment", 120), ("none", 30)])
+def test_only_a_plan_that_augments_turns_patients_on_their_side(make_plan, orientation, largest):
+    labels = np.zeros((48, 48, 24), np.uint8)
+    labels[14:34, 20:28, 8:16] = 1  # a bar along x
+    plan = replace(make_plan("clinic", patch=(48, 48, 24)), orientation=orientation)
+    angles = []
+    for seed in range(60):
+        _, turned = augment(labels.astype(np.float32), labels, plan, seed=seed)
+        places = np.argwhere(turned == 1)[:, :2]
+        x, y = np.linalg.eigh(np.cov(places.T))[1][:, -1]  # the longer axis; the other tilts are up to 30 degrees, too
+        angles.append(abs(np.rad2deg(np.arctan2(y, x)) + 90) % 180 - 90)
+    assert (np.abs(angles) > 45).any() == (largest > 90)
 
 
 def test_image_and_labels_turn_together_and_are_never_mirrored(make_plan):

@@ -315,12 +315,12 @@ def test_plan_without_labels_or_of_an_unknown_profile_is_refused() -> None:
         make_plan(equal_cases(), "night")
 
 
-def test_the_robust_profile_is_the_lesson_with_a_wider_network() -> None:
+def test_the_robust_profile_is_the_lesson_with_a_wider_network_and_augmented_samples() -> None:
     merged = equal_cases(4, body=(300.0, 200.0, 300.0), spacing=(3.0, 3.0, 4.0))
     lesson, robust = make_plan(merged, "lesson"), make_plan(merged, "robust")
     assert robust.network["widths"] == [24, 48, 96] and lesson.network["widths"] == [16, 32, 64]
     assert replace(robust, profile="lesson", network=lesson.network) == lesson
-    assert robust.recipe == replace(lesson.recipe, threads=None)
+    assert robust.recipe == replace(lesson.recipe, augmentation="nnunet", threads=None)
 
 
 def test_posture_and_smallest_pieces_follow_from_profile_and_mean_volumes() -> None:

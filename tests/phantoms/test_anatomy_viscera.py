@@ -10,7 +10,7 @@ from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 from pedseg import organs
-from pedseg.phantoms.anatomy import HEIGHT_CM, Tissue, at_age
+from pedseg.phantoms.anatomy import HEIGHT_CM, Tissue, at_age, usual_volumes_ml
 from pedseg.phantoms.child import Child, Variant
 from pedseg.phantoms.phantom import Phantom, make_phantom
 
@@ -167,6 +167,52 @@ def test_children_lie_within_bounds(cohort, name):
     measure, low, high = BOUNDS[name]
     values = np.array([measure(phantom) for phantom in cohort])
     assert np.all((low <= values) & (values <= high)), np.round(values, 2)
+
+
+# --- adults, and organs that vary more --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def adults() -> list[Phantom]:
+    """Adults with all the variety of their organs."""
+    children = [Child(20.0 + 1.5 * i, "FM"[i % 2], seed=i, variety=1.0) for i in range(24)]
+    return [make_phantom(child, (4.0, 4.0, 4.0)) for child in children]
+
+
+def volume_ml(phantom: Phantom, name: str) -> float:
+    return float(organ(phantom, name).sum() * np.prod(phantom.spacing_mm) / 1000)
+
+
+def roundness(phantom: Phantom) -> float:
+    """Depth of the vena cava as a share of its width, the median of its slices."""
+    cava = organ(phantom, "V_Venacava_I")
+    slices = [cava[:, :, k] for k in range(cava.shape[2]) if cava[:, :, k].any()]
+    return float(np.median([s.any(0).sum() / s.any(1).sum() for s in slices]))
+
+
+def tail_mm(phantom: Phantom) -> float:
+    """How much higher the left quarter of the pancreas lies than the right one."""
+    points = points_mm(phantom, organ(phantom, "Pancreas"))
+    left, right = np.quantile(points[:, 0], (0.25, 0.75))
+    return float(points[points[:, 0] < left, 2].mean() - points[points[:, 0] > right, 2].mean())
+
+
+def test_the_pancreas_of_adults_is_as_large_as_on_ct(adults):
+    # Saisho et al. 2007: 72 mL, SD 26, at 20 to 60 years; 24 of them have a mean within 16.
+    volumes = [volume_ml(phantom, "Pancreas") for phantom in adults]
+    assert np.mean(volumes) == pytest.approx(72, abs=16) and 12 < np.std(volumes) < 40
+    assert [round(usual_volumes_ml(age)["Pancreas"], 1) for age in (12.0, 60.0, 75.0, 90.0)] == [72.4, 72.4, 61.5, 50.7]
+
+
+def test_with_variety_the_pancreas_takes_many_courses(adults):
+    tails = [tail_mm(phantom) for phantom in adults]
+    assert np.std(tails) > 5, np.round(tails)  # 3 without
+
+
+def test_with_variety_the_vena_cava_is_round_or_flat_and_stays_in_one_piece(adults):
+    ratios = np.array([roundness(phantom) for phantom in adults])
+    assert ratios.min() < 0.7 and ratios.max() > 0.9, np.round(ratios, 2)
+    assert all(ndimage.label(organ(phantom, "V_Venacava_I"), np.ones((3, 3, 3)))[1] == 1 for phantom in adults)
 
 
 # --- variants ---------------------------------------------------------------------------------------

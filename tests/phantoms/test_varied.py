@@ -58,7 +58,7 @@ def test_the_same_number_is_the_same_person_and_another_seed_another(people):
 
 def test_the_hospitals_of_the_study_stay_as_they_were():
     child, protocol = sample_patient(POLDER, 0, 0)
-    assert (child.adiposity, child.variant, child.arms_down) == (0.0, "", False)
+    assert (child.adiposity, child.variant, child.arms_down, child.variety) == (0.0, "", False, 0.0)
     assert protocol.field_z == (0.0, 1.0)
 
 
